@@ -1,0 +1,278 @@
+"""One TOML file and ``--set`` overrides become one validated, frozen configuration.
+
+Every command reads the same file and takes from it the sections it needs, so that a run is described
+once. Unknown keys are refused with the nearest valid name.
+"""
+
+import argparse
+import difflib
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from pipeline.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, strictly typed, without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Input(Section):
+    """``[input]``: where the raw records are and what they are."""
+
+    paths: tuple[str, ...] = ()
+    """Files, folders or globs: local, ``hdfs://`` or ``s3://``."""
+    format: Literal["auto", "warc", "wikipedia", "books", "jsonl"] = "auto"
+    """``auto`` decides per file by content and name."""
+    source: str = ""
+    """The documents' ``source``; empty: ``commoncrawl``, ``wikipedia`` or ``books`` by format."""
+    partitions: int = Field(default=0, ge=0)
+    """Spark tasks that read; 0: one per split."""
+
+
+class Output(Section):
+    """``[output]``: the folder that everything of one run is written to."""
+
+    path: str = ""
+    overwrite: bool = False
+    """Replace what another configuration wrote there; otherwise that is refused."""
+
+
+class Extraction(Section):
+    """``[extraction]``: HTML to text."""
+
+    method: Literal["default", "resiliparse"] = "default"
+
+
+class Filters(Section):
+    """``[filters]``: which rules decide, and with which thresholds."""
+
+    preset: str = "fineweb"
+    """A file name in ``pipeline/filters/presets``; ``none`` keeps all and still measures all."""
+    languages: tuple[str, ...] = ()
+    """ISO 639-1 codes to keep; empty: every language that is identified with enough confidence."""
+    thresholds: dict[str, float] = {}
+    """Rules of the preset to override, by reason: ``{"gopher.few_words" = 20}``."""
+    mask_pii: bool = True
+    """Replace e-mail addresses, public IP addresses and the like by tags."""
+
+
+class Dedup(Section):
+    """``[dedup]``: MinHash with ``bands`` × ``rows`` permutations over word shingles."""
+
+    exact: bool = True
+    near: bool = True
+    bands: int = Field(default=14, ge=1)
+    rows: int = Field(default=8, ge=1)
+    shingle: int = Field(default=5, ge=1)
+    """Words per shingle."""
+    seed: int = Field(default=1, ge=0)
+
+
+class Ledger(Section):
+    """``[ledger]``: the account of every record."""
+
+    sample_share: float = Field(default=0.1, ge=0, le=1)
+    """Share of dropped records whose first characters are kept for inspection."""
+    sample_characters: int = Field(default=300, ge=1)
+
+
+class Tokenizer(Section):
+    """``[tokenizer]``: SentencePiece BPE with byte fallback."""
+
+    vocabulary_size: int = Field(default=32_000, ge=300, le=1_000_000)
+    sample_characters: int = Field(default=1_000_000_000, ge=1)
+    """Characters of text to learn from: a fixed, order-free sample of the documents."""
+    seed: int = Field(default=1, ge=0)
+
+
+class Pack(Section):
+    """``[pack]``: documents to fixed-length sequences in Arrow shards."""
+
+    sequence_length: int = Field(default=2048, ge=8)
+    validation_share: float = Field(default=0.01, ge=0, lt=1)
+    """Share of duplicate clusters that go to validation."""
+    shard_sequences: int = Field(default=16_384, ge=1)
+    """Sequences per shard file, at most."""
+
+
+class Model(Section):
+    """``[model]``: a Llama-style decoder."""
+
+    layers: int = Field(default=12, ge=1)
+    width: int = Field(default=768, ge=8)
+    heads: int = Field(default=12, ge=1)
+    kv_heads: int = Field(default=12, ge=1)
+    hidden: int = Field(default=0, ge=0)
+    """Width of the feed-forward layer; 0: 8/3 of ``width``, rounded up to a multiple of 64."""
+    rope_theta: float = Field(default=10_000.0, gt=0)
+    norm_epsilon: float = Field(default=1e-5, gt=0)
+    tied: bool = True
+    """Input and output embeddings share one matrix."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "Model":
+        if self.width % self.heads or self.heads % self.kv_heads or (self.width // self.heads) % 2:
+            raise PydanticCustomError(
+                "heads",
+                "width {width}, heads {heads}, kv_heads {kv_heads}: heads must divide width into an even "
+                "head size and kv_heads must divide heads",
+                {"width": self.width, "heads": self.heads, "kv_heads": self.kv_heads},
+            )
+        return self
+
+
+class Train(Section):
+    """``[train]``: pre-training."""
+
+    steps: int = Field(default=1000, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    """Sequences per optimizer step, over all processes."""
+    micro_batch_size: int = Field(default=8, ge=1)
+    """Sequences per forward pass of one process."""
+    learning_rate: float = Field(default=3e-4, gt=0)
+    final_learning_rate: float = Field(default=0.1, ge=0, le=1)
+    """Share of ``learning_rate`` at the last step of the cosine."""
+    warmup_steps: int = Field(default=100, ge=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    clip_norm: float = Field(default=1.0, gt=0)
+    mixture: dict[str, float] = {}
+    """Relative weight of each source; empty: by its number of sequences."""
+    seed: int = Field(default=1, ge=0)
+    validate_every: int = Field(default=100, ge=1)
+    validation_sequences: int = Field(default=256, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1)
+    keep_checkpoints: int = Field(default=2, ge=1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """``auto``: bfloat16 on CUDA, float32 on CPU."""
+    compile: bool = False
+    """``torch.compile`` each block."""
+    activation_checkpointing: bool = False
+
+
+class Config(Section):
+    """The whole configuration of a run."""
+
+    input: Input = Input()
+    output: Output = Output()
+    extraction: Extraction = Extraction()
+    filters: Filters = Filters()
+    dedup: Dedup = Dedup()
+    ledger: Ledger = Ledger()
+    tokenizer: Tokenizer = Tokenizer()
+    pack: Pack = Pack()
+    model: Model = Model()
+    train: Train = Train()
+
+
+def load(path: str | None, overrides: Sequence[str] = ()) -> Config:
+    """Read ``path`` (none: all defaults) and apply ``a.b=TOML`` overrides in order.
+
+    Raises :class:`ConfigError` for a missing or malformed file, an unknown key or a refused value.
+    """
+    tree = _read_toml(path) if path else {}
+    for override in overrides:
+        _apply(tree, override)
+    _refuse_unknown(tree, Config)
+    try:
+        return Config.model_validate_json(json.dumps(tree, default=str), strict=True)
+    except ValidationError as error:
+        raise ConfigError(_first_problem(error)) from None
+
+
+def resolved(config: Config, *sections: str) -> dict[str, Any]:
+    """The named sections (none named: all) as plain JSON values, for manifests."""
+    return config.model_dump(mode="json", include=set(sections) or None)
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The command line that every program shares."""
+    result = argparse.ArgumentParser(description=description)
+    result.add_argument("--config", metavar="FILE.toml", help="the run's configuration")
+    result.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="a.b=VALUE",
+        help="override one key; VALUE is TOML, a bare word is a string",
+    )
+    result.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
+    return result
+
+
+def from_command_line(description: str, arguments: Sequence[str]) -> Config | None:
+    """Parse the shared options; with ``--dry-run``, print the configuration and return None."""
+    options = parser(description).parse_args(arguments)
+    config = load(options.config, options.set)
+    if options.dry_run:
+        print(json.dumps(resolved(config), indent=2, ensure_ascii=False))
+        return None
+    return config
+
+
+def require(config: Config, key: str) -> None:
+    """Refuse a configuration whose ``section.name`` is empty."""
+    section, name = key.split(".")
+    if not getattr(getattr(config, section), name):
+        raise ConfigError(f"{key} is empty: it must be given; set it in --config or by --set {key}=…")
+
+
+def _read_toml(path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: {error.strerror}: --config must name a readable TOML file; check the path"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML ({error}); correct the file") from None
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, sign, text = override.partition("=")
+    if not sign or "." not in key:
+        raise ConfigError(f"--set {override}: must read section.key=value; for example --set train.steps=100")
+    try:
+        parsed = tomllib.loads(f"{key.strip()} = {text}")
+    except tomllib.TOMLDecodeError:
+        try:
+            parsed = tomllib.loads(f"{key.strip()} = {json.dumps(text)}")
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"--set {override}: not TOML ({error}); quote the key or the value") from None
+    _merge(tree, parsed)
+
+
+def _merge(tree: dict[str, Any], other: dict[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = value
+
+
+def _refuse_unknown(tree: dict[str, Any], model: type[BaseModel], prefix: str = "") -> None:
+    for key, value in tree.items():
+        field = model.model_fields.get(key)
+        if field is None:
+            near = difflib.get_close_matches(key, model.model_fields, n=1, cutoff=0.0)[0]
+            raise ConfigError(f"{prefix}{key}: no such key; the nearest valid name is {prefix}{near}")
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and isinstance(value, dict):
+            _refuse_unknown(value, kind, f"{prefix}{key}.")
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "heads":
+        return f"{key}: {problem['msg']}; change one of them"
+    return f"{key} = {problem['input']!r}: {problem['msg']}; set another value"

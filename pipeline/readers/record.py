@@ -1,0 +1,67 @@
+"""What every reader yields: records that carry text, records that do not, and damage."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pipeline.ledger import Drop
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A piece of work for one task: a whole file, or the records that begin in a range of its bytes."""
+
+    path: str
+    """User-visible path."""
+    file_name: str
+    """The file's name among the inputs: document ids derive from it and not from where the file lies."""
+    format: Literal["warc", "wikipedia", "books", "jsonl"]
+    source: str
+    start: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a raw record lies in its split's file, in bytes."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A raw record with text in it."""
+
+    origin: Origin
+    url: str
+    title: str
+    fetched_at: datetime | None
+    license: str
+    media: Literal["html", "wikitext", "text"]
+    body: bytes | str
+    """Bytes are not decoded yet."""
+    charset: str | None = None
+    """What the transport declared, if it did."""
+    language: str = ""
+    """What the source declares (a wiki's language), if it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A sound record that is no page."""
+
+    origin: Origin
+    url: str
+    drop: Drop
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A record that cannot be read."""
+
+    origin: Origin
+    error: str
+
+
+Item = Record | Skipped | Damaged

@@ -1,0 +1,186 @@
+"""One user-visible path for local disk, ``s3://`` and ``hdfs://``, and files that appear whole or not at all.
+
+Python reads and writes through fsspec (``s3://`` by s3fs, ``hdfs://`` by hdfs-native); Spark uses its
+own Hadoop file systems, for which :func:`spark_path` translates. An S3 server other than Amazon's is named
+by the standard variable ``AWS_ENDPOINT_URL``, for both.
+"""
+
+import hashlib
+import os
+import posixpath
+import uuid
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+
+import fsspec
+from fsspec.spec import AbstractFileSystem
+
+from pipeline.errors import InputError
+
+CHUNK = 1 << 22
+"""Bytes read at a time when a file is copied or hashed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """One file: its user-visible path, size in bytes, and a token that changes when it is rewritten."""
+
+    path: str
+    size: int
+    version: str
+
+
+def filesystem(path: str) -> tuple[AbstractFileSystem, str]:
+    """The fsspec file system of ``path``, and the path as that file system spells it."""
+    options: dict[str, Any] = {"use_listings_cache": False} if path.startswith("s3://") else {}
+    try:
+        fs, inner = fsspec.core.url_to_fs(path, **options)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; use a local path, s3:// or hdfs://") from None
+    return cast(AbstractFileSystem, fs), cast(str, inner)
+
+
+def is_local(path: str) -> bool:
+    """Whether ``path`` is on this machine's own disk."""
+    return "://" not in path or path.startswith("file://")
+
+
+def absolute(path: str) -> str:
+    """``path`` with a local part made absolute; remote paths as they are, without a trailing slash."""
+    if "://" in path:
+        return path.rstrip("/")
+    return os.path.abspath(path)
+
+
+def join(path: str, *parts: str) -> str:
+    """A path below ``path``."""
+    return "/".join([path.rstrip("/"), *parts])
+
+
+def name(path: str) -> str:
+    """The last component of ``path``."""
+    return posixpath.basename(path.rstrip("/"))
+
+
+def spark_path(path: str) -> str:
+    """``path`` as Spark's Hadoop file systems want it: ``s3a://``, ``hdfs://`` or ``file://``."""
+    if path.startswith("s3://"):
+        return "s3a://" + path.removeprefix("s3://")
+    return path if "://" in path else "file://" + os.path.abspath(path)
+
+
+def exists(path: str) -> bool:
+    """Whether a file or folder stands at ``path``."""
+    fs, inner = filesystem(path)
+    return bool(fs.exists(inner))
+
+
+def open_read(path: str) -> BinaryIO:
+    """Open a file for binary reading, seekable. Raises :class:`InputError` where there is none."""
+    fs, inner = filesystem(path)
+    try:
+        return cast(BinaryIO, fs.open(inner, "rb"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"{path}: no such file; check the path") from None
+
+
+def read_bytes(path: str) -> bytes:
+    """A whole small file."""
+    with open_read(path) as stream:
+        return stream.read()
+
+
+def write_atomic(path: str, data: bytes) -> None:
+    """Write ``data`` to ``path`` so that no reader ever sees a part of it.
+
+    An object store's put is atomic by itself; elsewhere the file is written beside and renamed.
+    """
+    fs, inner = filesystem(path)
+    if path.startswith("s3://"):
+        fs.pipe_file(inner, data)
+        return
+    beside = _beside(inner)
+    fs.makedirs(fs._parent(inner), exist_ok=True)
+    fs.pipe_file(beside, data)
+    _replace(fs, beside, inner)
+
+
+def upload(local: str, path: str) -> None:
+    """Copy a finished local file to ``path`` so that no reader ever sees a part of it."""
+    fs, inner = filesystem(path)
+    if path.startswith("s3://"):
+        fs.put_file(local, inner)
+        return
+    beside = _beside(inner)
+    fs.makedirs(fs._parent(inner), exist_ok=True)
+    fs.put_file(local, beside)
+    _replace(fs, beside, inner)
+
+
+def list_files(path: str) -> list[FileInfo]:
+    """The files at or below ``path`` (a file, a folder or a glob), sorted by path.
+
+    Names that begin with ``.`` or ``_`` are left out, as Spark does. Raises :class:`InputError` where nothing
+    is found.
+    """
+    fs, inner = filesystem(path)
+    is_glob = any(character in inner for character in "*?[")
+    roots: list[str] = sorted(fs.glob(inner)) if is_glob else [inner]
+    if not roots or not fs.exists(roots[0]):
+        raise InputError(f"{path}: nothing there; check the path")
+    prefix = path.partition("://")[0] + "://" if "://" in path else ""
+    found: dict[str, FileInfo] = {}
+    for root in roots:
+        for inner_path, info in fs.find(root, detail=True).items():
+            below = inner_path.removeprefix(root).split("/")
+            if info["type"] == "file" and not any(part.startswith((".", "_")) for part in below):
+                visible = _visible(prefix, inner_path, path)
+                found[visible] = FileInfo(visible, int(info["size"]), _version(info))
+    if not found:
+        raise InputError(f"{path}: no files in it; check the path")
+    return [found[visible] for visible in sorted(found)]
+
+
+def remove(path: str) -> None:
+    """Remove a file or a whole folder, if it is there."""
+    fs, inner = filesystem(path)
+    if fs.exists(inner):
+        fs.rm(inner, recursive=True)
+
+
+def checksum(path: str) -> tuple[int, str]:
+    """Size in bytes and SHA-256 (hexadecimal) of a file, read in pieces."""
+    digest, size = hashlib.sha256(), 0
+    with open_read(path) as stream:
+        while piece := stream.read(CHUNK):
+            digest.update(piece)
+            size += len(piece)
+    return size, digest.hexdigest()
+
+
+def _beside(inner: str) -> str:
+    return f"{posixpath.dirname(inner)}/.{posixpath.basename(inner)}.{uuid.uuid4().hex}"
+
+
+def _replace(fs: AbstractFileSystem, source: str, target: str) -> None:
+    if "file" in fs.protocol:
+        os.replace(source, target)  # noqa: PTH105: paths here are strings, whatever the file system
+        return
+    fs.mv(source, target, overwrite=True)
+
+
+def _visible(prefix: str, inner: str, asked: str) -> str:
+    """The path as the user would write it."""
+    if prefix in ("", "file://"):
+        return inner
+    if prefix == "hdfs://":
+        authority = asked.removeprefix(prefix).partition("/")[0]
+        return f"{prefix}{authority}/{inner.removeprefix(prefix + authority).lstrip('/')}"
+    return prefix + inner
+
+
+def _version(info: dict[str, Any]) -> str:
+    for key in ("ETag", "mtime", "modification_time", "LastModified"):
+        if info.get(key) is not None:
+            return str(info[key])
+    return ""
