@@ -242,13 +242,23 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     if not sign or "." not in key:
         raise ConfigError(f"--set {override}: must read section.key=value; for example --set train.steps=100")
     try:
-        parsed = tomllib.loads(f"{key.strip()} = {text}")
+        parsed = tomllib.loads(f"{key} = {text}")
     except tomllib.TOMLDecodeError:
-        try:
-            parsed = tomllib.loads(f"{key.strip()} = {json.dumps(text)}")
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"--set {override}: not TOML ({error}); quote the key or the value") from None
+        parsed = _bare_word(key, text)
     _merge(tree, parsed)
+
+
+def _bare_word(key: str, text: str) -> dict[str, Any]:
+    """A value that is no TOML is a string, so that a shell's quotes need not be quoted."""
+    try:
+        parsed = tomllib.loads(f"{key} = 0")
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--set {key}={text}: not a TOML key ({error}); correct or quote it") from None
+    leaf = parsed
+    while isinstance(inner := next(iter(leaf.values())), dict):
+        leaf = inner
+    leaf[next(iter(leaf))] = text
+    return parsed
 
 
 def _merge(tree: dict[str, Any], other: dict[str, Any]) -> None:

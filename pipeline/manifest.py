@@ -1,13 +1,13 @@
 """Manifest last: a stage's output exists only once its ``manifest.json`` does.
 
 A stage calls :func:`begin` with the fingerprint of everything its output depends on. Same fingerprint and a
-manifest: nothing to do. Same fingerprint without one: an earlier attempt was cut short, its leftovers are
-cleared. Another fingerprint: refused, unless the configuration says ``output.overwrite``.
+manifest: nothing to do. Same fingerprint without one: an earlier attempt was cut short and is taken up again.
+Another fingerprint: refused, unless the configuration says ``output.overwrite``.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -61,31 +61,42 @@ def fingerprint(stage: str, config: Mapping[str, Any], inputs: Iterable[str]) ->
     return hashlib.sha256(canonical([stage, SCHEMA_VERSION, config, list(inputs)])).hexdigest()
 
 
-def begin(folder: str, stage: str, fingerprint: str, *, overwrite: bool = False) -> Manifest | None:
-    """Claim ``folder`` for a stage; the manifest if the stage is already done, else None: go to work.
+def begin(
+    folder: str, stage: str, fingerprint: str, *, overwrite: bool = False, owned: Sequence[str] = ()
+) -> Manifest | None:
+    """Claim ``folder`` for a stage; its manifest if it is already done, else None: go to work.
 
+    A stage that shares its folder with others names its own entries (``owned``); resumed, it finds what it left
+    in them. A stage without owned entries has the folder for itself and finds it empty.
     Raises :class:`OutputError` if the folder holds anything but this stage under this fingerprint.
     """
     found = _parse(folder, stage) if storage.exists(storage.join(folder, NAME)) else None
     if found and found.fingerprint == fingerprint:
         return found
+    mark = canonical({"stage": stage, "fingerprint": fingerprint})
     started = storage.join(folder, STARTED)
-    mark = json.dumps({"stage": stage, "fingerprint": fingerprint}, indent=2).encode()
-    if storage.exists(folder) and not overwrite:
-        if found or not storage.exists(started):
-            what = f"a finished {stage} of another configuration or input" if found else "foreign files"
-            raise OutputError(
-                f"{folder}: holds {what}; choose another output.path or replace it with "
-                "--set output.overwrite=true"
-            )
-        if storage.read_bytes(started) != mark:
-            raise OutputError(
-                f"{folder}: holds an unfinished {stage} of another configuration or input; choose another "
-                "output.path or replace it with --set output.overwrite=true"
-            )
-    storage.remove(folder)
+    resumed = not found and storage.exists(started) and storage.read_bytes(started) == mark
+    if not resumed and storage.exists(folder):
+        if not overwrite:
+            _refuse(folder, stage, finished=found is not None, unfinished=storage.exists(started))
+        storage.remove(storage.join(folder, NAME))
+    if owned and not resumed:
+        for entry in owned:
+            storage.remove(storage.join(folder, entry))
+    elif not owned:
+        storage.remove(folder)
     storage.write_atomic(started, mark)
     return None
+
+
+def _refuse(folder: str, stage: str, *, finished: bool, unfinished: bool) -> None:
+    what = "files that are not Gristmill's"
+    if finished or unfinished:
+        what = f"{'a finished' if finished else 'an unfinished'} {stage} of another configuration or input"
+    raise OutputError(
+        f"{folder}: holds {what}, which would be lost; choose another output.path or replace it with "
+        "--set output.overwrite=true"
+    )
 
 
 def publish(folder: str, manifest: Manifest) -> None:

@@ -1,0 +1,1 @@
+"""Keys under which duplicate documents meet. Spark groups by them (``pipeline/spark/clusters.py``)."""

@@ -1,0 +1,1 @@
+"""Entry points for ``spark-submit``: parse, build the session, call one plan."""

@@ -1,0 +1,29 @@
+"""Raw crawl files, dumps and books to documents, ledger and quarantine.
+
+``spark-submit jobs/clean.py --config configs/demo.toml [--set a.b=c …] [--dry-run]``
+"""
+
+from collections.abc import Sequence
+
+from pipeline.config import from_command_line
+from pipeline.errors import run
+from pipeline.spark.clean import clean
+from pipeline.spark.session import session
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the plan and print what became of the records."""
+    if not (config := from_command_line("Raw records to clean documents.", arguments)):
+        return
+    counts = clean(session(config, "clean"), config).counts
+    dropped = {key.removeprefix("dropped."): value for key, value in counts.items() if "." in key}
+    print(
+        f"clean: {counts['records_in']:,} records in, {counts['kept']:,} kept, {counts['dropped']:,} dropped, "
+        f"{counts['quarantined']:,} quarantined"
+    )
+    for reason, number in sorted(dropped.items(), key=lambda item: -item[1]):
+        print(f"  {number:>12,} {reason}")
+
+
+if __name__ == "__main__":
+    run(main)

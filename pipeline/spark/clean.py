@@ -1,0 +1,194 @@
+"""Raw records to documents, ledger and quarantine.
+
+1. Files are listed and recognised, and cut into splits.
+2. One pass over text: read, extract, measure, judge, mask, hash (``one_pass.py``).
+3. Duplicate clusters from the hashes (``clusters.py``).
+4. Tables are published. The members of a cluster are gathered per file of step 2, and one task reads that
+   file once and writes it without its duplicates, so that text never takes part in a shuffle.
+
+Steps 2 and 3 leave their tables in ``work/`` with a mark when done: a run cut short goes on from there.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from pipeline import document, ledger, manifest, storage
+from pipeline.config import Config, require, resolved
+from pipeline.filters import resolved_thresholds
+from pipeline.manifest import Manifest
+from pipeline.readers.record import Split
+from pipeline.spark import clusters, inputs, one_pass, tables
+
+STAGE = "clean"
+TABLES = ("documents", "ledger", "quarantine")
+Batches = Iterator[pa.RecordBatch]
+
+
+def clean(spark: SparkSession, config: Config) -> Manifest:
+    """Run the plan into ``config.output.path``; the manifest of what stands there, done now or before."""
+    require(config, "input.paths")
+    require(config, "output.path")
+    out = storage.absolute(config.output.path)
+    settings = resolved(config, "input", "extraction", "filters", "dedup", "ledger")
+    settings["filters"]["thresholds"] = resolved_thresholds(config.filters)
+    files = inputs.find(spark, config.input)
+    fingerprint = manifest.fingerprint(STAGE, settings, (file.fingerprint for file in files))
+    done = manifest.begin(
+        out, STAGE, fingerprint, overwrite=config.output.overwrite, owned=(*TABLES, "work")
+    )
+    if done:
+        print(f"{STAGE}: already done")
+        return done
+
+    splits = inputs.splits(files)
+    _once(f"{out}/work/analysed", partial(_analyse, spark, config, splits))
+    analysed = tables.read(spark, f"{out}/work/analysed", one_pass.schema())
+    _once(f"{out}/work/clusters", partial(_cluster, spark, config, analysed))
+    copies = tables.read(spark, f"{out}/work/clusters", clusters.schema())
+    _publish(spark, out, analysed, copies)
+
+    counts, by_source = count(spark, out)
+    made = Manifest(
+        stage=STAGE,
+        fingerprint=fingerprint,
+        config=settings,
+        inputs=[file.path for file in files],
+        counts=counts | {"duplicate_clusters": copies.select("cluster").distinct().count()},
+        files=[entry for table in TABLES for entry in tables.entries(spark, out, table)],
+        facts={"by_source": by_source},
+    )
+    manifest.publish(out, made)
+    return made
+
+
+def _once(folder: str, make: Callable[[str], None]) -> None:
+    """Make a table of ``work/`` unless an earlier attempt finished it."""
+    mark = f"{folder}.done"
+    if storage.exists(mark):
+        print(f"{STAGE}: {storage.name(folder)} was finished by an earlier attempt")
+        return
+    print(f"{STAGE}: {storage.name(folder)} …", flush=True)
+    make(folder)
+    storage.write_atomic(mark, b"")
+
+
+def _analyse(spark: SparkSession, config: Config, splits: list[Split], folder: str) -> None:
+    tasks = config.input.partitions or len(splits)
+    rows = [(s.path, s.file_name, s.format, s.source, s.start, s.length) for s in splits]
+    columns = "path string, file_name string, format string, source string, start long, length long"
+
+    def run(batches: Batches) -> Batches:
+        pieces = (Split(**row) for batch in batches for row in batch.to_pylist())
+        return one_pass.analyse_splits(pieces, config)
+
+    distributed = tables.distribute(spark, rows, columns, tasks)
+    tables.write(distributed.mapInArrow(run, from_arrow_schema(one_pass.schema())), folder)
+
+
+def _cluster(spark: SparkSession, config: Config, analysed: DataFrame, folder: str) -> None:
+    rounds = f"{storage.name(folder)}-rounds"
+    work = folder.removesuffix(storage.name(folder)) + rounds
+    tables.write(clusters.find_clusters(spark, analysed, config.dedup, work), folder)
+    storage.remove(work)
+
+
+def _publish(spark: SparkSession, out: str, analysed: DataFrame, copies: DataFrame) -> None:
+    print(f"{STAGE}: publishing documents, ledger, quarantine …", flush=True)
+    parts = _parts_with_copies(spark, f"{out}/work/analysed", copies).cache()
+
+    def per_part(rows_of: Callable[..., pa.Table], columns: list[str], schema: pa.Schema) -> DataFrame:
+        run = partial(_over_parts, rows_of=rows_of, columns=columns)
+        return parts.mapInArrow(run, from_arrow_schema(schema))
+
+    of_document = [name for name in document.schema().names if not name.startswith("cluster")]
+    of_ledger = ["id", "source", "url", "reason", "value", "threshold", "sample", "error"]
+    documents = per_part(_documents, [*of_document, "reason", "error"], document.schema())
+    tables.write(documents, f"{out}/documents", partition_by=["source"])
+    tables.write(per_part(_ledger, of_ledger, ledger.schema()), f"{out}/ledger")
+    damaged = analysed.where("error IS NOT NULL").select("id", "source", "origin.*", "error")
+    tables.write(damaged, f"{out}/quarantine")
+    parts.unpersist()
+
+
+def _parts_with_copies(spark: SparkSession, folder: str, copies: DataFrame) -> DataFrame:
+    """One row per file of the one pass: its path and what was decided about the copies in it."""
+    paths = [file.path for file in storage.list_files(folder) if file.path.endswith(".parquet")]
+    parts = tables.distribute(
+        spark, [(path, storage.name(path)) for path in paths], "path string, part string", len(paths)
+    )
+    decided = copies.groupBy("part").agg(F.collect_list(F.struct(*copies.drop("part").columns)).alias("copies"))
+    return parts.join(decided, "part", "left").repartitionByRange(len(paths), "path").select("path", "copies")
+
+
+def _over_parts(batches: Batches, rows_of: Callable[..., pa.Table], columns: list[str]) -> Batches:
+    """Read each part's file in batches and hand every batch with the part's decisions to ``rows_of``."""
+    for batch in batches:
+        for row in batch.to_pylist():
+            copies = {copy["id"]: copy for copy in row["copies"] or ()}
+            with storage.open_read(row["path"]) as stream:
+                for rows in pq.ParquetFile(stream).iter_batches(1024, columns=columns):
+                    yield from rows_of(rows, copies).to_batches()
+
+
+def _documents(rows: pa.RecordBatch, copies: dict[str, dict[str, Any]]) -> pa.Table:
+    """The rows that stay, each with its cluster."""
+    table = pa.Table.from_batches([rows])
+    table = table.filter(pc.and_(pc.is_null(table["reason"]), pc.is_null(table["error"])))
+    decisions = [copies.get(each) for each in table["id"].to_pylist()]
+    stays = pa.array([decision is None or decision["reason"] is None for decision in decisions], pa.bool_())
+    cluster = [
+        decision["cluster"] if decision else own
+        for decision, own in zip(decisions, table["id"].to_pylist(), strict=True)
+    ]
+    size = [decision["cluster_size"] if decision else 1 for decision in decisions]
+    table = table.append_column("cluster", pa.array(cluster, pa.string()))
+    table = table.append_column("cluster_size", pa.array(size, pa.int64()))
+    return table.filter(stays).select(document.schema().names)
+
+
+def _ledger(rows: pa.RecordBatch, copies: dict[str, dict[str, Any]]) -> pa.Table:
+    """Every row that could be read, with the reason that decided about it."""
+    entries = []
+    for row in rows.to_pylist():
+        if row.pop("error") is not None:
+            continue
+        copy = copies.get(row["id"])
+        reason = copy["reason"] if copy else row["reason"]
+        entries.append(
+            row
+            | {
+                "stage": ledger.Reason(reason).stage if reason else None,
+                "kept": reason is None,
+                "reason": reason,
+                "duplicate_of": copy["duplicate_of"] if copy else None,
+            }
+        )
+    return pa.Table.from_pylist(entries, schema=ledger.schema())
+
+
+def count(spark: SparkSession, out: str) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+    """Records in, kept, dropped by reason and quarantined, counted in the published tables: in all, by source."""
+    lines = tables.read(spark, f"{out}/ledger", ledger.schema()).groupBy("source", "reason").count().collect()
+    damaged = tables.read(spark, f"{out}/quarantine", ledger.quarantine_schema()).groupBy("source").count()
+    in_all: Counter[str] = Counter(records_in=0, kept=0, dropped=0, quarantined=0)
+    by_source: dict[str, Counter[str]] = defaultdict(Counter)
+    for source, reason, number in [*lines, *((row[0], "quarantined", row[1]) for row in damaged.collect())]:
+        keys = ["records_in"]
+        if reason is None or reason == "quarantined":
+            keys.append(reason or "kept")
+        else:
+            keys += ["dropped", f"dropped.{reason}"]
+        for key in keys:
+            in_all[key] += number
+            by_source[source][key] += number
+    ordered = {source: dict(sorted(counts.items())) for source, counts in sorted(by_source.items())}
+    return dict(sorted(in_all.items())), ordered

@@ -1,0 +1,145 @@
+"""The single pass over text: a split's raw records become rows with text, metrics, verdict and duplicate keys.
+
+Plain Python over Arrow batches, without Spark: ``clean.py`` maps it over the cluster.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline import document
+from pipeline.config import Config
+from pipeline.dedup.exact import exact_key
+from pipeline.dedup.minhash import band_hashes
+from pipeline.extraction import extract
+from pipeline.filters import Judge
+from pipeline.ledger import Drop
+from pipeline.readers import read
+from pipeline.readers.record import Damaged, Record, Skipped, Split
+
+BATCH_ROWS = 512
+BATCH_CHARACTERS = 8_000_000
+
+
+def schema() -> pa.Schema:
+    """A document row without its cluster, with the verdict on it and the keys under which its copies meet.
+
+    ``text``, ``text_hash``, ``words`` and ``keys`` are null for dropped records; ``error`` is set for damaged ones.
+    """
+    of_document = [field for field in document.schema() if not field.name.startswith("cluster")]
+    of_verdict = [
+        ("reason", pa.string()),
+        ("value", pa.float64()),
+        ("threshold", pa.float64()),
+        ("sample", pa.string()),
+        ("error", pa.string()),
+        ("text_hash", pa.string()),
+        ("words", pa.int64()),
+        ("keys", pa.list_(pa.int64())),
+    ]
+    return pa.schema([*of_document, *(pa.field(name, kind) for name, kind in of_verdict)])
+
+
+def analyse_splits(splits: Iterable[Split], config: Config) -> Iterator[pa.RecordBatch]:
+    """Every record of every split as exactly one row, in batches of bounded size."""
+    one_pass, batch = OnePass(config), _Batch(config)
+    for split in splits:
+        for item in read(split):
+            row, words = one_pass.row(split, item)
+            batch.add(row, words)
+            if batch.is_full():
+                yield batch.flush()
+    if batch.rows:
+        yield batch.flush()
+
+
+class OnePass:
+    """Reads no file and knows no Spark: one item in, one row out."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.judge = Judge(config.filters)
+
+    def row(
+        self, split: Split, item: Record | Skipped | Damaged
+    ) -> tuple[dict[str, Any], npt.NDArray[np.uint64] | None]:
+        """The row of one item, and its word hashes if it is kept so far."""
+        row: dict[str, Any] = {
+            "id": document.document_id(split.file_name, item.origin.offset),
+            "source": split.source,
+            "origin": {"path": split.path, "offset": item.origin.offset, "length": item.origin.length},
+        }
+        if isinstance(item, Damaged):
+            return row | {"error": item.error}, None
+        if isinstance(item, Skipped):
+            return row | {"url": item.url} | _verdict(item.drop), None
+        row |= {
+            "url": item.url,
+            "title": item.title,
+            "fetched_at": item.fetched_at,
+            "license": item.license,
+        }
+        if drop := self.judge.url(item.url):
+            return row | _verdict(drop), None
+        extracted = extract(item, self.config.extraction)
+        if isinstance(extracted, Drop):
+            return row | _verdict(extracted), None
+        row["title"] = item.title or extracted.title
+        return self._judged(row, extracted.text, item.language)
+
+    def _judged(
+        self, row: dict[str, Any], text: str, declared_language: str
+    ) -> tuple[dict[str, Any], npt.NDArray[np.uint64] | None]:
+        judged = self.judge.text(text, declared_language)
+        row |= {
+            "language": judged.language,
+            "language_score": judged.language_score,
+            "metrics": judged.metrics,
+        }
+        if judged.drop:
+            return row | _verdict(judged.drop) | {"sample": self._sample(row["id"], text)}, None
+        kept = {
+            "text": judged.text,
+            "text_hash": document.text_hash(judged.text),
+            "words": len(judged.word_hashes),
+        }
+        return row | kept, judged.word_hashes
+
+    def _sample(self, record_id: str, text: str) -> str | None:
+        """First characters of a share of the dropped texts, chosen by id."""
+        chosen = int(record_id[:8], 16) < self.config.ledger.sample_share * 2**32
+        return text[: self.config.ledger.sample_characters] if chosen else None
+
+
+class _Batch:
+    """Rows until there are enough of them for one MinHash call and one Arrow batch."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.rows: list[dict[str, Any]] = []
+        self.words: list[tuple[int, npt.NDArray[np.uint64]]] = []
+        self.characters = 0
+
+    def add(self, row: dict[str, Any], words: npt.NDArray[np.uint64] | None) -> None:
+        if words is not None:
+            self.words.append((len(self.rows), words))
+            self.characters += len(row["text"])
+        self.rows.append(row)
+
+    def is_full(self) -> bool:
+        return len(self.rows) >= BATCH_ROWS or self.characters >= BATCH_CHARACTERS
+
+    def flush(self) -> pa.RecordBatch:
+        bands = band_hashes([words for _, words in self.words], self.config.dedup)
+        for (index, _), hashes in zip(self.words, bands, strict=True):
+            self.rows[index]["keys"] = [exact_key(self.rows[index]["text_hash"]), *hashes]
+        result = pa.RecordBatch.from_pylist(self.rows, schema=schema())
+        self.rows, self.words, self.characters = [], [], 0
+        return result
+
+
+def _verdict(drop: Drop) -> dict[str, Any]:
+    return {"reason": drop.reason.value, "value": drop.value, "threshold": drop.threshold}

@@ -1,0 +1,57 @@
+"""Tables as ordinary Parquet, written by Spark, described for the manifest without passing through the driver."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from pipeline import storage
+from pipeline.manifest import FileEntry
+
+_ENTRY = pa.schema([("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("sha256", pa.string())])
+
+
+def write(table: DataFrame, folder: str, *, partition_by: Sequence[str] = ()) -> None:
+    """Write a table whole, replacing what an earlier attempt left."""
+    table.write.mode("overwrite").partitionBy(*partition_by).parquet(storage.spark_path(folder))
+
+
+def read(spark: SparkSession, folder: str, schema: pa.Schema) -> DataFrame:
+    """Read a table under its Arrow schema, which also makes an empty table readable."""
+    return spark.read.schema(from_arrow_schema(schema)).parquet(storage.spark_path(folder))
+
+
+def distribute(spark: SparkSession, rows: Sequence[tuple[object, ...]], schema: str, tasks: int) -> DataFrame:
+    """Small driver rows as a DataFrame of ``tasks`` partitions, contiguous and of nearly equal row counts."""
+    numbered = [(index * tasks // max(1, len(rows)), *row) for index, row in enumerate(rows)]
+    frame = spark.createDataFrame(numbered, f"task int, {schema}")
+    return frame.repartitionByRange(tasks, "task").drop("task")
+
+
+def entries(spark: SparkSession, folder: str, subfolder: str) -> list[FileEntry]:
+    """Size, rows and SHA-256 of every Parquet file in ``folder/subfolder``, taken in tasks; sorted by path."""
+    target = storage.join(folder, subfolder)
+    if not storage.exists(target):
+        return []
+    paths = [file.path for file in storage.list_files(target) if file.path.endswith(".parquet")]
+    if not paths:
+        return []
+    start = len(paths[0].partition(f"/{subfolder}/")[0]) + 1
+
+    def describe(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for path in batch.column("path").to_pylist():
+                size, sha256 = storage.checksum(path)
+                with storage.open_read(path) as stream:
+                    rows = pq.ParquetFile(stream).metadata.num_rows
+                entry = {"path": path[start:], "size": size, "rows": rows, "sha256": sha256}
+                yield pa.RecordBatch.from_pylist([entry], schema=_ENTRY)
+
+    tasks = min(len(paths), spark.sparkContext.defaultParallelism)
+    described = distribute(spark, [(path,) for path in paths], "path string", tasks).mapInArrow(
+        describe, from_arrow_schema(_ENTRY)
+    )
+    found = [FileEntry(**row.asDict()) for row in described.collect()]
+    return sorted(found, key=lambda entry: entry.path)
