@@ -117,6 +117,15 @@ def upload(local: str, path: str) -> None:
     _replace(fs, beside, inner)
 
 
+def download(path: str, local: str) -> None:
+    """Copy a file from wherever it lies to a local path. Raises :class:`InputError` where there is none."""
+    fs, inner = filesystem(path)
+    try:
+        fs.get_file(inner, local)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check the path") from None
+
+
 def list_files(path: str) -> list[FileInfo]:
     """The files at or below ``path`` (a file, a folder or a glob), sorted by path.
 
