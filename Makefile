@@ -1,0 +1,50 @@
+# Two commands: `make demo` and `make test`. Each sets up what it needs: Python 3.11 or newer is enough.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check clean-demo constraints
+
+PYTHON := .venv/bin/python
+UV := .venv/bin/uv
+# The environment is up to date if the stamp of these very pins is in it.
+PINS := $(shell cat constraints.txt pyproject.toml | cksum | cut -d ' ' -f 1)
+STAMP := .venv/installed-$(PINS)
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+demo: $(STAMP)  ## the whole of it on this machine: crawl, corpus, tokenizer, shards, model, report
+	@$(PYTHON) -m demo
+
+test: $(STAMP)  ## all tests
+	@$(PYTHON) -m pytest
+
+check: $(STAMP)  ## style, types and layers
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+
+clean-demo:  ## remove what the demo made (its downloads stay cached)
+	rm -rf demo-output
+
+constraints: $(STAMP)  ## pin the newest versions that fit pyproject.toml
+	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --no-header \
+	    --no-emit-index-url --no-emit-find-links --output-file constraints.txt --quiet
+
+# Prefer a Python that all wheels were built for; a newer one may have to compile some of them.
+FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3 python; do \
+	    if $$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; \
+	    then echo $$python; exit; fi; done; \
+	echo 'error: no Python 3.11 or newer (with its venv module) on the path; install one' >&2; exit 1
+
+# Nothing is resolved: uv installs the pins as they stand, from its cache where it can. pip installs uv.
+$(STAMP): constraints.txt pyproject.toml
+	@echo 'Setting up .venv (once, and again when the pins change)'
+	@$(PYTHON) -c '' 2> /dev/null || { python=$$($(FIND_PYTHON)) && $$python -m venv --clear .venv; }
+	@$(PYTHON) -m pip --version > /dev/null 2>&1 || $(PYTHON) -m ensurepip > /dev/null
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt uv
+	@export UV_DEFAULT_INDEX="$$($(PYTHON) -m demo.index)" \
+	    && $(UV) pip sync --python $(PYTHON) --build-constraints constraints.txt constraints.txt \
+	    && $(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable . \
+	        --config-settings editable_mode=compat
+	@rm -f .venv/installed-* && touch $@

@@ -1,0 +1,84 @@
+"""``python -m demo``: the sample crawl, then every stage from raw pages to a model that answers.
+
+Each stage is the command that a user would type. A stage that is done does nothing; one that was cut short
+goes on. Stopped at any moment, the same command resumes.
+"""
+
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from demo import crawl, stages, summary
+from pipeline import config
+from pipeline.errors import run
+from pipeline.spark.java import java_home
+
+CRAWL = Path("demo-output/crawl")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run everything and print the closing table."""
+    config.parser(__doc__.partition("\n")[0]).parse_args(arguments)
+    began = time.monotonic()
+    folder = Path(config.load(stages.CONFIG).output.path)
+    _wait_for_turn(CRAWL.parent)
+    print(f"The sample crawl, in {CRAWL}", flush=True)
+    crawl.build(str(CRAWL))
+    environment = _environment()
+    for number, stage in enumerate(stages.STAGES, 1):
+        stages.run(stage, folder, environment, number)
+    print(f"\nAll of it, in {stages.duration(time.monotonic() - began)}\n{summary.table(folder)}")
+    print(_directions(folder))
+
+
+def _wait_for_turn(folder: Path) -> None:
+    """Hold the folder's lock until this process ends; an earlier run that still works is waited for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"Another demo is at work in {folder}; waiting for it to end …", flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    os.set_inheritable(lock, True)  # also held by the children, should this process be killed
+
+
+def _environment() -> dict[str, str]:
+    """What the stages run in: this environment's programs, and a Java."""
+    programs = Path(sys.executable).parent
+    return os.environ | {
+        "JAVA_HOME": java_home(),
+        "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+    }
+
+
+def _directions(folder: Path) -> str:
+    """Where things are, and what to try next."""
+    return f"""
+Where things are
+  {CRAWL}  the raw pages, dump and books
+  {folder}/documents    the clean documents (Parquet)
+  {folder}/ledger       what happened to every record, and why (Parquet)
+  {folder}/shards       token sequences (Arrow)
+  {folder}/training     checkpoints, metrics.jsonl, TensorBoard events
+  {folder}/report.html  the whole story on one page
+
+What to try next
+  . .venv/bin/activate
+  python -m train.sample --config {stages.CONFIG} --prompt 'La ville de'
+  tensorboard --logdir {folder}/training
+  spark-submit jobs/clean.py --config {stages.CONFIG} \\
+      --set filters.preset=none --set output.path=demo-output/unfiltered"""
+
+
+if __name__ == "__main__":
+    try:
+        run(main)
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,175 @@
+"""The sample crawl: real text from pinned packages, laid out as crawls are.
+
+::
+
+    FOLDER/warc/   WARC files: pywb's as they were crawled; two versions of a manual, introductions of
+                   encyclopedia articles in three languages and pages in many encodings, re-packed
+    FOLDER/wiki/   a Wikipedia dump, as it is
+    FOLDER/books/  plain-text books
+    FOLDER/manifest.json
+
+Re-packed means: text and markup are the originals', the HTTP and WARC headers are ours.
+"""
+
+import html
+import json
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, datetime, time
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote
+
+from demo import packages, warc
+from demo.packages import Package
+from pipeline import manifest, storage
+from pipeline.errors import OutputError
+from pipeline.manifest import FileEntry, Manifest
+
+LAYOUT = 1
+"""Raised whenever this module would lay out the same packages differently."""
+
+MEDIA_TYPES = {".html": "text/html", ".xml": "text/xml"}
+"""By file name; anything else is plain text."""
+
+
+def build(folder: str) -> Manifest:
+    """Build the crawl in ``folder``, or find it there; what was cut short is begun anew.
+
+    Raises :class:`OutputError` if the folder holds anything else, :class:`pipeline.errors.InputError` if a
+    package cannot be had.
+    """
+    fingerprint = manifest.fingerprint("crawl", {"layout": LAYOUT, "packages": _pinned()}, [])
+    try:
+        found = manifest.begin(folder, "crawl", fingerprint)
+    except OutputError:
+        raise OutputError(
+            f"{folder}: holds something other than this sample crawl; remove it with make clean-demo"
+        ) from None
+    if found:
+        print(f"  {folder}: already built")
+        return found
+    for below in ("warc", "wiki", "books"):
+        Path(folder, below).mkdir()
+    rows: dict[str, int] = {}
+    for package in packages.table().values():
+        archive = packages.fetch(package, packages.cache(), _Meter(package.file))
+        added = _lay_out(package, archive, Path(folder))
+        print(f"  {package.project} {package.version}: {_summary(package, added)}")
+        rows |= added
+    return _publish(folder, fingerprint, rows)
+
+
+def _pinned() -> object:
+    """The table as the manifest's fingerprint wants it."""
+    return json.loads(json.dumps(tomllib.loads(packages.TABLE.read_text(encoding="utf-8")), default=str))
+
+
+def _lay_out(package: Package, archive: Path, folder: Path) -> dict[str, int]:
+    """Add a package to the crawl: its files below ``folder``, with the number of pages re-packed in each."""
+    match package.name:
+        case "pywb":
+            return _copy(package, archive, folder, "warc")
+        case "wikipedia":
+            return _copy(package, archive, folder, "wiki")
+        case "books":
+            return _copy(package, archive, folder, "books")
+    fetched_at = datetime.combine(package.date, time(), UTC)
+    description = f"data of {package.project} {package.version}, re-packed; HTTP headers re-made"
+    counts = warc.write(folder / "warc", package.name, description, fetched_at, _pages(package, archive))
+    return {f"warc/{package.name}-{number:05d}.warc.gz": count for number, count in enumerate(counts)}
+
+
+def _copy(package: Package, archive: Path, folder: Path, below: str) -> dict[str, int]:
+    """Write the members as they are."""
+    written = {}
+    for name, content in packages.members(package, archive):
+        file = f"{below}/{PurePosixPath(name).name}"
+        (folder / file).write_bytes(content)
+        written[file] = 0
+    return written
+
+
+def _pages(package: Package, archive: Path) -> Iterator[warc.Page]:
+    """A package's members as a server would have sent them."""
+    for name, content in packages.members(package, archive):
+        match package.name:
+            case "manual-14" | "manual-20":
+                yield _manual_page(package.name.removeprefix("manual-"), name, content)
+            case "introductions":
+                yield from _introductions(name, content)
+            case "encodings":
+                yield _page_in_some_encoding(name, content)
+
+
+def _manual_page(version: str, name: str, content: bytes) -> warc.Page:
+    """A page of the SQLAlchemy manual, under the address that it has on the web."""
+    path = quote(name.partition("/doc/")[2])
+    return warc.Page(f"https://docs.sqlalchemy.org/en/{version}/{path}", "text/html; charset=utf-8", content)
+
+
+def _introductions(name: str, content: bytes) -> Iterator[warc.Page]:
+    """The introductions of one language: JSON, the title and text of each article."""
+    language = PurePosixPath(name).stem.removeprefix("summaries_").partition("-")[0]
+    for article in json.loads(content).values():
+        title, text = html.escape(article["title"]), html.escape(article["extract"])
+        head = f'<head><meta charset="utf-8"><title>{title}</title></head>'
+        body = f"<body><main>\n<h1>{title}</h1>\n<p>{text}</p>\n</main></body>"
+        page = f'<!DOCTYPE html>\n<html lang="{language}">\n{head}\n{body}\n</html>\n'
+        path = quote(article["title"].replace(" ", "_"))
+        url = f"https://{language}.wikipedia.org/wiki/{path}"
+        yield warc.Page(url, "text/html; charset=utf-8", page.encode())
+
+
+def _page_in_some_encoding(name: str, content: bytes) -> warc.Page:
+    """A page that names its encoding itself or not at all: the header is silent, the reader must find out."""
+    path = PurePosixPath(name)
+    url = f"https://encodings.example/{quote('/'.join(path.parts[-2:]))}"
+    return warc.Page(url, MEDIA_TYPES.get(path.suffix, "text/plain"), content)
+
+
+def _publish(folder: str, fingerprint: str, rows: dict[str, int]) -> Manifest:
+    """Write the manifest; a file that was taken as it is has 0 rows, for nobody has counted its records."""
+    files = [_entry(folder, file, rows[file]) for file in sorted(rows)]
+    result = Manifest(
+        stage="crawl",
+        fingerprint=fingerprint,
+        config={},
+        inputs=[package.file for package in packages.table().values()],
+        counts={
+            "files": len(files),
+            "bytes": sum(file.size for file in files),
+            "pages_repacked": sum(rows.values()),
+        },
+        files=files,
+    )
+    manifest.publish(folder, result)
+    return result
+
+
+def _entry(folder: str, file: str, rows: int) -> FileEntry:
+    size, sha256 = storage.checksum(storage.join(folder, file))
+    return FileEntry(path=file, size=size, rows=rows, sha256=sha256)
+
+
+def _summary(package: Package, added: dict[str, int]) -> str:
+    pages, files = sum(added.values()), f"{len(added)} file{'s' * (len(added) > 1)}"
+    what = f"{pages:,} pages re-packed into {files}" if pages else f"{files} as found"
+    return f"{what} (text: {package.licence})"
+
+
+class _Meter:
+    """Shows a download: a moving line on a terminal, nothing elsewhere."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+
+    def __call__(self, received: int, expected: int) -> None:
+        """Redraw the line; wipe it at the end."""
+        if not sys.stderr.isatty():
+            return
+        width = shutil.get_terminal_size().columns - 1
+        line = f"  {received / 1e6:6.1f} of {expected / 1e6:.1f} MB  {self._file}"[:width]
+        shown = f"{line:<{width}}" if received < expected else f"{'':<{width}}\r"
+        print(f"\r{shown}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,122 @@
+"""The stages of the demonstration: the commands that a user would type, run one after the other."""
+
+import ctypes
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import GristmillError
+
+CONFIG = "configs/demo.toml"
+PR_SET_PDEATHSIG = 1
+"""Linux, ``prctl(2)``: the signal that a process gets when its parent dies."""
+
+
+class StageError(GristmillError):
+    """A stage that ended with an error, which it has already printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One command of the demonstration."""
+
+    title: str
+    command: str
+    product: str | None
+    """The file below the run's folder that appears when it is done; None: it only shows something."""
+
+
+STAGES = (
+    Stage(
+        "Clean: extract, identify, filter, mask, deduplicate",
+        f"spark-submit jobs/clean.py --config {CONFIG}",
+        "manifest.json",
+    ),
+    Stage(
+        "Train a tokenizer on the documents",
+        f"spark-submit jobs/train_tokenizer.py --config {CONFIG}",
+        "tokenizer/manifest.json",
+    ),
+    Stage(
+        "Pack the documents into shards of token sequences",
+        f"spark-submit jobs/pack.py --config {CONFIG}",
+        "shards/manifest.json",
+    ),
+    Stage(
+        "Train a model on two processes",
+        f"torchrun --standalone --nproc-per-node=2 -m train --config {CONFIG}",
+        "training/done.json",
+    ),
+    Stage(
+        "Validate it beside a unigram model",
+        f"python -m train.validate --config {CONFIG}",
+        "training/validation.json",
+    ),
+    Stage(
+        "Write the report",
+        f"spark-submit jobs/report.py --config {CONFIG}",
+        "report.html",
+    ),
+    Stage(
+        "Let the model go on from a few words",
+        f"python -m train.sample --config {CONFIG} --prompt 'The history of'",
+        None,
+    ),
+)
+
+
+def run(stage: Stage, folder: Path, environment: Mapping[str, str], number: int) -> float:
+    """Run one stage to its end; the seconds it took. Raises :class:`StageError` if it fails."""
+    print(f"\n[{number}/{len(STAGES)}] {stage.title}\n$ {stage.command}", flush=True)
+    before = _version(folder, stage.product)
+    began = time.monotonic()
+    status = execute(stage.command, environment)
+    seconds = time.monotonic() - began
+    if status:
+        raise StageError(
+            f"stage {number} ended with exit code {status}, its own message is above; "
+            "when that is set right, the same command goes on from here"
+        )
+    idle = before is not None and before == _version(folder, stage.product)
+    print(f"  {'nothing to do, it was already done' if idle else 'done'} ({duration(seconds)})", flush=True)
+    return seconds
+
+
+def execute(command: str, environment: Mapping[str, str]) -> int:
+    """Run a command in the foreground with the programs of this environment; its exit code."""
+    words = shlex.split(command)
+    program = Path(sys.executable).with_name(words[0])
+    process = subprocess.Popen(
+        [str(program), *words[1:]],
+        env=dict(environment),
+        close_fds=False,  # the lock of the output folder is held by whoever still works in it
+        preexec_fn=_end_with_parent,
+    )
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # the terminal has sent it the same signal
+        raise
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def _end_with_parent() -> None:
+    """In the child: ask Linux to end it when the director is killed, so that the next run meets no orphan."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _version(folder: Path, product: str | None) -> int | None:
+    """When the product was last written, in nanoseconds; None if it is not there."""
+    path = folder / product if product else None
+    return path.stat().st_mtime_ns if path and path.exists() else None

@@ -1,0 +1,76 @@
+"""The table at the end of the demonstration, read from what the stages left on disk."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline import manifest
+from pipeline.errors import ManifestError
+from pipeline.manifest import Manifest
+
+REASONS = 12
+"""Reasons shown singly; the rest are added up in one line."""
+
+Rows = list[tuple[str, str]]
+
+
+def check_law(clean: Manifest) -> None:
+    """Records in = kept + Σ dropped by reason + quarantined. Raises :class:`ManifestError` where not."""
+    counts = clean.counts
+    out = counts["kept"] + sum(dropped(clean).values()) + counts["quarantined"]
+    if out != counts["records_in"]:
+        raise ManifestError(
+            f"{counts['records_in']:,} records went in but {out:,} are accounted for; every record must be "
+            "kept, dropped by a reason or quarantined: run the clean stage again into an empty folder"
+        )
+
+
+def dropped(clean: Manifest) -> dict[str, int]:
+    """Records dropped by each reason, most frequent first."""
+    counted = clean.counts.items()
+    reasons = {key.removeprefix("dropped."): n for key, n in counted if key.startswith("dropped.")}
+    return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+
+
+def table(run: Path) -> str:
+    """The closing table for the run's folder. Raises :class:`ManifestError` if a stage is missing."""
+    clean = manifest.read(str(run), "clean")
+    check_law(clean)
+    rows = _corpus(clean) + _shards(run) + _model(run)
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {value}".rstrip() for name, value in rows)
+
+
+def _corpus(clean: Manifest) -> Rows:
+    counts, reasons = clean.counts, list(dropped(clean).items())
+    rest = sum(number for _, number in reasons[REASONS:])
+    rows = [
+        ("records in", f"{counts['records_in']:>11,}"),
+        ("kept", f"{counts['kept']:>11,}"),
+        ("dropped", f"{sum(number for _, number in reasons):>11,}"),
+        *((f"  {reason}", f"{number:>11,}") for reason, number in reasons[:REASONS]),
+    ]
+    if rest:
+        rows.append((f"  {len(reasons) - REASONS} more reasons", f"{rest:>11,}"))
+    return [
+        *rows,
+        ("quarantined", f"{counts['quarantined']:>11,}"),
+        ("", "in = kept + dropped + quarantined: holds"),
+        ("duplicate clusters", f"{counts['duplicate_clusters']:>11,}"),
+    ]
+
+
+def _shards(run: Path) -> Rows:
+    shards = manifest.read(str(run / "shards"), "pack")
+    return [
+        ("tokens", f"{shards.counts['tokens']:>11,}"),
+        ("shards", f"{len(shards.files):>11,}"),
+    ]
+
+
+def _model(run: Path) -> Rows:
+    found: dict[str, Any] = json.loads((run / "training" / "validation.json").read_text(encoding="utf-8"))
+    return [
+        ("validation bits per byte", f"{found['val/bpb']:>11.3f}"),
+        ("  of a unigram model", f"{found['val/unigram_bpb']:>11.3f}"),
+    ]
