@@ -18,8 +18,8 @@ def main(arguments: Sequence[str]) -> None:
     counts = clean(session(config, "clean"), config).counts
     dropped = {key.removeprefix("dropped."): value for key, value in counts.items() if "." in key}
     print(
-        f"clean: {counts['records_in']:,} records in, {counts['kept']:,} kept, {counts['dropped']:,} dropped, "
-        f"{counts['quarantined']:,} quarantined"
+        f"clean: {counts['records_in']:,} records in, {counts['kept']:,} kept, "
+        f"{counts['dropped']:,} dropped, {counts['quarantined']:,} quarantined"
     )
     for reason, number in sorted(dropped.items(), key=lambda item: -item[1]):
         print(f"  {number:>12,} {reason}")

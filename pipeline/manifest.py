@@ -66,8 +66,8 @@ def begin(
 ) -> Manifest | None:
     """Claim ``folder`` for a stage; its manifest if it is already done, else None: go to work.
 
-    A stage that shares its folder with others names its own entries (``owned``); resumed, it finds what it left
-    in them. A stage without owned entries has the folder for itself and finds it empty.
+    A stage that shares its folder with others names its own entries (``owned``); resumed, it finds what it
+    left in them. A stage without owned entries has the folder for itself and finds it empty.
     Raises :class:`OutputError` if the folder holds anything but this stage under this fingerprint.
     """
     found = _parse(folder, stage) if storage.exists(storage.join(folder, NAME)) else None
@@ -145,6 +145,6 @@ def verify_file(folder: str, entry: FileEntry) -> None:
         raise ManifestError(f"{path}: listed in {NAME} but missing; run the stage again")
     if (found := storage.checksum(path)) != (entry.size, entry.sha256):
         raise ManifestError(
-            f"{path}: {found[0]} bytes with SHA-256 {found[1][:12]}…, but {NAME} says {entry.size} bytes with "
-            f"{entry.sha256[:12]}…: it was altered; restore it or run the stage again"
+            f"{path}: {found[0]} bytes with SHA-256 {found[1][:12]}…, but {NAME} says {entry.size} bytes "
+            f"with {entry.sha256[:12]}…: it was altered; restore it or run the stage again"
         )

@@ -1,0 +1,1 @@
+"""Spark owns distribution: sessions, plans over DataFrames, tables. The rules live in the other rooms."""

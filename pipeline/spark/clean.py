@@ -6,7 +6,8 @@
 4. Tables are published. The members of a cluster are gathered per file of step 2, and one task reads that
    file once and writes it without its duplicates, so that text never takes part in a shuffle.
 
-Steps 2 and 3 leave their tables in ``work/`` with a mark when done: a run cut short goes on from there.
+Steps 2 and 3 leave their tables in ``analysis/`` with a mark when done: a run cut short goes on from there,
+and the report reads every record's metrics there.
 """
 
 from collections import Counter, defaultdict
@@ -30,6 +31,7 @@ from pipeline.spark import clusters, inputs, one_pass, tables
 
 STAGE = "clean"
 TABLES = ("documents", "ledger", "quarantine")
+RECORDS, COPIES = "analysis/records", "analysis/copies"
 Batches = Iterator[pa.RecordBatch]
 
 
@@ -43,17 +45,17 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     files = inputs.find(spark, config.input)
     fingerprint = manifest.fingerprint(STAGE, settings, (file.fingerprint for file in files))
     done = manifest.begin(
-        out, STAGE, fingerprint, overwrite=config.output.overwrite, owned=(*TABLES, "work")
+        out, STAGE, fingerprint, overwrite=config.output.overwrite, owned=(*TABLES, "analysis")
     )
     if done:
         print(f"{STAGE}: already done")
         return done
 
     splits = inputs.splits(files)
-    _once(f"{out}/work/analysed", partial(_analyse, spark, config, splits))
-    analysed = tables.read(spark, f"{out}/work/analysed", one_pass.schema())
-    _once(f"{out}/work/clusters", partial(_cluster, spark, config, analysed))
-    copies = tables.read(spark, f"{out}/work/clusters", clusters.schema())
+    _once(f"{out}/{RECORDS}", partial(_analyse, spark, config, splits))
+    analysed = tables.read(spark, f"{out}/{RECORDS}", one_pass.schema())
+    _once(f"{out}/{COPIES}", partial(_cluster, spark, config, analysed))
+    copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
     _publish(spark, out, analysed, copies)
 
     counts, by_source = count(spark, out)
@@ -64,14 +66,14 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
         inputs=[file.path for file in files],
         counts=counts | {"duplicate_clusters": copies.select("cluster").distinct().count()},
         files=[entry for table in TABLES for entry in tables.entries(spark, out, table)],
-        facts={"by_source": by_source},
+        facts={"by_source": by_source, "corpus": corpus_hash(analysed, copies)},
     )
     manifest.publish(out, made)
     return made
 
 
 def _once(folder: str, make: Callable[[str], None]) -> None:
-    """Make a table of ``work/`` unless an earlier attempt finished it."""
+    """Make a table of ``analysis/`` unless an earlier attempt finished it."""
     mark = f"{folder}.done"
     if storage.exists(mark):
         print(f"{STAGE}: {storage.name(folder)} was finished by an earlier attempt")
@@ -95,15 +97,14 @@ def _analyse(spark: SparkSession, config: Config, splits: list[Split], folder: s
 
 
 def _cluster(spark: SparkSession, config: Config, analysed: DataFrame, folder: str) -> None:
-    rounds = f"{storage.name(folder)}-rounds"
-    work = folder.removesuffix(storage.name(folder)) + rounds
-    tables.write(clusters.find_clusters(spark, analysed, config.dedup, work), folder)
-    storage.remove(work)
+    rounds = f"{folder}.rounds"
+    tables.write(clusters.find_clusters(spark, analysed, config.dedup, rounds), folder)
+    storage.remove(rounds)
 
 
 def _publish(spark: SparkSession, out: str, analysed: DataFrame, copies: DataFrame) -> None:
     print(f"{STAGE}: publishing documents, ledger, quarantine …", flush=True)
-    parts = _parts_with_copies(spark, f"{out}/work/analysed", copies).cache()
+    parts = _parts_with_copies(spark, f"{out}/{RECORDS}", copies).cache()
 
     def per_part(rows_of: Callable[..., pa.Table], columns: list[str], schema: pa.Schema) -> DataFrame:
         run = partial(_over_parts, rows_of=rows_of, columns=columns)
@@ -125,7 +126,8 @@ def _parts_with_copies(spark: SparkSession, folder: str, copies: DataFrame) -> D
     parts = tables.distribute(
         spark, [(path, storage.name(path)) for path in paths], "path string, part string", len(paths)
     )
-    decided = copies.groupBy("part").agg(F.collect_list(F.struct(*copies.drop("part").columns)).alias("copies"))
+    decision = F.struct(*copies.drop("part").columns)
+    decided = copies.groupBy("part").agg(F.collect_list(decision).alias("copies"))
     return parts.join(decided, "part", "left").repartitionByRange(len(paths), "path").select("path", "copies")
 
 
@@ -176,7 +178,7 @@ def _ledger(rows: pa.RecordBatch, copies: dict[str, dict[str, Any]]) -> pa.Table
 
 
 def count(spark: SparkSession, out: str) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-    """Records in, kept, dropped by reason and quarantined, counted in the published tables: in all, by source."""
+    """Records in, kept, dropped by reason, quarantined, counted in what was published: in all, by source."""
     lines = tables.read(spark, f"{out}/ledger", ledger.schema()).groupBy("source", "reason").count().collect()
     damaged = tables.read(spark, f"{out}/quarantine", ledger.quarantine_schema()).groupBy("source").count()
     in_all: Counter[str] = Counter(records_in=0, kept=0, dropped=0, quarantined=0)
@@ -192,3 +194,16 @@ def count(spark: SparkSession, out: str) -> tuple[dict[str, int], dict[str, dict
             by_source[source][key] += number
     ordered = {source: dict(sorted(counts.items())) for source, counts in sorted(by_source.items())}
     return dict(sorted(in_all.items())), ordered
+
+
+def corpus_hash(analysed: DataFrame, copies: DataFrame) -> str:
+    """32 hex digits of the set of published (id, text, cluster), whatever files they lie in.
+
+    The exclusive or of 64-bit hashes, twice: free of order, and no text is read.
+    """
+    kept = analysed.where("reason IS NULL AND error IS NULL").select("id", "text_hash")
+    placed = kept.join(copies.select("id", "cluster", F.col("reason").alias("dropped")), "id", "left")
+    row = ["id", "text_hash", F.coalesce("cluster", "id")]
+    halves = [F.hex(F.bit_xor(F.xxhash64(F.lit(seed), *row))) for seed in (0, 1)]
+    found = placed.where("dropped IS NULL").agg(*halves).first()
+    return "".join((half or "0").rjust(16, "0") for half in found or ()).lower()

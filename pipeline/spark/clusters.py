@@ -46,7 +46,7 @@ def find_clusters(spark: SparkSession, analysed: DataFrame, settings: Dedup, wor
 
 
 def _edges(nodes: DataFrame) -> DataFrame:
-    """Every document beside the least document of each of its keys: linear in documents, even for huge keys."""
+    """Every document beside the least document of each of its keys: as many as documents, for any key."""
     keyed = nodes.select("node", F.explode("keys").alias("key"))
     shared = keyed.groupBy("key").agg(F.min("node").alias("center"), F.count("*").alias("n")).where("n > 1")
     joined = keyed.join(shared, "key").where("node != center")

@@ -1,8 +1,8 @@
 """Connected components by alternating large-star and small-star, on DataFrames.
 
 Kiveris, Lattanzi, Mirrokni, Rastogi, Vassilvitskii, "Connected Components in MapReduce and Beyond", 2014.
-Each round is two shuffles of node pairs; O(log² n) rounds proven, O(log n) seen. No node's neighbours are ever
-gathered in one row, so a cluster of any size fits.
+Each round is two shuffles of node pairs; O(log² n) rounds proven, O(log n) seen. No node's neighbours are
+ever gathered in one row, so a cluster of any size fits.
 """
 
 from itertools import count

@@ -1,4 +1,4 @@
-"""The single pass over text: a split's raw records become rows with text, metrics, verdict and duplicate keys.
+"""The single pass over text: raw records become rows with text, metrics, verdict and duplicate keys.
 
 Plain Python over Arrow batches, without Spark: ``clean.py`` maps it over the cluster.
 """
@@ -27,7 +27,8 @@ BATCH_CHARACTERS = 8_000_000
 def schema() -> pa.Schema:
     """A document row without its cluster, with the verdict on it and the keys under which its copies meet.
 
-    ``text``, ``text_hash``, ``words`` and ``keys`` are null for dropped records; ``error`` is set for damaged ones.
+    ``text``, ``text_hash``, ``words`` and ``keys`` are null for dropped records; ``error`` is set for damaged
+    ones.
     """
     of_document = [field for field in document.schema() if not field.name.startswith("cluster")]
     of_verdict = [

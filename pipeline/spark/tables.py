@@ -1,4 +1,4 @@
-"""Tables as ordinary Parquet, written by Spark, described for the manifest without passing through the driver."""
+"""Tables as ordinary Parquet, written by Spark, and described for the manifest in tasks."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,9 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pipeline import storage
 from pipeline.manifest import FileEntry
 
-_ENTRY = pa.schema([("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("sha256", pa.string())])
+_ENTRY = pa.schema(
+    [("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("sha256", pa.string())]
+)
 
 
 def write(table: DataFrame, folder: str, *, partition_by: Sequence[str] = ()) -> None:
@@ -31,7 +33,7 @@ def distribute(spark: SparkSession, rows: Sequence[tuple[object, ...]], schema: 
 
 
 def entries(spark: SparkSession, folder: str, subfolder: str) -> list[FileEntry]:
-    """Size, rows and SHA-256 of every Parquet file in ``folder/subfolder``, taken in tasks; sorted by path."""
+    """Size, rows and SHA-256 of every Parquet file in ``folder/subfolder``, by path."""
     target = storage.join(folder, subfolder)
     if not storage.exists(target):
         return []
