@@ -1,0 +1,62 @@
+"""Continuing a sequence of tokens, one at a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.kv_cache import KVCache
+from model.transformer import Transformer
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn from its distribution; the filters apply in this order."""
+
+    temperature: float = 1.0
+    """Divides the logits; 0 takes the likeliest token."""
+    top_k: int = 0
+    """Only the ``top_k`` likeliest tokens; 0: all."""
+    top_p: float = 1.0
+    """Only the fewest likeliest tokens that together reach this probability (Holtzman et al. 2020); 1: all."""
+    seed: int = 0
+
+
+@torch.inference_mode()
+def generate(
+    model: Transformer,
+    prompt: Sequence[int],
+    tokens: int,
+    sampling: Sampling,
+    stop: frozenset[int] = frozenset(),
+) -> Iterator[int]:
+    """Yield at most ``tokens`` tokens that continue the (not empty) ``prompt``, each as soon as it is drawn.
+
+    Ends before the first token that is in ``stop``. The same arguments on the same machine give the same tokens.
+    """
+    weight = model.embedding.weight
+    generator = torch.Generator().manual_seed(sampling.seed)
+    cache = KVCache(model.config, len(prompt) + tokens, dtype=weight.dtype, device=weight.device)
+    unread = list(prompt)
+    for _ in range(tokens):
+        logits = model(torch.tensor([unread], device=weight.device), cache=cache)
+        token = draw(logits[0, -1], sampling, generator)
+        if token in stop:
+            return
+        yield token
+        unread = [token]
+
+
+def draw(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
+    """One token from ``logits`` (``[vocabulary]``)."""
+    if sampling.temperature == 0:
+        return int(logits.argmax())
+    ordered, tokens = (logits.float().cpu() / sampling.temperature).sort(descending=True, stable=True)
+    if sampling.top_k:
+        ordered = ordered[: sampling.top_k]
+    chances = ordered.softmax(dim=0)
+    if sampling.top_p < 1:
+        before = chances.cumsum(dim=0) - chances
+        chances = torch.where(before < sampling.top_p, chances, 0.0)
+    return int(tokens[torch.multinomial(chances, 1, generator=generator)])

@@ -1,0 +1,81 @@
+"""Small but genuine shards: texts, tokenized and packed by the pipeline's own code."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pipeline import storage
+from pipeline.config import Tokenizer as Settings
+from pipeline.document import text_hash
+from pipeline.packing import METHOD, pack
+from pipeline.shards import Header, Split, publish, write_file
+from pipeline.tokenizer import Tokenizer
+from pipeline.tokenizer.training import train
+
+WORDS = "the mill grinds grain slowly while water turns its old wheel and stones sing low".split()
+
+
+def sentences(count: int, seed: int) -> list[str]:
+    """Documents of a few to many words."""
+    random = np.random.default_rng(seed)
+    return [" ".join(random.choice(WORDS, random.integers(3, 60))) + "." for _ in range(count)]
+
+
+def make_run(
+    output: str,
+    texts: Mapping[tuple[Split, str], Sequence[str]],
+    *,
+    sequence_length: int = 32,
+    vocabulary_size: int = 320,
+) -> None:
+    """Write ``output/tokenizer`` and ``output/shards``; ``texts`` by split and source."""
+    folder = storage.join(output, "tokenizer")
+    train(
+        (text for part in texts.values() for text in part), Settings(vocabulary_size=vocabulary_size), folder
+    )
+    tokenizer = Tokenizer.load(folder)
+    header = Header(
+        sequence_length=sequence_length,
+        vocabulary_size=tokenizer.vocabulary_size,
+        bos=tokenizer.bos,
+        eos=tokenizer.eos,
+        pad=tokenizer.pad,
+        tokenizer_sha256=tokenizer.sha256,
+        packing=METHOD,
+        corpus="0" * 64,
+    )
+    shards = storage.join(output, "shards")
+    files = []
+    for (split, source), part in texts.items():
+        documents = []
+        for text in part:
+            tokens = [tokenizer.bos, *tokenizer.encode(text), tokenizer.eos]
+            documents.append((bytes.fromhex(text_hash(text)), np.array(tokens, header.dtype)))
+        rows = pack(documents, header)
+        half = len(rows.tokens) // 2
+        for number, chosen in enumerate((np.arange(half), np.arange(half, len(rows.tokens)))):
+            files.append(
+                write_file(
+                    shards,
+                    split,
+                    source,
+                    f"{number:05}",
+                    rows.take(chosen),
+                    header,
+                    tokenizer.byte_lengths(),
+                )
+            )
+    publish(shards, files, header, config={})
+
+
+def small_run(output: str) -> None:
+    """Two sources, some hundred rows."""
+    make_run(
+        output,
+        {
+            ("train", "books"): sentences(200, 1),
+            ("train", "wikipedia"): sentences(90, 2),
+            ("validation", "books"): sentences(20, 3),
+            ("validation", "wikipedia"): sentences(10, 4),
+        },
+    )

@@ -1,0 +1,1 @@
+"""``torchrun -m train``: token shards in, checkpoints out."""

@@ -1,0 +1,17 @@
+"""``torchrun --standalone --nproc-per-node=N -m train --config FILE.toml``: pre-training."""
+
+import sys
+
+from pipeline.config import from_command_line
+from train import parallel
+from train.loop import train
+
+
+def main() -> None:
+    """The command line."""
+    description = "Train a model on token shards; resumes where it was stopped."
+    parallel.run(lambda: from_command_line(description, sys.argv[1:]), train)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Checkpoints: weights, optimizer and random states, each process writing its own part wherever it lies.
+
+One folder per checkpoint::
+
+    checkpoints/step-00000100/__0_0.distcp …   the parts (torch.distributed.checkpoint)
+                              .metadata        where in them each tensor lies
+                              manifest.json    written last: sizes, hashes, and what the checkpoint belongs to
+    checkpoints/latest                         the name of the one to trust, replaced atomically
+
+What ``latest`` does not name and is newer was cut short, and is removed at the next start.
+"""
+
+import warnings
+from typing import Any
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.fsspec_filesystem import FsspecReader, FsspecWriter
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+
+from model.transformer import Transformer
+from pipeline import manifest, storage
+from pipeline.manifest import FileEntry, Manifest
+from train.parallel import World
+
+STAGE = "checkpoint"
+LATEST = "latest"
+
+
+def save(
+    folder: str,
+    step: int,
+    model: Transformer,
+    optimizer: torch.optim.Optimizer,
+    pins: dict[str, Any],
+    fingerprint: str,
+    world: World,
+) -> None:
+    """Write and publish the state after ``step``; all processes together.
+
+    ``pins`` and ``fingerprint`` say what it belongs to.
+    """
+    place = storage.join(folder, _name(step))
+    world.from_leader(lambda: storage.remove(place))
+    writer = FsspecWriter(place, sync_files=storage.is_local(place), **_options(place))
+    dcp.save({**_state(model, optimizer), **_random_states(world)}, storage_writer=writer)
+    names = [f"__{world.rank}_0.distcp", *([".metadata"] if world.leads else [])]
+    entries = [_entry(place, name) for name in names if storage.exists(storage.join(place, name))]
+    files = [entry for part in world.gather(entries) for entry in part]
+    facts = {**pins, "world_size": world.size, "torch": torch.__version__}
+    finished = Manifest(
+        stage=STAGE,
+        fingerprint=fingerprint,
+        config={},
+        inputs=[],
+        counts={"step": step},
+        files=files,
+        facts=facts,
+    )
+    if world.leads:
+        manifest.publish(place, finished)
+        storage.write_atomic(storage.join(folder, LATEST), _name(step).encode())
+
+
+def latest(folder: str) -> tuple[str, Manifest] | None:
+    """The folder and manifest of the last published checkpoint, if there is one."""
+    path = storage.join(folder, LATEST)
+    if not storage.exists(path):
+        return None
+    place = storage.join(folder, storage.read_bytes(path).decode())
+    return place, manifest.read(place, STAGE)
+
+
+def remove_others(folder: str, keep: int) -> None:
+    """Remove all but the ``keep`` newest published checkpoints, and whatever was cut short after them."""
+    if not storage.exists(folder):
+        return
+    fs, inner = storage.filesystem(folder)
+    names = sorted(storage.name(path) for path in fs.ls(inner, detail=False))
+    found = latest(folder)
+    last = storage.name(found[0]) if found else ""
+    steps = [name for name in names if name.startswith("step-")]
+    kept = [name for name in steps if name <= last][-keep:]
+    for name in steps:
+        if name not in kept:
+            storage.remove(storage.join(folder, name))
+
+
+def restore(place: str, found: Manifest, model: Transformer, optimizer: torch.optim.Optimizer, world: World) -> int:
+    """Load a checkpoint into a sharded model and its optimizer; the step it was made after.
+
+    Every file is compared with the manifest first, shared among the processes. Raises :class:`ManifestError`.
+    """
+    for entry in found.files[world.rank :: world.size]:
+        manifest.verify_file(place, entry)
+    world.wait()
+    state = _state(model, optimizer)
+    same_world = found.facts["world_size"] == world.size
+    if same_world:
+        state |= _random_states(world)
+    dcp.load(state, storage_reader=FsspecReader(place, **_options(place)))
+    set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
+    if same_world:
+        _set_random_states(state, world)
+    return found.counts["step"]
+
+
+def restore_weights(place: str, found: Manifest, model: Transformer) -> None:
+    """Load only the weights of a checkpoint, into a whole model in this one process, after comparing its files."""
+    manifest.verify(place, found)
+    state = {"model": model.state_dict()}
+    with warnings.catch_warnings():
+        # It is meant: one process, no group.
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        dcp.load(state, storage_reader=FsspecReader(place, **_options(place)), no_dist=True)
+    model.load_state_dict(state["model"])
+
+
+def _state(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    weights, moments = get_state_dict(model, optimizer)
+    return {"model": weights, "optimizer": moments}
+
+
+def _random_states(world: World) -> dict[str, Any]:
+    """The state of each random generator of this process."""
+    states = {f"random.{world.rank}.cpu": torch.get_rng_state()}
+    if world.device.type == "cuda":
+        states[f"random.{world.rank}.cuda"] = torch.cuda.get_rng_state(world.device)
+    return states
+
+
+def _set_random_states(state: dict[str, Any], world: World) -> None:
+    torch.set_rng_state(state[f"random.{world.rank}.cpu"])
+    if world.device.type == "cuda":
+        torch.cuda.set_rng_state(state[f"random.{world.rank}.cuda"], world.device)
+
+
+def _entry(place: str, name: str) -> FileEntry:
+    """A file of a checkpoint, read back from where it was written."""
+    size, sha256 = storage.checksum(storage.join(place, name))
+    return FileEntry(path=name, size=size, rows=0, sha256=sha256)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08}"
+
+
+def _options(path: str) -> dict[str, Any]:
+    """What fsspec must be told: a cached listing of an object store would hide what others write."""
+    return {"use_listings_cache": False} if path.startswith("s3://") else {}
