@@ -69,6 +69,12 @@ def spark_path(path: str) -> str:
     return path if "://" in path else "file://" + os.path.abspath(path)
 
 
+def cache_folder(*parts: str) -> str:
+    """A path in the user's own cache, where downloads that any run may use again are kept."""
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    return join(root, "gristmill", *parts)
+
+
 def exists(path: str) -> bool:
     """Whether a file or folder stands at ``path``."""
     fs, inner = filesystem(path)
