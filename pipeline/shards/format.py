@@ -36,7 +36,7 @@ SPAN = pa.struct(
 
 def dtype_for(vocabulary_size: int) -> np.dtype[np.unsignedinteger]:
     """The narrowest type that holds every token id."""
-    return np.dtype(np.uint16 if vocabulary_size <= 1 << 16 else np.uint32)
+    return np.dtype("<u2" if vocabulary_size <= 1 << 16 else "<u4")
 
 
 def schema(sequence_length: int, dtype: np.dtype[np.unsignedinteger]) -> pa.Schema:

@@ -9,9 +9,10 @@ crosses such a place, so a text may be cut there and encoded word by word with t
 and their encodings are remembered; this is what makes encoding fast.
 """
 
+import functools
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -49,8 +50,8 @@ class Tokenizer:
         self.special = {self._processor.id_to_piece(token): token for token in range(PAD + 1 + len(CHAT))}
         """Id of every token that stands for no text, by its name."""
 
-    def __reduce__(self) -> tuple[type["Tokenizer"], tuple[bytes]]:
-        return Tokenizer, (self._model,)
+    def __reduce__(self) -> tuple[Callable[[bytes], "Tokenizer"], tuple[bytes]]:
+        return _unpickled, (self._model,)
 
     @staticmethod
     def load(folder: str) -> "Tokenizer":
@@ -89,6 +90,12 @@ class Tokenizer:
         if self._processor.is_byte(token):
             return 1
         return len(self._processor.id_to_piece(token).replace(SPACE, " ").encode())
+
+
+@functools.lru_cache(maxsize=2)
+def _unpickled(model: bytes) -> Tokenizer:
+    """One tokenizer for all the tasks of a Spark worker, so that each finds the words of those before it."""
+    return Tokenizer(model)
 
 
 class _Words(dict[str, bytes]):

@@ -1,0 +1,27 @@
+"""The published documents, as the stages after cleaning read them."""
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline import document, manifest, storage
+from pipeline.errors import InputError
+from pipeline.spark import tables
+
+
+def corpus_hash(out: str) -> str:
+    """The hash of the documents in an output folder, the same however they are spread over files.
+
+    Raises :class:`ManifestError` if cleaning is unfinished, :class:`InputError` if it kept none.
+    """
+    found = manifest.read(out, "clean")
+    if not found.counts["kept"]:
+        raise InputError(
+            f"{out}: no document was kept, but there must be some; check its ledger for the reasons"
+        )
+    return str(found.facts["corpus"])
+
+
+def read(spark: SparkSession, out: str) -> DataFrame:
+    """``id``, ``text``, ``source`` and ``cluster``; a document without copies is its own cluster."""
+    documents = tables.read(spark, storage.join(out, "documents"), document.schema())
+    return documents.select("id", "text", "source", F.coalesce("cluster", "id").alias("cluster"))

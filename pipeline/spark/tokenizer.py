@@ -1,0 +1,61 @@
+"""Documents to a tokenizer, by way of a sample that one machine can hold."""
+
+from collections.abc import Iterator
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline import manifest, storage
+from pipeline.config import Config, Tokenizer, require, resolved
+from pipeline.manifest import Manifest
+from pipeline.spark import documents
+from pipeline.tokenizer import STAGE, train
+
+BUCKET_BITS = 14
+"""The sample is chosen by buckets of a hash. The driver sees one number per bucket, whatever the corpus, and
+what Spark sorts exceeds the sample by less than a bucket."""
+
+
+def train_tokenizer(spark: SparkSession, config: Config) -> Manifest:
+    """Run the plan into ``tokenizer/`` of the output; its manifest, written now or before."""
+    require(config, "output.path")
+    out = storage.absolute(config.output.path)
+    folder, inputs = f"{out}/tokenizer", [documents.corpus_hash(out)]
+    fingerprint = manifest.fingerprint(STAGE, resolved(config, "tokenizer"), inputs)
+    done = manifest.begin(folder, STAGE, fingerprint, overwrite=config.output.overwrite)
+    if done:
+        print(f"{STAGE}: already done")
+        return done
+    print(f"{STAGE}: choosing the sample …", flush=True)
+    texts = sample(documents.read(spark, out), config.tokenizer)
+    return train(texts, config.tokenizer, folder, fingerprint=fingerprint, inputs=inputs)
+
+
+def sample(table: DataFrame, settings: Tokenizer) -> Iterator[str]:
+    """Texts of at most ``sample_characters`` together, the last one cut to fit.
+
+    They are the first in the order of a seeded hash of the id, so that the sample depends on the set of
+    documents alone.
+    """
+    draw = F.xxhash64(F.lit(settings.seed), "id")
+    drawn = table.select(draw.alias("draw"), "id", "text", F.length("text").alias("characters"))
+    drawn = drawn.withColumn("bucket", F.shiftrightunsigned("draw", 64 - BUCKET_BITS).cast("int"))
+    last = _last_bucket(drawn, settings.sample_characters)
+    chosen = drawn.where(F.col("bucket") <= last).orderBy("bucket", "draw", "id").select("text")
+    left = settings.sample_characters
+    for (text,) in chosen.toLocalIterator():
+        yield text[:left]
+        left -= len(text)
+        if left <= 0:
+            return
+
+
+def _last_bucket(drawn: DataFrame, characters: int) -> int:
+    """The first bucket with which the wanted number of characters is reached."""
+    last = 1 << BUCKET_BITS
+    for bucket, found in drawn.groupBy("bucket").agg(F.sum("characters")).orderBy("bucket").collect():
+        last = bucket
+        characters -= found
+        if characters <= 0:
+            break
+    return last
