@@ -1,10 +1,13 @@
 """What every reader yields: records that carry text, records that do not, and damage."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from pipeline.ledger import Drop
+
+MAX_BYTES = 1 << 26
+"""A record whose raw or decoded content is longer is skipped, with that reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +68,12 @@ class Damaged:
 
 
 Item = Record | Skipped | Damaged
+
+
+def date(text: str | None) -> datetime | None:
+    """An ISO 8601 time as archives and dumps write it, in UTC; None for anything else."""
+    try:
+        found = datetime.fromisoformat((text or "").strip())
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)

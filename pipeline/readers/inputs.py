@@ -1,0 +1,154 @@
+"""From ``[input]`` to splits: which files there are, what each one is, and what to call it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from types import MappingProxyType
+from typing import Literal
+
+from pipeline import config, storage
+from pipeline.errors import InputError
+from pipeline.readers import jsonl
+from pipeline.readers.compressed import BZIP2, BrokenStreamError, blocks
+from pipeline.readers.record import Record, Split
+
+Format = Literal["warc", "wikipedia", "books", "jsonl"]
+
+_HEAD_BYTES = 1 << 16
+_BZIP2_BLOCK = 1 << 20
+"""Nothing comes out of a bzip2 stream before its first block, of up to this size, is complete."""
+
+_SOURCES: Mapping[Format, str] = MappingProxyType(
+    {"warc": "commoncrawl", "wikipedia": "wikipedia", "books": "books", "jsonl": "jsonl"}
+)
+_WHAT: Mapping[Format, str] = MappingProxyType(
+    {
+        "warc": "a WARC record",
+        "wikipedia": "a MediaWiki export (<mediawiki …>)",
+        "books": "plain text",
+        "jsonl": 'a JSON object with a "text" string on the first line',
+    }
+)
+_JSONL_SUFFIXES = (".jsonl", ".json", ".ndjson")
+_BOOK_SUFFIXES = (".txt", ".md")
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One raw file of a run."""
+
+    path: str
+    file_name: str
+    """The shortest end of the path that no other input's path has: ids derive from it."""
+    size: int
+    version: str
+    """Changes when the file is rewritten."""
+
+
+def find(settings: config.Input) -> list[InputFile]:
+    """The files that ``input.paths`` name, sorted by ``file_name``.
+
+    Raises :class:`InputError` for a path with nothing there and for a file that is named twice.
+    """
+    named_by: dict[str, str] = {}
+    files: list[storage.FileInfo] = []
+    for pattern in settings.paths:
+        for file in storage.list_files(storage.absolute(pattern)):
+            if file.path in named_by:
+                raise InputError(
+                    f"{file.path}: named twice in input.paths, by {named_by[file.path]} and by {pattern}; "
+                    "every file is read once: remove one of them"
+                )
+            named_by[file.path] = pattern
+            files.append(file)
+    names = unique_names([file.path for file in files])
+    found = [InputFile(file.path, names[file.path], file.size, file.version) for file in files]
+    return sorted(found, key=lambda file: file.file_name)
+
+
+def unique_names(paths: Sequence[str]) -> dict[str, str]:
+    """For each path, the fewest last components that no other path ends with: normally the base name."""
+    components = {path: path.split("/") for path in paths}
+    endings = Counter(
+        "/".join(parts[-count:]) for parts in components.values() for count in range(1, len(parts) + 1)
+    )
+    names = {}
+    for path, parts in components.items():
+        suffixes = ("/".join(parts[-count:]) for count in range(1, len(parts) + 1))
+        names[path] = next((suffix for suffix in suffixes if endings[suffix] == 1), path)
+    return names
+
+
+def plan_splits(settings: config.Input) -> list[Split]:
+    """The splits of all inputs, in the order of their file names. Raises :class:`InputError`."""
+    return [split for file in find(settings) for split in split_file(file, settings)]
+
+
+def split_file(file: InputFile, settings: config.Input) -> list[Split]:
+    """The splits of one file, recognised by its first bytes. Raises :class:`InputError` if it does not fit.
+
+    Small and without a driver, so that many files are recognised in parallel.
+    """
+    if settings.format == "auto":
+        found = sniff(file.path, file.size)
+    else:
+        found = settings.format
+        check(file.path, file.size, found)
+    return [Split(file.path, file.file_name, found, settings.source or _SOURCES[found], 0, file.size)]
+
+
+def sniff(path: str, size: int) -> Format:
+    """What a file is, by its first bytes and its name. Raises :class:`InputError` if it is nothing known."""
+    head = _head(path)
+    if _fits(head, "warc"):
+        return "warc"
+    if _fits(head, "wikipedia"):
+        return "wikipedia"
+    name = storage.name(path).lower().removesuffix(".gz").removesuffix(".bz2")
+    named: Format | None = "jsonl" if name.endswith(_JSONL_SUFFIXES) else None
+    named = "books" if name.endswith(_BOOK_SUFFIXES) else named
+    if named:
+        check(path, size, named)
+        return named
+    raise InputError(
+        f"{path}: begins with {head[:16]!r} and is named like no known format; leave it out of input.paths "
+        "or say what it is with input.format (warc, wikipedia, books, jsonl)"
+    )
+
+
+def check(path: str, size: int, expected: Format) -> None:
+    """Raise :class:`InputError` unless the file's first bytes fit the format it is said to have."""
+    head = _head(path)
+    if expected == "jsonl":
+        first = next(jsonl.read(Split(path, "", "jsonl", "", 0, size)), None)
+        fits = isinstance(first, Record)
+    else:
+        fits = _fits(head, expected)
+    if not fits:
+        raise InputError(
+            f"{path}: begins with {head[:16]!r}, not {_WHAT[expected]}; leave it out of input.paths or set "
+            "input.format to what it is"
+        )
+
+
+def _fits(head: bytes, expected: Format) -> bool:
+    """Whether the first bytes of the content fit a format, as far as they can tell."""
+    if expected == "warc":
+        return head.startswith(b"WARC/")
+    if expected == "wikipedia":
+        # Exports in UTF-16 exist.
+        return b"<mediawiki" in head[:8192].replace(b"\0", b"")
+    return bool(head) and (b"\0" not in head or head.startswith((b"\xff\xfe", b"\xfe\xff")))
+
+
+def _head(path: str) -> bytes:
+    """The first bytes of a file's content, decompressed; of a damaged file, as they are."""
+    with storage.open_read(path) as stream:
+        raw = stream.read(_HEAD_BYTES)
+        if raw.startswith(BZIP2):
+            raw += stream.read(_BZIP2_BLOCK)
+    try:
+        return next(blocks(BytesIO(raw)), b"")
+    except BrokenStreamError:
+        return raw
