@@ -51,6 +51,7 @@ def _environment() -> dict[str, str]:
     programs = Path(sys.executable).parent
     return os.environ | {
         "JAVA_HOME": java_home(),
+        "SPARK_CONF_DIR": os.environ.get("SPARK_CONF_DIR", "pipeline/spark/conf"),
         "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,

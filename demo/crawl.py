@@ -30,8 +30,8 @@ from pipeline.manifest import FileEntry, Manifest
 LAYOUT = 1
 """Raised whenever this module would lay out the same packages differently."""
 
-MEDIA_TYPES = {".html": "text/html", ".xml": "text/xml"}
-"""By file name; anything else is plain text."""
+MEDIA_TYPES = {".html": "text/html", ".xml": "text/html"}
+"""By file name, else plain text. The feeds among them go by the name that many servers gave to feeds."""
 
 
 def build(folder: str) -> Manifest:

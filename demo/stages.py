@@ -50,7 +50,7 @@ STAGES = (
     Stage(
         "Train a model on two processes",
         f"torchrun --standalone --nproc-per-node=2 -m train --config {CONFIG}",
-        "training/done.json",
+        "training/manifest.json",
     ),
     Stage(
         "Validate it beside a unigram model",

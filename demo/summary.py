@@ -69,8 +69,12 @@ def _shards(run: Path) -> Rows:
 
 
 def _model(run: Path) -> Rows:
-    found: dict[str, Any] = json.loads((run / "training" / "validation.json").read_text(encoding="utf-8"))
+    training = manifest.read(str(run / "training"), "train")
+    validation: dict[str, Any] = json.loads((run / "training" / "validation.json").read_text(encoding="utf-8"))
+    everything = validation["sources"]["all"]
     return [
-        ("validation bits per byte", f"{found['val/bpb']:>11.3f}"),
-        ("  of a unigram model", f"{found['val/unigram_bpb']:>11.3f}"),
+        ("parameters", f"{training.counts['parameters']:>11,}"),
+        ("training steps", f"{training.counts['steps']:>11,}"),
+        ("validation bits per byte", f"{everything['bits_per_byte']:>11.3f}"),
+        ("  of a unigram model", f"{everything['unigram_bits_per_byte']:>11.3f}"),
     ]
