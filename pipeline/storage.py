@@ -8,12 +8,15 @@ by the standard variable ``AWS_ENDPOINT_URL``, for both.
 import hashlib
 import os
 import posixpath
+import re
 import uuid
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.spec import AbstractFileSystem
+from hdfs_native.fsspec import HdfsFileSystem
 
 from pipeline.errors import InputError
 
@@ -30,8 +33,20 @@ class FileInfo:
     version: str
 
 
+class _Hdfs(HdfsFileSystem):
+    """HDFS whose paths are paths: hdfs-native's own class cuts them at ``?``, ``#`` and ``;``, as if URLs."""
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        _, sign, rest = path.partition("://")
+        return "/" + rest.partition("/")[2] if sign else path
+
+
 def filesystem(path: str) -> tuple[AbstractFileSystem, str]:
     """The fsspec file system of ``path``, and the path as that file system spells it."""
+    if path.startswith("hdfs://"):
+        server = urlsplit(path)
+        return _Hdfs(server.hostname, server.port), _Hdfs._strip_protocol(path)
     options: dict[str, Any] = {"use_listings_cache": False} if path.startswith("s3://") else {}
     try:
         fs, inner = fsspec.core.url_to_fs(path, **options)
@@ -49,7 +64,7 @@ def absolute(path: str) -> str:
     """``path`` with a local part made absolute; remote paths as they are, without a trailing slash."""
     if "://" in path:
         return path.rstrip("/")
-    return os.path.abspath(path)
+    return os.path.abspath(path)  # noqa: PTH100 (symbolic links stay as they are)
 
 
 def join(path: str, *parts: str) -> str:
@@ -66,7 +81,7 @@ def spark_path(path: str) -> str:
     """``path`` as Spark's Hadoop file systems want it: ``s3a://``, ``hdfs://`` or ``file://``."""
     if path.startswith("s3://"):
         return "s3a://" + path.removeprefix("s3://")
-    return path if "://" in path else "file://" + os.path.abspath(path)
+    return path if "://" in path else "file://" + absolute(path)
 
 
 def cache_folder(*parts: str) -> str:
@@ -85,15 +100,21 @@ def open_read(path: str) -> BinaryIO:
     """Open a file for binary reading, seekable. Raises :class:`InputError` where there is none."""
     fs, inner = filesystem(path)
     try:
-        return cast(BinaryIO, fs.open(inner, "rb"))
+        stream = fs.open(inner, "rb")
+        if path.startswith("s3://") and not stream.size and fs.isdir(inner):
+            raise IsADirectoryError  # s3fs opens a folder as an empty file
+        return cast(BinaryIO, stream)
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"{path}: no such file; check the path") from None
 
 
 def read_bytes(path: str) -> bytes:
-    """A whole small file."""
-    with open_read(path) as stream:
-        return stream.read()
+    """A whole small file, as it was at one moment. Raises :class:`InputError` where there is none."""
+    fs, inner = filesystem(path)
+    try:
+        return cast(bytes, fs.cat_file(inner))
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"{path}: no such file; check the path") from None
 
 
 def write_atomic(path: str, data: bytes) -> None:
@@ -139,15 +160,16 @@ def list_files(path: str) -> list[FileInfo]:
     is found.
     """
     fs, inner = filesystem(path)
-    is_glob = any(character in inner for character in "*?[")
-    roots: list[str] = sorted(fs.glob(inner)) if is_glob else [inner]
+    # What the glob itself names may begin with "." or "_", what its wildcards match may not.
+    literal = re.match(r"(?:[^*?[]*/)?", inner) if re.search(r"[*?[]", inner) else None
+    roots: list[str] = sorted(fs.glob(inner)) if literal else [inner]
     if not roots or not fs.exists(roots[0]):
         raise InputError(f"{path}: nothing there; check the path")
     prefix = path.partition("://")[0] + "://" if "://" in path else ""
     found: dict[str, FileInfo] = {}
     for root in roots:
         for inner_path, info in fs.find(root, detail=True).items():
-            below = inner_path.removeprefix(root).split("/")
+            below = inner_path.removeprefix(literal[0] if literal else root).split("/")
             if info["type"] == "file" and not any(part.startswith((".", "_")) for part in below):
                 visible = _visible(prefix, inner_path, path)
                 found[visible] = FileInfo(visible, int(info["size"]), _version(info))
@@ -179,7 +201,7 @@ def _beside(inner: str) -> str:
 
 def _replace(fs: AbstractFileSystem, source: str, target: str) -> None:
     if "file" in fs.protocol:
-        os.replace(source, target)  # noqa: PTH105: paths here are strings, whatever the file system
+        os.replace(source, target)  # noqa: PTH105 (paths here are strings, whatever the file system)
         return
     fs.mv(source, target, overwrite=True)
 

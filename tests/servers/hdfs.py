@@ -45,7 +45,7 @@ def hdfs_server(folder: Path) -> Iterator[str]:
 def _java() -> list[str]:
     libraries = sorted((Path(pyspark.__file__).parent / "jars").glob("*.jar"))
     classpath = [*jars.fetch(LISTING), *(str(jar) for jar in libraries if jar.name.startswith(NEEDED))]
-    quick_start = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    quick_start = ["-Dlog4j2.level=info", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     return [str(Path(java_home()) / "bin" / "java"), *quick_start, "-cp", os.pathsep.join(classpath)]
 
 

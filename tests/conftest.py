@@ -1,0 +1,46 @@
+"""Fixtures that several rooms share: a local Spark session, and real servers on loopback.
+
+Each is started once per test run, when the first test asks for it.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline.config import Config
+from pipeline.spark.session import session
+from tests.servers.hdfs import hdfs_server
+from tests.servers.s3 import s3_server
+from tests.servers.standalone import spark_cluster
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """The session that jobs get, on two cores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_SUBMIT_ARGS", "--master local[2] pyspark-shell")
+        made = session(Config(), "tests")
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``s3://bucket`` of a running server, which the ``AWS_*`` variables name."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as root:
+        yield root
+
+
+@pytest.fixture(scope="session")
+def hdfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``hdfs://host:port`` of a running NameNode with one DataNode."""
+    with hdfs_server(tmp_path_factory.mktemp("hdfs")) as root:
+        yield root
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``spark://host:port`` of a running standalone cluster with two workers."""
+    with spark_cluster(tmp_path_factory.mktemp("cluster")) as master:
+        yield master
