@@ -64,6 +64,52 @@ class Filters(Section):
     """Replace e-mail addresses, public IP addresses and the like by tags."""
 
 
+class LabelledText(Section):
+    """One labelled set: a delimited file (``.gz`` or not), and which column says what."""
+
+    name: str
+    language: str
+    path: str
+    """Below ``classifier.folder``."""
+    text: str
+    """The column with the text."""
+    labels: tuple[str, ...]
+    """The columns with labels."""
+    positive: tuple[str, ...]
+    """A row is positive if one of the labels has one of these values."""
+    columns: tuple[str, ...] = ()
+    """Names of the columns, where the file does not begin with them."""
+    delimiter: Literal[",", "\t"] = ","
+    quoted: bool = True
+    """Fields may stand in double quotes."""
+    learn: bool = True
+    """False: the model is only measured on it."""
+
+
+class Classifier(Section):
+    """``[classifier]``: a fastText classifier of text, positive or negative."""
+
+    folder: str = ""
+    """The folder with the labelled sets: local, ``hdfs://`` or ``s3://``."""
+    sets: tuple[LabelledText, ...] = ()
+    rows_per_class: int = Field(default=10_000, ge=1)
+    """Each set gives as many positive and as many negative rows; a smaller one repeats its own."""
+    held_out: int = Field(default=10, ge=2)
+    """One text in so many is measured on, not learned from."""
+    dimension: int = Field(default=32, ge=1)
+    epochs: int = Field(default=10, ge=1)
+    learning_rate: float = Field(default=0.3, gt=0)
+    word_ngrams: int = Field(default=2, ge=1)
+    shortest_fragment: int = Field(default=2, ge=0)
+    """Characters of the shortest parts of words that are features; 0 with ``longest_fragment`` 0: none."""
+    longest_fragment: int = Field(default=5, ge=0)
+    buckets: int = Field(default=500_000, ge=1)
+    """Hash buckets for word n-grams and parts of words."""
+    features: int = Field(default=100_000, ge=1)
+    """Features that are kept when the model is quantized."""
+    seed: int = Field(default=1, ge=0)
+
+
 class Dedup(Section):
     """``[dedup]``: MinHash with ``bands`` × ``rows`` permutations over word shingles."""
 
@@ -166,6 +212,7 @@ class Config(Section):
     output: Output = Output()
     extraction: Extraction = Extraction()
     filters: Filters = Filters()
+    classifier: Classifier = Classifier()
     dedup: Dedup = Dedup()
     ledger: Ledger = Ledger()
     tokenizer: Tokenizer = Tokenizer()
@@ -211,7 +258,11 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 def from_command_line(description: str, arguments: Sequence[str]) -> Config | None:
     """Parse the shared options; with ``--dry-run``, print the configuration and return None."""
-    options = parser(description).parse_args(arguments)
+    return from_options(parser(description).parse_args(arguments))
+
+
+def from_options(options: argparse.Namespace) -> Config | None:
+    """The configuration that parsed options name; with ``--dry-run``, print it and return None."""
     config = load(options.config, options.set)
     if options.dry_run:
         print(json.dumps(resolved(config), indent=2, ensure_ascii=False))

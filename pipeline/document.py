@@ -7,7 +7,42 @@ import hashlib
 
 import pyarrow as pa
 
-METRICS: tuple[str, ...] = ()
+METRICS: tuple[str, ...] = (
+    "gopher_words",
+    "gopher_mean_word_length",
+    "gopher_hashes_per_word",
+    "gopher_ellipses_per_word",
+    "gopher_bullet_lines",
+    "gopher_ellipsis_lines",
+    "gopher_alphabetic_words",
+    "gopher_stop_words",
+    "gopher_duplicate_paragraphs",
+    "gopher_duplicate_paragraph_characters",
+    "gopher_duplicate_lines",
+    "gopher_duplicate_line_characters",
+    "gopher_top_2_gram",
+    "gopher_top_3_gram",
+    "gopher_top_4_gram",
+    "gopher_duplicate_5_grams",
+    "gopher_duplicate_6_grams",
+    "gopher_duplicate_7_grams",
+    "gopher_duplicate_8_grams",
+    "gopher_duplicate_9_grams",
+    "gopher_duplicate_10_grams",
+    "c4_sentences",
+    "c4_lorem_ipsum",
+    "c4_curly_brackets",
+    "fineweb_finished_lines",
+    "fineweb_short_lines",
+    "fineweb_duplicate_line_characters",
+    "fineweb_newlines_per_word",
+    "toxicity",
+    "pii_emails",
+    "pii_ip_addresses",
+    "pii_cards",
+    "pii_ibans",
+    "pii_phones",
+)
 """Names of the filters' numbers, in the order of the ``metrics`` struct."""
 
 ORIGIN = pa.struct([("path", pa.string()), ("offset", pa.int64()), ("length", pa.int64())])
