@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline import manifest
+from pipeline import manifest, storage
 from pipeline.errors import ManifestError
 from pipeline.manifest import Manifest
 
@@ -70,7 +70,7 @@ def _shards(run: Path) -> Rows:
 
 def _model(run: Path) -> Rows:
     training = manifest.read(str(run / "training"), "train")
-    validation: dict[str, Any] = json.loads((run / "training" / "validation.json").read_text(encoding="utf-8"))
+    validation: dict[str, Any] = json.loads(storage.read_bytes(str(run / "training" / "validation.json")))
     everything = validation["sources"]["all"]
     return [
         ("parameters", f"{training.counts['parameters']:>11,}"),

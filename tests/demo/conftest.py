@@ -1,0 +1,15 @@
+"""The sample crawl, built once for all tests that want it."""
+
+from pathlib import Path
+
+import pytest
+
+from demo import crawl
+
+
+@pytest.fixture(scope="session")
+def sample_crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished sample crawl; its packages are downloaded unless they are cached."""
+    folder = tmp_path_factory.mktemp("sample") / "crawl"
+    crawl.build(str(folder))
+    return folder
