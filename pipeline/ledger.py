@@ -23,6 +23,7 @@ class Reason(StrEnum):
     # Extraction.
     EMPTY = "extract.empty"
     FAILED = "extract.failed"
+    NESTING = "extract.nesting"
     # Filters, by the address and by the text.
     URL_DOMAIN = "url.domain"
     URL_ADDRESS = "url.address"

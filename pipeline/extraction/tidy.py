@@ -1,0 +1,34 @@
+"""What all extracted text has in common: no invisible rubbish, one spelling per character, tidy lines."""
+
+import re
+import unicodedata
+
+_LINE_BREAKS = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
+_RUBBISH = re.compile(
+    "[\0-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u00ad\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
+)
+_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+_LINE_ENDS = re.compile(r"[ \t]+$", re.MULTILINE)
+_BLANK_LINES = re.compile(r"\n{3,}")
+
+
+def tidy(text: str) -> str:
+    """The text in its published form.
+
+    Control characters, soft hyphens, lone surrogates and noncharacters are removed, every line break is
+    ``\\n``, every space one of ASCII's (indentation stays), lines have no trailing blanks, and at most one
+    blank line separates paragraphs. Unicode is brought to NFC: canonically equal spellings look the same, so
+    duplicates must meet under one hash and a model should not see two. The compatibility forms (NFKC) would
+    lose meaning, such as that of superscripts.
+    """
+    text = _LINE_BREAKS.sub("\n", text)
+    text = _RUBBISH.sub("", text)
+    text = _SPACES.sub(" ", text)
+    text = unicodedata.normalize("NFC", text)
+    text = _LINE_ENDS.sub("", text)
+    return _BLANK_LINES.sub("\n\n", text).strip("\n")
+
+
+def one_line(text: str) -> str:
+    """A title: tidied, on one line."""
+    return " ".join(tidy(text).split())
