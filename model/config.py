@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """A Llama-style decoder. ``heads`` divides ``width`` into an even head size; ``kv_heads`` divides ``heads``."""
+    """A Llama-style decoder.
+
+    ``heads`` divides ``width`` into an even head size; ``kv_heads`` divides ``heads``.
+    """
 
     vocabulary_size: int
     layers: int
@@ -32,11 +35,11 @@ class ModelConfig:
         return embeddings + norms + self.layers * self._block_weights
 
     def training_flops(self, context: int) -> int:
-        """Floating-point operations of one token's forward and backward pass in a sequence of ``context`` tokens.
+        """Floating-point operations of one token's forward and backward pass among ``context`` tokens.
 
         Six per weight that takes part in a matrix product (the input embedding is looked up, not multiplied)
-        and 12 · layers · width · context for attention, as PaLM counts them (Chowdhery et al. 2022, appendix B):
-        masked-out scores are counted too, recomputed activations are not.
+        and 12 · layers · width · context for attention, as PaLM counts them (Chowdhery et al. 2022,
+        appendix B): masked-out scores are counted too, recomputed activations are not.
         """
         weights = self.layers * self._block_weights + self.vocabulary_size * self.width
         return 6 * weights + 12 * self.layers * self.width * context
@@ -48,8 +51,8 @@ class ModelConfig:
 
 
 def default_hidden(width: int) -> int:
-    """Two thirds of four times ``width``, so that SwiGLU's three matrices weigh as much as two of 4 · ``width``.
+    """The feed-forward width at which SwiGLU's three matrices weigh as much as two of 4 · ``width``.
 
-    Rounded up to a multiple of 64 (Shazeer 2020).
+    That is 8/3 of ``width`` (Shazeer 2020), rounded up to a multiple of 64.
     """
     return -(-8 * width // (3 * 64)) * 64

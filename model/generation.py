@@ -19,7 +19,7 @@ class Sampling:
     top_k: int = 0
     """Only the ``top_k`` likeliest tokens; 0: all."""
     top_p: float = 1.0
-    """Only the fewest likeliest tokens that together reach this probability (Holtzman et al. 2020); 1: all."""
+    """Only the fewest likeliest tokens that together are this probable (Holtzman et al. 2020); 1: all."""
     seed: int = 0
 
 
@@ -33,7 +33,7 @@ def generate(
 ) -> Iterator[int]:
     """Yield at most ``tokens`` tokens that continue the (not empty) ``prompt``, each as soon as it is drawn.
 
-    Ends before the first token that is in ``stop``. The same arguments on the same machine give the same tokens.
+    Ends before the first token in ``stop``. The same arguments on the same machine give the same tokens.
     """
     weight = model.embedding.weight
     generator = torch.Generator().manual_seed(sampling.seed)

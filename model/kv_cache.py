@@ -7,7 +7,7 @@ from model.config import ModelConfig
 
 
 class KVCache:
-    """Room for ``capacity`` tokens of ``batch`` sequences, ``[layer, n, kv_heads, capacity, d]``, allocated at once.
+    """Room for ``capacity`` tokens of ``batch`` sequences, ``[layer, n, kv_heads, capacity, d]``.
 
     ``length`` tokens are valid. The model extends it layer by layer, then moves ``length`` on.
     """

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812: the name that torch's users know
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -29,8 +29,9 @@ class Context:
     cosine: Tensor
     sine: Tensor
     mask: Tensor | None
-    """True where a query (row) may look at a key (column), ``[n, 1, t, keys]``; None: plain causal attention."""
+    """True where a query (row) may look at a key (column), ``[n, 1, t, keys]``; None: plain causal."""
     cache: KVCache | None
+    recompute: bool
 
 
 class Attention(nn.Module):
@@ -61,11 +62,12 @@ class Attention(nn.Module):
             is_causal=context.mask is None,
             enable_gqa=self.grouped,
         )
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        result: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return result
 
     def _heads(self, x: Tensor) -> Tensor:
         """``[n, t, h·d]`` to ``[n, h, t, d]``."""
-        return x.unflatten(2, (-1, self.head_size)).transpose(1, 2)
+        return x.view(*x.shape[:2], -1, self.head_size).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
@@ -79,7 +81,8 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[n, t, w]`` to ``[n, t, w]``."""
-        return self.down(F.silu(self.gate(x)) * self.up(x))
+        result: Tensor = self.down(F.silu(self.gate(x)) * self.up(x))
+        return result
 
 
 class Block(nn.Module):
@@ -91,18 +94,18 @@ class Block(nn.Module):
         self.attention = Attention(config, layer)
         self.feed_forward_norm = nn.RMSNorm(config.width, eps=config.norm_epsilon)
         self.feed_forward = FeedForward(config)
-        self.recompute = False
-        """Keep no activations for the backward pass, compute them again: less memory, a third more work."""
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """``[n, t, w]`` to ``[n, t, w]``."""
-        if self.recompute and torch.is_grad_enabled():
-            return checkpoint(self._forward, x, context, use_reentrant=False)
+        if context.recompute and torch.is_grad_enabled():
+            recomputed: Tensor = checkpoint(self._forward, x, context, use_reentrant=False)
+            return recomputed
         return self._forward(x, context)
 
     def _forward(self, x: Tensor, context: Context) -> Tensor:
         x = x + self.attention(self.attention_norm(x), context)
-        return x + self.feed_forward(self.feed_forward_norm(x))
+        result: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
+        return result
 
 
 class Transformer(nn.Module):
@@ -111,17 +114,21 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.recompute = False
+        """Keep no activations for the backward pass, compute them again: less memory, a third more work."""
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = nn.RMSNorm(config.width, eps=config.norm_epsilon)
         self.output = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
 
-    def forward(self, tokens: Tensor, documents: Tensor | None = None, cache: KVCache | None = None) -> Tensor:
+    def forward(
+        self, tokens: Tensor, documents: Tensor | None = None, cache: KVCache | None = None
+    ) -> Tensor:
         """Logits ``[n, t, vocabulary]`` of the token after each of ``tokens`` (int64 ``[n, t]``).
 
-        ``documents`` (int64 ``[n, t]``) numbers the piece that each position belongs to; attention stays inside a
-        piece and positions restart with it. Without it, each row is one piece. With ``cache``, ``tokens`` continue
-        what the cache holds, and the cache grows by them.
+        ``documents`` (int64 ``[n, t]``) numbers the piece that each position belongs to; attention stays
+        inside a piece and positions restart with it. Without it, each row is one piece. With ``cache``,
+        ``tokens`` continue what the cache holds, and the cache grows by them.
         """
         context = self._context(tokens, documents, cache)
         x = self.embedding(tokens)
@@ -143,7 +150,7 @@ class Transformer(nn.Module):
                 keys = torch.arange(start + tokens.shape[1], device=tokens.device)
                 mask = (keys <= positions[..., None])[:, None]
         cosine, sine = rotation(positions, self.config.head_size, self.config.rope_theta)
-        return Context(cosine, sine, mask, cache)
+        return Context(cosine, sine, mask, cache, self.recompute)
 
 
 def rotation(positions: Tensor, head_size: int, theta: float) -> tuple[Tensor, Tensor]:
@@ -169,7 +176,7 @@ def positions_in(documents: Tensor) -> Tensor:
 
 
 def document_mask(documents: Tensor) -> Tensor:
-    """Block-diagonal causal mask ``[n, 1, t, t]``: a position sees itself and what precedes it in its piece."""
+    """Block-diagonal causal mask ``[n, 1, t, t]``: a position sees its piece up to itself."""
     same = documents[:, :, None] == documents[:, None, :]
     return same.tril()[:, None]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F  # noqa: N812: the name that torch's users know
+import torch.nn.functional as F
 from torch import Tensor
 
 from model.transformer import Transformer
@@ -36,8 +36,11 @@ class Batch:
 
     def split(self, size: int) -> list["Batch"]:
         """Pieces of at most ``size`` sequences."""
-        columns = zip(self.inputs.split(size), self.targets.split(size), self.documents.split(size), strict=True)
-        return [Batch(*column) for column in columns]
+        columns = [
+            column.tensor_split(tuple(range(size, len(column), size)))
+            for column in (self.inputs, self.targets, self.documents)
+        ]
+        return [Batch(*piece) for piece in zip(*columns, strict=True)]
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
@@ -70,7 +73,7 @@ def make_batch(tokens: npt.NDArray[np.uint32], documents: Integers) -> Batch:
 
 
 def piece_numbers(spans: Spans, length: int) -> Integers:
-    """For each of n rows of ``length`` tokens the number of the piece at each place; -1 where there is none."""
+    """The number of the piece at each place of n rows of ``length`` tokens; -1 where there is none."""
     rows = np.repeat(np.arange(len(spans.bounds) - 1), np.diff(spans.bounds))
     lengths = spans.length.astype(np.int64)
     begins = rows * length + spans.start
@@ -82,7 +85,10 @@ def piece_numbers(spans: Spans, length: int) -> Integers:
 
 
 def batch_hash(tokens: npt.NDArray[np.uint32], positions: Integers) -> int:
-    """A signed 64-bit hash of rows at stream positions. Hashes of a batch's parts add up (mod 2^64) to the whole's."""
+    """A signed 64-bit hash of rows at stream positions.
+
+    The hashes of a batch's parts add up (modulo 2^64) to the whole batch's, however it is parted.
+    """
     digests = [hashlib.blake2b(row.astype("<u4").tobytes(), digest_size=8).digest() for row in tokens]
     rows = np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
     placed = mix(rows ^ mix((positions.astype(np.uint64) + np.uint64(1)) * GOLDEN))

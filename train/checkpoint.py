@@ -14,9 +14,10 @@ import warnings
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.fsspec_filesystem import FsspecReader, FsspecWriter
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save as save_parts
 
 from model.transformer import Transformer
 from pipeline import manifest, storage
@@ -43,7 +44,7 @@ def save(
     place = storage.join(folder, _name(step))
     world.from_leader(lambda: storage.remove(place))
     writer = FsspecWriter(place, sync_files=storage.is_local(place), **_options(place))
-    dcp.save({**_state(model, optimizer), **_random_states(world)}, storage_writer=writer)
+    save_parts({**_state(model, optimizer), **_random_states(world)}, storage_writer=writer)
     names = [f"__{world.rank}_0.distcp", *([".metadata"] if world.leads else [])]
     entries = [_entry(place, name) for name in names if storage.exists(storage.join(place, name))]
     files = [entry for part in world.gather(entries) for entry in part]
@@ -86,7 +87,9 @@ def remove_others(folder: str, keep: int) -> None:
             storage.remove(storage.join(folder, name))
 
 
-def restore(place: str, found: Manifest, model: Transformer, optimizer: torch.optim.Optimizer, world: World) -> int:
+def restore(
+    place: str, found: Manifest, model: Transformer, optimizer: torch.optim.Optimizer, world: World
+) -> int:
     """Load a checkpoint into a sharded model and its optimizer; the step it was made after.
 
     Every file is compared with the manifest first, shared among the processes. Raises :class:`ManifestError`.
@@ -98,7 +101,7 @@ def restore(place: str, found: Manifest, model: Transformer, optimizer: torch.op
     same_world = found.facts["world_size"] == world.size
     if same_world:
         state |= _random_states(world)
-    dcp.load(state, storage_reader=FsspecReader(place, **_options(place)))
+    load(state, storage_reader=FsspecReader(place, **_options(place)))
     set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
     if same_world:
         _set_random_states(state, world)
@@ -106,13 +109,13 @@ def restore(place: str, found: Manifest, model: Transformer, optimizer: torch.op
 
 
 def restore_weights(place: str, found: Manifest, model: Transformer) -> None:
-    """Load only the weights of a checkpoint, into a whole model in this one process, after comparing its files."""
+    """Load only the weights of a checkpoint, after comparing its files, into a model that is not sharded."""
     manifest.verify(place, found)
     state = {"model": model.state_dict()}
     with warnings.catch_warnings():
         # It is meant: one process, no group.
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        dcp.load(state, storage_reader=FsspecReader(place, **_options(place)), no_dist=True)
+        load(state, storage_reader=FsspecReader(place, **_options(place)), no_dist=True)
     model.load_state_dict(state["model"])
 
 

@@ -4,6 +4,8 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import torch
+
 from pipeline import storage
 from pipeline.config import Config
 from train import checkpoint, setup, validation
@@ -68,7 +70,9 @@ class Trainer:
 
     def _resume(self) -> int:
         """Set the weights: from the latest checkpoint, or fresh. Returns the steps already taken."""
-        self.world.from_leader(lambda: checkpoint.remove_others(self.checkpoints, self.train.keep_checkpoints))
+        self.world.from_leader(
+            lambda: checkpoint.remove_others(self.checkpoints, self.train.keep_checkpoints)
+        )
         found = checkpoint.latest(self.checkpoints)
         if not found:
             initialise(self.model, self.train.seed)
@@ -82,7 +86,9 @@ class Trainer:
         """This process's part of a step's batch, and its hash."""
         positions = batch_positions(step, self.train.batch_size, self.world.rank, self.world.size)
         rows = self.setup.stream.locate(positions)
-        batch, tokens = read_rows(self.setup.shards, "train", self.setup.stream.sources, rows.sources, rows.rows)
+        batch, tokens = read_rows(
+            self.setup.shards, "train", self.setup.stream.sources, rows.sources, rows.rows
+        )
         return batch, batch_hash(tokens, positions)
 
     def _advance(self, upcoming: Future[tuple[Batch, int]]) -> dict[str, Any]:
@@ -115,7 +121,7 @@ class Trainer:
         for piece in batch.to(self.world.device).split(self.train.micro_batch_size):
             loss = target_losses(self.model, piece).sum()
             # FSDP averages gradients over the processes; the mean over all targets is wanted instead.
-            (loss * (self.world.size / max(targets, 1))).backward()
+            torch.autograd.backward(loss * (self.world.size / max(targets, 1)))
             nats += float(loss.detach())
         return self.world.sum([nats])[0] / max(targets, 1)
 
@@ -128,10 +134,12 @@ class Trainer:
         return validation.metrics(sums) if sums else {}
 
     def _save(self, metrics: Metrics | None) -> None:
-        """Publish what was told so far, then the state; a resumed run cuts off what was told after its state."""
+        """Publish what was told so far, then the state: a resumed run cuts off what was told after that."""
         if metrics:
             metrics.publish()
         pins, fingerprint = self.setup.pins, self.setup.fingerprint
-        checkpoint.save(self.checkpoints, self.step, self.model, self.optimizer, pins, fingerprint, self.world)
+        checkpoint.save(
+            self.checkpoints, self.step, self.model, self.optimizer, pins, fingerprint, self.world
+        )
         if self.world.leads:
             checkpoint.remove_others(self.checkpoints, self.train.keep_checkpoints)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from pipeline import storage
 
@@ -30,6 +29,9 @@ class Metrics:
         self._folder = folder
         self._remote = not storage.is_local(folder)
         self._temporary = tempfile.TemporaryDirectory(prefix="gristmill-")
+        # Imported here, because it takes seconds and only the leading process needs it.
+        from torch.utils.tensorboard import SummaryWriter
+
         place = Path(self._temporary.name) if self._remote else Path(folder.removeprefix("file://"))
         place.mkdir(parents=True, exist_ok=True)
         self._path = place / FILE

@@ -1,9 +1,9 @@
 """Which source a position of the stream draws from, by weights, without any state.
 
-Sources are split off one after the other: a share s of the positions goes to the first, evenly (position p, if
-⌊(p+1)s⌋ > ⌊ps⌋, as in Bresenham's line), and the rest is split likewise among the others. Any prefix of the
-stream therefore holds each source in its proportion to within one draw per split, and both "how often was this
-source drawn before?" and its inverse are a few integer operations.
+Sources are split off one after the other: a share s of the positions goes to the first, evenly (position p,
+if ⌊(p+1)s⌋ > ⌊ps⌋, as in Bresenham's line), and the rest is split likewise among the others. Any prefix of
+the stream therefore holds each source in its proportion to within one draw per split, and both "how often
+was this source drawn before?" and its inverse are a few integer operations.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
@@ -18,12 +18,15 @@ def build_optimizer(parameters: Iterable[nn.Parameter], train: Train) -> torch.o
     vectors: list[nn.Parameter] = []
     for parameter in parameters:
         (matrices if parameter.ndim >= 2 else vectors).append(parameter)
-    groups = [{"params": matrices, "weight_decay": train.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [
+        {"params": matrices, "weight_decay": train.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=train.learning_rate, betas=(train.beta1, train.beta2), fused=True)
 
 
 def learning_rate(train: Train, step: int) -> float:
-    """The rate of ``step`` (from 1): linear warm-up, then half a cosine down to its share at the last step."""
+    """The rate of ``step`` (from 1): linear warm-up, then half a cosine down to its final share."""
     if step <= train.warmup_steps:
         return train.learning_rate * step / train.warmup_steps
     progress = (step - train.warmup_steps) / max(train.steps - train.warmup_steps, 1)
@@ -32,7 +35,7 @@ def learning_rate(train: Train, step: int) -> float:
 
 
 def update(optimizer: torch.optim.Optimizer, train: Train, step: int, loss: float) -> float:
-    """Clip the gradients to ``clip_norm`` over all processes, take the step and clear them; their norm before.
+    """Clip the gradients of all processes to ``clip_norm`` and take the step; their norm before that.
 
     Raises :class:`TrainingError` before anything is changed if the loss or the norm is not finite.
     """

@@ -1,14 +1,14 @@
 """Many processes as one: joining, splitting the model among them, leaving.
 
-CUDA with NCCL, or CPUs with gloo, by the same code. ``torchrun`` starts the processes; without it, one process
-trains alone.
+CUDA with NCCL, or CPUs with gloo, by the same code. ``torchrun`` starts the processes; without it, one
+process trains alone.
 """
 
 import hashlib
 import os
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, TypeVar
@@ -27,6 +27,8 @@ from pipeline.errors import GristmillError
 T = TypeVar("T")
 FAILED = "gristmill/failed"
 """Key of the processes' common store: how many of them have failed."""
+ALONE = "tcp://127.0.0.1:0?rank=0&world_size=1"
+"""Where a process that ``torchrun`` did not start meets itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,36 +84,44 @@ def run(parse: Callable[[], T | None], work: Callable[[T, World], None]) -> NoRe
     """
     rank = int(os.environ.get("RANK", "0"))
     try:
-        with Path(os.devnull).open("w") as nowhere:
-            with redirect_stdout(sys.stdout if rank == 0 else nowhere):
-                with redirect_stderr(sys.stderr if rank == 0 else nowhere):
-                    task = parse()
+        with _only_leader_speaks(rank):
+            task = parse()
     except GristmillError as error:
         _leave(1, f"error: {error}" if rank == 0 else "")
     if task is None:
         _leave(0)
-    store, world = _join()
+    world, failures = _join()
     try:
         work(task, world)
         dist.barrier()
     except GristmillError as error:
-        _leave(1, f"error: {error}" if store.add(FAILED, 1) == 1 else "")
+        _leave(1, f"error: {error}" if failures(1) == 1 else "")
     except RuntimeError:
         # A collective breaks when another process has left. That one has said why; add nothing.
-        if store.add(FAILED, 0):
+        if failures(0):
             _leave(1)
         raise
     dist.destroy_process_group()
     _leave(0)
 
 
-def _join() -> tuple[dist.Store, World]:
-    """Meet the other processes. CPU work gets an equal share of the cores, so that results repeat."""
-    if "RANK" in os.environ:
-        store, rank, size = next(rendezvous("env://"))
-    else:
-        store, rank, size = dist.HashStore(), 0, 1
-    local_rank, local_size = (int(os.environ.get(key, default)) for key, default in _LOCAL)
+@contextmanager
+def _only_leader_speaks(rank: int) -> Iterator[None]:
+    """What every process would print alike, the usage or a configuration, is printed once."""
+    with Path(os.devnull).open("w") as nowhere:
+        out, err = (sys.stdout, sys.stderr) if rank == 0 else (nowhere, nowhere)
+        with redirect_stdout(out), redirect_stderr(err):
+            yield
+
+
+def _join() -> tuple[World, Callable[[int], int]]:
+    """Meet the other processes; also a function that adds to the number of those that failed and tells it.
+
+    CPU work gets an equal share of the host's cores, always the same one, so that results repeat.
+    """
+    store, rank, size = next(rendezvous("env://" if "RANK" in os.environ else ALONE))
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if torch.cuda.is_available():
         device, backend = torch.device("cuda", local_rank), "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(device)
@@ -120,10 +130,8 @@ def _join() -> tuple[dist.Store, World]:
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // local_size))
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     mesh = init_device_mesh(device.type, (size,), mesh_dim_names=("data",))
-    return store, World(rank, size, local_rank, local_size, device, mesh)
-
-
-_LOCAL = (("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1"))
+    world = World(rank, size, local_rank, local_size, device, mesh)
+    return world, lambda more: int(store.add(FAILED, more))
 
 
 def _leave(code: int, message: str = "") -> NoReturn:
@@ -139,7 +147,8 @@ def make_repeatable() -> None:
     """Only algorithms whose results repeat bit for bit. Call before the first CUDA operation."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats only with a fixed workspace
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    # Not needed for that, and dear.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set at run time
 
 
 def shard(
@@ -152,15 +161,15 @@ def shard(
 ) -> Transformer:
     """A model of which each process holds its part (FSDP2), block by block; the weights are not yet set.
 
-    With bfloat16, weights and activations are cast for computing; master weights, gradients' sums and optimizer
-    stay in float32.
+    With bfloat16, weights and activations are cast for computing; the weights themselves, the sums of their
+    gradients and the optimizer stay in float32.
     """
     with torch.device("meta"):
         model = Transformer(config)
     low = precision == "bfloat16"
     policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if low else MixedPrecisionPolicy()
+    model.recompute = recompute
     for block in model.blocks:
-        block.recompute = recompute
         if compile_blocks:
             block.compile()
         fully_shard(block, mesh=world.mesh, mp_policy=policy)

@@ -18,7 +18,13 @@ from train.parallel import World
 from train.stream import Stream
 
 STAGE = "train"
-OPERATIONAL = ("micro_batch_size", "checkpoint_every", "keep_checkpoints", "compile", "activation_checkpointing")
+OPERATIONAL = (
+    "micro_batch_size",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "compile",
+    "activation_checkpointing",
+)
 """Keys of ``[train]`` that may differ when a run is resumed: they do not change what is learned from what."""
 
 
@@ -80,8 +86,8 @@ def check_world(config: Config, world: World) -> None:
     """Refuse a batch that cannot be shared out evenly (:class:`ConfigError`)."""
     if config.train.batch_size % world.size:
         raise ConfigError(
-            f"train.batch_size = {config.train.batch_size}: must be a multiple of the {world.size} processes; "
-            "change it or --nproc-per-node"
+            f"train.batch_size = {config.train.batch_size}: must be a multiple of the number of processes, "
+            f"{world.size}; change it or --nproc-per-node"
         )
 
 

@@ -1,9 +1,10 @@
 """The order of training: a pure function from a global position to a row of the shards.
 
-Position p of the stream belongs to a source by the mixture's weights (:mod:`train.mixture`); the source's k-th
-draw is place k mod n of its epoch ⌊k/n⌋, shuffled (:mod:`train.permutation`). All of it is named by the shards'
-manifest hash, the seed and the weights; the only state is the position. A step takes the next ``batch_size``
-positions, and a process its slice of them, so the world size does not change what a step learns from.
+Position p of the stream belongs to a source by the mixture's weights (:mod:`train.mixture`); the source's
+k-th draw is place k mod n of its epoch ⌊k/n⌋, shuffled (:mod:`train.permutation`). All of it is named by the
+shards' manifest hash, the seed and the weights; the only state is the position. A step takes the next
+``batch_size`` positions, and a process its slice of them, so the world size does not change what a step
+learns from.
 """
 
 import itertools
@@ -40,7 +41,8 @@ class Stream:
         self.sources = tuple(sorted(chosen))
         self._mixture = Mixture.by_weights([chosen[source] for source in self.sources])
         self._orders = [
-            Permutation(rows[source], f"{manifest_sha256}\0{seed}\0{source}".encode()) for source in self.sources
+            Permutation(rows[source], f"{manifest_sha256}\0{seed}\0{source}".encode())
+            for source in self.sources
         ]
 
     def locate(self, positions: Integers) -> Rows:
@@ -78,7 +80,9 @@ def _weights(rows: Mapping[str, int], weights: Mapping[str, float]) -> dict[str,
     """The weight of each source that takes part: as asked, or else its number of rows."""
     filled = {source: float(count) for source, count in rows.items() if count}
     if not filled:
-        raise InputError("the shards have no training rows; run pack with more documents or a smaller validation share")
+        raise InputError(
+            "the shards have no training rows; pack more documents or a smaller validation share"
+        )
     if not weights:
         return filled
     for source, weight in weights.items():
@@ -89,6 +93,6 @@ def _weights(rows: Mapping[str, int], weights: Mapping[str, float]) -> dict[str,
             )
         if not 0 < weight < float("inf"):
             raise ConfigError(
-                f"train.mixture.{source} = {weight}: a weight is a positive number; leave out what is not wanted"
+                f"train.mixture.{source} = {weight}: must be a positive number; leave out what is not wanted"
             )
     return dict(weights)

@@ -12,7 +12,7 @@ from pipeline.shards import Header, Split, publish, write_file
 from pipeline.tokenizer import Tokenizer
 from pipeline.tokenizer.training import train
 
-WORDS = "the mill grinds grain slowly while water turns its old wheel and stones sing low".split()
+WORDS = ("mill", "grain", "water", "wheel", "stone", "miller", "slow", "old", "sings", "turns", "flour")
 
 
 def sentences(count: int, seed: int) -> list[str]:

@@ -1,0 +1,151 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from model.config import ModelConfig, default_hidden
+from model.kv_cache import KVCache
+from model.transformer import Transformer, document_mask, initial_weight, positions_in
+
+
+def config(kv_heads: int = 2, tied: bool = True) -> ModelConfig:
+    return ModelConfig(50, layers=3, width=32, heads=4, kv_heads=kv_heads, hidden=48, tied=tied)
+
+
+def fresh(shape: ModelConfig, scale: float = 8.0) -> Transformer:
+    """A model whose weights are large enough for attention to matter."""
+    model = Transformer(shape)
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in model.named_parameters():
+        value = initial_weight(shape, name, parameter.shape, generator)
+        parameter.data.copy_(value * (1 if "norm" in name else scale))
+    return model
+
+
+def by_hand(model: Transformer, tokens: list[int]) -> Tensor:
+    """The same decoder, one position and one head at a time, from the papers' formulas."""
+    shape, weight = model.config, dict(model.named_parameters())
+    size = shape.head_size
+
+    def norm(x: Tensor, name: str) -> Tensor:
+        return x / (x.pow(2).mean() + shape.norm_epsilon).sqrt() * weight[name]
+
+    def turn(x: Tensor, position: int) -> Tensor:
+        result = x.clone()
+        for pair in range(size // 2):
+            angle = position * shape.rope_theta ** (-2 * pair / size)
+            a, b = x[pair], x[pair + size // 2]
+            result[pair] = a * math.cos(angle) - b * math.sin(angle)
+            result[pair + size // 2] = b * math.cos(angle) + a * math.sin(angle)
+        return result
+
+    xs = [weight["embedding.weight"][token] for token in tokens]
+    for layer in range(shape.layers):
+        prefix = f"blocks.{layer}"
+        inner = [norm(x, f"{prefix}.attention_norm.weight") for x in xs]
+        parts = {
+            name: [(weight[f"{prefix}.attention.{name}.weight"] @ x).view(-1, size) for x in inner]
+            for name in ("query", "key", "value")
+        }
+        mixed = []
+        for at in range(len(tokens)):
+            heads = []
+            for head in range(shape.heads):
+                group = head * shape.kv_heads // shape.heads
+                query = turn(parts["query"][at][head], at)
+                scores = [query @ turn(parts["key"][j][group], j) / math.sqrt(size) for j in range(at + 1)]
+                chances = torch.stack(scores).softmax(0)
+                heads.append(sum(chances[j] * parts["value"][j][group] for j in range(at + 1)))
+            mixed.append(weight[f"{prefix}.attention.output.weight"] @ torch.cat(heads))
+        xs = [x + more for x, more in zip(xs, mixed, strict=True)]
+        for at, x in enumerate(xs):
+            y = norm(x, f"{prefix}.feed_forward_norm.weight")
+            gate, up, down = (
+                weight[f"{prefix}.feed_forward.{name}.weight"] for name in ("gate", "up", "down")
+            )
+            xs[at] = x + down @ (F.silu(gate @ y) * (up @ y))
+    matrix = weight["embedding.weight" if shape.tied else "output.weight"]
+    return torch.stack([matrix @ norm(x, "norm.weight") for x in xs])
+
+
+@pytest.mark.parametrize(("kv_heads", "tied"), [(4, True), (2, False), (1, True)])
+def test_it_is_the_decoder_of_the_papers(kv_heads: int, tied: bool) -> None:
+    model = fresh(config(kv_heads, tied))
+    tokens = torch.randint(50, (9,), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model(tokens[None])[0], by_hand(model, tokens.tolist()), atol=1e-5, rtol=1e-5
+        )
+
+
+def test_documents_in_a_pack_do_not_see_each_other() -> None:
+    model = fresh(config())
+    lengths = [7, 1, 12, 4]
+    tokens = torch.randint(50, (2, sum(lengths)), generator=torch.Generator().manual_seed(3))
+    numbers = torch.tensor([5, 9, 2, -1]).repeat_interleave(torch.tensor(lengths))
+    with torch.no_grad():
+        packed = model(tokens, numbers.expand(2, -1))
+        alone = torch.cat([model(part) for part in tokens.split(lengths, dim=1)], dim=1)
+        together = model(tokens)
+    torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(together, alone, atol=1e-2)
+
+
+def test_positions_restart_and_the_mask_is_block_diagonal() -> None:
+    documents = torch.tensor([[3, 3, 3, 4, 4, -1]])
+    assert positions_in(documents).tolist() == [[0, 1, 2, 0, 1, 0]]
+    blocks = torch.block_diag(torch.ones(3, 3).tril(), torch.ones(2, 2).tril(), torch.ones(1, 1))
+    assert torch.equal(document_mask(documents)[0, 0], blocks.bool())
+
+
+def test_cached_logits_equal_uncached_ones_however_the_text_is_cut() -> None:
+    model = fresh(config())
+    tokens = torch.randint(50, (2, 20), generator=torch.Generator().manual_seed(4))
+    cache = KVCache(model.config, 20, batch=2)
+    with torch.no_grad():
+        parts = [model(part, cache=cache) for part in tokens.split([8, 1, 1, 6, 4], dim=1)]
+        torch.testing.assert_close(torch.cat(parts, dim=1), model(tokens), atol=1e-5, rtol=1e-5)
+    assert cache.length == cache.capacity == 20
+
+
+def test_recomputed_activations_give_the_same_gradients() -> None:
+    tokens = torch.arange(12).view(1, -1)
+    gradients = []
+    for recompute in (False, True):
+        model = fresh(config())
+        model.recompute = recompute
+        model(tokens).square().mean().backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    torch.testing.assert_close(gradients[0], gradients[1], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(("kv_heads", "tied"), [(4, True), (1, False)])
+def test_parameters_are_counted(kv_heads: int, tied: bool) -> None:
+    shape = config(kv_heads, tied)
+    assert shape.parameters == sum(parameter.numel() for parameter in Transformer(shape).parameters())
+
+
+def test_operations_are_counted() -> None:
+    shape, length = config(), 16
+    model = fresh(shape)
+    counter = FlopCounterMode(display=False)
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH), counter:
+        model(torch.zeros(2, length, dtype=torch.long)).sum().backward()
+    assert counter.get_total_flops() == shape.training_flops(length) * 2 * length
+
+
+def test_writes_into_the_residual_stream_are_scaled_down_by_depth() -> None:
+    shape, generator = config(), torch.Generator().manual_seed(0)
+    wide = torch.Size([400, 400])
+    up = initial_weight(shape, "blocks.0.feed_forward.up.weight", wide, generator).std()
+    for name in ("blocks.0.feed_forward.down.weight", "blocks.1.attention.output.weight"):
+        down = initial_weight(shape, name, wide, generator).std()
+        assert up / down == pytest.approx(math.sqrt(2 * shape.layers), rel=0.02)
+    assert torch.equal(initial_weight(shape, "norm.weight", torch.Size([5]), generator), torch.ones(5))
+
+
+def test_the_default_feed_forward_width() -> None:
+    assert [default_hidden(width) for width in (64, 192, 768, 4096)] == [192, 512, 2048, 10944]

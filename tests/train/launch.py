@@ -1,0 +1,61 @@
+"""Starting the trainer as users do, and killing it as machines do."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TIMEOUT = 180
+ROOT = Path(__file__).parents[2]
+
+
+def command(processes: int, *arguments: str) -> list[str]:
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return [sys.executable, *(torchrun if processes > 1 else []), "-m", "train", *arguments]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+
+
+def run(processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``-m train`` to its end."""
+    return subprocess.run(
+        command(processes, *arguments),
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+
+
+def kill_after(lines: int, metrics: Path, processes: int, *arguments: str) -> None:
+    """Run ``-m train``, and kill all its processes as soon as ``metrics`` has so many lines."""
+    with _started(command(processes, *arguments)) as process:
+        deadline = time.monotonic() + TIMEOUT
+        while not metrics.exists() or metrics.read_bytes().count(b"\n") < lines:
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline, "it never came so far"
+            time.sleep(0.002)
+
+
+@contextmanager
+def _started(arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    silent = subprocess.DEVNULL
+    process = subprocess.Popen(arguments, env=environment(), cwd=ROOT, stdout=silent, stderr=silent)
+    try:
+        yield process
+    finally:
+        # The parent first, so that it cannot take note of its children's end.
+        for pid in [process.pid, *_children(process.pid)]:
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

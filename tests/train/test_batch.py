@@ -1,0 +1,58 @@
+from itertools import pairwise
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.shards import Spans
+from train.batch import IGNORED, batch_hash, make_batch, piece_numbers
+
+
+def spans(rows: list[list[tuple[int, int]]]) -> Spans:
+    """Spans of rows of (start, length)."""
+    flat = [piece for row in rows for piece in row]
+    start, length = (np.array([piece[i] for piece in flat], np.int32) for i in (0, 1))
+    bounds = np.cumsum([0, *(len(row) for row in rows)])
+    return Spans(bounds, np.zeros((len(flat), 16), np.uint8), start, length, np.zeros_like(start))
+
+
+def test_pieces_are_numbered_and_padding_is_not() -> None:
+    numbers = piece_numbers(spans([[(0, 2), (2, 3)], [], [(0, 5), (5, 1)]]), 6)
+    assert numbers.tolist() == [[0, 0, 1, 1, 1, -1], [-1] * 6, [2, 2, 2, 2, 2, 3]]
+
+
+def test_only_the_next_token_of_the_same_piece_is_a_target() -> None:
+    tokens = np.arange(10, 16, dtype=np.uint32)[None]
+    batch = make_batch(tokens, piece_numbers(spans([[(0, 2), (2, 3)]]), 6))
+    assert batch.inputs.tolist() == [[10, 11, 12, 13, 14]]
+    assert batch.targets.tolist() == [[11, IGNORED, 13, 14, IGNORED]]
+    assert batch.documents.tolist() == [[0, 0, 1, 1, 1]]
+    assert batch.count == 3
+
+
+def test_a_batch_is_split_without_loss() -> None:
+    tokens = np.arange(70, dtype=np.uint32).reshape(7, 10)
+    batch = make_batch(tokens, np.zeros((7, 10), np.int64))
+    pieces = batch.split(3)
+    assert [len(piece.inputs) for piece in pieces] == [3, 3, 1]
+    assert torch.equal(torch.cat([piece.targets for piece in pieces]), batch.targets)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 12), max_size=3), st.integers(0, 2**32))
+def test_the_hash_does_not_depend_on_who_holds_what(cuts: list[int], start: int) -> None:
+    tokens = np.random.default_rng(1).integers(0, 99, (12, 5), dtype=np.uint32)
+    positions = np.arange(start, start + 12)
+    bounds = [0, *sorted(cuts), 12]
+    parts = [batch_hash(tokens[a:b], positions[a:b]) for a, b in pairwise(bounds) if b > a]
+    assert (sum(parts) - batch_hash(tokens, positions)) % 2**64 == 0
+
+
+def test_the_hash_depends_on_tokens_and_order() -> None:
+    tokens, positions = np.arange(20, dtype=np.uint32).reshape(4, 5), np.arange(4)
+    whole = batch_hash(tokens, positions)
+    assert whole != batch_hash(tokens[::-1], positions)
+    changed = tokens.copy()
+    changed[3, 4] += 1
+    assert whole != batch_hash(changed, positions)

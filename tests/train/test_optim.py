@@ -1,0 +1,52 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.config import Train
+from pipeline.errors import TrainingError
+from train.optim import build_optimizer, learning_rate, update
+
+TRAIN = Train(steps=100, warmup_steps=10, learning_rate=1.0, final_learning_rate=0.2, clip_norm=0.5)
+
+
+def test_the_learning_rate_warms_up_and_decays() -> None:
+    rates = [learning_rate(TRAIN, step) for step in range(1, 101)]
+    assert rates[:10] == pytest.approx([step / 10 for step in range(1, 11)])
+    assert rates[54] == pytest.approx(0.6)
+    assert rates[99] == pytest.approx(0.2)
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert learning_rate(Train(steps=5, warmup_steps=0), 5) == pytest.approx(3e-5)
+
+
+def test_matrices_decay_and_norms_do_not() -> None:
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.RMSNorm(4))
+    decayed, not_decayed = build_optimizer(model.parameters(), TRAIN).param_groups
+    assert decayed["params"] == [model[0].weight]
+    assert decayed["weight_decay"] == TRAIN.weight_decay
+    assert not_decayed["params"] == [model[1].weight]
+    assert not_decayed["weight_decay"] == 0
+
+
+def test_gradients_are_clipped() -> None:
+    layer = nn.Linear(3, 3, bias=False)
+    optimizer = build_optimizer(layer.parameters(), TRAIN)
+    layer.weight.grad = torch.full((3, 3), 2.0)
+    taken = []
+    optimizer.register_step_pre_hook(lambda *_: taken.append(layer.weight.grad.norm()))
+    assert update(optimizer, TRAIN, 10, 1.0) == pytest.approx(6.0)
+    assert taken[0] == pytest.approx(0.5, rel=1e-4)
+    assert layer.weight.grad is None
+
+
+@pytest.mark.parametrize(("loss", "slope"), [(math.nan, 1.0), (1.0, math.inf), (math.inf, math.nan)])
+def test_what_is_not_finite_changes_nothing(loss: float, slope: float) -> None:
+    layer = nn.Linear(3, 3, bias=False)
+    before = layer.weight.detach().clone()
+    optimizer = build_optimizer(layer.parameters(), TRAIN)
+    layer.weight.grad = torch.full((3, 3), slope)
+    with pytest.raises(TrainingError, match=r"step 7: the (loss|gradient norm) is (nan|inf)"):
+        update(optimizer, TRAIN, 7, loss)
+    assert torch.equal(layer.weight, before)
+    assert not optimizer.state

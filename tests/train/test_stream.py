@@ -1,0 +1,130 @@
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import ConfigError, InputError
+from train.mixture import Mixture
+from train.permutation import Permutation
+from train.stream import Stream, batch_positions
+
+WEIGHTS = st.lists(st.floats(0.01, 100), min_size=1, max_size=5)
+ROWS = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 40), min_size=1)
+
+
+def epoch_of(order: Permutation, epoch: int) -> list[int]:
+    places = np.arange(order.rows, dtype=np.int64)
+    return order.forward(places, np.full_like(places, epoch)).tolist()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 600), st.binary(max_size=8), st.integers(0, 10**6))
+def test_every_row_comes_once_per_epoch_and_has_its_place(rows: int, key: bytes, epoch: int) -> None:
+    order = Permutation(rows, key)
+    places, epochs = np.arange(rows, dtype=np.int64), np.full(rows, epoch, dtype=np.int64)
+    permuted = order.forward(places, epochs)
+    assert sorted(permuted.tolist()) == list(range(rows))
+    assert np.array_equal(order.inverse(permuted, epochs), places)
+
+
+def test_epochs_and_keys_differ_and_look_shuffled() -> None:
+    order = Permutation(1000, b"key")
+    first, second, other = epoch_of(order, 0), epoch_of(order, 1), epoch_of(Permutation(1000, b"yek"), 0)
+    for a, b in ((first, second), (first, other), (first, list(range(1000)))):
+        assert abs(np.corrcoef(a, b)[0, 1]) < 0.12
+        assert sum(x == y for x, y in zip(a, b, strict=True)) < 10
+    steps = np.diff(first)
+    assert abs(np.corrcoef(steps[:-1], steps[1:])[0, 1] + 0.5) < 0.12  # as for independent draws
+
+
+def test_all_orders_of_three_rows_come_up() -> None:
+    order = Permutation(3, b"key")
+    found = [tuple(epoch_of(order, epoch)) for epoch in range(600)]
+    counts = [found.count(each) for each in set(found)]
+    assert len(counts) == 6
+    assert min(counts) > 60
+
+
+@settings(deadline=None)
+@given(WEIGHTS, st.integers(0, 2**36))
+def test_draws_are_counted_and_found_again(weights: list[float], start: int) -> None:
+    mixture = Mixture.by_weights(weights)
+    positions = np.arange(start, start + 50, dtype=np.int64)
+    sources, draws = mixture.locate(positions)
+    assert [mixture.position(*each) for each in zip(sources.tolist(), draws.tolist(), strict=True)] == list(
+        range(start, start + 50)
+    )
+
+
+@settings(deadline=None)
+@given(WEIGHTS, st.integers(1, 2000))
+def test_any_prefix_holds_the_sources_in_proportion(weights: list[float], length: int) -> None:
+    sources, draws = Mixture.by_weights(weights).locate(np.arange(length, dtype=np.int64))
+    for source, weight in enumerate(weights):
+        mine = draws[sources == source]
+        assert mine.tolist() == list(range(len(mine)))
+        assert abs(len(mine) - length * weight / sum(weights)) <= len(weights)
+
+
+@settings(deadline=None)
+@given(ROWS, st.integers(0, 5))
+def test_no_row_repeats_within_an_epoch_and_every_step_that_saw_a_row_is_named(
+    rows: dict[str, int], seed: int
+) -> None:
+    stream = Stream("hash", seed, rows, {})
+    located = stream.locate(np.arange(200, dtype=np.int64))
+    seen = [
+        (stream.sources[s], r) for s, r in zip(located.sources.tolist(), located.rows.tolist(), strict=True)
+    ]
+    for source, count in rows.items():
+        mine = [row for name, row in seen if name == source]
+        for first in range(0, len(mine) - count + 1, count):
+            assert sorted(mine[first : first + count]) == list(range(count))
+        for row in range(count):
+            expected = [position for position, each in enumerate(seen) if each == (source, row)]
+            assert stream.positions(source, row, before=200) == expected
+
+
+@settings(deadline=None)
+@given(st.sampled_from([1, 2, 3, 4, 6, 12]), st.integers(1, 50))
+def test_any_number_of_processes_shares_the_same_batch(world_size: int, step: int) -> None:
+    parts = [batch_positions(step, 12, rank, world_size) for rank in range(world_size)]
+    assert np.concatenate(parts).tolist() == list(range((step - 1) * 12, step * 12))
+
+
+def test_the_order_depends_on_data_seed_and_nothing_else() -> None:
+    def first(manifest: str, seed: int) -> list[int]:
+        return Stream(manifest, seed, {"a": 10**6}, {}).locate(np.arange(20, dtype=np.int64)).rows.tolist()
+
+    assert first("x", 1) == first("x", 1)
+    assert first("x", 1) != first("x", 2)
+    assert first("x", 1) != first("y", 1)
+
+
+def test_the_weights_are_obeyed_and_sources_without_weight_left_out() -> None:
+    stream = Stream("hash", 1, {"a": 10, "b": 1000, "c": 5}, {"a": 3, "b": 1})
+    sources = stream.locate(np.arange(4000, dtype=np.int64)).sources
+    assert np.bincount(sources).tolist() == pytest.approx([3000, 1000], abs=1)
+    assert stream.positions("c", 0, before=4000) == []
+
+
+@pytest.mark.parametrize(
+    "weights", [{"d": 1.0}, {"empty": 1.0}, {"a": 0.0}, {"a": -1.0}, {"a": float("nan")}]
+)
+def test_wrong_weights_are_refused(weights: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=r"train\.mixture\."):
+        Stream("hash", 1, {"a": 3, "empty": 0}, weights)
+
+
+def test_shards_without_training_rows_are_refused() -> None:
+    with pytest.raises(InputError, match="no training rows"):
+        Stream("hash", 1, {"a": 0}, {})
+
+
+def test_a_far_position_costs_no_more_than_the_first() -> None:
+    stream = Stream("hash", 1, {"a": 10**10, "b": 3 * 10**9}, {})
+    begun = time.perf_counter()
+    stream.locate(np.arange(2**37, 2**37 + 4096, dtype=np.int64))
+    assert time.perf_counter() - begun < 1

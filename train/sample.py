@@ -1,0 +1,74 @@
+"""``python -m train.sample --config FILE.toml --prompt "Once upon"``: continue a prompt in the terminal."""
+
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from model.generation import Sampling, generate
+from model.transformer import Transformer
+from pipeline import config as configuration
+from pipeline import errors
+from pipeline.tokenizer import Tokenizer
+from train.inference import load_trained
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command line."""
+    options = _parse(arguments)
+    config = configuration.from_options(options)
+    if config is None:
+        return
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, tokenizer, _ = load_trained(config, device)
+    sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed)
+    print(options.prompt, end="", flush=True)
+    for piece in complete(model, tokenizer, options.prompt, options.tokens, sampling):
+        print(piece, end="", flush=True)
+    print()
+
+
+def complete(
+    model: Transformer, tokenizer: Tokenizer, prompt: str, tokens: int, sampling: Sampling
+) -> Iterator[str]:
+    """Yield the text that follows ``prompt``, piece by piece, to the document's end or for ``tokens`` tokens.
+
+    A character whose bytes are spread over several tokens is held back until it is whole.
+    """
+    drawn: list[int] = []
+    told = ""
+    ids = [tokenizer.bos, *tokenizer.encode(prompt)]
+    for token in generate(model, ids, tokens, sampling, stop=frozenset({tokenizer.eos})):
+        drawn.append(token)
+        text = tokenizer.decode(drawn)
+        whole = text.rstrip("\ufffd")
+        yield whole[len(told) :]
+        told = whole
+    yield tokenizer.decode(drawn)[len(told) :]
+
+
+def _parse(arguments: Sequence[str]) -> Namespace:
+    parser = configuration.parser("Continue a prompt with the latest checkpoint of a run.")
+    parser.add_argument("--prompt", default="", help="text to continue; empty: a document from its beginning")
+    parser.add_argument("--tokens", type=_number(int, 1), default=200, help="how many at most (200)")
+    parser.add_argument("--temperature", type=_number(float, 0), default=0.8, help="0 is greedy (0.8)")
+    parser.add_argument("--top-k", type=_number(int, 0), default=0, help="0: no limit")
+    parser.add_argument("--top-p", type=_number(float, 0, 1), default=0.95, help="in (0, 1] (0.95)")
+    parser.add_argument("--seed", type=_number(int, 0), default=0)
+    return parser.parse_args(arguments)
+
+
+def _number(kind: type, least: float, most: float = float("inf")) -> Callable[[str], float]:
+    """A parser of numbers within bounds, for argparse."""
+
+    def parse(text: str) -> float:
+        value: float = kind(text)
+        if not least <= value <= most:
+            raise ArgumentTypeError(f"{text} lies outside {least} … {most}; give a number within")
+        return value
+
+    return parse
+
+
+if __name__ == "__main__":
+    errors.run(main)

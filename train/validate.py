@@ -1,0 +1,104 @@
+"""``python -m train.validate --config FILE.toml``: bits per byte on unseen text, beside a unigram baseline's.
+
+The baseline knows how often each token comes up in training and nothing else. A model that has learned less
+than that is broken; how far it gets below is what it has learned from context. ``torchrun`` shares the work.
+"""
+
+import json
+import sys
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import config as configuration
+from pipeline import storage
+from pipeline.config import Config
+from pipeline.errors import InputError
+from pipeline.shards import Shards, Split, check_tokenizer
+from pipeline.tokenizer import Tokenizer
+from train import parallel, validation
+from train.batch import IGNORED, read_rows
+from train.inference import load_trained
+from train.parallel import World
+from train.permutation import Integers
+from train.validation import Sample, Sums
+
+ROWS = 1024
+"""Rows counted at a time."""
+FILE = "validation.json"
+
+
+def main() -> None:
+    """The command line."""
+    description = "Compare a trained model with a unigram baseline on the validation shards."
+    parallel.run(lambda: configuration.from_command_line(description, sys.argv[1:]), compare)
+
+
+def compare(config: Config, world: World) -> None:
+    """Validate both on all validation rows; print a table and write ``OUT/training/validation.json``."""
+    model, tokenizer, checkpoint = load_trained(config, world.device)
+    shards = Shards.open(storage.join(config.output.path, "shards"))
+    check_tokenizer(shards, tokenizer)
+    everything = sum(shards.rows("validation", source) for source in shards.sources)
+    if not everything:
+        raise InputError(f"{shards.folder}: no validation rows; pack with a larger pack.validation_share")
+    rows = validation.sample(shards, everything)
+    learned = validation.validate(model, shards, tokenizer, rows, config.train.micro_batch_size, world)
+    if world.leads:
+        baseline = unigram(shards, tokenizer, rows)
+        lines = _lines(learned, baseline)
+        report = {
+            "step": checkpoint.counts["step"],
+            "model_sha256": checkpoint.sha256(),
+            "shards_sha256": shards.manifest.sha256(),
+            "sources": {line[0]: dict(zip(COLUMNS, line[1:], strict=True)) for line in lines},
+        }
+        path = storage.join(config.output.path, "training", FILE)
+        storage.write_atomic(path, json.dumps(report, indent=2).encode() + b"\n")
+        print(table(lines))
+
+
+def unigram(shards: Shards, tokenizer: Tokenizer, rows: Sample) -> dict[str, Sums]:
+    """Sums by source of a model that gives each token its frequency in the training rows, plus one."""
+    counts = np.ones(shards.facts.vocabulary_size)
+    for source in shards.sources:
+        count = shards.rows("train", source)
+        for first in range(0, count, ROWS):
+            counts += _target_counts(shards, "train", source, np.arange(first, min(first + ROWS, count)))
+    nats = -np.log(counts / counts.sum())
+    sums = {}
+    for index, source in enumerate(rows.sources):
+        found = _target_counts(shards, "validation", source, rows.row[rows.source == index])
+        text = found @ tokenizer.byte_lengths()
+        sums[source] = Sums(float(found @ nats), float(found.sum()), float(text))
+    return sums
+
+
+def _target_counts(shards: Shards, split: Split, source: str, rows: Integers) -> npt.NDArray[np.float64]:
+    """How often each token id is a target in some rows."""
+    batch, _ = read_rows(shards, split, [source], np.zeros_like(rows), rows)
+    targets = batch.targets[batch.targets != IGNORED].numpy()
+    return np.bincount(targets, minlength=shards.facts.vocabulary_size).astype(np.float64)
+
+
+Line = tuple[str, int, float, float, float]
+COLUMNS = ("bytes", "loss", "bits_per_byte", "unigram_bits_per_byte")
+
+
+def _lines(learned: dict[str, Sums], baseline: dict[str, Sums]) -> list[Line]:
+    named = [*((source, learned[source], baseline[source]) for source in sorted(learned))]
+    named.append(("all", validation.total(learned), validation.total(baseline)))
+    return [
+        (name, round(sums.bytes), sums.loss, sums.bits_per_byte, plain.bits_per_byte)
+        for name, sums, plain in named
+    ]
+
+
+def table(lines: list[Line]) -> str:
+    """The lines for people."""
+    head = f"{'source':<16}{'bytes':>12}{'loss':>9}{'bits/byte':>11}{'unigram':>9}"
+    rows = [
+        f"{name:<16}{size:>12,}{loss:>9.3f}{bits:>11.3f}{plain:>9.3f}"
+        for name, size, loss, bits, plain in lines
+    ]
+    return "\n".join([head, *rows])
