@@ -21,7 +21,7 @@ def prepare(text: str) -> str:
     text = html.unescape(text) if "&" in text else text
     if "@" in text or "://" in text:
         text = _ADDRESS_OR_MENTION.sub(" ", text)
-    return _BETWEEN_WORDS.sub(" ", text.lower()).strip()
+    return " ".join(_BETWEEN_WORDS.split(text.lower())).strip()
 
 
 class Classifier:

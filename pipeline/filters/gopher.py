@@ -100,10 +100,13 @@ def _ngram_characters(tokens: Spans) -> Iterator[tuple[str, int]]:
 
 def _repeated(hashes: Hashes, places: Positions) -> tuple[Positions, Positions, Positions]:
     """Those of ``places`` whose hash occurs at several of them: place, number of its group, group's size."""
+    if len(places) < 2:
+        return places[:0], places[:0], places[:0]
     values = hashes[places]
     order = values.argsort(kind="stable")
     ordered = values[order]
-    begins = np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)]
+    begins = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
     sizes = np.diff(np.append(np.flatnonzero(begins), len(ordered)))
     several: Flags = np.repeat(sizes > 1, sizes)
     members = order[several]

@@ -8,10 +8,10 @@ import csv
 import gzip
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import fasttext
 import numpy as np
@@ -53,7 +53,7 @@ def read(folder: str, labelled: LabelledText) -> list[Example]:
     """
     path = storage.join(folder, labelled.path)
     rows = csv.reader(
-        _lines(path),
+        io.StringIO(_text(path), newline=""),
         delimiter=labelled.delimiter,
         quoting=csv.QUOTE_MINIMAL if labelled.quoted else csv.QUOTE_NONE,
     )
@@ -75,13 +75,12 @@ def read(folder: str, labelled: LabelledText) -> list[Example]:
     return [example for example in examples if example.text]
 
 
-def _lines(path: str) -> Iterator[str]:
-    with storage.open_read(path) as stream:
-        plain: Any = gzip.GzipFile(fileobj=stream) if path.endswith(".gz") else stream
-        try:
-            yield from io.TextIOWrapper(plain, encoding="utf-8-sig", newline="")
-        except (UnicodeDecodeError, OSError, EOFError) as error:
-            raise InputError(f"{path}: cannot be read as UTF-8 text ({error}); replace the file") from None
+def _text(path: str) -> str:
+    data = storage.read_bytes(path)
+    try:
+        return (gzip.decompress(data) if path.endswith(".gz") else data).decode("utf-8-sig")
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text ({error}); replace the file") from None
 
 
 def hold_out(examples: Sequence[Example], one_in: int) -> tuple[list[Example], list[Example]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import manifest, storage
+from pipeline.config import Classifier as Settings
 from pipeline.config import Config, require, resolved
 from pipeline.errors import ConfigError
 from pipeline.filters.classifier import Classifier
@@ -32,16 +33,18 @@ def learn(config: Config) -> dict[str, Quality]:
     inputs = [":".join(map(str, storage.checksum(path))) for path in paths]
     resolved_settings = resolved(config, STAGE)[STAGE] | {"folder": ""}
     fingerprint = manifest.fingerprint(STAGE, resolved_settings, inputs)
-    examples = {labelled.name: read(settings.folder, labelled) for labelled in settings.sets}
+    seen, unseen = _divide(settings)
     if done := manifest.begin(folder, STAGE, fingerprint, overwrite=config.output.overwrite):
         manifest.verify(folder, done)
         return _load(folder)
     with tempfile.TemporaryDirectory() as working:
-        model, quality = _train_and_measure(config, examples, Path(working))
+        model = train(seen, settings, Path(working))
+        classifier = Classifier(model)
+        quality = {name: measure(classifier, examples) for name, examples in unseen.items()}
         storage.upload(str(model), storage.join(folder, MODEL))
     _save(folder, quality)
     files = [_entry(folder, MODEL, 1), _entry(folder, QUALITY, len(quality))]
-    counts = {"examples": sum(map(len, examples.values())), "sets": len(examples)}
+    counts = {"learned_from": len(seen), "measured_on": sum(map(len, unseen.values()))}
     manifest.publish(
         folder,
         manifest.Manifest(
@@ -56,21 +59,17 @@ def learn(config: Config) -> dict[str, Quality]:
     return quality
 
 
-def _train_and_measure(
-    config: Config, examples: dict[str, list[Example]], working: Path
-) -> tuple[Path, dict[str, Quality]]:
-    """The model's path in ``working``, and its quality on the held-out part of each set, or on all of it."""
-    settings = config.classifier
+def _divide(settings: Settings) -> tuple[list[Example], dict[str, list[Example]]]:
+    """Balanced examples to learn from, in their order, and by set the examples to measure on."""
     seen, unseen = [], {}
     for labelled in settings.sets:
+        examples = read(settings.folder, labelled)
         if labelled.learn:
-            rest, unseen[labelled.name] = hold_out(examples[labelled.name], settings.held_out)
+            rest, unseen[labelled.name] = hold_out(examples, settings.held_out)
             seen += balance(rest, settings.rows_per_class, settings.seed)
         else:
-            unseen[labelled.name] = examples[labelled.name]
-    model = train(shuffle(seen, settings.seed), settings, working)
-    classifier = Classifier(model)
-    return model, {name: measure(classifier, texts) for name, texts in unseen.items()}
+            unseen[labelled.name] = examples
+    return shuffle(seen, settings.seed), unseen
 
 
 def _save(folder: str, quality: dict[str, Quality]) -> None:

@@ -1,0 +1,6 @@
+"""Laws are checked without a deadline per example: the first one builds tables and loads models."""
+
+from hypothesis import settings
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")

@@ -1,0 +1,52 @@
+import pytest
+from datatrove.data import Document
+from datatrove.pipeline.filters.c4_filters import C4QualityFilter
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.filters import c4
+
+LINES = [
+    "Three words here.",
+    "  Three words here, unfinished  ",
+    "Two words.",
+    "",
+    "Enable JavaScript to go on.",
+    "JavaScript with { a bracket.",
+    "Read our Privacy Policy now.",
+    "A lorem ipsum line here.",
+    "A bracket { lies here.",
+    "As was shown [12] by others [citation needed].",
+    "It goes on and on...",
+    "a b " + "x" * 1001,
+    '"She said so!"',
+]
+
+
+@given(st.lists(st.sampled_from(LINES)), st.booleans())
+def test_as_datatrove(lines: list[str], terminal_punctuation: bool) -> None:
+    text = "\n".join(lines)
+    document = Document(text=text, id="")
+    oracle = C4QualityFilter(filter_no_terminal_punct=terminal_punctuation, min_num_sentences=-1)
+    decision, page = oracle.filter(document), c4.clean(text, terminal_punctuation=terminal_punctuation)
+    if decision is True:
+        assert page.text == document.text
+        assert page.metrics["c4_lorem_ipsum"] == page.metrics["c4_curly_brackets"] == 0
+    else:
+        failed = {"lorem_ipsum": "c4_lorem_ipsum", "curly_bracket": "c4_curly_brackets"}[decision[1]]
+        assert page.metrics[failed] > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("", 0),
+        ("One sentence of words", 1),
+        ("One is here. Two is here! Three is here? Yes", 4),
+        ("He said “so.” Then he left.\nAnother line is here.", 3),
+        ("Version 3.14 is out... and it works", 2),
+        ("第一句 到 这里。第二句。第三句！", 3),
+    ],
+)
+def test_sentences(text: str, sentences: int) -> None:
+    assert c4.clean(text, terminal_punctuation=False).metrics["c4_sentences"] == sentences

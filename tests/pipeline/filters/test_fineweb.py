@@ -1,0 +1,42 @@
+import pytest
+from datatrove.data import Document
+from datatrove.pipeline.filters import fineweb_quality_filter
+from datatrove.utils.text import TERMINAL_PUNCTUATION
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.analysis import analyse
+from pipeline.filters import fineweb
+
+LIMITS = {
+    "line_punct_ratio": lambda measures: measures["fineweb_finished_lines"] < 0.12,
+    "short_line_ratio": lambda measures: measures["fineweb_short_lines"] > 0.67,
+    "char_dup_ratio": lambda measures: measures["fineweb_duplicate_line_characters"] > 0.01,
+    "list_ratio": lambda measures: measures["fineweb_newlines_per_word"] > 0.3,
+}
+LINES = [
+    "Short.",
+    "Short",
+    "  ",
+    "",
+    "A line that is rather longer than thirty characters",
+    "Long enough " * 9 + "।",
+]
+
+
+@given(st.lists(st.sampled_from(LINES), min_size=1).map("\n".join).filter(str.strip))
+def test_decides_as_datatrove(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fineweb_quality_filter, "split_into_words", lambda text, _: analyse(text).tokens.starts)
+        decision = fineweb_quality_filter.FineWebQualityFilter().filter(Document(text=text, id=""))
+    measures = fineweb.measure(analyse(text))
+    failed = next((name for name, fails in LIMITS.items() if fails(measures)), None)
+    assert failed == (None if decision is True else decision[1])
+
+
+def test_sentence_terminals_are_datatroves() -> None:
+    assert fineweb.sentence_terminals() == TERMINAL_PUNCTUATION
+
+
+def test_measures_of_nothing_are_zero() -> None:
+    assert set(fineweb.measure(analyse("")).values()) == {0}

@@ -1,0 +1,110 @@
+"""Against datatrove's filters, which are given our tokens so that only the measures are compared."""
+
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from datatrove.data import Document
+from datatrove.pipeline.filters import gopher_quality_filter, gopher_repetition_filter
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.analysis import analyse
+from pipeline.config import Filters
+from pipeline.filters import Judge, gopher
+
+PARTS = [
+    "the ",
+    "be ",
+    "to ",
+    "Of ",
+    "a ",
+    "b ",
+    "word ",
+    "12 ",
+    "# ",
+    "... ",
+    "…\n",
+    ". ",
+    "- ",
+    "\n",
+    "\n\n",
+]
+TEXTS = st.lists(st.sampled_from(PARTS), min_size=1, max_size=120).map("".join)
+
+REASONS = {
+    "dup_para_frac": "gopher.duplicate_paragraphs",
+    "dup_para_char_frac": "gopher.duplicate_paragraph_characters",
+    "dup_line_frac": "gopher.duplicate_lines",
+    "dup_line_char_frac": "gopher.duplicate_line_characters",
+    **{f"top_{n}_gram": f"gopher.top_{n}_gram" for n in range(2, 5)},
+    **{f"duplicated_{n}_n_grams": f"gopher.duplicate_{n}_grams" for n in range(5, 11)},
+    "gopher_short_doc": "gopher.few_words",
+    "gopher_long_doc": "gopher.many_words",
+    "gopher_below_avg_threshold": "gopher.short_words",
+    "gopher_above_avg_threshold": "gopher.long_words",
+    "gopher_too_many_hashes": "gopher.hashes",
+    "gopher_too_many_ellipsis": "gopher.ellipses",
+    "gopher_too_many_bullets": "gopher.bullet_lines",
+    "gopher_too_many_end_ellipsis": "gopher.ellipsis_lines",
+    "gopher_below_alpha_threshold": "gopher.unalphabetic",
+    "gopher_enough_stop_words": "gopher.few_stop_words",
+}
+REPETITION = list(REASONS.values())[:13]
+
+
+def tokens_of(text: str, language: str = "") -> list[str]:
+    tokens = analyse(text).tokens
+    return [text[start:end] for start, end in zip(tokens.starts, tokens.ends, strict=True)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def our_tokens() -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (gopher_quality_filter, gopher_repetition_filter):
+            patch.setattr(module, "split_into_words", tokens_of)
+        yield
+
+
+@given(TEXTS)
+def test_repetition_as_datatrove_counts(text: str) -> None:
+    measures, words, characters = gopher.repetition(analyse(text)), tokens_of(text), len(text)
+    for n in range(2, 5):
+        ngrams = gopher_repetition_filter.get_n_grams(words, n)
+        wanted = gopher_repetition_filter.find_top_duplicate(ngrams) if ngrams else 0
+        assert measures[f"gopher_top_{n}_gram"] == wanted / characters
+    for n in range(5, 11):
+        wanted = gopher_repetition_filter.find_all_duplicate(words, n)
+        assert measures[f"gopher_duplicate_{n}_grams"] == wanted / characters
+
+
+@given(TEXTS)
+def test_repetition_decides_as_datatrove(text: str) -> None:
+    decision = gopher_repetition_filter.GopherRepetitionFilter().filter(Document(text=text, id=""))
+    judged = Judge(Filters(preset="gopher")).text(text)
+    if decision is True:
+        assert judged.drop is None or judged.drop.reason not in REPETITION
+    else:
+        assert judged.drop and judged.drop.reason == REASONS[decision[1]]
+
+
+@given(TEXTS.filter(lambda text: any(map(str.isalnum, text))), st.sampled_from([1, 30]))
+def test_quality_decides_as_datatrove(text: str, times: int) -> None:
+    text *= times
+    decision = gopher_quality_filter.GopherQualityFilter().filter(Document(text=text, id=""))
+    lenient = dict.fromkeys(REPETITION, float("inf"))
+    judged = Judge(Filters(preset="gopher", thresholds=lenient)).text(text)
+    assert (judged.drop and judged.drop.reason) == (None if decision is True else REASONS[decision[1]])
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=40))
+def test_top_bigram_naively(words: list[str]) -> None:
+    text = " ".join(words)
+    bigrams = Counter(pairwise(words))
+    best = max(bigrams.values(), default=0)
+    assert gopher.repetition(analyse(text))["gopher_top_2_gram"] == 3 * best / max(len(text), 1)
+
+
+def test_measures_of_nothing_are_zero() -> None:
+    analysis = analyse("")
+    assert set((gopher.quality(analysis) | gopher.repetition(analysis)).values()) == {0}

@@ -1,0 +1,74 @@
+import io
+import re
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.analysis import hash_words
+from pipeline.config import Filters
+from pipeline.filters import Judge, url
+
+LISTS = url.UrlLists(
+    domains=np.sort(hash_words(["bad.com", "worse.example.org"])),
+    addresses=frozenset({"shop.com/bad/page", "shop.com/p?id=1"}),
+    words=frozenset({"xxx"}),
+    soft_words=frozenset({"hot", "live"}),
+    fragments=re.compile("pornhub|freecasino"),
+)
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("https://bad.com/", {"url_domain": 1}),
+        ("https://www.BAD.com:8080/a", {"url_domain": 1}),
+        ("https://notbad.com/", {}),
+        ("https://example.org/", {}),
+        ("https://a.worse.example.org/", {"url_domain": 1}),
+        ("http://www.shop.com/bad/page/", {"url_address": 1}),
+        ("http://shop.com/p?id=1", {"url_address": 1}),
+        ("http://shop.com/p?id=2", {}),
+        ("http://a.org/some-XXX-page", {"url_word": 1}),
+        ("http://a.org/somexxxpage", {}),
+        ("http://a.org/hot-live-news", {"url_soft_words": 2}),
+        ("http://a.org/free-casino", {"url_fragment": 1}),
+        ("http://[::1", {}),
+        ("no address", {}),
+        ("", {}),
+    ],
+)
+def test_lists(address: str, found: dict[str, float]) -> None:
+    assert {name: count for name, count in LISTS.measure(address).items() if count} == found
+
+
+def test_archive_is_compiled_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"site{number}.org" for number in range(50)]
+    archive = tmp_path / "lists.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        data = "\n".join(names).encode()
+        member = tarfile.TarInfo("domains")
+        member.size = len(data)
+        tar.addfile(member, io.BytesIO(data))
+    monkeypatch.setattr(url, "CHUNK", 64)
+    compiled = url.compile_domains(archive)
+    assert set(hash_words(names).tolist()) <= set(compiled.tolist())
+    assert compiled.tolist() == sorted(set(compiled.tolist()))
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("https://www.0-1sex.com/a", "url.domain"),
+        ("https://zzzzporn.com", "url.domain"),
+        ("http://anything.org/2g1c", "url.word"),
+        ("https://en.wikipedia.org/wiki/Scunthorpe", None),
+        ("https://www.nhs.uk/conditions/breast-cancer/", None),
+        ("", None),
+    ],
+)
+def test_shipped_lists(address: str, reason: str | None) -> None:
+    drop = Judge(Filters()).url(address)
+    assert (drop and drop.reason) == reason
+    assert drop is None or (drop.value is not None and drop.value > (drop.threshold or 0))
