@@ -14,7 +14,6 @@ import warnings
 from typing import Any
 
 import torch
-from torch.distributed.checkpoint.fsspec_filesystem import FsspecReader, FsspecWriter
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as save_parts
@@ -23,6 +22,7 @@ from model.transformer import Transformer
 from pipeline import manifest, storage
 from pipeline.manifest import FileEntry, Manifest
 from train.parallel import World
+from train.parts import PartsReader, PartsWriter
 
 STAGE = "checkpoint"
 LATEST = "latest"
@@ -43,8 +43,7 @@ def save(
     """
     place = storage.join(folder, _name(step))
     world.from_leader(lambda: storage.remove(place))
-    writer = FsspecWriter(place, sync_files=storage.is_local(place), **_options(place))
-    save_parts({**_state(model, optimizer), **_random_states(world)}, storage_writer=writer)
+    save_parts({**_state(model, optimizer), **_random_states(world)}, storage_writer=PartsWriter(place))
     names = [f"__{world.rank}_0.distcp", *([".metadata"] if world.leads else [])]
     entries = [_entry(place, name) for name in names if storage.exists(storage.join(place, name))]
     files = [entry for part in world.gather(entries) for entry in part]
@@ -101,7 +100,7 @@ def restore(
     same_world = found.facts["world_size"] == world.size
     if same_world:
         state |= _random_states(world)
-    load(state, storage_reader=FsspecReader(place, **_options(place)))
+    load(state, storage_reader=PartsReader(place))
     set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
     if same_world:
         _set_random_states(state, world)
@@ -115,7 +114,7 @@ def restore_weights(place: str, found: Manifest, model: Transformer) -> None:
     with warnings.catch_warnings():
         # It is meant: one process, no group.
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        load(state, storage_reader=FsspecReader(place, **_options(place)), no_dist=True)
+        load(state, storage_reader=PartsReader(place), no_dist=True)
     model.load_state_dict(state["model"])
 
 
@@ -146,8 +145,3 @@ def _entry(place: str, name: str) -> FileEntry:
 
 def _name(step: int) -> str:
     return f"step-{step:08}"
-
-
-def _options(path: str) -> dict[str, Any]:
-    """What fsspec must be told: a cached listing of an object store would hide what others write."""
-    return {"use_listings_cache": False} if path.startswith("s3://") else {}

@@ -102,3 +102,7 @@ def table(lines: list[Line]) -> str:
         for name, size, loss, bits, plain in lines
     ]
     return "\n".join([head, *rows])
+
+
+if __name__ == "__main__":
+    main()
