@@ -170,7 +170,9 @@ def list_files(path: str) -> list[FileInfo]:
     for root in roots:
         for inner_path, info in fs.find(root, detail=True).items():
             below = inner_path.removeprefix(literal[0] if literal else root).split("/")
-            if info["type"] == "file" and not any(part.startswith((".", "_")) for part in below):
+            # On S3, Hadoop marks folders by empty objects whose names end in a slash.
+            is_file = info["type"] == "file" and not inner_path.endswith("/")
+            if is_file and not any(part.startswith((".", "_")) for part in below):
                 visible = _visible(prefix, inner_path, path)
                 found[visible] = FileInfo(visible, int(info["size"]), _version(info))
     if not found:

@@ -4,6 +4,7 @@ import hashlib
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+import boto3
 import pytest
 
 from pipeline import storage
@@ -127,6 +128,16 @@ def test_names_with_spaces_and_other_scripts(root):
         storage.write_atomic(path, path.encode())
     assert _paths(storage.list_files(root)) == sorted(paths)
     assert [storage.read_bytes(path) for path in paths] == [path.encode() for path in paths]
+
+
+@pytest.mark.server
+def test_the_marks_that_hadoop_leaves_for_folders_are_no_files(s3):
+    root = storage.join(s3, uuid.uuid4().hex)
+    bucket, key = root.removeprefix("s3://").split("/")
+    for inner in ("", "folder/", "folder/below/", "folder/file"):
+        boto3.client("s3").put_object(Bucket=bucket, Key=f"{key}/{inner}")
+    assert _paths(storage.list_files(root)) == [storage.join(root, "folder", "file")]
+    assert _paths(storage.list_files(storage.join(root, "*"))) == [storage.join(root, "folder", "file")]
 
 
 def test_the_version_changes_when_a_file_is_rewritten(root):

@@ -1,7 +1,7 @@
 """HDFS on loopback: a NameNode and a DataNode, each the plain Java main that a real cluster runs.
 
-Their classes are in one jar (54 MB, kept in the user's cache); the rest comes with pyspark, whose Hadoop is the
-same version.
+Their classes are in one jar (54 MB, kept in the user's cache); the rest comes with pyspark, whose Hadoop is
+the same version.
 """
 
 import os
@@ -28,17 +28,14 @@ def hdfs_server(folder: Path) -> Iterator[str]:
     """Format and serve an empty file system with its blocks below ``folder``; yields ``hdfs://host:port``."""
     authority = f"127.0.0.1:{free_port()}"
     options = [f"-D{key}={value}" for key, value in _settings(folder, authority).items()]
-    subprocess.run(
-        [*_java(), NAMENODE, *options, "-format", "-nonInteractive"],
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
+    java = _java()
+    empty = [*java, NAMENODE, *options, "-format", "-nonInteractive"]
+    subprocess.run(empty, check=True, capture_output=True, timeout=120)
     with ExitStack() as stack:
         for main in (NAMENODE, DATANODE):
             log = folder / f"{main.rpartition('.')[2].lower()}.log"
-            process = stack.enter_context(running([*_java(), main, *options], log))
-        wait_until(lambda: _takes_files(authority), process, log, 60)
+            process = stack.enter_context(running([*java, main, *options], log))
+        wait_until(lambda: _takes_files(authority), process, log, 120)
         yield f"hdfs://{authority}"
 
 

@@ -1,4 +1,4 @@
-"""A Spark standalone cluster on loopback: a Master and two Workers, the classes inside the pyspark package."""
+"""A Spark standalone cluster on loopback: a Master and two Workers, from the classes inside pyspark."""
 
 import json
 import os
@@ -24,29 +24,24 @@ def spark_cluster(folder: Path) -> Iterator[str]:
     master = f"spark://127.0.0.1:{port}"
     environment = os.environ | {
         "JAVA_HOME": java_home(),
+        "PYTHONPATH": str(Path(__file__).parents[2]),  # the executors' Python finds Gristmill
         "SPARK_HOME": str(home),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_NO_DAEMONIZE": "1",
         "SPARK_DAEMON_MEMORY": "256m",
     }
-    start = [str(home / "bin" / "spark-class"), "org.apache.spark.deploy"]
+    run_class = str(home / "bin" / "spark-class")
+    package = "org.apache.spark.deploy"
+    address = ["--host", "127.0.0.1", "--webui-port"]
     with ExitStack() as stack:
         log = folder / "master.log"
-        command = [start[0], f"{start[1]}.master.Master", "--host", "127.0.0.1", "--port", str(port)]
-        process = stack.enter_context(running([*command, "--webui-port", str(web_port)], log, environment))
+        command = [run_class, f"{package}.master.Master", *address, str(web_port), "--port", str(port)]
+        process = stack.enter_context(running(command, log, environment))
         for number in range(WORKERS):
-            command = [
-                start[0],
-                f"{start[1]}.worker.Worker",
-                master,
-                "--host",
-                "127.0.0.1",
-                "--webui-port",
-                "0",
-            ]
-            work = ["--cores", "1", "--memory", "1g", "--work-dir", str(folder / f"worker-{number}")]
-            stack.enter_context(running([*command, *work], folder / f"worker-{number}.log", environment))
-        wait_until(lambda: _workers(web_port) == WORKERS, process, log, 60)
+            command = [run_class, f"{package}.worker.Worker", *address, "0", "--cores", "1", "--memory", "1g"]
+            command += ["--work-dir", str(folder / f"worker-{number}"), master]
+            stack.enter_context(running(command, folder / f"worker-{number}.log", environment))
+        wait_until(lambda: _workers(web_port) == WORKERS, process, log, 120)
         yield master
 
 

@@ -1,0 +1,58 @@
+"""A job for the tests: write and read a table in each of ``input.paths``, by Spark and by Python in tasks."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.config import from_command_line
+from pipeline.errors import run
+from pipeline.spark.session import session
+
+
+def main(arguments: Sequence[str]) -> None:
+    config = from_command_line("A round trip.", arguments)
+    spark = session(config, "round trip")
+    answer = {
+        "settings": {
+            key: value for key, value in spark.sparkContext.getConf().getAll() if key != "spark.jars"
+        },
+        "python": sys.executable,
+        "roots": [_round_trip(spark, root) for root in config.input.paths],
+    }
+    print(json.dumps(answer))
+    spark.stop()
+
+
+def _round_trip(spark, root):
+    table = storage.spark_path(storage.join(root, "table"))
+    frame = spark.range(100, numPartitions=3).selectExpr("id", "cast(id % 2 as string) as half")
+    for _ in range(2):
+        frame.write.mode("overwrite").partitionBy("half").parquet(table)
+    listed = [file.path for file in storage.list_files(storage.join(root, "table"))]
+
+    def count_rows(batches):
+        for batch in batches:
+            for path in batch.column("path").to_pylist():
+                with storage.open_read(path) as stream:
+                    rows = pq.ParquetFile(stream).metadata.num_rows
+                storage.write_atomic(path.replace("/table/", "/rows/"), str(rows).encode())
+                yield pa.record_batch({"rows": [rows], "process": [os.getpid()]})
+
+    counted = spark.createDataFrame([(path,) for path in listed], "path string").mapInArrow(
+        count_rows, "rows long, process long"
+    )
+    return {
+        "sum": spark.read.parquet(table).agg({"id": "sum"}).first()[0],
+        "files": listed,
+        "rows": counted.agg({"rows": "sum"}).first()[0],
+        "written": len(storage.list_files(storage.join(root, "rows"))),
+    }
+
+
+if __name__ == "__main__":
+    run(main)
