@@ -1,7 +1,8 @@
 """Pre-training: the same few lines for every step, from wherever the last checkpoint stands."""
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from typing import Any
 
 import torch
@@ -50,23 +51,28 @@ class Trainer:
 
     def run(self) -> None:
         """All steps that are left."""
-        steps = self.train.steps
-        metrics = Metrics(self.setup.folder, self.step) if self.world.leads else None
-        progress = Progress(self.step + 1, steps)
-        with ThreadPoolExecutor(1) as reader:
-            upcoming = reader.submit(self._read, self.step + 1)
-            while self.step < steps:
-                self.step += 1
-                current, upcoming = upcoming, reader.submit(self._read, self.step + 1)
-                values = self._advance(current)
-                if metrics:
-                    metrics.write(self.step, values)
-                    progress.tell(self.step, values)
-                if self.step % self.train.checkpoint_every == 0 or self.step == steps:
-                    self._save(metrics)
-        if metrics:
-            metrics.close()
-            setup.publish(self.setup)
+        with ExitStack() as opened:
+            metrics = None
+            if self.world.leads:
+                metrics = opened.enter_context(closing(Metrics(self.setup.folder, self.step)))
+            self._steps(opened.enter_context(ThreadPoolExecutor(1)), metrics)
+            if metrics:
+                metrics.publish()
+                setup.publish(self.setup)
+
+    def _steps(self, reader: Executor, metrics: Metrics | None) -> None:
+        """Take the steps, while ``reader`` fetches the next one's rows."""
+        progress = Progress(self.step + 1, self.train.steps)
+        upcoming = reader.submit(self._read, self.step + 1)
+        while self.step < self.train.steps:
+            self.step += 1
+            current, upcoming = upcoming, reader.submit(self._read, self.step + 1)
+            values = self._advance(current)
+            if metrics:
+                metrics.write(self.step, values)
+                progress.tell(self.step, values)
+            if self.step % self.train.checkpoint_every == 0 or self.step == self.train.steps:
+                self._save(metrics)
 
     def _resume(self) -> int:
         """Set the weights: from the latest checkpoint, or fresh. Returns the steps already taken."""

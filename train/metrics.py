@@ -57,8 +57,7 @@ class Metrics:
                 storage.upload(str(path), storage.join(self._folder, TENSORBOARD, path.name))
 
     def close(self) -> None:
-        """Publish and end."""
-        self.publish()
+        """End, without publishing."""
         self._file.close()
         self._board.close()
         self._temporary.cleanup()

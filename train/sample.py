@@ -31,20 +31,22 @@ def main(arguments: Sequence[str]) -> None:
 def complete(
     model: Transformer, tokenizer: Tokenizer, prompt: str, tokens: int, sampling: Sampling
 ) -> Iterator[str]:
-    """Yield the text that follows ``prompt``, piece by piece, to the document's end or for ``tokens`` tokens.
-
-    A character whose bytes are spread over several tokens is held back until it is whole.
-    """
-    drawn: list[int] = []
-    told = ""
+    """The text that follows ``prompt``, piece by piece, to the document's end or for ``tokens`` tokens."""
     ids = [tokenizer.bos, *tokenizer.encode(prompt)]
-    for token in generate(model, ids, tokens, sampling, stop=frozenset({tokenizer.eos})):
+    return text_pieces(tokenizer, generate(model, ids, tokens, sampling, stop=frozenset({tokenizer.eos})))
+
+
+def text_pieces(tokenizer: Tokenizer, tokens: Iterator[int]) -> Iterator[str]:
+    """The text of tokens as they come; a character spread over several is held back until it is whole."""
+    drawn: list[int] = []
+    told = text = ""
+    for token in tokens:
         drawn.append(token)
         text = tokenizer.decode(drawn)
         whole = text.rstrip("\ufffd")
         yield whole[len(told) :]
         told = whole
-    yield tokenizer.decode(drawn)[len(told) :]
+    yield text[len(told) :]
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from train.metrics import Metrics, Progress, duration
@@ -28,9 +29,8 @@ def test_remote_runs_are_published(tmp_path: Path) -> None:
         metrics = Metrics(folder, step)
         for later in range(step + 1, step + 4):
             metrics.write(later, {"train/loss": float(later)})
+        metrics.publish()
         metrics.close()
-    import fsspec
-
     memory = fsspec.filesystem("memory")
     lines = memory.cat_file("/metrics-test/training/metrics.jsonl").splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5]

@@ -1,0 +1,57 @@
+"""A folder to train in."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pipeline import config
+from pipeline.config import Config
+
+STEPS = 10
+CONFIG = f"""
+[output]
+path = "OUTPUT"
+[model]
+layers = 2
+width = 32
+heads = 4
+kv_heads = 2
+[train]
+steps = {STEPS}
+batch_size = 8
+micro_batch_size = 2
+warmup_steps = 2
+learning_rate = 3e-3
+mixture = {{ books = 1.0, wikipedia = 1.0 }}
+validate_every = 4
+validation_sequences = 9
+checkpoint_every = 3
+"""
+
+
+class Folder:
+    """Copies of a tokenizer and shards (and what was trained on them), and the configuration of a run."""
+
+    def __init__(self, folder: Path, source: Path) -> None:
+        self.output = folder / "out"
+        shutil.copytree(source, self.output)
+        self.training = self.output / "training"
+        self.metrics_file = self.training / "metrics.jsonl"
+        self._file = folder / "config.toml"
+        self._file.write_text(CONFIG.replace("OUTPUT", str(self.output)))
+        self.arguments = ("--config", str(self._file))
+
+    def config(self, *overrides: str) -> Config:
+        return config.load(str(self._file), overrides)
+
+    def metrics(self, *prefixes: str) -> list[dict[str, Any]]:
+        """What was told of each step under names with one of these prefixes."""
+        lines = [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
+        assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
+        return [{key: value for key, value in line.items() if key.startswith(prefixes)} for line in lines]
+
+    def contents(self) -> dict[str, bytes]:
+        """Every file and its bytes."""
+        files = sorted(path for path in self.output.rglob("*") if path.is_file())
+        return {str(path.relative_to(self.output)): path.read_bytes() for path in files}
