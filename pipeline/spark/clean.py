@@ -12,6 +12,7 @@ and the report reads every record's metrics there.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from functools import partial
 from typing import Any
 
@@ -26,8 +27,10 @@ from pipeline import document, ledger, manifest, storage
 from pipeline.config import Config, require, resolved
 from pipeline.filters import resolved_thresholds
 from pipeline.manifest import Manifest
+from pipeline.readers.inputs import find
 from pipeline.readers.record import Split
-from pipeline.spark import clusters, inputs, one_pass, tables
+from pipeline.spark import clusters, one_pass, tables
+from pipeline.spark.inputs import SPLIT, recognise
 
 STAGE = "clean"
 TABLES = ("documents", "ledger", "quarantine")
@@ -42,8 +45,9 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     out = storage.absolute(config.output.path)
     settings = resolved(config, "input", "extraction", "filters", "dedup", "ledger")
     settings["filters"]["thresholds"] = resolved_thresholds(config.filters)
-    files = inputs.find(spark, config.input)
-    fingerprint = manifest.fingerprint(STAGE, settings, (file.fingerprint for file in files))
+    files = find(config.input)
+    splits = recognise(spark, files, config.input)
+    fingerprint = manifest.fingerprint(STAGE, settings, (f"{f.path} {f.size} {f.version}" for f in files))
     done = manifest.begin(
         out, STAGE, fingerprint, overwrite=config.output.overwrite, owned=(*TABLES, "analysis")
     )
@@ -51,10 +55,11 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
         print(f"{STAGE}: already done")
         return done
 
-    splits = inputs.splits(files)
-    _once(f"{out}/{RECORDS}", partial(_analyse, spark, config, splits))
+    tables.once(
+        f"{out}/{RECORDS}", partial(_analyse, spark, config, splits), f"{STAGE}: reading {len(files)} files"
+    )
     analysed = tables.read(spark, f"{out}/{RECORDS}", one_pass.schema())
-    _once(f"{out}/{COPIES}", partial(_cluster, spark, config, analysed))
+    tables.once(f"{out}/{COPIES}", partial(_cluster, spark, config, analysed), f"{STAGE}: finding copies")
     copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
     _publish(spark, out, analysed, copies)
 
@@ -72,27 +77,15 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     return made
 
 
-def _once(folder: str, make: Callable[[str], None]) -> None:
-    """Make a table of ``analysis/`` unless an earlier attempt finished it."""
-    mark = f"{folder}.done"
-    if storage.exists(mark):
-        print(f"{STAGE}: {storage.name(folder)} was finished by an earlier attempt")
-        return
-    print(f"{STAGE}: {storage.name(folder)} …", flush=True)
-    make(folder)
-    storage.write_atomic(mark, b"")
-
-
 def _analyse(spark: SparkSession, config: Config, splits: list[Split], folder: str) -> None:
     tasks = config.input.partitions or len(splits)
-    rows = [(s.path, s.file_name, s.format, s.source, s.start, s.length) for s in splits]
-    columns = "path string, file_name string, format string, source string, start long, length long"
+    rows = [astuple(split) for split in splits]
 
     def run(batches: Batches) -> Batches:
         pieces = (Split(**row) for batch in batches for row in batch.to_pylist())
         return one_pass.analyse_splits(pieces, config)
 
-    distributed = tables.distribute(spark, rows, columns, tasks)
+    distributed = tables.distribute(spark, rows, SPLIT, tasks)
     tables.write(distributed.mapInArrow(run, from_arrow_schema(one_pass.schema())), folder)
 
 
@@ -123,9 +116,8 @@ def _publish(spark: SparkSession, out: str, analysed: DataFrame, copies: DataFra
 def _parts_with_copies(spark: SparkSession, folder: str, copies: DataFrame) -> DataFrame:
     """One row per file of the one pass: its path and what was decided about the copies in it."""
     paths = [file.path for file in storage.list_files(folder) if file.path.endswith(".parquet")]
-    parts = tables.distribute(
-        spark, [(path, storage.name(path)) for path in paths], "path string, part string", len(paths)
-    )
+    columns = pa.schema([("path", pa.string()), ("part", pa.string())])
+    parts = tables.distribute(spark, [(path, storage.name(path)) for path in paths], columns, len(paths))
     decision = F.struct(*copies.drop("part").columns)
     decided = copies.groupBy("part").agg(F.collect_list(decision).alias("copies"))
     return parts.join(decided, "part", "left").repartitionByRange(len(paths), "path").select("path", "copies")

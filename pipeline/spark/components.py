@@ -37,7 +37,7 @@ def _large_star(edges: DataFrame) -> DataFrame:
     """Connect every node's larger neighbours to the least node of its neighbourhood."""
     both = edges.unionByName(edges.select(F.col("v").alias("u"), F.col("u").alias("v")))
     least = F.least("u", _least_neighbour())
-    return both.select("u", "v", least.alias("least")).where("v > u").select(*_pair("v", "least")).distinct()
+    return both.select("u", "v", least.alias("least")).where("v > u").select(*_pair("v", "least"))
 
 
 def _small_star(edges: DataFrame) -> DataFrame:

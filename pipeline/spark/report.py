@@ -10,6 +10,8 @@ from pyspark.sql import functions as F
 
 from pipeline import document, ledger, manifest, storage
 from pipeline.config import Config, require
+from pipeline.filters.recipe import RULES
+from pipeline.ledger import Reason
 from pipeline.manifest import Manifest
 from pipeline.reports import Content, Histogram, Sample, Share, render
 from pipeline.shards import Facts
@@ -66,7 +68,7 @@ def _content(spark: SparkSession, out: str, made: Manifest, parts: Mapping[str, 
         dropped=sorted(dropped, key=lambda share: -share.count),
         languages=_most(documents, F.col("language"), LANGUAGES),
         cluster_sizes=_cluster_sizes(documents),
-        histograms=_histograms(records, made.config["filters"]["conditions"]),
+        histograms=_histograms(records, made.config["filters"]["thresholds"]),
         dropped_samples=_dropped_samples(entries, dropped),
         kept_samples=_kept_samples(documents),
         tokens=_tokens(parts["shards"]),
@@ -88,7 +90,7 @@ def _cluster_sizes(documents: DataFrame) -> list[Share]:
     return [Share(f"{2 ** row[0]} to {2 ** (row[0] + 1) - 1} documents", row["count"]) for row in counted]
 
 
-def _histograms(records: DataFrame, conditions: Mapping[str, tuple[str, float]]) -> list[Histogram]:
+def _histograms(records: DataFrame, thresholds: Mapping[str, float]) -> list[Histogram]:
     """All metrics in two passes over their columns: the range that holds 99 of 100 records, then counts."""
     values = records.where("metrics IS NOT NULL").select("metrics.*")
     ends = values.agg(
@@ -108,7 +110,7 @@ def _histograms(records: DataFrame, conditions: Mapping[str, tuple[str, float]])
             metric=name,
             edges=[low + (high - low) * index / BINS for index in range(BINS + 1)],
             counts=[found.get((name, index), 0) for index in range(BINS)],
-            thresholds={reason: limit for reason, (metric, limit) in conditions.items() if metric == name},
+            thresholds={key: limit for key, limit in thresholds.items() if RULES[Reason(key)][0] == name},
         )
         for name, (low, high) in ranges.items()
     ]

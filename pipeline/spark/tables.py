@@ -1,6 +1,7 @@
 """Tables as ordinary Parquet, written by Spark, and described for the manifest in tasks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,15 +21,29 @@ def write(table: DataFrame, folder: str, *, partition_by: Sequence[str] = ()) ->
     table.write.mode("overwrite").partitionBy(*partition_by).parquet(storage.spark_path(folder))
 
 
+def once(folder: str, make: Callable[[str], None], title: str) -> None:
+    """Make an intermediate table unless an earlier attempt finished it; a mark beside it says so."""
+    mark = f"{folder}.done"
+    if storage.exists(mark):
+        print(f"{title}: finished by an earlier attempt")
+        return
+    print(f"{title} …", flush=True)
+    make(folder)
+    storage.write_atomic(mark, b"")
+
+
 def read(spark: SparkSession, folder: str, schema: pa.Schema) -> DataFrame:
     """Read a table under its Arrow schema, which also makes an empty table readable."""
     return spark.read.schema(from_arrow_schema(schema)).parquet(storage.spark_path(folder))
 
 
-def distribute(spark: SparkSession, rows: Sequence[tuple[object, ...]], schema: str, tasks: int) -> DataFrame:
+def distribute(
+    spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: pa.Schema, tasks: int
+) -> DataFrame:
     """Small driver rows as a DataFrame of ``tasks`` partitions, contiguous and of nearly equal row counts."""
     numbered = [(index * tasks // max(1, len(rows)), *row) for index, row in enumerate(rows)]
-    frame = spark.createDataFrame(numbered, f"task int, {schema}")
+    columns = from_arrow_schema(pa.schema([("task", pa.int32()), *schema]))
+    frame = spark.createDataFrame(numbered, columns)
     return frame.repartitionByRange(tasks, "task").drop("task")
 
 
@@ -52,8 +67,7 @@ def entries(spark: SparkSession, folder: str, subfolder: str) -> list[FileEntry]
                 yield pa.RecordBatch.from_pylist([entry], schema=_ENTRY)
 
     tasks = min(len(paths), spark.sparkContext.defaultParallelism)
-    described = distribute(spark, [(path,) for path in paths], "path string", tasks).mapInArrow(
-        describe, from_arrow_schema(_ENTRY)
-    )
-    found = [FileEntry(**row.asDict()) for row in described.collect()]
+    listed = distribute(spark, [(path,) for path in paths], pa.schema([("path", pa.string())]), tasks)
+    described = listed.mapInArrow(describe, from_arrow_schema(_ENTRY)).collect()
+    found = [FileEntry(**row.asDict()) for row in described]
     return sorted(found, key=lambda entry: entry.path)

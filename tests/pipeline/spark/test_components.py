@@ -29,8 +29,8 @@ def _random_graph(seed):
 GRAPHS = [
     [(3, 3)],
     [(1, 2), (2, 1)],
-    [(i, i + 1) for i in range(200)],  # a long chain
-    [((i * 37) % 101, ((i + 1) * 37) % 101) for i in range(100)],  # a chain whose ids are shuffled
+    [(i, i + 1) for i in range(50)],  # a long chain
+    [((i * 17) % 41, ((i + 1) * 17) % 41) for i in range(40)],  # a chain whose ids are shuffled
     [(1000, i) for i in range(300)],  # a star whose centre is its greatest node
     [(i, j) for k in (0, 20) for i in range(k, k + 9) for j in range(k, i)] + [(8, 20)],  # a bridge
     *(_random_graph(seed) for seed in range(5)),

@@ -1,0 +1,58 @@
+"""The inputs: listed by the driver, and each opened and recognised in a task before anything is written."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, astuple
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from pipeline.config import Input
+from pipeline.errors import InputError
+from pipeline.readers.inputs import InputFile, split_file
+from pipeline.readers.record import Split
+from pipeline.spark import tables
+
+SPLIT = pa.schema(
+    [
+        ("path", pa.string()),
+        ("file_name", pa.string()),
+        ("format", pa.string()),
+        ("source", pa.string()),
+        ("start", pa.int64()),
+        ("length", pa.int64()),
+    ]
+)
+
+
+def recognise(spark: SparkSession, files: Sequence[InputFile], settings: Input) -> list[Split]:
+    """The splits of all files, in the order of ``files``.
+
+    Raises :class:`InputError` for the first file, by name, that is not what it should be.
+    """
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            rows = [row for each in batch.to_pylist() for row in _described(InputFile(**each), settings)]
+            yield pa.RecordBatch.from_pylist(rows, schema=described)
+
+    described = SPLIT.append(pa.field("error", pa.string()))
+    columns = pa.schema(
+        [("path", pa.string()), ("file_name", pa.string()), ("size", pa.int64()), ("version", pa.string())]
+    )
+    tasks = min(len(files), spark.sparkContext.defaultParallelism)
+    listed = tables.distribute(spark, [astuple(file) for file in files], columns, tasks)
+    rows = listed.mapInArrow(run, from_arrow_schema(described)).collect()
+    ordered = sorted((row.asDict() for row in rows), key=lambda row: (row["file_name"], row["start"]))
+    for row in ordered:
+        if error := row.pop("error"):
+            raise InputError(error)
+    return [Split(**row) for row in ordered]
+
+
+def _described(file: InputFile, settings: Input) -> list[dict[str, object]]:
+    """The rows of a file's splits, or one that says why it has none."""
+    try:
+        return [asdict(split) | {"error": None} for split in split_file(file, settings)]
+    except InputError as error:
+        return [{"path": file.path, "file_name": file.file_name, "start": 0, "error": str(error)}]

@@ -1,0 +1,144 @@
+import json
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pytest
+
+from pipeline import manifest
+from pipeline.config import Config, load
+from pipeline.errors import InputError, OutputError
+from pipeline.spark.clean import clean
+from tests import small_crawl
+
+pytestmark = pytest.mark.spark
+
+
+def _config(crawl: Path, out: Path, *overrides: str) -> Config:
+    return load(None, [f'input.paths=["{crawl}"]', f"output.path={out}", "ledger.sample_share=1", *overrides])
+
+
+def _rows(folder: Path) -> list[dict]:
+    return ds.dataset(folder, partitioning="hive").to_table().to_pylist()
+
+
+@pytest.fixture(scope="module")
+def crawl(tmp_path_factory):
+    return small_crawl.build(tmp_path_factory.mktemp("crawl") / "raw")
+
+
+@pytest.fixture(scope="module")
+def cleaned(spark, crawl, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "out"
+    return out, clean(spark, _config(crawl.folder, out))
+
+
+def test_every_record_is_accounted_for_once(crawl, cleaned):
+    out, made = cleaned
+    entries, damaged = _rows(out / "ledger"), _rows(out / "quarantine")
+    ids = [row["id"] for row in [*entries, *damaged]]
+    assert len(ids) == len(set(ids)) == crawl.records
+    assert len(damaged) == crawl.quarantined
+    kept = [row for row in entries if row["kept"]]
+    reasons = Counter(row["reason"] for row in entries if not row["kept"])
+    counts = made.counts
+    assert counts["records_in"] == len(ids) == counts["kept"] + counts["dropped"] + counts["quarantined"]
+    assert counts["kept"] == len(kept)
+    assert counts["dropped"] == sum(reasons.values())
+    assert {key: n for key, n in counts.items() if key.startswith("dropped.")} == {
+        f"dropped.{reason}": n for reason, n in reasons.items()
+    }
+    assert {row["id"] for row in kept} == {row["id"] for row in _rows(out / "documents")}
+    by_source = made.facts["by_source"]
+    assert sum(source["records_in"] for source in by_source.values()) == counts["records_in"]
+
+
+def test_reasons_are_those_that_the_crawl_was_made_with(cleaned):
+    out, made = cleaned
+    assert set(made.facts["by_source"]) == {"commoncrawl", "wikipedia", "books", "jsonl"}
+    dropped = {row["reason"] for row in _rows(out / "ledger") if not row["kept"]}
+    assert {
+        "read.record_type",
+        "read.http_status",
+        "read.media_type",
+        "read.namespace",
+        "read.redirect",
+    } <= dropped
+    assert {"dedup.exact", "dedup.near", "gopher.few_words"} <= dropped
+    for row in _rows(out / "ledger"):
+        assert (row["stage"] is None) == row["kept"] == (row["reason"] is None)
+
+
+def test_a_copy_names_the_document_that_stayed(cleaned):
+    out, _ = cleaned
+    documents = {row["id"]: row for row in _rows(out / "documents")}
+    copies = [row for row in _rows(out / "ledger") if (row["reason"] or "").startswith("dedup.")]
+    for copy in copies:
+        stayed = documents[copy["duplicate_of"]]
+        assert stayed["cluster"] == copy["duplicate_of"]
+        assert stayed["cluster_size"] >= 2
+    assert sum(row["cluster_size"] > 1 for row in documents.values()) == len(
+        {c["duplicate_of"] for c in copies}
+    )
+
+
+def test_the_manifest_lists_and_hashes_every_file(cleaned):
+    out, made = cleaned
+    manifest.verify(str(out), made)
+    listed = {entry.path for entry in made.files}
+    assert listed == {
+        str(path.relative_to(out))
+        for table in ("documents", "ledger", "quarantine")
+        for path in (out / table).rglob("*.parquet")
+    }
+    assert sum(e.rows for e in made.files if e.path.startswith("documents/")) == made.counts["kept"]
+
+
+def test_a_rerun_does_nothing(spark, crawl, cleaned, capsys):
+    out, made = cleaned
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert clean(spark, _config(crawl.folder, out)) == made
+    assert capsys.readouterr().out == "clean: already done\n"
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_a_run_cut_short_goes_on_and_publishes_the_same(spark, crawl, tmp_path, capsys):
+    out = tmp_path / "out"
+    whole = clean(spark, _config(crawl.folder, out))
+    mark = {"stage": "clean", "fingerprint": whole.fingerprint}
+    (out / manifest.STARTED).write_bytes(manifest.canonical(mark))
+    (out / manifest.NAME).unlink()
+    capsys.readouterr()
+    resumed = clean(spark, _config(crawl.folder, out))
+    assert "finished by an earlier attempt" in capsys.readouterr().out
+    assert resumed.facts == whole.facts
+    assert resumed.counts == whole.counts
+
+
+def test_another_configuration_is_refused_and_changes_nothing(spark, crawl, cleaned):
+    out, _ = cleaned
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    with pytest.raises(OutputError, match=r"holds a finished clean of another configuration"):
+        clean(spark, _config(crawl.folder, out, "filters.preset=none"))
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_a_file_that_is_no_warc_is_refused_before_anything_is_written(spark, tmp_path):
+    (tmp_path / "x.warc.gz").write_bytes(b"%PDF-1.7 and so on")
+    with pytest.raises(InputError, match=r"^[^\n]*x\.warc\.gz: begins with b'%PDF[^\n]*$"):
+        clean(spark, _config(tmp_path / "x.warc.gz", tmp_path / "out"))
+    with pytest.raises(InputError, match=r"nothing there"):
+        clean(spark, _config(tmp_path / "missing", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_filters_every_readable_page_comes_out_with_its_metrics(spark, crawl, tmp_path):
+    switches = ["filters.preset=none", "dedup.exact=false", "dedup.near=false"]
+    made = clean(spark, _config(crawl.folder, tmp_path / "out", *switches))
+    documents = _rows(tmp_path / "out" / "documents")
+    reasons = {key.split(".")[1] for key in made.counts if key.startswith("dropped.")}
+    assert reasons <= {"read", "extract"}
+    assert all(value is not None for row in documents for value in row["metrics"].values())
+    clusters = Counter(row["cluster"] for row in documents)
+    assert max(clusters.values()) > 1  # copies stay, and still know each other
+    assert json.dumps(made.config["filters"]["thresholds"]) == "{}"
