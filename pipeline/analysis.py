@@ -102,11 +102,11 @@ def analyse(text: str) -> Analysis:
     """Analyse a text of any length, lone surrogates included. About 0.2 ms for 3,000 characters."""
     codes = _code_points(text)
     table = _character_table()
-    classes = table.classes[codes]
+    classes = table.classes.take(codes)
     white = classes == WHITE
     starts, ends, is_word = _token_spans(codes, classes)
     prefix = _prefix_sums(codes)
-    lower_prefix = _prefix_sums(table.lower[codes])
+    lower_prefix = _prefix_sums(table.lower.take(codes))
     letters = _running_count((classes == LETTER) | (classes == UNSPACED))
     lines = _line_spans(codes, prefix)
     return Analysis(
@@ -138,13 +138,13 @@ def ngram_hashes(hashes: Hashes, n: int) -> Hashes:
     """One hash for every ``n`` successive elements: ``len(hashes) − n + 1`` of them, none if fewer."""
     result = hashes
     for order in range(2, n + 1):
-        result = lengthen(result, hashes, order)
+        result = lengthen(result[: max(len(hashes) - order + 1, 0)], hashes[order - 1 :])
     return result
 
 
-def lengthen(shorter: Hashes, hashes: Hashes, n: int) -> Hashes:
-    """The ``n``-gram hashes of ``hashes``, from its ``n − 1``-gram hashes."""
-    return shorter[: max(len(hashes) - n + 1, 0)] * np.uint64(BASE) + hashes[n - 1 :]
+def lengthen(ngrams: Hashes, following: Hashes) -> Hashes:
+    """The hashes of n-grams, each with the element that follows it appended."""
+    return ngrams * np.uint64(BASE) + following
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,8 +15,18 @@ FEWEST_WORDS = 3
 
 _TERMINAL = (".", "?", "!", '"', "'")
 _CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
-_POLICY = re.compile("terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies")
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*[^\S\n]+(?=\S)|[。！？｡]+[」』”’）]*(?=[^\n」』”’）])")
+_POLICIES = (
+    "terms of use",
+    "privacy policy",
+    "cookie policy",
+    "uses cookies",
+    "use of cookies",
+    "use cookies",
+)
+_SENTENCE_END = re.compile(
+    r"[.!?…。！？｡]++[\"'”’»)\]」』）]*+(?:[^\S\n]+(?=\S)|(?<=[。！？｡」』）])(?=[^\n]))"
+)
+"""Between two sentences on a line: a space must follow, except after East Asian marks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +39,20 @@ class Page:
 
 def clean(text: str, *, terminal_punctuation: bool) -> Page:
     """Apply the line rules; ``terminal_punctuation`` decides whether lines must end in a terminal mark."""
+    lowered = _CITATION.sub("", text).lower()
+    phrases = [phrase for phrase in (*_POLICIES, "javascript", "lorem ipsum") if phrase in lowered]
     placeholders = brackets = 0
     kept = []
     for raw in text.splitlines():
         line = _admissible(raw, terminal_punctuation)
         if line is None:
             continue
-        lowered = line.lower()
-        placeholders += lowered.count("lorem ipsum")
-        if "javascript" in lowered:
+        found = [phrase for phrase in phrases if phrase in line.lower()]
+        placeholders += "lorem ipsum" in found
+        if "javascript" in found:
             continue
         brackets += line.count("{")
-        if not _POLICY.search(lowered):
+        if not any(phrase in _POLICIES for phrase in found):
             kept.append(line)
     result = "\n".join(kept).strip()
     sentences = len(kept) + len(_SENTENCE_END.findall(result))

@@ -12,16 +12,20 @@ LONGEST = 20_000
 """Characters of a text that are looked at, from its beginning."""
 
 _ADDRESS_OR_MENTION = re.compile(r"https?://\S+|@\w+")
-_BETWEEN_WORDS = re.compile(r"[\W_]+")
+_ASCII_BETWEEN_WORDS = bytes(code for code in range(128) if not chr(code).isalnum())
+_TO_SPACES = bytes.maketrans(_ASCII_BETWEEN_WORDS, b" " * len(_ASCII_BETWEEN_WORDS))
+_SYMBOLS = re.compile(rb"\xc2[\x80-\xbf]|\xe2\x80[\x80-\xbf]|\xe3\x80[\x80-\xbf]")
+"""In UTF-8: Latin-1's, general and East Asian punctuation (U+0080 to 00BF, 2000 to 203F, 3000 to 303F)."""
 
 
 def prepare(text: str) -> str:
-    """One line of lower-cased words, without addresses, mentions, entities and punctuation."""
+    """One line of lower-cased words, each once; without addresses, mentions, entities and punctuation."""
     text = text[:LONGEST]
     text = html.unescape(text) if "&" in text else text
     if "@" in text or "://" in text:
         text = _ADDRESS_OR_MENTION.sub(" ", text)
-    return " ".join(_BETWEEN_WORDS.split(text.lower())).strip()
+    data = text.lower().encode("utf-8", "ignore").translate(_TO_SPACES)
+    return " ".join(dict.fromkeys(_SYMBOLS.sub(b" ", data).decode().split()))
 
 
 class Classifier:

@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from pipeline.analysis import Analysis, Flags, Hashes, Positions, Spans, hash_words, lengthen
+from pipeline.analysis import Analysis, Hashes, Positions, Spans, hash_words, lengthen
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 TOP_ORDERS = range(2, 5)
@@ -67,9 +67,9 @@ def _stop_word_hashes() -> frozenset[int]:
 
 def duplicates(spans: Spans) -> tuple[int, int]:
     """How many spans repeat an earlier one, and the characters in them."""
-    first = np.unique(spans.hashes, return_index=True)[1]
-    lengths = spans.lengths
-    return len(spans) - len(first), int(lengths.sum() - lengths[first].sum())
+    lengths = spans.lengths.tolist()
+    distinct = dict(zip(spans.hashes.tolist(), lengths, strict=True))
+    return len(lengths) - len(distinct), sum(lengths) - sum(distinct.values())
 
 
 def _lines_between_breaks(analysis: Analysis) -> Spans:
@@ -85,56 +85,49 @@ def _ngram_characters(tokens: Spans) -> Iterator[tuple[str, int]]:
 
     An n-gram can only repeat where its first n − 1 tokens do, so that each order looks at fewer places.
     """
-    lengths = np.concatenate([[0], np.cumsum(tokens.lengths)])
-    hashes, places = tokens.hashes, np.arange(len(tokens))
+    edges = np.concatenate([[0], np.cumsum(tokens.lengths)])
+    places, hashes = np.arange(len(tokens)), tokens.hashes
     for n in range(2, DUPLICATE_ORDERS.stop):
-        hashes = lengthen(hashes, tokens.hashes, n)
-        places = places[places < len(hashes)]
-        places, groups, counts = _repeated(hashes, places)
-        sizes = lengths[n:] - lengths[:-n] if len(hashes) else lengths[:0]
-        if n in TOP_ORDERS:
-            yield f"gopher_top_{n}_gram", _most_frequent(sizes + n - 1, places, counts)
-        elif n in DUPLICATE_ORDERS:
-            yield f"gopher_duplicate_{n}_grams", _skipping(sizes, places, groups, n)
+        places, hashes, counts = _repeated(places, hashes, tokens.hashes, n)
+        sizes = edges[places + n] - edges[places]
+        if n in DUPLICATE_ORDERS:
+            yield f"gopher_duplicate_{n}_grams", _skipping(places, hashes, sizes, n)
+        elif len(places):
+            best = counts.argmax()  # the first of those that occur equally often
+            yield f"gopher_top_{n}_gram", int((sizes[best] + n - 1) * counts[best])
+        else:
+            first = int(edges[n]) + n - 1 if len(tokens) >= n else 0
+            yield f"gopher_top_{n}_gram", first
 
 
-def _repeated(hashes: Hashes, places: Positions) -> tuple[Positions, Positions, Positions]:
-    """Those of ``places`` whose hash occurs at several of them: place, number of its group, group's size."""
-    if len(places) < 2:
-        return places[:0], places[:0], places[:0]
-    values = hashes[places]
-    order = values.argsort(kind="stable")
-    ordered = values[order]
-    begins = np.ones(len(ordered), bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
-    sizes = np.diff(np.append(np.flatnonzero(begins), len(ordered)))
-    several: Flags = np.repeat(sizes > 1, sizes)
-    members = order[several]
-    back = members.argsort()
-    groups, counts = np.cumsum(begins)[several], np.repeat(sizes, sizes)[several]
-    return places[members[back]], groups[back], counts[back]
+def _repeated(
+    places: Positions, shorter: Hashes, tokens: Hashes, n: int
+) -> tuple[Positions, Hashes, Positions]:
+    """Which of ``places`` begin an n-gram that occurs at several of them; its hash; at how many.
 
-
-def _most_frequent(sizes: Positions, places: Positions, counts: Positions) -> int:
-    """Size times count of the most frequent n-gram; among equally frequent ones, of the first in the text."""
-    if not len(sizes):
-        return 0
+    ``shorter`` are the hashes of the n − 1-grams that begin there.
+    """
     if not len(places):
-        return int(sizes[0])
-    best = int(counts.argmax())
-    return int(sizes[places[best]] * counts[best])
+        return places, shorter, places
+    fitting = places.searchsorted(len(tokens) - n, "right")
+    places = places[:fitting]
+    hashes = lengthen(shorter[:fitting], tokens[places + n - 1])
+    ordered = np.sort(hashes)
+    counts = ordered.searchsorted(hashes, "right") - ordered.searchsorted(hashes, "left")
+    several = np.flatnonzero(counts > 1)
+    return places[several], hashes[several], counts[several]
 
 
-def _skipping(sizes: Positions, places: Positions, groups: Positions, n: int) -> int:
+def _skipping(places: Positions, hashes: Hashes, sizes: Positions, n: int) -> int:
     """Characters of n-grams met before, when every repetition found is skipped as a whole."""
     met: set[int] = set()
     total, resume = 0, 0
-    for place, group, size in zip(places.tolist(), groups.tolist(), sizes[places].tolist(), strict=True):
+    for place, ngram, size in zip(places.tolist(), hashes.tolist(), sizes.tolist(), strict=True):
         if place < resume:
             continue
-        if group in met:
+        if ngram in met:
             total += size
             resume = place + n
         else:
-            met.add(group)
+            met.add(ngram)
     return total

@@ -47,7 +47,7 @@ class Judge:
     def text(self, text: str, declared_language: str = "") -> Judged:
         """Measure and decide. FineWeb's measures are those of the text that C4's line rules leave.
 
-        About 1.5 ms for 3,000 characters, once the models are loaded (half a second per process).
+        About 2 ms for 3,000 characters, once the models are loaded (half a second per process).
         """
         analysis = analyse(text)
         code, score = language.identify(text, declared_language)

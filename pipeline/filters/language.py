@@ -26,11 +26,11 @@ def identify(text: str, declared: str = "") -> tuple[str, float]:
     A ``declared`` language is taken at its word and scored by the model; one that the model does not know
     scores 1, since there is nothing to doubt it by. Text without words has no language and scores 0.
     """
-    line = " ".join(text[:LONGEST].encode("utf-8", "replace").decode().split())
+    line = text[:LONGEST].encode("utf-8", "replace").decode().replace("\n", " ")
     code = _SAME.get(declared.lower(), declared.lower().partition("-")[0])
     if code and code not in _known():
         return code, 1.0
-    if not line:
+    if not line.strip():
         return code, 0.0
     scores = {
         label.removeprefix(_PREFIX): min(score, 1.0) for score, label in _predict(line, every=bool(code))

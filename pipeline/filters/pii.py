@@ -15,6 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+_LONG_NUMBER = re.compile(r"[0-9](?:[ .()/-]{0,2}[0-9A-Z]){6}")
 _VERSION_LABEL = re.compile(r"(?i)(?:\bv|\bver|version|release|build)\.?\s?$")
 _PHONE_LABEL = re.compile(
     r"(?i)(?<![\w<])(?:tel|telephone|telefon|téléphone|teléfono|telefone|phone|mobile|fax|handy|whatsapp)"
@@ -59,9 +60,9 @@ def mask(text: str) -> Masked:
 
 def _without_overlaps(text: str) -> list[tuple[int, int, Kind]]:
     """What is found, in order; of two that overlap, the one that begins first, then the longer one."""
-    found = sorted(
-        (match for kind in KINDS for match in _find(kind, text)), key=lambda match: (match[0], -match[1])
-    )
+    present = {sign for sign in {kind.sign for kind in KINDS} if sign.search(text)}
+    found = [item for kind in KINDS if kind.sign in present for item in _find(kind, text)]
+    found.sort(key=lambda item: (item[0], -item[1]))
     chosen: list[tuple[int, int, Kind]] = []
     for start, end, kind in found:
         if not chosen or start >= chosen[-1][1]:
@@ -70,8 +71,6 @@ def _without_overlaps(text: str) -> list[tuple[int, int, Kind]]:
 
 
 def _find(kind: Kind, text: str) -> Iterator[tuple[int, int, Kind]]:
-    if not kind.sign.search(text):
-        return
     for match in kind.form.finditer(text):
         if length := kind.measure(match):
             start = match.start("it")
@@ -175,14 +174,14 @@ KINDS = (
     Kind(
         "pii_cards",
         "<card>",
-        re.compile(r"[0-9]{4}[ -]?[0-9]{4}"),
+        _LONG_NUMBER,
         re.compile(r"(?=(?P<it>[2-6][0-9]{3}(?:[ -]?[0-9]){10,15})(?![\w-]|[.,][0-9]))[2-6](?<![\w.,-].)"),
         _card,
     ),
     Kind(
         "pii_ibans",
         "<iban>",
-        re.compile(r"[A-Z]{2}[0-9]{2} ?[0-9A-Z]"),
+        _LONG_NUMBER,
         re.compile(r"(?=(?P<it>[A-Z]{2}[0-9]{2}(?: ?[0-9A-Z]){11,31}))[A-Z](?<![\w-].)"),
         _iban,
     ),
@@ -206,7 +205,7 @@ KINDS = (
     Kind(
         "pii_phones",
         "<phone>",
-        re.compile(r"[0-9]{2}"),
+        _LONG_NUMBER,
         re.compile(r"(?P<it>[(0-9](?<![\w.,+-].)(?:[ .()/-]{0,2}[0-9]){6,14})(?![\w-])"),
         _labelled_phone,
     ),
