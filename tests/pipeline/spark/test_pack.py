@@ -1,0 +1,202 @@
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline import document, manifest
+from pipeline.config import Config, Output, Pack, Tokenizer
+from pipeline.errors import InputError, OutputError
+from pipeline.manifest import Manifest
+from pipeline.packing import split_of
+from pipeline.shards import Header, Shards
+from pipeline.spark import documents, tables
+from pipeline.spark.pack import pack, write_groups
+from pipeline.spark.tokenizer import sample, train_tokenizer
+from pipeline.tokenizer import Tokenizer as Trained
+
+pytestmark = pytest.mark.spark
+
+WORDS = [
+    "stone",
+    "wheel",
+    "water",
+    "grain",
+    "flour",
+    "sack",
+    "miller",
+    "river",
+    "dust",
+    "gear",
+    "rope",
+    "sieve",
+]
+SOURCES = ("books", "my wiki/2", "2024")
+
+
+def _rows() -> list[dict[str, str]]:
+    random = np.random.default_rng(7)
+    rows = []
+    for number in range(150):
+        text = " ".join(random.choice(WORDS, int(random.lognormal(3.5, 1.2)) + 1)) + "\n"
+        cluster = document.document_id("file", number - number % 2)
+        source = SOURCES[0 if number % 5 else number % 3]
+        rows.append(
+            {"id": document.document_id("file", number), "text": text, "source": source, "cluster": cluster}
+        )
+    return rows
+
+
+ROWS = _rows()
+
+
+def _config(out: Path, **settings: object) -> Config:
+    return Config(
+        output=Output(path=str(out)),
+        tokenizer=Tokenizer(vocabulary_size=320, sample_characters=20_000),
+        pack=Pack(sequence_length=31, validation_share=0.2, shard_sequences=250).model_copy(update=settings),
+    )
+
+
+def _publish(spark: SparkSession, out: Path, partitions: int) -> None:
+    table = spark.createDataFrame(pa.Table.from_pylist(ROWS, schema=document.schema()))
+    tables.write(table.repartition(partitions), f"{out}/documents", partition_by=["source"])
+    done = Manifest(
+        stage="clean", fingerprint="", config={}, inputs=[], counts={"kept": len(ROWS)}, files=[],
+        facts={"corpus": "c0ffee"},
+    )  # fmt: skip
+    manifest.publish(str(out), done)
+
+
+def _hashes(out: Path) -> dict[str, str]:
+    files = [*(out / "tokenizer").rglob("*.*"), *(out / "shards").rglob("*.*")]
+    return {
+        str(file.relative_to(out)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def runs(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """The same documents in 1, 3 and 7 partitions, through both plans."""
+    made = {}
+    for partitions in (1, 3, 7):
+        out = made[partitions] = tmp_path_factory.mktemp("run")
+        _publish(spark, out, partitions)
+        train_tokenizer(spark, _config(out))
+        pack(spark, _config(out))
+    return made
+
+
+def test_partitions_leave_no_trace(runs: dict[int, Path]) -> None:
+    first, second, third = (_hashes(out) for out in runs.values())
+    assert first == second == third
+    assert "shards/manifest.json" in first
+    assert not any("work" in path for path in first)
+
+
+def test_every_document_is_in_the_split_of_its_cluster(runs: dict[int, Path]) -> None:
+    shards, tokenizer = Shards.open(f"{runs[3]}/shards"), Trained.load(f"{runs[3]}/tokenizer")
+    found: dict[tuple[str, str, str], list[tuple[int, list[int]]]] = {}
+    for split in ("train", "validation"):
+        for source in shards.facts.sources[split]:
+            tokens, spans = shards.read(split, source, np.arange(shards.rows(split, source)))
+            for row in range(len(tokens)):
+                for span in range(spans.bounds[row], spans.bounds[row + 1]):
+                    start, length = spans.start[span], spans.length[span]
+                    key = (split, source, spans.document_id[span].tobytes().hex())
+                    piece = (int(spans.offset[span]), tokens[row, start : start + length].tolist())
+                    found.setdefault(key, []).append(piece)
+    texts = {
+        key: tokenizer.decode([token for _, piece in sorted(pieces) for token in piece])
+        for key, pieces in found.items()
+    }
+    expected = {(split_of(row["cluster"], 0.2), row["source"], row["id"]): row["text"] for row in ROWS}
+    assert texts == expected
+    assert shards.facts.corpus == "c0ffee"
+    assert shards.manifest.counts["documents"] == len(ROWS)
+    assert shards.manifest.counts["bytes"] == sum(len(row["text"].encode()) for row in ROWS)
+
+
+def test_the_number_of_files_follows_from_the_tokens(runs: dict[int, Path]) -> None:
+    assert [entry.path for entry in manifest.read(f"{runs[1]}/shards", "pack").files] == [
+        "train/2024/part-00000.arrow",
+        "train/books/part-00000.arrow",
+        "train/books/part-00001.arrow",
+        "train/my%20wiki%2F2/part-00000.arrow",
+        "validation/books/part-00000.arrow",
+    ]
+
+
+def test_a_group_that_fills_more_than_a_file_gets_another(tmp_path: Path) -> None:
+    header = Header(
+        sequence_length=9, vocabulary_size=50, bos=1, eos=2, pad=3, tokenizer_sha256="", packing="", corpus=""
+    )  # fmt: skip
+    ids = [bytes([number]) * 16 for number in range(25)]
+    tokens = [np.full(10, number, np.uint16).tobytes() for number in range(25)]
+    batch = pa.record_batch({"group": [0] * 25, "document_id": ids, "tokens": tokens})
+    made = write_groups([batch], [("train", "web", 7)], str(tmp_path), header, 10, np.ones(50, np.int32))
+    rows = [row for batch in made for row in batch.to_pylist()]
+    assert [(row["path"].rpartition("/")[2], row["rows"]) for row in rows] == [
+        ("part-00007.arrow", 10),
+        ("part-00007_001.arrow", 10),
+        ("part-00007_002.arrow", 5),
+    ]
+    assert sum(row["documents"] for row in rows) == 25
+
+
+def test_done_again_it_does_nothing(
+    runs: dict[int, Path], spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = _hashes(runs[1])
+    train_tokenizer(spark, _config(runs[1]))
+    pack(spark, _config(runs[1]))
+    assert capsys.readouterr().out == "tokenizer: already done\npack: already done\n"
+    assert _hashes(runs[1]) == before
+    with pytest.raises(OutputError, match="a finished pack of another configuration"):
+        pack(spark, _config(runs[1], sequence_length=63))
+
+
+def test_cut_short_it_goes_on_from_the_tokens(
+    runs: dict[int, Path],
+    spark: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _publish(spark, tmp_path, 2)
+    train_tokenizer(spark, _config(tmp_path))
+
+    def cut(*_: object) -> Callable[..., None]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("pipeline.spark.pack._groups", cut)
+        pack(spark, _config(tmp_path))
+    pack(spark, _config(tmp_path))
+    assert "pack: tokens were finished by an earlier attempt" in capsys.readouterr().out
+    assert _hashes(tmp_path) == _hashes(runs[1])
+
+
+def test_the_sample_is_bounded_and_free_of_order(runs: dict[int, Path], spark: SparkSession) -> None:
+    def drawn(partitions: int, characters: int, seed: int = 1) -> list[str]:
+        table = documents.read(spark, str(runs[partitions]))
+        return list(sample(table, Tokenizer(sample_characters=characters, seed=seed)))
+
+    some = drawn(1, 3000)
+    assert sum(map(len, some)) == 3000
+    assert some == drawn(7, 3000)
+    assert some != drawn(1, 3000, seed=2)
+    assert sorted(drawn(3, 10**9)) == sorted(row["text"] for row in ROWS)
+
+
+def test_nothing_to_pack_is_said_before_anything_is_written(spark: SparkSession, tmp_path: Path) -> None:
+    done = Manifest(stage="clean", fingerprint="", config={}, inputs=[], counts={"kept": 0}, files=[])
+    manifest.publish(str(tmp_path), done)
+    with pytest.raises(InputError, match="no document was kept"):
+        train_tokenizer(spark, _config(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
