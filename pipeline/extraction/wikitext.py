@@ -1,7 +1,7 @@
 """Wikitext to prose: furniture out by its brackets, the rest by mwparserfromhell.
 
-Templates, tables, references, images and categories make up half of an article. They are cut out by one linear
-pass over the brackets, so that the parser, whose time is the price of a page, sees prose only.
+Templates, tables, references, images and categories make up half of an article. They are cut out by one
+linear pass over the brackets, so that the parser, whose time is the price of a page, sees prose only.
 """
 
 import re
@@ -41,6 +41,7 @@ _SWITCH = re.compile(r"__[A-Z]{3,}__")
 _HOLLOW = re.compile(r" ?[(（][\s;,:/–-]*[)）]")
 _LOOSE_START = re.compile(r"\((?:[ \t]*[;,])+[ \t]*")
 _SPACE_BEFORE = re.compile(r"[ \t]+([,.])(?=\s|$)", re.MULTILINE)
+_LINE_WITHOUT_WORDS = re.compile(r"^[^\w\n]+$", re.MULTILINE)
 _SPACES = re.compile(r"(?<=\S)[ \t]{2,}")
 _INDENT = re.compile(r"^ ", re.MULTILINE)
 
@@ -72,7 +73,8 @@ def prose(wikitext: str) -> str:
     text: str = mwparserfromhell.parse(lean).strip_code(normalize=True, collapse=True)
     text = _INDENT.sub("", _SWITCH.sub("", text))
     text = _HOLLOW.sub("", _LOOSE_START.sub("(", text))
-    return _SPACES.sub(" ", _SPACE_BEFORE.sub(r"\1", text))
+    text = _SPACES.sub(" ", _SPACE_BEFORE.sub(r"\1", text))
+    return _LINE_WITHOUT_WORDS.sub("", text)
 
 
 def without_furniture(wikitext: str) -> str:

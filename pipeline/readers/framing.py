@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from fastwarc.stream_io import GzipReader
 
-from pipeline.readers.compressed import BLOCK, CHUNK, Inflater
+from pipeline.readers.compressed import BLOCK, CHUNK, GZIP, Inflater
 from pipeline.readers.record import MAX_BYTES, Origin
 from pipeline.readers.window import Window
 
@@ -86,6 +86,19 @@ class _StreamedMember(_Member):
         sound = self._taken - len(self._inflater.unused_data)
         self.length = (self._following or self._taken) if self.error else sound
         return b""
+
+
+def holds_member(stream: BinaryIO) -> bool:
+    """Whether a gzip member with a WARC record begins anywhere near the file's begin."""
+    stream.seek(0)
+    return _find_member(Window(stream.read), 0, IN_MEMORY) is not None
+
+
+def is_gzip(stream: BinaryIO) -> bool:
+    """Whether a WARC is compressed: by its first bytes or, if they are damaged, by a member near them."""
+    stream.seek(0)
+    begin = stream.read(5)
+    return begin.startswith(GZIP) or (begin != b"WARC/" and holds_member(stream))
 
 
 def gzip_frames(stream: BinaryIO, start: int, stop: int) -> Iterator[Frame]:

@@ -10,7 +10,8 @@ from typing import Literal
 from pipeline import config, storage
 from pipeline.errors import InputError
 from pipeline.readers import jsonl
-from pipeline.readers.compressed import BZIP2, BrokenStreamError, blocks
+from pipeline.readers.compressed import BZIP2, GZIP, BrokenStreamError, blocks
+from pipeline.readers.framing import holds_member
 from pipeline.readers.record import Record, Split
 
 Format = Literal["warc", "wikipedia", "books", "jsonl"]
@@ -101,7 +102,7 @@ def split_file(file: InputFile, settings: config.Input) -> list[Split]:
 def sniff(path: str, size: int) -> Format:
     """What a file is, by its first bytes and its name. Raises :class:`InputError` if it is nothing known."""
     head = _head(path)
-    if _fits(head, "warc"):
+    if _fits(head, "warc") or _is_damaged_warc(path, head):
         return "warc"
     if _fits(head, "wikipedia"):
         return "wikipedia"
@@ -124,7 +125,7 @@ def check(path: str, size: int, expected: Format) -> None:
         first = next(jsonl.read(Split(path, "", "jsonl", "", 0, size)), None)
         fits = isinstance(first, Record)
     else:
-        fits = _fits(head, expected)
+        fits = _fits(head, expected) or (expected == "warc" and _is_damaged_warc(path, head))
     if not fits:
         raise InputError(
             f"{path}: begins with {head[:16]!r}, not {_WHAT[expected]}; leave it out of input.paths or set "
@@ -140,6 +141,14 @@ def _fits(head: bytes, expected: Format) -> bool:
         # Exports in UTF-16 exist.
         return b"<mediawiki" in head[:8192].replace(b"\0", b"")
     return bool(head) and (b"\0" not in head or head.startswith((b"\xff\xfe", b"\xfe\xff")))
+
+
+def _is_damaged_warc(path: str, head: bytes) -> bool:
+    """Whether a gzip file whose first member is damaged goes on with WARC records, which can be read."""
+    if not head.startswith(GZIP):
+        return False
+    with storage.open_read(path) as stream:
+        return holds_member(stream)
 
 
 def _head(path: str) -> bytes:

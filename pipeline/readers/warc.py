@@ -11,8 +11,7 @@ from resiliparse.parse.encoding import detect_mime
 from pipeline import storage
 from pipeline.ledger import Drop, Reason
 from pipeline.readers import http
-from pipeline.readers.compressed import GZIP
-from pipeline.readers.framing import Frame, gzip_frames, plain_frames
+from pipeline.readers.framing import Frame, gzip_frames, is_gzip, plain_frames
 from pipeline.readers.record import MAX_BYTES, Damaged, Item, Record, Skipped, Split, date
 from pipeline.readers.window import Window
 
@@ -32,11 +31,10 @@ def read(split: Split) -> Iterator[Item]:
     """
     with storage.open_read(split.path) as stream:
         stop = split.start + split.length
-        is_gzip = stream.read(2) == GZIP
-        size = stream.seek(0, 2)
-        if is_gzip:
+        if is_gzip(stream):
             frames = gzip_frames(stream, split.start, stop)
         else:
+            size = stream.seek(0, 2)
             stream.seek(split.start)
             frames = plain_frames(Window(stream.read, split.start), stop, size)
         yield from map(item, frames)
@@ -61,7 +59,8 @@ def _item(frame: Frame, record: WarcRecord) -> Item:
     body = b""
     if reason is None and record.is_http:
         record.parse_http(quirks_mode=True)
-        status, content_type = record.http_headers.status_code, record.http_content_type or ""
+        status = record.http_headers.status_code
+        content_type = record.http_headers.get("Content-Type") or ""
         if status is None:
             return Damaged(frame.origin, "HTTP response without a status line")
         if not 200 <= status < 300:
