@@ -4,20 +4,122 @@ import bz2
 import gzip
 import json
 import random
+import uuid
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
-from warcio.statusandheaders import StatusAndHeaders
-from warcio.warcwriter import WARCWriter
-
-SUBJECTS = "the miller|an old farmer|the young teacher|a travelling merchant|her brother|the harbour master"
-VERBS = "carried|described|repaired|remembered|counted|painted|measured|followed|discovered|collected"
-OBJECTS = (
-    "the wooden wheel|a narrow bridge|letters from the city|barrels of flour|the stone wall|a winter coat"
-)
-PLACES = "in the valley|near the river|behind the church|along the coast|before the storm|after the harvest"
-TIMES = "that morning|every autumn|for many years|at the end of the day|without much trouble|with great care"
+NOUNS = [
+    "miller",
+    "farmer",
+    "teacher",
+    "merchant",
+    "brother",
+    "captain",
+    "doctor",
+    "painter",
+    "wheel",
+    "bridge",
+    "letter",
+    "barrel",
+    "wall",
+    "coat",
+    "river",
+    "valley",
+    "church",
+    "coast",
+    "harbour",
+    "village",
+    "kitchen",
+    "window",
+    "garden",
+    "forest",
+    "market",
+    "lantern",
+    "basket",
+    "carriage",
+    "stable",
+    "orchard",
+    "ladder",
+    "mirror",
+    "blanket",
+    "hammer",
+    "kettle",
+    "pocket",
+    "candle",
+    "saddle",
+    "meadow",
+    "tower",
+    "cellar",
+    "chapel",
+]
+ADJECTIVES = [
+    "old",
+    "young",
+    "narrow",
+    "wooden",
+    "quiet",
+    "heavy",
+    "bright",
+    "hollow",
+    "distant",
+    "gentle",
+    "broken",
+    "famous",
+    "hungry",
+    "silver",
+    "crooked",
+    "patient",
+    "warm",
+    "forgotten",
+    "dusty",
+    "northern",
+    "early",
+    "restless",
+    "plain",
+    "curious",
+    "faithful",
+]
+VERBS = [
+    "carried",
+    "described",
+    "repaired",
+    "remembered",
+    "counted",
+    "painted",
+    "measured",
+    "followed",
+    "discovered",
+    "collected",
+    "opened",
+    "watched",
+    "borrowed",
+    "promised",
+    "crossed",
+    "lifted",
+    "covered",
+    "offered",
+    "answered",
+    "finished",
+    "guarded",
+    "polished",
+    "sold",
+]
+LINKS = [
+    "near",
+    "behind",
+    "beside",
+    "above",
+    "below",
+    "beyond",
+    "before",
+    "after",
+    "without",
+    "against",
+    "around",
+    "towards",
+    "inside",
+]
+TAILS = ("while until because although since whenever").split()
 
 
 @dataclass(frozen=True)
@@ -33,16 +135,27 @@ class SmallCrawl:
         return [str(self.folder)]
 
 
-def prose(seed: int, sentences: int = 12, *, number: bool = True) -> str:
+def prose(seed: int, sentences: int = 12) -> str:
     """Plain English paragraphs that pass the filters and resemble no other seed's."""
     source = random.Random(seed)
-    lists = [part.split("|") for part in (SUBJECTS, VERBS, OBJECTS, PLACES, TIMES)]
-    lines = []
-    for count in range(sentences):
-        words = " ".join(source.choice(part) for part in lists)
-        tag = f" and it was noted as entry {source.randrange(10**6)} of that year" if number else ""
-        lines.append(f"{words[0].upper()}{words[1:]}{tag}." + ("\n\n" if count % 4 == 3 else " "))
-    return "".join(lines).strip()
+    return "\n\n".join(
+        " ".join(_sentence(source) for _ in range(min(4, sentences - first)))
+        for first in range(0, sentences, 4)
+    )
+
+
+def _sentence(source: random.Random) -> str:
+    one, two, three, four = source.sample(NOUNS, 4)
+    link, tail = source.choice(LINKS), source.choice(TAILS)
+    first, second = source.sample(ADJECTIVES, 2)
+    shapes = [
+        f"the {first} {one} {source.choice(VERBS)} a {two} {link} the {second} {three}",
+        f"{tail} that {one} was {first}, the {two} {source.choice(VERBS)} its {three} to be {second}",
+        f"with {first} {one} and {two}, they {source.choice(VERBS)} every {three} {link} a {four}",
+        f"nobody of the {one} {source.choice(VERBS)} this {two} {tail} the {three} stood {link} the {four}",
+    ]
+    text = source.choice(shapes)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def page(text: str, title: str = "A page") -> bytes:
@@ -59,11 +172,16 @@ def build(folder: Path) -> SmallCrawl:
     folder.mkdir(parents=True)
     near = prose(3, 60)
     pages = [page(prose(seed)) for seed in range(20)]
-    pages += [pages[0], page(near), page(near.replace("wooden", "iron", 1)), page("Too short.")]
+    pages += [
+        pages[0],
+        page(near),
+        page(near.replace(" the ", " one ", 1)),
+        page("The miller sold a barrel of flour to the old farmer, who went home before the rain."),
+    ]
     written = _write_warc(folder / "first.warc.gz", pages[:12], compressed=True)
     written += _write_warc(folder / "second.warc", pages[12:], compressed=False, odd=True)
     damaged = gzip.compress(b"WARC/1.0\r\nWARC-Type: response\r\n")[:-12]
-    (folder / "third.warc.gz").write_bytes(_warc([page(prose(99))], compressed=True)[0] + damaged)
+    (folder / "third.warc.gz").write_bytes(gzip.compress(_records([page(prose(99))])[0], mtime=0) + damaged)
     (folder / "dump.xml.bz2").write_bytes(bz2.compress(_dump().encode()))
     (folder / "book.txt").write_text(f"THE MILL\n\n{prose(500, 80)}\n", encoding="utf-8")
     lines = [json.dumps({"text": prose(600 + n), "url": f"https://example.org/{n}"}) for n in range(4)]
@@ -72,38 +190,33 @@ def build(folder: Path) -> SmallCrawl:
 
 
 def _write_warc(path: Path, pages: list[bytes], *, compressed: bool, odd: bool = False) -> int:
-    data, count = _warc(pages, compressed=compressed, odd=odd)
-    path.write_bytes(data)
-    return count
+    records = _records(pages, odd=odd)
+    path.write_bytes(b"".join(gzip.compress(record, mtime=0) if compressed else record for record in records))
+    return len(records)
 
 
-def _warc(pages: list[bytes], *, compressed: bool, odd: bool = False) -> tuple[bytes, int]:
-    """A WARC file of responses; ``odd`` adds a request, an error page and a picture. Its bytes and records."""
-    stream = BytesIO()
-    writer = WARCWriter(stream, gzip=compressed)
+def _records(pages: list[bytes], *, odd: bool = False) -> list[bytes]:
+    """WARC records of responses; ``odd`` adds an error page, a picture and a request."""
     responses = [(body, "200 OK", "text/html; charset=utf-8") for body in pages]
     if odd:
         responses += [(b"<p>gone</p>", "404 Not Found", "text/html"), (b"\x89PNG", "200 OK", "image/png")]
-    for index, (body, status, media) in enumerate(responses):
-        url = f"https://example.com/{len(body)}/{index}"
-        headers = StatusAndHeaders(status, [("Content-Type", media)], protocol="HTTP/1.1")
-        fixed = {
-            "WARC-Date": "2026-01-02T03:04:05Z",
-            "WARC-Record-ID": f"<urn:uuid:00000000-0000-0000-0000-{index:012}>",
-        }
-        writer.write_record(
-            writer.create_warc_record(
-                url, "response", BytesIO(body), http_headers=headers, warc_headers_dict=fixed
-            )
-        )
+    records = [
+        _record("response", f"https://example.com/{len(body)}/{index}", f"HTTP/1.1 {status}", media, body)
+        for index, (body, status, media) in enumerate(responses)
+    ]
     if odd:
-        asked = StatusAndHeaders("GET / HTTP/1.1", [("Host", "example.com")], is_http_request=True)
-        writer.write_record(
-            writer.create_warc_record(
-                "https://example.com/", "request", http_headers=asked, warc_headers_dict=fixed
-            )
-        )
-    return stream.getvalue(), len(responses) + odd
+        records.append(_record("request", "https://example.com/", "GET / HTTP/1.1", "text/html", b""))
+    return records
+
+
+def _record(kind: str, url: str, first_line: str, media: str, body: bytes) -> bytes:
+    block = f"{first_line}\r\nContent-Type: {media}\r\n\r\n".encode() + body
+    header = (
+        f"WARC/1.1\r\nWARC-Type: {kind}\r\nWARC-Target-URI: {url}\r\nWARC-Date: 2026-01-02T03:04:05Z\r\n"
+        f"WARC-Record-ID: <urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, kind + url)}>\r\n"
+        f"Content-Type: application/http; msgtype={kind}\r\nContent-Length: {len(block)}\r\n\r\n"
+    )
+    return header.encode() + block + b"\r\n\r\n"
 
 
 def _dump() -> str:
@@ -115,7 +228,8 @@ def _dump() -> str:
     ]
     return (
         '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/" version="0.10" xml:lang="en"><siteinfo>'
-        "<sitename>Wikipedia</sitename><dbname>enwiki</dbname><base>https://en.wikipedia.org/wiki/Main_Page</base>"
+        "<sitename>Wikipedia</sitename><dbname>enwiki</dbname>"
+        "<base>https://en.wikipedia.org/wiki/Main_Page</base>"
         '<namespaces><namespace key="0" case="first-letter" /><namespace key="1">Talk</namespace></namespaces>'
         f"</siteinfo>{''.join(pages)}</mediawiki>"
     )

@@ -115,7 +115,7 @@ def _publish(spark: SparkSession, out: str, analysed: DataFrame, copies: DataFra
 
 def _parts_with_copies(spark: SparkSession, folder: str, copies: DataFrame) -> DataFrame:
     """One row per file of the one pass: its path and what was decided about the copies in it."""
-    paths = [file.path for file in storage.list_files(folder) if file.path.endswith(".parquet")]
+    paths = tables.files(folder)
     columns = pa.schema([("path", pa.string()), ("part", pa.string())])
     parts = tables.distribute(spark, [(path, storage.name(path)) for path in paths], columns, len(paths))
     decision = F.struct(*copies.drop("part").columns)
@@ -195,7 +195,7 @@ def corpus_hash(analysed: DataFrame, copies: DataFrame) -> str:
     """
     kept = analysed.where("reason IS NULL AND error IS NULL").select("id", "text_hash")
     placed = kept.join(copies.select("id", "cluster", F.col("reason").alias("dropped")), "id", "left")
-    row = ["id", "text_hash", F.coalesce("cluster", "id")]
+    row = [F.col("id"), F.col("text_hash"), F.coalesce("cluster", "id")]
     halves = [F.hex(F.bit_xor(F.xxhash64(F.lit(seed), *row))) for seed in (0, 1)]
     found = placed.where("dropped IS NULL").agg(*halves).first()
     return "".join((half or "0").rjust(16, "0") for half in found or ()).lower()

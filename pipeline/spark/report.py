@@ -131,7 +131,8 @@ def _dropped_samples(entries: DataFrame, dropped: Sequence[Share]) -> dict[str, 
     place = F.conv(F.substring("id", 1, 8), 16, 10).cast("long") / F.lit(2**32)
     ranked = Window.partitionBy("reason").orderBy(F.col("sample").isNull(), "id")
     chosen = (
-        entries.where("NOT kept").where(place <= limits[F.col("reason")])
+        entries.where("NOT kept")
+        .where(place <= limits[F.col("reason")])
         .withColumn("rank", F.row_number().over(ranked))
         .where(F.col("rank") <= SAMPLES)
         .orderBy("reason", "rank")

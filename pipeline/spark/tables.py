@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from pipeline import storage
+from pipeline.errors import InputError
 from pipeline.manifest import FileEntry
 
 _ENTRY = pa.schema(
@@ -47,12 +48,18 @@ def distribute(
     return frame.repartitionByRange(tasks, "task").drop("task")
 
 
+def files(folder: str) -> list[str]:
+    """The Parquet files of a table; none for a partitioned table without rows."""
+    try:
+        return [file.path for file in storage.list_files(folder) if file.path.endswith(".parquet")]
+    except InputError:
+        return []
+
+
 def entries(spark: SparkSession, folder: str, subfolder: str) -> list[FileEntry]:
     """Size, rows and SHA-256 of every Parquet file in ``folder/subfolder``, by path."""
     target = storage.join(folder, subfolder)
-    if not storage.exists(target):
-        return []
-    paths = [file.path for file in storage.list_files(target) if file.path.endswith(".parquet")]
+    paths = files(target)
     if not paths:
         return []
     start = len(paths[0].partition(f"/{subfolder}/")[0]) + 1
