@@ -9,7 +9,8 @@ laptop and which also quietens the launcher. Without ``spark-submit`` that folde
 
 **Executors** need this package and its dependencies: installed there, or shipped by ``--archives
 environment.tar.gz#environment`` with ``PYSPARK_PYTHON=./environment/bin/python``. A zip for ``--py-files``
-will not do: word lists and models are read as files. ``PYSPARK_PYTHON`` defaults to the driver's own interpreter.
+will not do: word lists and models are read as files. ``PYSPARK_PYTHON`` defaults to the driver's own
+interpreter.
 
 **S3** is spoken by Spark through S3A, which its distribution lacks. If the cluster has it (or ``--packages
 org.apache.hadoop:hadoop-aws:…`` was given) that is used; else 13 MB of jars are downloaded once and go
