@@ -80,7 +80,7 @@ def run(stage: Stage, folder: Path, environment: Mapping[str, str], number: int)
     if status:
         raise StageError(
             f"stage {number} ended with exit code {status}, its own message is above; "
-            "when that is set right, the same command goes on from here"
+            "set that right and run the same command to go on from here, or make clean-demo to start over"
         )
     idle = before is not None and before == _version(folder, stage.product)
     print(f"  {'nothing to do, it was already done' if idle else 'done'} ({duration(seconds)})", flush=True)
