@@ -178,7 +178,7 @@ def test_cut_short_it_goes_on_from_the_tokens(
         patch.setattr("pipeline.spark.pack._groups", cut)
         pack(spark, _config(tmp_path))
     pack(spark, _config(tmp_path))
-    assert "pack: tokens were finished by an earlier attempt" in capsys.readouterr().out
+    assert "finished by an earlier attempt" in capsys.readouterr().out
     assert _hashes(tmp_path) == _hashes(runs[1])
 
 
