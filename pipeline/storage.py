@@ -6,6 +6,7 @@ by the standard variable ``AWS_ENDPOINT_URL``, for both.
 """
 
 import hashlib
+import io
 import os
 import posixpath
 import re
@@ -16,12 +17,16 @@ from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.spec import AbstractFileSystem
+from hdfs_native import FileReader
 from hdfs_native.fsspec import HdfsFileSystem
 
 from pipeline.errors import InputError
 
 CHUNK = 1 << 22
 """Bytes read at a time when a file is copied or hashed."""
+
+HDFS_BUFFER = 1 << 20
+"""Bytes read at a time of an HDFS file: each read asks a DataNode anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +39,44 @@ class FileInfo:
 
 
 class _Hdfs(HdfsFileSystem):
-    """HDFS whose paths are paths: hdfs-native's own class cuts them at ``?``, ``#`` and ``;``, as if URLs."""
+    """HDFS whose paths are paths: hdfs-native's own class cuts them at ``?``, ``#`` and ``;``, like URLs."""
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
         _, sign, rest = path.partition("://")
         return "/" + rest.partition("/")[2] if sign else path
+
+    def _open(self, path: str, mode: Any = "rb", *arguments: Any, **options: Any) -> Any:
+        opened = super()._open(path, mode, *arguments, **options)
+        return io.BufferedReader(_HdfsReader(opened), HDFS_BUFFER) if mode == "rb" else opened
+
+
+class _HdfsReader(io.RawIOBase):
+    """An open HDFS file as Python's buffers want it: hdfs-native's own does not tell where a seek led."""
+
+    def __init__(self, file: FileReader) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._file.seek(offset, whence)
+        return self._file.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        return self._file.read()
 
 
 def filesystem(path: str) -> tuple[AbstractFileSystem, str]:

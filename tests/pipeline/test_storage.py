@@ -63,13 +63,28 @@ def test_an_opened_file_seeks(root):
     storage.write_atomic(path, data)
     with storage.open_read(path) as stream:
         assert stream.seekable()
-        stream.seek(5_000_001)
+        assert stream.seek(5_000_001) == 5_000_001
         assert stream.tell() == 5_000_001
         assert stream.read(7) == data[5_000_001:5_000_008]
         stream.seek(0)
         assert stream.read(3) == data[:3]
-        stream.seek(-2, 2)
+        assert stream.seek(-2, 2) == len(data) - 2
         assert stream.read() == data[-2:]
+        assert stream.read(1) == b""
+
+
+def test_an_opened_file_has_lines(root):
+    path = storage.join(root, "file.txt")
+    lines = [b"one\n", b"\n", b"x" * 2_000_000 + b"\n", b"end"]
+    storage.write_atomic(path, b"".join(lines))
+    with storage.open_read(path) as stream:
+        assert stream.readline() == lines[0]
+        assert list(stream) == lines[1:]
+    assert stream.closed
+    storage.write_atomic(path, b"")
+    with storage.open_read(path) as stream:
+        assert stream
+        assert list(stream) == []
 
 
 def test_upload_copies_a_local_file(root, tmp_path):
