@@ -10,7 +10,7 @@ from model.config import ModelConfig, default_hidden
 from pipeline import config as configuration
 from pipeline import manifest, storage
 from pipeline.config import Config
-from pipeline.errors import ConfigError, OutputError
+from pipeline.errors import ConfigError
 from pipeline.manifest import FileEntry
 from pipeline.shards import Shards, check_tokenizer
 from pipeline.tokenizer import Tokenizer
@@ -18,6 +18,7 @@ from train.parallel import World
 from train.stream import Stream
 
 STAGE = "train"
+OWNED = ("checkpoints", "metrics.jsonl", "tensorboard", "validation.json")
 OPERATIONAL = (
     "micro_batch_size",
     "checkpoint_every",
@@ -94,27 +95,10 @@ def check_world(config: Config, world: World) -> None:
 def claim(setup: Setup) -> bool:
     """Take the training folder for this run; whether the run is already complete.
 
-    Raises :class:`OutputError` if it holds another run, unless ``output.overwrite`` is set.
+    Raises :class:`pipeline.errors.OutputError` if it holds another run, unless ``output.overwrite`` is set.
     """
-    started = storage.join(setup.folder, manifest.STARTED)
-    finished = storage.join(setup.folder, manifest.NAME)
-    if storage.exists(finished):
-        found = manifest.read(setup.folder, STAGE).fingerprint
-    elif storage.exists(started):
-        found = str(json.loads(storage.read_bytes(started))["fingerprint"])
-    else:
-        found = "foreign files" if storage.exists(setup.folder) else ""
-    if found == setup.fingerprint:
-        return storage.exists(finished)
-    if found and not setup.config.output.overwrite:
-        raise OutputError(
-            f"{setup.folder}: holds another run's training (other data, [model] or [train]); choose another "
-            "output.path or replace it with --set output.overwrite=true"
-        )
-    storage.remove(setup.folder)
-    mark = {"stage": STAGE, "fingerprint": setup.fingerprint}
-    storage.write_atomic(started, json.dumps(mark, indent=2).encode())
-    return False
+    overwrite = setup.config.output.overwrite
+    return bool(manifest.begin(setup.folder, STAGE, setup.fingerprint, overwrite=overwrite, owned=OWNED))
 
 
 def publish(setup: Setup) -> None:

@@ -81,19 +81,18 @@ def pack(spark: SparkSession, config: Config) -> Manifest:
 
 def _tokenize(spark: SparkSession, out: str, tokenizer: Tokenizer, settings: Pack) -> DataFrame:
     """The table of tokens, made unless an earlier attempt finished it."""
+
+    def run(batches: Batches) -> Batches:
+        return (packing.tokenize(batch, tokenizer, settings.validation_share) for batch in batches)
+
+    schema = packing.tokenized_schema()
+
+    def make(folder: str) -> None:
+        tables.write(documents.read(spark, out).mapInArrow(run, from_arrow_schema(schema)), folder)
+
     table = f"{out}/shards/work/tokens"
-    if storage.exists(f"{table}.done"):
-        print(f"{STAGE}: tokens were finished by an earlier attempt")
-    else:
-        print(f"{STAGE}: tokenizing …", flush=True)
-
-        def run(batches: Batches) -> Batches:
-            return (packing.tokenize(batch, tokenizer, settings.validation_share) for batch in batches)
-
-        schema = from_arrow_schema(packing.tokenized_schema())
-        tables.write(documents.read(spark, out).mapInArrow(run, schema), table)
-        storage.write_atomic(f"{table}.done", b"")
-    return tables.read(spark, table, packing.tokenized_schema())
+    tables.once(table, make, f"{STAGE}: tokenizing")
+    return tables.read(spark, table, schema)
 
 
 def _groups(tokens: DataFrame, settings: Pack) -> list[Group]:

@@ -52,7 +52,7 @@ def test_no_output_folder(folder: Folder, alone: World) -> None:
 def test_a_folder_with_something_else_in_it(folder: Folder, alone: World) -> None:
     folder.training.mkdir()
     (folder.training / "notes.txt").write_text("mine")
-    refused(folder, alone, OutputError, "holds another run's training")
+    refused(folder, alone, OutputError, "holds files that are not Gristmill's")
 
 
 def test_another_configuration_over_a_run_unless_told(folder: Folder, alone: World) -> None:
