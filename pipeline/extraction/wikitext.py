@@ -1,7 +1,8 @@
 """Wikitext to prose: furniture out by its brackets, the rest by mwparserfromhell.
 
 Templates, tables, references, images and categories make up half of an article. They are cut out by one
-linear pass over the brackets, so that the parser, whose time is the price of a page, sees prose only.
+linear pass over the brackets, so that the parser, whose time is the price of a page, sees prose only. What it
+would search a partner for to the page's end, over and over (tags, external links), is resolved before it too.
 """
 
 import re
@@ -18,13 +19,14 @@ _DROPPED_TAGS = (
     "ref|references|gallery|timeline|imagemap|score|inputbox|templatestyles|graph|mapframe|maplink"
 )
 _LITERAL_TAGS = "nowiki|pre|syntaxhighlight|source|math|chem"
-# Lengths are bounded, so that a tag that is never closed costs no scan to the page's end.
+# An element ends before the next of its kind: tags that are never closed cost no scan to the page's end.
 _TOKEN = re.compile(
     rf"""
     (?P<dropped> <!--.*?(?:-->|\Z)
                | <(?:{_DROPPED_TAGS})\b [^<>]* />
-               | <(?P<tag>{_DROPPED_TAGS})\b [^<>]* > .{{0,20000}}? </(?P=tag)\s*> )
-  | (?P<literal> <(?P<kept>{_LITERAL_TAGS})\b [^<>]* > .{{0,50000}}? </(?P=kept)\s*> )
+               | <(?P<tag>{_DROPPED_TAGS})\b [^<>]* > (?:[^<]++|<(?!/?(?P=tag)\b))*+ </(?P=tag)\s*> )
+  | (?P<literal> <(?P<kept>{_LITERAL_TAGS})\b [^<>]* > (?:[^<]++|<(?!/?(?P=kept)\b))*+ </(?P=kept)\s*> )
+  | (?P<markup> </?[a-z][^<>]*> )
   | (?P<open> \{{\{{ | \[\[ | (?m:^)[ \t:*\#;]* \{{\| )
   | (?P<close> \}}\}} | \]\] | (?m:^)[ \t]* \|\}}(?!\}}) )
     """,
@@ -35,6 +37,7 @@ _NOT_ACROSS = MappingProxyType({"{{": ("{|",), "[[": ("{|", "{{"), "{|": ()})
 _ARGUMENT = re.compile(r"\|(?![^\[\]]*\]\])")
 _NAMED = re.compile(r"\s*[^\s=<>\[\]][^=<>\[\]]*=")
 _INTERLANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z-]+)?|simple")
+_EXTERNAL = re.compile(r"\[(?:(?:https?:|ftp:)?//|mailto:)[^\s\[\]]*[ \t]?(?:([^\[\]\n]*)\])?", re.IGNORECASE)
 _HEADING = re.compile(r"^(={1,6})[ \t]*(.+?)[ \t]*\1[ \t]*$", re.MULTILINE)
 _LINE_BREAK = re.compile(r"<br\b[^<>]*>", re.IGNORECASE)
 _SWITCH = re.compile(r"__[A-Z]{3,}__")
@@ -70,6 +73,7 @@ def prose(wikitext: str) -> str:
     categories, galleries, and sections such as References and External links.
     """
     lean = without_sections(without_furniture(_LINE_BREAK.sub("\n", wikitext)))
+    lean = _EXTERNAL.sub(r"\1", lean)
     text: str = mwparserfromhell.parse(lean).strip_code(normalize=True, collapse=True)
     text = _INDENT.sub("", _SWITCH.sub("", text))
     text = _HOLLOW.sub("", _LOOSE_START.sub("(", text))
@@ -78,7 +82,7 @@ def prose(wikitext: str) -> str:
 
 
 def without_furniture(wikitext: str) -> str:
-    """Wikitext without what its brackets cut out, in one pass. Brackets without a partner stay as text."""
+    """Wikitext without what its brackets cut out, in one pass. Unclosed brackets are left out."""
     stack = [_Bracket("")]
     at = 0
     for token in _TOKEN.finditer(wikitext):
@@ -113,10 +117,13 @@ def _close(stack: list[_Bracket], mark: str) -> None:
 
 
 def _unwind(stack: list[_Bracket], index: int) -> None:
-    """Take brackets above ``index`` for plain text: they were never closed."""
+    """Give up brackets above ``index``, which were never closed, but not the text after them.
+
+    The parser would try each of them against the rest of the page, in quadratic time.
+    """
     while len(stack) - 1 > index:
         bracket = stack.pop()
-        stack[-1].pieces += [bracket.kind, *bracket.pieces]
+        stack[-1].pieces += bracket.pieces
 
 
 def _template_text(content: str) -> str:

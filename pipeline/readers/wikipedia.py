@@ -95,6 +95,8 @@ class _Dump:
         url = self._address + quote(title.replace(" ", "_"), safe=_TITLE_SAFE) if self._address else ""
         revisions = _all(page, "revision")
         namespace = _text(page, "ns") or "0"
+        if not namespace.removeprefix("-").isdecimal():
+            return Damaged(origin, f"page {title!r} has namespace {namespace!r}, which is no number")
         if namespace != "0":
             return Skipped(origin, url, Drop(Reason.NAMESPACE, float(namespace)))
         if _all(page, "redirect"):

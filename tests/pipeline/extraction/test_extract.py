@@ -1,0 +1,121 @@
+import unicodedata
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import Extraction
+from pipeline.extraction import Extracted, extract
+from pipeline.extraction.tidy import one_line, tidy
+from pipeline.ledger import Drop, Reason
+
+
+class Raw(NamedTuple):
+    body: bytes | str
+    media: str = "html"
+    charset: str | None = None
+
+
+ARTICLE = "<p>" + "The town was founded by merchants who traded in cattle and cloth. " * 5 + "</p>"
+PAGE = f"""<!doctype html><html><head><title> A town &amp;
+its market </title><style>p {{}}</style><script>var x = "<p>script</p>"</script></head><body>
+<nav><ul><li><a href="/">Home</a></li><li><a href="/about">About</a></li></ul></nav>
+<main><h1>The market</h1>{ARTICLE}<h2>Code</h2><pre>def f():
+    return 1</pre><p>First.<br>Second.</p>{ARTICLE}<img alt="picture" src="x.png"></main>
+<footer><a href="/imprint">Imprint</a></footer></body></html>"""
+
+
+def text_of(body: bytes | str, media: str = "html", charset: str | None = None) -> str:
+    found = extract(Raw(body, media, charset), Extraction())
+    assert isinstance(found, Extracted)
+    return found.text
+
+
+def test_main_content_on_lines_of_its_own() -> None:
+    found = extract(Raw(PAGE.encode()), Extraction())
+    assert isinstance(found, Extracted)
+    assert found.title == "A town & its market"
+    lines = found.text.splitlines()
+    for line in ("The market", "def f():", "    return 1", "First.", "Second."):
+        assert line in lines
+    for boilerplate in ("Home", "Imprint", "script", "picture", "example.org"):
+        assert boilerplate not in found.text
+
+
+def test_methods_by_name() -> None:
+    for method in ("default", "resiliparse"):
+        assert isinstance(extract(Raw(PAGE), Extraction(method=method)), Extracted)
+
+
+def test_the_declared_charset_is_used() -> None:
+    assert text_of("Fünf Öle".encode("cp850"), "text", "cp850") != ""
+    assert text_of("Пять яблок".encode("koi8-r"), "text", "koi8-r") == "Пять яблок"
+
+
+def test_wikitext_and_plain_text() -> None:
+    assert text_of("'''A''' is [[b|c]].{{x}}", "wikitext") == "A is c."
+    assert text_of("Line one\r\n\r\n\r\n\r\n  Line two  \n", "text") == "Line one\n\n  Line two"
+
+
+@pytest.mark.parametrize(
+    ("body", "media"), [(b"", "html"), ("<title>x</title>", "html"), ("{{x}}", "wikitext")]
+)
+@pytest.mark.parametrize("padding", ["", " \n\0\u00ad"])
+def test_nothing_is_a_reason(body: bytes | str, media: str, padding: str) -> None:
+    body = body + padding if isinstance(body, str) else body + padding.encode()
+    assert extract(Raw(body, media), Extraction()) == Drop(Reason.EMPTY)
+
+
+@pytest.mark.timeout(60)
+def test_nesting_is_limited() -> None:
+    found = extract(Raw("<div>" * 200_000 + "deep"), Extraction())
+    assert isinstance(found, Drop)
+    assert (found.reason, found.threshold) == (Reason.NESTING, 512)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "tag", ["<table><tr><td>", "<ul><li>", "<b><font>", "<svg><g>", "<", "<a x=y ", "&amp;"]
+)
+def test_other_bombs_come_out(tag: str) -> None:
+    extract(Raw(tag * 20_000), Extraction())
+
+
+def test_what_a_parser_trips_over_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: str) -> str:
+        raise RecursionError
+
+    monkeypatch.setattr("pipeline.extraction.wikitext.prose", fails)
+    assert extract(Raw("x", "wikitext"), Extraction()) == Drop(Reason.FAILED)
+
+
+@given(
+    st.one_of(st.binary(max_size=200), st.text(alphabet=st.characters(), max_size=200)),
+    st.sampled_from(["html", "wikitext", "text"]),
+)
+def test_text_is_clean_whatever_comes_in(body: bytes | str, media: str) -> None:
+    found = extract(Raw(body, media), Extraction())
+    if isinstance(found, Drop):
+        assert found.reason in (Reason.EMPTY, Reason.FAILED)
+        return
+    found.text.encode()
+    assert "\0" not in found.text
+    assert "\r" not in found.text
+    assert unicodedata.is_normalized("NFC", found.text)
+    assert found.text == tidy(found.text)
+    assert found.text.strip()
+    assert found.title == one_line(found.title)
+    assert "\n" not in found.title
+
+
+@given(st.text(alphabet=st.characters()))
+def test_tidy_is_idempotent_and_keeps_words(text: str) -> None:
+    tidied = tidy(text)
+    assert tidy(tidied) == tidied
+    tidied.encode()
+
+
+def test_tidy() -> None:
+    assert tidy("a\r\nb\u2028c\u00a0d\u3000e\u00ad\ufeff\ud800f \t\n\n\n\n  g\n") == "a\nb\nc d ef\n\n  g"
+    assert tidy("e\u0301 x²") == "é x²"

@@ -1,0 +1,78 @@
+import bz2
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.ledger import Reason
+from pipeline.readers import jsonl, read
+from pipeline.readers.record import Damaged, Item, Record, Skipped, Split
+
+repeated = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def items(path: Path, data: bytes) -> list[Item]:
+    path.write_bytes(data)
+    return list(read(Split(str(path), path.name, "jsonl", "jsonl", 0, len(data))))
+
+
+def lines(texts: list[str]) -> bytes:
+    return b"".join(json.dumps({"text": text, "url": "u", "n": 1}).encode() + b"\n" for text in texts)
+
+
+@repeated
+@given(
+    texts=st.lists(st.text(alphabet=st.characters(), max_size=50), max_size=10),
+    pack=st.sampled_from([bytes, gzip.compress, bz2.compress]),
+)
+def test_what_is_written_is_read_once(tmp_path: Path, texts: list[str], pack) -> None:
+    found = items(tmp_path / "a.jsonl", pack(lines(texts)))
+    assert [item.body for item in found if isinstance(item, Record)] == texts
+    assert len(found) == len(texts)
+    data = lines(texts)
+    for item, text in zip(found, texts, strict=True):
+        line = data[item.origin.offset : item.origin.offset + item.origin.length]
+        assert json.loads(line)["text"] == text
+
+
+def test_fields(tmp_path: Path) -> None:
+    line = {"text": "t", "url": "http://example.org/", "title": "T", "language": "da", "id": 3}
+    full, bare = items(tmp_path / "a.jsonl", json.dumps(line).encode() + b'\n\n{"text":"x","url":null}')
+    assert isinstance(full, Record)
+    assert (full.url, full.title, full.language) == ("http://example.org/", "T", "da")
+    assert isinstance(bare, Record)
+    assert (bare.url, bare.title, bare.language) == ("", "", "")
+
+
+@pytest.mark.parametrize(
+    "line", [b"{", b"[]", b'{"text": 3}', b'{"body": "x"}', b'{"text": "\xff"}', b"[" * 100_000]
+)
+def test_a_malformed_line_is_damage_and_costs_itself_only(tmp_path: Path, line: bytes) -> None:
+    before, damaged, after = items(tmp_path / "a.jsonl", lines(["a"]) + line + b"\n" + lines(["b"]))
+    assert isinstance(damaged, Damaged)
+    assert (damaged.origin.offset, damaged.origin.length) == (len(lines(["a"])), len(line) + 1)
+    assert isinstance(before, Record)
+    assert isinstance(after, Record)
+
+
+def test_a_long_line_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl, "MAX_BYTES", 100)
+    before, long, after = items(tmp_path / "a.jsonl", lines(["a", "b" * 3_000_000, "c"]))
+    assert isinstance(long, Skipped)
+    assert long.drop.reason == Reason.TOO_LARGE
+    assert long.origin.length > 3_000_000
+    assert isinstance(before, Record)
+    assert isinstance(after, Record)
+
+
+@repeated
+@given(share=st.floats(0.0, 0.999))
+def test_a_cut_file_keeps_the_lines_before_the_cut(tmp_path: Path, share: float) -> None:
+    texts = [str(number) * 9 for number in range(200)]
+    data = gzip.compress(lines(texts))
+    *before, last = items(tmp_path / "a.jsonl", data[: max(3, int(len(data) * share))])
+    assert isinstance(last, Damaged)
+    assert [item.body for item in before if isinstance(item, Record)] == texts[: len(before)]

@@ -1,0 +1,129 @@
+import bz2
+import gzip
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.ledger import Reason
+from pipeline.readers import read
+from pipeline.readers.record import Damaged, Item, Record, Skipped, Split
+
+WIKI = Path(__file__).parents[4] / "shared/data/wiki"
+
+HEAD = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/" version="0.10" xml:lang="da">
+  <siteinfo>
+    <sitename>Wikipedia</sitename>
+    <base>https://da.wikipedia.org/wiki/Forside</base>
+    <namespaces><namespace key="0" /><namespace key="1">Diskussion</namespace></namespaces>
+  </siteinfo>
+"""
+
+
+def page(title: str, text: str, *, namespace: int = 0, extra: str = "", model: str = "wikitext") -> str:
+    return f"""  <page>
+    <title>{title}</title><ns>{namespace}</ns><id>7</id>{extra}
+    <revision><id>8</id><timestamp>2024-05-06T07:08:09Z</timestamp>
+      <model>{model}</model><text xml:space="preserve">{text}</text></revision>
+  </page>
+"""
+
+
+PAGES = [page(f"Side {number}", f"Tekst {number} om æbler") for number in range(5)]
+DUMP = HEAD + "".join(PAGES) + "</mediawiki>\n"
+
+
+def items(path: Path, data: bytes) -> list[Item]:
+    path.write_bytes(data)
+    return list(read(Split(str(path), path.name, "wikipedia", "wikipedia", 0, len(data))))
+
+
+def multistream(chunks: list[str]) -> bytes:
+    return b"".join(bz2.compress(chunk.encode()) for chunk in chunks)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DUMP.encode(),
+        DUMP.encode("utf-16"),
+        gzip.compress(DUMP.encode()),
+        bz2.compress(DUMP.encode()),
+        multistream([HEAD, *PAGES, "</mediawiki>"]),
+    ],
+    ids=["plain", "utf-16", "gzip", "bzip2", "multistream"],
+)
+def test_pages_and_what_the_dump_says_of_itself(tmp_path: Path, data: bytes) -> None:
+    found = items(tmp_path / "dump.xml", data)
+    assert [item.origin.offset for item in found] == [0, 1, 2, 3, 4]
+    first = found[0]
+    assert isinstance(first, Record)
+    assert (first.title, first.body, first.media) == ("Side 0", "Tekst 0 om æbler", "wikitext")
+    assert first.url == "https://da.wikipedia.org/wiki/Side_0"
+    assert (first.language, first.license) == ("da", "CC-BY-SA-4.0")
+    assert first.fetched_at == datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+
+
+def test_what_is_no_article_is_skipped_with_its_reason(tmp_path: Path) -> None:
+    dump = [
+        HEAD,
+        page("Diskussion:A", "hm", namespace=1),
+        page("B", "#REDIRECT [[C]]", extra='<redirect title="C" />'),
+        page("C", "{}", model="json"),
+        page("D", "tekst"),
+        "</mediawiki>",
+    ]
+    talk, redirect, data, article = items(tmp_path / "dump.xml", "".join(dump).encode())
+    assert isinstance(talk, Skipped)
+    assert (talk.drop.reason, talk.drop.value) == (Reason.NAMESPACE, 1.0)
+    assert isinstance(redirect, Skipped)
+    assert redirect.drop.reason == Reason.REDIRECT
+    assert isinstance(data, Skipped)
+    assert data.drop.reason == Reason.MEDIA_TYPE
+    assert isinstance(article, Record)
+
+
+def test_the_latest_of_several_revisions(tmp_path: Path) -> None:
+    history = page("A", "old").replace("</revision>", "</revision><revision><text>new</text></revision>")
+    (found,) = items(tmp_path / "dump.xml", (HEAD + history + "</mediawiki>").encode())
+    assert isinstance(found, Record)
+    assert found.body == "new"
+
+
+def test_an_unusual_namespace_is_damage_and_no_crash(tmp_path: Path) -> None:
+    odd = page("A", "text").replace("<ns>0</ns>", "<ns>zero</ns>")
+    damaged, sound = items(tmp_path / "dump.xml", (HEAD + odd + page("B", "b") + "</mediawiki>").encode())
+    assert isinstance(damaged, Damaged)
+    assert isinstance(sound, Record)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pack=st.sampled_from([bytes, gzip.compress, bz2.compress]), share=st.floats(0.0, 0.999))
+def test_a_cut_dump_keeps_what_came_before_and_names_the_damage(tmp_path: Path, pack, share: float) -> None:
+    data = pack(DUMP.encode())
+    found = items(tmp_path / "dump.xml", data[: int(len(data) * share)])
+    *before, last = found
+    assert isinstance(last, Damaged)
+    assert [item.title for item in before if isinstance(item, Record)] == [
+        f"Side {number}" for number in range(len(before))
+    ]
+    assert last.origin.offset == len(before)
+
+
+@pytest.mark.skipif(not WIKI.exists(), reason="needs ../shared/data beside the repository")
+@pytest.mark.parametrize(
+    ("name", "pages", "articles"),
+    [
+        ("enwiki-shortened.xml.bz2", 206, 106),
+        ("itwiki-small.xml.gz", 747, 608),
+        ("ltgwiki-small.xml.bz2", 2004, 903),
+        ("bgwiki-utf16-truncated.xml.bz2", 3, 1),
+    ],
+)
+def test_real_dumps(name: str, pages: int, articles: int) -> None:
+    found = list(read(Split(str(WIKI / name), name, "wikipedia", "wikipedia", 0, 1)))
+    assert len(found) == pages
+    assert sum(isinstance(item, Record) for item in found) == articles
+    assert not any(isinstance(item, Damaged) for item in found)
