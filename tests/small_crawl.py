@@ -230,7 +230,7 @@ def _dump() -> str:
         '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/" version="0.10" xml:lang="en"><siteinfo>'
         "<sitename>Wikipedia</sitename><dbname>enwiki</dbname>"
         "<base>https://en.wikipedia.org/wiki/Main_Page</base>"
-        '<namespaces><namespace key="0" case="first-letter" /><namespace key="1">Talk</namespace></namespaces>'
+        '<namespaces><namespace key="0" /><namespace key="1">Talk</namespace></namespaces>'
         f"</siteinfo>{''.join(pages)}</mediawiki>"
     )
 
