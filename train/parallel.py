@@ -144,7 +144,7 @@ def _leave(code: int, message: str = "") -> NoReturn:
 
 
 def make_repeatable() -> None:
-    """Only algorithms whose results repeat bit for bit. Call before the first CUDA operation."""
+    """Only algorithms whose results repeat bit for bit. Call before anything is computed."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats only with a fixed workspace
     torch.use_deterministic_algorithms(True)
     # Not needed for that, and dear.

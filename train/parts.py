@@ -4,7 +4,7 @@ import io
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from torch.distributed.checkpoint.filesystem import FileSystemBase, FileSystemReader, FileSystemWriter
 
@@ -40,9 +40,13 @@ class _Files(FileSystemBase):
     @contextmanager
     def create_stream(self, path: Path, mode: str) -> Generator[io.IOBase, None, None]:
         """Open a file for ``rb`` or ``wb``."""
-        fs, inner = storage.filesystem(os.fspath(path))
-        with fs.open(inner, mode) as stream:
-            yield _Sink(stream) if mode == "wb" else io.BufferedReader(_Source(stream), storage.CHUNK)
+        if mode == "rb":
+            with storage.open_read(os.fspath(path)) as source:
+                yield cast(io.IOBase, source)
+        else:
+            fs, inner = storage.filesystem(os.fspath(path))
+            with fs.open(inner, mode) as sink:
+                yield _Sink(sink)
 
     def concat_path(self, path: Path, suffix: str) -> str:
         return storage.join(os.fspath(path), suffix)
@@ -67,28 +71,6 @@ class _Files(FileSystemBase):
 
     def rm_file(self, path: Path) -> None:
         storage.remove(os.fspath(path))
-
-
-class _Source(io.RawIOBase):
-    """A file being read, as torch wants it: into memory that is there already, which HDFS cannot."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._stream.seek(offset, whence)
-        return self._stream.tell()
 
 
 class _Sink(io.RawIOBase):

@@ -19,6 +19,7 @@ from train.stream import Stream
 
 STAGE = "train"
 OWNED = ("checkpoints", "metrics.jsonl", "tensorboard", "validation.json")
+"""What training leaves in its folder besides the manifest."""
 OPERATIONAL = (
     "micro_batch_size",
     "checkpoint_every",

@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.config import ModelConfig
+from model.transformer import Transformer
+from pipeline import storage
+from pipeline.config import Train
+from pipeline.errors import ManifestError
+from train import checkpoint
+from train.optim import build_optimizer, update
+from train.parallel import World, initialise, shard
+
+SHAPE = ModelConfig(40, layers=1, width=16, heads=2, kv_heads=1, hidden=32)
+PINS = {"tokenizer_sha256": "0" * 64}
+
+
+def trained(world: World, steps: int) -> tuple[Transformer, torch.optim.AdamW]:
+    """A model and its optimizer after some steps on one sentence."""
+    model = shard(SHAPE, world, "float32")
+    initialise(model, 1)
+    optimizer = build_optimizer(model.parameters(), Train())
+    for step in range(1, steps + 1):
+        loss = model(torch.arange(20).view(1, -1)).square().mean()
+        loss.backward()
+        update(optimizer, Train(), step, float(loss.detach()))
+    return model, optimizer
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("where", ["local", "s3", "hdfs"])
+def test_training_goes_on_from_a_checkpoint_wherever_it_lies(
+    where: str, alone: World, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    root = str(tmp_path) if where == "local" else request.getfixturevalue(where)
+    folder = storage.join(root, "checkpoint-test")
+    torch.manual_seed(3)
+    for step in (1, 2, 3):
+        checkpoint.save(folder, step, *trained(alone, step), PINS, "fingerprint", alone)
+    upcoming = torch.rand(3)
+    checkpoint.remove_others(folder, keep=2)
+    fs, inner = storage.filesystem(folder)
+    kept = sorted(storage.name(path) for path in fs.ls(inner, detail=False))
+    assert kept == ["latest", "step-00000002", "step-00000003"]
+
+    model, optimizer = trained(alone, 0)
+    found = checkpoint.latest(folder)
+    assert found
+    assert found[1].facts["tokenizer_sha256"] == "0" * 64
+    assert checkpoint.restore(*found, model, optimizer, alone) == 3
+    expected, expected_optimizer = trained(alone, 3)
+    torch.testing.assert_close(model.state_dict(), expected.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(optimizer.state_dict(), expected_optimizer.state_dict(), rtol=0, atol=0)
+    assert torch.equal(torch.rand(3), upcoming)
+
+    whole = Transformer(SHAPE)
+    checkpoint.restore_weights(*found, whole)
+    for name, weight in expected.state_dict().items():
+        assert torch.equal(whole.state_dict()[name], weight.full_tensor())
+
+
+def test_what_latest_does_not_name_is_not_trusted(alone: World, tmp_path: Path) -> None:
+    folder = str(tmp_path / "checkpoints")
+    assert checkpoint.latest(folder) is None
+    checkpoint.remove_others(folder, keep=2)
+    state = trained(alone, 0)
+    checkpoint.save(folder, 1, *state, PINS, "fingerprint", alone)
+    (tmp_path / "checkpoints" / "step-00000002").mkdir()
+    checkpoint.remove_others(folder, keep=2)
+    found = checkpoint.latest(folder)
+    assert found
+    assert storage.name(found[0]) == "step-00000001"
+    assert not (tmp_path / "checkpoints" / "step-00000002").exists()
+
+    (tmp_path / "checkpoints" / "step-00000001" / "__0_0.distcp").unlink()
+    with pytest.raises(ManifestError, match="but missing"):
+        checkpoint.restore(*found, *state, alone)
+
+
+def test_fresh_weights_do_not_depend_on_sharding(alone: World) -> None:
+    sharded = shard(SHAPE, alone, "float32")
+    initialise(sharded, 5)
+    whole = Transformer(SHAPE)
+    initialise(whole, 5)
+    for name, weight in sharded.state_dict().items():
+        assert torch.equal(weight.full_tensor(), whole.state_dict()[name])
