@@ -119,6 +119,10 @@ LINKS = [
     "towards",
     "inside",
 ]
+SHORT = (
+    "The miller sold a barrel of flour to the old farmer, who went home before the rain. It had been a quiet "
+    "evening in the village, and nobody expected the storm."
+)
 TAILS = ("while until because although since whenever").split()
 
 
@@ -176,7 +180,7 @@ def build(folder: Path) -> SmallCrawl:
         pages[0],
         page(near),
         page(near.replace(" the ", " one ", 1)),
-        page("The miller sold a barrel of flour to the old farmer, who went home before the rain."),
+        page(SHORT),
     ]
     written = _write_warc(folder / "first.warc.gz", pages[:12], compressed=True)
     written += _write_warc(folder / "second.warc", pages[12:], compressed=False, odd=True)
