@@ -85,7 +85,7 @@ class Trainer:
             return 0
         step = checkpoint.restore(*found, self.model, self.optimizer, self.world)
         if self.world.leads:
-            print(f"train: resuming after step {step}")
+            print(f"train: resuming after step {step}", flush=True)
         return step
 
     def _read(self, step: int) -> tuple[Batch, int]:

@@ -77,11 +77,12 @@ def prepare(config: Config) -> Setup:
 def verify_shards(setup: Setup, world: World) -> None:
     """Compare the hashes of all local shard files, shared among the processes of a host.
 
-    Copies of remote files are compared whenever they are fetched.
+    Returns when all of them have found theirs sound. Copies of remote files are compared when fetched.
     """
     if storage.is_local(setup.shards.folder):
         for entry in setup.shards.manifest.files[world.local_rank :: world.local_size]:
             manifest.verify_file(setup.shards.folder, entry)
+    world.wait()
 
 
 def check_world(config: Config, world: World) -> None:
