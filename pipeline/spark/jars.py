@@ -6,15 +6,20 @@ fail on a half-filled local Maven cache, and trust only the certificates that ca
 """
 
 import hashlib
+import os
+import re
 import urllib.request
 import uuid
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
+
+import pyspark
 
 from pipeline import storage
 from pipeline.errors import InputError
 
-CENTRAL = "https://repository.invalid/maven2"
 S3A = Path(__file__).with_name("s3a.txt")
 """``org.apache.hadoop:hadoop-aws:3.5.0`` and the parts of the AWS SDK that it uses: 13 MB, where the whole
 SDK (``software.amazon.awssdk:bundle``) weighs 690 MB. What Spark has itself is left out."""
@@ -32,11 +37,31 @@ def fetch(listing: Path) -> list[str]:
         return list(pool.map(lambda entry: _fetch(entry[0], entry[1]), wanted))
 
 
+def repository() -> str:
+    """Address of the repository: a mirror that Spark's own variable names, or Maven Central as Ivy knows it."""
+    mirror = os.environ.get("DEFAULT_ARTIFACT_REPOSITORY")
+    return (mirror or _central()).rstrip("/")
+
+
+@cache
+def _central() -> str:
+    """The address built into the Ivy that comes with Spark, a constant of its resolver's class."""
+    ivy = next((Path(pyspark.__file__).parent / "jars").glob("ivy-*.jar"))
+    with zipfile.ZipFile(ivy) as classes:
+        resolver = classes.read("org/apache/ivy/plugins/resolver/IBiblioResolver.class")
+    found = re.search(rb"https://[!-~]+/maven2/", resolver)
+    if not found:
+        raise InputError(
+            f"{ivy}: names no Maven repository; name one by the variable DEFAULT_ARTIFACT_REPOSITORY"
+        )
+    return found[0].decode()
+
+
 def _fetch(sha256: str, path: str) -> str:
     target = Path(storage.cache_folder("jars", storage.name(path)))
     if target.exists():
         return str(target)
-    url = f"{CENTRAL}/{path}"
+    url = f"{repository()}/{path}"
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()

@@ -20,7 +20,7 @@ def central(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     handler = type("Handler", (SimpleHTTPRequestHandler,), {"log_message": lambda *arguments: None})
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=tmp_path / "repository")) as server:
-        monkeypatch.setattr(jars, "CENTRAL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("DEFAULT_ARTIFACT_REPOSITORY", f"http://127.0.0.1:{server.server_port}")
         Thread(target=server.serve_forever).start()
         yield jar
         server.shutdown()
@@ -58,3 +58,9 @@ def test_the_listings_name_each_jar_once():
     lines = jars.S3A.read_text().splitlines()
     assert lines == sorted(set(lines), key=lambda line: line.split()[1])
     assert all(len(line.split()[0]) == 64 and line.endswith(".jar") for line in lines)
+
+
+def test_without_a_mirror_the_repository_is_the_one_that_ivy_knows(monkeypatch):
+    monkeypatch.delenv("DEFAULT_ARTIFACT_REPOSITORY", raising=False)
+    assert jars.repository().startswith("https://")
+    assert jars.repository().endswith("/maven2")
