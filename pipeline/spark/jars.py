@@ -38,7 +38,7 @@ def fetch(listing: Path) -> list[str]:
 
 
 def repository() -> str:
-    """Address of the repository: a mirror that Spark's own variable names, or Maven Central as Ivy knows it."""
+    """Address of the repository: a mirror named by Spark's own variable, or Maven Central as Ivy knows it."""
     mirror = os.environ.get("DEFAULT_ARTIFACT_REPOSITORY")
     return (mirror or _central()).rstrip("/")
 
