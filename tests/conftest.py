@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.config import Config
 from pipeline.spark.session import session
+from tests.commands import SHORT_LIVED
 from tests.servers.hdfs import hdfs_server
 from tests.servers.s3 import s3_server
 from tests.servers.standalone import spark_cluster
@@ -19,7 +20,8 @@ from tests.servers.standalone import spark_cluster
 def spark() -> Iterator[SparkSession]:
     """The session that jobs get, on two cores."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_SUBMIT_ARGS", "--master local[2] pyspark-shell")
+        options = f"--master local[2] --driver-java-options '{SHORT_LIVED}'"
+        patch.setenv("PYSPARK_SUBMIT_ARGS", f"{options} pyspark-shell")
         made = session(Config(), "tests")
     yield made
     made.stop()

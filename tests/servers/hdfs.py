@@ -15,6 +15,7 @@ import pyspark
 
 from pipeline.spark import jars
 from pipeline.spark.java import java_home
+from tests.commands import SHORT_LIVED
 from tests.servers.process import free_port, running, wait_until
 
 LISTING = Path(__file__).with_name("hdfs.txt")
@@ -42,8 +43,8 @@ def hdfs_server(folder: Path) -> Iterator[str]:
 def _java() -> list[str]:
     libraries = sorted((Path(pyspark.__file__).parent / "jars").glob("*.jar"))
     classpath = [*jars.fetch(LISTING), *(str(jar) for jar in libraries if jar.name.startswith(NEEDED))]
-    quick_start = ["-Dlog4j2.level=info", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-    return [str(Path(java_home()) / "bin" / "java"), *quick_start, "-cp", os.pathsep.join(classpath)]
+    java = [str(Path(java_home()) / "bin" / "java"), "-Xmx256m", *SHORT_LIVED.split()]
+    return [*java, "-Dlog4j2.level=info", "-cp", os.pathsep.join(classpath)]
 
 
 def _settings(folder: Path, authority: str) -> dict[str, str]:

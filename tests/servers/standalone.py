@@ -11,6 +11,7 @@ from pathlib import Path
 import pyspark
 
 from pipeline.spark.java import java_home
+from tests.commands import SHORT_LIVED
 from tests.servers.process import free_port, running, wait_until
 
 WORKERS = 2
@@ -28,6 +29,7 @@ def spark_cluster(folder: Path) -> Iterator[str]:
         "SPARK_HOME": str(home),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_NO_DAEMONIZE": "1",
+        "SPARK_DAEMON_JAVA_OPTS": SHORT_LIVED,
         "SPARK_DAEMON_MEMORY": "256m",
     }
     run_class = str(home / "bin" / "spark-class")

@@ -1,0 +1,132 @@
+"""From raw crawl to trained model with everything on disk, on S3 or on HDFS: the same, byte for byte."""
+
+import io
+import json
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import manifest, storage
+from tests import small_crawl
+from tests.commands import ROOT, spark_submit, torchrun
+
+CONFIG = """
+[dedup]
+seed = 7
+[tokenizer]
+vocabulary_size = 600
+[pack]
+sequence_length = 64
+validation_share = 0.2
+shard_sequences = 40
+[model]
+layers = 1
+width = 32
+heads = 2
+kv_heads = 2
+[train]
+steps = 4
+batch_size = 4
+micro_batch_size = 2
+warmup_steps = 1
+validate_every = 2
+validation_sequences = 8
+checkpoint_every = 2
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run left, without the places where it lies."""
+
+    documents: list[dict]
+    ledger: list[dict]
+    shards: dict[str, str]
+    losses: list[float]
+    checkpoints: list[str]
+
+
+@pytest.fixture(scope="module")
+def crawl(tmp_path_factory):
+    return small_crawl.build(tmp_path_factory.mktemp("end-to-end") / "raw")
+
+
+def _run(crawl, tmp_path, root):
+    """Copy the crawl below ``root``, work there alone, and gather the results."""
+    config, out = tmp_path / "config.toml", storage.join(root, "out")
+    for file in crawl.folder.iterdir():
+        storage.upload(str(file), storage.join(root, "raw", file.name))
+    config.write_text(f"input.paths = ['{root}/raw']\noutput.path = '{out}'\n{CONFIG}")
+    spark_submit(ROOT / "tests" / "data_half.py", "--config", str(config))
+    torchrun(2, "train", "--config", str(config))
+    return Run(
+        documents=_rows(storage.join(out, "documents")),
+        ledger=_rows(storage.join(out, "ledger")),
+        shards=_arrow_files(storage.join(out, "shards")),
+        losses=_losses(storage.join(out, "training", "metrics.jsonl")),
+        checkpoints=_names(storage.join(out, "training", "checkpoints")),
+    )
+
+
+def _rows(folder):
+    """All rows of a table in order of id, without the one field that tells where the raw file lay."""
+    tables = []
+    for file in storage.list_files(folder):
+        if file.path.endswith(".parquet"):
+            with pa.BufferReader(storage.read_bytes(file.path)) as reader:
+                tables.append(pq.ParquetFile(reader).read().to_pylist())
+    rows = sorted((row for table in tables for row in table), key=lambda row: row["id"])
+    for row in rows:
+        row.get("origin", {}).pop("path", None)
+    return rows
+
+
+def _arrow_files(folder):
+    """SHA-256 by name, as the files are and as the manifest says."""
+    found = manifest.read(folder, "pack")
+    manifest.verify(folder, found)
+    listed = [file.path for file in storage.list_files(folder) if file.path.endswith(".arrow")]
+    hashes = {path.removeprefix(f"{folder}/"): storage.checksum(path)[1] for path in listed}
+    assert hashes == {entry.path: entry.sha256 for entry in found.files}
+    return hashes
+
+
+def _losses(path):
+    lines = io.BytesIO(storage.read_bytes(path)).readlines()
+    return [json.loads(line)["train/loss"] for line in lines]
+
+
+def _names(folder):
+    return sorted(file.path.removeprefix(f"{folder}/") for file in storage.list_files(folder))
+
+
+@pytest.fixture(scope="module")
+def local(crawl, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("local")
+    return _run(crawl, folder, str(folder))
+
+
+@pytest.mark.spark
+@pytest.mark.distributed
+def test_the_local_run_has_everything_in_it(local, crawl):
+    assert {row["source"] for row in local.ledger} == {"commoncrawl", "wikipedia", "books", "jsonl"}
+    assert len(local.ledger) == crawl.records - crawl.quarantined
+    assert len(local.documents) > 20
+    assert {name.split("/")[0] for name in local.shards} == {"train", "validation"}
+    assert len(local.losses) == 4
+    assert local.checkpoints
+
+
+@pytest.mark.spark
+@pytest.mark.distributed
+@pytest.mark.server
+@pytest.mark.parametrize("server", ["s3", "hdfs"])
+def test_a_remote_run_makes_the_same(request, local, crawl, tmp_path, server):
+    remote = _run(crawl, tmp_path, storage.join(request.getfixturevalue(server), "end-to-end"))
+    assert remote.documents == local.documents
+    assert remote.ledger == local.ledger
+    assert remote.shards == local.shards
+    assert remote.losses == local.losses
+    assert remote.checkpoints == local.checkpoints
