@@ -51,6 +51,7 @@ def _environment() -> dict[str, str]:
     programs = Path(sys.executable).parent
     return os.environ | {
         "JAVA_HOME": java_home(),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2))),
         "SPARK_CONF_DIR": os.environ.get("SPARK_CONF_DIR", "pipeline/spark/conf"),
         "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYSPARK_PYTHON": sys.executable,

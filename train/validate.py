@@ -6,6 +6,7 @@ than that is broken; how far it gets below is what it has learned from context. 
 
 import json
 import sys
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ from train.validation import Sample, Sums
 ROWS = 1024
 """Rows counted at a time."""
 FILE = "validation.json"
+Line = tuple[str, int, float, float, float]
+COLUMNS = ("bytes", "loss", "bits_per_byte", "unigram_bits_per_byte")
 
 
 def main() -> None:
@@ -35,27 +38,47 @@ def main() -> None:
 
 
 def compare(config: Config, world: World) -> None:
-    """Validate both on all validation rows; print a table and write ``OUT/training/validation.json``."""
+    """Validate both on all validation rows; print a table and write ``OUT/training/validation.json``.
+
+    What that file already says of the same model and shards is only printed again.
+    """
     model, tokenizer, checkpoint = load_trained(config, world.device)
     shards = Shards.open(storage.join(config.output.path, "shards"))
     check_tokenizer(shards, tokenizer)
-    everything = sum(shards.rows("validation", source) for source in shards.sources)
-    if not everything:
-        raise InputError(f"{shards.folder}: no validation rows; pack with a larger pack.validation_share")
-    rows = validation.sample(shards, everything)
-    learned = validation.validate(model, shards, tokenizer, rows, config.train.micro_batch_size, world)
+    path = storage.join(config.output.path, "training", FILE)
+    of = {
+        "step": checkpoint.counts["step"],
+        "model_sha256": checkpoint.sha256(),
+        "shards_sha256": shards.manifest.sha256(),
+    }
+    lines = world.from_leader(lambda: _known(path, of))
+    if lines and world.leads:
+        print("validate: already done")
+    if not lines:
+        rows = _everything(shards)
+        learned = validation.validate(model, shards, tokenizer, rows, config.train.micro_batch_size, world)
+        if world.leads:
+            lines = _lines(learned, unigram(shards, tokenizer, rows))
+            sources = {line[0]: dict(zip(COLUMNS, line[1:], strict=True)) for line in lines}
+            storage.write_atomic(path, json.dumps(of | {"sources": sources}, indent=2).encode() + b"\n")
     if world.leads:
-        baseline = unigram(shards, tokenizer, rows)
-        lines = _lines(learned, baseline)
-        report = {
-            "step": checkpoint.counts["step"],
-            "model_sha256": checkpoint.sha256(),
-            "shards_sha256": shards.manifest.sha256(),
-            "sources": {line[0]: dict(zip(COLUMNS, line[1:], strict=True)) for line in lines},
-        }
-        path = storage.join(config.output.path, "training", FILE)
-        storage.write_atomic(path, json.dumps(report, indent=2).encode() + b"\n")
         print(table(lines))
+
+
+def _everything(shards: Shards) -> Sample:
+    """All validation rows. Raises :class:`InputError` if there are none."""
+    rows = sum(shards.rows("validation", source) for source in shards.sources)
+    if not rows:
+        raise InputError(f"{shards.folder}: no validation rows; pack with a larger pack.validation_share")
+    return validation.sample(shards, rows)
+
+
+def _known(path: str, of: Mapping[str, object]) -> list[Line]:
+    """The lines of an earlier report on the same model and shards; none if there is no such report."""
+    report = json.loads(storage.read_bytes(path)) if storage.exists(path) else {}
+    if {key: report.get(key) for key in of} != of:
+        return []
+    return [(source, *(row[column] for column in COLUMNS)) for source, row in report["sources"].items()]
 
 
 def unigram(shards: Shards, tokenizer: Tokenizer, rows: Sample) -> dict[str, Sums]:
@@ -79,10 +102,6 @@ def _target_counts(shards: Shards, split: Split, source: str, rows: Integers) ->
     batch, _ = read_rows(shards, split, [source], np.zeros_like(rows), rows)
     targets = batch.targets[batch.targets != IGNORED].numpy()
     return np.bincount(targets, minlength=shards.facts.vocabulary_size).astype(np.float64)
-
-
-Line = tuple[str, int, float, float, float]
-COLUMNS = ("bytes", "loss", "bits_per_byte", "unigram_bits_per_byte")
 
 
 def _lines(learned: dict[str, Sums], baseline: dict[str, Sums]) -> list[Line]:

@@ -176,4 +176,6 @@ def _validation(text: str) -> dict[str, tuple[float, float]]:
     if not text:
         return {}
     sources: dict[str, dict[str, float]] = json.loads(text)["sources"]
-    return {source: (bits["model"], bits["unigram"]) for source, bits in sources.items()}
+    return {
+        source: (bits["bits_per_byte"], bits["unigram_bits_per_byte"]) for source, bits in sources.items()
+    }

@@ -66,6 +66,8 @@ def test_validation_beside_a_unigram_baseline(
     assert everything["bytes"] == sum(report["sources"][source]["bytes"] for source in ("books", "wikipedia"))
     assert 0 < everything["unigram_bits_per_byte"] < 8
     assert f"{everything['bits_per_byte']:.3f}" in lines[-1]
+    validate.compare(trained.config(), alone)
+    assert capsys.readouterr().out.splitlines() == ["validate: already done", *lines]
 
 
 def test_the_baseline_is_add_one_over_the_training_targets(trained: Folder) -> None:
