@@ -8,122 +8,27 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-NOUNS = [
-    "miller",
-    "farmer",
-    "teacher",
-    "merchant",
-    "brother",
-    "captain",
-    "doctor",
-    "painter",
-    "wheel",
-    "bridge",
-    "letter",
-    "barrel",
-    "wall",
-    "coat",
-    "river",
-    "valley",
-    "church",
-    "coast",
-    "harbour",
-    "village",
-    "kitchen",
-    "window",
-    "garden",
-    "forest",
-    "market",
-    "lantern",
-    "basket",
-    "carriage",
-    "stable",
-    "orchard",
-    "ladder",
-    "mirror",
-    "blanket",
-    "hammer",
-    "kettle",
-    "pocket",
-    "candle",
-    "saddle",
-    "meadow",
-    "tower",
-    "cellar",
-    "chapel",
-]
-ADJECTIVES = [
-    "old",
-    "young",
-    "narrow",
-    "wooden",
-    "quiet",
-    "heavy",
-    "bright",
-    "hollow",
-    "distant",
-    "gentle",
-    "broken",
-    "famous",
-    "hungry",
-    "silver",
-    "crooked",
-    "patient",
-    "warm",
-    "forgotten",
-    "dusty",
-    "northern",
-    "early",
-    "restless",
-    "plain",
-    "curious",
-    "faithful",
-]
-VERBS = [
-    "carried",
-    "described",
-    "repaired",
-    "remembered",
-    "counted",
-    "painted",
-    "measured",
-    "followed",
-    "discovered",
-    "collected",
-    "opened",
-    "watched",
-    "borrowed",
-    "promised",
-    "crossed",
-    "lifted",
-    "covered",
-    "offered",
-    "answered",
-    "finished",
-    "guarded",
-    "polished",
-    "sold",
-]
-LINKS = [
-    "near",
-    "behind",
-    "beside",
-    "above",
-    "below",
-    "beyond",
-    "before",
-    "after",
-    "without",
-    "against",
-    "around",
-    "towards",
-    "inside",
-]
+NOUNS = """
+    miller farmer teacher merchant brother captain doctor painter wheel bridge letter barrel wall coat
+    river valley church coast harbour village kitchen window garden forest market lantern basket carriage
+    stable orchard ladder mirror blanket hammer kettle pocket candle saddle meadow tower cellar chapel
+""".split()
+ADJECTIVES = """
+    old young narrow wooden quiet heavy bright hollow distant gentle broken famous hungry silver crooked
+    patient warm forgotten dusty northern early restless plain curious faithful
+""".split()
+VERBS = """
+    carried described repaired remembered counted painted measured followed discovered collected opened
+    watched borrowed promised crossed lifted covered offered answered finished guarded polished sold
+""".split()
+LINKS = """
+    near behind beside above below beyond before after without against around towards inside
+""".split()
 SHORT = (
     "The miller sold a barrel of flour to the old farmer, who went home before the rain. It had been a quiet "
     "evening in the village, and nobody expected the storm."
 )
-TAILS = ("while until because although since whenever").split()
+TAILS = "while until because although since whenever".split()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,86 @@
+"""The law over the demonstration's own output: nothing of the sample crawl is lost, nothing counted twice.
+
+The records are counted here by other means than the readers': lines that begin a WARC record, ``<page>``
+elements, files. The run is the demo's where it stands, else its first stage is run on the same crawl.
+"""
+
+import bz2
+import re
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pytest
+from pyspark.sql import SparkSession
+
+from demo import stages, summary
+from pipeline import config, manifest
+from pipeline.config import Config
+from pipeline.spark.clean import clean
+from tests.commands import ROOT
+
+pytestmark = pytest.mark.spark
+BEGINS = re.compile(rb"^WARC/\d\.\d\r*\n", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def settings(sample_crawl: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The demo's configuration, with the paths of a run that has its clean stage behind it."""
+    paths = [str(sample_crawl / below) for below in ("warc", "wiki", "books")]
+    overrides = [f"input.paths={paths}", f"output.path={tmp_path_factory.mktemp('demo') / 'run'}"]
+    return config.load(str(ROOT / stages.CONFIG), overrides)
+
+
+@pytest.fixture(scope="module")
+def run_folder(settings: Config, request: pytest.FixtureRequest) -> Path:
+    stands = ROOT / config.load(str(ROOT / stages.CONFIG)).output.path
+    if (stands / manifest.NAME).exists():
+        return stands
+    spark: SparkSession = request.getfixturevalue("spark")
+    clean(spark, settings)
+    return Path(settings.output.path)
+
+
+def _inflated(raw: bytes) -> bytes:
+    """The contents of all gzip members; of plain bytes, themselves."""
+    if not raw.startswith(b"\x1f\x8b"):
+        return raw
+    whole = bytearray()
+    while raw:
+        member = zlib.decompressobj(zlib.MAX_WBITS + 16)
+        whole += member.decompress(raw)
+        raw = member.unused_data
+    return bytes(whole)
+
+
+def _records(crawl: Path) -> dict[str, int]:
+    """Records by file name."""
+    counts = {path.name: len(BEGINS.findall(_inflated(path.read_bytes()))) for path in crawl.glob("warc/*")}
+    counts |= {path.name: bz2.decompress(path.read_bytes()).count(b"<page>") for path in crawl.glob("wiki/*")}
+    return counts | {path.name: 1 for path in crawl.glob("books/*")}
+
+
+def test_every_record_of_the_crawl_comes_out_once(sample_crawl: Path, run_folder: Path) -> None:
+    analysed = ds.dataset(run_folder / "analysis" / "records").to_table(columns=["id", "origin"]).to_pylist()
+    assert Counter(Path(row["origin"]["path"]).name for row in analysed) == _records(sample_crawl)
+    ledger = ds.dataset(run_folder / "ledger").to_table(columns=["id", "kept", "reason"]).to_pylist()
+    quarantine = ds.dataset(run_folder / "quarantine").to_table(columns=["id"]).to_pylist()
+    documents = ds.dataset(run_folder / "documents").to_table(columns=["id"]).to_pylist()
+    out = Counter(row["id"] for row in [*ledger, *quarantine])
+    assert out == Counter(row["id"] for row in analysed)
+    assert set(out.values()) == {1}
+    kept = Counter(row["id"] for row in ledger if row["kept"])
+    assert kept == Counter(row["id"] for row in documents)
+
+
+def test_the_manifest_says_what_the_tables_hold(run_folder: Path) -> None:
+    ledger = ds.dataset(run_folder / "ledger").to_table(columns=["kept", "reason"]).to_pylist()
+    made = manifest.read(str(run_folder), "clean")
+    summary.check_law(made)
+    dropped = Counter(row["reason"] for row in ledger if not row["kept"])
+    assert summary.dropped(made) == dropped
+    assert made.counts["kept"] == sum(row["kept"] for row in ledger)
+    quarantined = ds.dataset(run_folder / "quarantine").count_rows()
+    assert made.counts["records_in"] == made.counts["kept"] + dropped.total() + quarantined
+    manifest.verify(str(run_folder), made)
