@@ -24,6 +24,8 @@ S3A = Path(__file__).with_name("s3a.txt")
 """``org.apache.hadoop:hadoop-aws:3.5.0`` and the parts of the AWS SDK that it uses: 13 MB, where the whole
 SDK (``software.amazon.awssdk:bundle``) weighs 690 MB. What Spark has itself is left out."""
 
+REMEDY = "name a Maven repository by the variable DEFAULT_ARTIFACT_REPOSITORY"
+
 
 def fetch(listing: Path) -> list[str]:
     """The local paths of the jars in ``listing``, in its order; those not in the cache are downloaded.
@@ -46,14 +48,16 @@ def repository() -> str:
 @cache
 def _central() -> str:
     """The address built into the Ivy that comes with Spark, a constant of its resolver's class."""
-    ivy = next((Path(pyspark.__file__).parent / "jars").glob("ivy-*.jar"))
+    # Under spark-submit, which names Spark's folder, pyspark itself is imported from a zip.
+    spark = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
+    ivy = next((spark / "jars").glob("ivy-*.jar"), None)
+    if ivy is None:
+        raise InputError(f"{spark / 'jars'}: holds no ivy-*.jar; {REMEDY}")
     with zipfile.ZipFile(ivy) as classes:
         resolver = classes.read("org/apache/ivy/plugins/resolver/IBiblioResolver.class")
     found = re.search(rb"https://[!-~]+/maven2/", resolver)
     if not found:
-        raise InputError(
-            f"{ivy}: names no Maven repository; name one by the variable DEFAULT_ARTIFACT_REPOSITORY"
-        )
+        raise InputError(f"{ivy}: names no Maven repository; {REMEDY}")
     return found[0].decode()
 
 
