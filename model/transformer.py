@@ -1,4 +1,7 @@
-"""A Llama-style decoder: RMSNorm, rotary positions, grouped-query attention, SwiGLU (Touvron et al. 2023).
+"""Llama's decoder: RMSNorm, rotary positions, grouped-query attention, SwiGLU (Touvron et al. 2023).
+
+And GPT-2's, by the same code: LayerNorm, learned positions, GELU, biases (Radford et al. 2019). Every
+difference is a field of :class:`ModelConfig`.
 
 Shapes in this file: ``n`` sequences, ``t`` tokens each, ``w`` the width, ``h`` heads of size ``d``.
 """
@@ -11,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from model.config import ModelConfig
+from model.config import ModelConfig, RopeScaling
 from model.kv_cache import KVCache
 
 INITIAL_STD = 0.02
@@ -26,8 +29,8 @@ class Context:
     rotation must stay in float32.
     """
 
-    cosine: Tensor
-    sine: Tensor
+    rotation: tuple[Tensor, Tensor] | None
+    """Cosine and sine of every position's angles; None where positions are learned."""
     mask: Tensor | None
     """True where a query (row) may look at a key (column), ``[n, 1, t, keys]``; None: plain causal."""
     cache: KVCache | None
@@ -42,16 +45,17 @@ class Attention(nn.Module):
         self.layer = layer
         self.head_size = config.head_size
         self.grouped = config.heads != config.kv_heads
-        self.query = nn.Linear(config.width, config.heads * config.head_size, bias=False)
-        self.key = nn.Linear(config.width, config.kv_heads * config.head_size, bias=False)
-        self.value = nn.Linear(config.width, config.kv_heads * config.head_size, bias=False)
-        self.output = nn.Linear(config.heads * config.head_size, config.width, bias=False)
+        inner, inner_kv = config.heads * config.head_size, config.kv_heads * config.head_size
+        self.query = nn.Linear(config.width, inner, bias=config.qkv_bias)
+        self.key = nn.Linear(config.width, inner_kv, bias=config.qkv_bias)
+        self.value = nn.Linear(config.width, inner_kv, bias=config.qkv_bias)
+        self.output = nn.Linear(inner, config.width, bias=config.output_bias)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """``[n, t, w]`` to ``[n, t, w]``."""
-        queries = rotate(self._heads(self.query(x)), context.cosine, context.sine)
-        keys = rotate(self._heads(self.key(x)), context.cosine, context.sine)
-        values = self._heads(self.value(x))
+        queries, keys, values = (self._heads(part(x)) for part in (self.query, self.key, self.value))
+        if context.rotation is not None:
+            queries, keys = rotate(queries, *context.rotation), rotate(keys, *context.rotation)
         if context.cache is not None:
             keys, values = context.cache.extend(self.layer, keys, values)
         mixed = F.scaled_dot_product_attention(
@@ -71,17 +75,20 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """SwiGLU: a gated linear unit with a SiLU gate (Shazeer 2020)."""
+    """SwiGLU, a linear unit gated by SiLU (Shazeer 2020), or two layers with a GELU between."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.gate = nn.Linear(config.width, config.hidden, bias=False)
-        self.up = nn.Linear(config.width, config.hidden, bias=False)
-        self.down = nn.Linear(config.hidden, config.width, bias=False)
+        bias, gated = config.feed_forward_bias, config.activation == "swiglu"
+        self.gate = nn.Linear(config.width, config.hidden, bias=bias) if gated else None
+        self.up = nn.Linear(config.width, config.hidden, bias=bias)
+        self.down = nn.Linear(config.hidden, config.width, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[n, t, w]`` to ``[n, t, w]``."""
-        result: Tensor = self.down(F.silu(self.gate(x)) * self.up(x))
+        up = self.up(x)
+        inner = F.gelu(up, approximate="tanh") if self.gate is None else F.silu(self.gate(x)) * up
+        result: Tensor = self.down(inner)
         return result
 
 
@@ -90,9 +97,9 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(config.width, eps=config.norm_epsilon)
+        self.attention_norm = _norm(config)
         self.attention = Attention(config, layer)
-        self.feed_forward_norm = nn.RMSNorm(config.width, eps=config.norm_epsilon)
+        self.feed_forward_norm = _norm(config)
         self.feed_forward = FeedForward(config)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
@@ -117,8 +124,10 @@ class Transformer(nn.Module):
         self.recompute = False
         """Keep no activations for the backward pass, compute them again: less memory, a third more work."""
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
+        learned = config.positions == "learned"
+        self.positions = nn.Embedding(config.context, config.width) if learned else None
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
-        self.norm = nn.RMSNorm(config.width, eps=config.norm_epsilon)
+        self.norm = _norm(config)
         self.output = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
 
     def forward(
@@ -130,34 +139,52 @@ class Transformer(nn.Module):
         inside a piece and positions restart with it. Without it, each row is one piece. With ``cache``,
         ``tokens`` continue what the cache holds, and the cache grows by them.
         """
-        context = self._context(tokens, documents, cache)
+        positions, mask = _places(tokens, documents, cache)
+        turns = rotation(positions, self.config) if self.positions is None else None
+        context = Context(turns, mask, cache, self.recompute)
         x = self.embedding(tokens)
+        if self.positions is not None:
+            x = x + self.positions(positions)
         for block in self.blocks:
             x = block(x, context)
         if cache is not None:
-            cache.length += tokens.shape[1]
+            cache.advance(tokens.shape[1])
         matrix = self.embedding.weight if self.output is None else self.output.weight
         return F.linear(self.norm(x), matrix)
 
-    def _context(self, tokens: Tensor, documents: Tensor | None, cache: KVCache | None) -> Context:
-        mask = None
-        if documents is not None:
-            positions, mask = positions_in(documents), document_mask(documents)
-        else:
-            start = cache.length if cache is not None else 0
-            positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[None]
-            if start:
-                keys = torch.arange(start + tokens.shape[1], device=tokens.device)
-                mask = (keys <= positions[..., None])[:, None]
-        cosine, sine = rotation(positions, self.config.head_size, self.config.rope_theta)
-        return Context(cosine, sine, mask, cache, self.recompute)
+
+def _norm(config: ModelConfig) -> nn.Module:
+    kind = nn.RMSNorm if config.norm == "rms" else nn.LayerNorm
+    return kind(config.width, eps=config.norm_epsilon)
 
 
-def rotation(positions: Tensor, head_size: int, theta: float) -> tuple[Tensor, Tensor]:
+def _places(tokens: Tensor, documents: Tensor | None, cache: KVCache | None) -> tuple[Tensor, Tensor | None]:
+    """Where each token stands, int64 ``[n or 1, t]``, and the mask of who may look at whom."""
+    if documents is not None:
+        return positions_in(documents), document_mask(documents)
+    if cache is not None:
+        return cache.place(tokens.shape[1])
+    return torch.arange(tokens.shape[1], device=tokens.device)[None], None
+
+
+def rotation(positions: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
     """Cosine and sine, float32 ``[n, 1, t, d/2]``, of each position's angles (RoPE, Su et al. 2021)."""
-    exponents = torch.arange(0, head_size, 2, device=positions.device, dtype=torch.float32) / head_size
-    angles = positions[:, None, :, None].float() * theta**-exponents
+    size = config.head_size
+    exponents = torch.arange(0, size, 2, device=positions.device, dtype=torch.float32) / size
+    speeds = 1.0 / config.rope_theta**exponents
+    if config.rope_scaling is not None:
+        speeds = _slowed(speeds, config.rope_scaling)
+    angles = positions[:, None, :, None].float() * speeds
     return angles.cos(), angles.sin()
+
+
+def _slowed(speeds: Tensor, scaling: RopeScaling) -> Tensor:
+    """Radians per token after Llama 3's scaling."""
+    turns = speeds * (scaling.original_context / (2 * math.pi))
+    kept = (turns - scaling.low_frequency_factor) / (
+        scaling.high_frequency_factor - scaling.low_frequency_factor
+    )
+    return torch.lerp(speeds / scaling.factor, speeds, kept.clamp(0, 1))
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
@@ -184,11 +211,14 @@ def document_mask(documents: Tensor) -> Tensor:
 def initial_weight(config: ModelConfig, name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
     """A fresh value, float32 on the CPU, for the parameter ``name`` of a :class:`Transformer`.
 
-    Norms begin at one. Matrices are normal; those that write into the residual stream are scaled down by the
-    square root of the number of such writes, so that its variance does not grow with depth (GPT-2).
+    Norms begin at one, biases at zero. Matrices are normal; those that write into the residual stream are
+    scaled down by the square root of the number of such writes, so that its variance does not grow with depth
+    (GPT-2).
     """
     if name.endswith("norm.weight"):
         return torch.ones(shape)
+    if name.endswith(".bias"):
+        return torch.zeros(shape)
     writes = name.endswith(("attention.output.weight", "feed_forward.down.weight"))
     std = INITIAL_STD / math.sqrt(2 * config.layers) if writes else INITIAL_STD
     return torch.empty(shape).normal_(0.0, std, generator=generator)

@@ -29,6 +29,6 @@ def load_trained(config: Config, device: torch.device) -> tuple[Transformer, Tok
             f"{place}: trained with tokenizer {manifest.facts['tokenizer_sha256'][:12]}…, but output.path "
             f"holds {tokenizer.sha256[:12]}…; put back the other or train again"
         )
-    model = Transformer(ModelConfig(**manifest.facts["model"]))
+    model = Transformer(ModelConfig.from_dict(manifest.facts["model"]))
     checkpoint.restore_weights(place, manifest, model)
     return model.to(device).eval().requires_grad_(False), tokenizer, manifest
