@@ -1,7 +1,7 @@
-# Two commands: `make demo` and `make test`. Each sets up what it needs: Python 3.11 or newer is enough.
+# `make demo`, `make chat`, `make test`: each sets up what it needs. Python 3.11 or newer is enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean-demo constraints
+.PHONY: help demo chat test check clean-demo constraints
 
 PYTHON := .venv/bin/python
 UV := .venv/bin/uv
@@ -14,6 +14,9 @@ help:  ## this list
 
 demo: $(STAMP)  ## the whole of it on this machine: crawl, corpus, tokenizer, shards, model, report
 	@$(PYTHON) -m demo
+
+chat: $(STAMP)  ## a chat page with SmolLM2, or with MODEL=DIR; PORT=8000
+	@$(PYTHON) -m demo.chat $(if $(MODEL),--model $(MODEL)) $(if $(PORT),--port $(PORT))
 
 test: $(STAMP)  ## all tests
 	@$(PYTHON) -m pytest

