@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Literal
 
@@ -31,8 +32,14 @@ _WHAT: Mapping[Format, str] = MappingProxyType(
         "jsonl": 'a JSON object with a "text" string on the first line',
     }
 )
-_JSONL_SUFFIXES = (".jsonl", ".json", ".ndjson")
-_BOOK_SUFFIXES = (".txt", ".md")
+_NAMES: Mapping[str, Format] = MappingProxyType(
+    {
+        **dict.fromkeys((".jsonl", ".json", ".ndjson"), "jsonl"),
+        **dict.fromkeys((".txt", ".md"), "books"),
+        ".warc": "warc",
+    }
+)
+"""What a file should hold by the end of its name, where its first bytes do not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +114,7 @@ def sniff(path: str, size: int) -> Format:
     if _fits(head, "wikipedia"):
         return "wikipedia"
     name = storage.name(path).lower().removesuffix(".gz").removesuffix(".bz2")
-    named: Format | None = "jsonl" if name.endswith(_JSONL_SUFFIXES) else None
-    named = "books" if name.endswith(_BOOK_SUFFIXES) else named
-    if named:
+    if named := _NAMES.get(PurePosixPath(name).suffix):
         check(path, size, named)
         return named
     raise InputError(

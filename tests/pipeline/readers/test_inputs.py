@@ -122,3 +122,9 @@ def test_names_are_unique_ends_of_paths(paths: set[str]) -> None:
     names = unique_names(absolute)
     assert len(set(names.values())) == len(absolute)
     assert all(path.endswith(name) for path, name in names.items())
+
+
+def test_a_file_named_like_a_warc_is_told_what_it_lacks(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.warc.gz", b"hello")
+    with pytest.raises(InputError, match="begins with b'hello', not a WARC record"):
+        sniff(str(path), 5)
