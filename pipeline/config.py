@@ -10,7 +10,7 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -22,6 +22,9 @@ class Section(BaseModel):
     """A part of the configuration: frozen, strictly typed, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Kind = TypeVar("Kind", bound=Section)
 
 
 class Input(Section):
@@ -205,6 +208,24 @@ class Train(Section):
     activation_checkpointing: bool = False
 
 
+class Evals(Section):
+    """``[evals]``: measuring a model."""
+
+    limit: int = Field(default=0, ge=0)
+    """Items of each suite at most, above what they are shown as examples; 0: as many as the suite says."""
+    batch_size: int = Field(default=16, ge=1)
+    """Texts that are generated side by side."""
+    batch_tokens: int = Field(default=2048, ge=1)
+    """Tokens whose likelihood is computed in one forward pass; a longer text is one by itself."""
+    window: int = Field(default=1024, ge=8)
+    """The most tokens that perplexity looks back on, where the suite does not say."""
+    bootstrap: int = Field(default=1000, ge=2)
+    """Resamples behind an interval."""
+    seed: int = Field(default=1, ge=0)
+    """Of resampling, and of drawn text where a suite's temperature is above 0."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
 class Config(Section):
     """The whole configuration of a run."""
 
@@ -219,6 +240,7 @@ class Config(Section):
     pack: Pack = Pack()
     model: Model = Model()
     train: Train = Train()
+    evals: Evals = Evals()
 
 
 def load(path: str | None, overrides: Sequence[str] = ()) -> Config:
@@ -229,9 +251,14 @@ def load(path: str | None, overrides: Sequence[str] = ()) -> Config:
     tree = _read_toml(path) if path else {}
     for override in overrides:
         _apply(tree, override)
-    _refuse_unknown(tree, Config)
+    return parse(tree, Config)
+
+
+def parse(tree: dict[str, Any], kind: type[Kind]) -> Kind:
+    """What TOML holds as a section of that kind, or :class:`ConfigError`, as :func:`load` says."""
+    _refuse_unknown(tree, kind)
     try:
-        return Config.model_validate_json(json.dumps(tree, default=str), strict=True)
+        return kind.model_validate_json(json.dumps(tree, default=str), strict=True)
     except ValidationError as error:
         raise ConfigError(_first_problem(error)) from None
 
