@@ -5,7 +5,7 @@ no script and to ask no host but ours.
 """
 
 import hashlib
-import mimetypes
+from collections.abc import Awaitable, Callable
 from importlib import resources
 
 from starlette.requests import Request
@@ -37,27 +37,24 @@ HEADERS = {
     "X-DNS-Prefetch-Control": "off",
 }
 
+TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
 
 def routes() -> list[Route]:
     """``/`` and the files that it names, all held in memory: no path of a request reaches the disk."""
-    files = sorted(resources.files("serve").joinpath("static").iterdir(), key=lambda file: file.name)
-    return [
-        Route("/" if file.name == "index.html" else f"/static/{file.name}", _File(file.name, file.read_bytes()))
-        for file in files
-    ]
+    files = {file.name: file.read_bytes() for file in resources.files("serve").joinpath("static").iterdir()}
+    paths = {name: f"/static/{name}" for name in sorted(files)} | {"index.html": "/"}
+    return [Route(path, _answer(name, files[name])) for name, path in paths.items()]
 
 
-class _File:
-    """One file, answered with its hash as its ETag."""
+def _answer(name: str, content: bytes) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that answers with one file, or with 304 where the browser has it already."""
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = HEADERS | {"ETag": tag, "Content-Type": f"{TYPES[name.rpartition('.')[2]]}; charset=utf-8"}
 
-    def __init__(self, name: str, content: bytes) -> None:
-        self._content = content
-        self._type = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        self._headers = HEADERS | {"ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"'}
-        self.__name__ = name
+    async def endpoint(request: Request) -> Response:
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(content, headers=headers)
 
-    async def __call__(self, request: Request) -> Response:
-        """The file, or 304 to a browser that already has it."""
-        known = request.headers.get("if-none-match") == self._headers["ETag"]
-        content, status = (b"", 304) if known else (self._content, 200)
-        return Response(content, status, self._headers, media_type=self._type)
+    return endpoint
