@@ -35,7 +35,8 @@ SCHEMA = f"""
 PRAGMA application_id = {feedback_export.APPLICATION};
 PRAGMA user_version = {feedback_export.SCHEMA_VERSION};
 CREATE TABLE IF NOT EXISTS answers (
-    response_id TEXT PRIMARY KEY,
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    response_id TEXT NOT NULL UNIQUE,
     created INTEGER NOT NULL,
     model TEXT NOT NULL,
     model_sha256 TEXT NOT NULL,
@@ -46,7 +47,7 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE TABLE IF NOT EXISTS feedback (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
-    response_id TEXT NOT NULL REFERENCES answers,
+    response_id TEXT NOT NULL REFERENCES answers (response_id),
     created INTEGER NOT NULL,
     rating TEXT NOT NULL CHECK (rating IN ('up', 'down')),
     correction TEXT,
@@ -60,8 +61,8 @@ CREATE INDEX IF NOT EXISTS feedback_of ON feedback (response_id);
     for event, condition in (
         ("UPDATE", ""),
         ("DELETE", ""),
-        # REPLACE removes the row that is in its way without asking the trigger above.
-        ("INSERT", f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key}) "),
+        # REPLACE removes the rows that are in its way without asking the trigger above.
+        ("INSERT", f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key} OR number = NEW.number) "),
     )
 )
 
@@ -73,13 +74,9 @@ class UnknownResponseError(Exception):
 
 
 def _text(value: str) -> str:
-    """A text that says something, and that UTF-8 can hold."""
+    """A text that says something."""
     if not value.strip():
         raise ValueError("must not be empty; leave it out instead")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("holds half of a surrogate pair; send whole characters") from None
     return value
 
 
@@ -90,7 +87,7 @@ class Feedback(BaseModel):
     """The body of ``POST /v1/feedback``."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    response_id: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_text)]
+    response_id: Annotated[str, StringConstraints(max_length=200)]
     rating: Literal["up", "down"]
     correction: Text | None = None
     """What the answer should have been."""
@@ -137,7 +134,7 @@ class Journal:
         if not self._database:
             return
         turns = [{"role": turn["role"], "content": _whole(turn["content"])} for turn in messages]
-        row = (response_id, created, model, model_sha256, canonical(turns).decode(), _whole(answer))
+        row = (None, response_id, created, model, model_sha256, canonical(turns).decode(), _whole(answer))
         try:
             self._insert("answers", (*row, finish_reason))
         except sqlite3.Error as error:
@@ -146,7 +143,8 @@ class Journal:
     def rate(self, feedback: Feedback) -> dict[str, Any]:
         """Keep feedback, on the disk when this returns, and say how: its id and time.
 
-        Raises :class:`UnknownResponseError` for an answer that is not kept here, sqlite3.Error when the file fails.
+        Raises :class:`UnknownResponseError` for an answer that is not kept here, sqlite3.Error when the
+        file fails.
         """
         made = {"id": f"feedback-{uuid.uuid4().hex}", "created": int(time.time())}
         row = (None, made["id"], feedback.response_id, made["created"], feedback.rating)

@@ -32,10 +32,10 @@ SCHEMA_VERSION = 1
 CHAT, PREFERENCES = "chat.jsonl", "preferences.jsonl"
 
 LATEST = """
-SELECT answers.response_id, model_sha256, messages, answer, finish_reason, rating, correction
+SELECT model_sha256, messages, answer, finish_reason, rating, correction
 FROM feedback JOIN answers USING (response_id)
-WHERE number IN (SELECT max(number) FROM feedback GROUP BY response_id)
-ORDER BY answers.created, answers.response_id
+WHERE feedback.number IN (SELECT max(number) FROM feedback GROUP BY response_id)
+ORDER BY answers.created, response_id
 """
 """The last word on every answer; answers in the order in which they were given."""
 
@@ -46,7 +46,6 @@ Message = dict[str, str]
 class Rated:
     """An answer and the last that was said of it."""
 
-    response_id: str
     model_sha256: str
     messages: str
     answer: str
