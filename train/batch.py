@@ -1,7 +1,6 @@
-"""Rows of the shards as tensors: tokens, the pieces they belong to, and a hash."""
+"""Packed rows as tensors: tokens, the pieces they belong to, and a hash."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.transformer import Transformer
-from pipeline.shards import Shards, Spans, Split
+from pipeline.shards import Spans
 from train.permutation import GOLDEN, Integers, mix
 
 IGNORED = -100
@@ -25,7 +24,7 @@ class Batch:
     inputs: Tensor
     """int64 [n, t]."""
     targets: Tensor
-    """int64 [n, t]: the next token; IGNORED where that is padding or another piece's."""
+    """int64 [n, t]: the next token; IGNORED where that is padding, another piece's or not to learn."""
     documents: Tensor
     """int64 [n, t]: number of the piece that each input belongs to, unique in its row; -1 for padding."""
 
@@ -47,23 +46,14 @@ class Batch:
         return Batch(self.inputs.to(device), self.targets.to(device), self.documents.to(device))
 
 
-def read_rows(
-    shards: Shards, split: Split, sources: Sequence[str], source: Integers, row: Integers
-) -> tuple[Batch, npt.NDArray[np.uint32]]:
-    """The rows (``sources[source[i]]``, ``row[i]``) in that order: as a batch, and their bare tokens."""
-    tokens = np.empty((len(row), shards.facts.sequence_length + 1), np.uint32)
-    documents = np.empty(tokens.shape, np.int64)
-    for index in np.unique(source):
-        here = source == index
-        tokens[here], spans = shards.read(split, sources[index], row[here])
-        documents[here] = piece_numbers(spans, tokens.shape[1])
-    return make_batch(tokens, documents), tokens
-
-
-def make_batch(tokens: npt.NDArray[np.uint32], documents: Integers) -> Batch:
-    """A batch of rows of t+1 tokens and the numbers of their pieces."""
-    within = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
-    targets = np.where(within, tokens[:, 1:].astype(np.int64), IGNORED)
+def make_batch(
+    tokens: npt.NDArray[np.uint32], documents: Integers, learn: npt.NDArray[np.bool_] | None = None
+) -> Batch:
+    """A batch of rows of t+1 tokens, the numbers of their pieces, and which tokens to learn (None: all)."""
+    counts = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
+    if learn is not None:
+        counts &= learn[:, 1:]
+    targets = np.where(counts, tokens[:, 1:].astype(np.int64), IGNORED)
     inputs = tokens[:, :-1].astype(np.int64)
     return Batch(
         torch.from_numpy(inputs),

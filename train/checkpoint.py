@@ -1,4 +1,4 @@
-"""Checkpoints: weights, optimizer and random states, each process writing its own part wherever it lies.
+"""Checkpoints: the weights in training, optimizer and random states; each process writes its own part.
 
 One folder per checkpoint::
 
@@ -14,7 +14,7 @@ import warnings
 from typing import Any
 
 import torch
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as save_parts
 
@@ -101,25 +101,34 @@ def restore(
     if same_world:
         state |= _random_states(world)
     load(state, storage_reader=PartsReader(place))
-    set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
+    set_state_dict(
+        model,
+        optimizer,
+        model_state_dict=state["model"],
+        optim_state_dict=state["optimizer"],
+        options=StateDictOptions(ignore_frozen_params=True, strict=False),
+    )
     if same_world:
         _set_random_states(state, world)
     return found.counts["step"]
 
 
 def restore_weights(place: str, found: Manifest, model: Transformer) -> None:
-    """Load only the weights of a checkpoint, after comparing its files, into a model that is not sharded."""
+    """Load only the weights of a checkpoint, after comparing its files, into a model that is not sharded.
+
+    Frozen weights stay as they are.
+    """
     manifest.verify(place, found)
-    state = {"model": model.state_dict()}
+    parameters = {name: each.detach() for name, each in model.named_parameters() if each.requires_grad}
+    state = {"model": parameters}
     with warnings.catch_warnings():
         # It is meant: one process, no group.
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         load(state, storage_reader=PartsReader(place), no_dist=True)
-    model.load_state_dict(state["model"])
 
 
 def _state(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    weights, moments = get_state_dict(model, optimizer)
+    weights, moments = get_state_dict(model, optimizer, options=StateDictOptions(ignore_frozen_params=True))
     return {"model": weights, "optimizer": moments}
 
 

@@ -1,4 +1,4 @@
-"""Pre-training: the same few lines for every step, from wherever the last checkpoint stands."""
+"""Training: the same few lines for every step, from wherever the last checkpoint stands."""
 
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -10,42 +10,49 @@ import torch
 from pipeline import storage
 from pipeline.config import Config
 from train import checkpoint, setup, validation
-from train.batch import Batch, batch_hash, read_rows, target_losses
+from train.batch import Batch, batch_hash, target_losses
 from train.metrics import Metrics, Progress, peak_flops
 from train.optim import build_optimizer, learning_rate, update
-from train.parallel import World, initialise, make_repeatable, shard
+from train.parallel import World, fill, make_repeatable, shard
+from train.rows import read_rows
 from train.setup import Setup
 from train.stream import batch_positions
 
 
 def train(config: Config, world: World) -> None:
     """Train the model that ``config`` describes; resume, if an earlier attempt left a checkpoint."""
-    setup.check_world(config, world)
-    run = setup.prepare(config)
-    setup.verify_shards(run, world)
-    if world.from_leader(lambda: setup.claim(run)):
+    setup.check_world("train", config.train, world)
+    shards = setup.open_shards(config)
+    run = setup.prepare(config, shards)
+    setup.verify_shards(shards, world)
+    if world.from_leader(lambda: setup.claim(run, config.output.overwrite)):
         if world.leads:
             print(f"train: already done (step {config.train.steps})")
         return
     make_repeatable()
     Trainer(run, world).run()
+    if world.leads:
+        setup.publish(run)
 
 
 class Trainer:
     """A run in one of its processes: the sharded model, its optimizer, and the step it has come to."""
 
     def __init__(self, run: Setup, world: World) -> None:
-        self.setup, self.world, self.train = run, world, run.config.train
+        self.setup, self.world, self.train = run, world, run.train
         self.model = shard(
             run.model,
             world,
-            setup.precision(run.config, world.device),
+            setup.precision(run.train, world.device),
+            adapt=run.adapt,
             compile_blocks=self.train.compile,
             recompute=self.train.activation_checkpointing,
         )
-        self.optimizer = build_optimizer(self.model.parameters(), self.train)
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.partly = len(trained) < len(list(self.model.parameters()))
+        self.optimizer = build_optimizer(trained, self.train)
         self.checkpoints = storage.join(run.folder, "checkpoints")
-        self.sample = validation.sample(run.shards, self.train.validation_sequences)
+        self.sample = validation.sample(run.rows, self.train.validation_sequences)
         self.peak = peak_flops(world.device)
         self.step = self._resume()
 
@@ -58,11 +65,10 @@ class Trainer:
             self._steps(opened.enter_context(ThreadPoolExecutor(1)), metrics)
             if metrics:
                 metrics.publish()
-                setup.publish(self.setup)
 
     def _steps(self, reader: Executor, metrics: Metrics | None) -> None:
         """Take the steps, while ``reader`` fetches the next one's rows."""
-        progress = Progress(self.step + 1, self.train.steps)
+        progress = Progress(self.setup.stage, self.step + 1, self.train.steps)
         upcoming = reader.submit(self._read, self.step + 1)
         while self.step < self.train.steps:
             self.step += 1
@@ -80,12 +86,14 @@ class Trainer:
             lambda: checkpoint.remove_others(self.checkpoints, self.train.keep_checkpoints)
         )
         found = checkpoint.latest(self.checkpoints)
+        if not found or self.partly:
+            fill(self.model, self.setup.weights)
+        torch.manual_seed(self.train.seed + self.world.rank)
         if not found:
-            initialise(self.model, self.train.seed)
             return 0
         step = checkpoint.restore(*found, self.model, self.optimizer, self.world)
         if self.world.leads:
-            print(f"train: resuming after step {step}", flush=True)
+            print(f"{self.setup.stage}: resuming after step {step}", flush=True)
         return step
 
     def _read(self, step: int) -> tuple[Batch, int]:
@@ -93,7 +101,7 @@ class Trainer:
         positions = batch_positions(step, self.train.batch_size, self.world.rank, self.world.size)
         rows = self.setup.stream.locate(positions)
         batch, tokens = read_rows(
-            self.setup.shards, "train", self.setup.stream.sources, rows.sources, rows.rows
+            self.setup.rows, "train", self.setup.stream.sources, rows.sources, rows.rows
         )
         return batch, batch_hash(tokens, positions)
 
@@ -105,7 +113,7 @@ class Trainer:
         targets, whole = self.world.sum_integers([batch.count, part])
         loss = self._backward(batch, targets)
         norm = update(self.optimizer, self.train, self.step, loss)
-        rate = self.train.batch_size * self.setup.shards.facts.sequence_length / (time.monotonic() - begun)
+        rate = self.train.batch_size * self.setup.rows.sequence_length / (time.monotonic() - begun)
         values: dict[str, Any] = {
             "train/loss": loss,
             "train/lr": learning_rate(self.train, self.step),
@@ -115,7 +123,7 @@ class Trainer:
             "perf/data_wait": waited,
         }
         if self.peak:
-            flops = self.setup.model.training_flops(self.setup.shards.facts.sequence_length)
+            flops = self.setup.model.training_flops(self.setup.rows.sequence_length)
             values["perf/mfu"] = rate * flops / (self.peak * self.world.size)
         if self.step % self.train.validate_every == 0 or self.step == self.train.steps:
             values |= self._validate()
@@ -132,10 +140,10 @@ class Trainer:
         return self.world.sum([nats])[0] / max(targets, 1)
 
     def _validate(self) -> dict[str, float]:
-        shards, tokenizer = self.setup.shards, self.setup.tokenizer
+        rows, tokenizer = self.setup.rows, self.setup.tokenizer
         size = self.train.micro_batch_size
         self.model.eval()
-        sums = validation.validate(self.model, shards, tokenizer, self.sample, size, self.world)
+        sums = validation.validate(self.model, rows, tokenizer, self.sample, size, self.world)
         self.model.train()
         return validation.metrics(sums) if sums else {}
 

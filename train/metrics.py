@@ -73,8 +73,8 @@ def _until(path: str, step: int) -> bytes:
 class Progress:
     """A line on stderr: where the run stands, how well, how fast, how long still."""
 
-    def __init__(self, first: int, steps: int) -> None:
-        self._first, self._steps = first, steps
+    def __init__(self, stage: str, first: int, steps: int) -> None:
+        self._stage, self._first, self._steps = stage, first, steps
         self._begun = self._told = time.monotonic()
         self._terminal = sys.stderr.isatty()
         self._bits = ""
@@ -90,7 +90,7 @@ class Progress:
         self._told = now
         left = (now - self._begun) / (step - self._first + 1) * (self._steps - step)
         line = (
-            f"train: step {step}/{self._steps} · loss {values['train/loss']:.3f}{self._bits} · "
+            f"{self._stage}: step {step}/{self._steps} · loss {values['train/loss']:.3f}{self._bits} · "
             f"{values['perf/tok_per_sec']:,.0f} tokens/s · {duration(left)} left"
         )
         end = "\n" if not self._terminal or step == self._steps else ""

@@ -22,6 +22,7 @@ def build_optimizer(parameters: Iterable[nn.Parameter], train: Train) -> torch.o
         {"params": matrices, "weight_decay": train.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
+    groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, lr=train.learning_rate, betas=(train.beta1, train.beta2), fused=True)
 
 
@@ -58,5 +59,5 @@ def refuse_not_finite(step: int, loss: float, norm: float) -> None:
         if not math.isfinite(value):
             raise TrainingError(
                 f"step {step}: the {name} is {value}, but only a finite one may change the weights; lower "
-                "train.learning_rate or raise train.warmup_steps"
+                "learning_rate or raise warmup_steps"
             )

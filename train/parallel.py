@@ -15,6 +15,7 @@ from typing import Literal, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.rendezvous import rendezvous
@@ -156,16 +157,20 @@ def shard(
     world: World,
     precision: Literal["float32", "bfloat16"],
     *,
+    adapt: Callable[[Transformer], None] = lambda _: None,
     compile_blocks: bool = False,
     recompute: bool = False,
 ) -> Transformer:
     """A model of which each process holds its part (FSDP2), block by block; the weights are not yet set.
+
+    ``adapt`` may change its layers first.
 
     With bfloat16, weights and activations are cast for computing; the weights themselves, the sums of their
     gradients and the optimizer stay in float32.
     """
     with torch.device("meta"):
         model = Transformer(config)
+        adapt(model)
     low = precision == "bfloat16"
     policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if low else MixedPrecisionPolicy()
     model.recompute = recompute
@@ -177,13 +182,22 @@ def shard(
     return model.to_empty(device=world.device)
 
 
+def fresh_weights(config: ModelConfig, seed: int) -> Callable[[str, torch.Size], Tensor]:
+    """A new model's parameters, the same for any number of processes."""
+    return lambda name, shape: initial_weight(config, name, shape, random_stream(seed, name))
+
+
+def random_stream(seed: int, name: str) -> torch.Generator:
+    """The random numbers of one parameter and no other."""
+    digest = hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=7).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+
+
 @torch.no_grad()
-def initialise(model: Transformer, seed: int) -> None:
-    """Fresh weights, the same for any number of processes: each parameter has a random stream of its own."""
+def fill(model: Transformer, weights: Callable[[str, torch.Size], Tensor]) -> None:
+    """Set every parameter to the value, float32 on the CPU, that ``weights`` gives its name and shape."""
     for name, parameter in model.named_parameters():
-        digest = hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=7).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
-        value = initial_weight(model.config, name, parameter.shape, generator).to(parameter.device)
+        value = weights(name, parameter.shape).to(parameter.device)
         if isinstance(parameter, DTensor):
             # Every process made the whole value: it keeps its part, nothing is sent.
             value = distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)

@@ -1,20 +1,24 @@
 """What a training run is, known and checked before anything is written."""
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from model.config import ModelConfig, default_hidden
+from model.transformer import Transformer
 from pipeline import config as configuration
 from pipeline import manifest, storage
-from pipeline.config import Config
+from pipeline.config import Config, Train
 from pipeline.errors import ConfigError
 from pipeline.manifest import FileEntry
 from pipeline.shards import Shards, check_tokenizer
 from pipeline.tokenizer import Tokenizer
-from train.parallel import World
+from train.parallel import World, fresh_weights
+from train.rows import PackedRows, ShardRows
 from train.stream import Stream
 
 STAGE = "train"
@@ -32,101 +36,137 @@ OPERATIONAL = (
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The parts of a run, which belong together."""
+    """The parts of a run, pre-training or fine-tuning, which belong together."""
 
-    config: Config
-    shards: Shards
-    tokenizer: Tokenizer
-    model: ModelConfig
-    stream: Stream
+    stage: str
+    """Names the run's manifest and the section of its settings."""
     folder: str
-    """``OUT/training``."""
-
-    @property
-    def pins(self) -> dict[str, object]:
-        """What a checkpoint of this run must agree with."""
-        train = configuration.resolved(self.config, "train")["train"]
-        return {
-            "model": asdict(self.model),
-            "tokenizer_sha256": self.tokenizer.sha256,
-            "shards_sha256": self.shards.manifest.sha256(),
-            "train": {key: value for key, value in train.items() if key not in OPERATIONAL},
-        }
+    """Where checkpoints, metrics and the manifest go."""
+    train: Train
+    config: Mapping[str, Any]
+    """The resolved sections that the manifest tells of."""
+    inputs: list[str]
+    model: ModelConfig
+    tokenizer: Tokenizer
+    rows: PackedRows
+    stream: Stream
+    pins: dict[str, Any]
+    """What a checkpoint of this run must agree with."""
+    weights: Callable[[str, torch.Size], Tensor]
+    """The value of each parameter before the first step, the same in every process."""
+    adapt: Callable[[Transformer], None] = lambda _: None
+    """Changes the layers of a model that has no weights yet, and says what of it is trained."""
 
     @property
     def fingerprint(self) -> str:
         """Hash of the pins."""
-        return manifest.fingerprint(STAGE, self.pins, [])
+        return manifest.fingerprint(self.stage, self.pins, [])
 
 
-def prepare(config: Config) -> Setup:
-    """Open the shards and the tokenizer of a run and see that all fits.
+def open_shards(config: Config) -> Shards:
+    """The shards of a run; their hashes are not compared yet."""
+    configuration.require(config, "output.path")
+    return Shards.open(storage.join(config.output.path, "shards"), verify=False)
+
+
+def prepare(config: Config, shards: Shards) -> Setup:
+    """All that pre-training on ``shards`` needs.
 
     Raises :class:`pipeline.errors.MismatchError` for a tokenizer that the shards were not made with.
     """
-    configuration.require(config, "output.path")
-    shards = Shards.open(storage.join(config.output.path, "shards"), verify=False)
     tokenizer = Tokenizer.load(storage.join(config.output.path, "tokenizer"))
     check_tokenizer(shards, tokenizer)
-    rows = {source: shards.rows("train", source) for source in shards.sources}
-    stream = Stream(shards.manifest.sha256(), config.train.seed, rows, config.train.mixture)
-    folder = storage.join(config.output.path, "training")
-    return Setup(config, shards, tokenizer, _model(config, shards), stream, folder)
+    rows, model = ShardRows(shards), _model(config, shards)
+    return Setup(
+        stage=STAGE,
+        folder=storage.join(config.output.path, "training"),
+        train=config.train,
+        config=configuration.resolved(config, "model", "train"),
+        inputs=[shards.folder, storage.join(config.output.path, "tokenizer")],
+        model=model,
+        tokenizer=tokenizer,
+        rows=rows,
+        stream=stream(rows, config.train),
+        pins={
+            "model": asdict(model),
+            "tokenizer_sha256": tokenizer.sha256,
+            "shards_sha256": rows.sha256,
+            "train": pinned(config.train),
+        },
+        weights=fresh_weights(model, config.train.seed),
+    )
 
 
-def verify_shards(setup: Setup, world: World) -> None:
+def stream(rows: PackedRows, train: Train) -> Stream:
+    """The order in which a run meets the training rows."""
+    counts = {source: rows.rows("train", source) for source in rows.sources}
+    return Stream(rows.sha256, train.seed, counts, train.mixture)
+
+
+def pinned(train: Train) -> dict[str, Any]:
+    """The settings that decide what is learned."""
+    return {key: value for key, value in train.model_dump(mode="json").items() if key not in OPERATIONAL}
+
+
+def verify_shards(shards: Shards, world: World) -> None:
     """Compare the hashes of all local shard files, shared among the processes of a host.
 
     Returns when all of them have found theirs sound. Copies of remote files are compared when fetched.
     """
-    if storage.is_local(setup.shards.folder):
-        for entry in setup.shards.manifest.files[world.local_rank :: world.local_size]:
-            manifest.verify_file(setup.shards.folder, entry)
+    if storage.is_local(shards.folder):
+        for entry in shards.manifest.files[world.local_rank :: world.local_size]:
+            manifest.verify_file(shards.folder, entry)
     world.wait()
 
 
-def check_world(config: Config, world: World) -> None:
+def check_world(section: str, train: Train, world: World) -> None:
     """Refuse a batch that cannot be shared out evenly (:class:`ConfigError`)."""
-    if config.train.batch_size % world.size:
+    if train.batch_size % world.size:
         raise ConfigError(
-            f"train.batch_size = {config.train.batch_size}: must be a multiple of the number of processes, "
+            f"{section}.batch_size = {train.batch_size}: must be a multiple of the number of processes, "
             f"{world.size}; change it or --nproc-per-node"
         )
 
 
-def claim(setup: Setup) -> bool:
-    """Take the training folder for this run; whether the run is already complete.
+def claim(setup: Setup, overwrite: bool) -> bool:
+    """Take the run's folder for it; whether the run is already complete.
 
-    Raises :class:`pipeline.errors.OutputError` if it holds another run, unless ``output.overwrite`` is set.
+    Raises :class:`pipeline.errors.OutputError` if it holds another run, unless told to ``overwrite``.
     """
-    overwrite = setup.config.output.overwrite
-    return bool(manifest.begin(setup.folder, STAGE, setup.fingerprint, overwrite=overwrite, owned=OWNED))
+    return bool(
+        manifest.begin(setup.folder, setup.stage, setup.fingerprint, overwrite=overwrite, owned=OWNED)
+    )
 
 
-def publish(setup: Setup) -> None:
+def publish(setup: Setup, **counts: int) -> None:
     """Write the manifest of a complete run, with the last step's metrics."""
     path = storage.join(setup.folder, "metrics.jsonl")
     size, sha256 = storage.checksum(path)
     last = json.loads(storage.read_bytes(path).splitlines()[-1])
-    steps, batch = setup.config.train.steps, setup.config.train.batch_size
+    steps, batch = setup.train.steps, setup.train.batch_size
     manifest.publish(
         setup.folder,
         manifest.Manifest(
-            stage=STAGE,
+            stage=setup.stage,
             fingerprint=setup.fingerprint,
-            config=configuration.resolved(setup.config, "model", "train"),
-            inputs=[setup.shards.folder, storage.join(setup.config.output.path, "tokenizer")],
-            counts={"steps": steps, "sequences": steps * batch, "parameters": setup.model.parameters},
+            config=dict(setup.config),
+            inputs=setup.inputs,
+            counts={
+                "steps": steps,
+                "sequences": steps * batch,
+                "parameters": setup.model.parameters,
+                **counts,
+            },
             files=[FileEntry(path="metrics.jsonl", size=size, rows=steps, sha256=sha256)],
             facts={**setup.pins, "metrics": last},
         ),
     )
 
 
-def precision(config: Config, device: torch.device) -> Literal["float32", "bfloat16"]:
+def precision(train: Train, device: torch.device) -> Literal["float32", "bfloat16"]:
     """The precision to compute in on a device."""
-    if config.train.precision != "auto":
-        return config.train.precision
+    if train.precision != "auto":
+        return train.precision
     return "bfloat16" if device.type == "cuda" else "float32"
 
 

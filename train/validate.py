@@ -18,10 +18,11 @@ from pipeline.errors import InputError
 from pipeline.shards import Shards, Split, check_tokenizer
 from pipeline.tokenizer import Tokenizer
 from train import parallel, validation
-from train.batch import IGNORED, read_rows
+from train.batch import IGNORED
 from train.inference import load_trained
 from train.parallel import World
 from train.permutation import Integers
+from train.rows import ShardRows, read_rows
 from train.validation import Sample, Sums
 
 ROWS = 1024
@@ -56,7 +57,9 @@ def compare(config: Config, world: World) -> None:
         print("validate: already done")
     if not lines:
         rows = _everything(shards)
-        learned = validation.validate(model, shards, tokenizer, rows, config.train.micro_batch_size, world)
+        learned = validation.validate(
+            model, ShardRows(shards), tokenizer, rows, config.train.micro_batch_size, world
+        )
         if world.leads:
             lines = _lines(learned, unigram(shards, tokenizer, rows))
             sources = {line[0]: dict(zip(COLUMNS, line[1:], strict=True)) for line in lines}
@@ -70,7 +73,7 @@ def _everything(shards: Shards) -> Sample:
     rows = sum(shards.rows("validation", source) for source in shards.sources)
     if not rows:
         raise InputError(f"{shards.folder}: no validation rows; pack with a larger pack.validation_share")
-    return validation.sample(shards, rows)
+    return validation.sample(ShardRows(shards), rows)
 
 
 def _known(path: str, of: Mapping[str, object]) -> list[Line]:
@@ -99,7 +102,7 @@ def unigram(shards: Shards, tokenizer: Tokenizer, rows: Sample) -> dict[str, Sum
 
 def _target_counts(shards: Shards, split: Split, source: str, rows: Integers) -> npt.NDArray[np.float64]:
     """How often each token id is a target in some rows."""
-    batch, _ = read_rows(shards, split, [source], np.zeros_like(rows), rows)
+    batch, _ = read_rows(ShardRows(shards), split, [source], np.zeros_like(rows), rows)
     targets = batch.targets[batch.targets != IGNORED].numpy()
     return np.bincount(targets, minlength=shards.facts.vocabulary_size).astype(np.float64)
 

@@ -8,11 +8,11 @@ import numpy.typing as npt
 import torch
 
 from model.transformer import Transformer
-from pipeline.shards import Shards
 from pipeline.tokenizer import Tokenizer
-from train.batch import IGNORED, Batch, read_rows, target_losses
+from train.batch import IGNORED, Batch, target_losses
 from train.parallel import World
 from train.permutation import Integers, Permutation
+from train.rows import PackedRows, read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +48,24 @@ class Sample:
     row: Integers
 
 
-def sample(shards: Shards, sequences: int) -> Sample:
+def sample(rows: PackedRows, sequences: int) -> Sample:
     """At most about ``sequences`` rows, from each source in proportion and at least one."""
-    rows = {source: shards.rows("validation", source) for source in shards.sources}
-    rows = {source: count for source, count in rows.items() if count}
-    share = min(1.0, sequences / max(sum(rows.values()), 1))
+    counts = {source: rows.rows("validation", source) for source in rows.sources}
+    counts = {source: count for source, count in counts.items() if count}
+    share = min(1.0, sequences / max(sum(counts.values()), 1))
     source, row = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for index, (name, count) in enumerate(rows.items()):
+    for index, (name, count) in enumerate(counts.items()):
         taken = max(1, round(count * share))
-        order = Permutation(count, f"{shards.manifest.sha256()}\0validation\0{name}".encode())
+        order = Permutation(count, f"{rows.sha256}\0validation\0{name}".encode())
         places = np.arange(taken, dtype=np.int64)
         row.append(np.sort(order.forward(places, np.zeros_like(places))))
         source.append(np.full(taken, index, np.int64))
-    return Sample(tuple(rows), np.concatenate(source), np.concatenate(row))
+    return Sample(tuple(counts), np.concatenate(source), np.concatenate(row))
 
 
 @torch.no_grad()
 def validate(
-    model: Transformer, shards: Shards, tokenizer: Tokenizer, chosen: Sample, size: int, world: World
+    model: Transformer, rows: PackedRows, tokenizer: Tokenizer, chosen: Sample, size: int, world: World
 ) -> dict[str, Sums]:
     """Sums by source over the rows of ``chosen``, shared among all processes, ``size`` rows at a time."""
     lengths = torch.from_numpy(tokenizer.byte_lengths().astype(np.int64)).to(world.device)
@@ -76,7 +76,7 @@ def validate(
         places = np.arange(first, first + size)
         real = places < len(chosen.row)
         places = np.where(real, places, 0)
-        batch, _ = read_rows(shards, "validation", chosen.sources, chosen.source[places], chosen.row[places])
+        batch, _ = read_rows(rows, "validation", chosen.sources, chosen.source[places], chosen.row[places])
         sums = _row_sums(model, batch.to(world.device), lengths)
         np.add.at(table, chosen.source[places[real]], sums[real])
     totals = np.array(world.sum(table.ravel().tolist())).reshape(table.shape)

@@ -10,7 +10,7 @@ from pipeline.config import Train
 from pipeline.errors import ManifestError
 from train import checkpoint
 from train.optim import build_optimizer, update
-from train.parallel import World, initialise, shard
+from train.parallel import World, fill, fresh_weights, shard
 
 SHAPE = ModelConfig(40, layers=1, width=16, heads=2, kv_heads=1, hidden=32)
 PINS = {"tokenizer_sha256": "0" * 64}
@@ -19,7 +19,7 @@ PINS = {"tokenizer_sha256": "0" * 64}
 def trained(world: World, steps: int) -> tuple[Transformer, torch.optim.AdamW]:
     """A model and its optimizer after some steps on one sentence."""
     model = shard(SHAPE, world, "float32")
-    initialise(model, 1)
+    fill(model, fresh_weights(SHAPE, 1))
     optimizer = build_optimizer(model.parameters(), Train())
     for step in range(1, steps + 1):
         loss = model(torch.arange(20).view(1, -1)).square().mean()
@@ -80,8 +80,8 @@ def test_what_latest_does_not_name_is_not_trusted(alone: World, tmp_path: Path) 
 
 def test_fresh_weights_do_not_depend_on_sharding(alone: World) -> None:
     sharded = shard(SHAPE, alone, "float32")
-    initialise(sharded, 5)
+    fill(sharded, fresh_weights(SHAPE, 5))
     whole = Transformer(SHAPE)
-    initialise(whole, 5)
+    fill(whole, fresh_weights(SHAPE, 5))
     for name, weight in sharded.state_dict().items():
         assert torch.equal(weight.full_tensor(), whole.state_dict()[name])

@@ -19,6 +19,7 @@ from train import sample, validate
 from train.inference import load_trained
 from train.loop import train
 from train.parallel import World
+from train.rows import ShardRows
 from train.validation import total
 
 
@@ -88,7 +89,7 @@ def test_the_baseline_is_add_one_over_the_training_targets(trained: Folder) -> N
     whole = seen.total() + shards.facts.vocabulary_size
     nats = -sum(math.log((seen[token] + 1) / whole) for token in unseen)
     size = sum(tokenizer.byte_lengths()[token] for token in unseen)
-    rows = validate.validation.sample(shards, 10**9)
+    rows = validate.validation.sample(ShardRows(shards), 10**9)
     sums = total(validate.unigram(shards, tokenizer, rows))
     assert sums.nats == pytest.approx(nats)
     assert (sums.targets, sums.bytes) == (len(unseen), size)

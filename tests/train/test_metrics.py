@@ -38,7 +38,7 @@ def test_remote_runs_are_published(tmp_path: Path) -> None:
 
 
 def test_progress_is_a_readable_line(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(1, 10)
+    progress = Progress("train", 1, 10)
     progress.tell(1, {"train/loss": 3.0, "perf/tok_per_sec": 12345.6})
     progress.tell(2, {"train/loss": 2.5, "perf/tok_per_sec": 12345.6, "val/bpb": 1.75})
     told = capsys.readouterr().err.splitlines()
