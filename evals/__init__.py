@@ -1,0 +1,1 @@
+"""Measuring a model by suites, and the cards that say what was measured."""

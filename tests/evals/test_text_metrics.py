@@ -1,0 +1,88 @@
+"""Each metric against its reference package's own published example."""
+
+import pytest
+
+from evals import text_metrics
+from evals.statistics import Bootstrap, Metric
+
+BOOTSTRAP = Bootstrap(resamples=200, seed=1)
+
+# sacrebleu's README.
+OUTPUTS = ["The dog bit the man.", "It wasn't surprising.", "The man had just bitten him."]
+REFERENCES = [
+    ["The dog bit the man.", "The dog had bit the man."],
+    ["It was not unexpected.", "No one was surprised."],
+    ["The man bit him first.", "The man had bitten the dog."],
+]
+
+
+def only(metrics: list[Metric]) -> Metric:
+    (metric,) = metrics
+    return metric
+
+
+def test_bleu_of_sacrebleus_readme() -> None:
+    metrics, scores = text_metrics.bleu(OUTPUTS, REFERENCES, BOOTSTRAP)
+    metric = only(metrics)
+    assert round(metric.value, 2) == 48.53
+    assert metric.n == 3
+    assert metric.standard_error is not None and metric.low < metric.value < metric.high
+    for part in ("nrefs:2", "tok:13a", "seed:", "bs:200", "version:"):
+        assert part in metric.method
+    assert scores["BLEU"][0] == pytest.approx(100)
+
+
+def test_chrf_of_sacrebleus_readme() -> None:
+    metrics, scores = text_metrics.chrf(OUTPUTS, REFERENCES, BOOTSTRAP)
+    assert round(only(metrics).value, 2) == 59.73
+    assert only(metrics).name == "chrF2"
+    assert len(scores["chrF2"]) == 3
+
+
+def test_one_sentence_has_no_interval() -> None:
+    metric = only(text_metrics.bleu(OUTPUTS[:1], REFERENCES[:1], BOOTSTRAP)[0])
+    assert (metric.value, metric.standard_error, metric.low, metric.high) == (
+        pytest.approx(100),
+        None,
+        metric.value,
+        metric.value,
+    )
+    assert "bs:" not in metric.method
+
+
+def test_rouge_of_rouge_scores_readme() -> None:
+    metrics, _ = text_metrics.rouge(
+        ["The quick brown dog jumps on the log."],
+        [["The quick brown fox jumps over the lazy dog"]],
+        stemmer=True,
+    )
+    found = {metric.name: round(metric.value, 5) for metric in metrics}
+    assert found == {"ROUGE-1": 0.70588, "ROUGE-2": 0.26667, "ROUGE-L": 0.58824}
+    assert all("Porter stemmer" in metric.method for metric in metrics)
+
+
+def test_the_best_of_several_references_counts() -> None:
+    _, scores = text_metrics.rouge(["a mill"], [["no such thing", "a mill"]], stemmer=False)
+    assert scores["ROUGE-1"] == [1.0]
+
+
+def test_meteor_of_nltks_documentation() -> None:
+    output = "It is a guide to action which ensures that the military always obeys the commands of the party"
+    references = [
+        "It is a guide to action that ensures that the military will forever heed Party commands",
+        "It is the guiding principle which guarantees the military forces always being under the command of "
+        "the Party",
+        "It is the practical guide for the army always to heed the directions of the party",
+    ]
+    words = [each.split() for each in references]
+    assert round(text_metrics.meteor_of(output.split(), words, synonyms=False), 4) == 0.6944
+    metrics, scores = text_metrics.meteor([output], [references])
+    variant = "exact+stem+WordNet" if text_metrics.has_wordnet() else "exact+stem"
+    assert only(metrics).name == f"METEOR ({variant})"
+    assert scores[only(metrics).name][0] == pytest.approx(0.6944, abs=5e-5)
+    assert text_metrics.meteor_of("non matching hypothesis".split(), ["this is a cat".split()], False) == 0
+
+
+def test_meteor_without_wordnet_knows_no_synonyms() -> None:
+    """Words of one meaning count only where WordNet is there, and the name says whether it is."""
+    assert text_metrics.meteor_of(["car"], [["automobile"]], synonyms=False) == 0
