@@ -23,6 +23,10 @@ class Sampling:
     seed: int = 0
 
 
+FEW = 128
+"""Tokens that are sorted at first to find the likeliest ones."""
+
+
 @torch.inference_mode()
 def generate(
     model: Transformer,
@@ -40,8 +44,8 @@ def generate(
     cache = KVCache(model.config, len(prompt) + tokens, dtype=weight.dtype, device=weight.device)
     unread = list(prompt)
     for _ in range(tokens):
-        logits = model(torch.tensor([unread], device=weight.device), cache=cache)
-        token = draw(logits[0, -1], sampling, generator)
+        states = model.states(torch.tensor([unread], device=weight.device), cache=cache)
+        token = draw(model.logits(states[0, -1]), sampling, generator)
         if token in stop:
             return
         yield token
@@ -52,11 +56,34 @@ def draw(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     """One token from ``logits`` (``[vocabulary]``)."""
     if sampling.temperature == 0:
         return int(logits.argmax())
-    ordered, tokens = (logits.float().cpu() / sampling.temperature).sort(descending=True, stable=True)
-    if sampling.top_k:
-        ordered = ordered[: sampling.top_k]
-    chances = ordered.softmax(dim=0)
+    scaled = logits.float().cpu() / sampling.temperature
+    if not sampling.top_k and sampling.top_p >= 1:
+        return _pick(scaled.softmax(dim=0), generator)
+    chances, tokens = _likeliest(scaled, sampling)
     if sampling.top_p < 1:
         before = chances.cumsum(dim=0) - chances
         chances = torch.where(before < sampling.top_p, chances, 0.0)
-    return int(tokens[torch.multinomial(chances, 1, generator=generator)])
+    return int(tokens[_pick(chances, generator)])
+
+
+def _likeliest(scaled: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    """Probabilities and tokens, likeliest first, as many as the filters can let through.
+
+    Sorting a whole vocabulary takes longer than all else, and almost always a few tokens are enough.
+    """
+    if sampling.top_k:
+        ordered, tokens = scaled.topk(min(sampling.top_k, len(scaled)))
+        return ordered.softmax(dim=0), tokens
+    whole, count = scaled.logsumexp(dim=0), FEW
+    while True:
+        ordered, tokens = scaled.topk(min(count, len(scaled)))
+        chances = (ordered - whole).exp()
+        if count >= len(scaled) or chances.sum() > sampling.top_p:
+            return chances, tokens
+        count *= 16
+
+
+def _pick(chances: Tensor, generator: torch.Generator) -> int:
+    """A place in ``chances``, each as often as its share of their sum says."""
+    sums = chances.double().cumsum(dim=0)
+    return int(torch.searchsorted(sums, torch.rand(1, generator=generator) * sums[-1], right=True))

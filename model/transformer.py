@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from model.config import ModelConfig, RopeScaling
-from model.kv_cache import KVCache
+from model.kv_cache import Cache
 
 INITIAL_STD = 0.02
 """Standard deviation of fresh weights, as GPT-2 set it."""
@@ -33,7 +33,7 @@ class Context:
     """Cosine and sine of every position's angles; None where positions are learned."""
     mask: Tensor | None
     """True where a query (row) may look at a key (column), ``[n, 1, t, keys]``; None: plain causal."""
-    cache: KVCache | None
+    cache: Cache | None
     recompute: bool
 
 
@@ -130,14 +130,19 @@ class Transformer(nn.Module):
         self.norm = _norm(config)
         self.output = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
 
-    def forward(
-        self, tokens: Tensor, documents: Tensor | None = None, cache: KVCache | None = None
-    ) -> Tensor:
+    def forward(self, tokens: Tensor, documents: Tensor | None = None, cache: Cache | None = None) -> Tensor:
         """Logits ``[n, t, vocabulary]`` of the token after each of ``tokens`` (int64 ``[n, t]``).
 
         ``documents`` (int64 ``[n, t]``) numbers the piece that each position belongs to; attention stays
         inside a piece and positions restart with it. Without it, each row is one piece. With ``cache``,
         ``tokens`` continue what the cache holds, and the cache grows by them.
+        """
+        return self.logits(self.states(tokens, documents, cache))
+
+    def states(self, tokens: Tensor, documents: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+        """What :meth:`forward` computes before the output matrix, ``[n, t, w]``.
+
+        Whoever wants the logits of a few positions only gives those to :meth:`logits`.
         """
         positions, mask = _places(tokens, documents, cache)
         turns = rotation(positions, self.config) if self.positions is None else None
@@ -149,8 +154,13 @@ class Transformer(nn.Module):
             x = block(x, context)
         if cache is not None:
             cache.advance(tokens.shape[1])
+        normed: Tensor = self.norm(x)
+        return normed
+
+    def logits(self, states: Tensor) -> Tensor:
+        """``[…, w]`` to ``[…, vocabulary]``."""
         matrix = self.embedding.weight if self.output is None else self.output.weight
-        return F.linear(self.norm(x), matrix)
+        return F.linear(states, matrix)
 
 
 def _norm(config: ModelConfig) -> nn.Module:
@@ -158,7 +168,7 @@ def _norm(config: ModelConfig) -> nn.Module:
     return kind(config.width, eps=config.norm_epsilon)
 
 
-def _places(tokens: Tensor, documents: Tensor | None, cache: KVCache | None) -> tuple[Tensor, Tensor | None]:
+def _places(tokens: Tensor, documents: Tensor | None, cache: Cache | None) -> tuple[Tensor, Tensor | None]:
     """Where each token stands, int64 ``[n or 1, t]``, and the mask of who may look at whom."""
     if documents is not None:
         return positions_in(documents), document_mask(documents)

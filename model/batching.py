@@ -1,0 +1,178 @@
+"""Many requests generated side by side: continuous batching (Yu et al. 2022, *Orca*).
+
+Reading the weights is what a step costs, whether one sequence grows by it or sixteen. A request joins between two
+steps and leaves when it is done; nobody waits for the longest. Prompts are read in pieces, so that a long one
+does not keep the others waiting.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from model.errors import ModelError
+from model.generation import Sampling, draw
+from model.kv_cache import SlotCache, Window
+from model.transformer import Transformer
+
+PIECE = 256
+"""Tokens of prompts that are read between two steps while others wait for their next token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The next token of one request."""
+
+    id: int
+    token: int
+    logprob: float
+    """Natural logarithm of the probability that the model gave it, before temperature and filters."""
+    finished: Literal["stop", "length"] | None
+    """``stop``: the token is one of the request's stop tokens, not text; ``length``: it is the last."""
+
+
+@dataclass(slots=True)
+class _Request:
+    id: int
+    prompt: Sequence[int]
+    limit: int
+    sampling: Sampling
+    stop: frozenset[int]
+    generator: torch.Generator
+    read: int = 0
+    """Tokens of the prompt that are in the cache."""
+    drawn: int = 0
+    last: int = -1
+
+
+class Batcher:
+    """Up to ``slots`` requests at a time, each of at most ``capacity`` tokens, prompt and answer together.
+
+    The requests that grow occupy the first slots of the cache without a gap, so that attention reads it where
+    it lies; behind them is the one whose prompt is being read. What a request draws depends on those it shares a
+    batch with by rounding only. For use by one thread.
+    """
+
+    def __init__(self, model: Transformer, slots: int, capacity: int) -> None:
+        weight = model.embedding.weight
+        self.capacity = capacity
+        self._model = model
+        self._slots = slots
+        self._cache = SlotCache(model.config, slots, capacity, weight.dtype, weight.device)
+        self._growing: list[_Request] = []
+        self._waiting: deque[_Request] = deque()
+        self._added = 0
+
+    @property
+    def running(self) -> int:
+        """Requests that are not finished."""
+        return len(self._growing) + len(self._waiting)
+
+    @property
+    def free(self) -> int:
+        """Requests that may be added now."""
+        return self._slots - self.running
+
+    def add(self, prompt: Sequence[int], limit: int, sampling: Sampling, stop: frozenset[int]) -> int:
+        """Take on a request for at most ``limit`` tokens after the (not empty) ``prompt``; its number.
+
+        The next steps read its prompt. Raises :class:`ModelError` if it does not fit ``capacity`` or no slot
+        is free.
+        """
+        if not prompt or limit < 1 or len(prompt) + limit > self.capacity:
+            raise ModelError(
+                f"{len(prompt)} tokens of prompt and {limit} to draw: both must be at least 1, and together at "
+                f"most {self.capacity}; shorten one of them"
+            )
+        if not self.free:
+            raise ModelError(f"all {self._slots} slots are taken; wait for a request to finish")
+        self._added += 1
+        generator = torch.Generator().manual_seed(sampling.seed)
+        self._waiting.append(_Request(self._added, prompt, limit, sampling, stop, generator))
+        return self._added
+
+    def cancel(self, number: int) -> None:
+        """Drop a request; nothing happens if it is finished already."""
+        for slot, request in enumerate(self._growing):
+            if request.id == number:
+                self._release(slot)
+                return
+        for place, request in enumerate(self._waiting):
+            if request.id == number:
+                del self._waiting[place]
+                if request.read:
+                    self._cache.lengths[len(self._growing)] = 0
+                return
+
+    @torch.inference_mode()
+    def step(self) -> list[Drawn]:
+        """One token for every request whose prompt is read, and a further piece of the prompts that are not."""
+        results = self._grow() if self._growing else []
+        results += self._read(PIECE if self._growing else self.capacity)
+        finished = {result.id for result in results if result.finished}
+        for slot in reversed(range(len(self._growing))):
+            if self._growing[slot].id in finished:
+                self._release(slot)
+        return results
+
+    def _grow(self) -> list[Drawn]:
+        """The next token of each growing request."""
+        last = [[request.last] for request in self._growing]
+        return self._draw(self._growing, self._states(last, self._cache.window(0, len(last))))
+
+    def _read(self, tokens: int) -> list[Drawn]:
+        """Read up to ``tokens`` tokens of prompts, in order of arrival; a prompt's last gives a first token.
+
+        While nothing grows, the first prompt is not kept waiting by those behind it.
+        """
+        alone, results = not self._growing, list[Drawn]()
+        while self._waiting and tokens > 0 and not (alone and results):
+            request = self._waiting[0]
+            piece = request.prompt[request.read : request.read + tokens]
+            states = self._states([piece], self._cache.window(len(self._growing), 1))
+            request.read += len(piece)
+            tokens -= len(piece)
+            if request.read == len(request.prompt):
+                self._growing.append(self._waiting.popleft())
+                results += self._draw([request], states)
+        return results
+
+    def _states(self, tokens: Sequence[Sequence[int]], window: Window) -> Tensor:
+        """What the model makes of each row's last token, ``[n, w]``."""
+        rows = torch.tensor(tokens, device=self._model.embedding.weight.device)
+        return self._model.states(rows, cache=window)[:, -1]
+
+    def _draw(self, requests: Sequence[_Request], states: Tensor) -> list[Drawn]:
+        """A token for each request from the states of its last one."""
+        logits = self._model.logits(states)
+        likeliest = logits.argmax(dim=1).tolist()
+        tokens = [
+            draw(row, request.sampling, request.generator) if request.sampling.temperature else token
+            for request, row, token in zip(requests, logits, likeliest, strict=True)
+        ]
+        chosen = logits[torch.arange(len(tokens)), tokens] - logits.float().logsumexp(dim=1)
+        return [
+            self._count(request, token, logprob)
+            for request, token, logprob in zip(requests, tokens, chosen.tolist(), strict=True)
+        ]
+
+    @staticmethod
+    def _count(request: _Request, token: int, logprob: float) -> Drawn:
+        request.last = token
+        request.drawn += 1
+        if token in request.stop:
+            return Drawn(request.id, token, logprob, "stop")
+        return Drawn(request.id, token, logprob, "length" if request.drawn == request.limit else None)
+
+    def _release(self, slot: int) -> None:
+        """Free the slot of a growing request and close the gap."""
+        last = len(self._growing) - 1
+        request = self._growing.pop()
+        if slot < last:
+            self._growing[slot] = request
+        self._cache.move(last, slot)
+        if self._waiting and self._waiting[0].read:
+            self._cache.move(last + 1, last)

@@ -1,0 +1,143 @@
+"""Whoever joins or leaves: each request draws what it would have drawn alone."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model import batching
+from model.batching import Batcher
+from model.config import ModelConfig
+from model.errors import ModelError
+from model.generation import Sampling, generate
+from model.transformer import Transformer
+
+CAPACITY = 48
+NEVER: frozenset[int] = frozenset()
+
+
+def make(**shape: object) -> Transformer:
+    torch.manual_seed(0)
+    usual = {"vocabulary_size": 60, "layers": 2, "width": 32, "heads": 4, "kv_heads": 2, "hidden": 48}
+    model = Transformer(ModelConfig(**{**usual, **shape})).eval()  # type: ignore[arg-type]
+    for weight in model.parameters():
+        if weight.dim() > 1:
+            torch.nn.init.normal_(weight, std=0.3)
+    return model
+
+
+MODELS = (
+    make(),
+    make(norm="layer", positions="learned", activation="gelu", context=CAPACITY, qkv_bias=True, kv_heads=4),
+)
+
+requests = st.builds(
+    lambda prompt, limit, temperature, top_k, seed: (prompt, limit, Sampling(temperature, top_k, 0.9, seed)),
+    st.lists(st.integers(0, 59), min_size=1, max_size=24),
+    st.integers(1, 24),
+    st.sampled_from([0.0, 0.0, 1.0]),
+    st.sampled_from([0, 5]),
+    st.integers(0, 3),
+)
+
+
+def drain(batcher: Batcher, into: dict[int, list[int]]) -> None:
+    for drawn in batcher.step():
+        if drawn.finished != "stop":
+            into.setdefault(drawn.id, []).append(drawn.token)
+
+
+@given(
+    st.lists(st.tuples(requests, st.integers(0, 5)), min_size=1, max_size=7),
+    st.integers(0, 1),
+    st.sampled_from([3, 256]),
+    st.sets(st.integers(0, 6), max_size=2),
+)
+@settings(deadline=None, max_examples=60)
+def test_each_draws_what_it_draws_alone(
+    arrivals: list[tuple[tuple[list[int], int, Sampling], int]], which: int, piece: int, cancelled: set[int]
+) -> None:
+    model, stop = MODELS[which], frozenset({7, 8})
+    expected, drawn, cut = {}, dict[int, list[int]](), set[int]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batching, "PIECE", piece)
+        batcher = Batcher(model, 4, CAPACITY)
+        for place, ((prompt, limit, sampling), steps) in enumerate(arrivals):
+            while not batcher.free:
+                drain(batcher, drawn)
+            number = batcher.add(prompt, limit, sampling, stop)
+            expected[number] = list(generate(model, prompt, limit, sampling, stop))
+            for _ in range(steps):
+                drain(batcher, drawn)
+            if place in cancelled:
+                batcher.cancel(number)
+                cut.add(number)
+        while batcher.running:
+            drain(batcher, drawn)
+    for number, tokens in expected.items():
+        got = drawn.get(number, [])
+        assert got == (tokens[: len(got)] if number in cut else tokens)
+    assert batcher.free == 4
+
+
+def test_the_cache_grows_up_to_its_capacity() -> None:
+    model = make()
+    batcher, drawn = Batcher(model, 2, 600), dict[int, list[int]]()
+    prompt = torch.randint(0, 60, (500,)).tolist()
+    long = batcher.add(prompt, 100, Sampling(0), NEVER)
+    batcher.add(prompt[:5], 3, Sampling(0), NEVER)
+    while batcher.running:
+        drain(batcher, drawn)
+    assert drawn[long] == list(generate(model, prompt, 100, Sampling(0)))
+
+
+def test_logprobs_are_the_models_own() -> None:
+    model = make()
+    batcher = Batcher(model, 1, CAPACITY)
+    batcher.add([1, 2, 3], 4, Sampling(0.7, 3, seed=1), NEVER)
+    tokens, seen = [1, 2, 3], []
+    while batcher.running:
+        seen += batcher.step()
+    with torch.no_grad():
+        for drawn in seen:
+            chances = model(torch.tensor([tokens]))[0, -1].log_softmax(dim=0)
+            assert drawn.logprob == pytest.approx(float(chances[drawn.token]), abs=1e-4)
+            tokens.append(drawn.token)
+
+
+def test_a_long_prompt_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "PIECE", 4)
+    batcher = Batcher(make(), 2, CAPACITY)
+    first = batcher.add([1], 20, Sampling(0), NEVER)
+    assert [drawn.id for drawn in batcher.step()] == [first]
+    second = batcher.add([2] * 12, 4, Sampling(0), NEVER)
+    assert [[drawn.id for drawn in batcher.step()] for _ in range(4)] == [
+        [first],
+        [first],
+        [first, second],
+        [first, second],
+    ]
+
+
+def test_cancelled_requests_make_room() -> None:
+    batcher = Batcher(make(), 2, CAPACITY)
+    first = batcher.add([1, 2], 9, Sampling(0), NEVER)
+    batcher.step()
+    batcher.add([3], 9, Sampling(0), NEVER)
+    with pytest.raises(ModelError, match="all 2 slots are taken; wait"):
+        batcher.add([4], 9, Sampling(0), NEVER)
+    batcher.cancel(first)
+    batcher.cancel(first)
+    third = batcher.add([4], 1, Sampling(0), NEVER)
+    while batcher.running:
+        assert first not in {drawn.id for drawn in batcher.step()}
+    assert third == 3
+    assert batcher.free == 2
+
+
+@pytest.mark.parametrize(("prompt", "limit"), [([], 1), ([1], 0), ([1] * 40, 9)])
+def test_what_does_not_fit_is_refused(prompt: list[int], limit: int) -> None:
+    with pytest.raises(
+        ModelError, match=f"{len(prompt)} tokens of prompt and {limit} to draw: .* at most 48"
+    ):
+        Batcher(make(), 1, CAPACITY).add(prompt, limit, Sampling(), NEVER)
