@@ -1,8 +1,8 @@
 """Many requests generated side by side: continuous batching (Yu et al. 2022, *Orca*).
 
-Reading the weights is what a step costs, whether one sequence grows by it or sixteen. A request joins between two
-steps and leaves when it is done; nobody waits for the longest. Prompts are read in pieces, so that a long one
-does not keep the others waiting.
+Reading the weights is what a step costs, whether one sequence grows by it or sixteen. A request joins
+between two steps and leaves when it is done; nobody waits for the longest. Prompts are read in pieces, so
+that a long one does not keep the others waiting.
 """
 
 from collections import deque
@@ -52,8 +52,8 @@ class Batcher:
     """Up to ``slots`` requests at a time, each of at most ``capacity`` tokens, prompt and answer together.
 
     The requests that grow occupy the first slots of the cache without a gap, so that attention reads it where
-    it lies; behind them is the one whose prompt is being read. What a request draws depends on those it shares a
-    batch with by rounding only. For use by one thread.
+    it lies; behind them is the one whose prompt is being read. What a request draws depends on those that it
+    shares a batch with by rounding only. For use by one thread.
     """
 
     def __init__(self, model: Transformer, slots: int, capacity: int) -> None:
@@ -84,8 +84,8 @@ class Batcher:
         """
         if not prompt or limit < 1 or len(prompt) + limit > self.capacity:
             raise ModelError(
-                f"{len(prompt)} tokens of prompt and {limit} to draw: both must be at least 1, and together at "
-                f"most {self.capacity}; shorten one of them"
+                f"{len(prompt)} tokens of prompt and {limit} to draw: each must be at least 1, both together "
+                f"at most {self.capacity}; shorten one of them"
             )
         if not self.free:
             raise ModelError(f"all {self._slots} slots are taken; wait for a request to finish")
@@ -109,7 +109,7 @@ class Batcher:
 
     @torch.inference_mode()
     def step(self) -> list[Drawn]:
-        """One token for every request whose prompt is read, and a further piece of the prompts that are not."""
+        """One token for every request whose prompt is read, and a further piece of the other prompts."""
         results = self._grow() if self._growing else []
         results += self._read(PIECE if self._growing else self.capacity)
         finished = {result.id for result in results if result.finished}

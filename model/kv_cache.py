@@ -78,7 +78,7 @@ class SlotCache:
     """Room for ``slots`` sequences that begin, grow and end each at its own time.
 
     Keys and values are ``[layer, slot, kv_heads, room, d]``; ``lengths`` counts the valid tokens of each
-    slot, what lies beyond is old or zero. Memory is taken as sequences grow: room doubles, up to ``capacity``.
+    slot, what lies beyond is old or zero. Memory is taken as sequences grow: room doubles up to ``capacity``.
     """
 
     def __init__(
