@@ -1,0 +1,199 @@
+"""Low-rank corrections, and their form on disk, with the ``peft`` package as the oracle."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+from model import lora
+from model.config import ModelConfig
+from model.errors import ModelError
+from model.names import GPT2, LLAMA, outward
+from model.transformer import Transformer
+
+# Of peft itself: it asks transformers by an old name, and corrects a setting that it has chosen.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False"),
+]
+
+TOKENS = torch.arange(24).view(2, 12)
+LLAMA_SHAPE = ModelConfig(40, layers=2, width=32, heads=4, kv_heads=2, hidden=48, tied=False)
+GPT2_SHAPE = ModelConfig(
+    40,
+    layers=2,
+    width=32,
+    heads=4,
+    kv_heads=4,
+    hidden=64,
+    context=16,
+    norm="layer",
+    positions="learned",
+    activation="gelu",
+    qkv_bias=True,
+    output_bias=True,
+    feed_forward_bias=True,
+)
+SHAPES = {"llama": LLAMA_SHAPE, "gpt2": GPT2_SHAPE}
+
+
+def ours(family: str) -> Transformer:
+    torch.manual_seed(1)
+    return Transformer(SHAPES[family]).eval()
+
+
+def theirs(model: Transformer) -> Any:
+    """The same model as transformers has it."""
+    config = model.config
+    if config.positions == "learned":
+        found: Any = GPT2LMHeadModel(
+            GPT2Config(
+                vocab_size=config.vocabulary_size,
+                n_positions=config.context,
+                n_embd=config.width,
+                n_layer=config.layers,
+                n_head=config.heads,
+                n_inner=config.hidden,
+            )
+        )
+        state = outward(GPT2, config, model.state_dict())
+    else:
+        found = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=config.vocabulary_size,
+                hidden_size=config.width,
+                intermediate_size=config.hidden,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                num_key_value_heads=config.kv_heads,
+                rms_norm_eps=config.norm_epsilon,
+            )
+        )
+        state = outward(LLAMA, config, model.state_dict())
+    found.load_state_dict(state, strict=False)
+    return found.eval()
+
+
+def adapted(model: Transformer, targets: tuple[str, ...] = ()) -> Transformer:
+    """A copy with corrections that change something."""
+    result = copy.deepcopy(model)
+    lora.attach(result, rank=3, alpha=8, dropout=0.0, targets=targets)
+    for name, parameter in result.named_parameters():
+        if parameter.requires_grad:
+            generator = torch.Generator().manual_seed(len(name))
+            parameter.data = torch.empty(parameter.shape).normal_(0, 0.3, generator=generator)
+    return result
+
+
+def test_it_begins_as_the_model_it_adapts() -> None:
+    model = ours("llama")
+    fresh = copy.deepcopy(model)
+    lora.attach(fresh, rank=3, alpha=8, dropout=0.5)
+    for name, parameter in fresh.named_parameters():
+        if parameter.requires_grad:
+            parameter.data = lora.initial_weight(name, parameter.shape, torch.Generator().manual_seed(1))
+    assert torch.equal(fresh(TOKENS), model(TOKENS))
+    assert {name.rpartition(".")[2] for name in lora.adapter_state(fresh)} == {"lora_a", "lora_b"}
+    assert len(lora.adapter_state(fresh)) == 2 * 7 * 2
+    trained = [name for name, parameter in fresh.named_parameters() if parameter.requires_grad]
+    assert trained == list(lora.adapter_state(fresh))
+
+
+def test_dropout_is_for_training_only() -> None:
+    model = copy.deepcopy(ours("llama"))
+    lora.attach(model, rank=3, alpha=8, dropout=0.5)
+    for parameter in lora.adapter_state(model).values():
+        parameter.fill_(0.1)
+    assert torch.equal(model(TOKENS), model(TOKENS))
+    model.train()
+    assert not torch.equal(model(TOKENS), model(TOKENS))
+
+
+@pytest.mark.parametrize("family", SHAPES)
+def test_merged_it_gives_the_same(family: str) -> None:
+    model = adapted(ours(family))
+    expected = model(TOKENS)
+    assert not torch.allclose(expected, ours(family)(TOKENS), atol=0.1)
+    lora.merge(model)
+    assert not lora.adapter_state(model)
+    assert model.state_dict().keys() == ours(family).state_dict().keys()
+    torch.testing.assert_close(model(TOKENS), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "targets"),
+    [
+        ("llama", ()),
+        ("llama", ("query", "down")),
+        ("gpt2", ()),
+        ("gpt2", ("query", "value", "output")),
+    ],
+)
+def test_peft_reads_what_we_write_and_so_do_we(family: str, targets: tuple[str, ...], tmp_path: Path) -> None:
+    model = adapted(ours(family), targets)
+    lora.write(str(tmp_path), model, base="somewhere")
+    expected = model(TOKENS)
+    peft = PeftModel.from_pretrained(theirs(ours(family)), str(tmp_path))
+    torch.testing.assert_close(peft(TOKENS).logits, expected, atol=1e-5, rtol=1e-5)
+    adapter = lora.read(str(tmp_path))
+    assert adapter.base == "somewhere"
+    again = ours(family)
+    lora.apply(again, adapter)
+    torch.testing.assert_close(again(TOKENS), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "targets", "patterns"),
+    [
+        ("llama", ["q_proj", "up_proj"], {}),
+        ("llama", "all-linear", {"rank_pattern": {"q_proj": 5}, "alpha_pattern": {"q_proj": 7}}),
+        ("gpt2", ["c_attn", "mlp.c_proj"], {}),
+    ],
+)
+def test_we_read_what_peft_writes(
+    family: str, targets: list[str] | str, patterns: dict[str, Any], tmp_path: Path
+) -> None:
+    model = ours(family)
+    settings = LoraConfig(r=4, lora_alpha=6, target_modules=targets, init_lora_weights=False, **patterns)
+    torch.manual_seed(2)
+    peft: Any = get_peft_model(theirs(model), settings)
+    peft.save_pretrained(str(tmp_path))
+    expected = peft.eval()(TOKENS).logits
+    assert not torch.allclose(expected, model(TOKENS), atol=1e-3)
+    lora.apply(model, lora.read(str(tmp_path)))
+    torch.testing.assert_close(model(TOKENS), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_target_that_no_layer_has() -> None:
+    with pytest.raises(
+        ModelError, match="q_proj: no layer of this model has that name; choose from query, k"
+    ):
+        lora.attach(ours("llama"), rank=2, alpha=2, dropout=0, targets=["query", "q_proj"])
+    with pytest.raises(ModelError, match="gate: no layer"):
+        lora.attach(ours("gpt2"), rank=2, alpha=2, dropout=0, targets=["gate"])
+
+
+def test_adapters_that_are_none_or_of_another_kind(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"must hold a readable adapter_config\.json"):
+        lora.read(str(tmp_path))
+    lora.write(str(tmp_path), adapted(ours("llama")), base="")
+    path = tmp_path / lora.CONFIG
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps(settings | {"use_dora": True}))
+    with pytest.raises(ModelError, match="use_dora = True: only plain LoRA is known"):
+        lora.read(str(tmp_path))
+    path.write_text(json.dumps(settings))
+    other = ours("gpt2")
+    before = copy.deepcopy(other.state_dict())
+    with pytest.raises(ModelError, match="fit no layer of the model"):
+        lora.apply(other, lora.read(str(tmp_path)))
+    assert all(torch.equal(weight, before[name]) for name, weight in other.state_dict().items())
+    weights = tmp_path / lora.WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(ModelError, match="must hold a readable"):
+        lora.read(str(tmp_path))
