@@ -208,6 +208,56 @@ class Train(Section):
     activation_checkpointing: bool = False
 
 
+class Lora(Section):
+    """``[finetune.lora]``: low-rank adapters."""
+
+    rank: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32.0, gt=0)
+    """The correction counts ``alpha`` / ``rank``."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of an adapter's inputs that are left out in training."""
+    targets: tuple[str, ...] = ()
+    """Of query, key, value, output, gate, up and down those to adapt; empty: all."""
+
+
+class Finetune(Train):
+    """``[finetune]``: what ``[train]`` has, with defaults of its own, and what is learned from what."""
+
+    model: str = ""
+    """The folder of a run, a Hugging Face folder, a GGUF file or an adapter."""
+    method: Literal["full", "lora"] = "full"
+    lora: Lora = Lora()
+    files: tuple[str | tuple[str, str], ...] = ()
+    """JSONL files, or pairs of text files whose lines belong together; ``.gz`` or not, local or remote."""
+    validation_files: tuple[str | tuple[str, str], ...] = ()
+    """The same, to validate on; none: a share of the examples."""
+    validation_share: float = Field(default=0.02, ge=0, lt=1)
+    """Share of the examples, by a hash of their content, that is validated on instead of learned."""
+    preset: str = "chat"
+    """How a record becomes a conversation: a file name in ``train/presets``, or the path of one's own."""
+    fields: dict[str, str] = {}
+    """What the records call the preset's fields, where they use other names: ``{"source" = "en"}``."""
+    values: dict[str, str] = {}
+    """What the preset leaves open: ``{"target_language" = "German"}``."""
+    learn: Literal["assistant", "all"] = "assistant"
+    """Which tokens to learn: those of the assistant and the marks that end its turns, or all."""
+    sequence_length: int = Field(default=1024, ge=8)
+    """Tokens of a packed row."""
+    too_long: Literal["drop", "truncate"] = "drop"
+    """What becomes of an example that is longer than a row."""
+    steps: int = Field(default=0, ge=0)
+    """0: as many as ``epochs`` take."""
+    epochs: float = Field(default=1.0, gt=0)
+    batch_size: int = Field(default=16, ge=1)
+    micro_batch_size: int = Field(default=4, ge=1)
+    learning_rate: float = Field(default=0.0, ge=0)
+    """0: a tenth of the rate that the model was pre-trained with; 3e-5, and 3e-4 for adapters, if that is not
+    known."""
+    warmup_steps: int = Field(default=10, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    validation_sequences: int = Field(default=64, ge=1)
+
+
 class Evals(Section):
     """``[evals]``: measuring a model."""
 
@@ -277,6 +327,7 @@ class Config(Section):
     pack: Pack = Pack()
     model: Model = Model()
     train: Train = Train()
+    finetune: Finetune = Finetune()
     evals: Evals = Evals()
     serve: Serve = Serve()
 
