@@ -11,6 +11,7 @@ and their encodings are remembered; this is what makes encoding fast.
 
 import functools
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 
@@ -19,6 +20,9 @@ import numpy.typing as npt
 import sentencepiece
 
 from pipeline import manifest, storage
+from pipeline.tokenizer import definition
+from pipeline.tokenizer.definition import SPACE
+from pipeline.tokenizer.hub import HubTokenizer, Settings
 
 STAGE = "tokenizer"
 MODEL = "tokenizer.model"
@@ -26,8 +30,13 @@ UNKNOWN, BOS, EOS, PAD = 0, 1, 2, 3
 CHAT = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 """Marks of a conversation. They have ids from the start, are never met in pre-training, and no text encodes
 to them."""
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+"""A conversation as text: every turn between its mark and the end mark, with nothing else."""
 
-SPACE = "\u2581"
 _SIGN, _OTHER = r"[\x00-\x1f!-/:-@\[-`{-\x7f]", r"[^\x00-\x7f]"
 WORD = re.compile(rf" *+(?:[A-Za-z]++(?!{_OTHER})|[0-9](?!{_OTHER})|{_SIGN}++(?!{_OTHER})|[^ ]+)| +")
 """Letters, a digit, signs, or (next to other characters) all up to the next space; with the spaces before."""
@@ -49,6 +58,10 @@ class Tokenizer:
         self.bos, self.eos, self.pad = BOS, EOS, PAD
         self.special = {self._processor.id_to_piece(token): token for token in range(PAD + 1 + len(CHAT))}
         """Id of every token that stands for no text, by its name."""
+        parts = (("bos_token", BOS), ("eos_token", EOS), ("pad_token", PAD), ("unk_token", UNKNOWN))
+        self.names = {part: str(self._processor.id_to_piece(token)) for part, token in parts}
+        """Tokens by the part they play, as chat templates ask for them."""
+        self.chat_template = TEMPLATE
 
     def __reduce__(self) -> tuple[Callable[[bytes], "Tokenizer"], tuple[bytes]]:
         return _unpickled, (self._model,)
@@ -83,6 +96,25 @@ class Tokenizer:
     def byte_lengths(self) -> npt.NDArray[np.int32]:
         """UTF-8 bytes that each token id stands for, ``int32[vocabulary_size]``; 0 for the special ones."""
         return np.array([self._byte_length(token) for token in range(self.vocabulary_size)], np.int32)
+
+    def write(self, folder: str) -> None:
+        """Write ``tokenizer.json`` and ``tokenizer_config.json`` into ``folder``, and the model itself.
+
+        The pieces are written with plain spaces: so a U+2581 of the text is no piece and is spelled in bytes,
+        as here.
+        """
+        pieces = [self._processor.id_to_piece(token) for token in range(self.vocabulary_size)]
+        text = {
+            piece: self._processor.get_score(token)
+            for token, piece in enumerate(pieces)
+            if token not in self.special.values() and not self._processor.is_byte(token)
+        }
+        merges = definition.merges({piece.replace(SPACE, " "): score for piece, score in text.items()})
+        plain = [piece.replace(SPACE, " ") if piece in text else piece for piece in pieces]
+        added = [(token, name, True) for name, token in self.special.items()]
+        written = json.dumps(definition.plain(plain, merges, added), ensure_ascii=False)
+        HubTokenizer(written, Settings(self.names, True, self.chat_template)).write(folder)
+        storage.write_atomic(storage.join(folder, MODEL), self._model)
 
     def _byte_length(self, token: int) -> int:
         if token in self.special.values():
