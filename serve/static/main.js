@@ -1,0 +1,313 @@
+// The page: what is shown, and what happens when people press something.
+
+import * as api from "./api.js";
+import * as chat from "./chat.js";
+import { askCorrection, askKey, editSettings } from "./dialogs.js";
+import { showList, startDrawer, toggleDrawer } from "./drawer.js";
+import { copyText, messageNode, setSymbol, show } from "./messages.js";
+import * as store from "./store.js";
+
+const $ = (id) => document.getElementById(id);
+const [composer, field, messages, notice, scroller, toast] = ["composer", "message", "messages", "notice", "scroller", "toast"].map($);
+const NEAR = 80; // pixels from the end within which the page follows an answer
+const touch = matchMedia("(pointer: coarse)");
+
+let current = null; // the conversation that is shown; null: one that is still to begin
+let feedback = false; // whether the server keeps feedback
+let follow = true; // whether the page scrolls with the answer
+
+// ---- showing ----
+
+function open(conversation, { stay = false } = {}) {
+  current = conversation;
+  messages.replaceChildren(...(conversation?.messages ?? []).map(messageNode));
+  messages.childNodes.forEach((_, place) => refresh(place));
+  $("welcome").hidden = Boolean(conversation);
+  $("title").textContent = conversation?.title ?? "New chat";
+  document.title = conversation ? `${conversation.title} · Gristmill` : "Gristmill";
+  if (conversation) history.replaceState(null, "", `#${conversation.id}`);
+  else history.replaceState(null, "", location.pathname);
+  showList(current, pick, removed);
+  showControls();
+  if (stay) return;
+  follow = true;
+  toEnd();
+}
+
+function pick(conversation, options) {
+  if (!options?.stay) {
+    hideNotice();
+    toggleDrawer(false);
+  }
+  open(conversation, options);
+  if (!options?.stay && !touch.matches) field.focus();
+}
+
+function removed(conversation, undo) {
+  if (conversation === current) open(null);
+  else open(current, { stay: true });
+  showToast(`“${conversation.title}” was deleted.`, "Undo", () => {
+    undo();
+    open(conversation);
+  });
+}
+
+function refresh(place) {
+  const message = current.messages[place];
+  const last = place === current.messages.length - 1;
+  show(messages.children[place], message, { busy: last && chat.isRunning(current), last: last && !chat.isRunning(current), feedback });
+}
+
+function showControls() {
+  const busy = chat.isRunning(current);
+  $("send").hidden = busy;
+  $("stop").hidden = !busy;
+  $("send").disabled = !field.value.trim();
+  field.style.height = "auto";
+  field.style.height = `${field.scrollHeight}px`;
+}
+
+function toEnd() {
+  if (follow) scroller.scrollTop = scroller.scrollHeight;
+}
+
+function showNotice(text, label = "", action = null) {
+  const [words, button] = notice.children;
+  words.textContent = text;
+  button.textContent = label;
+  button.hidden = !action;
+  button.onclick = () => {
+    hideNotice();
+    action();
+  };
+  notice.hidden = false;
+}
+
+function hideNotice() {
+  notice.hidden = true;
+}
+
+let toastTimer = 0;
+
+function showToast(text, label = "", action = null) {
+  const [words, button] = toast.children;
+  words.textContent = text;
+  button.textContent = label;
+  button.hidden = !action;
+  button.onclick = () => {
+    toast.hidden = true;
+    action();
+  };
+  toast.hidden = false;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => (toast.hidden = true), action ? 8000 : 2500);
+}
+
+// ---- talking ----
+
+/** Ask for what needs the server; where a key is wanted, ask for that and try again. */
+async function withKey(action) {
+  for (;;) {
+    try {
+      return await action();
+    } catch (error) {
+      if (error.status !== 401) throw error;
+      if (store.key()) showNotice("That key was not accepted.");
+      if (!(await askKey())) throw error;
+      hideNotice();
+    }
+  }
+}
+
+async function connect() {
+  const names = await withKey(api.models);
+  const choice = $("model");
+  choice.replaceChildren(...names.map((name) => new Option(name, name)));
+  $("model-choice").hidden = !names.length;
+  choice.disabled = names.length < 2;
+  feedback = await api.keepsFeedback().catch(() => false);
+  if (current) open(current, { stay: true });
+}
+
+async function modelName() {
+  if (!$("model").value) await connect();
+  return $("model").value;
+}
+
+function send(text) {
+  if (!text.trim() || chat.isRunning(current)) return;
+  hideNotice();
+  field.value = "";
+  const conversation = chat.ask(text, current);
+  open(conversation);
+  if (!touch.matches) field.focus();
+  answerIn(conversation, () => {
+    const question = chat.takeBack(conversation);
+    if (current !== conversation) return { retry: null };
+    open(chat.all.includes(conversation) ? conversation : null);
+    if (!field.value) field.value = question;
+    showControls();
+    return { retry: () => ((field.value = ""), send(question)) };
+  });
+}
+
+function again() {
+  if (!current || chat.isRunning(current)) return;
+  hideNotice();
+  const conversation = current;
+  const restore = chat.clearAnswer(conversation);
+  open(conversation);
+  answerIn(conversation, () => {
+    restore();
+    if (current === conversation) open(conversation);
+    return { retry: () => (current === conversation ? again() : null) };
+  });
+}
+
+/** Stream an answer and show it; `undo` is called where nothing came, and says how to retry. */
+async function answerIn(conversation, undo) {
+  const message = conversation.messages.at(-1);
+  const changed = drawSoon(conversation);
+  $("status").textContent = "Answering";
+  try {
+    await withKey(() => chat.run(conversation, modelName, changed));
+    $("status").textContent = messages.lastElementChild?.querySelector(".body").textContent ?? "";
+  } catch (error) {
+    $("status").textContent = "";
+    if (!(error instanceof api.Refusal)) throw error;
+    const retry = message.content ? null : undo().retry;
+    const wait = error.after ? ` Try again in ${error.after} second${error.after === 1 ? "" : "s"}.` : "";
+    const mend = [0, 401, 429].includes(error.status) || error.status >= 500;
+    showNotice(error.message + wait, "Try again", mend ? retry : null);
+  } finally {
+    if (!chat.keep(conversation)) showNotice("This browser has no room left: the conversation is not kept. Delete some.");
+    if (current === conversation) showList(current, pick, removed);
+    showControls();
+  }
+}
+
+/** A function that has the last message drawn at the next frame, and seldom if drawing takes long. */
+function drawSoon(conversation) {
+  let waiting = false;
+  let pause = 0;
+  const draw = () => {
+    waiting = false;
+    if (current !== conversation || !conversation.messages.length) return;
+    const began = performance.now();
+    refresh(conversation.messages.length - 1);
+    toEnd();
+    showControls();
+    pause = (performance.now() - began) * 4;
+  };
+  return () => {
+    if (waiting) return;
+    waiting = true;
+    setTimeout(() => requestAnimationFrame(draw), pause > 30 ? pause : 0);
+  };
+}
+
+const ACTIONS = {
+  again,
+  copy: async (message, button) => {
+    await copyText(message.content);
+    setSymbol(button, "i-check");
+    $("status").textContent = "Copied";
+    setTimeout(() => setSymbol(button, "i-copy"), 1500);
+  },
+  up: (message) => rate(message, { rating: "up" }),
+  down: async (message) => {
+    if (await rate(message, { rating: "down" })) await correct(message);
+  },
+  correct,
+};
+
+async function correct(message) {
+  const better = await askCorrection(message.corrected ?? message.content);
+  if (!better || !(better.correction || better.comment)) return;
+  const said = Object.fromEntries(Object.entries(better).filter(([, text]) => text));
+  await rate(message, { rating: message.rating ?? "down", ...said });
+}
+
+async function rate(message, said) {
+  const conversation = current;
+  try {
+    await withKey(() => api.rate({ response_id: message.response, ...said }));
+  } catch (error) {
+    if (!(error instanceof api.Refusal)) throw error;
+    showNotice(error.message);
+    return false;
+  }
+  message.rating = said.rating;
+  if (said.correction) message.corrected = said.correction;
+  chat.keep(conversation);
+  if (current === conversation) refresh(conversation.messages.indexOf(message));
+  showToast("Thank you.");
+  return true;
+}
+
+// ---- wiring ----
+
+composer.addEventListener("submit", (event) => {
+  event.preventDefault();
+  send(field.value);
+});
+field.addEventListener("input", showControls);
+field.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || touch.matches) return;
+  event.preventDefault();
+  send(field.value);
+});
+$("stop").addEventListener("click", () => {
+  chat.stop(current);
+  field.focus();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) chat.stop(current);
+});
+$("new").addEventListener("click", () => pick(null));
+$("open-settings").addEventListener("click", editSettings);
+$("latest").addEventListener("click", () => {
+  follow = true;
+  toEnd();
+});
+notice.lastElementChild.addEventListener("click", hideNotice);
+scroller.addEventListener("scroll", () => {
+  follow = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
+  $("latest").hidden = follow;
+});
+for (const starter of $("starters").children) starter.addEventListener("click", () => send(starter.textContent));
+messages.addEventListener("click", async ({ target }) => {
+  const button = target.closest("button");
+  if (button?.className === "copy-code") {
+    await copyText(button.closest("figure").querySelector("code").textContent);
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 1500);
+  } else if (button) {
+    const place = [...messages.children].indexOf(button.closest("article"));
+    await ACTIONS[button.dataset.action](current.messages[place], button);
+  }
+});
+
+const THEMES = ["system", "light", "dark"];
+
+function showTheme() {
+  $("theme").querySelector("span").textContent = `Theme: ${document.documentElement.dataset.theme}`;
+}
+
+$("theme").addEventListener("click", () => {
+  const { dataset } = document.documentElement;
+  dataset.theme = THEMES[(THEMES.indexOf(dataset.theme) + 1) % THEMES.length];
+  store.saveTheme(dataset.theme);
+  showTheme();
+});
+
+store.onChange((id) => {
+  const found = chat.reload(id);
+  if (current?.id === id) open(found, { stay: true });
+  else showList(current, pick, removed);
+});
+
+showTheme();
+startDrawer();
+open(chat.all.find(({ id }) => id === location.hash.slice(1)) ?? null);
+connect().catch((error) => showNotice(error.message, "Try again", () => connect().catch(({ message }) => showNotice(message))));
