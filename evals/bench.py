@@ -5,14 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipeline.tokenizer.chat import Message
-
 from evals.items import Item
 from evals.likelihood import Request, log_likelihoods
 from evals.statistics import Bootstrap, Metric
 from evals.suite import Prompted, Suite
 from pipeline.config import Evals
 from pipeline.errors import InputError
+from pipeline.tokenizer.chat import Message
 from train.inference import Loaded
 
 
@@ -48,8 +47,12 @@ class Bench:
         return Bootstrap(self.settings.bootstrap, self.settings.seed)
 
     def chats(self, suite: Suite) -> bool:
-        """Whether the suite's prompts are put into the model's chat template."""
-        return isinstance(suite, Prompted) and suite.chat and self.loaded.chats
+        """Whether the suite's prompts are put into the model's chat template.
+
+        Our tokenizers always have one, but what a checkpoint of pre-training was never taught helps nobody.
+        """
+        taught = self.loaded.tokenizer.chat_template and self.loaded.facts["format"] != "checkpoint"
+        return isinstance(suite, Prompted) and suite.chat and bool(taught)
 
     def start(self) -> list[int]:
         """What stands before a bare text: bos, where the tokenizer has one."""

@@ -1,0 +1,72 @@
+"""``python -m evals.card [--run OUT] [--model DIR] [--results results.json…] --to DIR``: model and data card.
+
+Cards are written from manifests and result files only. What has no artefact is told as not measured.
+"""
+
+import hashlib
+from argparse import Namespace
+from collections.abc import Sequence
+
+from evals import card_content, card_text
+from pipeline import config as configuration
+from pipeline import errors, manifest, storage
+from pipeline.errors import ConfigError
+from pipeline.manifest import FileEntry, Manifest
+
+STAGE = "card"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command line."""
+    options = _parse(arguments)
+    config = configuration.from_options(options)
+    if config is None:
+        return
+    if not options.run and not options.model:
+        raise ConfigError("neither --run nor --model: a card must be of something; name a run or a model")
+    cards = _render(options)
+    hashes = [hashlib.sha256(text.encode()).hexdigest() for text in cards.values()]
+    fingerprint = manifest.fingerprint(STAGE, {}, hashes)
+    if manifest.begin(options.to, STAGE, fingerprint, overwrite=config.output.overwrite):
+        print(f"{options.to}: the cards are up to date")
+        return
+    for name, text in cards.items():
+        storage.write_atomic(storage.join(options.to, name), text.encode())
+    files = [
+        FileEntry(path=name, size=len(text.encode()), rows=text.count("\n"), sha256=sha256)
+        for (name, text), sha256 in zip(cards.items(), hashes, strict=True)
+    ]
+    made = Manifest(stage=STAGE, fingerprint=fingerprint, config={}, inputs=[], counts={}, files=files)
+    manifest.publish(options.to, made)
+    for name in cards:
+        print(storage.join(options.to, name))
+
+
+def _render(options: Namespace) -> dict[str, str]:
+    """The cards by file name: of a run both (the model's once it is trained), of a model alone its own."""
+    cards: dict[str, str] = {}
+    if options.run:
+        cards["data-card.md"] = card_text.render("data-card.md", card_content.data(options.run))
+    if options.model or card_content.is_trained(options.run):
+        content = card_content.model(options.run, options.model, options.results)
+        cards["model-card.md"] = card_text.render("model-card.md", content)
+    elif options.results:
+        raise ConfigError(
+            f"{options.run}: holds no trained model that --results could be of; name --model too"
+        )
+    return cards
+
+
+def _parse(arguments: Sequence[str]) -> Namespace:
+    parser = configuration.parser("Write the model card and the data card of a run or a model.")
+    parser.add_argument("--run", default="", metavar="OUT", help="the folder of a run")
+    parser.add_argument("--model", default="", metavar="DIR", help="an exported or imported model")
+    parser.add_argument(
+        "--results", nargs="+", default=[], action="extend", metavar="results.json", help="of python -m evals"
+    )
+    parser.add_argument("--to", required=True, metavar="DIR", help="the folder for the cards")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,194 @@
+"""What cards tell, gathered from the manifests of a run, of a model, and from result files."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from evals import results
+from evals.artefacts import Artefacts, Number, Source
+from pipeline import manifest, storage
+from pipeline.errors import MismatchError
+from pipeline.manifest import Manifest
+from train import checkpoint
+
+CLEAN, TOKENIZER, PACK, TRAIN, MODEL = "clean", "tokenizer", "pack", "train", "model"
+PLACES = {CLEAN: "", TOKENIZER: "tokenizer", PACK: "shards", TRAIN: "training"}
+"""The folder of each stage below a run's."""
+NOT_STATED = "not stated"
+Content = dict[str, Any]
+
+
+class _Run:
+    """A run's manifests as sources; those of stages that were not run are None."""
+
+    def __init__(self, folder: str, artefacts: Artefacts) -> None:
+        self.folder = folder
+        self.artefacts = artefacts
+        self.manifests: dict[str, Manifest] = {}
+
+    def stage(self, stage: str) -> Source | None:
+        """The manifest of a stage, if it is finished."""
+        place = "/".join(filter(None, [self.folder.rstrip("/"), PLACES[stage]]))
+        path = storage.join(place, manifest.NAME)
+        if not storage.exists(path):
+            return None
+        self.manifests[stage] = manifest.read(place, stage)
+        return self.artefacts.read(path, "/".join(filter(None, [PLACES[stage], manifest.NAME])))
+
+    def belong(self, what: str, pinned: str, stage: str) -> None:
+        """Refuse parts of different runs (:class:`MismatchError`)."""
+        if stage in self.manifests and pinned != self._hash(stage):
+            raise MismatchError(
+                f"{self.folder}: its {what} was made from another {stage} ({pinned[:12]}…) than the one "
+                f"there ({self._hash(stage)[:12]}…); run the later stages again"
+            )
+
+    def _hash(self, stage: str) -> str:
+        found = self.manifests[stage]
+        if stage == CLEAN:
+            return str(found.facts["corpus"])
+        return str(found.facts["sha256"]) if stage == TOKENIZER else found.sha256()
+
+
+def is_trained(run: str) -> bool:
+    """Whether a run has finished training."""
+    return bool(run) and storage.exists(storage.join(run, PLACES[TRAIN], manifest.NAME))
+
+
+def data(folder: str) -> Content:
+    """The data card's content.
+
+    Raises :class:`pipeline.errors.ManifestError` without a finished corpus, and :class:`MismatchError` where
+    tokenizer or shards are another corpus's.
+    """
+    artefacts = Artefacts()
+    run = _Run(folder, artefacts)
+    manifest.read(folder, CLEAN)
+    clean, tokenizer, shards = run.stage(CLEAN), run.stage(TOKENIZER), run.stage(PACK)
+    if shards:
+        run.belong("shards", shards.facts.corpus, CLEAN)
+        run.belong("shards", shards.facts.tokenizer_sha256, TOKENIZER)
+    return {
+        "artefacts": artefacts,
+        "name": storage.name(storage.absolute(folder)),
+        "clean": clean,
+        "tokenizer": tokenizer,
+        "shards": shards,
+        "dropped": _dropped(clean),
+        "licences": _licences(folder, run.manifests[CLEAN], artefacts),
+    }
+
+
+def model(folder: str, model_folder: str, result_paths: Sequence[str]) -> Content:
+    """The model card's content: of a run's own model, or of the one in ``model_folder``.
+
+    Raises :class:`MismatchError` for results of another model, or a run that is not the one that is told of.
+    """
+    artefacts = Artefacts()
+    run = _Run(folder, artefacts)
+    clean = training = shards = validation = None
+    if folder:
+        clean, shards, training = run.stage(CLEAN), run.stage(PACK), run.stage(TRAIN)
+    if training:
+        run.belong("model", training.facts.shards_sha256, PACK)
+        validation = _validation(run)
+    imported = _imported(model_folder, artefacts) if model_folder else None
+    hashes = _hashes(folder, model_folder)
+    measured = [_results(path, hashes, artefacts) for path in result_paths]
+    return {
+        "artefacts": artefacts,
+        "name": storage.name(storage.absolute(model_folder or folder)),
+        "languages": clean.config.filters.languages if clean else (),
+        "licence": imported.facts.license if imported and "license" in imported.facts else "",
+        "architecture": _architecture(training or imported),
+        "shards": shards,
+        "training": training,
+        "validation": validation,
+        "imported": imported,
+        "suites": [suite for result in measured for suite in result.suites],
+    }
+
+
+def _dropped(clean: Source) -> list[tuple[str, Number]]:
+    """Records dropped by each reason, most first."""
+    counts = ((key, number) for key, number in clean.counts.items() if key.startswith("dropped."))
+    named = [(key.removeprefix("dropped."), number) for key, number in counts]
+    return sorted(named, key=lambda each: (-each[1].value, each[0]))
+
+
+def _licences(folder: str, found: Manifest, artefacts: Artefacts) -> list[tuple[str, str, Number]]:
+    """Source, licence and number of documents, from the documents themselves.
+
+    Raises :class:`MismatchError` if there are more or fewer than the manifest says were kept.
+    """
+    files = [entry for entry in found.files if entry.path.startswith("documents/")]
+    counted: Counter[tuple[str, str]] = Counter()
+    for entry in files:
+        with storage.open_read(storage.join(folder, entry.path)) as stream:
+            column = pq.ParquetFile(stream).read(columns=["license"]).column("license")
+        source = unquote(entry.path.split("/")[1].removeprefix("source="))
+        for each in pc.value_counts(column.combine_chunks()).to_pylist():
+            counted[source, each["values"] or NOT_STATED] += each["counts"]
+    if counted.total() != found.counts["kept"]:
+        raise MismatchError(
+            f"{folder}: {counted.total()} documents, but {manifest.NAME} says {found.counts['kept']} were kept; "
+            "restore the folder or run the clean stage again"
+        )
+    digest = hashlib.sha256(manifest.canonical(sorted((entry.path, entry.sha256) for entry in files)))
+    behind = artefacts.add(
+        f"documents/ ({len(files)} files; of the list of their hashes)", digest.hexdigest()
+    )
+    return [(*key, Number(count, behind)) for key, count in sorted(counted.items())]
+
+
+def _architecture(found: Source | None) -> list[tuple[str, Number | str]]:
+    """The model's shape, from the manifest of its training or its import."""
+    if not found or "model" not in found.facts:
+        return []
+    parts = [(key.replace("_", " "), value) for key, value in found.facts.model.items()]
+    words = {True: "yes", False: "no"}
+    return [
+        (key, words[value] if isinstance(value, bool) else value) for key, value in parts if value is not None
+    ]
+
+
+def _validation(run: _Run) -> Source | None:
+    """What ``train.validate`` measured, if it was of these shards."""
+    path = storage.join(run.folder, PLACES[TRAIN], "validation.json")
+    if not storage.exists(path):
+        return None
+    found = run.artefacts.read(path, "training/validation.json")
+    run.belong("validation.json", found.shards_sha256, PACK)
+    return found
+
+
+def _imported(folder: str, artefacts: Artefacts) -> Source:
+    """The manifest of a model that was exported or imported."""
+    manifest.read(folder, MODEL)
+    return artefacts.read(storage.join(folder, manifest.NAME), f"{storage.name(folder)}/{manifest.NAME}")
+
+
+def _hashes(run: str, model_folder: str) -> set[str]:
+    """The hashes by which results may name the card's model."""
+    found = checkpoint.latest(storage.join(run, PLACES[TRAIN], "checkpoints")) if run else None
+    hashes = {found[1].sha256()} if found else set()
+    if model_folder:
+        hashes.add(manifest.read(model_folder, MODEL).sha256())
+    return hashes
+
+
+def _results(path: str, hashes: set[str], artefacts: Artefacts) -> Source:
+    """One file of results, of the card's model."""
+    said = results.read(path)
+    if said["model"]["sha256"] not in hashes:
+        raise MismatchError(
+            f"{path}: of model {said['model']['name']} ({said['model']['sha256'][:12]}…), not of the card's; "
+            "give results of the model that the card is of"
+        )
+    path = path if path.endswith(".json") else storage.join(path, results.NAME)
+    return artefacts.read(path, f"{results.NAME} ({', '.join(each['name'] for each in said['suites'])})")
