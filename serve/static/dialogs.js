@@ -9,6 +9,9 @@ function fill(id, values) {
   for (const [name, value] of Object.entries(values)) form.elements[name].value = value;
   dialog.returnValue = "";
   dialog.showModal();
+  const first = dialog.querySelector("textarea, input");
+  if (first.value) first.setSelectionRange(0, 0);
+  first.scrollTop = 0;
   return new Promise((resolve) => {
     const ended = () => resolve(dialog.returnValue ? Object.fromEntries(new FormData(form)) : null);
     dialog.addEventListener("close", ended, { once: true });

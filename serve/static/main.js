@@ -81,6 +81,7 @@ function showNotice(text, label = "", action = null) {
     action();
   };
   notice.hidden = false;
+  toast.hidden ||= toast.lastElementChild.hidden; // thanks may not cover it
 }
 
 function hideNotice() {
@@ -171,7 +172,9 @@ async function answerIn(conversation, undo) {
   $("status").textContent = "Answering";
   try {
     await withKey(() => chat.run(conversation, modelName, changed));
-    $("status").textContent = messages.lastElementChild?.querySelector(".body").textContent ?? "";
+    if (current !== conversation) return;
+    refresh(conversation.messages.length - 1);
+    $("status").textContent = messages.lastElementChild.querySelector(".body").textContent;
   } catch (error) {
     $("status").textContent = "";
     if (!(error instanceof api.Refusal)) throw error;

@@ -1,0 +1,443 @@
+"""The chat page as people use it: in a browser, against a server with prepared answers."""
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+from starlette.testclient import TestClient
+
+from tests.serve.browser import chromium, watched_page
+from tests.serve.prepared import Prepared, prepared_server
+
+pytestmark = pytest.mark.server
+
+LONG = [f"word{number} " for number in range(400)]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Prepared]:
+    with prepared_server(tmp_path / "feedback.sqlite") as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser, server: Prepared) -> Iterator[Page]:
+    with watched_page(browser, server.url) as opened:
+        yield opened
+
+
+def send(page: Page, text: str) -> None:
+    page.get_by_label("Message", exact=True).fill(text)
+    page.get_by_label("Message", exact=True).press("Enter")
+
+
+def answer(page: Page, place: int = -1) -> Locator:
+    answers = page.get_by_role("article", name="Answer")
+    return answers.last if place < 0 else answers.nth(place)
+
+
+def finished(page: Page) -> None:
+    expect(page.get_by_role("button", name="Answer again")).to_be_visible()
+
+
+def said(server: Prepared, database: Path) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(database) as connection:
+        return connection.execute(
+            "SELECT response_id, rating, correction, comment FROM feedback ORDER BY number"
+        ).fetchall()
+
+
+def test_an_answer_comes_piece_by_piece_and_the_next_question_carries_the_conversation(
+    page: Page, server: Prepared
+) -> None:
+    server.will_say("The capital ", "is ", "**Paris**.", pause=0.3)
+    server.will_say("About two million.")
+    send(page, "What is the capital of France?")
+    expect(answer(page)).to_have_attribute("aria-busy", "true")
+    expect(answer(page)).to_contain_text("The capital is")
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    finished(page)
+    expect(answer(page).locator("strong")).to_have_text("Paris")
+    expect(page.locator("#status")).to_contain_text("The capital is Paris.")
+    send(page, "How many live there?")
+    expect(answer(page)).to_contain_text("two million")
+    assert [(turn["role"], turn["content"]) for turn in server.requests[1]["messages"]] == [
+        ("user", "What is the capital of France?"),
+        ("assistant", "The capital is **Paris**."),
+        ("user", "How many live there?"),
+    ]
+    assert server.requests[1]["model"] == "prepared"
+
+
+def test_stop_keeps_what_came_and_leaves_the_server(page: Page, server: Prepared) -> None:
+    server.will_say(*LONG, pause=0.02)
+    send(page, "Count")
+    expect(answer(page)).to_contain_text("word5")
+    page.get_by_role("button", name="Stop").click()
+    expect(answer(page)).to_contain_text("Stopped.")
+    finished(page)
+    page.wait_for_function("() => true")
+    for _ in range(100):
+        if server.left:
+            break
+        page.wait_for_timeout(20)
+    assert server.left == 1
+    assert "word399" not in answer(page).inner_text()
+
+
+def test_answers_can_be_asked_for_again(page: Page, server: Prepared) -> None:
+    server.will_say("First.")
+    server.will_say("Second.")
+    send(page, "Say something")
+    expect(answer(page)).to_contain_text("First.")
+    page.get_by_role("button", name="Answer again").click()
+    expect(answer(page)).to_contain_text("Second.")
+    expect(page.get_by_role("article")).to_have_count(2)
+    assert server.requests[0]["messages"] == server.requests[1]["messages"]
+
+
+def test_a_refused_second_answer_brings_the_first_back(page: Page, server: Prepared) -> None:
+    server.will_say("First.")
+    server.will_say(status=503)
+    send(page, "Say something")
+    page.get_by_role("button", name="Answer again").click()
+    expect(page.get_by_role("alert")).to_contain_text("starting or about to stop")
+    expect(answer(page)).to_contain_text("First.")
+
+
+def test_thumbs_and_corrections_reach_the_journal(page: Page, server: Prepared, tmp_path: Path) -> None:
+    server.will_say("Lyon.")
+    send(page, "Capital of France?")
+    answer(page).get_by_role("button", name="Good answer").click()
+    expect(answer(page).get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "true")
+    answer(page).get_by_role("button", name="Bad answer").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("The answer as it should have been")).to_have_value("Lyon.")
+    dialog.get_by_label("The answer as it should have been").fill("Paris.\nOn the Seine.")
+    dialog.get_by_label("Comment").fill("wrong town")
+    dialog.get_by_role("button", name="Send").click()
+    expect(page.locator("#toast")).to_contain_text("Thank you")
+    expect(answer(page).get_by_role("button", name="Correct")).to_have_attribute("aria-pressed", "true")
+    assert said(server, tmp_path / "feedback.sqlite") == [
+        ("chatcmpl-1", "up", None, None),
+        ("chatcmpl-1", "down", None, None),
+        ("chatcmpl-1", "down", "Paris.\nOn the Seine.", "wrong town"),
+    ]
+
+
+def test_a_cancelled_correction_sends_nothing(page: Page, server: Prepared, tmp_path: Path) -> None:
+    server.will_say("Lyon.")
+    send(page, "Capital of France?")
+    answer(page).get_by_role("button", name="Correct").click()
+    page.get_by_label("The answer as it should have been").fill("Paris.")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert said(server, tmp_path / "feedback.sqlite") == []
+
+
+def test_without_a_journal_nobody_is_asked_for_feedback(browser: Browser) -> None:
+    with prepared_server("") as server, watched_page(browser, server.url) as page:
+        server.will_say("Fine.")
+        send(page, "How are you?")
+        finished(page)
+        expect(page.get_by_role("button", name="Good answer")).to_have_count(0)
+        expect(page.get_by_role("button", name="Copy")).to_be_visible()
+
+
+def test_conversations_outlive_a_reload_and_can_be_renamed_deleted_and_brought_back(
+    page: Page, server: Prepared
+) -> None:
+    for number in range(2):
+        server.will_say(f"Answer {number}")
+        page.get_by_role("button", name="New chat").click()
+        send(page, f"Question {number}")
+        finished(page)
+    page.reload()
+    expect(answer(page)).to_contain_text("Answer 1")  # the one that was open
+    drawer = page.get_by_role("navigation")
+    drawer.get_by_role("button", name="Question 0", exact=True).click()
+    expect(answer(page)).to_contain_text("Answer 0")
+    drawer.get_by_role("button", name="Rename Question 0").click()
+    drawer.get_by_role("textbox").fill("<b>Mills</b>")
+    drawer.get_by_role("textbox").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("<b>Mills</b>")
+    drawer.get_by_role("button", name="Delete <b>Mills</b>").click()
+    expect(drawer.get_by_role("listitem")).to_have_count(1)
+    page.get_by_role("button", name="Undo").click()
+    page.reload()
+    expect(drawer.get_by_role("listitem")).to_have_count(2)
+    expect(answer(page)).to_contain_text("Answer 0")
+
+
+def test_an_answer_cut_off_by_a_reload_is_kept_as_far_as_it_came(page: Page, server: Prepared) -> None:
+    server.will_say(*LONG, pause=0.02)
+    send(page, "Count")
+    page.wait_for_function("() => Object.values(localStorage).some((kept) => kept.includes('word9'))")
+    page.reload()
+    expect(answer(page)).to_contain_text("word9")
+    expect(answer(page)).to_contain_text("This answer is incomplete.")
+
+
+def test_settings_go_into_the_request_and_stay(page: Page, server: Prepared) -> None:
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("System prompt").fill("Be brief.")
+    page.get_by_label("Temperature").fill("0.25")
+    page.get_by_label("Longest answer").fill("50")
+    page.get_by_role("button", name="Save").click()
+    page.reload()
+    server.will_say("Yes.", finish="length")
+    send(page, "Well?")
+    expect(answer(page)).to_contain_text("reached its greatest length")
+    asked = server.requests[0]
+    assert asked["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert (asked["temperature"], asked["max_tokens"], asked["stream"]) == (0.25, 50, True)
+
+
+def test_without_settings_the_server_s_defaults_hold(page: Page, server: Prepared) -> None:
+    server.will_say("Yes.")
+    send(page, "Well?")
+    finished(page)
+    assert set(server.requests[0]) == {"model", "messages", "stream"}
+
+
+def test_a_key_is_asked_for_kept_for_the_tab_and_sent(browser: Browser, server: Prepared) -> None:
+    server.key = "secret"
+    server.will_say("Open.")
+    with watched_page(browser, server.url) as page:
+        for key in ("wrong", "secret"):
+            page.get_by_label("API key").fill(key)
+            page.get_by_label("API key").press("Enter")
+        expect(page.get_by_label("Model")).to_have_value("prepared")
+        send(page, "Sesame")
+        expect(answer(page)).to_contain_text("Open.")
+        assert page.evaluate("Object.values(localStorage).join().includes('secret')") is False
+        page.reload()
+        expect(page.get_by_label("Model")).to_have_value("prepared")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        ({"status": 429, "retry_after": 7}, "busy with other conversations. Try again in 7 seconds."),
+        ({"status": 503}, "starting or about to stop"),
+        ({"status": 500}, "refused as prepared"),
+        ({"status": 400, "code": "content_filter"}, "safety filter"),
+        ({"status": 400, "code": "context_length_exceeded"}, "longer than the model can read"),
+    ],
+)
+def test_a_refused_question_is_explained_and_given_back(
+    page: Page, server: Prepared, refusal: dict[str, Any], expected: str
+) -> None:
+    server.will_say(**refusal)
+    send(page, "May I?")
+    expect(page.get_by_role("alert")).to_contain_text(expected)
+    expect(page.get_by_label("Message", exact=True)).to_have_value("May I?")
+    expect(page.get_by_role("article")).to_have_count(0)
+    server.will_say("You may.")
+    if refusal["status"] == 400:
+        page.get_by_role("button", name="Send").click()
+    else:
+        page.get_by_role("button", name="Try again").click()
+    expect(answer(page)).to_contain_text("You may.")
+    assert len(server.requests[1]["messages"]) == 1
+
+
+def test_an_answer_ended_by_the_filter_or_by_an_error_says_so(page: Page, server: Prepared) -> None:
+    server.will_say("Half an ", finish="content_filter")
+    send(page, "One")
+    expect(answer(page)).to_contain_text("safety filter of this server ended this answer")
+    server.will_say("Half", error="the engine broke")
+    send(page, "Two")
+    expect(page.get_by_role("alert")).to_contain_text("the engine broke")
+    expect(answer(page)).to_contain_text("This answer is incomplete.")
+
+
+def test_questions_that_were_never_answered_are_not_sent_again(page: Page, server: Prepared) -> None:
+    server.will_say(*LONG, pause=0.5)
+    send(page, "Slow one")
+    page.get_by_role("button", name="Stop").click()
+    finished(page)
+    server.will_say("Here.")
+    send(page, "Next one")
+    expect(answer(page)).to_contain_text("Here.")
+    assert [turn["content"] for turn in server.requests[-1]["messages"]] == ["Next one"]
+
+
+def test_an_answer_goes_on_while_another_conversation_is_read(page: Page, server: Prepared) -> None:
+    server.will_say("one ", "two ", "three", pause=0.3)
+    send(page, "Count")
+    page.get_by_role("button", name="New chat").click()
+    server.will_say("Hello.")
+    send(page, "Greet")
+    expect(answer(page)).to_contain_text("Hello.")
+    page.get_by_role("navigation").get_by_role("button", name="Count", exact=True).click()
+    expect(answer(page)).to_contain_text("one two three")
+    finished(page)
+
+
+def test_copy_puts_the_answer_on_the_clipboard(browser: Browser, server: Prepared) -> None:
+    permissions = ["clipboard-read", "clipboard-write"]
+    with watched_page(browser, server.url, permissions=permissions) as page:
+        server.will_say("Some **text**:\n```\ncode\n```")
+        send(page, "Write")
+        answer(page).get_by_role("button", name="Copy", exact=True).last.click()
+        page.wait_for_function(
+            "async () => await navigator.clipboard.readText() === 'Some **text**:\\n```\\ncode\\n```'"
+        )
+        answer(page).locator("figure").get_by_role("button", name="Copy").click()
+        page.wait_for_function("async () => await navigator.clipboard.readText() === 'code'")
+
+
+def test_the_theme_follows_the_system_until_one_is_chosen(browser: Browser, server: Prepared) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    with watched_page(browser, server.url, color_scheme="dark") as page:
+        dark = page.evaluate(ground)
+        page.get_by_role("button", name="Theme: system").click()
+        page.get_by_role("button", name="Theme: light").wait_for()
+        light = page.evaluate(ground)
+        page.reload()
+        assert page.evaluate(ground) == light != dark
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_in_both_themes(browser: Browser, server: Prepared, scheme: Any) -> None:
+    with watched_page(browser, server.url, color_scheme=scheme) as page:
+        server.will_say("A [link](https://example.org) and `code`.")
+        send(page, "Show")
+        finished(page)
+        for selector in (".user .body", ".assistant p", ".assistant a", ".small-print", "#open-settings", "#model"):
+            assert page.evaluate(CONTRAST, selector) >= 4.5, selector  # WCAG 2.2, AA
+
+
+CONTRAST = """(selector) => {
+  const context = new OffscreenCanvas(1, 1).getContext("2d");
+  const parts = (colours) => {
+    context.clearRect(0, 0, 1, 1);
+    for (const colour of colours) { context.fillStyle = colour; context.fillRect(0, 0, 1, 1); }
+    const linear = [...context.getImageData(0, 0, 1, 1).data].slice(0, 3).map((value) => value / 255)
+      .map((value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+  };
+  const node = document.querySelector(selector);
+  const grounds = [];
+  for (let at = node; at; at = at.parentElement) grounds.unshift(getComputedStyle(at).backgroundColor);
+  const [one, other] = [parts([...grounds, getComputedStyle(node).color]), parts(grounds)].sort((a, b) => b - a);
+  return (one + 0.05) / (other + 0.05);
+}"""
+
+
+@pytest.fixture
+def phone(browser: Browser, server: Prepared) -> Iterator[Page]:
+    size: Any = {"width": 360, "height": 640}
+    with watched_page(browser, server.url, viewport=size, is_mobile=True, has_touch=True) as opened:
+        yield opened
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen_and_the_list_is_a_drawer(
+    phone: Page, server: Prepared
+) -> None:
+    server.will_say("x" * 300 + "\n\n```\n" + "y" * 300 + "\n```\n\n" + "word " * 300)
+    phone.get_by_label("Message", exact=True).fill("z" * 300)
+    phone.get_by_role("button", name="Send").tap()
+    finished(phone)
+    assert phone.evaluate("[innerWidth, innerHeight, document.documentElement.scrollWidth]") == [360, 640, 360]
+    assert phone.locator("#composer").bounding_box()["y"] < 640  # type: ignore[index]
+    menu = phone.get_by_role("button", name="Conversations")
+    expect(phone.get_by_role("navigation")).to_have_count(0)  # not there for a screen reader either
+    menu.tap()
+    expect(menu).to_have_attribute("aria-expanded", "true")
+    expect(phone.get_by_role("button", name="New chat")).to_be_focused()
+    phone.keyboard.press("Escape")
+    expect(menu).to_be_focused()
+    menu.tap()
+    phone.get_by_role("button", name="New chat").tap()
+    expect(phone.get_by_role("heading", level=2)).to_have_text("What is on your mind?")
+
+
+def test_all_that_can_be_pressed_has_a_name_and_can_be_reached_by_keyboard(page: Page, server: Prepared) -> None:
+    server.will_say("Hello.")
+    send(page, "Hi")
+    finished(page)
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('button, input, textarea, select')].filter((node) => node.checkVisibility()"
+        " && !node.ariaLabel && !node.textContent.trim() && !node.labels?.length).length"
+    )
+    assert nameless == 0
+    wanted = {"Good answer", "Answer again", "Settings", "New chat", "Hi"}
+    met = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        met.add(page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.textContent.trim()"))
+    assert wanted <= met
+
+
+def test_shift_enter_writes_a_line_and_a_full_storage_is_said(page: Page, server: Prepared) -> None:
+    page.evaluate("localStorage.setItem('filler', 'x'.repeat(5 * 1024 * 1024 - 20))")
+    server.will_say("Still here. " * 50)
+    page.get_by_label("Message", exact=True).fill("one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("two")
+    page.keyboard.press("Enter")
+    expect(answer(page)).to_contain_text("Still here.")
+    expect(page.get_by_role("alert")).to_contain_text("no room left")
+    assert server.requests[0]["messages"][0]["content"] == "one\ntwo"
+
+
+def test_what_others_left_in_the_storage_harms_nothing(page: Page, server: Prepared) -> None:
+    entries = ["{", "null", '{"messages": [{"role": "system"}]}', '{"messages": 3}', json.dumps({"messages": []})]
+    for number, entry in enumerate(entries):
+        page.evaluate("([n, e]) => localStorage.setItem(`gristmill.conversation.${n}`, e)", [number, entry])
+    page.evaluate("localStorage.setItem('gristmill.settings', '[1')")
+    page.reload()
+    server.will_say("Fine.")
+    send(page, "Well?")
+    expect(answer(page)).to_contain_text("Fine.")
+
+
+def test_screenshots_are_taken_of_every_look(browser: Browser, server: Prepared, tmp_path: Path) -> None:
+    looks: dict[str, dict[str, Any]] = {
+        "light": {"color_scheme": "light", "viewport": {"width": 1200, "height": 800}},
+        "dark": {"color_scheme": "dark", "viewport": {"width": 1200, "height": 800}},
+        "phone": {"viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True},
+    }
+    for name, options in looks.items():
+        server.will_say("# A mill\n\nIt **grinds**:\n\n- grain\n- malt\n\n```python\nprint('flour')\n```")
+        with watched_page(browser, server.url, **options) as page:
+            page.get_by_label("Message", exact=True).fill("What is a mill?")
+            page.get_by_role("button", name="Send").click()
+            finished(page)
+            page.screenshot(path=tmp_path / f"{name}.png")
+    assert {path.stem for path in tmp_path.glob("*.png")} == set(looks)
+    assert (tmp_path / "light.png").read_bytes() != (tmp_path / "dark.png").read_bytes()
+
+
+def test_files_are_served_with_a_policy_that_forbids_all_but_our_own(server: Prepared) -> None:
+    from starlette.applications import Starlette
+
+    from serve.page import routes
+
+    with TestClient(Starlette(routes=list(routes()))) as client:
+        front = client.get("/")
+        policy = front.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+        names = re.findall(r'(?:href|src)="(/static/[^"]+)"', front.text)
+        assert names
+        for name in names:
+            answer = client.get(name)
+            assert answer.status_code == 200 and answer.headers["content-security-policy"] == policy
+            again = client.get(name, headers={"If-None-Match": answer.headers["etag"]})
+            assert again.status_code == 304 and not again.content
+        assert not re.search(r"<style|<script(?![^>]*src)|style=|\son\w+=", front.text)
+        assert client.get("/static/../feedback.py").status_code == 404
+        assert client.get("/static/index.html").status_code == 404
