@@ -1,0 +1,147 @@
+"""``python -m serve --model DIR [--host --port]``: an OpenAI-compatible server and a chat page."""
+
+import asyncio
+import ipaddress
+import logging
+import os
+import socket
+import sys
+import time
+from argparse import Namespace
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+
+from pipeline import config as configuration
+from pipeline import errors
+from pipeline.config import Serve
+from pipeline.errors import ConfigError, InputError
+from serve import keys
+from serve.app import build
+from serve.feedback import Journal
+from serve.safety import Safety
+from serve.service import Service
+
+LAST_SECONDS = 2
+"""For responses that are cut off at the end of the drain to be closed."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command line."""
+    options = _parse(arguments)
+    config = configuration.from_options(options)
+    if config is None:
+        return
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
+    service = _service(config.serve, options.host)
+    with _listen(options.host, options.port) as listener:
+        server = Server(service, options.model, listener)
+        server.run(sockets=[listener])
+    if server.failure:
+        raise server.failure
+
+
+def _parse(arguments: Sequence[str]) -> Namespace:
+    parser = configuration.parser("Serve a model: an OpenAI-compatible API and a chat page.")
+    parser.add_argument(
+        "--model", required=True, help="a run's folder, a Hugging Face folder, a .gguf file or an adapter"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, help="0: any that is free (8000)")
+    return parser.parse_args(arguments)
+
+
+def _service(settings: Serve, host: str) -> Service:
+    """All but the model. Raises :class:`ConfigError` for an open door without keys."""
+    admitted, local = keys.load(settings.api_keys, os.environ), _is_loopback(host)
+    if not admitted and not local:
+        raise ConfigError(
+            f"--host {host}: others could reach this server, so that it needs API keys; name a file with "
+            f"--set serve.api_keys=FILE or set {keys.VARIABLE}, or listen on 127.0.0.1"
+        )
+    return Service(settings, admitted, Journal(settings.feedback), Safety(settings), local)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"{host}:{port}: cannot listen there ({error}); choose another --port") from None
+
+
+class Server(uvicorn.Server):
+    """Listens at once, says so when the model is loaded, and lets running requests finish when told to stop."""
+
+    def __init__(self, service: Service, model: str, listener: socket.socket) -> None:
+        self.failure: Exception | None = None
+        """What kept the model from being loaded."""
+        self._service = service
+        self._model = model
+        host, port = listener.getsockname()[:2]
+        self._address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._drained_by = 0.0
+        app = build(service, self._lifespan)
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=LAST_SECONDS,
+                ws="none",
+            )
+        )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain at the first signal, stop at the second."""
+        if self._service.state == "draining":
+            super().handle_exit(sig, frame)
+        self._service.state = "draining"
+        self._drained_by = time.monotonic() + self._service.settings.drain_seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        """Several times a second: whether to stop now."""
+        if self._service.state == "draining":
+            late = time.monotonic() > self._drained_by
+            self.should_exit = self.should_exit or late or not self._service.active
+        return await super().on_tick(counter)
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        opening = asyncio.create_task(self._open())
+        yield
+        await opening
+        await self._service.close()
+
+    async def _open(self) -> None:
+        try:
+            await self._service.open(self._model)
+        except Exception as error:
+            self.failure = error
+            self.should_exit = True
+            return
+        name = self._service.ready.loaded.name
+        print(f"{name} answers at {self._address}, an OpenAI-compatible API at {self._address}/v1")
+        print(_example(self._address, name, keyed=bool(self._service.keys)), flush=True)
+
+
+def _example(address: str, name: str, *, keyed: bool) -> str:
+    """A request as a line for a shell."""
+    key = ' -H "Authorization: Bearer $KEY"' if keyed else ""
+    body = f'{{"model": "{name}", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
+    return f"curl {address}/v1/chat/completions -H 'Content-Type: application/json'{key} -d '{body}'"
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,104 @@
+"""What the server's parts share: the model and its state, the rules, the figures."""
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from model.batching import Batcher
+from model.generation import Sampling, generate
+from pipeline.config import Serve
+from serve.engine import Engine
+from serve.errors import unavailable
+from serve.feedback import Journal
+from serve.keys import Keys
+from serve.metrics import Metrics
+from serve.safety import Safety
+from train import inference
+from train.inference import Loaded
+
+LONGEST_CONTEXT = 4096
+"""Tokens of a request, where neither the settings nor the model say less."""
+
+
+@dataclass
+class Ready:
+    """A model that answers."""
+
+    loaded: Loaded
+    engine: Engine
+    since: int
+    """Seconds since 1970."""
+
+
+@dataclass
+class Service:
+    """One server."""
+
+    settings: Serve
+    keys: Keys
+    journal: Journal
+    safety: Safety
+    local: bool
+    """Only this machine can reach it."""
+    metrics: Metrics = field(default_factory=Metrics)
+    state: Literal["loading", "ready", "draining"] = "loading"
+    active: int = 0
+    """Requests that are being answered."""
+    _ready: Ready | None = None
+
+    def __post_init__(self) -> None:
+        self.metrics.watch(
+            lambda: self._ready.engine.running if self._ready else 0,
+            lambda: max(0, self._ready.engine.count - self._ready.engine.running) if self._ready else 0,
+            lambda: self.state == "ready",
+        )
+
+    @property
+    def ready(self) -> Ready:
+        """The model; refuses while there is none or the server is about to stop."""
+        if self.state == "draining":
+            raise unavailable("the server is about to stop; ask another one", "draining")
+        if self._ready is None:
+            raise unavailable("the model is still being loaded; try again in a moment", "loading")
+        return self._ready
+
+    async def open(self, path: str) -> None:
+        """Load the model and begin to answer. Raises :class:`pipeline.errors.GristmillError`."""
+        loaded, batcher = await asyncio.to_thread(_load, path, self.settings)
+        engine = Engine(batcher, self.settings.queue)
+        engine.start()
+        self._ready = Ready(loaded, engine, int(time.time()))
+        if self.state == "loading":
+            self.state = "ready"
+
+    async def close(self) -> None:
+        """End the engine and put the journal away."""
+        if self._ready:
+            await asyncio.to_thread(self._ready.engine.close)
+        self.journal.close()
+
+
+def _load(path: str, settings: Serve) -> tuple[Loaded, Batcher]:
+    """The model, warm, and its batcher."""
+    torch.set_num_threads(settings.threads or _processors())
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded = inference.load(path, device, _precision(settings, device))
+    limit = loaded.model.config.context or LONGEST_CONTEXT
+    capacity = min(settings.context or LONGEST_CONTEXT, limit)
+    list(generate(loaded.model, [0] * min(16, capacity - 2), 2, Sampling(temperature=0)))
+    return loaded, Batcher(loaded.model, settings.slots, capacity)
+
+
+def _precision(settings: Serve, device: str) -> torch.dtype:
+    if settings.precision != "auto":
+        return torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
+    return torch.bfloat16 if device == "cuda" or torch.cpu._is_amx_tile_supported() else torch.float32
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
