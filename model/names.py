@@ -120,6 +120,26 @@ GGUF_GPT2 = Names(
 )
 
 
+def checked(config: ModelConfig) -> ModelConfig:
+    """``config``, if its numbers fit together; else :class:`ModelError`."""
+    sizes = (
+        config.vocabulary_size,
+        config.layers,
+        config.width,
+        config.heads,
+        config.kv_heads,
+        config.hidden,
+    )
+    if min(sizes) < 1 or config.heads % config.kv_heads:
+        raise ModelError(
+            f"{config.heads} heads, {config.kv_heads} for keys and values, width {config.width}: all must be "
+            "positive, and the second divide the first; get the configuration again"
+        )
+    if config.positions == "rotary" and (config.head_size < 2 or config.head_size % 2):
+        raise ModelError(f"heads of size {config.head_size}: must be even for rotation; choose another model")
+    return config
+
+
 def shapes(config: ModelConfig) -> dict[str, torch.Size]:
     """The shape of each parameter of a :class:`Transformer`, by name."""
     with torch.device("meta"):
@@ -132,6 +152,8 @@ def inward(names: Names, config: ModelConfig, tensors: Mapping[str, Tensor]) -> 
     Raises :class:`ModelError` if one is missing, has another shape, or has no place in the model.
     """
     given = {_prefixed(names, name, tensors): tensor for name, tensor in tensors.items()}
+    if config.layers > len(tensors):
+        raise ModelError(f"{config.layers} layers, but only {len(tensors)} tensors; get the whole model")
     state: dict[str, Tensor] = {}
     used = set()
     for theirs, parts in _stacks(names, config):

@@ -18,6 +18,7 @@ from pipeline.errors import ManifestError, OutputError
 SCHEMA_VERSION = 1
 NAME = "manifest.json"
 STARTED = "started.json"
+REMEDY = "choose another output.path or replace it with --set output.overwrite=true"
 
 
 class FileEntry(BaseModel):
@@ -62,13 +63,20 @@ def fingerprint(stage: str, config: Mapping[str, Any], inputs: Iterable[str]) ->
 
 
 def begin(
-    folder: str, stage: str, fingerprint: str, *, overwrite: bool = False, owned: Sequence[str] = ()
+    folder: str,
+    stage: str,
+    fingerprint: str,
+    *,
+    overwrite: bool = False,
+    owned: Sequence[str] = (),
+    remedy: str = REMEDY,
 ) -> Manifest | None:
     """Claim ``folder`` for a stage; its manifest if it is already done, else None: go to work.
 
     A stage that shares its folder with others names its own entries (``owned``); resumed, it finds what it
     left in them. A stage without owned entries has the folder for itself and finds it empty.
-    Raises :class:`OutputError` if the folder holds anything but this stage under this fingerprint.
+    Raises :class:`OutputError` if the folder holds anything but this stage under this fingerprint; ``remedy``
+    says how this command line lets that be replaced.
     """
     found = _parse(folder, stage) if storage.exists(storage.join(folder, NAME)) else None
     if found and found.fingerprint == fingerprint:
@@ -78,7 +86,7 @@ def begin(
     resumed = not found and storage.exists(started) and storage.read_bytes(started) == mark
     if not resumed and storage.exists(folder):
         if not overwrite:
-            _refuse(folder, stage, finished=found is not None, unfinished=storage.exists(started))
+            _refuse(folder, stage, remedy, finished=found is not None, unfinished=storage.exists(started))
         storage.remove(storage.join(folder, NAME))
     if owned and not resumed:
         for entry in owned:
@@ -89,14 +97,11 @@ def begin(
     return None
 
 
-def _refuse(folder: str, stage: str, *, finished: bool, unfinished: bool) -> None:
+def _refuse(folder: str, stage: str, remedy: str, *, finished: bool, unfinished: bool) -> None:
     what = "files that are not Gristmill's"
     if finished or unfinished:
         what = f"{'a finished' if finished else 'an unfinished'} {stage} of another configuration or input"
-    raise OutputError(
-        f"{folder}: holds {what}, which would be lost; choose another output.path or replace it with "
-        "--set output.overwrite=true"
-    )
+    raise OutputError(f"{folder}: holds {what}, which would be lost; {remedy}")
 
 
 def publish(folder: str, manifest: Manifest) -> None:

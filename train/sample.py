@@ -1,4 +1,4 @@
-"""``python -m train.sample --config FILE.toml --prompt "Once upon"``: continue a prompt in the terminal."""
+"""``python -m train.sample --model DIR --prompt "Once upon"``: continue a prompt in the terminal."""
 
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -9,8 +9,8 @@ from model.generation import Sampling, generate
 from model.transformer import Transformer
 from pipeline import config as configuration
 from pipeline import errors
-from pipeline.tokenizer import Tokenizer
-from train.inference import load_trained
+from pipeline.tokenizer import TextTokenizer
+from train.inference import load
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -19,24 +19,26 @@ def main(arguments: Sequence[str]) -> None:
     config = configuration.from_options(options)
     if config is None:
         return
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, tokenizer, _ = load_trained(config, device)
+    if not options.model:
+        configuration.require(config, "output.path")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded = load(options.model or config.output.path, device)
     sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed)
     print(options.prompt, end="", flush=True)
-    for piece in complete(model, tokenizer, options.prompt, options.tokens, sampling):
+    for piece in complete(loaded.model, loaded.tokenizer, options.prompt, options.tokens, sampling):
         print(piece, end="", flush=True)
     print()
 
 
 def complete(
-    model: Transformer, tokenizer: Tokenizer, prompt: str, tokens: int, sampling: Sampling
+    model: Transformer, tokenizer: TextTokenizer, prompt: str, tokens: int, sampling: Sampling
 ) -> Iterator[str]:
     """The text that follows ``prompt``, piece by piece, to the document's end or for ``tokens`` tokens."""
-    ids = [tokenizer.bos, *tokenizer.encode(prompt)]
+    ids = [*([] if tokenizer.bos is None else [tokenizer.bos]), *tokenizer.encode(prompt)] or [tokenizer.eos]
     return text_pieces(tokenizer, generate(model, ids, tokens, sampling, stop=frozenset({tokenizer.eos})))
 
 
-def text_pieces(tokenizer: Tokenizer, tokens: Iterator[int]) -> Iterator[str]:
+def text_pieces(tokenizer: TextTokenizer, tokens: Iterator[int]) -> Iterator[str]:
     """The text of tokens as they come; a character spread over several is held back until it is whole."""
     drawn: list[int] = []
     told = text = ""
@@ -50,7 +52,10 @@ def text_pieces(tokenizer: Tokenizer, tokens: Iterator[int]) -> Iterator[str]:
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:
-    parser = configuration.parser("Continue a prompt with the latest checkpoint of a run.")
+    parser = configuration.parser("Continue a prompt with a model.")
+    parser.add_argument(
+        "--model", default="", help="any that train.export takes; without: the run in output.path"
+    )
     parser.add_argument("--prompt", default="", help="text to continue; empty: a document from its beginning")
     parser.add_argument("--tokens", type=_number(int, 1), default=200, help="how many at most (200)")
     parser.add_argument("--temperature", type=_number(float, 0), default=0.8, help="0 is greedy (0.8)")

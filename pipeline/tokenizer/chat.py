@@ -120,8 +120,8 @@ class Chat:
         ends = [last for _, last, message in rendered.contents if message == index]
         if not ends or not rendered.text.startswith(opening.text):
             raise InputError(
-                f"the chat template leaves out message {index + 1}, an answer, or writes what stands before it "
-                "otherwise once it is there; a model cannot learn from that: correct the template"
+                f"the chat template leaves out message {index + 1}, an answer, or writes what stands before "
+                "it otherwise once it is there; no model can learn from that: correct the template"
             )
         following = (first for first, _, _ in rendered.contents if first >= ends[-1])
         mark = self._marks.search(rendered.text, ends[-1], next(following, len(rendered.text)))
