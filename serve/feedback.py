@@ -24,6 +24,7 @@ from starlette.routing import Route
 from pipeline.errors import InputError, run
 from pipeline.manifest import canonical
 from serve import feedback_export
+from serve.errors import ApiError, invalid, unavailable
 
 LONGEST = 100_000
 """Characters of a correction or a comment."""
@@ -194,45 +195,26 @@ def routes(journal: Journal) -> list[Route]:
 
     async def rate(request: Request) -> JSONResponse:
         if not journal.kept:
-            return _refusal(
-                403, "this server keeps no feedback; start it with --set serve.feedback=FILE", "feedback_off"
-            )
+            message = "this server keeps no feedback; start it with --set serve.feedback=FILE"
+            raise ApiError(403, message, "feedback_off")
         try:
             feedback = Feedback.model_validate_json(await request.body())
         except ValidationError as error:
-            return _invalid(error)
+            raise invalid(error) from None
         try:
             made = await run_in_threadpool(journal.rate, feedback)
         except UnknownResponseError:
-            message = f"no answer {feedback.response_id!r} is kept here; send a response's id"
-            return _refusal(404, message, "response_not_found", "response_id")
+            message = f"no answer {feedback.response_id!r} is kept here; send the id of a response"
+            raise ApiError(404, message, "response_not_found", "response_id") from None
         except sqlite3.Error as error:
             log.warning("feedback on %s is lost: %s", feedback.response_id, error)
-            return _refusal(503, "feedback cannot be kept at the moment; try again later", "feedback_failed")
+            raise unavailable("feedback cannot be kept now; try again later", "feedback_failed") from None
         return JSONResponse({"object": "feedback", **made, **feedback.model_dump()})
 
     return [
         Route("/v1/feedback", state, methods=["GET"]),
         Route("/v1/feedback", rate, methods=["POST"]),
     ]
-
-
-def _invalid(error: ValidationError) -> JSONResponse:
-    """The first problem of a body, in OpenAI's form."""
-    first = error.errors(include_url=False)[0]
-    name = ".".join(map(str, first["loc"])) or None
-    if first["type"] == "extra_forbidden":
-        known = ", ".join(Feedback.model_fields)
-        return _refusal(400, f"unknown parameter {name}; feedback has {known}", "unknown_parameter", name)
-    message = first["msg"].removeprefix("Value error, ")
-    return _refusal(400, f"{name}: {message}" if name else message, "invalid_value", name)
-
-
-def _refusal(status: int, message: str, code: str, param: str | None = None) -> JSONResponse:
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    return JSONResponse(
-        {"error": {"message": message, "type": kind, "param": param, "code": code}}, status_code=status
-    )
 
 
 def main(arguments: Sequence[str]) -> None:

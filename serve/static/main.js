@@ -250,6 +250,8 @@ async function rate(message, said) {
 
 // ---- wiring ----
 
+addEventListener("pagehide", () => chat.all.filter(chat.isRunning).forEach(chat.keep));
+
 composer.addEventListener("submit", (event) => {
   event.preventDefault();
   send(field.value);

@@ -20,7 +20,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from serve import feedback, page
+from serve import errors, feedback, page
+from serve.errors import ApiError
 
 
 @dataclass
@@ -28,8 +29,8 @@ class Answer:
     """What the next request gets."""
 
     pieces: list[str]
-    pause: float = 0.0
-    """Seconds between pieces."""
+    held: int = -1
+    """How many pieces come before the rest waits for ``go``; -1: all of them."""
     finish: str = "stop"
     status: int = 200
     """Another one: a refusal, with ``code`` and ``retry_after``."""
@@ -49,28 +50,29 @@ class Prepared:
     requests: list[dict[str, Any]] = field(default_factory=list)
     key: str = ""
     """The API key that is wanted; empty: none."""
+    go: threading.Event = field(default_factory=threading.Event)
     left: int = 0
     """Answers whose reader left before their end."""
 
     def will_say(self, *pieces: str, **options: Any) -> None:
         self.answers.append(Answer(list(pieces), **options))
 
-    def refuses(self, request: Request) -> Response | None:
+    def admit(self, request: Request) -> None:
         if self.key and request.headers.get("authorization") != f"Bearer {self.key}":
-            return _error(401, "no valid key", "invalid_api_key")
-        return None
+            raise ApiError(401, "no valid key", "invalid_api_key")
 
     async def models(self, request: Request) -> Response:
-        return self.refuses(request) or JSONResponse({"object": "list", "data": [{"id": "prepared"}]})
+        self.admit(request)
+        return JSONResponse({"object": "list", "data": [{"id": "prepared"}]})
 
     async def chat(self, request: Request) -> Response:
-        if refused := self.refuses(request):
-            return refused
+        self.admit(request)
         asked = await request.json()
         self.requests.append(asked)
         answer = self.answers.popleft()
         if answer.status != 200:
-            return _error(answer.status, "refused as prepared", answer.code, answer.retry_after)
+            after = {"Retry-After": str(answer.retry_after)} if answer.retry_after else None
+            raise ApiError(answer.status, "refused as prepared", answer.code, headers=after)
         stream = self._stream(f"chatcmpl-{len(self.requests)}", asked["messages"], answer)
         return StreamingResponse(stream, media_type="text/event-stream")
 
@@ -78,8 +80,9 @@ class Prepared:
         said, finish = "", "cancelled"
         try:
             yield _chunk(name, {"role": "assistant", "content": ""})
-            for piece in answer.pieces:
-                await asyncio.sleep(answer.pause)
+            for place, piece in enumerate(answer.pieces):
+                while place == answer.held and not self.go.is_set():
+                    await asyncio.sleep(0.01)
                 said += piece
                 yield _chunk(name, {"content": piece})
             if answer.error:
@@ -98,11 +101,6 @@ def _chunk(name: str, delta: dict[str, str], finish: str | None = None) -> str:
     return f"data: {json.dumps({'id': name, 'object': 'chat.completion.chunk', 'choices': [choice]})}\n\n"
 
 
-def _error(status: int, message: str, code: str, retry_after: int = 0) -> JSONResponse:
-    headers = {"Retry-After": str(retry_after)} if retry_after else None
-    return JSONResponse({"error": {"message": message, "code": code}}, status, headers)
-
-
 @contextmanager
 def prepared_server(database: Path | str) -> Iterator[Prepared]:
     """A running server that keeps feedback in ``database``; nowhere, if that is empty."""
@@ -111,7 +109,10 @@ def prepared_server(database: Path | str) -> Iterator[Prepared]:
         Route("/v1/models", made.models),
         Route("/v1/chat/completions", made.chat, methods=["POST"]),
     ]
-    app = Starlette(routes=[*own, *feedback.routes(made.journal), *page.routes()])
+    app = Starlette(
+        routes=[*own, *feedback.routes(made.journal), *page.routes()],
+        exception_handlers={ApiError: errors.on_api_error},
+    )
     with running(app) as made.url:
         yield made
     made.journal.close()
