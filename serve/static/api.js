@@ -93,7 +93,6 @@ const CODES = {
 
 const STATUSES = {
   401: "The server wants a valid API key.",
-  403: "This key may not do that.",
   413: "This message is larger than the server takes.",
   429: "The server is busy with other conversations.",
   503: "The server is starting or about to stop.",

@@ -385,7 +385,8 @@ def test_all_that_can_be_pressed_has_a_name_and_can_be_reached_by_keyboard(
     finished(page)
     nameless = page.evaluate(
         "[...document.querySelectorAll('button, input, textarea, select')].filter((node) =>"
-        " node.checkVisibility() && !node.ariaLabel && !node.textContent.trim() && !node.labels?.length).length"
+        " node.checkVisibility() && !node.ariaLabel && !node.textContent.trim()"
+        " && !node.labels?.length).length"
     )
     assert nameless == 0
     wanted = {"Good answer", "Answer again", "Settings", "New chat", "Hi"}
