@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from evals import results
 from evals.artefacts import Artefacts, Number, Source
 from pipeline import manifest, storage
-from pipeline.errors import MismatchError
+from pipeline.errors import ManifestError, MismatchError
 from pipeline.manifest import Manifest
 from train import checkpoint
 
@@ -68,8 +68,10 @@ def data(folder: str) -> Content:
     """
     artefacts = Artefacts()
     run = _Run(folder, artefacts)
-    manifest.read(folder, CLEAN)
-    clean, tokenizer, shards = run.stage(CLEAN), run.stage(TOKENIZER), run.stage(PACK)
+    clean = run.stage(CLEAN)
+    if not clean:
+        raise ManifestError(f"{folder}: has no {manifest.NAME} of a corpus; run the clean stage first")
+    tokenizer, shards = run.stage(TOKENIZER), run.stage(PACK)
     if shards:
         run.belong("shards", shards.facts.corpus, CLEAN)
         run.belong("shards", shards.facts.tokenizer_sha256, TOKENIZER)
@@ -136,8 +138,8 @@ def _licences(folder: str, found: Manifest, artefacts: Artefacts) -> list[tuple[
             counted[source, each["values"] or NOT_STATED] += each["counts"]
     if counted.total() != found.counts["kept"]:
         raise MismatchError(
-            f"{folder}: {counted.total()} documents, but {manifest.NAME} says {found.counts['kept']} were kept; "
-            "restore the folder or run the clean stage again"
+            f"{folder}: {counted.total()} documents, but {manifest.NAME} says {found.counts['kept']} were "
+            "kept; restore the folder or run the clean stage again"
         )
     digest = hashlib.sha256(manifest.canonical(sorted((entry.path, entry.sha256) for entry in files)))
     behind = artefacts.add(

@@ -170,7 +170,7 @@ def _csv(text: str, path: str, _: File) -> Iterator[tuple[int, dict[str, Any]]]:
             yield before + 1, {field: value for field, value in row.items() if value is not None}
             before = reader.line_num
     except csv.Error as error:
-        raise InputError(f"{path} line {reader.line_num}: not CSV ({error}); correct the line") from None
+        raise InputError(f"{path} line {before + 1}: not CSV ({error}); correct the line") from None
 
 
 def _tsv(text: str, path: str, file: File) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -63,7 +63,8 @@ def _sacrebleu(
     error, low, high = None, value, value
     if resamples > 1:
         told = json.loads(score.format(width=6, signature=signature, is_json=True))
-        middle, half = float(told["confidence_mean"]), float(told["confidence_var"])
+        # Where nothing matches in any resample, sacrebleu says nothing of them.
+        middle, half = float(told.get("confidence_mean", value)), float(told.get("confidence_var", 0))
         error, low, high = half / 1.96, middle - half, middle + half
     metric = Metric(name, value, len(outputs), error, low, high, f"sacrebleu {signature}")
     each = [

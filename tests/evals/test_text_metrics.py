@@ -50,6 +50,12 @@ def test_one_sentence_has_no_interval() -> None:
     assert "bs:" not in metric.method
 
 
+def test_nothing_in_common_is_zero_without_doubt() -> None:
+    for measure in (text_metrics.bleu, text_metrics.chrf):
+        metric = only(measure(["", ""], [["a"], ["b"]], BOOTSTRAP)[0])
+        assert (metric.value, metric.standard_error, metric.low, metric.high) == (0, 0, 0, 0)
+
+
 def test_rouge_of_rouge_scores_readme() -> None:
     metrics, _ = text_metrics.rouge(
         ["The quick brown dog jumps on the log."],

@@ -1,0 +1,53 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+
+from evals.bench import Bench
+from pipeline.config import Evals
+from pipeline.shards import Split
+from tests.train.folder import Folder
+from tests.train.shard_maker import make_run, sentences
+from train import inference
+from train.inference import Loaded
+from train.loop import train
+from train.parallel import World
+
+LONG = [" ".join(sentences(9, seed)) for seed in (5, 6)]
+"""Documents of several rows."""
+TEXTS: dict[tuple[Split, str], list[str]] = {
+    ("train", "books"): sentences(200, 1),
+    ("train", "wikipedia"): sentences(90, 2),
+    ("validation", "books"): [*sentences(9, 3), *LONG],
+    ("validation", "wikipedia"): sentences(9, 4),
+}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was trained for a few steps."""
+    packed = tmp_path_factory.mktemp("packed")
+    make_run(str(packed), TEXTS, sequence_length=128)
+    folder = Folder(tmp_path_factory.mktemp("trained"), packed)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    mesh = init_device_mesh("cpu", (1,), mesh_dim_names=("data",))
+    train(folder.config("train.steps=4"), World(0, 1, 0, 1, torch.device("cpu"), mesh))
+    dist.destroy_process_group()
+    torch.use_deterministic_algorithms(False)
+    return folder.output
+
+
+@pytest.fixture(scope="session")
+def loaded(trained: Path) -> Loaded:
+    """The run's model; how long a text it was trained for does not bind here."""
+    found = inference.load(str(trained))
+    found.model.config = replace(found.model.config, context=0)
+    return found
+
+
+@pytest.fixture
+def bench(loaded: Loaded) -> Bench:
+    return Bench(loaded, Evals(batch_size=3, batch_tokens=256, bootstrap=20))

@@ -1,0 +1,158 @@
+"""``python -m evals`` as users start it."""
+
+import json
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals import results
+from evals.__main__ import main
+from pipeline import manifest
+from pipeline.errors import GristmillError, InputError, OutputError
+from tests.commands import ROOT
+
+QUESTIONS = [
+    {"goal": "the <b>mill</b>", "sol1": "turns", "sol2": "sings", "label": 0},
+    {"goal": "water", "sol1": "grain", "sol2": "wheel", "label": 1},
+]
+
+
+@pytest.fixture
+def arguments(trained: Path, tmp_path: Path) -> list[str]:
+    """Two suites, and their data."""
+    questions, text = tmp_path / "questions.jsonl", tmp_path / "text.txt"
+    questions.write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))
+    text.write_text("the old mill turns slow " * 20)
+    return [
+        *("--model", str(trained), "--suite", "piqa", "text", "--set", "evals.bootstrap=20"),
+        *("--data", f"piqa={questions}", f"text={text}", "--to", str(tmp_path / "out")),
+    ]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_results_tell_everything_and_are_not_made_twice(
+    arguments: list[str], trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(arguments)
+    first = capsys.readouterr()
+    assert "piqa: 4 of 4" in first.err
+    out = tmp_path / "out"
+    said: dict[str, Any] = json.loads((out / "results.json").read_text())
+    questions = (tmp_path / "questions.jsonl").read_bytes()
+    piqa, text = said["suites"]
+    assert piqa["data"] == [
+        {
+            "name": "piqa",
+            "path": str(tmp_path / "questions.jsonl"),
+            "sha256": sha256(questions).hexdigest(),
+            "rows": 2,
+        }
+    ]
+    assert piqa["sha256"] == sha256((ROOT / "evals/suites/piqa.toml").read_bytes()).hexdigest()
+    checkpoint = (trained / "training/checkpoints/latest").read_text().strip()
+    trained_manifest = manifest.read(str(trained / "training/checkpoints" / checkpoint), "checkpoint")
+    assert said["model"]["sha256"] == trained_manifest.sha256()
+    assert said["settings"]["bootstrap"] == 20
+    assert {"python", "torch", "sacrebleu", "rouge-score", "nltk"} <= set(said["packages"])
+    assert [metric["name"] for metric in piqa["metrics"]] == ["accuracy", "accuracy (length-normalized)"]
+    assert all(metric["n"] == 2 for metric in piqa["metrics"])
+    for suite in (piqa, text):
+        lines = (out / suite["items"]["path"]).read_bytes()
+        assert sha256(lines).hexdigest() == suite["items"]["sha256"]
+    assert [json.loads(line)["answer"] for line in (out / "items/piqa.jsonl").read_text().splitlines()] == [
+        0,
+        1,
+    ]
+    found = manifest.read(str(out), results.STAGE)
+    manifest.verify(str(out), found)
+    assert {entry.path for entry in found.files} | {"manifest.json"} == set(contents(out))
+    row = next(line for line in first.out.splitlines() if "bits per byte" in line)
+    assert f"{text['metrics'][0]['value']:.4f}" in row
+
+    before = contents(out)
+    main(arguments)
+    again = capsys.readouterr()
+    assert again.out == f"{out}: already measured with these very settings\n{first.out}"
+    assert contents(out) == before
+    with pytest.raises(OutputError, match=r"a finished evals of another configuration"):
+        main([*arguments, "--set", "evals.limit=1"])
+    assert contents(out) == before
+    main([*arguments, "--set", "evals.limit=1", "--set", "output.overwrite=true"])
+    assert results.read(str(out))["suites"][0]["metrics"][0]["n"] == 1
+
+
+def test_the_page_needs_no_network_and_escapes_what_it_shows(arguments: list[str], tmp_path: Path) -> None:
+    main(arguments)
+    page = (tmp_path / "out" / "results.html").read_text()
+    assert "the <b>mill" not in page and "the &lt;b&gt;mill" in page
+    assert "default-src 'none'" in page
+    assert not any(mark in page for mark in ("<script", "http://", "https://", "src="))
+    for name in ("accuracy (length-normalized)", "perplexity per token", str(tmp_path / "text.txt")):
+        assert name in page
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (["--suite", "pika"], "no such suite; the nearest is piqa"),
+        (["--suite", "piqa", "piqa"], "--suite piqa: named twice"),
+        (["--suite", "piqa", "crows-pairs"], "say where it lies with --data crows-pairs=PATH"),
+        (["--data", "pika=x"], "must read NAME=PATH with a NAME of piqa, piqa.labels, text"),
+        (["--data", "piqa"], "must read NAME=PATH"),
+        (["--data", "piqa=/nowhere/at/all"], "no such file"),
+        (["--model", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--set", "evals.batchsize=3"], "nearest valid name is evals.batch_size"),
+    ],
+)
+def test_what_is_wrong_is_found_before_anything_is_written(
+    arguments: list[str], tmp_path: Path, change: list[str], said: str
+) -> None:
+    if change[0] == "--suite":
+        del arguments[3:4]
+        arguments.remove("text")
+        arguments = [each for each in arguments if each != "--suite"]
+        arguments = [each for each in arguments if not each.startswith("text=")]
+    before = contents(tmp_path)
+    with pytest.raises(GristmillError) as caught:
+        main([*arguments, *change])
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert contents(tmp_path) == before
+
+
+def test_a_faulty_item_is_found_before_anything_is_written(arguments: list[str], tmp_path: Path) -> None:
+    with (tmp_path / "questions.jsonl").open("a") as file:
+        file.write('{"goal": "g", "sol1": "a", "sol2": "b", "label": 5}\n')
+    with pytest.raises(InputError, match=r"line 3: field 'label' is 5"):
+        main(arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_program_prints_one_line_and_fails(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "evals",
+        "--model",
+        "x",
+        "--suite",
+        "pika",
+        "--to",
+        str(tmp_path / "out"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: --suite pika: no such suite") and done.stderr.count("\n") == 1
+
+
+def test_results_of_another_kind_are_refused(tmp_path: Path) -> None:
+    for text in ("{", "[]", "{}", '{"schema_version": 0, "model": {}, "suites": []}'):
+        (tmp_path / "results.json").write_text(text)
+        with pytest.raises(InputError, match="not the results of an evaluation"):
+            results.read(str(tmp_path))

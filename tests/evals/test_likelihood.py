@@ -1,0 +1,54 @@
+"""Likelihoods: the same whoever shares the batch, and every token of a text once."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evals.kinds.perplexity import windows
+from evals.likelihood import Request, log_likelihoods
+from train.inference import Loaded
+
+
+def alone(loaded: Loaded, request: Request) -> float:
+    """The likelihood by its definition: one token after the other."""
+    total = 0.0
+    tokens = [*request.context, *request.continuation]
+    for place in range(len(request.context), len(tokens)):
+        logits = loaded.model(torch.tensor([tokens[:place]]))[0, -1]
+        total += float(F.log_softmax(logits.double(), dim=0)[tokens[place]])
+    return total
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 20, 1000])
+def test_a_batch_changes_nothing(loaded: Loaded, batch_tokens: int) -> None:
+    random = torch.Generator().manual_seed(2)
+    size = loaded.model.config.vocabulary_size
+    requests = []
+    for context, continuation in ((1, 1), (5, 2), (2, 9), (1, 12), (7, 3), (3, 3)):
+        ids = torch.randint(size, (context + continuation,), generator=random).tolist()
+        requests.append(Request(ids[:context], ids[context:]))
+    told: list[int] = []
+    found = log_likelihoods(loaded.model, requests, batch_tokens, told.append)
+    assert found == pytest.approx([alone(loaded, each) for each in requests], abs=1e-4)
+    assert told[-1] == len(requests) and told == sorted(set(told))
+
+
+@given(
+    st.lists(st.integers(0, 99), min_size=1, max_size=60),
+    st.integers(2, 20),
+    st.integers(1, 20),
+)
+def test_windows_score_every_token_once(ids: list[int], window: int, stride: int) -> None:
+    stride = min(stride, window - 1)
+    found = list(windows([7], ids, window, stride))
+    assert [token for each in found for token in each.continuation] == ids
+    assert all(each.context and each.continuation and len(each) <= window for each in found)
+    text = [7, *ids]
+    behind = 1
+    for place, each in enumerate(found):
+        assert text[: behind + len(each.continuation)][-len(each) :] == [*each.context, *each.continuation]
+        if place:
+            assert len(each.context) >= window - stride
+        behind += len(each.continuation)
