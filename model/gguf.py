@@ -52,7 +52,7 @@ def read(path: Path) -> Gguf:
         ) from None
     config = _config(path, fields, tensors)
     table = names.GGUF_GPT2 if config.positions == "learned" else names.GGUF_LLAMA
-    state = names.inward(table, config, tensors)
+    state = names.inward(table, config, tensors, path)
     return Gguf(config, _unpermuted(config, state), fields)
 
 
@@ -113,7 +113,7 @@ def _with_rotation(
     if ROPE_FREQUENCIES not in tensors:
         return config
     plain = _speeds(config)
-    for scaling in LLAMA3_SCALINGS:
+    for scaling in (None, *LLAMA3_SCALINGS):
         scaled = replace(config, rope_scaling=scaling)
         if torch.allclose(plain / _speeds(scaled), tensors[ROPE_FREQUENCIES], rtol=1e-3):
             return scaled

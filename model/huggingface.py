@@ -58,7 +58,7 @@ def read(folder: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     architecture = _architecture(folder, values)
     _check_limits(folder, architecture, values)
     config = (_gpt2 if architecture == GPT2 else _llama)(folder, values)
-    state = names.inward(table(config), config, _tensors(folder))
+    state = names.inward(table(config), config, _tensors(folder), folder)
     return config, state
 
 
@@ -112,24 +112,22 @@ def _llama(folder: Path, values: Mapping[str, Any]) -> ModelConfig:
     qwen = _architecture(folder, values) == "Qwen2ForCausalLM"
     bias = bool(values.get("attention_bias"))
     theta, scaling = _rotation(folder, values)
-    return get.checked(
-        ModelConfig(
-            vocabulary_size=get.whole("vocab_size"),
-            layers=get.whole("num_hidden_layers"),
-            width=get.whole("hidden_size"),
-            heads=heads,
-            kv_heads=get.whole("num_key_value_heads", heads),
-            hidden=get.whole("intermediate_size"),
-            rope_theta=theta,
-            norm_epsilon=float(values.get("rms_norm_eps", 1e-6)),
-            tied=bool(values.get("tie_word_embeddings", False)),
-            head_size=get.whole("head_dim", 0),
-            context=get.whole("max_position_embeddings", 0),
-            qkv_bias=bias or qwen,
-            output_bias=bias and not qwen,
-            feed_forward_bias=bool(values.get("mlp_bias")),
-            rope_scaling=scaling,
-        )
+    return ModelConfig(
+        vocabulary_size=get.whole("vocab_size"),
+        layers=get.whole("num_hidden_layers"),
+        width=get.whole("hidden_size"),
+        heads=heads,
+        kv_heads=get.whole("num_key_value_heads", heads),
+        hidden=get.whole("intermediate_size"),
+        rope_theta=theta,
+        norm_epsilon=float(values.get("rms_norm_eps", 1e-6)),
+        tied=bool(values.get("tie_word_embeddings", False)),
+        head_size=get.whole("head_dim", 0),
+        context=get.whole("max_position_embeddings", 0),
+        qkv_bias=bias or qwen,
+        output_bias=bias and not qwen,
+        feed_forward_bias=bool(values.get("mlp_bias")),
+        rope_scaling=scaling,
     )
 
 
@@ -159,24 +157,22 @@ def _rotation(folder: Path, values: Mapping[str, Any]) -> tuple[float, RopeScali
 def _gpt2(folder: Path, values: Mapping[str, Any]) -> ModelConfig:
     get = _Reader(folder, values)
     width, heads = get.whole("n_embd"), get.whole("n_head")
-    return get.checked(
-        ModelConfig(
-            vocabulary_size=get.whole("vocab_size"),
-            layers=get.whole("n_layer"),
-            width=width,
-            heads=heads,
-            kv_heads=heads,
-            hidden=get.whole("n_inner", 4 * width),
-            norm_epsilon=float(values.get("layer_norm_epsilon", 1e-5)),
-            tied=bool(values.get("tie_word_embeddings", True)),
-            context=get.whole("n_positions", 1024),
-            norm="layer",
-            positions="learned",
-            activation="gelu",
-            qkv_bias=True,
-            output_bias=True,
-            feed_forward_bias=True,
-        )
+    return ModelConfig(
+        vocabulary_size=get.whole("vocab_size"),
+        layers=get.whole("n_layer"),
+        width=width,
+        heads=heads,
+        kv_heads=heads,
+        hidden=get.whole("n_inner", 4 * width),
+        norm_epsilon=float(values.get("layer_norm_epsilon", 1e-5)),
+        tied=bool(values.get("tie_word_embeddings", True)),
+        context=get.whole("n_positions", 1024),
+        norm="layer",
+        positions="learned",
+        activation="gelu",
+        qkv_bias=True,
+        output_bias=True,
+        feed_forward_bias=True,
     )
 
 
@@ -304,10 +300,3 @@ class _Reader:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ModelError(f"{self._path}: {key} = {value!r}; must be a number: get the file again")
         return float(value)
-
-    def checked(self, config: ModelConfig) -> ModelConfig:
-        """``config``, unless its numbers do not fit together."""
-        try:
-            return names.checked(config)
-        except ModelError as error:
-            raise ModelError(f"{self._path}: {error}") from None

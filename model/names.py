@@ -120,8 +120,8 @@ GGUF_GPT2 = Names(
 )
 
 
-def checked(config: ModelConfig) -> ModelConfig:
-    """``config``, if its numbers fit together; else :class:`ModelError`."""
+def _check(config: ModelConfig, tensors: int) -> None:
+    """See that a foreign configuration makes sense before a model of that size is made."""
     sizes = (
         config.vocabulary_size,
         config.layers,
@@ -137,7 +137,8 @@ def checked(config: ModelConfig) -> ModelConfig:
         )
     if config.positions == "rotary" and (config.head_size < 2 or config.head_size % 2):
         raise ModelError(f"heads of size {config.head_size}: must be even for rotation; choose another model")
-    return config
+    if config.layers > tensors:
+        raise ModelError(f"{config.layers} layers, but only {tensors} tensors; get the whole model")
 
 
 def shapes(config: ModelConfig) -> dict[str, torch.Size]:
@@ -146,14 +147,23 @@ def shapes(config: ModelConfig) -> dict[str, torch.Size]:
         return {name: weight.shape for name, weight in Transformer(config).state_dict().items()}
 
 
-def inward(names: Names, config: ModelConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A foreign checkpoint's tensors by our names.
+def inward(
+    names: Names, config: ModelConfig, tensors: Mapping[str, Tensor], source: object
+) -> dict[str, Tensor]:
+    """The tensors of a foreign checkpoint, which lies at ``source``, by our names.
 
-    Raises :class:`ModelError` if one is missing, has another shape, or has no place in the model.
+    Raises :class:`ModelError` if one is missing, has another shape, or has no place in the model, or if the
+    configuration's own numbers do not fit together.
     """
+    try:
+        _check(config, len(tensors))
+        return _translated(names, config, tensors)
+    except ModelError as error:
+        raise ModelError(f"{source}: {error}") from None
+
+
+def _translated(names: Names, config: ModelConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     given = {_prefixed(names, name, tensors): tensor for name, tensor in tensors.items()}
-    if config.layers > len(tensors):
-        raise ModelError(f"{config.layers} layers, but only {len(tensors)} tensors; get the whole model")
     state: dict[str, Tensor] = {}
     used = set()
     for theirs, parts in _stacks(names, config):

@@ -58,8 +58,8 @@ class Loaded:
     sha256: str
     """The hash of what was loaded: of the file, or of the folder's manifest, or of its files."""
     facts: dict[str, Any]
-    """Where it comes from: ``format`` (checkpoint, huggingface, adapter, gguf; of what was exported, the one it
-    had before), and what its source says of itself."""
+    """Where it comes from: ``format`` (checkpoint, huggingface, adapter, gguf; of what was exported, the one
+    it had before), and what its source says of itself."""
 
     @cached_property
     def chat(self) -> Chat:
