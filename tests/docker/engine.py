@@ -20,9 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from demo import index
-from tests.docker.dockerfile import DOCKER, Stage, lineage
+from tests.docker.dockerfile import ROOT, Stage, lineage
 
-ROOT = DOCKER.parent
 PYTHON = Path(sys.base_prefix)
 PATH = f"{PYTHON}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 MOUNT = """
@@ -58,7 +57,9 @@ class Container:
     def run(self, command: Sequence[str]) -> int:
         """Run another command in it; its exit code."""
         inside = ["nsenter", f"--target={self.process.pid}", "--mount", "--net", "--root", *self.prefix]
-        return subprocess.run([*inside, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+        return subprocess.run(
+            [*inside, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ).returncode
 
     def finish(self, seconds: float) -> None:
         """Wait for its end, which must be a good one."""
@@ -86,7 +87,9 @@ class Engine:
         self._running: list[Container] = []
         self._context = _context(folder / "context")
         (folder / "hosts").write_text(f"127.0.0.1 localhost {' '.join(hosts)}\n")
-        self._network = subprocess.Popen(["unshare", "--net", "sh", "-c", "ip link set lo up; exec sleep infinity"])
+        self._network = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c", "ip link set lo up; exec sleep infinity"]
+        )
 
     @contextmanager
     def closing(self) -> Iterator["Engine"]:
@@ -223,7 +226,11 @@ class Engine:
             goal = place / found.name if into and found.is_file() else place
             goal.parent.mkdir(parents=True, exist_ok=True)
             # Links, not copies: a layer is never written to again.
-            command = ["cp", "-alT", str(found), str(goal)] if found.is_dir() else ["cp", "-al", str(found), str(goal)]
+            command = (
+                ["cp", "-alT", str(found), str(goal)]
+                if found.is_dir()
+                else ["cp", "-al", str(found), str(goal)]
+            )
             subprocess.run(command, check=True)
 
 

@@ -1,0 +1,159 @@
+"""The Dockerfile: what it copies is there, what it runs is tested, whom it runs as, what it pins."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.docker.dockerfile import DOCKER, ROOT, lineage, stages
+
+TARGETS = ("jobs", "trainer", "server")
+SCRIPTS = sorted(DOCKER.glob("*.sh"))
+
+
+def _ignored() -> list[str]:
+    return [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+
+
+def _last(target: str, instruction: str) -> str:
+    return [value for stage in lineage(target) for value in stage.values(instruction)][-1]
+
+
+def test_everything_copied_is_there_and_in_the_context() -> None:
+    context = {path for pattern in _ignored() for path in ROOT.glob(pattern)}
+    assert len(context) >= len(_ignored())
+    for stage in stages().values():
+        for value in stage.values("COPY"):
+            *sources, _target = value.split()
+            if sources[0].startswith("--from="):
+                assert sources.pop(0).removeprefix("--from=") in stages()
+                continue
+            for source in sources:
+                assert source == "." or {ROOT / source, *(ROOT / source).parents} & context or any(
+                    path.is_relative_to(ROOT / source) for path in context
+                ), source
+
+
+def test_the_context_is_enough_to_install() -> None:
+    """What pyproject.toml names is not left out."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = {project["project"]["readme"], *project["project"]["license-files"], "constraints.txt"}
+    packages = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert wanted | {package.rstrip("*") for package in packages} <= set(_ignored())
+
+
+def test_what_it_runs_is_a_script_of_ours() -> None:
+    ran = [shlex.split(value) for stage in stages().values() for value in stage.values("RUN")]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for words in ran:
+        script = next(word for word in words if word.startswith("docker/") or word == "useradd")
+        assert script == "useradd" or (ROOT / script).exists()
+        if "needs" in words:
+            assert set(words[words.index("needs") + 2 :]) <= set(extras)
+
+
+def test_bases_and_images_of_others_are_pinned() -> None:
+    known = stages()
+    bases = {stage.base for stage in known.values()} - set(known)
+    images = re.findall(r"image: (\S+)", (DOCKER / "compose.yaml").read_text())
+    assert len(bases) == 1
+    for image in [*bases, *(image for image in images if not image.startswith("gristmill-"))]:
+        assert re.search(r":v?\d+\.\d+\.\d+(-[a-z-]+)?$", image), image
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_images_run_as_nobody_in_particular(target: str) -> None:
+    uid = _last(target, "USER").split(":")[0]
+    assert int(uid) >= 10000
+    assert f"--uid {uid} " in _last(target, "RUN")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_signals_reach_the_program(target: str) -> None:
+    """Exec form: no shell in between."""
+    for instruction in ("ENTRYPOINT", "CMD"):
+        assert all(isinstance(word, str) for word in json.loads(_last(target, instruction)))
+    for script in json.loads(_last(target, "ENTRYPOINT")):
+        commands = re.findall(r"^\s*(exec )?\"?\$[@S{].*", (DOCKER / script).read_text(), re.MULTILINE)
+        assert all(commands), f"{script}: every command takes the shell's place"
+
+
+def test_the_server_is_watched() -> None:
+    options, _, command = stages()["server"].values("HEALTHCHECK")[0].partition("CMD ")
+    assert "--timeout=5s" in options
+    assert "/health/live" in json.loads(command)[-1]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_can_be_run_and_are_sound(script: Path) -> None:
+    assert script.stat().st_mode & stat.S_IXOTH
+    shellcheck = shutil.which("shellcheck")
+    if not shellcheck:
+        pytest.skip("shellcheck is not installed (Debian's package of that name)")
+    subprocess.run([shellcheck, str(script)], check=True)
+
+
+def test_secrets_become_environment_and_the_command_takes_over(tmp_path: Path) -> None:
+    (tmp_path / "one.env").write_text("FIRST=1\nSECOND='a b'\n")
+    (tmp_path / "two.env").write_text("THIRD=3\n")
+    (tmp_path / "other").write_text("FOURTH=4\n")
+    show = 'import os; print(os.getpid(), [os.environ.get(n) for n in ("FIRST", "SECOND", "THIRD", "FOURTH")])'
+    with subprocess.Popen(
+        [str(DOCKER / "entrypoint.sh"), sys.executable, "-c", show],
+        env={**os.environ, "SECRETS": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        output, _ = process.communicate(timeout=30)
+    assert output == f"{process.pid} ['1', 'a b', '3', None]\n"
+
+
+def test_an_executor_is_started_as_spark_on_kubernetes_wants_it(tmp_path: Path) -> None:
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text('#!/bin/sh\nfor word; do echo "$word"; done\n')
+    java.chmod(0o755)
+    variables = {
+        "PATH": os.environ["PATH"],
+        "JAVA_HOME": str(tmp_path),
+        "SPARK_HOME": "/spark",
+        "SPARK_CONF_DIR": "/conf",
+        "SPARK_JAVA_OPT_0": "-Da=b c",
+        "SPARK_JAVA_OPT_1": "-Dd=e",
+        "SPARK_EXECUTOR_MEMORY": "2g",
+        "SPARK_DRIVER_URL": "spark://driver:7078",
+        "SPARK_EXECUTOR_ID": "7",
+        "SPARK_EXECUTOR_CORES": "4",
+        "SPARK_APPLICATION_ID": "spark-1",
+        "SPARK_EXECUTOR_POD_IP": "10.0.0.7",
+        "SPARK_RESOURCE_PROFILE_ID": "0",
+        "SPARK_EXECUTOR_POD_NAME": "clean-7",
+    }
+    done = subprocess.run(
+        [str(DOCKER / "spark.sh"), "executor"],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    words = done.stdout.splitlines()
+    assert words[:6] == ["-Da=b c", "-Dd=e", "-Xms2g", "-Xmx2g", "-cp", "/conf:/spark/jars/*"]
+    assert words[6].endswith(".KubernetesExecutorBackend")
+    assert dict(zip(words[7::2], words[8::2], strict=True)) == {
+        "--driver-url": "spark://driver:7078",
+        "--executor-id": "7",
+        "--cores": "4",
+        "--app-id": "spark-1",
+        "--hostname": "10.0.0.7",
+        "--resourceProfileId": "0",
+        "--podName": "clean-7",
+    }
