@@ -1,7 +1,6 @@
 """Feedback over HTTP, its journal, and its export."""
 
 import json
-import multiprocessing
 import os
 import signal
 import sqlite3
@@ -16,10 +15,13 @@ from urllib.error import HTTPError
 
 import pytest
 
+from pipeline.config import Finetune
 from pipeline.errors import GristmillError, InputError, ManifestError, OutputError
+from pipeline.tokenizer.chat import Message
 from serve.feedback import Feedback, Journal, UnknownResponseError, main
 from tests.commands import ROOT
 from tests.serve.prepared import Prepared, prepared_server
+from train.records import Reader
 
 MODEL = "5" * 64
 QUESTION = [{"role": "user", "content": "Capital of France?"}]
@@ -214,39 +216,31 @@ def test_feedback_on_what_is_not_there(journal: Journal) -> None:
         rate(journal, "never", "up")
 
 
-def _begin(path: str, name: str) -> None:
-    journal = Journal(path)
-    record(journal, name)
-    rate(journal, name, "up")
-
-
-def test_several_processes_may_begin_at_once(database: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_begin, args=(str(database), str(number))) for number in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0] * 4
-    assert rows(database, "SELECT count(*) FROM feedback") == [(4,)]
-
-
-KILLED = """
+WRITER = """
 import sys
-from tests.serve.test_feedback import record, rate
-from serve.feedback import Journal
+from pipeline.tokenizer.chat import Message
+from serve.feedback import Feedback, Journal
 journal = Journal(sys.argv[1])
-for number in range(10**6):
-    record(journal, str(number))
-    rate(journal, str(number), "up")
-    print(number, flush=True)
+for name in sys.argv[2].split(","):
+    journal.record(name, 1, "tiny", "5" * 64, [{"role": "user", "content": "Well?"}], "Yes.", "stop")
+    journal.rate(Feedback(response_id=name, rating="up"))
+    print(name, flush=True)
 """
 
 
+def writer(database: Path, *names: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", WRITER, str(database), ",".join(names)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def test_several_processes_may_begin_at_once(database: Path) -> None:
+    processes = [writer(database, str(number)) for number in range(4)]
+    assert [process.communicate()[0] for process in processes] == ["0\n", "1\n", "2\n", "3\n"]
+    assert rows(database, "SELECT count(*) FROM feedback") == [(4,)]
+
+
 def test_what_was_acknowledged_outlives_a_kill(database: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(database)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    process = writer(database, *map(str, range(20_000)))
     assert process.stdout
     acknowledged = [process.stdout.readline() for _ in range(50)]
     os.kill(process.pid, signal.SIGKILL)
@@ -365,6 +359,15 @@ def test_the_same_journal_gives_the_same_bytes_and_leaves_a_done_export_alone(
     export(database, first)
     assert "already exported" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["one", "two"]
+
+
+def test_the_export_is_what_fine_tuning_reads(journal: Journal, database: Path, tmp_path: Path) -> None:
+    record(journal, "a")
+    rate(journal, "a", "down", "Paris.")
+    folder = export(database, tmp_path / "out")
+    reader = Reader(Finetune(preset="chat"))
+    ((_, messages),) = reader.read(str(folder / "chat.jsonl"))
+    assert messages == [Message("user", "Capital of France?"), Message("assistant", "Paris.")]
 
 
 def test_personal_data_is_masked_unless_told_otherwise(
