@@ -81,7 +81,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Listens at once, says so when the model is loaded, and lets running requests finish when told to stop."""
+    """Listens at once, tells when the model is loaded, and lets requests finish when it is to stop."""
 
     def __init__(self, service: Service, model: str, listener: socket.socket) -> None:
         self.failure: Exception | None = None
@@ -139,7 +139,8 @@ class Server(uvicorn.Server):
 def _example(address: str, name: str, *, keyed: bool) -> str:
     """A request as a line for a shell."""
     key = ' -H "Authorization: Bearer $KEY"' if keyed else ""
-    body = f'{{"model": "{name}", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
+    messages = '[{"role": "user", "content": "What is the capital of France?"}]'
+    body = f'{{"model": "{name}", "messages": {messages}}}'
     return f"curl {address}/v1/chat/completions -H 'Content-Type: application/json'{key} -d '{body}'"
 
 

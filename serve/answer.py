@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from model.batching import Drawn
 from serve.engine import Engine, Generation
@@ -48,7 +48,7 @@ class Answer:
         """Tokens that the model has read."""
         return len(self._generation.prompt)
 
-    async def pieces(self) -> AsyncIterator[str]:
+    async def pieces(self) -> AsyncGenerator[str, None]:
         """The text as it becomes certain. Raises :class:`serve.engine.FailedError`.
 
         Whoever stops listening ends the request.

@@ -25,10 +25,10 @@ def _joined(value: Any) -> Any:
     """Content in parts of text, as clients for images send it, is one text."""
     if not isinstance(value, list):
         return value
-    texts = [part.get("text") for part in value if isinstance(part, dict) and part.get("type") == "text"]
-    if len(texts) < len(value) or not all(isinstance(text, str) for text in texts):
+    texts = [part["text"] for part in value if isinstance(part, dict) and part.get("type") == "text"]
+    if len(texts) < len(value):
         raise ValueError("only parts of type text are understood; send text")
-    return "".join(texts)
+    return "".join(map(str, texts))
 
 
 class StreamOptions(Strict):

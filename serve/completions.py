@@ -180,10 +180,14 @@ def _busy() -> ApiError:
     )
 
 
-def _finish(service: Service, ready: Ready, prompt: Prompt, head: Mapping[str, Any], answer: Answer) -> None:
-    """Count an answer and keep it for feedback, in whatever state it ended."""
+def _finish(
+    service: Service, ready: Ready, prompt: Prompt, head: Mapping[str, Any], answer: Answer
+) -> Awaitable[None]:
+    """Count an answer and keep it for feedback, however it ended; the disk may take its time."""
     answer.observe(service.metrics)
-    service.journal.record(
+    return asyncio.get_running_loop().run_in_executor(
+        None,
+        service.journal.record,
         head["id"],
         head["created"],
         ready.loaded.name,

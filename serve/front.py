@@ -54,7 +54,7 @@ class Front:
         try:
             try:
                 self._admit(scope)
-                await self._app(scope, self._bounded(scope, receive), named)
+                await self._app(scope, self._bounded(receive), named)
             except ApiError as error:
                 await error.response()(scope, receive, named)
         finally:
@@ -79,11 +79,10 @@ class Front:
             if kind != "application/json":
                 message = f"content type {kind or 'missing'}: send JSON with Content-Type: application/json"
                 raise ApiError(415, message, "content_type")
-            self._refuse_length(
-                int(length) if (length := headers.get("content-length", "")).isdecimal() else 0
-            )
+            length = headers.get("content-length", "")
+            self._refuse_length(int(length) if length.isdecimal() else 0)
 
-    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+    def _bounded(self, receive: Receive) -> Receive:
         """``receive`` that refuses a body once it is too long, whatever its headers say."""
         read = 0
 

@@ -20,7 +20,7 @@ class Keys:
         return bool(self._digests)
 
     def admit(self, authorization: str) -> bool:
-        """Whether an ``Authorization`` header carries a valid key; how long that takes tells nothing of keys."""
+        """Whether an ``Authorization`` header carries a valid key; the time it takes tells nothing."""
         scheme, _, key = authorization.partition(" ")
         given = _digest(key.strip())
         matches = [hmac.compare_digest(given, digest) for digest in self._digests]

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -61,8 +61,8 @@ class Reply:
     answer: Answer
     form: Form
     head: Mapping[str, Any]
-    done: Callable[[Answer], None]
-    """Called once when the answer is over, complete or not."""
+    done: Callable[[Answer], Awaitable[None]]
+    """Called once when the answer is over, complete or not; what it returns need not be awaited."""
 
     async def whole(self, request: Request) -> Response:
         """The response once the answer is complete; the answer ends if the client leaves before."""
@@ -86,16 +86,18 @@ class Reply:
 
     def stream(self, *, usage: bool) -> Response:
         """The response part by part; ``usage``: the last part counts the tokens."""
-        return _Stream(self._events(usage=usage), media_type="text/event-stream")
+        return _Stream(self._events(usage=usage))
 
     async def _collect(self) -> None:
         try:
-            async for _ in self.answer.pieces():
-                pass
+            async with aclosing(self.answer.pieces()) as pieces:
+                async for _ in pieces:
+                    pass
         finally:
-            self.done(self.answer)
+            kept = self.done(self.answer)
+        await kept
 
-    async def _events(self, *, usage: bool) -> AsyncIterator[str]:
+    async def _events(self, *, usage: bool) -> AsyncGenerator[str, None]:
         null = {"usage": None} if usage else {}
 
         def part(choice: Choice, finish_reason: str | None = None) -> str:
@@ -111,7 +113,8 @@ class Reply:
             yield _event(_failure().body)
             return
         finally:
-            self.done(self.answer)
+            kept = self.done(self.answer)
+        await kept
         yield part(self.form.delta(""), self.answer.finish_reason)
         if usage:
             yield _event({**self.head, "object": self.form.part, "choices": [], "usage": self._usage()})
@@ -127,12 +130,18 @@ class Reply:
 
 
 class _Stream(StreamingResponse):
-    """Ends its generator at once when the client leaves."""
+    """Server-sent events; ends their generator at once when the client leaves."""
+
+    def __init__(self, events: AsyncGenerator[str, None]) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self._events = events
 
     async def stream_response(self, send: Send) -> None:
         """Send every part."""
-        async with aclosing(self.body_iterator):  # type: ignore[type-var]  # ours is a generator
+        try:
             await super().stream_response(send)
+        finally:
+            await self._events.aclose()
 
 
 def _event(data: Mapping[str, Any]) -> str:

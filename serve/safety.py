@@ -1,9 +1,9 @@
 """The safety filter: the same rules as those of the training text, on what comes in and what goes out.
 
-A list of blocked words, the toxicity classifier and the masks of personal data. Answers come in pieces, and so
-each rule keeps back what it cannot judge yet: the words, as long as one may have begun; the masks, the last word
-(and the digits before it). What is then let go is judged by the classifier together with the sentence that it
-belongs to, so that the piece that tips the score is not sent.
+A list of blocked words, the toxicity classifier and the masks of personal data. Answers come in pieces, and
+so each rule keeps back what it cannot judge yet: the words, as long as one may have begun; the masks, the
+last word (and the digits before it). What is then let go is judged by the classifier together with the
+sentence that it belongs to, so that the piece that tips the score is not sent.
 """
 
 import re
@@ -54,7 +54,7 @@ class Safety:
 
 
 class Outlet:
-    """Lets the text of one answer out as soon as every rule is sure of it; nothing once one has blocked it."""
+    """Lets the text of one answer out as soon as every rule is sure of it; nothing once it is blocked."""
 
     def __init__(self, words: Gate, mask: "Mask | None", toxicity: "_Toxicity") -> None:
         self._words = words

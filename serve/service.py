@@ -96,7 +96,7 @@ def _load(path: str, settings: Serve) -> tuple[Loaded, Batcher]:
 def _precision(settings: Serve, device: str) -> torch.dtype:
     if settings.precision != "auto":
         return torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
-    return torch.bfloat16 if device == "cuda" or torch.cpu._is_amx_tile_supported() else torch.float32
+    return torch.bfloat16 if device == "cuda" else torch.float32
 
 
 def _processors() -> int:

@@ -1,7 +1,7 @@
 """Blocked words in text that comes in pieces: no word of the list is ever let out, wherever the pieces end.
 
-Text is compared by its characters' compatibility decompositions, case folded, without invisible characters and
-with any run of white space as one space (after Unicode's NFKC_Casefold), so that ``ＳＴＲＡẞＥ`` is *strasse*.
+Text is compared by its characters' compatibility decompositions, case folded, without invisible characters
+and with any run of white space as one space (after Unicode's NFKC_Casefold): ``ＳＴＲＡẞＥ`` is *strasse*.
 A word counts only as a whole word: *ass* is not in *class*. Where a script writes no spaces between words
 (Chinese, Japanese, Thai and the like) it counts anywhere.
 """
@@ -69,11 +69,10 @@ class BlockedWords:
                 part = folded[start:end]
                 if part not in self._beginnings or not _apart(left, part[0]):
                     break
-                if part in self._words and (end < len(folded) or ended):
-                    if _apart(part[-1], folded[end : end + 1]):
-                        return start, True
                 if end == len(folded) and not ended:
                     return start, False
+                if part in self._words and _apart(part[-1], folded[end : end + 1]):
+                    return start, True
         return len(folded), False
 
 
@@ -97,8 +96,8 @@ class Gate:
 
     def _release(self, *, ended: bool) -> str:
         if self.blocked or not self._words:
-            free, self._held = "" if self.blocked else self._held, ""
-            return free
+            passed, self._held = "" if self.blocked else self._held, ""
+            return passed
         folded, origins = fold(self._held)
         free, self.blocked = self._words.look(self._before, folded, ended=ended)
         cut = origins[free] if free < len(folded) else len(self._held)

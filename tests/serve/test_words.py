@@ -1,9 +1,8 @@
 """A blocked word never gets out, wherever the pieces of a text end."""
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-import pytest
 
 from serve.words import BlockedWords, Gate, fold
 
@@ -45,7 +44,8 @@ def test_every_split_of_a_text_with_a_blocked_word(text: str, passed: str) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["goddamn damned", "Straßen", "two. words", "a\u00f1o an\u0303o", "naive", "xx _x x1", "", "twowords"]
+    "text",
+    ["goddamn damned", "Straßen", "two. words", "a\u00f1o an\u0303o", "naive", "xx _x x1", "", "twowords"],
 )
 def test_what_only_looks_like_one_passes_whole(text: str) -> None:
     for cut in range(len(text) + 1):
