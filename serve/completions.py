@@ -1,9 +1,10 @@
 """The OpenAI-compatible endpoints: models, chat completions, completions."""
 
+import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
