@@ -40,6 +40,9 @@ def tokenizer(fields: Mapping[str, Any], source: str) -> HubTokenizer:
     }
     add_bos = own.get("add_bos_token", kind == "llama") and "bos_token" in names
     settings = Settings(names, bool(add_bos), fields.get("tokenizer.chat_template", ""))
+    needed = "merges" if kind == "gpt2" else "scores"
+    if needed not in own:
+        raise InputError(f"{source}: its tokenizer has no {needed}; get another copy of the model")
     build = _byte_level if kind == "gpt2" else _sentencepiece
     text = json.dumps(build(own, pieces, kinds, added, source), ensure_ascii=False)
     return HubTokenizer(text, settings, source)

@@ -6,54 +6,19 @@ import numpy as np
 import pytest
 import sentencepiece
 from hypothesis import example, given
-from hypothesis import strategies as st
 
 from pipeline import storage
 from pipeline.config import Tokenizer as Settings
 from pipeline.errors import InputError, ManifestError
 from pipeline.tokenizer import Tokenizer, train
 from pipeline.tokenizer.processor import MODEL, WORD
-
-SYLLABLES = [
-    *("ka", "lo", "mi", "ter", "ven", "sur", "ing", "ed", "tion", "ès", "für", "naïve", "don't"),
-    *("12", "2024", "(", ")", "[x]", "->", "::", "\n", "\n\n", "\t", "  ", "▁", "<unk>", "<0x41>"),
-]
-FRAGMENTS = [
-    *("▁", "▁▁", " ", "   ", "\n", "\t", "\r\n", "\x00", "a", "Ab", "é", "”", ".", "1", "日本"),
-    *("<0x41>", "<unk>", "<s>", "<|user|>", "⁇", "\ufeff", "\u0301", "🙂", "\ufffd"),
-]
-
-
-def _texts() -> list[str]:
-    draw = random.Random(5)
-    words = ["".join(draw.choices(SYLLABLES, k=draw.randint(1, 4))) for _ in range(400)]
-    return [
-        draw.choice(["", " ", "\n"]).join(draw.choices(words, k=60))
-        + " "
-        + " ".join(draw.choices(words, k=200))
-        for _ in range(60)
-    ]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = str(tmp_path_factory.mktemp("tokenizer"))
-    train(_texts(), Settings(vocabulary_size=900), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def tokenizer(folder: str) -> Tokenizer:
-    return Tokenizer.load(folder)
+from tests.pipeline.tokenizer.samples import any_text, texts
 
 
 @pytest.fixture(scope="module")
 def whole(folder: str) -> sentencepiece.SentencePieceProcessor:
     """The same model, asked for whole texts at once."""
     return sentencepiece.SentencePieceProcessor(model_proto=storage.read_bytes(f"{folder}/{MODEL}"))
-
-
-any_text = st.text() | st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=3)).map("".join)
 
 
 @given(any_text)
@@ -77,10 +42,10 @@ def test_no_piece_reaches_over_a_cut(
     tokenizer: Tokenizer, whole: sentencepiece.SentencePieceProcessor
 ) -> None:
     pieces = [whole.id_to_piece(token) for token in range(tokenizer.vocabulary_size)]
-    texts = [
+    pieces_as_text = [
         p.replace("▁", " ") for i, p in enumerate(pieces) if not (whole.is_byte(i) or whole.is_control(i))
     ]
-    assert [text for text in texts if text != "<unk>" and WORD.findall(text) != [text]] == []
+    assert [text for text in pieces_as_text if text != "<unk>" and WORD.findall(text) != [text]] == []
 
 
 def test_special_tokens_have_fixed_ids_and_no_text(tokenizer: Tokenizer) -> None:
@@ -94,19 +59,19 @@ def test_special_tokens_have_fixed_ids_and_no_text(tokenizer: Tokenizer) -> None
 
 
 def test_batches_and_pickles_encode_alike(tokenizer: Tokenizer) -> None:
-    texts = _texts()[:3]
-    assert tokenizer.encode_batch(texts) == [tokenizer.encode(text) for text in texts]
-    assert pickle.loads(pickle.dumps(tokenizer)).encode_batch(texts) == tokenizer.encode_batch(texts)
+    some = texts()[:3]
+    assert tokenizer.encode_batch(some) == [tokenizer.encode(text) for text in some]
+    assert pickle.loads(pickle.dumps(tokenizer)).encode_batch(some) == tokenizer.encode_batch(some)
 
 
 def test_the_order_of_texts_does_not_matter(folder: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    texts = _texts()
-    random.Random(1).shuffle(texts)
-    assert train(texts, Settings(vocabulary_size=900), str(tmp_path)).facts["sha256"] == tokenizer.sha256
+    shuffled = texts()
+    random.Random(1).shuffle(shuffled)
+    assert train(shuffled, Settings(vocabulary_size=900), str(tmp_path)).facts["sha256"] == tokenizer.sha256
 
 
 @pytest.mark.parametrize(
-    ("texts", "size", "message"),
+    ("given_texts", "size", "message"),
     [
         (
             ["a few words only"],
@@ -118,10 +83,10 @@ def test_the_order_of_texts_does_not_matter(folder: str, tokenizer: Tokenizer, t
     ],
 )
 def test_a_size_that_does_not_fit_the_text_is_refused(
-    texts: list[str], size: int, message: str, tmp_path: Path
+    given_texts: list[str], size: int, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        train(texts, Settings(vocabulary_size=size), str(tmp_path / "out"))
+        train(given_texts, Settings(vocabulary_size=size), str(tmp_path / "out"))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
