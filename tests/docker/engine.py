@@ -1,8 +1,8 @@
-"""What a container engine does with our files, as far as Linux itself can: overlays, namespaces, capabilities.
+"""What a container engine does with our files, as far as Linux alone can do it.
 
-The Dockerfile's instructions are carried out one by one, each image a layer over this machine's own root, which
-stands in for the base image. Containers run on a read-only root as their user, without capabilities, in one
-network without a way out. Needs root and ``unshare``; nothing outside of the given folder changes.
+The Dockerfile's instructions are carried out one by one, each stage a layer over this machine's own root,
+which stands in for the base image. Containers run as their user on a read-only root, without capabilities,
+all in one network without a way out. Needs root and ``unshare``; outside of the given folder nothing changes.
 """
 
 import json
@@ -26,10 +26,11 @@ PYTHON = Path(sys.base_prefix)
 PATH = f"{PYTHON}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 MOUNT = """
 set -e
-mount -t overlay overlay -o "lowerdir=/,upperdir=$PLACE/base,workdir=$PLACE/base-work" "$PLACE/ground"
-mount -t overlay overlay -o "lowerdir=$LAYERS$PLACE/ground,upperdir=$PLACE/upper,workdir=$PLACE/work" "$MERGED"
-mount --rbind /dev "$MERGED/dev"
-mount -t proc proc "$MERGED/proc"
+cd "$PLACE"
+mount -t overlay overlay -o "lowerdir=/,upperdir=base,workdir=base-work" ground
+mount -t overlay overlay -o "lowerdir=${LAYERS}ground,upperdir=upper,workdir=work" merged
+mount --rbind /dev merged/dev
+mount -t proc proc merged/proc
 """
 
 
@@ -56,9 +57,9 @@ class Container:
 
     def run(self, command: Sequence[str]) -> int:
         """Run another command in it; its exit code."""
-        inside = ["nsenter", f"--target={self.process.pid}", "--mount", "--net", "--root", *self.prefix]
+        inside = ["nsenter", f"--target={self.process.pid}", "--mount", "--net", "--uts", "--root"]
         return subprocess.run(
-            [*inside, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*inside, *self.prefix, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ).returncode
 
     def finish(self, seconds: float) -> None:
@@ -138,16 +139,17 @@ class Engine:
         prefix += [f"--bounding-set={bounding}", "--inh-caps=-all"]
         prefix += ["sh", "-c", f'cd {image.folder} && exec "$@"', "sh"]
         binds = {"/etc/hosts": self.folder / "hosts", **(mounts or {})}
-        script = MOUNT + "mount -t tmpfs tmpfs $MERGED/tmp\n"
+        script = f"hostname {name}\n{MOUNT}mount -t tmpfs tmpfs merged/tmp\n"
         for target, source in binds.items():
-            make = "mkdir -p" if source.is_dir() else 'mkdir -p "$(dirname "$MERGED%s")"; touch' % target
-            script += f'{make} "$MERGED{target}"; mount --bind {shlex.quote(str(source))} "$MERGED{target}"\n'
-        script += 'mount -o remount,ro "$MERGED"\nexec chroot "$MERGED" "$@"\n'
+            point = place / "merged" / target.lstrip("/")
+            script += f"mkdir -p {point if source.is_dir() else point.parent}\n"
+            script += f"touch {point}\nmount --bind {source} {point}\n"
+        script += 'mount -o remount,ro merged\nexec chroot merged "$@"\n'
         log = self.folder / f"{name}.log"
         network = ["nsenter", f"--target={self._network.pid}", "--net"]
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [*network, "unshare", "--mount", "sh", "-c", script, "sh", *prefix, *words],
+                [*network, "unshare", "--mount", "--uts", "sh", "-c", script, "sh", *prefix, *words],
                 env=self._places(image, place),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -159,7 +161,7 @@ class Engine:
 
     def _places(self, image: Image, place: Path) -> dict[str, str]:
         layers = "".join(f"{layer}:" for layer in image.layers)
-        return {"PATH": PATH, "LAYERS": layers, "PLACE": str(place), "MERGED": str(place / "merged")}
+        return {"PATH": PATH, "LAYERS": layers, "PLACE": str(place)}
 
     def _stage(self, stage: Stage) -> Image:
         base = self.build(stage.base)
@@ -201,8 +203,8 @@ class Engine:
     def _run(self, image: Image, root: Path, command: str) -> None:
         """A RUN instruction, with this machine's network and the downloads that it already has."""
         below = Image(image.layers[1:])
-        script = MOUNT + f"mount --rbind {Path.home()}/.cache $MERGED{Path.home()}/.cache\n"
-        script += f'exec chroot "$MERGED" sh -c {shlex.quote(f"cd {image.folder} && {command}")}\n'
+        script = MOUNT + f"mount --rbind {Path.home()}/.cache merged{Path.home()}/.cache\n"
+        script += f"exec chroot merged sh -c {shlex.quote(f'cd {image.folder} && {command}')}\n"
         settings = {key: value for key, value in os.environ.items() if key.startswith(("PIP_", "SSL_"))}
         settings |= {"UV_DEFAULT_INDEX": index.address(), "UV_LINK_MODE": "copy", "HOME": str(Path.home())}
         done = subprocess.run(
@@ -248,7 +250,7 @@ def _context(folder: Path) -> Path:
 
 
 def _place(place: Path) -> Path:
-    """Where a root is put together: this machine's, a layer that likens it to the base image, the image's own."""
+    """Where a root is put together: this machine's, what likens it to the base image, the layers."""
     for part in ("base", "base-work", "ground", "upper", "work", "merged"):
         (place / part).mkdir(parents=True)
     for parent in reversed(PYTHON.parents[:-1]):  # everybody may use this Python

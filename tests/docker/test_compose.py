@@ -32,9 +32,14 @@ def test_what_it_speaks_of_is_there() -> None:
     for service in found.values():
         assert not service.target or service.target in stages()
         assert set(service.secrets) <= set(whole["secrets"])
-        assert {source for source, target in service.volumes.items() if target != "/crawl"} <= set(whole["volumes"])
+        assert {source for source, target in service.volumes.items() if target != "/crawl"} <= set(
+            whole["volumes"]
+        )
         for other, condition in service.depends_on.items():
-            assert condition == "service_completed_successfully" or found[other].healthcheck, (service.name, other)
+            assert condition == "service_completed_successfully" or found[other].healthcheck, (
+                service.name,
+                other,
+            )
 
 
 def test_every_service_has_as_little_power_as_it_needs() -> None:

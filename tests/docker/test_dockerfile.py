@@ -37,8 +37,10 @@ def test_everything_copied_is_there_and_in_the_context() -> None:
                 assert sources.pop(0).removeprefix("--from=") in stages()
                 continue
             for source in sources:
-                assert source == "." or {ROOT / source, *(ROOT / source).parents} & context or any(
-                    path.is_relative_to(ROOT / source) for path in context
+                assert (
+                    source == "."
+                    or {ROOT / source, *(ROOT / source).parents} & context
+                    or any(path.is_relative_to(ROOT / source) for path in context)
                 ), source
 
 
@@ -105,7 +107,9 @@ def test_secrets_become_environment_and_the_command_takes_over(tmp_path: Path) -
     (tmp_path / "one.env").write_text("FIRST=1\nSECOND='a b'\n")
     (tmp_path / "two.env").write_text("THIRD=3\n")
     (tmp_path / "other").write_text("FOURTH=4\n")
-    show = 'import os; print(os.getpid(), [os.environ.get(n) for n in ("FIRST", "SECOND", "THIRD", "FOURTH")])'
+    show = (
+        'import os; print(os.getpid(), [os.environ.get(n) for n in ("FIRST", "SECOND", "THIRD", "FOURTH")])'
+    )
     with subprocess.Popen(
         [str(DOCKER / "entrypoint.sh"), sys.executable, "-c", show],
         env={**os.environ, "SECRETS": str(tmp_path)},

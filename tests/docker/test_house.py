@@ -1,8 +1,8 @@
 """The images built and the compose file carried out, without a container engine: by tests/docker/engine.py.
 
 Off by default: it installs three environments, torch twice among them (13 GB on the disk, some minutes), and
-needs root. ``GRISTMILL_IMAGES=1 pytest tests/docker`` runs it. Two images are not ours: HDFS is played by the same
-version's own main classes, and the S3 gateway must be on the path
+needs root. ``GRISTMILL_IMAGES=1 pytest tests/docker`` runs it. Two images are not ours: HDFS is played by the
+same version's own main classes, and the S3 gateway must be on the path
 (``go install github.com/versity/versitygw/cmd/versitygw@v1.8.0``).
 """
 
@@ -49,10 +49,13 @@ SMALL = (
 KEY = "key-of-the-test"
 ASK = """
 import json, urllib.request as web
-body = json.dumps({{"messages": [{{"role": "user", "content": "hello"}}], "max_tokens": 4, "model": "run"}}).encode()
+talk = [{{"role": "user", "content": "hello"}}]
+body = json.dumps({{"messages": talk, "max_tokens": 4, "model": "run"}}).encode()
 headers = {{"Authorization": "Bearer {key}", "Content-Type": "application/json"}}
 answer = web.urlopen(web.Request("http://127.0.0.1:8000/v1/chat/completions", body, headers))
 assert json.load(answer)["usage"]["completion_tokens"] >= 1
+told = web.urlopen("http://127.0.0.1:8000/metrics").read().decode()
+assert 'gristmill_requests_total{{route="/v1/chat/completions",status="200"}} 1.0' in told, told
 """
 SECRETS = {
     "s3.env": "AWS_ACCESS_KEY_ID=miller\nAWS_SECRET_ACCESS_KEY='grain and water'\n",
