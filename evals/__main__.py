@@ -1,5 +1,6 @@
 """``python -m evals --model DIR --suite NAME… [--data NAME=PATH…] --to OUT``: measure a model."""
 
+import functools
 import sys
 import time
 from argparse import Namespace
@@ -40,24 +41,33 @@ def evaluate(config: Config, model: str, suites: Sequence[Named], paths: dict[st
     or written.
     """
     data = [read(each, paths) for each in suites]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = inference.load(model, device, getattr(torch, config.evals.precision))
-    bench = Bench(loaded, config.evals)
-    works = [kinds.prepare(each, items, bench) for each, (items, _) in zip(suites, data, strict=True)]
+    source = inference.find(model)
     settings = results.settings(config.evals, suites)
-    inputs = [loaded.sha256, *(file.sha256 for _, files in data for file in files)]
+    inputs = [source.sha256, *(file.sha256 for _, files in data for file in files)]
     fingerprint = manifest.fingerprint(results.STAGE, settings, inputs)
-    if manifest.begin(to, results.STAGE, fingerprint, overwrite=config.output.overwrite):
-        print(f"{to}: already measured with these very settings")
-        print(results.table(results.read(storage.join(to, results.NAME))))
+    overwrite = config.output.overwrite
+    claim = functools.partial(manifest.begin, to, results.STAGE, fingerprint, remedy=results.REMEDY)
+    if storage.exists(to) and not overwrite and claim():
+        _tell_again(to)
+        return
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    bench = Bench(source.load(device, getattr(torch, config.evals.precision)), config.evals)
+    works = [kinds.prepare(each, items, bench) for each, (items, _) in zip(suites, data, strict=True)]
+    if claim(overwrite=overwrite):
+        _tell_again(to)
         return
     done: list[Measured] = []
     for each, (_, files), work in zip(suites, data, works, strict=True):
         outcome = work(_progress(each.name))
         done.append(Measured(each, files, bench.chats(each.suite), outcome))
-    said = results.document(loaded, config.evals, done)
+    said = results.document(bench.loaded, config.evals, done)
     results.write(to, fingerprint, settings, said, done)
     print(results.table(said))
+
+
+def _tell_again(to: str) -> None:
+    print(f"{to}: already measured with these very settings")
+    print(results.table(results.read(to)))
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:

@@ -21,12 +21,6 @@ class Number:
     value: float
     behind: frozenset[int]
 
-    def __add__(self, other: "Number") -> "Number":
-        return Number(self.value + other.value, self.behind | other.behind)
-
-    def __mul__(self, other: "Number") -> "Number":
-        return Number(self.value * other.value, self.behind | other.behind)
-
     def __truediv__(self, other: "Number") -> "Number":
         return Number(self.value / other.value, self.behind | other.behind)
 

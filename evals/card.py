@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from evals import card_content, card_text
+from evals.results import REMEDY
 from pipeline import config as configuration
 from pipeline import errors, manifest, storage
 from pipeline.errors import ConfigError
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
     cards = _render(options)
     hashes = [hashlib.sha256(text.encode()).hexdigest() for text in cards.values()]
     fingerprint = manifest.fingerprint(STAGE, {}, hashes)
-    if manifest.begin(options.to, STAGE, fingerprint, overwrite=config.output.overwrite):
+    if manifest.begin(options.to, STAGE, fingerprint, overwrite=config.output.overwrite, remedy=REMEDY):
         print(f"{options.to}: the cards are up to date")
         return
     for name, text in cards.items():

@@ -14,12 +14,13 @@ from evals.artefacts import Artefacts, Number, Source
 from pipeline import manifest, storage
 from pipeline.errors import ManifestError, MismatchError
 from pipeline.manifest import Manifest
-from train import checkpoint
+from train import inference
 
-CLEAN, TOKENIZER, PACK, TRAIN, MODEL = "clean", "tokenizer", "pack", "train", "model"
+CLEAN, TOKENIZER, PACK, TRAIN = "clean", "tokenizer", "pack", "train"
 PLACES = {CLEAN: "", TOKENIZER: "tokenizer", PACK: "shards", TRAIN: "training"}
 """The folder of each stage below a run's."""
 NOT_STATED = "not stated"
+CONFIG = "config.json"
 Content = dict[str, Any]
 
 
@@ -99,15 +100,17 @@ def model(folder: str, model_folder: str, result_paths: Sequence[str]) -> Conten
     if training:
         run.belong("model", training.facts.shards_sha256, PACK)
         validation = _validation(run)
-    imported = _imported(model_folder, artefacts) if model_folder else None
-    hashes = _hashes(folder, model_folder)
+    imported, shape = _imported(model_folder, artefacts) if model_folder else (None, None)
+    described = imported or training
+    hashes = {inference.find(path).sha256 for path in (folder, model_folder) if path and result_paths}
     measured = [_results(path, hashes, artefacts) for path in result_paths]
     return {
         "artefacts": artefacts,
-        "name": storage.name(storage.absolute(model_folder or folder)),
-        "languages": clean.config.filters.languages if clean else (),
-        "licence": imported.facts.license if imported and "license" in imported.facts else "",
-        "architecture": _architecture(training or imported),
+        "name": _fact(imported, "name", storage.name(storage.absolute(model_folder or folder))),
+        "languages": clean.config.filters.languages if clean else _fact(imported, "languages", ()),
+        "licence": _fact(imported, "license", ""),
+        "architecture": _architecture(training.facts.model if training and not shape else shape),
+        "parameters": described.counts.parameters if described else None,
         "shards": shards,
         "training": training,
         "validation": validation,
@@ -148,15 +151,22 @@ def _licences(folder: str, found: Manifest, artefacts: Artefacts) -> list[tuple[
     return [(*key, Number(count, behind)) for key, count in sorted(counted.items())]
 
 
-def _architecture(found: Source | None) -> list[tuple[str, Number | str]]:
-    """The model's shape, from the manifest of its training or its import."""
-    if not found or "model" not in found.facts:
-        return []
-    parts = [(key.replace("_", " "), value) for key, value in found.facts.model.items()]
-    words = {True: "yes", False: "no"}
-    return [
-        (key, words[value] if isinstance(value, bool) else value) for key, value in parts if value is not None
-    ]
+def _fact(imported: Source | None, name: str, default: Any) -> Any:
+    """What a model folder's manifest tells of its origin."""
+    return imported.facts[name] if imported and name in imported.facts else default
+
+
+def _architecture(shape: Source | None) -> list[tuple[str, Number | str]]:
+    """The model's shape by its configuration; lists and tables in it are left out."""
+    parts = shape.items() if shape else ()
+    said = ((key.replace("_", " "), _word(value)) for key, value in parts)
+    return [(key, value) for key, value in said if value is not None]
+
+
+def _word(value: Any) -> Number | str | None:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, (Number, str)) else None
 
 
 def _validation(run: _Run) -> Source | None:
@@ -169,19 +179,16 @@ def _validation(run: _Run) -> Source | None:
     return found
 
 
-def _imported(folder: str, artefacts: Artefacts) -> Source:
-    """The manifest of a model that was exported or imported."""
-    manifest.read(folder, MODEL)
-    return artefacts.read(storage.join(folder, manifest.NAME), f"{storage.name(folder)}/{manifest.NAME}")
-
-
-def _hashes(run: str, model_folder: str) -> set[str]:
-    """The hashes by which results may name the card's model."""
-    found = checkpoint.latest(storage.join(run, PLACES[TRAIN], "checkpoints")) if run else None
-    hashes = {found[1].sha256()} if found else set()
-    if model_folder:
-        hashes.add(manifest.read(model_folder, MODEL).sha256())
-    return hashes
+def _imported(folder: str, artefacts: Artefacts) -> tuple[Source, Source | None]:
+    """The manifest of a model folder, and its ``config.json`` if it is a whole model."""
+    found = manifest.read(folder, inference.STAGE)
+    own = {entry.path: entry for entry in found.files}
+    shown = storage.name(storage.absolute(folder))
+    told = artefacts.read(storage.join(folder, manifest.NAME), f"{shown}/{manifest.NAME}")
+    if CONFIG not in own:
+        return told, None
+    manifest.verify_file(folder, own[CONFIG])
+    return told, artefacts.read(storage.join(folder, CONFIG), f"{shown}/{CONFIG}")
 
 
 def _results(path: str, hashes: set[str], artefacts: Artefacts) -> Source:

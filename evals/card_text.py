@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined, UndefinedError
 
 from evals.artefacts import Artefacts, Number, Source
 from pipeline.errors import InputError
 
+TEMPLATES = Path(__file__).with_name("templates")
 ACTIVE = str.maketrans({"|": r"\|", "<": "&lt;", "\n": " ", "\r": " ", "`": "'", "[": r"\["})
 """What would end a table's cell, or begin HTML, code or a link."""
 
@@ -26,7 +27,7 @@ def render(template: str, content: Mapping[str, Any]) -> str:
     """
     printer = _Printer(template, content["artefacts"])
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         finalize=printer.finalize,
         trim_blocks=True,
@@ -60,8 +61,8 @@ class _Printer:
         """How a template's expression is printed: strings escaped, numbers in full."""
         if isinstance(value, Text):
             return value
-        if isinstance(value, str):
-            return Text(value.translate(ACTIVE))
+        if isinstance(value, (str, Undefined)):  # the latter raises when it becomes a string
+            return Text(str(value).translate(ACTIVE))
         return self.exact(value)
 
     def count(self, value: Any) -> Text:

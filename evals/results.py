@@ -30,6 +30,7 @@ from pipeline.manifest import FileEntry, Manifest
 from train.inference import Loaded
 
 STAGE = "evals"
+REMEDY = "choose another folder with --to, or replace it with --set output.overwrite=true"
 NAME = "results.json"
 SCHEMA_VERSION = 1
 PACKAGES = ("torch", "sacrebleu", "rouge-score", "nltk", "tokenizers", "sentencepiece")

@@ -1,0 +1,264 @@
+"""Cards: every number from an artefact, what has none told as not measured."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from evals import card_content, card_text
+from evals.__main__ import main as measure
+from evals.artefacts import Artefacts, Number, Source
+from evals.card import main
+from pipeline import manifest, storage
+from pipeline.errors import (
+    ConfigError,
+    GristmillError,
+    InputError,
+    ManifestError,
+    MismatchError,
+    OutputError,
+)
+from pipeline.manifest import FileEntry, Manifest
+from train import export
+
+TEMPLATES = Path(card_text.__file__).with_name("templates")
+LICENCES = {"books": ["", None, "public | domain"], "wikipedia": ["CC-BY-SA-4.0"] * 2}
+
+
+def corpus(folder: Path, **changes: Any) -> None:
+    """A finished clean stage: its manifest, and documents with licences only."""
+    files = []
+    for source, licences in LICENCES.items():
+        path = folder / "documents" / f"source={source}" / "part-0.parquet"
+        path.parent.mkdir(parents=True)
+        pq.write_table(pa.table({"license": pa.array(licences, pa.string())}), path)
+        size, sha256 = storage.checksum(str(path))
+        name = str(path.relative_to(folder))
+        files.append(FileEntry(path=name, size=size, rows=len(licences), sha256=sha256))
+    counts = {"records_in": 1234, "kept": 5, "dropped": 1226, "quarantined": 3, "duplicate_clusters": 17}
+    counts |= {"dropped.gopher.few_words": 1200, "dropped.dedup.near": 26, **changes}
+    config = {
+        "filters": {
+            "preset": "fineweb",
+            "languages": ["en", "fr"],
+            "thresholds": {"gopher.few_words": 31.5},
+            "mask_pii": True,
+        },
+        "dedup": {"exact": True, "near": False},
+    }
+    by_source = {"books": {"records_in": 734, "kept": 3}, "wikipedia": {"records_in": 500, "dropped": 498}}
+    made = Manifest(
+        stage="clean",
+        fingerprint="f",
+        config=config,
+        inputs=[],
+        counts=counts,
+        files=files,
+        facts={"corpus": "0" * 64, "by_source": by_source},
+    )
+    manifest.publish(str(folder), made)
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A run with everything."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for part in trained.iterdir():
+        (folder / part.name).symlink_to(part)
+    corpus(folder)
+    return folder
+
+
+@pytest.fixture
+def results(run: Path, tmp_path: Path) -> Path:
+    text = tmp_path / "text.txt"
+    text.write_text("the old mill turns slow " * 20)
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(
+        "sent_more,sent_less,stereo_antistereo,bias_type\nmill,stone,stereo,age\na,b,stereo,race\n"
+    )
+    out = tmp_path / "results"
+    measure(
+        [
+            *("--model", str(run), "--suite", "text", "crows-pairs", "--to", str(out)),
+            *("--data", f"text={text}", f"crows-pairs={pairs}", "--set", "evals.bootstrap=20"),
+        ]
+    )
+    return out
+
+
+def cards(tmp_path: Path, *arguments: str) -> dict[str, str]:
+    to = tmp_path / "cards"
+    main([*arguments, "--to", str(to)])
+    return {path.name: path.read_text() for path in to.glob("*.md")}
+
+
+def listed(card: str) -> dict[str, str]:
+    return dict(re.findall(r"^\| \[\d+\] \| (.+) \| ([0-9a-f]{64}) \|$", card, flags=re.M))
+
+
+def test_the_data_card_says_what_the_manifests_say(run: Path, tmp_path: Path) -> None:
+    card = cards(tmp_path, "--run", str(run))["data-card.md"]
+    for line in (
+        "| all | 1,234 | 5 | 1,226 | 3 |",
+        "| books | 734 | 3 | – | – |",
+        "| books | not stated | 2 |",
+        r"| books | public \| domain | 1 |",
+        "| wikipedia | CC-BY-SA-4.0 | 2 |",
+        "| gopher.few_words | 1,200 | 97.2 % | 31.5 |",
+        "| dedup.near | 26 | 2.1 % | – |",
+    ):
+        assert f"\n{line}\n" in card
+    assert "en, fr" in card and "nearly identical ones\nleft in." in card
+    shards = json.loads((run / "shards" / "manifest.json").read_text())
+    for split, sources in shards["facts"]["sources"].items():
+        for source, totals in sources.items():
+            numbers = " | ".join(f"{totals[key]:,}" for key in ("documents", "tokens", "bytes"))
+            assert f"| {split} | {source} | {numbers} |" in card
+    files = listed(card)
+    for name in ("manifest.json", "tokenizer/manifest.json", "shards/manifest.json"):
+        assert files[name] == storage.checksum(str(run / name))[1]
+    assert any(name.startswith("documents/") for name in files)
+
+
+def test_the_model_card_says_what_was_measured(run: Path, results: Path, tmp_path: Path) -> None:
+    card = cards(tmp_path, "--run", str(run), "--results", str(results))["model-card.md"]
+    training = json.loads((run / "training" / "manifest.json").read_text())
+    assert f"| parameters | {training['counts']['parameters']:,} |" in card
+    assert f"| val/bpb | {training['facts']['metrics']['val/bpb']:.4f} |" in card
+    said = json.loads((results / "results.json").read_text())
+    text, pairs = said["suites"]
+    bits = text["metrics"][0]
+    assert f"| bits per byte | {bits['value']:.4f} | {bits['standard_error']:.4f} |" in card
+    evaluation, bias, toxicity = (
+        card.partition(f"## {name}\n")[2].partition("\n## ")[0] for name in ("Evaluation", "Bias", "Toxicity")
+    )
+    assert "### text" in evaluation and "crows-pairs" not in evaluation
+    assert "### crows-pairs" in bias and f"{pairs['metrics'][0]['value']:.4f}" in bias
+    assert toxicity.strip() == "Not measured."
+    front = card.split("---\n")[1]
+    assert '- "en"\n- "fr"' in front
+    assert f"value: {bits['value']!r}" in front
+    assert (
+        listed(card)["results.json (text, crows-pairs)"] == storage.checksum(str(results / "results.json"))[1]
+    )
+    assert not re.search(r"\n{4}", card)
+
+
+def test_cards_are_made_once_and_follow_their_artefacts(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = cards(tmp_path, "--run", str(run))
+    capsys.readouterr()
+    assert cards(tmp_path, "--run", str(run)) == first
+    assert capsys.readouterr().out == f"{tmp_path / 'cards'}: the cards are up to date\n"
+    manifest_file = run / "manifest.json"
+    manifest_file.write_text(manifest_file.read_text().replace("1234", "1235"))
+    with pytest.raises(OutputError, match=r"--set output\.overwrite=true"):
+        cards(tmp_path, "--run", str(run))
+    changed = cards(tmp_path, "--run", str(run), "--set", "output.overwrite=true")
+    assert "| all | 1,235 |" in changed["data-card.md"]
+
+
+def test_what_was_not_run_was_not_measured(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    corpus(folder)
+    found = cards(tmp_path, "--run", str(folder))
+    assert set(found) == {"data-card.md"}, "nothing trained: no model to tell of"
+    assert "Not measured: the run has no tokenizer yet." in found["data-card.md"]
+    assert "Not measured: the run was not packed yet." in found["data-card.md"]
+
+
+def test_an_exported_model_has_a_card_of_its_own(trained: Path, tmp_path: Path) -> None:
+    export.export(str(trained), str(tmp_path / "model"))
+    card = cards(tmp_path, "--model", str(tmp_path / "model"))["model-card.md"]
+    assert "which did not train it" in card
+    assert card.count("Not measured") == 5
+    shape = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert f"| hidden size | {shape['hidden_size']} |" in card
+    assert '"format": "checkpoint"' in card
+    assert set(listed(card)) == {"model/manifest.json", "model/config.json"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "said"),
+    [
+        ([], ConfigError, "neither --run nor --model"),
+        (["--run", "/nowhere"], ManifestError, "/nowhere: has no manifest.json of a corpus"),
+        (["--model", "/nowhere"], ManifestError, "/nowhere: has no manifest.json"),
+    ],
+)
+def test_nothing_to_tell_of(
+    tmp_path: Path, arguments: list[str], kind: type[GristmillError], said: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        cards(tmp_path, *arguments)
+    assert said in str(caught.value)
+    assert not (tmp_path / "cards").exists()
+
+
+def test_artefacts_that_do_not_belong_together_are_refused(run: Path, results: Path, tmp_path: Path) -> None:
+    said = results / "results.json"
+    text = said.read_text()
+    sha256 = json.loads(text)["model"]["sha256"]
+    said.write_text(text.replace(sha256, "0" * 64))
+    with pytest.raises(MismatchError, match="not of the card's"):
+        cards(tmp_path, "--run", str(run), "--results", str(said))
+    manifest_file = run / "manifest.json"
+    whole = manifest_file.read_text()
+    manifest_file.write_text(whole.replace("0" * 64, "1" * 64))
+    with pytest.raises(MismatchError, match="its shards was made from another clean"):
+        cards(tmp_path, "--run", str(run))
+    manifest_file.write_text(whole.replace('"kept": 5', '"kept": 6'))
+    with pytest.raises(MismatchError, match=r"5 documents, but manifest\.json says 6"):
+        cards(tmp_path, "--run", str(run))
+    manifest_file.write_text(whole.replace('"quarantined"', '"lost"'))
+    with pytest.raises(ManifestError, match="says nothing of 'quarantined'"):
+        cards(tmp_path, "--run", str(run))
+    assert not (tmp_path / "cards").exists()
+
+
+def test_a_number_without_an_artefact_is_an_error(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = card_content.data(str(run)) | {"invented": 42}
+    monkeypatch.setattr(card_text, "TEMPLATES", tmp_path)
+    for expression in (
+        "{{ invented }}",
+        "{{ 7 }}",
+        "{{ 0.5|decimal }}",
+        "{{ invented|count }}",
+        "{{ true }}",
+    ):
+        (tmp_path / "card.md").write_text(expression)
+        with pytest.raises(InputError, match="a number that no artefact stands behind"):
+            card_text.render("card.md", content)
+    (tmp_path / "card.md").write_text("{{ nothing }}")
+    with pytest.raises(InputError, match="'nothing' is undefined"):
+        card_text.render("card.md", content)
+    (tmp_path / "card.md").write_text("{{ clean.counts.kept|count }} {{ sources() }}{{ sources() }}")
+    assert card_text.render("card.md", content) == "5 *From [1].*"
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES.glob("*.md")), ids=lambda path: path.name)
+def test_templates_have_no_digits_of_their_own(template: Path) -> None:
+    text = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", template.read_text(), flags=re.S)
+    assert not re.search(r"\d", text.replace("SHA-256", ""))
+
+
+def test_numbers_keep_what_stands_behind_them() -> None:
+    artefacts = Artefacts()
+    first, second = artefacts.add("a", "1"), artefacts.add("b", "2")
+    tree = Source({"n": 6, "text": "t", "flag": True, "none": None, "list": [1, {"m": 2}]}, first, "a")
+    assert tree.n / Number(4, second) == Number(1.5, frozenset({1, 2}))
+    assert (tree.text, tree.flag, tree.none) == ("t", True, None)
+    assert list(tree.list)[1].m == Number(2, first)
+    assert "n" in tree and "x" not in tree and dict(tree.items())["n"] == Number(6, first)
+    with pytest.raises(ManifestError, match="a: says nothing of 'x'"):
+        _ = tree.x
