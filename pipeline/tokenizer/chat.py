@@ -117,15 +117,16 @@ class Chat:
     def _answer(self, before: Sequence[Message], rendered: _Rendered, index: int) -> tuple[int, int]:
         """Where the text of the answer ``index`` starts, and where it ends, its end mark included."""
         opening = self._render(before, opening=True) if before else _Rendered("", [])
-        ends = [last for _, last, message in rendered.contents if message == index]
-        if not ends or not rendered.text.startswith(opening.text):
+        own = [place for place, (_, _, message) in enumerate(rendered.contents) if message == index]
+        if not own or not rendered.text.startswith(opening.text):
             raise InputError(
                 f"the chat template leaves out message {index + 1}, an answer, or writes what stands before "
                 "it otherwise once it is there; no model can learn from that: correct the template"
             )
-        following = (first for first, _, _ in rendered.contents if first >= ends[-1])
-        mark = self._marks.search(rendered.text, ends[-1], next(following, len(rendered.text)))
-        return len(opening.text), mark.end() if mark else ends[-1]
+        end = rendered.contents[own[-1]][1]
+        others = rendered.contents[own[-1] + 1 :]
+        mark = self._marks.search(rendered.text, end, others[0][0] if others else len(rendered.text))
+        return len(opening.text), mark.end() if mark else end
 
     def _ids(self, rendered: _Rendered, start: int, end: int) -> list[int]:
         """The ids of a stretch of text; special tokens are found only in what the template wrote."""
