@@ -60,9 +60,9 @@ class LoraLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[…, in]`` to ``[…, out]``."""
-        noisy = F.dropout(x, self.dropout, self.training)
-        low = F.linear(noisy, self.lora_a)
-        return F.linear(x, self.weight, self.bias) + F.linear(low, self.lora_b) * self.scale
+        noisy = F.dropout(x, self.dropout, self.training) if self.dropout else x
+        low = F.linear(noisy, self.lora_a) * self.scale
+        return F.linear(x, self.weight, self.bias) + F.linear(low, self.lora_b)
 
 
 def attach(model: Transformer, rank: int, alpha: float, dropout: float, targets: Sequence[str] = ()) -> None:

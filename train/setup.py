@@ -16,7 +16,7 @@ from pipeline.config import Config, Train
 from pipeline.errors import ConfigError
 from pipeline.manifest import FileEntry
 from pipeline.shards import Shards, check_tokenizer
-from pipeline.tokenizer import Tokenizer
+from pipeline.tokenizer import TextTokenizer, Tokenizer
 from train.parallel import World, fresh_weights
 from train.rows import PackedRows, ShardRows
 from train.stream import Stream
@@ -47,7 +47,7 @@ class Setup:
     """The resolved sections that the manifest tells of."""
     inputs: list[str]
     model: ModelConfig
-    tokenizer: Tokenizer
+    tokenizer: TextTokenizer
     rows: PackedRows
     stream: Stream
     pins: dict[str, Any]

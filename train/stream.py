@@ -88,11 +88,9 @@ def _weights(rows: Mapping[str, int], weights: Mapping[str, float]) -> dict[str,
     for source, weight in weights.items():
         if source not in filled:
             known = ", ".join(sorted(filled))
-            raise ConfigError(
-                f"train.mixture.{source}: the shards have no training rows of it; name some of {known}"
-            )
+            raise ConfigError(f"mixture.{source}: there are no training rows of it; name some of {known}")
         if not 0 < weight < float("inf"):
             raise ConfigError(
-                f"train.mixture.{source} = {weight}: must be a positive number; leave out what is not wanted"
+                f"mixture.{source} = {weight}: must be a positive number; leave out what is not wanted"
             )
     return dict(weights)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 
 from model.transformer import Transformer
-from pipeline.tokenizer import Tokenizer
+from pipeline.tokenizer import TextTokenizer
 from train.batch import IGNORED, Batch, target_losses
 from train.parallel import World
 from train.permutation import Integers, Permutation
@@ -65,7 +65,7 @@ def sample(rows: PackedRows, sequences: int) -> Sample:
 
 @torch.no_grad()
 def validate(
-    model: Transformer, rows: PackedRows, tokenizer: Tokenizer, chosen: Sample, size: int, world: World
+    model: Transformer, rows: PackedRows, tokenizer: TextTokenizer, chosen: Sample, size: int, world: World
 ) -> dict[str, Sums]:
     """Sums by source over the rows of ``chosen``, shared among all processes, ``size`` rows at a time."""
     lengths = torch.from_numpy(tokenizer.byte_lengths().astype(np.int64)).to(world.device)
