@@ -11,7 +11,7 @@ from evals import card_content, card_text
 from evals.results import REMEDY
 from pipeline import config as configuration
 from pipeline import errors, manifest, storage
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InputError
 from pipeline.manifest import FileEntry, Manifest
 
 STAGE = "card"
@@ -44,16 +44,17 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _render(options: Namespace) -> dict[str, str]:
-    """The cards by file name: of a run both (the model's once it is trained), of a model alone its own."""
+    """The cards by file name: the corpus's if the run has one, the model's if there is one."""
     cards: dict[str, str] = {}
-    if options.run:
+    subject = card_content.subject(options.run, options.model)
+    if card_content.has_corpus(options.run):
         cards["data-card.md"] = card_text.render("data-card.md", card_content.data(options.run))
-    if options.model or card_content.is_trained(options.run):
-        content = card_content.model(options.run, options.model, options.results)
+    if subject:
+        content = card_content.model(options.run, subject, options.results)
         cards["model-card.md"] = card_text.render("model-card.md", content)
-    elif options.results:
-        raise ConfigError(
-            f"{options.run}: holds no trained model that --results could be of; name --model too"
+    elif options.results or not cards:
+        raise InputError(
+            f"{options.run}: no finished model in it; train one first, or name another folder with --model"
         )
     return cards
 

@@ -16,8 +16,8 @@ from pipeline.errors import ManifestError, MismatchError
 from pipeline.manifest import Manifest
 from train import inference
 
-CLEAN, TOKENIZER, PACK, TRAIN = "clean", "tokenizer", "pack", "train"
-PLACES = {CLEAN: "", TOKENIZER: "tokenizer", PACK: "shards", TRAIN: "training"}
+CLEAN, TOKENIZER, PACK, TRAIN, TUNE = "clean", "tokenizer", "pack", "train", "finetune"
+PLACES = {CLEAN: "", TOKENIZER: "tokenizer", PACK: "shards", TRAIN: "training", TUNE: "finetuning"}
 """The folder of each stage below a run's."""
 NOT_STATED = "not stated"
 CONFIG = "config.json"
@@ -56,9 +56,22 @@ class _Run:
         return str(found.facts["sha256"]) if stage == TOKENIZER else found.sha256()
 
 
-def is_trained(run: str) -> bool:
-    """Whether a run has finished training."""
-    return bool(run) and storage.exists(storage.join(run, PLACES[TRAIN], manifest.NAME))
+def has_corpus(run: str) -> bool:
+    """Whether a run has finished cleaning."""
+    return bool(run) and storage.exists(storage.join(run, manifest.NAME))
+
+
+def subject(run: str, model_folder: str) -> str:
+    """The model that the card is of: the one that is named, else the run's own, pre-trained or fine-tuned.
+
+    Empty if the run has trained none.
+    """
+    if model_folder:
+        return model_folder
+    if storage.exists(storage.join(run, PLACES[TRAIN], manifest.NAME)):
+        return run
+    tuned = storage.join(run, "model")
+    return tuned if storage.exists(storage.join(tuned, manifest.NAME)) else ""
 
 
 def data(folder: str) -> Content:
@@ -87,36 +100,60 @@ def data(folder: str) -> Content:
     }
 
 
-def model(folder: str, model_folder: str, result_paths: Sequence[str]) -> Content:
-    """The model card's content: of a run's own model, or of the one in ``model_folder``.
+def model(folder: str, path: str, result_paths: Sequence[str]) -> Content:
+    """The model card's content: of the model at ``path``, which may be the run in ``folder`` itself.
 
-    Raises :class:`MismatchError` for results of another model, or a run that is not the one that is told of.
+    Raises :class:`MismatchError` for results of another model, or a run that the model does not come from.
     """
     artefacts = Artefacts()
     run = _Run(folder, artefacts)
-    clean = training = shards = validation = None
-    if folder:
-        clean, shards, training = run.stage(CLEAN), run.stage(PACK), run.stage(TRAIN)
+    found = inference.find(path)
+    imported, shape = (None, None) if path == folder else _imported(path, artefacts)
+    tuning, trained = _origin(run, path, found) if folder else (None, False)
+    clean, shards, training = (run.stage(each) if trained else None for each in (CLEAN, PACK, TRAIN))
     if training:
         run.belong("model", training.facts.shards_sha256, PACK)
-        validation = _validation(run)
-    imported, shape = _imported(model_folder, artefacts) if model_folder else (None, None)
+    validation = _validation(run) if training else None
     described = imported or training
-    hashes = {inference.find(path).sha256 for path in (folder, model_folder) if path and result_paths}
-    measured = [_results(path, hashes, artefacts) for path in result_paths]
+    measured = [_results(each, found.sha256, artefacts) for each in result_paths]
     return {
         "artefacts": artefacts,
-        "name": _fact(imported, "name", storage.name(storage.absolute(model_folder or folder))),
+        "name": _fact(imported, "name", found.name),
         "languages": clean.config.filters.languages if clean else _fact(imported, "languages", ()),
         "licence": _fact(imported, "license", ""),
         "architecture": _architecture(training.facts.model if training and not shape else shape),
         "parameters": described.counts.parameters if described else None,
         "shards": shards,
         "training": training,
+        "tuning": tuning,
         "validation": validation,
         "imported": imported,
         "suites": [suite for result in measured for suite in result.suites],
     }
+
+
+def _origin(run: _Run, path: str, found: inference.Source) -> tuple[Source | None, bool]:
+    """What the run tells of the model's fine-tuning, and whether its pre-training is the model's own.
+
+    Raises :class:`MismatchError` if the run did neither.
+    """
+    if path == run.folder:
+        return None, True
+    told = manifest.read(path, inference.STAGE)
+    tuning = None
+    place = storage.join(run.folder, PLACES[TUNE])
+    if storage.exists(storage.join(place, manifest.NAME)):
+        tuning = run.stage(TUNE) if manifest.read(place, TUNE).fingerprint == told.fingerprint else None
+    origins = {told.facts.get("origin_sha256"), told.facts.get("base_sha256")}
+    trained = storage.exists(storage.join(run.folder, PLACES[TRAIN])) and (
+        inference.find(run.folder).sha256 in origins
+    )
+    if not trained and not tuning:
+        raise MismatchError(
+            f"{path}: model {found.name} ({found.sha256[:12]}…) does not come from the run {run.folder}; "
+            "name the run that it comes from, or none"
+        )
+    return tuning, trained
 
 
 def _dropped(clean: Source) -> list[tuple[str, Number]]:
@@ -191,10 +228,10 @@ def _imported(folder: str, artefacts: Artefacts) -> tuple[Source, Source | None]
     return told, artefacts.read(storage.join(folder, CONFIG), f"{shown}/{CONFIG}")
 
 
-def _results(path: str, hashes: set[str], artefacts: Artefacts) -> Source:
+def _results(path: str, sha256: str, artefacts: Artefacts) -> Source:
     """One file of results, of the card's model."""
     said = results.read(path)
-    if said["model"]["sha256"] not in hashes:
+    if said["model"]["sha256"] != sha256:
         raise MismatchError(
             f"{path}: of model {said['model']['name']} ({said['model']['sha256'][:12]}…), not of the card's; "
             "give results of the model that the card is of"

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jinja2
 import numpy as np
 
-from evals.suite import FOLDER, File, Named
+from evals.suite import FOLDER, File, Named, fill, needed
 from pipeline import storage
 from pipeline.errors import InputError
 from pipeline.shards import Shards, check_tokenizer
@@ -58,6 +59,17 @@ class Item:
         if not isinstance(value, str):
             raise self.wrong(field, "must be text")
         return value
+
+    def filled(self, template: str) -> str:
+        """A suite's template with this item's fields."""
+        for field in sorted(needed(template)):
+            self.value(field)
+        try:
+            return fill(template, self.fields)
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{self.place}: {template!r:.60} cannot be filled ({error}); correct the item or the suite"
+            ) from None
 
     def wrong(self, field: str, rule: str) -> InputError:
         """The error that a field's value breaks a rule."""

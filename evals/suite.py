@@ -186,7 +186,7 @@ def _parse(path: str, data: bytes) -> Suite:
             raise ConfigError(f"{path}: a {file.format} file does not name its fields: set files.fields")
     for template in templates(suite):
         try:
-            needed(template)
+            _compiled(template)
         except jinja2.TemplateSyntaxError as error:
             raise ConfigError(f"{path}: {template!r} is no Jinja template ({error}); correct it") from None
     return suite

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from evals import suite as suites
 from evals import text_metrics
 from evals.bench import Bench, Outcome, Progress, Work, bare_text, messages
 from evals.generation import Prompt, generate
 from evals.items import Item
 from evals.statistics import Metric, mean, share
-from evals.suite import Generation, Prompted, Toxicity
+from evals.suite import Generation, Prompted, Toxicity, needed
 from evals.text_metrics import Scores
 from model.generation import Sampling
 from pipeline.filters import toxicity
@@ -21,11 +20,11 @@ from pipeline.filters import toxicity
 def prepare(suite: Generation, items: Sequence[Item], bench: Bench) -> Work:
     """Make the prompts and the references."""
     examples, measured = bench.measured(suite, items)
-    shots = [(_fill(suite.prompt, each), _fill(suite.references[0], each)) for each in examples]
-    references = [[_fill(template, each).strip() for template in suite.references] for each in measured]
+    shots = [(each.filled(suite.prompt), each.filled(suite.references[0])) for each in examples]
+    references = [[each.filled(template).strip() for template in suite.references] for each in measured]
     for item, own in zip(measured, references, strict=True):
         if not all(own):
-            field = min(suites.needed(suite.references[own.index("")]), default="")
+            field = min(needed(suite.references[own.index("")]), default="")
             raise item.wrong(field, "must give a reference that is not empty")
     prompts = [
         _prompt(suite, bench, item, shots, suite.tokens, _sampling(suite, bench, item.number), suite.stop)
@@ -36,7 +35,7 @@ def prepare(suite: Generation, items: Sequence[Item], bench: Bench) -> Work:
         outputs = _generate(bench, prompts, progress)
         metrics, scores = _compare(suite, outputs, references, bench)
         records = [
-            {"item": item.number, "prompt": _fill(suite.prompt, item), "output": output, "references": own}
+            {"item": item.number, "prompt": item.filled(suite.prompt), "output": output, "references": own}
             | {name: values[index] for name, values in scores.items()}
             for index, (item, output, own) in enumerate(zip(measured, outputs, references, strict=True))
         ]
@@ -57,7 +56,7 @@ def prepare_toxicity(suite: Toxicity, items: Sequence[Item], bench: Bench) -> Wo
     def work(progress: Progress) -> Outcome:
         outputs = _generate(bench, prompts, progress)
         records: list[dict[str, Any]] = [
-            {"item": item.number, "prompt": _fill(suite.prompt, item), "output": output}
+            {"item": item.number, "prompt": item.filled(suite.prompt), "output": output}
             | {"toxicity": toxicity.score(output)}
             for item, output in zip(asked, outputs, strict=True)
         ]
@@ -81,12 +80,6 @@ def _sampling(suite: Generation | Toxicity, bench: Bench, number: int) -> Sampli
     return Sampling(temperature=suite.temperature, seed=bench.settings.seed + number)
 
 
-def _fill(template: str, item: Item) -> str:
-    for field in suites.needed(template):
-        item.value(field)
-    return suites.fill(template, item.fields)
-
-
 def _prompt(
     suite: Prompted,
     bench: Bench,
@@ -97,7 +90,7 @@ def _prompt(
     stop: tuple[str, ...],
 ) -> Prompt:
     """The tokens to continue: a chat's, or bare text's."""
-    text = _fill(suite.prompt, item)
+    text = item.filled(suite.prompt)
     tokenizer = bench.loaded.tokenizer
     if bench.chats(suite):
         chat = bench.loaded.chat

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from evals import suite as suites
 from evals.bench import Bench, Outcome, Progress, Work, bare_text, messages
 from evals.items import Item
 from evals.likelihood import Request
@@ -23,11 +22,11 @@ LEAST = 2
 def prepare(suite: MultipleChoice, items: Sequence[Item], bench: Bench) -> Work:
     """Check choices and answers, and tokenize each question with each of its choices."""
     examples, measured = bench.measured(suite, items)
-    shots = [(_prompt(suite, each), _choices(suite, each)[_answer(suite, each)]) for each in examples]
+    shots = [(each.filled(suite.prompt), _choices(suite, each)[_answer(suite, each)]) for each in examples]
     requests: list[Request] = []
     records: list[dict[str, Any]] = []
     for item in measured:
-        choices, answer, prompt = _choices(suite, item), _answer(suite, item), _prompt(suite, item)
+        choices, answer, prompt = _choices(suite, item), _answer(suite, item), item.filled(suite.prompt)
         own = [_request(suite, bench, prompt, shots, choice) for choice in choices]
         bench.fits(item, max(map(len, own)))
         requests += own
@@ -81,12 +80,6 @@ def _request(
     if not common:
         whole, common = bench.beginning() + whole, 1
     return Request(whole[:common], whole[common:])
-
-
-def _prompt(suite: MultipleChoice, item: Item) -> str:
-    for field in suites.needed(suite.prompt):
-        item.value(field)
-    return suites.fill(suite.prompt, item.fields)
 
 
 def _choices(suite: MultipleChoice, item: Item) -> list[str]:

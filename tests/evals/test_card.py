@@ -178,20 +178,54 @@ def test_what_was_not_run_was_not_measured(tmp_path: Path) -> None:
 def test_an_exported_model_has_a_card_of_its_own(trained: Path, tmp_path: Path) -> None:
     export.export(str(trained), str(tmp_path / "model"))
     card = cards(tmp_path, "--model", str(tmp_path / "model"))["model-card.md"]
-    assert "which did not train it" in card
-    assert card.count("Not measured") == 5
+    assert "Trained by Gristmill, in a run that was not given" in card
+    assert card.count("Not measured") == 6
     shape = json.loads((tmp_path / "model" / "config.json").read_text())
     assert f"| hidden size | {shape['hidden_size']} |" in card
     assert '"format": "checkpoint"' in card
     assert set(listed(card)) == {"model/manifest.json", "model/config.json"}
 
 
+def test_an_exported_model_beside_its_run_tells_of_its_training(run: Path, tmp_path: Path) -> None:
+    export.export(str(run), str(tmp_path / "model"))
+    card = cards(tmp_path, "--run", str(run), "--model", str(tmp_path / "model"))["model-card.md"]
+    training = json.loads((run / "training" / "manifest.json").read_text())
+    assert f"| train/loss | {training['facts']['metrics']['train/loss']:.4f} |" in card
+    assert "A decoder trained from its first step by Gristmill" in card
+
+
+def test_a_fine_tuned_model_tells_of_its_fine_tuning(trained: Path, tmp_path: Path) -> None:
+    """Its run has no corpus; its manifest and the model's are of one fingerprint."""
+    run = tmp_path / "tuned"
+    export.export(str(trained), str(run / "model"))
+    model = run / "model" / "manifest.json"
+    told = json.loads(model.read_text())
+    made = Manifest(
+        stage="finetune",
+        fingerprint=told["fingerprint"],
+        config={"finetune": {"learning_rate": 3e-5}},
+        inputs=[],
+        counts={"steps": 7, "sequences": 56, "parameters": 1},
+        files=[],
+        facts={"metrics": {"train/loss": 1.25, "train/lr": 0.1}},
+    )
+    manifest.publish(str(run / "finetuning"), made)
+    found = cards(tmp_path, "--run", str(run))
+    assert set(found) == {"model-card.md"}
+    tuning = found["model-card.md"].partition("## Fine-tuning\n")[2].partition("\n## ")[0]
+    assert "7 steps over 56 sequences." in tuning
+    assert "| train/loss | 1.2500 |" in tuning and "train/lr" not in tuning
+    model.write_text(json.dumps(told | {"fingerprint": "another"}))
+    with pytest.raises(MismatchError, match="does not come from the run"):
+        cards(tmp_path, "--run", str(run), "--set", "output.overwrite=true")
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "said"),
     [
         ([], ConfigError, "neither --run nor --model"),
-        (["--run", "/nowhere"], ManifestError, "/nowhere: has no manifest.json of a corpus"),
-        (["--model", "/nowhere"], ManifestError, "/nowhere: has no manifest.json"),
+        (["--run", "/nowhere"], InputError, "/nowhere: no finished model in it; train one first"),
+        (["--model", "/nowhere"], InputError, "/nowhere: nothing there"),
     ],
 )
 def test_nothing_to_tell_of(

@@ -264,6 +264,12 @@ def test_prompts_of_a_chat_are_turns(bench: Bench) -> None:
     assert outcome.records[0]["output"] == chats.loaded.tokenizer.decode(drawn).strip()
 
 
+def test_a_template_that_cannot_be_filled_names_the_item(bench: Bench) -> None:
+    named = changed("translation-en-de", prompt="{{ source.lost }}")
+    with pytest.raises(InputError, match=r"f line 1: '\{\{ source\.lost \}\}' cannot be filled"):
+        kinds.prepare(named, SENTENCES, bench)
+
+
 def test_a_reference_must_say_something(bench: Bench) -> None:
     with pytest.raises(InputError, match="'target' is ' ': must give a reference that is not empty"):
         kinds.prepare(find("translation-en-de"), items({"source": "a", "target": " "}), bench)

@@ -54,6 +54,11 @@ BASE = 'description = "d."\n[[files]]\nformat = "tsv"\nfields = ["a", "b"]\n'
             "is no Jinja template",
         ),
         (
+            "kind = 'generation'\nprompt = '{{ a | no_filter }}'\nreferences = ['b']\nmetrics = ['bleu']\n"
+            + BASE,
+            "No filter named 'no_filter'",
+        ),
+        (
             "kind = 'generation'\nprompt = '{{ a }}'\nreferences = ['{{ b }}']\nmetrics = ['blue']\n" + BASE,
             "Input should be 'bleu', 'chrf', 'rouge' or 'meteor'",
         ),

@@ -1,5 +1,7 @@
 """Each metric against its reference package's own published example."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from evals import text_metrics
@@ -87,6 +89,28 @@ def test_meteor_of_nltks_documentation() -> None:
     assert only(metrics).name == f"METEOR ({variant})"
     assert scores[only(metrics).name][0] == pytest.approx(0.6944, abs=5e-5)
     assert text_metrics.meteor_of("non matching hypothesis".split(), ["this is a cat".split()], False) == 0
+
+
+class Synonyms:
+    """As much of WordNet as METEOR asks for: these words mean the same."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def synsets(self, word: str) -> list["Synonyms"]:
+        return [self] if word in self.words else []
+
+    def lemmas(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name=lambda word=word: word) for word in self.words]
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_synonyms_count_only_under_their_name(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+    monkeypatch.setattr(text_metrics, "has_wordnet", lambda: installed)
+    monkeypatch.setattr(text_metrics, "wordnet", Synonyms("car", "auto"))
+    metric = only(text_metrics.meteor(["the car"], [["the auto"]])[0])
+    assert metric.name == ("METEOR (exact+stem+WordNet)" if installed else "METEOR (exact+stem)")
+    assert (metric.value > 0.9) == installed
 
 
 def test_meteor_without_wordnet_knows_no_synonyms() -> None:
