@@ -28,7 +28,8 @@ class Service:
     depends_on: dict[str, str]
     """Name to condition."""
     healthcheck: list[str]
-    replicas: int
+    hosts: list[str]
+    """One for each replica."""
 
 
 def document() -> dict[str, Any]:
@@ -63,7 +64,10 @@ def _service(name: str, raw: dict[str, Any]) -> Service:
         volumes=dict(_volume(volume) for volume in raw.get("volumes", [])),
         depends_on={other: how["condition"] for other, how in raw.get("depends_on", {}).items()},
         healthcheck=["sh", "-c", test[1]] if test[0] == "CMD-SHELL" else test[1:],
-        replicas=raw.get("deploy", {}).get("replicas", 1),
+        hosts=[
+            name,
+            *(f"{name}-{number}" for number in range(2, 1 + raw.get("deploy", {}).get("replicas", 1))),
+        ],
     )
 
 

@@ -80,14 +80,15 @@ class Container:
 
 
 class Engine:
-    """Images and containers below ``folder``; ``hosts`` are names of containers."""
+    """Images and containers below ``folder``; each of ``hosts``, names of containers, has its own address."""
 
     def __init__(self, folder: Path, hosts: Sequence[str]) -> None:
         self.folder = folder
         self.images: dict[str, Image] = {}
         self._running: list[Container] = []
         self._context = _context(folder / "context")
-        (folder / "hosts").write_text(f"127.0.0.1 localhost {' '.join(hosts)}\n")
+        addresses = [f"127.0.1.{number} {host}\n" for number, host in enumerate(hosts, 1)]
+        (folder / "hosts").write_text("".join(["127.0.0.1 localhost\n", *addresses]))
         self._network = subprocess.Popen(
             ["unshare", "--net", "sh", "-c", "ip link set lo up; exec sleep infinity"]
         )

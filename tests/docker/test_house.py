@@ -93,9 +93,9 @@ class House:
                 container.until_healthy(services()[other].healthcheck, 240)
             else:
                 container.finish(900)
-        for _ in range(service.replicas):
+        for name in reversed(service.hosts):
             self.started[service.name] = self.engine.start(
-                service.name,
+                name,
                 self._image(service),
                 [*service.command, *(SMALL if "--config=configs/demo.toml" in service.command else ())],
                 entrypoint=service.entrypoint,
@@ -141,9 +141,12 @@ def _hadoop(layer: Path) -> None:
     (place / "lib").mkdir(parents=True)
     for jar in wanted:
         shutil.copy2(jar, place / "lib")
+    (place / "lib/core-site.xml").write_text("<configuration/>\n")  # as empty as the image's own
     home = Path(java_home())
     script = layer / "usr/local/bin/hdfs"
-    script.write_text(HDFS.format(java=shlex.quote(str(home / "bin/java")), classpath="'/opt/hadoop/lib/*'"))
+    script.write_text(
+        HDFS.format(java=shlex.quote(str(home / "bin/java")), classpath="'/opt/hadoop/lib:/opt/hadoop/lib/*'")
+    )
     script.chmod(0o755)
     (layer / "etc").mkdir()
     passwd = Path("/etc/passwd").read_text()
@@ -156,7 +159,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     for parent in folder.parents[:2]:
         parent.chmod(0o755)
     folder.chmod(0o755)
-    engine = Engine(folder, [*services()])
+    engine = Engine(folder, [host for service in services().values() for host in service.hosts])
     with engine.closing():
         yield House(engine, folder)
 
