@@ -9,24 +9,17 @@ import http.client
 import io
 import json
 import os
-import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from model.generation import Sampling, generate
 from pipeline.errors import GristmillError, InputError, run
-from pipeline.tokenizer.chat import Message
-from serve.text import Detokenizer
-from train.inference import load
 
 VARIABLE = "GRISTMILL_API_KEY"
 PATIENCE = 300.0
 """Seconds without a word from a server."""
-LONGEST_CONTEXT = 4096
-"""Tokens of a conversation with a model that names no limit of its own."""
 
 NOTES = {
     "content_filter": "[ended by the server's safety filter]",
@@ -34,7 +27,9 @@ NOTES = {
     "stopped": "[stopped]",
 }
 
-Answers = Callable[[Sequence[Message]], Iterator[tuple[str, str]]]
+Turn = dict[str, str]
+"""A message: its role and content."""
+Answers = Callable[[Sequence[Turn]], Iterator[tuple[str, str]]]
 """From a conversation to the pieces of its answer; beside each, empty until the last, why it ended."""
 
 _HARMLESS = (
@@ -54,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
         import readline  # noqa: F401 (from now on input() edits lines and remembers them)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    talk(answers, [Message("system", options.system)] if options.system else [])
+    talk(answers, [_turn("system", options.system)] if options.system else [])
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -75,7 +70,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def talk(answers: Answers, opening: Sequence[Message]) -> None:
+def talk(answers: Answers, opening: Sequence[Turn]) -> None:
     """Read questions and write answers until the input ends."""
     prompt = "\n> " if sys.stdin.isatty() else ""
     messages = list(opening)
@@ -93,11 +88,15 @@ def talk(answers: Answers, opening: Sequence[Message]) -> None:
             messages = list(opening)
             print("(a new conversation)")
         elif question:
-            messages.append(Message("user", question))
+            messages.append(_turn("user", question))
             if answer := _told(answers(messages)):
-                messages.append(Message("assistant", answer))
+                messages.append(_turn("assistant", answer))
             else:
                 messages.pop()
+
+
+def _turn(role: str, content: str) -> Turn:
+    return {"role": role, "content": content}
 
 
 def _told(pieces: Iterator[tuple[str, str]]) -> str:
@@ -123,26 +122,9 @@ def harmless(text: str) -> str:
 
 def _model(options: argparse.Namespace) -> Answers:
     """A model in this process."""
-    loaded = load(options.model)
-    chat = loaded.chat
-    context = loaded.model.config.context or LONGEST_CONTEXT
+    from serve.local import Model  # PyTorch takes seconds to load, and a server's client needs none
 
-    def answers(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
-        prompt = chat.prompt(messages)
-        limit = min(options.tokens, context - len(prompt))
-        if limit < 1:
-            raise InputError(
-                f"the conversation has {len(prompt)} tokens, the model reads {context}; begin anew (/reset)"
-            )
-        detokenizer = Detokenizer(loaded.tokenizer, prompt)
-        sampling = Sampling(options.temperature, seed=secrets.randbits(63))
-        drawn = 0
-        for token in generate(loaded.model, prompt, limit, sampling, chat.stop):
-            drawn += 1
-            yield detokenizer.push(token), ""
-        yield detokenizer.flush(), "length" if drawn == limit else "stop"
-
-    return answers
+    return Model(options.model, options.temperature, options.tokens).answer
 
 
 def _server(options: argparse.Namespace) -> Answers:
@@ -150,10 +132,9 @@ def _server(options: argparse.Namespace) -> Answers:
     server = Server(options.server, os.environ.get(VARIABLE, ""))
     model = server.model()
 
-    def answers(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
-        turns = [{"role": message.role, "content": message.content} for message in messages]
-        body = {"temperature": options.temperature, "max_tokens": options.tokens, "stream": True}
-        return server.stream({"model": model, "messages": turns, **body})
+    def answers(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:
+        settings = {"temperature": options.temperature, "max_tokens": options.tokens}
+        return server.stream({"model": model, "messages": turns, "stream": True, **settings})
 
     return answers
 
@@ -169,14 +150,15 @@ class Server:
         self._kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         self._host, self._url = parts.netloc.rpartition("@")[2], url
         self._path = parts.path.rstrip("/").removesuffix("/v1")
-        self._headers = {"Content-Type": "application/json"}
+        self._headers = {"Content-Type": "application/json", "Connection": "close"}
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
 
     def model(self) -> str:
         """The name of the first model that it offers."""
         try:
-            return str(json.loads(self._ask("GET", "/v1/models").read())["data"][0]["id"])
+            with self._ask("GET", "/v1/models") as response:
+                return str(json.load(response)["data"][0]["id"])
         except (ValueError, LookupError, TypeError):
             raise InputError(f"{self._url}: no OpenAI-compatible server; check the address") from None
 
@@ -195,7 +177,8 @@ class Server:
             response = connection.getresponse()
             if response.status == 200:
                 return response
-            said = response.read(100_000)
+            with response:
+                said = response.read(100_000)
         except (OSError, http.client.HTTPException) as error:
             raise InputError(f"{self._url}: cannot be reached ({error}); is the server running?") from None
         raise InputError(_refusal(self._url, response.status, said))
