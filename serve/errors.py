@@ -1,6 +1,7 @@
 """Refusals over HTTP, in the form that OpenAI's clients read."""
 
 from collections.abc import Mapping
+from itertools import takewhile
 
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
@@ -60,8 +61,9 @@ def invalid(error: ValidationError) -> ApiError:
 
 
 def _name(place: tuple[int | str, ...]) -> str:
-    """``messages[0].content`` for ("messages", 0, "content")."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    """``messages[0].content`` for ("messages", 0, "content"); pydantic also names the type that it tried."""
+    known = takewhile(lambda part: isinstance(part, int) or part.isidentifier() and part != "str", place)
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in known)
     return "".join(parts).removeprefix(".")
 
 
