@@ -146,8 +146,8 @@ def _nothing(settings: Finetune, counts: Mapping[str, int]) -> str:
         told.append(f"{counts['validation']:,} held out")
     return (
         f"finetune.files: nothing to train on ({', '.join(told) or 'no examples'}; finetune.sequence_length "
-        f"is {settings.sequence_length}): there must be conversations with an answer that fit into a row; give "
-        "others, longer rows or a smaller finetune.validation_share"
+        f"is {settings.sequence_length}): there must be conversations with an answer that fit into a row; "
+        "give others, longer rows or a smaller finetune.validation_share"
     )
 
 

@@ -1,8 +1,8 @@
 """``torchrun -m train.finetune --config FILE.toml``: supervised fine-tuning on conversations.
 
 The model comes from wherever :func:`train.inference.load` finds one. Training is the pre-trainer's own loop:
-the same sharding, checkpoints, exact resume and metrics, over rows packed from the examples, of which only the
-assistant's tokens count. It leaves::
+the same sharding, checkpoints, exact resume and metrics, over rows packed from the examples, of which only
+the assistant's tokens count. It leaves::
 
     OUT/finetuning/   checkpoints, metrics.jsonl, tensorboard, manifest.json (last)
     OUT/model/        the model: a Hugging Face folder, or an adapter in peft's format
@@ -76,8 +76,8 @@ def finetune(config: Config, world: World) -> None:
 def prepare(config: Config, base: Loaded, rows: Examples) -> Setup:
     """All that fine-tuning ``base`` on ``rows`` needs.
 
-    Raises :class:`ConfigError` for rows that are too long for the model, a learning rate that is too high, and
-    adapters that fit no layer.
+    Raises :class:`ConfigError` for rows that are too long for the model, a learning rate that is too high,
+    and adapters that fit no layer.
     """
     settings, shape = config.finetune, base.model.config
     state: dict[str, Tensor] = base.model.state_dict()

@@ -13,19 +13,19 @@ TIMEOUT = 180
 ROOT = Path(__file__).parents[2]
 
 
-def command(processes: int, *arguments: str) -> list[str]:
+def command(processes: int, *arguments: str, module: str = "train") -> list[str]:
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return [sys.executable, *(torchrun if processes > 1 else []), "-m", "train", *arguments]
+    return [sys.executable, *(torchrun if processes > 1 else []), "-m", module, *arguments]
 
 
 def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
 
 
-def run(processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``-m train`` to its end."""
+def run(processes: int, *arguments: str, module: str = "train") -> subprocess.CompletedProcess[str]:
+    """Run ``-m train`` (or another module) to its end."""
     return subprocess.run(
-        command(processes, *arguments),
+        command(processes, *arguments, module=module),
         env=environment(),
         cwd=ROOT,
         capture_output=True,
@@ -34,9 +34,9 @@ def run(processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def kill_after(lines: int, metrics: Path, processes: int, *arguments: str) -> None:
-    """Run ``-m train``, and kill all its processes as soon as ``metrics`` has so many lines."""
-    with _started(command(processes, *arguments)) as process:
+def kill_after(lines: int, metrics: Path, processes: int, *arguments: str, module: str = "train") -> None:
+    """Run a module, and kill all its processes as soon as ``metrics`` has so many lines."""
+    with _started(command(processes, *arguments, module=module)) as process:
         deadline = time.monotonic() + TIMEOUT
         while not metrics.exists() or metrics.read_bytes().count(b"\n") < lines:
             assert process.poll() is None, "it ended before it could be killed"

@@ -1,0 +1,126 @@
+"""Files of examples become conversations, or are refused with their place."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import Finetune
+from pipeline.errors import ConfigError, GristmillError, InputError
+from pipeline.tokenizer.chat import Message
+from train.records import Entry, Reader, source_of
+
+ASKED = {"role": "user", "content": "Why?"}
+ANSWERED = {"role": "assistant", "content": "Because."}
+
+
+def read(entry: Entry, **settings: Any) -> list[list[Message]]:
+    return [messages for _, messages in Reader(Finetune(**settings)).read(entry)]
+
+
+def lines(path: Path, *records: Any) -> str:
+    text = "".join((each if isinstance(each, str) else json.dumps(each)) + "\n" for each in records)
+    packed = path.suffix == ".gz"
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_conversations_and_pairs(name: str, tmp_path: Path) -> None:
+    pair = {"prompt": "Say {{ prompt }}", "completion": " {{ completion }}\n"}
+    path = lines(tmp_path / name, {"messages": [ASKED, ANSWERED], "id": 7}, "", pair)
+    assert read(path) == [
+        [Message("user", "Why?"), Message("assistant", "Because.")],
+        # What a record says is never taken for a place to fill.
+        [Message("user", "Say {{ prompt }}"), Message("assistant", " {{ completion }}\n")],
+    ]
+    assert source_of(path) == "a"
+
+
+def test_translation_from_two_files_or_from_records(tmp_path: Path) -> None:
+    settings = {
+        "preset": "translation",
+        "values": {"source_language": "English", "target_language": "German"},
+    }
+    expected = [
+        Message("user", "Translate from English to German.\n\nEnglish: A dog.\nGerman:"),
+        Message("assistant", "Ein Hund."),
+    ]
+    pair = (lines(tmp_path / "train.en", "A dog."), lines(tmp_path / "train.de.gz", "Ein Hund."))
+    assert read(pair, **settings) == [expected]
+    assert source_of(pair) == "train"
+    record = lines(tmp_path / "a.jsonl", {"en": "A dog.", "de": "Ein Hund."})
+    assert read(record, **settings, fields={"source": "en", "target": "de"}) == [expected]
+
+
+def test_summarization(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"document": "Long.", "summary": "Short."})
+    (asked, answered) = read(path, preset="summarization")[0]
+    assert asked.content.startswith("Long.\n")
+    assert answered == Message("assistant", "Short.")
+
+
+def test_a_preset_of_ones_own(tmp_path: Path) -> None:
+    preset = tmp_path / "mine.toml"
+    preset.write_text('[[forms]]\nturns = [{ role = "system", content = "Be {{ how }}: {{ text }}" }]\n')
+    path = lines(tmp_path / "a.jsonl", {"how": "kind", "text": "yes"})
+    assert read(path, preset=str(preset)) == [[Message("system", "Be kind: yes")]]
+    preset.write_text("forms = 1")
+    with pytest.raises(ConfigError, match="forms = 1"):
+        read(path, preset=str(preset))
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ("{", r"line 2: not JSON"),
+        ("[1]", r"line 2: \[1\]: each line must be one JSON object"),
+        ({"text": "x"}, "line 2: has the fields text, but preset chat needs messages or completion, prompt"),
+        ({"messages": []}, "line 2: messages must be a list"),
+        ({"messages": "hello"}, "line 2: messages must be a list"),
+        ({"messages": [ASKED, {"content": "x"}]}, "line 2, message 2: has no role"),
+        ({"messages": [ASKED, "x"]}, "line 2, message 2: has no role"),
+        ({"messages": [{"role": "bot", "content": "x"}]}, "message 1: role 'bot': must be one of system, us"),
+        (
+            {"messages": [{"role": "user", "content": " "}]},
+            'message 1: content is " ": must be text, and some',
+        ),
+        ({"messages": [{"role": "user"}]}, "message 1: content is null"),
+        ({"prompt": "x", "completion": 5}, "line 2: completion is 5: must be text"),
+    ],
+)
+def test_what_is_no_conversation(record: Any, message: str, tmp_path: Path) -> None:
+    path = lines(tmp_path / "bad.jsonl", {"messages": [ASKED, ANSWERED]}, record)
+    refused(InputError, message, path)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    refused(InputError, "no such file", str(tmp_path / "none.jsonl"))
+    damaged = tmp_path / "a.jsonl.gz"
+    damaged.write_bytes(gzip.compress(b'{"messages": []}\n' * 2000)[:-9])
+    refused(InputError, r"a\.jsonl\.gz, line \d+: ", str(damaged))
+    (tmp_path / "latin.jsonl").write_bytes(b'{"prompt": "\xe9"}')
+    refused(InputError, "line 1: not readable as UTF-8", str(tmp_path / "latin.jsonl"))
+    pair = (lines(tmp_path / "en", "one", "two"), lines(tmp_path / "de", "eins"))
+    values = {"source_language": "a", "target_language": "b"}
+    refused(InputError, "de: ends before line 2", pair, preset="translation", values=values)
+    empty = (lines(tmp_path / "e", "one", ""), lines(tmp_path / "d", "eins", "zwei"))
+    refused(InputError, 'e, line 2: source is ""', empty, preset="translation", values=values)
+
+
+def test_settings_that_do_not_fit(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"messages": [ASKED]})
+    refused(ConfigError, "no such preset; choose from chat, summarization, translation", path, preset="chut")
+    refused(ConfigError, "no such preset", path, preset=str(tmp_path / "none.toml"))
+    refused(ConfigError, "values: source_language is missing", path, preset="translation")
+    refused(ConfigError, "values: tone is not asked for: preset chat takes none", path, values={"tone": "x"})
+    refused(ConfigError, r"fields\.text: preset chat has no such field; it has", path, fields={"text": "x"})
+    refused(ConfigError, "preset chat takes none; give JSONL", (path, path))
+
+
+def refused(kind: type[GristmillError], message: str, entry: Entry, **settings: Any) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        read(entry, **settings)
+    assert "\n" not in str(caught.value)
