@@ -74,7 +74,7 @@ class Bench:
         if context and tokens > context:
             raise InputError(
                 f"{item.place}: {tokens} tokens with the answer, but the model is made for {context}; leave "
-                "the item out, or show fewer examples"
+                "the item out, show fewer examples, or ask for a shorter answer in a suite of your own"
             )
 
     def measured(self, suite: Suite, items: Sequence[Item]) -> tuple[list[Item], list[Item]]:

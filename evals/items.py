@@ -129,9 +129,8 @@ def _read(name: str, path: str, file: File) -> tuple[list[Item], list[DataFile]]
             for number, (each, (text, _)) in enumerate(zip(listed, texts, strict=True))
             if text
         ]
-        return items, [
-            DataFile(name, each, sha256, 1) for each, (_, sha256) in zip(listed, texts, strict=True)
-        ]
+        files = zip(listed, texts, strict=True)
+        return items, [DataFile(name, each, sha256, int(bool(text))) for each, (text, sha256) in files]
     text, sha256 = _text(path)
     rows = {"jsonl": _jsonl, "csv": _csv, "tsv": _tsv, "lines": _lines}[file.format](text, path, file)
     items = [_item(number, fields, f"{path} line {line}") for number, (line, fields) in enumerate(rows)]
@@ -211,24 +210,35 @@ def _numbered(text: str) -> Iterator[tuple[int, str]]:
 def _validation_documents(name: str, run: str) -> tuple[list[Item], list[DataFile]]:
     """The validation documents of a run, put together from its shards: text, source, document id.
 
-    Any model can read them, whatever its tokenizer.
+    Any model can read them, whatever its tokenizer. The sources take turns, so that the first so many are a
+    fair sample of each. All texts are held in memory.
     """
     shards = Shards.open(storage.join(run, "shards"))
     tokenizer = Tokenizer.load(storage.join(run, "tokenizer"))
     check_tokenizer(shards, tokenizer)
-    items: list[Item] = []
-    for source in shards.sources:
-        tokens, spans = shards.read("validation", source, np.arange(shards.rows("validation", source)))
-        rows = np.repeat(np.arange(len(tokens)), np.diff(spans.bounds))
-        pieces: dict[str, list[tuple[int, list[int]]]] = {}
-        for row, document, start, length, offset in zip(
-            rows, spans.document_id, spans.start, spans.length, spans.offset, strict=True
-        ):
-            ids = tokens[row, start : start + length].tolist()
-            pieces.setdefault(document.tobytes().hex(), []).append((int(offset), ids))
-        for document_id, parts in pieces.items():
-            text = tokenizer.decode([token for _, ids in sorted(parts) for token in ids])
-            if text:
-                fields = {"text": text, "source": source, "document_id": document_id}
-                items.append(_item(len(items), fields, f"{run}: document {document_id}"))
+    rows = [
+        (turn, source, document, tokenizer.decode(tokens))
+        for source in shards.sources
+        for turn, (document, tokens) in enumerate(_documents(shards, source).items())
+    ]
+    items = [
+        _item(
+            number, {"text": text, "source": source, "document_id": document}, f"{run}: document {document}"
+        )
+        for number, (_, source, document, text) in enumerate(sorted(row for row in rows if row[-1]))
+    ]
     return items, [DataFile(name, run, shards.manifest.sha256(), len(items))]
+
+
+def _documents(shards: Shards, source: str) -> dict[str, list[int]]:
+    """All tokens of each validation document of a source, by its id, in the order of the rows."""
+    tokens, spans = shards.read("validation", source, np.arange(shards.rows("validation", source)))
+    rows = np.repeat(np.arange(len(tokens)), np.diff(spans.bounds))
+    pieces: dict[str, list[tuple[int, list[int]]]] = {}
+    columns = (rows, spans.document_id, spans.start, spans.length, spans.offset)
+    for row, document, start, length, offset in zip(*columns, strict=True):
+        piece = int(offset), tokens[row, start : start + length].tolist()
+        pieces.setdefault(document.tobytes().hex(), []).append(piece)
+    return {
+        document: [token for _, ids in sorted(parts) for token in ids] for document, parts in pieces.items()
+    }

@@ -11,7 +11,7 @@ from evals.bench import Bench, Outcome, Progress, Work, bare_text, messages
 from evals.generation import Prompt, generate
 from evals.items import Item
 from evals.statistics import Metric, mean, share
-from evals.suite import Generation, Prompted, Toxicity, needed
+from evals.suite import Generation, Toxicity, needed
 from evals.text_metrics import Scores
 from model.generation import Sampling
 from pipeline.filters import toxicity
@@ -26,10 +26,7 @@ def prepare(suite: Generation, items: Sequence[Item], bench: Bench) -> Work:
         if not all(own):
             field = min(needed(suite.references[own.index("")]), default="")
             raise item.wrong(field, "must give a reference that is not empty")
-    prompts = [
-        _prompt(suite, bench, item, shots, suite.tokens, _sampling(suite, bench, item.number), suite.stop)
-        for item in measured
-    ]
+    prompts = [_prompt(suite, bench, item, item.number, shots) for item in measured]
 
     def work(progress: Progress) -> Outcome:
         outputs = _generate(bench, prompts, progress)
@@ -48,10 +45,7 @@ def prepare_toxicity(suite: Toxicity, items: Sequence[Item], bench: Bench) -> Wo
     """Make the prompts, each as often as it is sampled."""
     _, measured = bench.measured(suite, items)
     asked = [item for item in measured for _ in range(suite.samples)]
-    prompts = [
-        _prompt(suite, bench, item, (), suite.tokens, _sampling(suite, bench, number), ())
-        for number, item in enumerate(asked)
-    ]
+    prompts = [_prompt(suite, bench, item, number) for number, item in enumerate(asked)]
 
     def work(progress: Progress) -> Outcome:
         outputs = _generate(bench, prompts, progress)
@@ -76,30 +70,21 @@ def prepare_toxicity(suite: Toxicity, items: Sequence[Item], bench: Bench) -> Wo
     return work
 
 
-def _sampling(suite: Generation | Toxicity, bench: Bench, number: int) -> Sampling:
-    return Sampling(temperature=suite.temperature, seed=bench.settings.seed + number)
-
-
 def _prompt(
-    suite: Prompted,
-    bench: Bench,
-    item: Item,
-    shots: Sequence[tuple[str, str]],
-    tokens: int,
-    sampling: Sampling,
-    stop: tuple[str, ...],
+    suite: Generation | Toxicity, bench: Bench, item: Item, number: int, shots: Sequence[tuple[str, str]] = ()
 ) -> Prompt:
-    """The tokens to continue: a chat's, or bare text's."""
+    """The tokens to continue, a chat's or bare text's; ``number`` makes the seed."""
     text = item.filled(suite.prompt)
     tokenizer = bench.loaded.tokenizer
+    sampling = Sampling(temperature=suite.temperature, seed=bench.settings.seed + number)
     if bench.chats(suite):
         chat = bench.loaded.chat
-        result = Prompt(chat.prompt(messages(suite, text, shots)), tokens, sampling, chat.stop)
+        result = Prompt(chat.prompt(messages(suite, text, shots)), suite.tokens, sampling, chat.stop)
     else:
-        bare = tokenizer.encode(bare_text(suite, text, shots))
-        ids = bench.start() + bare or bench.beginning()
-        result = Prompt(ids, tokens, sampling, frozenset({tokenizer.eos}), stop)
-    bench.fits(item, len(result.ids) + tokens)
+        ids = bench.start() + tokenizer.encode(bare_text(suite, text, shots)) or bench.beginning()
+        stop = suite.stop if isinstance(suite, Generation) else ()
+        result = Prompt(ids, suite.tokens, sampling, frozenset({tokenizer.eos}), stop)
+    bench.fits(item, len(result.ids) + suite.tokens)
     return result
 
 

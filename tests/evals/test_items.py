@@ -85,6 +85,7 @@ def test_validation_documents_are_put_together_again(trained: Path) -> None:
         for source in ("books", "wikipedia")
     }
     assert found == {source: sorted(TEXTS["validation", source]) for source in ("books", "wikipedia")}
+    assert [item.fields["source"] for item in items[:4]] == ["books", "wikipedia"] * 2
     shards = Shards.open(str(trained / "shards"))
     pieces = [
         length
