@@ -1,0 +1,148 @@
+"""Conversations become packed rows, none lost, none cut without being counted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.config import Finetune
+from pipeline.errors import InputError
+from pipeline.tokenizer import Tokenizer
+from pipeline.tokenizer.chat import Chat, Message
+from train.batch import IGNORED
+from train.examples import Example, Examples, collect, pack
+from train.rows import read_rows
+
+PAD = 3
+
+
+@pytest.fixture(scope="module")
+def tokenizer(packed: Path) -> Tokenizer:
+    return Tokenizer.load(str(packed / "tokenizer"))
+
+
+def pairs(path: Path, *texts: tuple[str, str]) -> str:
+    records = [{"prompt": prompt, "completion": completion} for prompt, completion in texts]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+def collected(tokenizer: Tokenizer, *files: str, **others: Any) -> Examples:
+    return collect(Finetune(files=files, **{"sequence_length": 24} | others), Chat(tokenizer), tokenizer.pad)
+
+
+def learned(examples: Examples, tokenizer: Tokenizer, source: str) -> list[str]:
+    """What the targets that count say, end marks included, per row and piece."""
+    rows = np.arange(examples.rows("train", source))
+    batch, tokens = read_rows(examples, "train", [source], np.zeros_like(rows), rows)
+    assert np.array_equal(tokens[:, :-1], batch.inputs.numpy())
+    return [
+        tokenizer.decode(targets[(pieces == number) & (targets != IGNORED)].tolist())
+        for targets, pieces in zip(batch.targets.numpy(), batch.documents.numpy(), strict=True)
+        for number in range(pieces.max() + 1)
+    ]
+
+
+def test_only_answers_are_learned_unless_all_is(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = pairs(tmp_path / "a.jsonl", ("mill", "old"), ("wheel", "slow stone"))
+    examples = collected(tokenizer, path, validation_share=0.0)
+    assert sorted(learned(examples, tokenizer, "a")) == ["old", "slow stone"]
+    everything = collected(tokenizer, path, validation_share=0.0, learn="all")
+    assert sorted(learned(everything, tokenizer, "a")) == ["millold", "wheelslow stone"]
+    end = tokenizer.special["<|end|>"]
+    rows = examples.read("train", "a", np.arange(examples.rows("train", "a")))
+    assert rows.learn is not None
+    assert (rows.tokens[rows.learn] == end).sum() == 2
+
+
+def test_the_order_of_records_does_not_matter(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    texts = [(f"mill {number}", f"stone {number}") for number in range(40)]
+    one = collected(tokenizer, pairs(tmp_path / "a.jsonl", *texts), validation_share=0.3)
+    again = collected(tokenizer, pairs(tmp_path / "a.jsonl", *reversed(texts)), validation_share=0.3)
+    assert one.sha256 == again.sha256
+    other = collected(tokenizer, pairs(tmp_path / "a.jsonl", *texts, ("mill", "41")), validation_share=0.3)
+    assert one.sha256 != other.sha256
+
+
+def test_equal_examples_are_on_one_side_of_the_split(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    texts = [(f"mill {number % 20}", "stone") for number in range(60)]
+    examples = collected(tokenizer, pairs(tmp_path / "a.jsonl", *texts), validation_share=0.4)
+    assert examples.counts["train"] + examples.counts["validation"] == 60
+    assert 0 < examples.counts["validation"] < 60
+    assert examples.counts["validation"] % 3 == 0
+
+
+def test_files_to_validate_on(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    one, two = pairs(tmp_path / "a.jsonl", ("mill", "old")), pairs(tmp_path / "b.jsonl", ("wheel", "slow"))
+    examples = collected(tokenizer, one, validation_files=(two,))
+    assert examples.counts == {"train": 1, "validation": 1}
+    assert (examples.rows("train", "a"), examples.rows("validation", "b")) == (1, 1)
+    assert (examples.rows("train", "b"), examples.rows("validation", "a")) == (0, 0)
+
+
+def test_what_is_too_long_is_counted(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = pairs(tmp_path / "a.jsonl", ("mill", "old"), ("mill", "old " * 40), ("mill " * 40, "old"))
+    settings = {"validation_share": 0.0}
+    assert collected(tokenizer, path, **settings).counts == {"train": 1, "too long": 2}
+    cut = collected(tokenizer, path, **settings, too_long="truncate")
+    assert cut.counts == {"train": 2, "truncated": 2, "without anything to learn": 1}
+    assert max(len(text) for text in learned(cut, tokenizer, "a")) > 20
+
+
+def test_nothing_to_train_on(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = pairs(tmp_path / "a.jsonl", ("mill", "old " * 40))
+    with pytest.raises(
+        InputError, match=r"nothing to train on \(1 too long; finetune.sequence_length is 24\)"
+    ):
+        collected(tokenizer, path)
+    asked = tmp_path / "b.jsonl"
+    asked.write_text(json.dumps({"messages": [{"role": "user", "content": "mill"}]}) + "\n")
+    with pytest.raises(InputError, match=r"\(1 without anything to learn; "):
+        collected(tokenizer, str(asked))
+    assert collected(tokenizer, str(asked), learn="all", validation_share=0.0).counts == {"train": 1}
+    (tmp_path / "c.jsonl").write_text("")
+    with pytest.raises(InputError, match=r"\(no examples; "):
+        collected(tokenizer, str(tmp_path / "c.jsonl"))
+    with pytest.raises(InputError, match=r"\(1 held out; "):
+        collected(tokenizer, pairs(tmp_path / "d.jsonl", ("mill", "old")), validation_share=0.999999)
+
+
+def test_a_template_that_refuses_is_told_with_its_place(tmp_path: Path) -> None:
+    class Refusing:
+        def example(self, messages: list[Message]) -> None:
+            raise InputError("the chat template refuses this conversation")
+
+    path = pairs(tmp_path / "a.jsonl", ("mill", "old"))
+    with pytest.raises(InputError, match=r"a\.jsonl, line 1: the chat template refuses"):
+        collect(Finetune(files=(path,)), Refusing(), PAD)  # type: ignore[arg-type]
+
+
+def numbers(length: int) -> npt.NDArray[np.uint32]:
+    return np.arange(10, 10 + length, dtype=np.uint32)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=30))
+def test_every_example_lies_whole_in_one_row(lengths: list[int]) -> None:
+    examples = [
+        Example(f"{index:04}", numbers(length) + 100 * index, numbers(length) % 2 == 0)
+        for index, length in enumerate(lengths)
+    ]
+    rows = pack(examples, 8, PAD)
+    found = []
+    for tokens, pieces, learn in zip(rows.tokens, rows.pieces, rows.learn, strict=True):
+        assert (tokens[pieces < 0] == PAD).all()
+        assert not learn[pieces < 0].any()
+        assert (np.diff(pieces[pieces >= 0]) >= 0).all()
+        found += [
+            (tokens[pieces == number].tolist(), learn[pieces == number].tolist())
+            for number in range(pieces.max() + 1)
+        ]
+    expected = [(example.tokens.tolist(), example.learn.tolist()) for example in examples]
+    assert sorted(found) == sorted(expected)
+    assert len(rows.tokens) <= sum(lengths)
