@@ -62,7 +62,7 @@ def invalid(error: ValidationError) -> ApiError:
 
 def _name(place: tuple[int | str, ...]) -> str:
     """``messages[0].content`` for ("messages", 0, "content"); pydantic also names the type that it tried."""
-    known = takewhile(lambda part: isinstance(part, int) or part.isidentifier() and part != "str", place)
+    known = takewhile(lambda part: isinstance(part, int) or (part.isidentifier() and part != "str"), place)
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in known)
     return "".join(parts).removeprefix(".")
 
