@@ -208,6 +208,7 @@ def _compiled(template: str) -> jinja2.Template:
     return _environment().from_string(template)
 
 
+@functools.cache
 def needed(template: str) -> frozenset[str]:
     """The fields that a template takes."""
     return frozenset(jinja2.meta.find_undeclared_variables(_environment().parse(template)))

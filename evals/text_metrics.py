@@ -1,5 +1,6 @@
 """How near generated text comes to references: BLEU, chrF, ROUGE, METEOR, each by its reference package."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -113,11 +114,8 @@ def meteor_of(output: Sequence[str], references: Sequence[Sequence[str]], synony
 
 def has_wordnet() -> bool:
     """Whether nltk finds WordNet's data on this machine."""
-    try:
-        nltk.data.find("corpora/wordnet.zip")
-    except LookupError:
-        try:
-            nltk.data.find("corpora/wordnet")
-        except LookupError:
-            return False
-    return True
+    for place in ("corpora/wordnet", "corpora/wordnet.zip"):
+        with contextlib.suppress(LookupError):
+            nltk.data.find(place)
+            return True
+    return False

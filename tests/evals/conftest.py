@@ -8,22 +8,13 @@ from torch.distributed.device_mesh import init_device_mesh
 
 from evals.bench import Bench
 from pipeline.config import Evals
-from pipeline.shards import Split
+from tests.evals.texts import TEXTS
 from tests.train.folder import Folder
-from tests.train.shard_maker import make_run, sentences
+from tests.train.shard_maker import make_run
 from train import inference
 from train.inference import Loaded
 from train.loop import train
 from train.parallel import World
-
-LONG = [" ".join(sentences(9, seed)) for seed in (5, 6)]
-"""Documents of several rows."""
-TEXTS: dict[tuple[Split, str], list[str]] = {
-    ("train", "books"): sentences(200, 1),
-    ("train", "wikipedia"): sentences(90, 2),
-    ("validation", "books"): [*sentences(9, 3), *LONG],
-    ("validation", "wikipedia"): sentences(9, 4),
-}
 
 
 @pytest.fixture(scope="session")

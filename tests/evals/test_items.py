@@ -10,7 +10,7 @@ from evals.items import Item, read
 from evals.suite import Named, find
 from pipeline.errors import InputError, ManifestError
 from pipeline.shards import Shards
-from tests.evals.conftest import TEXTS
+from tests.evals.texts import TEXTS
 
 
 def given(tmp_path: Path, **contents: str | bytes) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """Each metric against its reference package's own published example."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import nltk
 import pytest
 
 from evals import text_metrics
@@ -116,3 +118,10 @@ def test_synonyms_count_only_under_their_name(monkeypatch: pytest.MonkeyPatch, i
 def test_meteor_without_wordnet_knows_no_synonyms() -> None:
     """Words of one meaning count only where WordNet is there, and the name says whether it is."""
     assert text_metrics.meteor_of(["car"], [["automobile"]], synonyms=False) == 0
+
+
+def test_wordnet_is_there_if_nltk_finds_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
+    assert not text_metrics.has_wordnet()
+    (tmp_path / "corpora" / "wordnet").mkdir(parents=True)
+    assert text_metrics.has_wordnet()

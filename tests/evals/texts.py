@@ -1,0 +1,13 @@
+"""What the model of these tests was trained on, and what was held out."""
+
+from pipeline.shards import Split
+from tests.train.shard_maker import sentences
+
+LONG = [" ".join(sentences(9, seed)) for seed in (5, 6)]
+"""Documents of several rows."""
+TEXTS: dict[tuple[Split, str], list[str]] = {
+    ("train", "books"): sentences(200, 1),
+    ("train", "wikipedia"): sentences(90, 2),
+    ("validation", "books"): [*sentences(9, 3), *LONG],
+    ("validation", "wikipedia"): sentences(9, 4),
+}
