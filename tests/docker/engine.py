@@ -2,7 +2,8 @@
 
 The Dockerfile's instructions are carried out one by one, each stage a layer over this machine's own root,
 which stands in for the base image. Containers run as their user on a read-only root, without capabilities,
-all in one network without a way out. Needs root and ``unshare``; outside of the given folder nothing changes.
+all in one network without a way out. Needs root and ``unshare``; outside of the given folder nothing changes
+but the cache of downloads.
 """
 
 import json
@@ -229,12 +230,8 @@ class Engine:
             goal = place / found.name if into and found.is_file() else place
             goal.parent.mkdir(parents=True, exist_ok=True)
             # Links, not copies: a layer is never written to again.
-            command = (
-                ["cp", "-alT", str(found), str(goal)]
-                if found.is_dir()
-                else ["cp", "-al", str(found), str(goal)]
-            )
-            subprocess.run(command, check=True)
+            how = "-alT" if found.is_dir() else "-al"
+            subprocess.run(["cp", how, str(found), str(goal)], check=True)
 
 
 def _context(folder: Path) -> Path:

@@ -83,7 +83,6 @@ class House:
         small_crawl.build(self.crawl)
         for name, text in SECRETS.items():
             (folder / name).write_text(text)
-        self.crawl.chmod(0o755)
 
     def up(self, service: Service) -> None:
         """Start a service, as often as it is to run, after what it depends on."""
@@ -156,9 +155,6 @@ def _hadoop(layer: Path) -> None:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("house")
-    for parent in folder.parents[:2]:
-        parent.chmod(0o755)
-    folder.chmod(0o755)
     engine = Engine(folder, [host for service in services().values() for host in service.hosts])
     with engine.closing():
         yield House(engine, folder)
