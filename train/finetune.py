@@ -131,10 +131,10 @@ def learning_rate(settings: Finetune, base: Loaded) -> float:
         return settings.learning_rate or (
             IMPORTED_ADAPTER_RATE if settings.method == "lora" else IMPORTED_RATE
         )
-    if settings.learning_rate > own / 10:
+    if settings.learning_rate > own / 10 * (1 + 1e-9):
         raise ConfigError(
             f"finetune.learning_rate = {settings.learning_rate}: {base.name} was pre-trained with {own}, and "
-            f"fine-tuning with more than a tenth of that makes it forget; set at most {own / 10}"
+            f"fine-tuning with more than a tenth of that makes it forget; set at most {own / 10:g}"
         )
     return settings.learning_rate or own / 10
 
