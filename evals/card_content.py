@@ -114,14 +114,14 @@ def model(folder: str, path: str, result_paths: Sequence[str]) -> Content:
     if training:
         run.belong("model", training.facts.shards_sha256, PACK)
     validation = _validation(run) if training else None
-    described = imported or training
+    described, learned = imported or training, tuning or training
     measured = [_results(each, found.sha256, artefacts) for each in result_paths]
     return {
         "artefacts": artefacts,
         "name": _fact(imported, "name", found.name),
         "languages": clean.config.filters.languages if clean else _fact(imported, "languages", ()),
         "licence": _fact(imported, "license", ""),
-        "architecture": _architecture(training.facts.model if training and not shape else shape),
+        "architecture": _architecture(shape or (learned.facts.model if learned else None)),
         "parameters": described.counts.parameters if described else None,
         "shards": shards,
         "training": training,

@@ -130,7 +130,7 @@ def test_the_model_card_says_what_was_measured(run: Path, results: Path, tmp_pat
     card = cards(tmp_path, "--run", str(run), "--results", str(results))["model-card.md"]
     training = json.loads((run / "training" / "manifest.json").read_text())
     assert f"| parameters | {training['counts']['parameters']:,} |" in card
-    assert f"| val/bpb | {training['facts']['metrics']['val/bpb']:.4f} |" in card
+    assert f"| val/bpb, last step | {training['facts']['metrics']['val/bpb']:.4f} |" in card
     said = json.loads((results / "results.json").read_text())
     text, pairs = said["suites"]
     bits = text["metrics"][0]
@@ -190,7 +190,7 @@ def test_an_exported_model_beside_its_run_tells_of_its_training(run: Path, tmp_p
     export.export(str(run), str(tmp_path / "model"))
     card = cards(tmp_path, "--run", str(run), "--model", str(tmp_path / "model"))["model-card.md"]
     training = json.loads((run / "training" / "manifest.json").read_text())
-    assert f"| train/loss | {training['facts']['metrics']['train/loss']:.4f} |" in card
+    assert f"| train/loss, last step | {training['facts']['metrics']['train/loss']:.4f} |" in card
     assert "A decoder trained from its first step by Gristmill" in card
 
 
@@ -205,7 +205,7 @@ def test_a_fine_tuned_model_tells_of_its_fine_tuning(trained: Path, tmp_path: Pa
         fingerprint=told["fingerprint"],
         config={"finetune": {"learning_rate": 3e-5}},
         inputs=[],
-        counts={"steps": 7, "sequences": 56, "parameters": 1},
+        counts={"steps": 7, "sequences": 56, "parameters": 1, "examples train": 50},
         files=[],
         facts={"metrics": {"train/loss": 1.25, "train/lr": 0.1}},
     )
@@ -214,7 +214,8 @@ def test_a_fine_tuned_model_tells_of_its_fine_tuning(trained: Path, tmp_path: Pa
     assert set(found) == {"model-card.md"}
     tuning = found["model-card.md"].partition("## Fine-tuning\n")[2].partition("\n## ")[0]
     assert "7 steps over 56 sequences." in tuning
-    assert "| train/loss | 1.2500 |" in tuning and "train/lr" not in tuning
+    assert "| train/loss, last step | 1.2500 |" in tuning and "train/lr" not in tuning
+    assert "| examples train | 50 |" in tuning
     model.write_text(json.dumps(told | {"fingerprint": "another"}))
     with pytest.raises(MismatchError, match="does not come from the run"):
         cards(tmp_path, "--run", str(run), "--set", "output.overwrite=true")
