@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
-from model import lora
+from model import huggingface, lora
 from model.config import ModelConfig
 from model.errors import ModelError
-from model.names import GPT2, LLAMA, outward
 from model.transformer import Transformer
 
 # Of peft itself: it asks transformers by an old name, and corrects a setting that it has chosen.
@@ -47,35 +46,11 @@ def ours(family: str) -> Transformer:
     return Transformer(SHAPES[family]).eval()
 
 
-def theirs(model: Transformer) -> Any:
+def theirs(model: Transformer, folder: Path) -> Any:
     """The same model as transformers has it."""
-    config = model.config
-    if config.positions == "learned":
-        found: Any = GPT2LMHeadModel(
-            GPT2Config(
-                vocab_size=config.vocabulary_size,
-                n_positions=config.context,
-                n_embd=config.width,
-                n_layer=config.layers,
-                n_head=config.heads,
-                n_inner=config.hidden,
-            )
-        )
-        state = outward(GPT2, config, model.state_dict())
-    else:
-        found = LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=config.vocabulary_size,
-                hidden_size=config.width,
-                intermediate_size=config.hidden,
-                num_hidden_layers=config.layers,
-                num_attention_heads=config.heads,
-                num_key_value_heads=config.kv_heads,
-                rms_norm_eps=config.norm_epsilon,
-            )
-        )
-        state = outward(LLAMA, config, model.state_dict())
-    found.load_state_dict(state, strict=False)
+    folder.mkdir()
+    huggingface.write(folder, model.config, model.state_dict(), {"eos_token_id": 2})
+    found: Any = AutoModelForCausalLM.from_pretrained(folder)
     return found.eval()
 
 
@@ -138,7 +113,7 @@ def test_peft_reads_what_we_write_and_so_do_we(family: str, targets: tuple[str, 
     model = adapted(ours(family), targets)
     lora.write(str(tmp_path), model, base="somewhere")
     expected = model(TOKENS)
-    peft = PeftModel.from_pretrained(theirs(ours(family)), str(tmp_path))
+    peft = PeftModel.from_pretrained(theirs(ours(family), tmp_path / "base"), str(tmp_path))
     torch.testing.assert_close(peft(TOKENS).logits, expected, atol=1e-5, rtol=1e-5)
     adapter = lora.read(str(tmp_path))
     assert adapter.base == "somewhere"
@@ -161,7 +136,7 @@ def test_we_read_what_peft_writes(
     model = ours(family)
     settings = LoraConfig(r=4, lora_alpha=6, target_modules=targets, init_lora_weights=False, **patterns)
     torch.manual_seed(2)
-    peft: Any = get_peft_model(theirs(model), settings)
+    peft: Any = get_peft_model(theirs(model, tmp_path / "base"), settings)
     peft.save_pretrained(str(tmp_path))
     expected = peft.eval()(TOKENS).logits
     assert not torch.allclose(expected, model(TOKENS), atol=1e-3)
