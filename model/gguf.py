@@ -70,6 +70,9 @@ def _config(path: Path, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]
         name for name in ("token_embd.weight",) if name not in tensors
     ]:
         raise ModelError(f"{path}: has no {kind}.{absent[0]}, which every {kind} has; get another copy")
+    for key in (*REQUIRED, "attention.head_count_kv"):
+        if not isinstance(own.get(key, 0), int):
+            raise ModelError(f"{path}: {key} = {str(own[key])[:60]}; only one number for all layers is known")
     if own.get("expert_count"):
         raise ModelError(f"{path}: {own['expert_count']} experts; only dense models are known: choose one")
     heads = own["attention.head_count"]

@@ -89,7 +89,7 @@ def table(config: ModelConfig) -> Names:
 
 def _architecture(folder: Path, values: Mapping[str, Any]) -> str:
     """The class that would read this folder."""
-    named = values.get("architectures") or [TYPES.get(values.get("model_type", ""), values.get("model_type"))]
+    named = values.get("architectures") or [TYPES.get(str(values.get("model_type")))]
     if not isinstance(named, list) or len(named) != 1 or named[0] not in LIMITS:
         raise ModelError(
             f"{folder / CONFIG}: architecture {named}; known are {', '.join(LIMITS)}: choose such a model"
@@ -120,7 +120,7 @@ def _llama(folder: Path, values: Mapping[str, Any]) -> ModelConfig:
         kv_heads=get.whole("num_key_value_heads", heads),
         hidden=get.whole("intermediate_size"),
         rope_theta=theta,
-        norm_epsilon=float(values.get("rms_norm_eps", 1e-6)),
+        norm_epsilon=get.number("rms_norm_eps", 1e-6),
         tied=bool(values.get("tie_word_embeddings", False)),
         head_size=get.whole("head_dim", 0),
         context=get.whole("max_position_embeddings", 0),
@@ -133,8 +133,13 @@ def _llama(folder: Path, values: Mapping[str, Any]) -> ModelConfig:
 
 def _rotation(folder: Path, values: Mapping[str, Any]) -> tuple[float, RopeScaling | None]:
     """Base and scaling of the rotary positions, in the spelling of either generation of the library."""
-    rope = {**(values.get("rope_scaling") or {}), **(values.get("rope_parameters") or {})}
-    theta = float(rope.get("rope_theta") or values.get("rope_theta") or 10_000.0)
+    rope: dict[str, Any] = {"rope_theta": values.get("rope_theta")}
+    for key in ("rope_scaling", "rope_parameters"):
+        if not isinstance(found := values.get(key) or {}, dict):
+            raise ModelError(f"{folder / CONFIG}: {key} = {found!r}; must be an object: get the file again")
+        rope |= found
+    get = _Reader(folder, rope)
+    theta = get.number("rope_theta", 10_000.0)
     kind = rope.get("rope_type", rope.get("type", "default"))
     if rope.get("partial_rotary_factor", 1) != 1:
         kind = "a part of the channels"
@@ -145,7 +150,6 @@ def _rotation(folder: Path, values: Mapping[str, Any]) -> tuple[float, RopeScali
             f"{folder / CONFIG}: positions scaled by {kind!r}; only 'llama3' can be represented: choose "
             "another model"
         )
-    get = _Reader(folder, rope)
     return theta, RopeScaling(
         get.number("factor"),
         get.number("low_freq_factor"),
@@ -164,7 +168,7 @@ def _gpt2(folder: Path, values: Mapping[str, Any]) -> ModelConfig:
         heads=heads,
         kv_heads=heads,
         hidden=get.whole("n_inner", 4 * width),
-        norm_epsilon=float(values.get("layer_norm_epsilon", 1e-5)),
+        norm_epsilon=get.number("layer_norm_epsilon", 1e-5),
         tied=bool(values.get("tie_word_embeddings", True)),
         context=get.whole("n_positions", 1024),
         norm="layer",
@@ -294,9 +298,10 @@ class _Reader:
             raise ModelError(f"{self._path}: {key} = {value!r}; must be a whole number: get the file again")
         return value
 
-    def number(self, key: str) -> float:
-        """A number."""
+    def number(self, key: str, default: float | None = None) -> float:
+        """A number; ``default`` where it is absent or null."""
         value = self._values.get(key)
+        value = default if value is None else value
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ModelError(f"{self._path}: {key} = {value!r}; must be a number: get the file again")
         return float(value)

@@ -72,14 +72,15 @@ class Chat:
         try:
             self._template = environment.from_string(tokenizer.chat_template)
         except jinja2.TemplateError as error:
-            raise InputError(f"the chat template is not Jinja ({error}); correct it") from None
+            cause = " ".join(str(error).split())
+            raise InputError(f"the chat template is not Jinja ({cause}); correct it") from None
         names = sorted(tokenizer.special, key=len, reverse=True)
         self._marks = re.compile("|".join(map(re.escape, names)) or r"(?!)")
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a conversation and of the opening of the assistant's next turn."""
         rendered = self._render(messages, opening=True)
-        return [number for part, _ in self._parts(messages, rendered) for number in part]
+        return [number for part, _ in self._parts(messages, rendered, strict=False) for number in part]
 
     def example(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
         """The ids of a whole conversation, and of each whether it is to be learned.
@@ -89,7 +90,7 @@ class Chat:
         """
         ids: list[int] = []
         learn: list[bool] = []
-        for part, answer in self._parts(messages, self._render(messages, opening=False)):
+        for part, answer in self._parts(messages, self._render(messages, opening=False), strict=True):
             ids += part
             learn += [answer] * len(part)
         return ids, learn
@@ -98,35 +99,54 @@ class Chat:
     def stop(self) -> frozenset[int]:
         """What ends an answer: the mark that the template puts behind one, and the tokenizer's eos."""
         turns = [Message("user", "x"), Message("assistant", "y"), Message("user", "z")]
-        ids, learn = self.example(turns)
-        last = [number for number, answer in zip(ids, learn, strict=True) if answer][-1]
-        marks = {last} & set(self._tokenizer.special.values())
-        return frozenset(marks | {self._tokenizer.eos})
+        last = {
+            part[-1]
+            for said in (turns, turns[:2])
+            for part, answer in self._parts(said, self._render(said, opening=False), strict=False)
+            if answer
+        }
+        return frozenset({self._tokenizer.eos} | last & set(self._tokenizer.special.values()))
 
-    def _parts(self, messages: Sequence[Message], rendered: _Rendered) -> Iterator[tuple[list[int], bool]]:
-        """The ids of what stands between answers, and of the answers with their end marks, in turn."""
+    def _parts(
+        self, messages: Sequence[Message], rendered: _Rendered, *, strict: bool
+    ) -> Iterator[tuple[list[int], bool]]:
+        """The ids of what stands between answers, and of the answers with their end marks, in turn.
+
+        An answer that the template does not repeat as it was asked for is refused if ``strict``, else it is
+        not told apart.
+        """
         place = 0
         for index, message in enumerate(messages):
-            if message.role == "assistant":
-                start, end = self._answer(messages[:index], rendered, index)
+            found = self._answer(messages[:index], rendered, index) if message.role == "assistant" else None
+            if found is not None:
+                start, end = found
                 yield self._ids(rendered, place, start), False
                 yield self._ids(rendered, start, end), True
                 place = end
+            elif strict and message.role == "assistant":
+                raise InputError(
+                    f"the chat template leaves out message {index + 1}, an answer, or writes what stands "
+                    "before it otherwise once it is there; no model can learn from that: correct the template"
+                )
         yield self._ids(rendered, place, len(rendered.text)), False
 
-    def _answer(self, before: Sequence[Message], rendered: _Rendered, index: int) -> tuple[int, int]:
-        """Where the text of the answer ``index`` starts, and where it ends, its end mark included."""
-        opening = self._render(before, opening=True) if before else _Rendered("", [])
+    def _answer(self, before: Sequence[Message], rendered: _Rendered, index: int) -> tuple[int, int] | None:
+        """Where the text of the answer ``index`` starts, and where it ends, its end mark included.
+
+        None if it does not stand behind the opening by which it would be asked for.
+        """
         own = [place for place, (_, _, message) in enumerate(rendered.contents) if message == index]
-        if not own or not rendered.text.startswith(opening.text):
-            raise InputError(
-                f"the chat template leaves out message {index + 1}, an answer, or writes what stands before "
-                "it otherwise once it is there; no model can learn from that: correct the template"
-            )
+        if not own:
+            return None
+        opening = rendered.text[: rendered.contents[own[0]][0]]
+        if before:
+            opening = self._render(before, opening=True).text
+        if not rendered.text.startswith(opening):
+            return None
         end = rendered.contents[own[-1]][1]
         others = rendered.contents[own[-1] + 1 :]
         mark = self._marks.search(rendered.text, end, others[0][0] if others else len(rendered.text))
-        return len(opening.text), mark.end() if mark else end
+        return len(opening), mark.end() if mark else end
 
     def _ids(self, rendered: _Rendered, start: int, end: int) -> list[int]:
         """The ids of a stretch of text; special tokens are found only in what the template wrote."""
@@ -140,6 +160,8 @@ class Chat:
 
     def _render(self, messages: Sequence[Message], *, opening: bool) -> _Rendered:
         """Render a conversation; ``opening``: with the opening of the assistant's next turn."""
+        if not messages:
+            raise InputError("a conversation without messages: give it at least one")
         salt = _salt([self._tokenizer.chat_template, *(message.content for message in messages)])
         turns = [
             {"role": message.role, "content": _enclosed(message.content, f"{salt}{index}{END}")}
@@ -150,7 +172,8 @@ class Chat:
                 messages=turns, add_generation_prompt=opening, **self._tokenizer.names
             )
         except REFUSALS as error:
-            raise InputError(f"the chat template refuses this conversation ({error}); change it") from None
+            cause = " ".join(str(error).split())
+            raise InputError(f"the chat template refuses this conversation ({cause}); change it") from None
         return _read(text, salt)
 
 

@@ -90,7 +90,7 @@ class HubTokenizer:
             raise InputError(
                 f"{folder}: has no {DEFINITION}; open it with transformers' AutoTokenizer and save it again"
             )
-        definition = storage.read_bytes(source).decode()
+        definition = _text(source)
         return HubTokenizer(definition, _settings(folder, definition), source)
 
     def encode(self, text: str) -> list[int]:
@@ -170,12 +170,19 @@ def _template(folder: str, values: Mapping[str, Any]) -> str:
     """The chat template, from its own file or from the settings; of several the one named default."""
     path = storage.join(folder, TEMPLATE)
     if storage.exists(path):
-        return storage.read_bytes(path).decode()
+        return _text(path)
     found = values.get("chat_template") or ""
     if isinstance(found, list):
         named = {each.get("name"): each.get("template") for each in found}
         found = named.get("default") or ""
     return str(found)
+
+
+def _text(path: str) -> str:
+    try:
+        return storage.read_bytes(path).decode()
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8; get the file again") from None
 
 
 def _content(token: Any) -> str:

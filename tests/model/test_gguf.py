@@ -155,6 +155,7 @@ def test_a_vocabulary_of_the_file_s_own_size(tmp_path: Path) -> None:
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "architecture": ({"architecture": "falcon"}, "architecture 'falcon'; only llama and gpt2"),
     "absent": ({"block_count": None}, r"has no llama\.block_count"),
+    "by layer": ({"head_count": [4, 2]}, r"attention.head_count = \[4, 2\]; only one number"),
     "experts": ({"expert_count": 8}, "8 experts; only dense models"),
     "partial": ({"rope_dimension_count": 8}, "rotates 8 of 16 channels"),
     "scaled": ({"rope_scaling_type": gguf_package.RopeScalingType.YARN}, "scaled by 'yarn'"),

@@ -151,6 +151,31 @@ def test_a_small_example_by_hand(tokenizer: Tokenizer) -> None:
     assert learn == [False] * len(before) + [True] * (len(mi) + 1) + [False] * (len(ka) + 2)
 
 
+def test_an_answer_that_opens_a_conversation(tokenizer: Tokenizer) -> None:
+    mi = tokenizer.encode("mi")
+    ids, learn = Chat(tokenizer).example([Message("assistant", "mi")])
+    assert ids == [1, 6, *mi, 7]
+    assert learn == [False, False, *[True] * len(mi), True]
+
+
+def test_a_template_that_shortens_history_prompts_and_is_not_learned_from(
+    tokenizer: Tokenizer, definition: str
+) -> None:
+    """As those do that leave out earlier thoughts."""
+    template = "{% for m in messages[-1:] %}{{ m.content }}<|end|>{% endfor %}"
+    chat = Chat(HubTokenizer(definition, Settings(tokenizer.names, True, template)))
+    said = [Message("user", "ka"), Message("assistant", "mi"), Message("user", "lo")]
+    assert chat.prompt(said) == [*tokenizer.encode("lo"), 7]
+    assert chat.stop == {2}
+    with pytest.raises(InputError, match="leaves out message 2, an answer"):
+        chat.example(said)
+
+
+def test_a_conversation_needs_a_message(tokenizer: Tokenizer) -> None:
+    with pytest.raises(InputError, match="give it at least one"):
+        Chat(tokenizer).prompt([])
+
+
 @pytest.mark.parametrize(
     ("template", "message"),
     [

@@ -136,6 +136,10 @@ def test_what_cannot_be_used_is_refused(written: Path, tmp_path: Path) -> None:
     for name, shown in ((None, "''"), ("<nothing>", "'<nothing>'")):
         with pytest.raises(InputError, match=f"eos_token = {shown}, which is no token of it; name one"):
             changed(written, tmp_path, settings={"eos_token": name})
+    (tmp_path / "tokenizer.json").write_bytes(b"\xff")
+    with pytest.raises(InputError, match=r"tokenizer\.json: not UTF-8"):
+        HubTokenizer.load(str(tmp_path))
+    changed(written, tmp_path)
     (tmp_path / "tokenizer_config.json").write_text("[]")
     with pytest.raises(InputError, match="not a JSON object"):
         HubTokenizer.load(str(tmp_path))
