@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model import lora
+from model import huggingface, lora
 from model.errors import ModelError
 from model.transformer import Transformer
 from pipeline import config as configuration
@@ -77,9 +77,13 @@ def prepare(config: Config, base: Loaded, rows: Examples) -> Setup:
     """All that fine-tuning ``base`` on ``rows`` needs.
 
     Raises :class:`ConfigError` for rows that are too long for the model, a learning rate that is too high,
-    and adapters that fit no layer.
+    and adapters that fit no layer; :class:`InputError` for a model that could not be written afterwards.
     """
     settings, shape = config.finetune, base.model.config
+    try:
+        huggingface.settings(shape)
+    except ModelError as error:
+        raise InputError(f"{settings.model}: {error}") from None
     state: dict[str, Tensor] = base.model.state_dict()
     if 0 < shape.context < settings.sequence_length:
         raise ConfigError(

@@ -114,7 +114,7 @@ def test_the_weights_are_obeyed_and_sources_without_weight_left_out() -> None:
     "weights", [{"d": 1.0}, {"empty": 1.0}, {"a": 0.0}, {"a": -1.0}, {"a": float("nan")}]
 )
 def test_wrong_weights_are_refused(weights: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match=r"train\.mixture\."):
+    with pytest.raises(ConfigError, match=r"^mixture\."):
         Stream("hash", 1, {"a": 3, "empty": 0}, weights)
 
 
