@@ -18,6 +18,7 @@ from model.config import ModelConfig, RopeScaling
 from model.errors import ModelError
 from model.transformer import rotation
 
+EMBEDDING = "token_embd.weight"
 ROPE_FREQUENCIES = "rope_freqs.weight"
 LLAMA3_SCALINGS = (RopeScaling(8.0, 1.0, 4.0, 8192), RopeScaling(32.0, 1.0, 4.0, 8192))
 """Of Llama 3.1 and of 3.2. GGUF keeps only their effect on each frequency, as a tensor."""
@@ -66,19 +67,20 @@ def _config(path: Path, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]
     if kind not in ("llama", "gpt2"):
         raise ModelError(f"{path}: architecture {kind!r}; only llama and gpt2 are known: choose such a model")
     own = {key.removeprefix(f"{kind}."): value for key, value in fields.items()}
-    if absent := [key for key in REQUIRED if key not in own] or [
-        name for name in ("token_embd.weight",) if name not in tensors
-    ]:
-        raise ModelError(f"{path}: has no {kind}.{absent[0]}, which every {kind} has; get another copy")
     for key in (*REQUIRED, "attention.head_count_kv"):
-        if not isinstance(own.get(key, 0), int):
-            raise ModelError(f"{path}: {key} = {str(own[key])[:60]}; only one number for all layers is known")
+        value = own.get(key, 0 if key in REQUIRED else 1)
+        if not isinstance(value, int) or value < 1:
+            raise ModelError(
+                f"{path}: {kind}.{key} = {str(value)[:60]}; must be a number above 0: choose another model"
+            )
+    if EMBEDDING not in tensors:
+        raise ModelError(f"{path}: has no {EMBEDDING}, as every model has; get the whole file")
     if own.get("expert_count"):
         raise ModelError(f"{path}: {own['expert_count']} experts; only dense models are known: choose one")
     heads = own["attention.head_count"]
     llama = kind == "llama"
     config = ModelConfig(
-        vocabulary_size=tensors["token_embd.weight"].shape[0],
+        vocabulary_size=tensors[EMBEDDING].shape[0],
         layers=own["block_count"],
         width=own["embedding_length"],
         heads=heads,
@@ -86,7 +88,7 @@ def _config(path: Path, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]
         hidden=own["feed_forward_length"],
         rope_theta=own.get("rope.freq_base", 10_000.0),
         norm_epsilon=_shortest(own.get(f"attention.layer_norm_{'rms_' if llama else ''}epsilon", 1e-5)),
-        tied="output.weight" not in tensors,
+        tied=torch.equal(tensors.get("output.weight", tensors[EMBEDDING]), tensors[EMBEDDING]),
         head_size=own.get("attention.key_length", 0),
         context=own.get("context_length", 0),
         norm="rms" if llama else "layer",

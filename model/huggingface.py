@@ -291,10 +291,11 @@ class _Reader:
         self._path, self._values = folder / CONFIG, values
 
     def whole(self, key: str, default: int | None = None) -> int:
-        """A whole number; ``default`` where it is absent or null."""
+        """A whole number; ``default`` where it is absent or null, without one it is needed and positive."""
         value = self._values.get(key)
         value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        least = 1 if default is None else 0
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ModelError(f"{self._path}: {key} = {value!r}; must be a whole number: get the file again")
         return value
 

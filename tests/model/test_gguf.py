@@ -154,8 +154,12 @@ def test_a_vocabulary_of_the_file_s_own_size(tmp_path: Path) -> None:
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "architecture": ({"architecture": "falcon"}, "architecture 'falcon'; only llama and gpt2"),
-    "absent": ({"block_count": None}, r"has no llama\.block_count"),
-    "by layer": ({"head_count": [4, 2]}, r"attention.head_count = \[4, 2\]; only one number"),
+    "absent": ({"block_count": None}, r"llama\.block_count = 0; must be a number above 0"),
+    "by layer": (
+        {"head_count": [4, 2]},
+        r"llama\.attention\.head_count = \[4, 2\]; must be a number above 0",
+    ),
+    "no heads": ({"head_count": 0}, r"llama\.attention\.head_count = 0; must be a number above 0"),
     "experts": ({"expert_count": 8}, "8 experts; only dense models"),
     "partial": ({"rope_dimension_count": 8}, "rotates 8 of 16 channels"),
     "scaled": ({"rope_scaling_type": gguf_package.RopeScalingType.YARN}, "scaled by 'yarn'"),
@@ -173,6 +177,24 @@ def test_what_cannot_be_represented_is_refused(name: str, tmp_path: Path) -> Non
     with pytest.raises(ModelError, match=message) as caught:
         gguf.read(tmp_path / "model.gguf")
     assert "\n" not in str(caught.value)
+
+
+def test_an_output_matrix_that_repeats_the_embedding_is_shared(tmp_path: Path) -> None:
+    model = random_model(replace(LLAMA, tied=False))
+    assert model.output is not None
+    model.output.weight.copy_(model.embedding.weight)
+    write(tmp_path / "model.gguf", model)
+    found = gguf.read(tmp_path / "model.gguf")
+    assert found.config.tied
+    assert "output.weight" not in found.state
+
+
+def test_a_file_without_an_embedding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    write(path, random_model(LLAMA))
+    path.write_bytes(path.read_bytes().replace(b"token_embd.weight", b"token_embx.weight"))
+    with pytest.raises(ModelError, match=r"has no token_embd\.weight"):
+        gguf.read(path)
 
 
 def test_unknown_scaling_of_positions_is_refused(tmp_path: Path) -> None:

@@ -164,6 +164,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "epsilon": ("llama", {"rms_norm_eps": "small"}, "rms_norm_eps = 'small'; must be a number"),
     "rope": ("llama", {"rope_scaling": "long"}, "rope_scaling = 'long'; must be an object"),
     "type": ("llama", {"architectures": None, "model_type": ["llama"]}, r"architecture \[None\]"),
+    "no heads": ("llama", {"num_attention_heads": 0}, "num_attention_heads = 0; must be a whole number"),
     "odd heads": ("llama", {"head_dim": 7}, "heads of size 7: must be even"),
     "absent": ("gpt2", {"n_layer": None}, "n_layer = None; must be a whole number"),
     "layers": ("llama", {"num_hidden_layers": 3}, r"model\.layers\.2\..*: missing"),
