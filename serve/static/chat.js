@@ -7,6 +7,8 @@ import * as store from "./store.js";
 
 const SAVED_EVERY = 1000; // milliseconds, while an answer streams
 const TITLE = 60; // characters
+const VARIED = 0.5; // the least temperature when asked again; at 0 the answer would be the same
+const TOP_P = 0.9; // of the next word's chances; what is left out is seldom meant
 
 /** Every conversation, the latest first. */
 export const all = store.conversations();
@@ -72,11 +74,12 @@ export function clearAnswer(conversation) {
 
 /**
  * Stream the answer of `await model()` into the last message of `conversation`; `changed()` after every piece.
+ * `again`: not the answer that was given before.
  *
  * Resolves when it has ended or was stopped; throws the Refusal after which nothing came, or which cut the
  * answer short (then `finish` is "lost" and what came is kept).
  */
-export async function run(conversation, model, changed) {
+export async function run(conversation, model, changed, again) {
   const controller = new AbortController();
   const message = conversation.messages.at(-1);
   let saved = Date.now();
@@ -84,7 +87,7 @@ export async function run(conversation, model, changed) {
   message.finish = "lost";
   changed();
   try {
-    const body = request(conversation, await model());
+    const body = request(conversation, await model(), again);
     for await (const { id, text, finish } of answer(body, controller.signal)) {
       if (id) message.response = String(id);
       message.content += text;
@@ -106,15 +109,15 @@ export async function run(conversation, model, changed) {
 }
 
 /** The body of a request: the turns so far without those that stayed unanswered, and the settings. */
-function request(conversation, model) {
+function request(conversation, model, again) {
   const { system, temperature, max_tokens } = store.settings();
   const turns = conversation.messages.map(({ role, content }) => ({ role, content }));
   const history = turns.slice(0, -1).filter((turn, place) => {
     const reply = turn.role === "user" ? turns[place + 1] : turn;
     return reply.content || place === turns.length - 2;
   });
-  const body = { model, messages: system.trim() ? [{ role: "system", content: system }, ...history] : history };
-  if (temperature !== "") body.temperature = Number(temperature);
+  const body = { model, top_p: TOP_P, messages: system.trim() ? [{ role: "system", content: system }, ...history] : history };
+  if (temperature !== "") body.temperature = Math.max(Number(temperature), again ? VARIED : 0);
   if (max_tokens !== "") body.max_tokens = Number(max_tokens);
   return body;
 }

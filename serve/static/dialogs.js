@@ -38,6 +38,8 @@ let asking = null;
 
 /** Ask for the API key and keep it; false if cancelled. Asked twice at once, there is one dialog. */
 export function askKey() {
+  const title = store.key() ? "That key was not accepted" : "This server asks for a key";
+  document.getElementById("key-title").textContent = title;
   asking ??= fill("key", { key: "" }).then((values) => {
     asking = null;
     if (values) store.saveKey(values.key.trim());

@@ -8,7 +8,8 @@ import { copyText, messageNode, setSymbol, show } from "./messages.js";
 import * as store from "./store.js";
 
 const $ = (id) => document.getElementById(id);
-const [composer, field, messages, notice, scroller, toast] = ["composer", "message", "messages", "notice", "scroller", "toast"].map($);
+const NAMES = ["composer", "message", "messages", "notice", "scroller", "toast"];
+const [composer, field, messages, notice, scroller, toast] = NAMES.map($);
 const NEAR = 80; // pixels from the end within which the page follows an answer
 const touch = matchMedia("(pointer: coarse)");
 
@@ -55,7 +56,8 @@ function removed(conversation, undo) {
 function refresh(place) {
   const message = current.messages[place];
   const last = place === current.messages.length - 1;
-  show(messages.children[place], message, { busy: last && chat.isRunning(current), last: last && !chat.isRunning(current), feedback });
+  const busy = last && chat.isRunning(current);
+  show(messages.children[place], message, { busy, last: last && !busy, feedback });
 }
 
 function showControls() {
@@ -113,9 +115,7 @@ async function withKey(action) {
       return await action();
     } catch (error) {
       if (error.status !== 401) throw error;
-      if (store.key()) showNotice("That key was not accepted.");
       if (!(await askKey())) throw error;
-      hideNotice();
     }
   }
 }
@@ -135,6 +135,22 @@ async function modelName() {
   return $("model").value;
 }
 
+/** Connect when the page opens; a server that is still loading its model is waited for. */
+async function begin() {
+  for (let waiting = false; ; waiting = true) {
+    try {
+      await connect();
+      if (waiting) hideNotice();
+      return;
+    } catch (error) {
+      if (!(error instanceof api.Refusal)) throw error;
+      if (error.status !== 503) return void showNotice(error.message, "Try again", begin);
+      if (!waiting) showNotice("The server is loading its model …");
+      await new Promise((done) => setTimeout(done, 2000));
+    }
+  }
+}
+
 function send(text) {
   if (!text.trim() || chat.isRunning(current)) return;
   hideNotice();
@@ -142,14 +158,19 @@ function send(text) {
   const conversation = chat.ask(text, current);
   open(conversation);
   if (!touch.matches) field.focus();
-  answerIn(conversation, () => {
+  const undo = () => {
     const question = chat.takeBack(conversation);
-    if (current !== conversation) return { retry: null };
-    open(chat.all.includes(conversation) ? conversation : null);
-    if (!field.value) field.value = question;
-    showControls();
-    return { retry: () => ((field.value = ""), send(question)) };
-  });
+    const rest = chat.all.includes(conversation) ? conversation : null;
+    if (current === conversation) {
+      open(rest);
+      field.value ||= question;
+    }
+    return () => {
+      open(rest);
+      send(question);
+    };
+  };
+  answerIn(conversation, undo);
 }
 
 function again() {
@@ -158,27 +179,31 @@ function again() {
   const conversation = current;
   const restore = chat.clearAnswer(conversation);
   open(conversation);
-  answerIn(conversation, () => {
+  const undo = () => {
     restore();
     if (current === conversation) open(conversation);
-    return { retry: () => (current === conversation ? again() : null) };
-  });
+    return () => {
+      open(conversation);
+      again();
+    };
+  };
+  answerIn(conversation, undo, true);
 }
 
-/** Stream an answer and show it; `undo` is called where nothing came, and says how to retry. */
-async function answerIn(conversation, undo) {
+/** Stream an answer, or another one, and show it; where nothing came, `undo` takes it back and says how to retry. */
+async function answerIn(conversation, undo, another = false) {
   const message = conversation.messages.at(-1);
   const changed = drawSoon(conversation);
   $("status").textContent = "Answering";
   try {
-    await withKey(() => chat.run(conversation, modelName, changed));
+    await withKey(() => chat.run(conversation, modelName, changed, another));
     if (current !== conversation) return;
     refresh(conversation.messages.length - 1);
     $("status").textContent = messages.lastElementChild.querySelector(".body").textContent;
   } catch (error) {
     $("status").textContent = "";
     if (!(error instanceof api.Refusal)) throw error;
-    const retry = message.content ? null : undo().retry;
+    const retry = message.content ? null : undo();
     const wait = error.after ? ` Try again in ${error.after} second${error.after === 1 ? "" : "s"}.` : "";
     const mend = [0, 401, 429].includes(error.status) || error.status >= 500;
     showNotice(error.message + wait, "Try again", mend ? retry : null);
@@ -315,4 +340,4 @@ store.onChange((id) => {
 showTheme();
 startDrawer();
 open(chat.all.find(({ id }) => id === location.hash.slice(1)) ?? null);
-connect().catch((error) => showNotice(error.message, "Try again", () => connect().catch(({ message }) => showNotice(message))));
+begin();

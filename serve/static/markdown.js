@@ -168,7 +168,9 @@ function code(text, place, absent, add) {
     for (let close = text.indexOf(mark, end); close >= 0; close = text.indexOf(mark, close)) {
       let after = close;
       while (text[after] === "`") after++;
-      if (after - close === mark.length) return add(element("code", [text.slice(end, close).replace(/^ (.*\S.*) $/s, "$1")]), after);
+      if (after - close === mark.length) {
+        return add(element("code", [text.slice(end, close).replace(/^ (.*\S.*) $/s, "$1")]), after);
+      }
       close = after;
     }
     absent.add(mark);
@@ -176,7 +178,8 @@ function code(text, place, absent, add) {
   return add(mark, end);
 }
 
-const NAMED = /\[([^[\]\n]{1,500})\]\(<?(https?:\/\/(?:[^\s<>()]|\([^\s<>()]{0,500}\)){1,2000})>?(?:[ \t]{1,9}"[^"\n]{0,300}")?\)/iy;
+const NAMED =
+  /\[([^[\]\n]{1,500})\]\(<?(https?:\/\/(?:[^\s<>()]|\([^\s<>()]{0,500}\)){1,2000})>?(?:[ \t]{1,9}"[^"\n]{0,300}")?\)/iy;
 const BARE = /https?:\/\/[^\s<>"'`*\\^{|}[\]]{1,2000}/iy;
 
 function link(text, place, depth, before, add) {

@@ -5,6 +5,7 @@
 
 const PREFIX = "gristmill.conversation.";
 const SETTINGS = "gristmill.settings";
+const CALM = "0"; // the temperature until one is set: small models ramble at more
 const KEY = "gristmill.key";
 
 /** All conversations, the latest first: `{id, title, updated, messages}`. */
@@ -35,7 +36,7 @@ export function remove(id) {
 /** `{system, temperature, max_tokens}`, each "" where the server's default holds. */
 export function settings() {
   const found = attempt(() => JSON.parse(localStorage.getItem(SETTINGS)), null);
-  return { system: "", temperature: "", max_tokens: "", ...found };
+  return { system: "", temperature: CALM, max_tokens: "", ...found };
 }
 
 export function saveSettings(value) {

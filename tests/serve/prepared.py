@@ -50,6 +50,8 @@ class Prepared:
     requests: list[dict[str, Any]] = field(default_factory=list)
     key: str = ""
     """The API key that is wanted; empty: none."""
+    loading: bool = False
+    """Whether the model is still to come."""
     go: threading.Event = field(default_factory=threading.Event)
     left: int = 0
     """Answers whose reader left before their end."""
@@ -60,6 +62,8 @@ class Prepared:
     def admit(self, request: Request) -> None:
         if self.key and request.headers.get("authorization") != f"Bearer {self.key}":
             raise ApiError(401, "no valid key", "invalid_api_key")
+        if self.loading:
+            raise errors.unavailable("the model is being loaded", "loading")
 
     async def models(self, request: Request) -> Response:
         self.admit(request)

@@ -105,6 +105,7 @@ def test_answers_can_be_asked_for_again(page: Page, server: Prepared) -> None:
     expect(answer(page)).to_contain_text("Second.")
     expect(page.get_by_role("article")).to_have_count(2)
     assert server.requests[0]["messages"] == server.requests[1]["messages"]
+    assert (server.requests[0]["temperature"], server.requests[1]["temperature"]) == (0, 0.5)
 
 
 def test_a_refused_second_answer_brings_the_first_back(page: Page, server: Prepared) -> None:
@@ -204,11 +205,29 @@ def test_settings_go_into_the_request_and_stay(page: Page, server: Prepared) -> 
     assert (asked["temperature"], asked["max_tokens"], asked["stream"]) == (0.25, 50, True)
 
 
-def test_without_settings_the_server_s_defaults_hold(page: Page, server: Prepared) -> None:
+def test_the_temperature_is_low_until_one_is_set(page: Page, server: Prepared) -> None:
     server.will_say("Yes.")
     send(page, "Well?")
     finished(page)
-    assert set(server.requests[0]) == {"model", "messages", "stream"}
+    asked = server.requests[0]
+    assert set(asked) == {"model", "messages", "stream", "temperature", "top_p"}
+    assert (asked["temperature"], asked["top_p"]) == (0, 0.9)
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Temperature").fill("")
+    page.get_by_role("button", name="Save").click()
+    server.will_say("No.")
+    send(page, "Well?")
+    finished(page)
+    assert "temperature" not in server.requests[1]
+
+
+def test_a_server_that_is_loading_is_waited_for(browser: Browser, server: Prepared) -> None:
+    server.loading = True
+    with watched_page(browser, server.url) as page:
+        expect(page.get_by_role("alert")).to_contain_text("is loading its model")
+        server.loading = False
+        expect(page.get_by_label("Model")).to_have_value("prepared")
+        expect(page.get_by_role("alert")).to_be_hidden()
 
 
 def test_a_key_is_asked_for_kept_for_the_tab_and_sent(browser: Browser, server: Prepared) -> None:
