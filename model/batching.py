@@ -8,6 +8,7 @@ that a long one does not keep the others waiting.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import torch
@@ -19,7 +20,7 @@ from model.kv_cache import SlotCache, Window
 from model.transformer import Transformer
 
 PIECE = 256
-"""Tokens of prompts that are read between two steps while others wait for their next token."""
+"""Tokens of prompts that are read in one step, while others wait for their next token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Batcher:
     """Up to ``slots`` requests at a time, each of at most ``capacity`` tokens, prompt and answer together.
 
     The requests that grow occupy the first slots of the cache without a gap, so that attention reads it where
-    it lies; behind them is the one whose prompt is being read. What a request draws depends on those that it
+    it lies; behind them is the one whose prompt is half read. What a request draws depends on those that it
     shares a batch with by rounding only. For use by one thread.
     """
 
@@ -111,7 +112,7 @@ class Batcher:
     def step(self) -> list[Drawn]:
         """One token for every request whose prompt is read, and a further piece of the other prompts."""
         results = self._grow() if self._growing else []
-        results += self._read(PIECE if self._growing else self.capacity)
+        results += self._read() if self._waiting else []
         finished = {result.id for result in results if result.finished}
         for slot in reversed(range(len(self._growing))):
             if self._growing[slot].id in finished:
@@ -123,27 +124,46 @@ class Batcher:
         last = [[request.last] for request in self._growing]
         return self._draw(self._growing, self._states(last, self._cache.window(0, len(last))))
 
-    def _read(self, tokens: int) -> list[Drawn]:
-        """Read up to ``tokens`` tokens of prompts, in order of arrival; a prompt's last gives a first token.
-
-        While nothing grows, the first prompt is not kept waiting by those behind it.
-        """
-        alone, results = not self._growing, list[Drawn]()
-        while self._waiting and tokens > 0 and not (alone and results):
-            request = self._waiting[0]
-            piece = request.prompt[request.read : request.read + tokens]
-            states = self._states([piece], self._cache.window(len(self._growing), 1))
+    def _read(self) -> list[Drawn]:
+        """Read several short prompts, or a piece of a long one; its last gives the answer's first token."""
+        first = len(self._growing)
+        group = self._next_to_read()
+        pieces = [request.prompt[request.read : request.read + PIECE] for request in group]
+        states = self._states(pieces, self._cache.window(first, len(group)))
+        for slot, (request, piece) in enumerate(zip(group, pieces, strict=True), first):
             request.read += len(piece)
-            tokens -= len(piece)
-            if request.read == len(request.prompt):
-                self._growing.append(self._waiting.popleft())
-                results += self._draw([request], states)
-        return results
+            self._cache.lengths[slot] = request.read
+        if group[0].read < len(group[0].prompt):
+            return []
+        for _ in group:
+            self._growing.append(self._waiting.popleft())
+        return self._draw(group, states)
 
-    def _states(self, tokens: Sequence[Sequence[int]], window: Window) -> Tensor:
-        """What the model makes of each row's last token, ``[n, w]``."""
-        rows = torch.tensor(tokens, device=self._model.embedding.weight.device)
-        return self._model.states(rows, cache=window)[:, -1]
+    def _next_to_read(self) -> list[_Request]:
+        """The first that waits, and those behind it that can be read with it: all of them from the beginning.
+
+        Shorter prompts are filled up to the longest, which must not make them too many.
+        """
+        group = [self._waiting[0]]
+        longest = len(group[0].prompt)
+        for request in islice(self._waiting, 1, None):
+            longest = max(longest, len(request.prompt))
+            if group[0].read or longest * (len(group) + 1) > PIECE:
+                break
+            group.append(request)
+        return group
+
+    def _states(self, pieces: Sequence[Sequence[int]], window: Window) -> Tensor:
+        """What the model makes of each row's last token, ``[n, w]``.
+
+        Shorter rows are filled up behind their end, where nothing that counts looks at.
+        """
+        longest = max(map(len, pieces))
+        device = self._model.embedding.weight.device
+        rows = torch.tensor([[*piece, *[0] * (longest - len(piece))] for piece in pieces], device=device)
+        last = torch.tensor([len(piece) - 1 for piece in pieces], device=device)
+        states = self._model.states(rows, cache=window)
+        return states[torch.arange(len(pieces), device=device), last]
 
     def _draw(self, requests: Sequence[_Request], states: Tensor) -> list[Drawn]:
         """A token for each request from the states of its last one."""

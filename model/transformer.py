@@ -53,7 +53,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """``[n, t, w]`` to ``[n, t, w]``."""
-        queries, keys, values = (self._heads(part(x)) for part in (self.query, self.key, self.value))
+        queries, keys, values = self._project(x)
         if context.rotation is not None:
             queries, keys = rotate(queries, *context.rotation), rotate(keys, *context.rotation)
         if context.cache is not None:
@@ -68,6 +68,10 @@ class Attention(nn.Module):
         )
         result: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return result
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, ``[n, h, t, d]`` each."""
+        return self._heads(self.query(x)), self._heads(self.key(x)), self._heads(self.value(x))
 
     def _heads(self, x: Tensor) -> Tensor:
         """``[n, t, h·d]`` to ``[n, h, t, d]``."""

@@ -9,7 +9,8 @@ from typing import Literal
 import torch
 
 from model.batching import Batcher
-from model.generation import Sampling, generate
+from model.generation import Sampling
+from model.joined import join
 from pipeline.config import Serve
 from serve.engine import Engine
 from serve.errors import unavailable
@@ -89,8 +90,11 @@ def _load(path: str, settings: Serve) -> tuple[Loaded, Batcher]:
     loaded = inference.load(path, device, _precision(settings, device))
     limit = loaded.model.config.context or LONGEST_CONTEXT
     capacity = min(settings.context or LONGEST_CONTEXT, limit)
-    list(generate(loaded.model, [0] * min(16, capacity - 2), 2, Sampling(temperature=0)))
-    return loaded, Batcher(loaded.model, settings.slots, capacity)
+    batcher = Batcher(join(loaded.model), settings.slots, capacity)
+    batcher.add([0] * min(16, capacity - 2), 2, Sampling(temperature=0), frozenset())
+    while batcher.running:
+        batcher.step()
+    return loaded, batcher
 
 
 def _precision(settings: Serve, device: str) -> torch.dtype:

@@ -1,5 +1,7 @@
 """Whoever joins or leaves: each request draws what it would have drawn alone."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from model.batching import Batcher
 from model.config import ModelConfig
 from model.errors import ModelError
 from model.generation import Sampling, generate
+from model.joined import join
 from model.transformer import Transformer
 
 CAPACITY = 48
@@ -80,6 +83,17 @@ def test_each_draws_what_it_draws_alone(
     assert batcher.free == 4
 
 
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize(("rows", "length"), [(1, 1), (1, 12), (3, 5), (40, 1)])
+def test_the_joined_model_computes_the_same(which: int, rows: int, length: int) -> None:
+    plain, joined = MODELS[which], join(deepcopy(MODELS[which]))
+    tokens = torch.randint(0, 60, (rows, length))
+    with torch.no_grad():
+        torch.testing.assert_close(joined(tokens), plain(tokens), atol=1e-4, rtol=1e-4)
+    prompt = [1, 2, 3]
+    assert list(generate(joined, prompt, 8, Sampling(0))) == list(generate(plain, prompt, 8, Sampling(0)))
+
+
 def test_the_cache_grows_up_to_its_capacity() -> None:
     model = make()
     batcher, drawn = Batcher(model, 2, 600), dict[int, list[int]]()
@@ -137,7 +151,5 @@ def test_cancelled_requests_make_room() -> None:
 
 @pytest.mark.parametrize(("prompt", "limit"), [([], 1), ([1], 0), ([1] * 40, 9)])
 def test_what_does_not_fit_is_refused(prompt: list[int], limit: int) -> None:
-    with pytest.raises(
-        ModelError, match=f"{len(prompt)} tokens of prompt and {limit} to draw"
-    ):
+    with pytest.raises(ModelError, match=f"{len(prompt)} tokens of prompt and {limit} to draw"):
         Batcher(make(), 1, CAPACITY).add(prompt, limit, Sampling(), NEVER)
