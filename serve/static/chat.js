@@ -116,7 +116,8 @@ function request(conversation, model, again) {
     const reply = turn.role === "user" ? turns[place + 1] : turn;
     return reply.content || place === turns.length - 2;
   });
-  const body = { model, top_p: TOP_P, messages: system.trim() ? [{ role: "system", content: system }, ...history] : history };
+  const opening = system.trim() ? [{ role: "system", content: system }] : [];
+  const body = { model, top_p: TOP_P, messages: [...opening, ...history] };
   if (temperature !== "") body.temperature = Math.max(Number(temperature), again ? VARIED : 0);
   if (max_tokens !== "") body.max_tokens = Number(max_tokens);
   return body;

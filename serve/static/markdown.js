@@ -169,13 +169,18 @@ function code(text, place, absent, add) {
       let after = close;
       while (text[after] === "`") after++;
       if (after - close === mark.length) {
-        return add(element("code", [text.slice(end, close).replace(/^ (.*\S.*) $/s, "$1")]), after);
+        return add(element("code", [withoutPadding(text.slice(end, close))]), after);
       }
       close = after;
     }
     absent.add(mark);
   }
   return add(mark, end);
+}
+
+/** A code span without the spaces that keep its text apart from backticks. */
+function withoutPadding(text) {
+  return text.startsWith(" ") && text.endsWith(" ") && text.trim() ? text.slice(1, -1) : text;
 }
 
 const NAMED =

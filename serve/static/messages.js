@@ -34,7 +34,8 @@ export function show(node, message, { busy = false, last = false, feedback = fal
   node.setAttribute("aria-busy", String(busy));
   render(body, message.content);
   note.className = "note";
-  note.textContent = busy ? "" : (NOTES[message.finish] ?? (message.finish && !message.content ? "The answer is empty." : ""));
+  const empty = message.finish && !message.content ? "The answer is empty." : "";
+  note.textContent = busy ? "" : (NOTES[message.finish] ?? empty);
   note.hidden = !note.textContent;
   bar.hidden = busy;
   const rated = feedback && Boolean(message.response);

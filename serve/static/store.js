@@ -21,7 +21,8 @@ export function load(id) {
   const whole =
     Array.isArray(found?.messages) &&
     found.messages.every((turn) => ["user", "assistant"].includes(turn?.role) && typeof turn.content === "string");
-  return whole ? { id, title: String(found.title ?? ""), updated: Number(found.updated) || 0, messages: found.messages } : null;
+  if (!whole) return null;
+  return { id, title: String(found.title ?? ""), updated: Number(found.updated) || 0, messages: found.messages };
 }
 
 /** Keep a conversation; false if the browser has no room for it. */

@@ -237,9 +237,10 @@ def test_no_text_gets_out_of_its_element(page: Page, text: str) -> None:
         "~" * 100_000,
         "\\" * 100_000,
         "x" * 200_000,
+        "` " + "x" * 100_000 + "`",
         " " * 200_000 + "x",
     ],
-    ids=range(22),
+    ids=range(23),
 )
 def test_no_text_costs_more_than_its_length(page: Page, text: str) -> None:
     began = time.monotonic()
