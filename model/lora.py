@@ -11,6 +11,7 @@ matrix (GPT-2's query, key and value), their corrections become one of the summe
 import json
 import math
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from model.config import ModelConfig
 from model.errors import ModelError
-from model.names import GPT2, LLAMA, Names
+from model.huggingface import table
 from model.transformer import Transformer
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -133,7 +133,7 @@ class Adapter:
 
 def write(folder: str, model: Transformer, base: str) -> None:
     """Write the corrections of ``model`` to a folder that is there; ``base`` names what they correct."""
-    names = _names(model.config)
+    names = table(model.config)
     stacks: dict[str, list[tuple[str, nn.Linear]]] = {}
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Linear) and name.startswith("blocks."):
@@ -162,6 +162,7 @@ def write(folder: str, model: Transformer, base: str) -> None:
     }
     Path(folder, CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     save_file(tensors, Path(folder, WEIGHTS), metadata={"format": "pt"})
+    shutil.copymode(Path(folder, CONFIG), Path(folder, WEIGHTS))  # safetensors lets nobody else read it
 
 
 def read(folder: str) -> Adapter:
@@ -189,7 +190,7 @@ def apply(model: Transformer, adapter: Adapter) -> None:
 
     Raises :class:`ModelError`, before anything is changed, if it was not made for one of this shape.
     """
-    names = _names(model.config)
+    names = table(model.config)
     stacks: dict[str, list[nn.Linear]] = {}
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Linear):
@@ -239,7 +240,3 @@ def _stacked(layers: Sequence[nn.Linear]) -> tuple[Tensor, Tensor]:
 def _ending(module: str) -> str:
     """The part of a foreign module's name that is the same in every block, such as ``self_attn.q_proj``."""
     return re.sub(r"^.*\.\d+\.", "", module)
-
-
-def _names(config: ModelConfig) -> Names:
-    return GPT2 if config.positions == "learned" else LLAMA

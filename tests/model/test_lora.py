@@ -117,6 +117,9 @@ def test_peft_reads_what_we_write_and_so_do_we(family: str, targets: tuple[str, 
     torch.testing.assert_close(peft(TOKENS).logits, expected, atol=1e-5, rtol=1e-5)
     adapter = lora.read(str(tmp_path))
     assert adapter.base == "somewhere"
+    assert {path.stat().st_mode for path in tmp_path.iterdir() if path.is_file()} == {
+        (tmp_path / lora.CONFIG).stat().st_mode
+    }
     again = ours(family)
     lora.apply(again, adapter)
     torch.testing.assert_close(again(TOKENS), expected, atol=1e-5, rtol=1e-5)
