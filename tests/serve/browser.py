@@ -43,5 +43,11 @@ def watched_page(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     assert not faults
 
 
+def send(page: Page, text: str) -> None:
+    """Ask ``text`` in the page's conversation."""
+    page.get_by_label("Message", exact=True).fill(text)
+    page.get_by_role("button", name="Send", exact=True).click()
+
+
 def _is_foreign(asked: str, url: str) -> bool:
     return urlsplit(asked).netloc != urlsplit(url).netloc

@@ -1,10 +1,12 @@
-"""One tiny model and one server for all tests of this folder that change neither."""
+"""One tiny model and one server for all tests of this folder that change neither; a browser."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.serve.browser import chromium
 from tests.serve.tiny import Served, serving, write_model
 
 
@@ -30,3 +32,10 @@ def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     ]  # fmt: skip
     with serving(tiny_model, folder / "server.log", *options) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser. Not for the whole session: while it is open, no other event loop runs in this thread."""
+    with chromium() as started:
+        yield started

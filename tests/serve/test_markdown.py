@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page, expect
 
-from tests.serve.browser import chromium, watched_page
+from tests.serve.browser import send, watched_page
 from tests.serve.prepared import Prepared, prepared_server
 
 pytestmark = pytest.mark.server
@@ -43,12 +43,6 @@ SURVEY = """async (text) => {
     same: parts.innerHTML === whole,
   };
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +152,7 @@ def test_hostile_answers_do_nothing(browser: Browser) -> None:
         for place, text in enumerate(HOSTILE):
             page.get_by_role("button", name="New chat").click()
             server.will_say(*(text[at : at + 3] for at in range(0, len(text), 3)))
-            page.get_by_label("Message", exact=True).fill(text)
-            page.get_by_role("button", name="Send", exact=True).click()
+            send(page, text)
             expect(page.get_by_role("button", name="Answer again")).to_be_visible()
             body = page.locator(".assistant .body")
             assert_harmless(page.evaluate(SURVEY, text))
@@ -182,8 +175,7 @@ def assert_harmless(found: dict[str, Any]) -> None:
 def test_a_link_opens_apart_and_tells_nobody_where_from(browser: Browser) -> None:
     with prepared_server("") as server, watched_page(browser, server.url) as page:
         server.will_say(f"[here]({server.url}/v1/models)")
-        page.get_by_label("Message", exact=True).fill("Link?")
-        page.get_by_role("button", name="Send", exact=True).click()
+        send(page, "Link?")
         with page.context.expect_page() as opened:
             page.get_by_role("link", name="here").click()
         assert opened.value.evaluate("[window.opener, document.referrer]") == [None, ""]

@@ -12,18 +12,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.serve.browser import chromium, watched_page
+from tests.serve.browser import send, watched_page
 from tests.serve.prepared import Prepared, prepared_server
 
 pytestmark = pytest.mark.server
 
 expect.set_options(timeout=20_000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture
@@ -36,11 +30,6 @@ def server(tmp_path: Path) -> Iterator[Prepared]:
 def page(browser: Browser, server: Prepared) -> Iterator[Page]:
     with watched_page(browser, server.url) as opened:
         yield opened
-
-
-def send(page: Page, text: str) -> None:
-    page.get_by_label("Message", exact=True).fill(text)
-    page.get_by_label("Message", exact=True).press("Enter")
 
 
 def answer(page: Page, place: int = -1) -> Locator:

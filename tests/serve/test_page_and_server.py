@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.serve.browser import chromium, watched_page
+from tests.serve.browser import send, watched_page
 from tests.serve.tiny import Served
 
 pytestmark = pytest.mark.server
@@ -14,21 +14,10 @@ pytestmark = pytest.mark.server
 expect.set_options(timeout=20_000)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
 @pytest.fixture
 def page(browser: Browser, served: Served) -> Iterator[Page]:
     with watched_page(browser, served.url) as opened:
         yield opened
-
-
-def send(page: Page, text: str) -> None:
-    page.get_by_label("Message", exact=True).fill(text)
-    page.get_by_role("button", name="Send", exact=True).click()
 
 
 def test_an_answer_streams_is_stopped_rated_and_still_there_after_a_reload(
