@@ -60,7 +60,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--server", metavar="URL", help=f"a running server; {VARIABLE} holds its key, if it wants one"
     )
     parser.add_argument("--system", default="", help="a system prompt")
-    parser.add_argument("--temperature", type=float, default=0.7, help="from 0 (greedy) to 2 (0.7)")
+    parser.add_argument("--temperature", type=float, default=0.0, help="from 0 (greedy, the default) to 2")
     parser.add_argument("--tokens", type=int, default=512, help="of an answer, at most (512)")
     options = parser.parse_args(arguments)
     if not 0 <= options.temperature <= 2:
