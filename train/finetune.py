@@ -70,7 +70,9 @@ def finetune(config: Config, world: World) -> None:
         if done:
             print(f"finetune: already done (step {run.train.steps})")
         else:
-            setup.publish(run, **{f"examples {name}": count for name, count in rows.counts.items()})
+            setup.publish(
+                run, **{f"examples_{name.replace(' ', '_')}": count for name, count in rows.counts.items()}
+            )
 
 
 def prepare(config: Config, base: Loaded, rows: Examples) -> Setup:

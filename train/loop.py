@@ -50,6 +50,7 @@ class Trainer:
         )
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.partly = len(trained) < len(list(self.model.parameters()))
+        """Whether some weights are frozen."""
         self.optimizer = build_optimizer(trained, self.train)
         self.checkpoints = storage.join(run.folder, "checkpoints")
         self.sample = validation.sample(run.rows, self.train.validation_sequences)
@@ -86,7 +87,7 @@ class Trainer:
             lambda: checkpoint.remove_others(self.checkpoints, self.train.keep_checkpoints)
         )
         found = checkpoint.latest(self.checkpoints)
-        if not found or self.partly:
+        if not found or self.partly:  # a checkpoint holds only what is trained
             fill(self.model, self.setup.weights)
         torch.manual_seed(self.train.seed + self.world.rank)
         if not found:

@@ -149,7 +149,7 @@ def test_all_weights_learn_and_leave_a_model(full: Tuning, base: Path) -> None:
         assert torch.equal(weight, expected[name])
     assert result.facts["origin_sha256"] == load(str(base)).sha256
     counts = manifest.read(str(full.output / "finetuning"), "finetune").counts
-    assert counts["examples train"] + counts["examples validation"] == 150
+    assert counts["examples_train"] + counts["examples_validation"] == 150
 
 
 def test_what_was_tuned_can_be_tuned_again(full: Tuning, tmp_path: Path, alone: World) -> None:
