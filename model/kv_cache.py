@@ -18,7 +18,7 @@ class Cache(Protocol):
     def place(self, tokens: int) -> tuple[Tensor, Tensor | None]:
         """Positions of the next ``tokens`` tokens, int64 ``[1 or n, t]``, and the mask of who looks at whom.
 
-        The mask is ``[1 or n, 1, t, keys]``; None: plain causal.
+        The mask is ``[1 or n, 1, t, keys]``, true or 0 where a token may look; None: plain causal.
         """
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,6 +120,7 @@ class Window:
         self._rows = torch.arange(first, first + count, device=device)[:, None]
         self._starts = torch.tensor(cache.lengths[self._slots], device=device)[:, None]
         self._longest = max(cache.lengths[self._slots])
+        self._one = count == 1
 
     def place(self, tokens: int) -> tuple[Tensor, Tensor | None]:
         """As in :class:`Cache`; no mask while all sequences are empty."""
@@ -129,16 +130,21 @@ class Window:
         self._positions = self._starts + torch.arange(tokens, device=device)
         if not self._longest:
             return self._positions, None
-        keys = torch.arange(end, device=device)
-        return self._positions, (keys <= self._positions[..., None])[:, None]
+        hidden = torch.arange(end, device=device) > self._positions[..., None]
+        # What is added to scores; made of booleans, it would be made anew in every layer.
+        mask = torch.zeros(hidden.shape, dtype=self._cache.keys.dtype, device=device)
+        return self._positions, mask.masked_fill_(hidden, -torch.inf)[:, None]
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """As in :class:`Cache`."""
         end = self._longest + keys.shape[2]
-        stored_keys, stored_values = self._cache.keys[layer], self._cache.values[layer]
-        stored_keys[self._rows, :, self._positions] = keys.transpose(1, 2)
-        stored_values[self._rows, :, self._positions] = values.transpose(1, 2)
-        return stored_keys[self._slots, :, :end], stored_values[self._slots, :, :end]
+        held = self._cache.keys[layer], self._cache.values[layer]
+        for stored, new in zip(held, (keys, values), strict=True):
+            if self._one:
+                stored[self._slots, :, self._longest : end] = new
+            else:
+                stored[self._rows, :, self._positions] = new.transpose(1, 2)
+        return held[0][self._slots, :, :end], held[1][self._slots, :, :end]
 
     def advance(self, tokens: int) -> None:
         """As in :class:`Cache`."""
