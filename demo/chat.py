@@ -9,11 +9,13 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from demo import packages, stages
 from pipeline.errors import run
 
 MODEL = "demo-output/smollm2"
+FEEDBACK = "demo-output/feedback.sqlite"
 PORT = 8000
 
 
@@ -24,7 +26,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--port", type=int, default=PORT, help=f"of the server, on this machine ({PORT})")
     options = parser.parse_args(arguments)
     model = options.model or _imported()
+    Path(FEEDBACK).parent.mkdir(exist_ok=True)
     words = ["-m", "serve", "--model", model, "--port", str(options.port)]
+    words += ["--set", f"serve.feedback={FEEDBACK}"]
     print(f"$ python {shlex.join(words)}", flush=True)
     os.execv(sys.executable, [sys.executable, *words])
 

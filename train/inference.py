@@ -164,7 +164,7 @@ def _huggingface(path: str) -> Source:
         model = assembled(*huggingface.read(Path(path)))
         return model, _tokenizer(path, facts), {}
 
-    return Source(path, Path(path).resolve().name, sha256, {"format": "huggingface", **facts}, parts)
+    return Source(path, _name(path), sha256, {"format": "huggingface", **facts}, parts)
 
 
 def _adapter(path: str) -> Source:
@@ -189,7 +189,13 @@ def _adapter(path: str) -> Source:
 
     whole = hashlib.sha256(manifest.canonical([base.sha256, sha256])).hexdigest()
     told = {**base.facts, **facts, "format": "adapter", "base": base.name, "base_sha256": base.sha256}
-    return Source(path, Path(path).resolve().name, whole, told, parts)
+    return Source(path, _name(path), whole, told, parts)
+
+
+def _name(path: str) -> str:
+    """What a model in a folder is called: as the folder; as the run whose ``OUT/model`` it is."""
+    folder = Path(path).resolve()
+    return folder.parent.name if folder.name == "model" else folder.name
 
 
 def _base(path: str, named: str) -> Source:
