@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import torch
+
 from model.batching import Batcher, Drawn
 from model.generation import Sampling
 
@@ -53,16 +55,18 @@ class Generation:
 class Engine:
     """Takes requests from one event loop and runs a :class:`Batcher` in a thread of its own.
 
-    At most the batcher's slots and ``waiting`` more requests are taken on.
+    At most the batcher's slots and ``waiting`` more requests are taken on. The model computes in ``threads``
+    threads.
     """
 
-    def __init__(self, batcher: Batcher, waiting: int) -> None:
+    def __init__(self, batcher: Batcher, waiting: int, threads: int) -> None:
         self.capacity = batcher.capacity
         self.slots = batcher.free
         self.count = 0
         """Requests that are not ended, by the event loop's account."""
         self._batcher = batcher
         self._most = self.slots + waiting
+        self._threads = threads
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waiting: deque[Generation] = deque()
         self._running: dict[int, Generation] = {}
@@ -110,6 +114,8 @@ class Engine:
     # What follows runs in the thread.
 
     def _run(self) -> None:
+        # OpenMP keeps the number for each thread by itself: another's does not hold here.
+        torch.set_num_threads(self._threads)
         while not self._closed:
             self._obey()
             while self._waiting and self._batcher.free:

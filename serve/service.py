@@ -70,7 +70,7 @@ class Service:
     async def open(self, path: str) -> None:
         """Load the model and begin to answer. Raises :class:`pipeline.errors.GristmillError`."""
         loaded, batcher = await asyncio.to_thread(_load, path, self.settings)
-        engine = Engine(batcher, self.settings.queue)
+        engine = Engine(batcher, self.settings.queue, _threads(self.settings))
         engine.start()
         self._ready = Ready(loaded, engine, int(time.time()))
         if self.state == "loading":
@@ -85,7 +85,7 @@ class Service:
 
 def _load(path: str, settings: Serve) -> tuple[Loaded, Batcher]:
     """The model, warm, and its batcher."""
-    torch.set_num_threads(settings.threads or _processors())
+    torch.set_num_threads(_threads(settings))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = inference.load(path, device, _precision(settings, device))
     limit = loaded.model.config.context or LONGEST_CONTEXT
@@ -103,6 +103,7 @@ def _precision(settings: Serve, device: str) -> torch.dtype:
     return torch.bfloat16 if device == "cuda" else torch.float32
 
 
-def _processors() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _threads(settings: Serve) -> int:
+    """As the settings say, or one per processor that this process may use."""
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return settings.threads or own or 1
