@@ -292,8 +292,9 @@ class Serve(Section):
     """The filter on what comes in and goes out; the keys below are its rules."""
     blocked_words: str = ""
     """A file with one word or phrase per line; none of them is accepted or sent."""
-    toxicity: float = Field(default=0.98, ge=0, le=1)
-    """Text that the classifier finds more toxic than this is blocked; 1: none."""
+    toxicity: float = Field(default=0.998, ge=0, le=1)
+    """A sentence that the classifier finds more toxic than this is blocked; 1: none. Stricter than for whole
+    pages: on single sentences the classifier is surer of itself than it should be."""
     mask_pii: bool = True
     """Replace personal data in answers by tags, as in the training text."""
 
