@@ -1,19 +1,18 @@
 """``python -m serve --model DIR [--host --port]``: an OpenAI-compatible server and a chat page."""
 
-import asyncio
 import ipaddress
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 import time
 from argparse import Namespace
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from types import FrameType
 
 import uvicorn
-from starlette.applications import Starlette
 
 from pipeline import config as configuration
 from pipeline import errors
@@ -38,10 +37,30 @@ def main(arguments: Sequence[str]) -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     service = _service(config.serve, options.host)
     with _listen(options.host, options.port) as listener:
-        server = Server(service, options.model, listener)
-        server.run(sockets=[listener])
-    if server.failure:
-        raise server.failure
+        _run(service, options.model, listener)
+
+
+def _run(service: Service, model: str, listener: socket.socket) -> None:
+    """HTTP in a thread of its own, at once; the model in this one."""
+    server = Server(service)
+
+    def answer() -> None:
+        try:
+            server.run(sockets=[listener])
+        finally:
+            service.close()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, server.handle_exit)
+    answering = threading.Thread(target=answer, name="http")
+    answering.start()
+    try:
+        ready = service.open(model)
+        _tell(listener, ready.loaded.name, keyed=bool(service.keys))
+        ready.engine.run()
+    finally:
+        server.should_exit = True
+        answering.join()
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:
@@ -81,24 +100,19 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Listens at once, tells when the model is loaded, and lets requests finish when it is to stop."""
+    """Lets running requests finish when it is told to stop."""
 
-    def __init__(self, service: Service, model: str, listener: socket.socket) -> None:
-        self.failure: Exception | None = None
-        """What kept the model from being loaded."""
+    def __init__(self, service: Service) -> None:
         self._service = service
-        self._model = model
-        host, port = listener.getsockname()[:2]
-        self._address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._drained_by = 0.0
-        app = build(service, self._lifespan)
         super().__init__(
             uvicorn.Config(
-                app,
+                build(service),
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=LAST_SECONDS,
+                lifespan="off",
                 ws="none",
             )
         )
@@ -117,23 +131,13 @@ class Server(uvicorn.Server):
             self.should_exit = self.should_exit or late or not self._service.active
         return await super().on_tick(counter)
 
-    @asynccontextmanager
-    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        opening = asyncio.create_task(self._open())
-        yield
-        await opening
-        await self._service.close()
 
-    async def _open(self) -> None:
-        try:
-            await self._service.open(self._model)
-        except Exception as error:
-            self.failure = error
-            self.should_exit = True
-            return
-        name = self._service.ready.loaded.name
-        print(f"{name} answers at {self._address}, an OpenAI-compatible API at {self._address}/v1")
-        print(_example(self._address, name, keyed=bool(self._service.keys)), flush=True)
+def _tell(listener: socket.socket, name: str, *, keyed: bool) -> None:
+    """Say where the model answers, and how to ask."""
+    host, port = listener.getsockname()[:2]
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    print(f"{name} answers at {address}, an OpenAI-compatible API at {address}/v1")
+    print(_example(address, name, keyed=keyed), flush=True)
 
 
 def _example(address: str, name: str, *, keyed: bool) -> str:

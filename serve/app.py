@@ -1,8 +1,5 @@
 """The server's routes, put together."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -17,11 +14,9 @@ from serve.errors import ApiError
 from serve.front import Front
 from serve.service import Service
 
-Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
-
-def build(service: Service, lifespan: Lifespan) -> ASGIApp:
-    """The application; ``lifespan`` opens and closes the service."""
+def build(service: Service) -> ASGIApp:
+    """The application."""
     origins = list(service.settings.cors_origins)
     cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     app = Starlette(
@@ -37,7 +32,6 @@ def build(service: Service, lifespan: Lifespan) -> ASGIApp:
             HTTPException: errors.on_http_error,
             Exception: errors.on_failure,
         },
-        lifespan=lifespan,
     )
     return Front(app, service)
 

@@ -1,17 +1,17 @@
-"""The thread in which the model runs, and how the server's coroutines talk to it.
+"""The loop in which the model runs, and how the server's coroutines talk to it.
 
-PyTorch leaves Python's lock while it computes, so that the event loop goes on meanwhile.
+The model has the main thread and the event loop another. Beside its pool of one thread per processor, GNU
+OpenMP lets no further thread wait actively: away from the main thread each product begins with a sleeper's
+awakening, and two processors are hardly faster than one. PyTorch leaves Python's lock while it computes, so
+that the event loop goes on meanwhile.
 """
 
 import asyncio
 import logging
 import queue
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-
-import torch
 
 from model.batching import Batcher, Drawn
 from model.generation import Sampling
@@ -53,30 +53,22 @@ class Generation:
 
 
 class Engine:
-    """Takes requests from one event loop and runs a :class:`Batcher` in a thread of its own.
+    """Takes requests from one event loop and runs a :class:`Batcher` in the thread that calls :meth:`run`.
 
-    At most the batcher's slots and ``waiting`` more requests are taken on. The model computes in ``threads``
-    threads.
+    At most the batcher's slots and ``waiting`` more requests are taken on.
     """
 
-    def __init__(self, batcher: Batcher, waiting: int, threads: int) -> None:
+    def __init__(self, batcher: Batcher, waiting: int) -> None:
         self.capacity = batcher.capacity
         self.slots = batcher.free
         self.count = 0
         """Requests that are not ended, by the event loop's account."""
         self._batcher = batcher
         self._most = self.slots + waiting
-        self._threads = threads
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waiting: deque[Generation] = deque()
         self._running: dict[int, Generation] = {}
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-
-    def start(self) -> None:
-        """Begin to work for the event loop that is running."""
-        self._loop = asyncio.get_running_loop()
-        self._thread.start()
 
     @property
     def running(self) -> int:
@@ -96,6 +88,7 @@ class Engine:
             raise BusyError
         generation = Generation(prompt, limit, sampling, stop)
         self.count += 1
+        self._loop = asyncio.get_running_loop()
         self._commands.put(lambda: self._waiting.append(generation))
         return generation
 
@@ -107,15 +100,11 @@ class Engine:
             self._commands.put(lambda: self._drop(generation))
 
     def close(self) -> None:
-        """End the thread; requests that still run get no more tokens."""
+        """Let :meth:`run` return; requests that still run get no more tokens."""
         self._commands.put(self._close)
-        self._thread.join()
 
-    # What follows runs in the thread.
-
-    def _run(self) -> None:
-        # OpenMP keeps the number for each thread by itself: another's does not hold here.
-        torch.set_num_threads(self._threads)
+    def run(self) -> None:
+        """Compute until :meth:`close` is called. All that follows belongs to this thread."""
         while not self._closed:
             self._obey()
             while self._waiting and self._batcher.free:

@@ -1,6 +1,5 @@
 """What the server's parts share: the model and its state, the rules, the figures."""
 
-import asyncio
 import os
 import time
 from dataclasses import dataclass, field
@@ -50,6 +49,7 @@ class Service:
     active: int = 0
     """Requests that are being answered."""
     _ready: Ready | None = None
+    _closed: bool = False
 
     def __post_init__(self) -> None:
         self.metrics.watch(
@@ -67,19 +67,21 @@ class Service:
             raise unavailable("the model is still being loaded; try again in a moment", "loading")
         return self._ready
 
-    async def open(self, path: str) -> None:
-        """Load the model and begin to answer. Raises :class:`pipeline.errors.GristmillError`."""
-        loaded, batcher = await asyncio.to_thread(_load, path, self.settings)
-        engine = Engine(batcher, self.settings.queue, _threads(self.settings))
-        engine.start()
-        self._ready = Ready(loaded, engine, int(time.time()))
-        if self.state == "loading":
+    def open(self, path: str) -> Ready:
+        """Load the model; from then on requests are taken. Raises :class:`pipeline.errors.GristmillError`."""
+        loaded, batcher = _load(path, self.settings)
+        self._ready = Ready(loaded, Engine(batcher, self.settings.queue), int(time.time()))
+        if self._closed:
+            self._ready.engine.close()
+        elif self.state == "loading":
             self.state = "ready"
+        return self._ready
 
-    async def close(self) -> None:
-        """End the engine and put the journal away."""
+    def close(self) -> None:
+        """End the engine, or keep it from beginning, and put the journal away."""
+        self._closed = True
         if self._ready:
-            await asyncio.to_thread(self._ready.engine.close)
+            self._ready.engine.close()
         self.journal.close()
 
 
