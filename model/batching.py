@@ -95,6 +95,7 @@ class Batcher:
         self._waiting.append(_Request(self._added, prompt, limit, sampling, stop, generator))
         return self._added
 
+    @torch.inference_mode()  # the cache that it moves was made in that mode
     def cancel(self, number: int) -> None:
         """Drop a request; nothing happens if it is finished already."""
         for slot, request in enumerate(self._growing):

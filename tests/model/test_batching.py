@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import batching
+from model import batching, kv_cache
 from model.batching import Batcher
 from model.config import ModelConfig
 from model.errors import ModelError
@@ -147,6 +147,20 @@ def test_cancelled_requests_make_room() -> None:
         assert first not in {drawn.id for drawn in batcher.step()}
     assert third == 3
     assert batcher.free == 2
+
+
+def test_a_request_is_cancelled_once_the_cache_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kv_cache, "FIRST_ROOM", 4)
+    batcher = Batcher(MODELS[0], 2, CAPACITY)
+    sampling = Sampling(temperature=0)
+    first, second = (batcher.add([1, 2, 3], 8, sampling, NEVER) for _ in range(2))
+    told: dict[int, list[int]] = {}
+    drain(batcher, told)
+    drain(batcher, told)
+    batcher.cancel(first)
+    while batcher.running:
+        drain(batcher, told)
+    assert told[second] == list(generate(MODELS[0], [1, 2, 3], 8, sampling))
 
 
 @pytest.mark.parametrize(("prompt", "limit"), [([], 1), ([1], 0), ([1] * 40, 9)])
