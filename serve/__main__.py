@@ -144,7 +144,7 @@ def _example(address: str, name: str, *, keyed: bool) -> str:
     """A request as a line for a shell."""
     key = ' -H "Authorization: Bearer $KEY"' if keyed else ""
     messages = '[{"role": "user", "content": "What is the capital of France?"}]'
-    body = f'{{"model": "{name}", "messages": {messages}}}'
+    body = f'{{"model": "{name}", "messages": {messages}, "temperature": 0}}'
     return f"curl {address}/v1/chat/completions -H 'Content-Type: application/json'{key} -d '{body}'"
 
 

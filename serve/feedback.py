@@ -224,7 +224,7 @@ def main(arguments: Sequence[str]) -> None:
         description="Make training data of feedback on a model's answers.",
     )
     export = parser.add_subparsers(required=True, metavar="export").add_parser(
-        "export", help="write chat.jsonl and preferences.jsonl, which train.finetune takes"
+        "export", help="write chat.jsonl, which train.finetune takes, and preferences.jsonl"
     )
     export.add_argument("--database", required=True, metavar="FILE", help="the server's serve.feedback")
     export.add_argument("--to", required=True, metavar="DIR", help="a folder that does not exist yet")
