@@ -6,10 +6,12 @@ answers; ``generate`` gets the same prompts as one batch, filled up on the left.
 where the model ends. The contestants alternate, medians count. Tokens per second: the tokens of all answers
 over the time until the last one. First token: from the request to the first text that a client sees, its
 mean over the clients; for transformers, until the logits of the batch's first token are there, before any
-HTTP or text. The safety filter of the server is on. Writes ``benchmarks/results/serve.md``.
+HTTP or text. The safety filter of the server is on; clients share the machine and hardly look at what they
+get. Writes ``benchmarks/results/serve.md``.
 """
 
 import argparse
+import json
 import os
 import platform
 import statistics
@@ -24,7 +26,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import openai
 import torch
 import transformers
 from transformers import AutoModelForCausalLM
@@ -60,8 +61,8 @@ class Ours:
             if self.process.poll() is not None:
                 raise SystemExit("the server ended; see its messages")
             time.sleep(0.2)
-        self._client = openai.OpenAI(base_url=f"{self._url}/v1", api_key="none", timeout=600)
-        self._name = self._client.models.list().data[0].id
+        with urllib.request.urlopen(f"{self._url}/v1/models") as response:
+            self._name = json.load(response)["data"][0]["id"]
 
     def _ready(self) -> bool:
         try:
@@ -76,19 +77,23 @@ class Ours:
         start = time.perf_counter()
 
         def ask(place: int) -> None:
-            stream = self._client.chat.completions.create(
-                model=self._name,
-                messages=[{"role": "user", "content": questions[place]}],
-                max_tokens=tokens,
-                temperature=0,
-                stream=True,
-                stream_options={"include_usage": True},
-            )
-            for part in stream:
-                if part.choices and part.choices[0].delta.content and not firsts[place]:
-                    firsts[place] = time.perf_counter() - start
-                if part.usage:
-                    counts[place] = part.usage.completion_tokens
+            body = {
+                "model": self._name,
+                "messages": [{"role": "user", "content": questions[place]}],
+                "max_tokens": tokens,
+                "temperature": 0,
+                "stream": True,
+                "stream_options": {"include_usage": True},
+            }
+            kind = {"Content-Type": "application/json"}
+            url = f"{self._url}/v1/chat/completions"
+            request = urllib.request.Request(url, json.dumps(body).encode(), kind)
+            with urllib.request.urlopen(request) as response:
+                for line in response:
+                    if not firsts[place] and b'"delta":{"content":' in line:
+                        firsts[place] = time.perf_counter() - start
+                    if b'"choices":[]' in line:
+                        counts[place] = json.loads(line.removeprefix(b"data: "))["usage"]["completion_tokens"]
 
         clients = [threading.Thread(target=ask, args=(place,)) for place in range(len(questions))]
         for client in clients:

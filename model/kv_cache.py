@@ -120,7 +120,6 @@ class Window:
         self._rows = torch.arange(first, first + count, device=device)[:, None]
         self._starts = torch.tensor(cache.lengths[self._slots], device=device)[:, None]
         self._longest = max(cache.lengths[self._slots])
-        self._one = count == 1
 
     def place(self, tokens: int) -> tuple[Tensor, Tensor | None]:
         """As in :class:`Cache`; no mask while all sequences are empty."""
@@ -140,10 +139,7 @@ class Window:
         end = self._longest + keys.shape[2]
         held = self._cache.keys[layer], self._cache.values[layer]
         for stored, new in zip(held, (keys, values), strict=True):
-            if self._one:
-                stored[self._slots, :, self._longest : end] = new
-            else:
-                stored[self._rows, :, self._positions] = new.transpose(1, 2)
+            stored[self._rows, :, self._positions] = new.transpose(1, 2)
         return held[0][self._slots, :, :end], held[1][self._slots, :, :end]
 
     def advance(self, tokens: int) -> None:

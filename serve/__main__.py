@@ -24,6 +24,8 @@ from serve.feedback import Journal
 from serve.safety import Safety
 from serve.service import Service
 
+SWITCH_SECONDS = 0.0002
+"""How long one thread may keep Python's lock from the other: the model wants it often, and for moments."""
 LAST_SECONDS = 2
 """For responses that are cut off at the end of the drain to be closed."""
 
@@ -50,6 +52,7 @@ def _run(service: Service, model: str, listener: socket.socket) -> None:
         finally:
             service.close()
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, server.handle_exit)
     answering = threading.Thread(target=answer, name="http")
