@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from model.batching import Batcher
-
 from model.generation import Sampling
 from train.inference import Loaded
 
