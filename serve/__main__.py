@@ -139,7 +139,7 @@ def _tell(listener: socket.socket, name: str, *, keyed: bool) -> None:
     """Say where the model answers, and how to ask."""
     host, port = listener.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    print(f"{name} answers at {address}, an OpenAI-compatible API at {address}/v1")
+    print(f"{name}: a chat page at {address}, an OpenAI-compatible API at {address}/v1")
     print(_example(address, name, keyed=keyed), flush=True)
 
 
