@@ -312,6 +312,7 @@ def test_keys_open_the_door_and_time_ends_answers(tiny_model: Path, tmp_path: Pa
     (tmp_path / "keys.txt").write_text("from-file # of a friend\n\n", encoding="utf-8")
     options = ["--host", "0.0.0.0", "--set", f"serve.api_keys={tmp_path / 'keys.txt'}"]
     options += ["--set", "serve.request_seconds=0.5", "--set", "serve.drain_seconds=0.1"]
+    options += ["--set", "serve.safety=false"]  # which finds something in a long enough babble
     with serving(tiny_model, tmp_path / "server.log", *options, keys="one two") as served:
         for key in ("from-file", "one", "two"):
             with served.client(key) as client:
