@@ -1,0 +1,21 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.commands import ROOT
+
+
+def test_a_model_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "demo.chat", "--model", "nowhere", "--port", "0"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith("$ python -m serve --model nowhere --port 0 ")
+    assert "error: nowhere: nothing there on this machine; check the path" in done.stderr.splitlines()
