@@ -4,7 +4,6 @@ Local files are mapped into memory. Remote ones are fetched whole, when first ne
 under their SHA-256, so that a cache never serves a wrong file and may serve several sets of shards.
 """
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Protocol
@@ -112,7 +111,7 @@ def check_tokenizer(shards: Shards, tokenizer: HasHash) -> None:
 
 def default_cache() -> Path:
     """Where copies of remote shards go unless told otherwise."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gristmill" / "shards"
+    return Path(storage.cache_folder("shards"))
 
 
 def _facts(folder: str, found: Manifest) -> Facts:

@@ -13,7 +13,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -83,10 +83,6 @@ class Tokenizer:
     def encode_array(self, text: str) -> npt.NDArray[np.int32]:
         """The token ids of a text as an array, without bos and eos."""
         return np.frombuffer(b"".join(map(self._words.__getitem__, WORD.findall(text))), np.int32)
-
-    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
-        """The token ids of each text."""
-        return [self.encode(text) for text in texts]
 
     def decode(self, ids: Sequence[int] | npt.NDArray[np.integer]) -> str:
         """The text of token ids. Special tokens stand for no text; bytes that are not UTF-8 become U+FFFD."""
