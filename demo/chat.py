@@ -13,6 +13,7 @@ from pathlib import Path
 
 from demo import packages, stages
 from pipeline.errors import run
+from train import inference
 
 MODEL = "demo-output/smollm2"
 FEEDBACK = "demo-output/feedback.sqlite"
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--model", default="", help="a run's folder, a Hugging Face folder, a .gguf file")
     parser.add_argument("--port", type=int, default=PORT, help=f"of the server, on this machine ({PORT})")
     options = parser.parse_args(arguments)
+    if options.model:
+        inference.find(options.model)  # or say what is wrong with it, before anything is written
     model = options.model or _imported()
     Path(FEEDBACK).parent.mkdir(exist_ok=True)
     words = ["-m", "serve", "--model", model, "--port", str(options.port)]

@@ -2,7 +2,7 @@
 
 Reading the weights is what a step costs, whether one sequence grows by it or sixteen. A request joins
 between two steps and leaves when it is done; nobody waits for the longest. Prompts are read in pieces, so
-that a long one does not keep the others waiting.
+that a long one does not keep the others waiting for long.
 """
 
 from collections import deque
@@ -19,8 +19,10 @@ from model.generation import Sampling, draw
 from model.kv_cache import SlotCache, Window
 from model.transformer import Transformer
 
-PIECE = 512
-"""Tokens of prompts that are read in one step, while others wait for their next token."""
+PIECE = 256
+"""Tokens of prompts that are read in one step: more would hardly be faster, and first tokens later."""
+STRETCH = 768
+"""Tokens of prompts after which those who wait for their next token have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Batcher:
         self._growing: list[_Request] = []
         self._waiting: deque[_Request] = deque()
         self._added = 0
+        self._stretch = 0
+        """Tokens of prompts that were read since the growing requests had their turn."""
 
     @property
     def running(self) -> int:
@@ -109,9 +113,11 @@ class Batcher:
 
     @torch.inference_mode()
     def step(self) -> list[Drawn]:
-        """One token for every request whose prompt is read, and a further piece of the other prompts."""
-        results = self._grow() if self._growing else []
-        results += self._read() if self._waiting else []
+        """Read a piece of the waiting prompts, or else draw a token for each request whose prompt is read."""
+        if self._waiting and (self._stretch < STRETCH or not self._growing):
+            results = self._read()
+        else:
+            results = self._grow() if self._growing else []
         finished = {result.id for result in results if result.finished}
         for slot in reversed(range(len(self._growing))):
             if self._growing[slot].id in finished:
@@ -120,6 +126,7 @@ class Batcher:
 
     def _grow(self) -> list[Drawn]:
         """The next token of each growing request."""
+        self._stretch = 0
         last = [[request.last] for request in self._growing]
         return self._draw(self._growing, self._states(last, self._cache.window(0, len(last))))
 
@@ -130,6 +137,7 @@ class Batcher:
         pieces = [request.prompt[request.read : request.read + PIECE] for request in group]
         states = self._states(pieces, self._cache.window(first, len(group)))
         for slot, (request, piece) in enumerate(zip(group, pieces, strict=True), first):
+            self._stretch += len(piece)
             request.read += len(piece)
             self._cache.lengths[slot] = request.read
         if group[0].read < len(group[0].prompt):

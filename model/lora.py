@@ -98,15 +98,6 @@ def initial_weight(name: str, shape: torch.Size, generator: torch.Generator) -> 
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
 
 
-def adapter_state(model: Transformer) -> dict[str, Tensor]:
-    """The parameters of all corrections, by their names in ``model``."""
-    return {
-        name: parameter.detach()
-        for name, parameter in model.named_parameters()
-        if name.endswith((".lora_a", ".lora_b"))
-    }
-
-
 @torch.no_grad()
 def merge(model: Transformer) -> None:
     """Add every correction to the weights it corrects; ordinary layers remain, frozen as they are."""

@@ -132,13 +132,15 @@ async def _respond(
     ready = _named(service, body.model)
     if ready.engine.full:
         raise _busy()
-    prompt = await run_in_threadpool(_checked, service, ready, prepare)
-    room = ready.engine.capacity - len(prompt.ids)
-    limit = min(limit or service.settings.answer_tokens, room)
-    try:
-        generation = ready.engine.submit(prompt.ids, limit, body.sampling(secrets.randbits(63)), prompt.stop)
-    except BusyError:
-        raise _busy() from None
+    with ready.engine.coming():
+        prompt = await run_in_threadpool(_checked, service, ready, prepare)
+        room = ready.engine.capacity - len(prompt.ids)
+        limit = min(limit or service.settings.answer_tokens, room)
+        sampling = body.sampling(secrets.randbits(63))
+        try:
+            generation = ready.engine.submit(prompt.ids, limit, sampling, prompt.stop)
+        except BusyError:
+            raise _busy() from None
     answer = Answer(
         ready.engine,
         generation,

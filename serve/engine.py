@@ -9,12 +9,19 @@ that the event loop goes on meanwhile.
 import asyncio
 import logging
 import queue
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from model.batching import Batcher, Drawn
 from model.generation import Sampling
+
+GATHER_SECONDS = 0.02
+"""How long an idle engine waits at most for requests that come together, to read their prompts together."""
+PAUSE_SECONDS = 0.001
+"""Without another request in this time, and with none on its way, they are complete."""
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +70,7 @@ class Engine:
         self.slots = batcher.free
         self.count = 0
         """Requests that are not ended, by the event loop's account."""
+        self._coming = 0
         self._batcher = batcher
         self._most = self.slots + waiting
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -79,6 +87,16 @@ class Engine:
     def full(self) -> bool:
         """Whether a further request is refused."""
         return self.count >= self._most
+
+    @contextmanager
+    def coming(self) -> Iterator[None]:
+        """While a request is being prepared for :meth:`submit`."""
+        self._coming += 1
+        try:
+            yield
+        finally:
+            self._coming -= 1
+            self._commands.put(lambda: None)
 
     def submit(
         self, prompt: Sequence[int], limit: int, sampling: Sampling, stop: frozenset[int]
@@ -116,8 +134,18 @@ class Engine:
         """Carry out what was asked for; wait for something if there is nothing to compute."""
         if not self._batcher.running and not self._waiting:
             self._commands.get()()
+            self._gather()
         while not self._commands.empty():
             self._commands.get()()
+
+    def _gather(self) -> None:
+        """Give those a moment who come together with the first."""
+        until = time.monotonic() + GATHER_SECONDS
+        while (left := until - time.monotonic()) > 0:
+            try:
+                self._commands.get(timeout=left if self._coming else PAUSE_SECONDS)()
+            except queue.Empty:
+                return
 
     def _admit(self, generation: Generation) -> None:
         number = self._batcher.add(generation.prompt, generation.limit, generation.sampling, generation.stop)

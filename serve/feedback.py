@@ -8,11 +8,13 @@ is exported (``python -m serve.feedback export``).
 
 import argparse
 import logging
+import os
 import sqlite3
 import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
@@ -98,18 +100,21 @@ class Feedback(BaseModel):
 class Journal:
     """Answers and what was said of them, in the SQLite file ``path``; with no path nothing is kept.
 
-    Safe in several threads and with several processes on one file. Raises
-    :class:`pipeline.errors.InputError` for a path that cannot be such a file.
+    The file is made with the first answer. Safe in several threads and with several processes on one file.
+    Raises :class:`pipeline.errors.InputError` for a path that cannot be such a file.
     """
 
     def __init__(self, path: str = "") -> None:
+        self._path = path
         self._lock = threading.Lock()
-        self._database = _open(path) if path else None
+        self._database = _open(path) if path and Path(path).exists() else None
+        if path and not os.access(Path(path).parent, os.W_OK):
+            raise _refused(path, "no folder that can be written")
 
     @property
     def kept(self) -> bool:
-        """Whether there is a file in which feedback is kept."""
-        return self._database is not None
+        """Whether feedback is kept."""
+        return bool(self._path)
 
     def close(self) -> None:
         """Close the file."""
@@ -132,13 +137,13 @@ class Journal:
         It outlives the process at once, the machine only once feedback on anything follows: no wait for the
         disk. A full disk is logged and keeps nobody from the answer.
         """
-        if not self._database:
+        if not self.kept:
             return
         turns = [{"role": turn["role"], "content": _whole(turn["content"])} for turn in messages]
         row = (None, response_id, created, model, model_sha256, canonical(turns).decode(), _whole(answer))
         try:
             self._insert("answers", (*row, finish_reason))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, InputError) as error:
             log.warning("answer %s is not kept for feedback: %s", response_id, error)
 
     def rate(self, feedback: Feedback) -> dict[str, Any]:
@@ -157,10 +162,11 @@ class Journal:
 
     def _insert(self, table: str, row: tuple[object, ...], *, durable: bool = False) -> None:
         """One row in a transaction of its own; ``durable``: on the disk, and with it all before it."""
-        if not self._database:
+        if not self.kept:
             raise UnknownResponseError
         marks = ", ".join("?" * len(row))
         with self._lock:
+            self._database = self._database or _open(self._path)
             self._database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._database.execute(f"INSERT INTO {table} VALUES ({marks})", row)
 
@@ -180,11 +186,15 @@ def _open(path: str) -> sqlite3.Connection:
         feedback_export.check(database, path)
         database.execute("PRAGMA journal_mode = WAL")
     except sqlite3.Error as error:
-        raise InputError(
-            f"{path}: cannot keep feedback there ({error}); name a file in a folder that can be written with "
-            "--set serve.feedback=FILE"
-        ) from None
+        raise _refused(path, error) from None
     return database
+
+
+def _refused(path: str, why: object) -> InputError:
+    return InputError(
+        f"{path}: cannot keep feedback there ({why}); name a file in a folder that can be written with "
+        "--set serve.feedback=FILE"
+    )
 
 
 def routes(journal: Journal) -> list[Route]:

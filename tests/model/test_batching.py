@@ -64,6 +64,7 @@ def test_each_draws_what_it_draws_alone(
     expected, drawn, cut = {}, dict[int, list[int]](), set[int]()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batching, "PIECE", piece)
+        patch.setattr(batching, "STRETCH", 2 * piece)
         batcher = Batcher(model, 4, CAPACITY)
         for place, ((prompt, limit, sampling), steps) in enumerate(arrivals):
             while not batcher.free:
@@ -107,13 +108,17 @@ def test_the_cache_grows_up_to_its_capacity() -> None:
 
 def test_a_long_prompt_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "PIECE", 4)
+    monkeypatch.setattr(batching, "STRETCH", 8)
     batcher = Batcher(make(), 2, CAPACITY)
     first = batcher.add([1], 20, Sampling(0), NEVER)
     assert [drawn.id for drawn in batcher.step()] == [first]
     second = batcher.add([2] * 12, 4, Sampling(0), NEVER)
-    assert [[drawn.id for drawn in batcher.step()] for _ in range(4)] == [
+    assert [[drawn.id for drawn in batcher.step()] for _ in range(7)] == [
+        [],
+        [],
         [first],
-        [first],
+        [second],
+        [first, second],
         [first, second],
         [first, second],
     ]
