@@ -163,8 +163,8 @@ def compare(ours: Ours, theirs: Theirs, clients: int, tokens: int, rounds: int) 
         f"{our_rate:.1f}",
         f"{their_rate:.1f}",
         f"{our_rate / their_rate:.2f}",
-        f"{our_first:.2f}",
-        f"{their_first:.2f}",
+        f"{our_first:.3f}",
+        f"{their_first:.3f}",
     ]
 
 

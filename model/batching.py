@@ -19,9 +19,9 @@ from model.generation import Sampling, draw
 from model.kv_cache import SlotCache, Window
 from model.transformer import Transformer
 
-PIECE = 256
+PIECE = 160
 """Tokens of prompts that are read in one step: more would hardly be faster, and first tokens later."""
-STRETCH = 768
+STRETCH = 800
 """Tokens of prompts after which those who wait for their next token have their turn."""
 
 

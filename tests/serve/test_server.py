@@ -355,9 +355,11 @@ def test_it_refuses_to_start(options: list[str], message: str, tiny_model: Path,
 
 def test_without_a_model_it_ends(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "serve", "--model", str(tmp_path / "nowhere"), "--port", "0"]
+    command += ["--set", f"serve.feedback={tmp_path / 'feedback.sqlite'}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     ours = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(ours) == 1
     assert "nowhere" in ours[0]
+    assert not list(tmp_path.iterdir())
