@@ -2,7 +2,8 @@
 
 Python reads and writes through fsspec (``s3://`` by s3fs, ``hdfs://`` by hdfs-native); Spark uses its
 own Hadoop file systems, for which :func:`spark_path` translates. An S3 server other than Amazon's is named
-by the standard variable ``AWS_ENDPOINT_URL``, for both.
+by the standard variable ``AWS_ENDPOINT_URL``, for both. Single files are also read from ``https://`` servers
+that answer byte ranges; Spark does not read there and nothing is written.
 """
 
 import hashlib
@@ -88,8 +89,13 @@ def filesystem(path: str) -> tuple[AbstractFileSystem, str]:
     try:
         fs, inner = fsspec.core.url_to_fs(path, **options)
     except ValueError as error:
-        raise InputError(f"{path}: {error}; use a local path, s3:// or hdfs://") from None
+        raise InputError(f"{path}: {error}; use a local path, s3://, hdfs:// or https://") from None
     return cast(AbstractFileSystem, fs), cast(str, inner)
+
+
+def is_web(path: str) -> bool:
+    """Whether ``path`` is one file of a web server."""
+    return path.startswith(("https://", "http://"))
 
 
 def is_local(path: str) -> bool:
@@ -140,6 +146,8 @@ def open_read(path: str) -> BinaryIO:
         stream = fs.open(inner, "rb")
         if path.startswith("s3://") and not stream.size and fs.isdir(inner):
             raise IsADirectoryError  # s3fs opens a folder as an empty file
+        if is_web(path) and not stream.size:
+            return _empty(path)
         return cast(BinaryIO, stream)
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"{path}: no such file; check the path") from None
@@ -152,6 +160,21 @@ def read_bytes(path: str) -> bytes:
         return cast(bytes, fs.cat_file(inner))
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"{path}: no such file; check the path") from None
+
+
+def read_range(path: str, offset: int, length: int) -> bytes:
+    """The bytes from ``offset`` on by one request for just them; fewer where the file ends before.
+
+    Raises :class:`InputError` where there is no file.
+    """
+    fs, inner = filesystem(path)
+    try:
+        data = cast(bytes, fs.cat_file(inner, start=offset, end=offset + length))
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"{path}: no such file; check the path") from None
+    if len(data) > length:
+        raise InputError(f"{path}: its server ignores byte ranges, which must be answered; use another one")
+    return data
 
 
 def write_atomic(path: str, data: bytes) -> None:
@@ -194,8 +217,10 @@ def list_files(path: str) -> list[FileInfo]:
     """The files at or below ``path`` (a file, a folder or a glob), sorted by path.
 
     Names that begin with ``.`` or ``_`` are left out, as Spark does. Raises :class:`InputError` where nothing
-    is found.
+    is found. A web server has no folders: there, ``path`` is a file.
     """
+    if is_web(path):
+        return [file_info(path)]
     fs, inner = filesystem(path)
     # What the glob itself names may begin with "." or "_", what its wildcards match may not.
     literal = re.match(r"(?:[^*?[]*/)?", inner) if re.search(r"[*?[]", inner) else None
@@ -217,6 +242,18 @@ def list_files(path: str) -> list[FileInfo]:
     return [found[visible] for visible in sorted(found)]
 
 
+def file_info(path: str) -> FileInfo:
+    """Size and version of one file. Raises :class:`InputError` where there is none."""
+    fs, inner = filesystem(path)
+    try:
+        info = fs.info(inner)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check the path") from None
+    if info["type"] != "file" or info["size"] is None:
+        raise InputError(f"{path}: not a file of known size; check the path")
+    return FileInfo(path, int(info["size"]), _version(info))
+
+
 def remove(path: str) -> None:
     """Remove a file or a whole folder, if it is there."""
     fs, inner = filesystem(path)
@@ -232,6 +269,13 @@ def checksum(path: str) -> tuple[int, str]:
             digest.update(piece)
             size += len(piece)
     return size, digest.hexdigest()
+
+
+def _empty(path: str) -> BinaryIO:
+    """What stands for a web file in which fsspec cannot seek, if it is for want of bytes."""
+    if file_info(path).size:
+        raise InputError(f"{path}: its server ignores byte ranges, which must be answered; use another one")
+    return io.BytesIO()
 
 
 def _beside(inner: str) -> str:
@@ -256,7 +300,7 @@ def _visible(prefix: str, inner: str, asked: str) -> str:
 
 
 def _version(info: dict[str, Any]) -> str:
-    for key in ("ETag", "mtime", "modification_time", "LastModified"):
+    for key in ("ETag", "mtime", "modification_time", "LastModified", "Last-Modified"):
         if info.get(key) is not None:
             return str(info[key])
     return ""

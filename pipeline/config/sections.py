@@ -16,7 +16,11 @@ class Input(Section):
     """``[input]``: where the raw records are and what they are."""
 
     paths: tuple[str, ...] = ()
-    """Files, folders or globs: local, ``hdfs://`` or ``s3://``."""
+    """Files, folders or globs: local, ``hdfs://`` or ``s3://``; files on ``https://``; ``commoncrawl:`` and a
+    crawl's name, perhaps with ``/wet``, or a list of paths, and perhaps ``?sample=0.01``."""
+    commoncrawl: str = "s3://commoncrawl/"
+    """Where ``commoncrawl:`` names and an index's files lie: Common Crawl's bucket, a mirror (``https://``
+    ``data.commoncrawl.org/``) or a copy."""
     format: Literal["auto", "warc", "wikipedia", "books", "jsonl"] = "auto"
     """``auto`` decides per file by content and name."""
     source: str = ""

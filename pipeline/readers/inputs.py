@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import PurePosixPath
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from typing import Literal
 
 from pipeline import config, storage
 from pipeline.errors import InputError
-from pipeline.readers import jsonl
+from pipeline.readers import commoncrawl, jsonl
 from pipeline.readers.compressed import BZIP2, GZIP, BrokenStreamError, blocks
 from pipeline.readers.framing import holds_member
 from pipeline.readers.record import Record, Split
@@ -18,6 +19,8 @@ from pipeline.readers.record import Record, Split
 Format = Literal["warc", "wikipedia", "books", "jsonl"]
 
 _HEAD_BYTES = 1 << 16
+_OPENERS = 16
+"""Threads that open files where a whole input is planned in one process."""
 _BZIP2_BLOCK = 1 << 20
 """Nothing comes out of a bzip2 stream before its first block, of up to this size, is complete."""
 
@@ -49,9 +52,10 @@ class InputFile:
     path: str
     file_name: str
     """The shortest end of the path that no other input's path has: ids derive from it."""
-    size: int
+    size: int | None
+    """In bytes; None: only who opens it will know."""
     version: str
-    """Changes when the file is rewritten."""
+    """Changes when the file is rewritten; empty: it never is."""
 
 
 def find(settings: config.Input) -> list[InputFile]:
@@ -60,9 +64,9 @@ def find(settings: config.Input) -> list[InputFile]:
     Raises :class:`InputError` for a path with nothing there and for a file that is named twice.
     """
     named_by: dict[str, str] = {}
-    files: list[storage.FileInfo] = []
+    files: list[InputFile] = []
     for pattern in settings.paths:
-        for file in storage.list_files(storage.absolute(pattern)):
+        for file in _listed(pattern, settings.commoncrawl):
             if file.path in named_by:
                 raise InputError(
                     f"{file.path}: named twice in input.paths, by {named_by[file.path]} and by {pattern}; "
@@ -71,8 +75,16 @@ def find(settings: config.Input) -> list[InputFile]:
             named_by[file.path] = pattern
             files.append(file)
     names = unique_names([file.path for file in files])
-    found = [InputFile(file.path, names[file.path], file.size, file.version) for file in files]
+    found = [replace(file, file_name=names[file.path]) for file in files]
     return sorted(found, key=lambda file: file.file_name)
+
+
+def _listed(pattern: str, commoncrawl_base: str) -> list[InputFile]:
+    """The files that one entry of ``input.paths`` names, which have no names among the others yet."""
+    if pattern.startswith(commoncrawl.SCHEME):
+        return [InputFile(path, "", None, "") for path in commoncrawl.expand(pattern, commoncrawl_base)]
+    listed = storage.list_files(storage.absolute(pattern))
+    return [InputFile(file.path, "", file.size, file.version) for file in listed]
 
 
 def unique_names(paths: Sequence[str]) -> dict[str, str]:
@@ -89,8 +101,13 @@ def unique_names(paths: Sequence[str]) -> dict[str, str]:
 
 
 def plan_splits(settings: config.Input) -> list[Split]:
-    """The splits of all inputs, in the order of their file names. Raises :class:`InputError`."""
-    return [split for file in find(settings) for split in split_file(file, settings)]
+    """The splits of all inputs, in the order of their file names. Raises :class:`InputError`.
+
+    Files are opened side by side: over a network it is waiting that takes the time.
+    """
+    with ThreadPoolExecutor(_OPENERS) as pool:
+        planned = pool.map(lambda file: split_file(file, settings), find(settings))
+        return [split for splits in planned for split in splits]
 
 
 def split_file(file: InputFile, settings: config.Input) -> list[Split]:
@@ -98,12 +115,13 @@ def split_file(file: InputFile, settings: config.Input) -> list[Split]:
 
     Small and without a driver, so that many files are recognised in parallel.
     """
+    size = storage.file_info(file.path).size if file.size is None else file.size
     if settings.format == "auto":
-        found = sniff(file.path, file.size)
+        found = sniff(file.path, size)
     else:
         found = settings.format
-        check(file.path, file.size, found)
-    return [Split(file.path, file.file_name, found, settings.source or _SOURCES[found], 0, file.size)]
+        check(file.path, size, found)
+    return [Split(file.path, file.file_name, found, settings.source or _SOURCES[found], 0, size)]
 
 
 def sniff(path: str, size: int) -> Format:

@@ -200,7 +200,7 @@ def test_remove_takes_files_folders_and_nothing(root):
 
 @pytest.mark.parametrize("path", ["ftpx://host/file", "s3a//x://"])
 def test_other_kinds_of_storage_are_refused(path):
-    with pytest.raises(InputError, match="use a local path, s3:// or hdfs://"):
+    with pytest.raises(InputError, match=r"use a local path, s3://, hdfs:// or https://"):
         storage.exists(path)
 
 

@@ -1,0 +1,130 @@
+import gzip
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import Input
+from pipeline.errors import InputError
+from pipeline.readers import commoncrawl, read
+from pipeline.readers.inputs import find, plan_splits
+from pipeline.readers.record import Record
+from tests.pipeline.readers.warcs import record
+from tests.servers.web import web_server
+
+CRAWL = "CC-MAIN-2026-30"
+FILES = [f"crawl-data/{CRAWL}/segments/1.{n % 3}/warc/CC-MAIN-2026-{n:05}.warc.gz" for n in range(40)]
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Path:
+    """A copy of a crawl's lists and of its first three files."""
+    folder = tmp_path / "mirror/crawl-data" / CRAWL
+    folder.mkdir(parents=True)
+    (folder / "warc.paths.gz").write_bytes(gzip.compress("\n".join([*FILES, ""]).encode()))
+    wet = [path.replace("/warc/", "/wet/").replace(".warc.gz", ".warc.wet.gz") for path in FILES]
+    (folder / "wet.paths.gz").write_bytes(gzip.compress("\n".join(wet).encode()))
+    for path in FILES[:3]:
+        file = tmp_path / "mirror" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(gzip.compress(record(b"<p>page", url=f"http://example.org/{file.name}")))
+    return tmp_path / "mirror"
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "count"),
+    [
+        (f"commoncrawl:{CRAWL}", "/warc/", 40),
+        (f"commoncrawl:{CRAWL}/warc", "/warc/", 40),
+        (f"commoncrawl:{CRAWL}/wet", "/wet/", 40),
+        (f"commoncrawl:{CRAWL}/wet?sample=1", "/wet/", 40),
+    ],
+)
+def test_a_crawl_by_name_is_the_files_of_its_list(mirror: Path, name: str, folder: str, count: int) -> None:
+    found = commoncrawl.expand(name, f"{mirror}/")
+    assert len(found) == count
+    assert all(path.startswith(f"{mirror}/crawl-data/{CRAWL}/") and folder in path for path in found)
+
+
+def test_a_list_may_be_anybodys(mirror: Path, tmp_path: Path) -> None:
+    own = tmp_path / "mine.txt"
+    own.write_text(f"{FILES[1]}\n\n s3://other/file.warc.gz \n/abs/file.warc.gz\n")
+    assert commoncrawl.expand(f"commoncrawl:{own}", "s3://commoncrawl") == [
+        f"s3://commoncrawl/{FILES[1]}",
+        "s3://other/file.warc.gz",
+        "/abs/file.warc.gz",
+    ]
+
+
+def test_the_list_of_a_month_of_news() -> None:
+    found = commoncrawl.parse("commoncrawl:CC-NEWS/2026/07?sample=.5", "s3://commoncrawl/")
+    assert found == commoncrawl.Selection("s3://commoncrawl/crawl-data/CC-NEWS/2026/07/warc.paths.gz", 0.5)
+
+
+def test_a_sample_is_the_same_wherever_and_in_whatever_order(mirror: Path, tmp_path: Path) -> None:
+    half = commoncrawl.expand(f"commoncrawl:{CRAWL}?sample=0.5", str(mirror))
+    fifth = commoncrawl.expand(f"commoncrawl:{CRAWL}?sample=0.2", str(mirror))
+    assert set(fifth) < set(half)
+    assert 10 <= len(half) <= 30
+    backwards = tmp_path / "backwards.paths"
+    backwards.write_text("\n".join(reversed(FILES)))
+    again = commoncrawl.expand(f"commoncrawl:{backwards}?sample=0.5", str(mirror))
+    assert again == half[::-1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "commoncrawl:",
+        f"commoncrawl:{CRAWL}/wat",
+        f"commoncrawl:{CRAWL}?sample=0",
+        f"commoncrawl:{CRAWL}?sample=1.5",
+        f"commoncrawl:{CRAWL}?half",
+        "commoncrawl:CC-MAIN-2026-30/",
+    ],
+)
+def test_a_name_that_means_nothing_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="must read commoncrawl:CRAWL"):
+        commoncrawl.expand(name, "s3://commoncrawl/")
+
+
+@given(st.text(max_size=20))
+def test_any_name_means_a_list_or_is_refused(name: str) -> None:
+    try:
+        assert commoncrawl.parse(f"commoncrawl:{name}", "s3://base").list_path
+    except InputError as error:
+        assert "correct it" in str(error)
+
+
+def test_a_list_that_cannot_be_read_is_refused(mirror: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"CC-MAIN-1999-01/warc\.paths\.gz: no such file"):
+        commoncrawl.expand("commoncrawl:CC-MAIN-1999-01", str(mirror))
+    (tmp_path / "cut").write_bytes(gzip.compress(b"path\n" * 50)[:-9])
+    with pytest.raises(InputError, match="must be a list of paths"):
+        commoncrawl.expand(f"commoncrawl:{tmp_path}/cut", str(mirror))
+    (tmp_path / "none").write_bytes(b"\n\n")
+    with pytest.raises(InputError, match=r"no path of .*none is chosen"):
+        commoncrawl.expand(f"commoncrawl:{tmp_path}/none", str(mirror))
+
+
+def test_nothing_but_the_list_is_opened_to_find_the_files(mirror: Path) -> None:
+    with web_server(mirror) as web:
+        settings = Input(paths=(f"commoncrawl:{CRAWL}",), commoncrawl=web.url)
+        found = find(settings)
+        assert [file.path for file in found] == [f"{web.url}/{path}" for path in FILES]
+        assert [file.file_name for file in found] == [path.rsplit("/", 1)[1] for path in FILES]
+        assert {answer.path for answer in web.answers} == {f"/crawl-data/{CRAWL}/warc.paths.gz"}
+
+
+@pytest.mark.server
+def test_a_mirror_on_the_web_gives_what_a_copy_gives(mirror: Path, tmp_path: Path) -> None:
+    three = tmp_path / "three.paths"
+    three.write_text("\n".join(FILES[:3]))
+    with web_server(mirror) as web:
+        found = []
+        for base in (web.url, str(mirror)):
+            splits = plan_splits(Input(paths=(f"commoncrawl:{three}",), commoncrawl=base))
+            found.append([(split.file_name, item) for split in splits for item in read(split)])
+        assert found[0] == found[1]
+        assert sum(isinstance(item, Record) for _, item in found[0]) == 3
