@@ -25,6 +25,8 @@ class Input(Section):
     """``auto`` decides per file by content and name."""
     source: str = ""
     """The documents' ``source``; empty: ``commoncrawl``, ``wikipedia`` or ``books`` by format."""
+    split_bytes: int = Field(default=1 << 27, ge=1 << 16)
+    """A file whose records can be reached from anywhere in it is read in pieces of so many stored bytes."""
     partitions: int = Field(default=0, ge=0)
     """Spark tasks that read; 0: one per split."""
 

@@ -94,6 +94,12 @@ def holds_member(stream: BinaryIO) -> bool:
     return _find_member(Window(stream.read), 0, IN_MEMORY) is not None
 
 
+def is_chain(stream: BinaryIO) -> bool:
+    """Whether a file is more than one gzip member, as far as its first bytes tell."""
+    stream.seek(0)
+    return _find_member(Window(stream.read), 1, IN_MEMORY) is not None
+
+
 def is_gzip(stream: BinaryIO) -> bool:
     """Whether a WARC is compressed: by its first bytes or, if they are damaged, by a member near them."""
     stream.seek(0)

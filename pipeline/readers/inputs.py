@@ -1,17 +1,17 @@
 """From ``[input]`` to splits: which files there are, what each one is, and what to call it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from pipeline import config, storage
 from pipeline.errors import InputError
-from pipeline.readers import commoncrawl, jsonl
+from pipeline.readers import commoncrawl, jsonl, warc
 from pipeline.readers.compressed import BZIP2, GZIP, BrokenStreamError, blocks
 from pipeline.readers.framing import holds_member
 from pipeline.readers.record import Record, Split
@@ -35,6 +35,8 @@ _WHAT: Mapping[Format, str] = MappingProxyType(
         "jsonl": 'a JSON object with a "text" string on the first line',
     }
 )
+_SPLITTABLE: Mapping[Format, Callable[[BinaryIO], bool]] = MappingProxyType({"warc": warc.splittable})
+"""Per format, whether the records of a file can be reached from anywhere in it."""
 _NAMES: Mapping[str, Format] = MappingProxyType(
     {
         **dict.fromkeys((".jsonl", ".json", ".ndjson"), "jsonl"),
@@ -121,7 +123,21 @@ def split_file(file: InputFile, settings: config.Input) -> list[Split]:
     else:
         found = settings.format
         check(file.path, size, found)
-    return [Split(file.path, file.file_name, found, settings.source or _SOURCES[found], 0, size)]
+    whole = Split(file.path, file.file_name, found, settings.source or _SOURCES[found], 0, size)
+    if size <= settings.split_bytes or not _is_splittable(file.path, found):
+        return [whole]
+    return [
+        replace(whole, start=start, length=min(settings.split_bytes, size - start))
+        for start in range(0, size, settings.split_bytes)
+    ]
+
+
+def _is_splittable(path: str, found: Format) -> bool:
+    """Whether the file's reader can begin anywhere in it."""
+    if found not in _SPLITTABLE:
+        return False
+    with storage.open_read(path) as stream:
+        return _SPLITTABLE[found](stream)
 
 
 def sniff(path: str, size: int) -> Format:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from io import BytesIO
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from resiliparse.parse.encoding import detect_mime
@@ -11,7 +11,7 @@ from resiliparse.parse.encoding import detect_mime
 from pipeline import storage
 from pipeline.ledger import Drop, Reason
 from pipeline.readers import http
-from pipeline.readers.framing import Frame, gzip_frames, is_gzip, plain_frames
+from pipeline.readers.framing import Frame, gzip_frames, is_chain, is_gzip, plain_frames
 from pipeline.readers.record import MAX_BYTES, Damaged, Item, Record, Skipped, Split, date
 from pipeline.readers.window import Window
 
@@ -22,6 +22,11 @@ _MEDIA: dict[str, Literal["html", "text"]] = {
 }
 _CHARSET = re.compile(r"""(?i)\bcharset\s*=\s*["']?([^\s"';,]+)""")
 _CARRIES_PAGE = (WarcRecordType.response, WarcRecordType.resource, WarcRecordType.conversion)
+
+
+def splittable(stream: BinaryIO) -> bool:
+    """Whether records can be reached from anywhere in the file: not in one gzip member that holds them all."""
+    return not is_gzip(stream) or is_chain(stream)
 
 
 def read(split: Split) -> Iterator[Item]:
