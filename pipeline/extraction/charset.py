@@ -5,7 +5,9 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
+import chardet
+from chardet.enums import EncodingEra
+from resiliparse.parse.encoding import map_encoding_to_html5
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -24,7 +26,10 @@ _SUPERSETS: Mapping[str, str] = MappingProxyType(
         "shift_jis": "cp932",
         "euc_kr": "cp949",
         "big5": "big5hkscs",
+        "iso8859-1": "cp1252",
         "iso8859-11": "cp874",
+        "tis-620": "cp874",
+        "shift_jis_2004": "cp932",
     }
 )
 """What pages in these encodings are really written in."""
@@ -34,6 +39,8 @@ _BEYOND_BROWSERS: Mapping[str, str] = MappingProxyType(
 """Labels that browsers gave up but archives still hold."""
 _TOLERATED = 0.01
 """Share of undecodable characters up to which a declaration is believed: pages are cut and spliced."""
+_ERAS = EncodingEra.ALL & ~EncodingEra.MAINFRAME
+"""What detection considers: everything but EBCDIC, in which there are no pages."""
 _ESCAPES = (b"\x1b$", b"\x1b(", b"~{")
 """How ISO-2022 and HZ switch sets within ASCII bytes."""
 
@@ -42,8 +49,9 @@ def decode(body: bytes, declared: str | None = None) -> str:
     """A page's text; ``declared`` is what the transport said. Never fails: the last resort replaces bytes.
 
     In this order: byte order mark; UTF-8 where the bytes are valid as such, unless transport and page agree
-    on something else; the transport's declaration; the page's own (``<meta>``, ``<?xml``); detection by
-    uchardet. A declaration that the bytes contradict is passed over.
+    on something else; the transport's declaration; the page's own (``<meta>``, ``<?xml``); UTF-8 again, for
+    bytes that are damaged in places only; detection by chardet. A declaration that the bytes contradict is
+    passed over.
     """
     for mark, encoding in _BYTE_ORDER_MARKS:
         if body.startswith(mark):
@@ -51,14 +59,14 @@ def decode(body: bytes, declared: str | None = None) -> str:
     if wide := _without_mark(body):
         return body.decode(wide, "replace")
     candidates = _declarations(body, declared)
-    if (text := _utf8(body)) is not None and not _hides_another(body, candidates):
+    if (text := _utf8(body)) is None:
+        candidates.append("utf-8")
+    elif not _hides_another(body, candidates):
         return text
     for encoding in candidates:
         if (text := _attempt(body, encoding)) is not None:
             return text
-    # As uchardet names it: the names that browsers know leave out some of what it can tell.
-    detected: str = detect_encoding(body, html5_compatible=False) or "utf-8"
-    return body.decode(_SUPERSETS.get(detected, detected), "replace")
+    return body.decode(_detect(body), "replace")
 
 
 def canonical(label: str) -> str | None:
@@ -68,6 +76,12 @@ def canonical(label: str) -> str | None:
         return _BEYOND_BROWSERS[label]
     encoding: str | None = map_encoding_to_html5(label, fallback_utf8=False)
     return _SUPERSETS.get(encoding, encoding) if encoding else None
+
+
+def _detect(body: bytes) -> str:
+    """The Python codec that chardet finds the likeliest."""
+    found = chardet.detect(body, encoding_era=_ERAS, max_bytes=max(1, len(body)), compat_names=False)
+    return _SUPERSETS.get(found["encoding"] or "", found["encoding"]) or "utf-8"
 
 
 def _declarations(body: bytes, declared: str | None) -> list[str]:
@@ -96,12 +110,14 @@ def _utf8(body: bytes) -> str | None:
 
 
 def _attempt(body: bytes, encoding: str) -> str | None:
-    """The decoded text; None if too much of it cannot be decoded."""
+    """The decoded text; None if too much of it cannot be decoded, or most of what is not ASCII."""
     try:
         return body.decode(encoding)
     except UnicodeDecodeError:
         text = body.decode(encoding, "replace")
-        return text if text.count("\ufffd") <= _TOLERATED * len(text) else None
+    damaged = text.count("\ufffd")
+    foreign = len(text) - len(text.encode("ascii", "ignore"))
+    return text if damaged <= min(_TOLERATED * len(text), foreign / 2) else None
 
 
 def _without_mark(body: bytes) -> str | None:
