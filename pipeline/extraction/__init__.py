@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from pipeline import config
-from pipeline.extraction import charset, html, wikitext
+from pipeline import charset, config
+from pipeline.extraction import html, wikitext
 from pipeline.extraction.tidy import one_line, tidy
 from pipeline.ledger import Drop, Reason
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demo import packages
-from pipeline.extraction.charset import decode
+from pipeline.charset import decode
 
 PYTHON_NAMES = {
     "Big5": "big5hkscs",

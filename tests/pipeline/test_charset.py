@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.extraction.charset import canonical, decode
+from pipeline.charset import canonical, decode
 
 RUSSIAN = "Все люди рождаются свободными и равными в своём достоинстве и правах. " * 20
 GERMAN = "Alle Menschen sind frei und gleich an Würde und Rechten geboren; für Äpfel und Öl. " * 20
