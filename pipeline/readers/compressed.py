@@ -1,16 +1,23 @@
-"""Streams that may be compressed (gzip, bzip2), read in bounded memory.
+"""Streams that may be compressed (gzip, bzip2, zstd), read in bounded memory.
 
 What the storage raises passes through, so that a task may be tried again; what is wrong with the bytes
 themselves is a :class:`BrokenStreamError`.
 """
 
 import bz2
+import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 GZIP = b"\x1f\x8b"
 BZIP2 = b"BZh"
+ZSTD = b"\x28\xb5\x2f\xfd"
 
 CHUNK = 1 << 18
 """Bytes read from storage at a time."""
@@ -38,7 +45,7 @@ class Decompressor(Protocol):
         """Bytes after the end of the compressed stream."""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """Put ``data`` in, get at most ``max_length`` bytes out. Raises OSError or zlib.error."""
+        """Put ``data`` in, get at most ``max_length`` bytes out. Raises OSError, zlib.error or ZstdError."""
 
 
 class Inflater:
@@ -70,19 +77,29 @@ class Inflater:
         return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
 
 
-def blocks(stream: BinaryIO) -> Iterator[bytes]:
-    """The stream's content in pieces of at most ``BLOCK`` bytes, decompressed if it is gzip or bzip2.
+def decompressor_of(begin: bytes) -> Callable[[], Decompressor] | None:
+    """What decompresses data with these first bytes; None if they are not those of compressed data."""
+    if begin.startswith(GZIP):
+        return Inflater
+    if begin.startswith(BZIP2):
+        return bz2.BZ2Decompressor
+    return zstd.ZstdDecompressor if begin.startswith(ZSTD) else None
 
-    Several gzip members or bzip2 streams in a row are one content; zero bytes after the last are padding.
+
+def blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """The stream's content in pieces of at most ``BLOCK`` bytes, decompressed if it is gzip, bzip2 or zstd.
+
+    Several gzip members, bzip2 streams or zstd frames in a row are one content; zero bytes after the last are
+    padding.
     Raises :class:`BrokenStreamError` where the content breaks off or is damaged, after all that came before.
     """
     data = stream.read(CHUNK)
-    if not data.startswith((GZIP, BZIP2)):
+    make = decompressor_of(data)
+    if make is None:
         while data:
             yield data
             data = stream.read(CHUNK)
         return
-    make = Inflater if data.startswith(GZIP) else bz2.BZ2Decompressor
     while data.strip(b"\0"):
         decompressor = make()
         yield from _decompress(decompressor, data, stream)
@@ -90,11 +107,11 @@ def blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _decompress(decompressor: Decompressor, data: bytes, stream: BinaryIO) -> Iterator[bytes]:
-    """The content of one gzip member or bzip2 stream, whose first bytes are ``data``."""
+    """The content of one gzip member, bzip2 stream or zstd frame, whose first bytes are ``data``."""
     while not decompressor.eof:
         try:
             block = decompressor.decompress(data, BLOCK)
-        except (OSError, zlib.error) as error:
+        except (OSError, zlib.error, zstd.ZstdError) as error:
             raise BrokenStreamError(f"compressed data is damaged: {error}") from None
         if block:
             yield block
