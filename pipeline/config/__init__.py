@@ -7,6 +7,7 @@ once. Unknown keys are refused with the nearest valid name.
 from pipeline.config.loading import from_command_line, from_options, load, parse, parser, require, resolved
 from pipeline.config.sections import (
     Classifier,
+    Columns,
     Config,
     Dedup,
     Evals,
@@ -28,6 +29,7 @@ from pipeline.config.sections import (
 
 __all__ = [
     "Classifier",
+    "Columns",
     "Config",
     "Dedup",
     "Evals",

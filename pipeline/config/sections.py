@@ -12,6 +12,20 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Columns(Section):
+    """``[input.columns]``: which columns of Parquet and JSON lines hold what; dots lead into nested objects.
+
+    Empty: the usual names, such as ``url`` and ``metadata.url``.
+    """
+
+    text: str = ""
+    url: str = ""
+    title: str = ""
+    language: str = ""
+    date: str = ""
+    license: str = ""
+
+
 class Input(Section):
     """``[input]``: where the raw records are and what they are."""
 
@@ -21,7 +35,7 @@ class Input(Section):
     commoncrawl: str = "s3://commoncrawl/"
     """Where ``commoncrawl:`` names and an index's files lie: Common Crawl's bucket, a mirror (``https://``
     ``data.commoncrawl.org/``) or a copy."""
-    format: Literal["auto", "warc", "wikipedia", "books", "jsonl"] = "auto"
+    format: Literal["auto", "warc", "wikipedia", "books", "jsonl", "parquet"] = "auto"
     """``auto`` decides per file by content and name."""
     source: str = ""
     """The documents' ``source``; empty: ``commoncrawl``, ``wikipedia`` or ``books`` by format."""
@@ -29,6 +43,7 @@ class Input(Section):
     """A file whose records can be reached from anywhere in it is read in pieces of so many stored bytes."""
     partitions: int = Field(default=0, ge=0)
     """Spark tasks that read; 0: one per split."""
+    columns: Columns = Columns()
 
 
 class Output(Section):

@@ -1,5 +1,6 @@
 """From ``[input]`` to splits: which files there are, what each one is, and what to call it."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,31 +12,41 @@ from typing import BinaryIO, Literal
 
 from pipeline import config, storage
 from pipeline.errors import InputError
-from pipeline.readers import commoncrawl, jsonl, warc
+from pipeline.readers import commoncrawl, jsonl, parquet, warc
 from pipeline.readers.compressed import BZIP2, GZIP, BrokenStreamError, blocks
 from pipeline.readers.framing import holds_member
-from pipeline.readers.record import Record, Split
+from pipeline.readers.record import Damaged, Record, Split
 
-Format = Literal["warc", "wikipedia", "books", "jsonl"]
+Format = Literal["warc", "wikipedia", "books", "jsonl", "parquet"]
 
 _HEAD_BYTES = 1 << 16
 _OPENERS = 16
 """Threads that open files where a whole input is planned in one process."""
+_COMPRESSED = re.compile(r"\.(gz|bz2|zst)$")
 _BZIP2_BLOCK = 1 << 20
 """Nothing comes out of a bzip2 stream before its first block, of up to this size, is complete."""
 
 _SOURCES: Mapping[Format, str] = MappingProxyType(
-    {"warc": "commoncrawl", "wikipedia": "wikipedia", "books": "books", "jsonl": "jsonl"}
+    {
+        "warc": "commoncrawl",
+        "wikipedia": "wikipedia",
+        "books": "books",
+        "jsonl": "jsonl",
+        "parquet": "parquet",
+    }
 )
 _WHAT: Mapping[Format, str] = MappingProxyType(
     {
         "warc": "a WARC record",
         "wikipedia": "a MediaWiki export (<mediawiki …>)",
         "books": "plain text",
-        "jsonl": 'a JSON object with a "text" string on the first line',
+        "jsonl": "a JSON object with a text on the first line",
+        "parquet": "a Parquet file (PAR1)",
     }
 )
-_SPLITTABLE: Mapping[Format, Callable[[BinaryIO], bool]] = MappingProxyType({"warc": warc.splittable})
+_SPLITTABLE: Mapping[Format, Callable[[BinaryIO], bool]] = MappingProxyType(
+    {"warc": warc.splittable, "jsonl": jsonl.splittable, "parquet": parquet.splittable}
+)
 """Per format, whether the records of a file can be reached from anywhere in it."""
 _NAMES: Mapping[str, Format] = MappingProxyType(
     {
@@ -119,10 +130,10 @@ def split_file(file: InputFile, settings: config.Input) -> list[Split]:
     """
     size = storage.file_info(file.path).size if file.size is None else file.size
     if settings.format == "auto":
-        found = sniff(file.path, size)
+        found = sniff(file.path, size, settings.columns)
     else:
         found = settings.format
-        check(file.path, size, found)
+        check(file.path, size, found, settings.columns)
     whole = Split(file.path, file.file_name, found, settings.source or _SOURCES[found], 0, size)
     if size <= settings.split_bytes or not _is_splittable(file.path, found):
         return [whole]
@@ -140,42 +151,53 @@ def _is_splittable(path: str, found: Format) -> bool:
         return _SPLITTABLE[found](stream)
 
 
-def sniff(path: str, size: int) -> Format:
+def sniff(path: str, size: int, columns: config.Columns) -> Format:
     """What a file is, by its first bytes and its name. Raises :class:`InputError` if it is nothing known."""
     head = _head(path)
     if _fits(head, "warc") or _is_damaged_warc(path, head):
         return "warc"
     if _fits(head, "wikipedia"):
         return "wikipedia"
-    name = storage.name(path).lower().removesuffix(".gz").removesuffix(".bz2")
+    if _fits(head, "parquet"):
+        parquet.check(path, columns)
+        return "parquet"
+    name = _COMPRESSED.sub("", storage.name(path).lower())
     if named := _NAMES.get(PurePosixPath(name).suffix):
-        check(path, size, named)
+        check(path, size, named, columns)
         return named
     raise InputError(
         f"{path}: begins with {head[:16]!r} and is named like no known format; leave it out of input.paths "
-        "or say what it is with input.format (warc, wikipedia, books, jsonl)"
+        "or say what it is with input.format (warc, wikipedia, books, jsonl, parquet)"
     )
 
 
-def check(path: str, size: int, expected: Format) -> None:
-    """Raise :class:`InputError` unless the file's first bytes fit the format it is said to have."""
-    head = _head(path)
+def check(path: str, size: int, expected: Format, columns: config.Columns) -> None:
+    """Raise :class:`InputError` unless the file's first bytes fit the format it is said to have.
+
+    A table must have the columns that are wanted of it.
+    """
+    head, problem = _head(path), ""
     if expected == "jsonl":
-        first = next(jsonl.read(Split(path, "", "jsonl", "", 0, size)), None)
+        first = next(jsonl.read(Split(path, "", "jsonl", "", 0, size), columns), None)
         fits = isinstance(first, Record)
+        problem = f" ({first.error})" if isinstance(first, Damaged) else ""
     else:
         fits = _fits(head, expected) or (expected == "warc" and _is_damaged_warc(path, head))
     if not fits:
         raise InputError(
-            f"{path}: begins with {head[:16]!r}, not {_WHAT[expected]}; leave it out of input.paths or set "
-            "input.format to what it is"
+            f"{path}: begins with {head[:16]!r}, not {_WHAT[expected]}{problem}; leave it out of input.paths "
+            f"or set {'input.columns.text or ' if problem else ''}input.format to what it is"
         )
+    if expected == "parquet":
+        parquet.check(path, columns)
 
 
 def _fits(head: bytes, expected: Format) -> bool:
     """Whether the first bytes of the content fit a format, as far as they can tell."""
     if expected == "warc":
         return head.startswith(b"WARC/")
+    if expected == "parquet":
+        return head.startswith(parquet.MAGIC)
     if expected == "wikipedia":
         # Exports in UTF-16 exist.
         return b"<mediawiki" in head[:8192].replace(b"\0", b"")

@@ -1,27 +1,33 @@
-"""JSON lines, plain or compressed: objects with ``text`` and perhaps ``url``, ``title``, ``language``."""
+"""JSON lines, plain or compressed: objects with a text in them, and what is known of it."""
 
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
+from typing import BinaryIO
 
-from pipeline import storage
+from pipeline import config, storage
 from pipeline.ledger import Drop, Reason
-from pipeline.readers.compressed import BrokenStreamError, blocks
-from pipeline.readers.record import MAX_BYTES, Damaged, Item, Origin, Record, Skipped, Split
+from pipeline.readers import columns
+from pipeline.readers.compressed import CHUNK, BrokenStreamError, blocks, decompressor_of
+from pipeline.readers.framing import FAR
+from pipeline.readers.record import MAX_BYTES, Damaged, Item, Origin, Skipped, Split
 from pipeline.readers.window import Window
 
 _NEWLINE = re.compile(rb"\n")
+_MAGIC_BYTES = 4
 
 
-def read(split: Split) -> Iterator[Item]:
-    """One item for each line that is not blank, in file order.
+def read(split: Split, wanted: config.Columns) -> Iterator[Item]:
+    """One item for each line that is not blank and begins in the split, in file order.
 
-    An origin is the line's bytes in the file or, where that is compressed, in its content.
+    An origin is the line's bytes in the file or, where that is compressed, in its content. A compressed file
+    is one split.
     """
+    names = columns.names(wanted)
     with storage.open_read(split.path) as stream:
-        content = _Content(blocks(stream))
-        window = Window(content.read)
-        while window.peek(1):
+        stop, content, window = _open(stream, split)
+        while window.position < stop and window.peek(1):
             offset = window.position
             end = window.search(_NEWLINE, 0, MAX_BYTES)
             if end is None and not window.ended:
@@ -36,32 +42,40 @@ def read(split: Split) -> Iterator[Item]:
                 yield Damaged(Origin(offset, len(line)), content.error)
                 return
             if line.strip():
-                yield parse(line, Origin(offset, len(line)))
+                yield parse(line, names, Origin(offset, len(line)))
         if content.error:
             yield Damaged(Origin(window.position, 0), content.error)
 
 
-def parse(line: bytes, origin: Origin) -> Record | Damaged:
-    """One line as a record; damage if it is no JSON object with a ``text`` of type string."""
+def splittable(stream: BinaryIO) -> bool:
+    """Whether lines can be read from anywhere on: not if they are compressed."""
+    return decompressor_of(stream.read(_MAGIC_BYTES)) is None
+
+
+def parse(line: bytes, names: columns.Names, origin: Origin) -> Item:
+    """One line as a record; damage if it is no JSON object with text in it."""
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
         return Damaged(origin, f"not JSON: {error}")
-    if not isinstance(fields, dict) or not isinstance(fields.get("text"), str):
-        return Damaged(origin, 'not a JSON object with a "text" string')
-    url, title, language = (
-        value if isinstance(value := fields.get(key), str) else "" for key in ("url", "title", "language")
-    )
-    return Record(
-        origin=origin,
-        url=url,
-        title=title,
-        fetched_at=None,
-        license="",
-        media="text",
-        body=fields["text"],
-        language=language,
-    )
+    if not isinstance(fields, dict):
+        return Damaged(origin, "not a JSON object")
+    return columns.record(fields, names, origin)
+
+
+def _open(stream: BinaryIO, split: Split) -> "tuple[int, _Content, Window]":
+    """The split's end, and its content as a stream and as a window that begins at the split's first line."""
+    if not splittable(stream):
+        stream.seek(0)
+        content = _Content(blocks(stream))
+        return FAR, content, Window(content.read)
+    begin = max(0, split.start - 1)  # The line break before the split's first line may be the byte before it.
+    stream.seek(begin)
+    content = _Content(iter(partial(stream.read, CHUNK), b""))
+    window = Window(content.read, begin)
+    if split.start:
+        _skip_line(window)
+    return split.start + split.length, content, window
 
 
 class _Content:

@@ -18,7 +18,7 @@ class Split:
     """User-visible path."""
     file_name: str
     """The file's name among the inputs: document ids derive from it and not from where the file lies."""
-    format: Literal["warc", "wikipedia", "books", "jsonl"]
+    format: Literal["warc", "wikipedia", "books", "jsonl", "parquet"]
     source: str
     start: int
     length: int
@@ -41,13 +41,16 @@ class Record:
     title: str
     fetched_at: datetime | None
     license: str
-    media: Literal["html", "wikitext", "text"]
+    media: Literal["html", "wikitext", "wikihtml", "text"]
+    """``wikihtml``: HTML as MediaWiki makes it of wikitext."""
     body: bytes | str
     """Bytes are not decoded yet."""
     charset: str | None = None
     """What the transport declared, if it did."""
     language: str = ""
     """What the source declares (a wiki's language), if it does."""
+    hidden_namespaces: frozenset[str] = frozenset()
+    """Of a wiki: its own names, in lower case, of namespaces whose links are no text: files and categories."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def analyse_splits(splits: Iterable[Split], config: Config) -> Iterator[pa.Recor
     """Every record of every split as exactly one row, in batches of bounded size."""
     one_pass, batch = OnePass(config), _Batch(config)
     for split in splits:
-        for item in read(split):
+        for item in read(split, config.input.columns):
             row, words = one_pass.row(split, item)
             batch.add(row, words)
             if batch.is_full():

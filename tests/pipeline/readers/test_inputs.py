@@ -1,12 +1,16 @@
 import bz2
 import gzip
+import io
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import Input
+from pipeline.config import Columns, Input
 from pipeline.errors import InputError
 from pipeline.readers.inputs import find, plan_splits, sniff, unique_names
 from tests.pipeline.readers.warcs import members, record
@@ -14,6 +18,15 @@ from tests.pipeline.readers.warcs import members, record
 WARC = record(b"<p>page")
 WIKI = b'<?xml version="1.0"?>\n<mediawiki xmlns="x" xml:lang="da"></mediawiki>'
 JSONL = b'{"text": "hello"}\n'
+
+
+def parquet(columns: dict[str, list[object]]) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(pa.table(columns), stream)
+    return stream.getvalue()
+
+
+PARQUET = parquet({"text": ["hello"]})
 
 
 def write(path: Path, data: bytes) -> Path:
@@ -34,6 +47,8 @@ def write(path: Path, data: bytes) -> Path:
         ("a.xml.bz2", bz2.compress(WIKI), "wikipedia"),
         ("a", gzip.compress(WIKI), "wikipedia"),
         ("a.jsonl", JSONL, "jsonl"),
+        ("a.jsonl.zst", zstd.compress(JSONL), "jsonl"),
+        ("a", PARQUET, "parquet"),
         ("a.json", JSONL, "jsonl"),
         ("A.NDJSON.GZ", gzip.compress(JSONL), "jsonl"),
         ("a.jsonl", b'{"text": "' + b"long " * 500_000 + b'"}\n', "jsonl"),
@@ -44,7 +59,7 @@ def write(path: Path, data: bytes) -> Path:
 )
 def test_recognised_by_content_and_name(tmp_path: Path, name: str, data: bytes, expected: str) -> None:
     path = write(tmp_path / name, data)
-    assert sniff(str(path), len(data)) == expected
+    assert sniff(str(path), len(data), Columns()) == expected
 
 
 @pytest.mark.parametrize(
@@ -63,11 +78,11 @@ def test_recognised_by_content_and_name(tmp_path: Path, name: str, data: bytes, 
 def test_what_is_not_recognised_is_refused_in_one_line(tmp_path: Path, name: str, data: bytes) -> None:
     path = write(tmp_path / name, data)
     with pytest.raises(InputError, match=r"begins with b.*input\.format") as caught:
-        sniff(str(path), len(data))
+        sniff(str(path), len(data), Columns())
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["warc", "wikipedia", "jsonl", "books"])
+@pytest.mark.parametrize("name", ["warc", "wikipedia", "jsonl", "books", "parquet"])
 def test_a_format_that_does_not_fit_is_refused(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "a.dat", b"\x7fELF\0\0")
     with pytest.raises(InputError, match=r"a\.dat: begins with b'\\x7fELF.*, not .*input\.format"):
@@ -80,7 +95,7 @@ def test_a_warc_whose_first_member_is_damaged_is_still_one(tmp_path: Path) -> No
         broken = bytearray(b"".join(packed))
         broken[at] ^= 0xFF
         path = write(tmp_path / "a.warc.gz", bytes(broken))
-        assert sniff(str(path), len(broken)) == "warc"
+        assert sniff(str(path), len(broken), Columns()) == "warc"
 
 
 def test_sources_and_splits(tmp_path: Path) -> None:
@@ -127,4 +142,20 @@ def test_names_are_unique_ends_of_paths(paths: set[str]) -> None:
 def test_a_file_named_like_a_warc_is_told_what_it_lacks(tmp_path: Path) -> None:
     path = write(tmp_path / "a.warc.gz", b"hello")
     with pytest.raises(InputError, match="begins with b'hello', not a WARC record"):
-        sniff(str(path), 5)
+        sniff(str(path), 5, Columns())
+
+
+def test_a_table_without_text_is_told_which_columns_it_has(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", parquet({"id": [1], "content": ["x"]}))
+    write(tmp_path / "b.jsonl", b'{"id": 1, "content": "x"}')
+    for name in ("a.parquet", "b.jsonl"):
+        paths = (str(tmp_path / name),)
+        with pytest.raises(
+            InputError, match=r"no text in column 'text'; the columns are id, content.*columns"
+        ):
+            plan_splits(Input(paths=paths))
+        assert plan_splits(Input(paths=paths, columns=Columns(text="content")))
+    with pytest.raises(InputError, match=r"no text in column 'id'"):
+        plan_splits(Input(paths=(str(tmp_path / "a.parquet"),), columns=Columns(text="id")))
+    with pytest.raises(InputError, match=r"no column 'a\.b'; .* set input\.columns\.url to one of them"):
+        plan_splits(Input(paths=(str(tmp_path / "a.parquet"),), columns=Columns(text="content", url="a.b")))

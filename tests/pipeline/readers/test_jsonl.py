@@ -1,14 +1,18 @@
 import bz2
 import gzip
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from backports import zstd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.config import Columns, Input
 from pipeline.ledger import Reason
 from pipeline.readers import jsonl, read
+from pipeline.readers.inputs import plan_splits
 from pipeline.readers.record import Damaged, Item, Record, Skipped, Split
 
 repeated = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -26,7 +30,7 @@ def lines(texts: list[str]) -> bytes:
 @repeated
 @given(
     texts=st.lists(st.text(alphabet=st.characters(), max_size=50), max_size=10),
-    pack=st.sampled_from([bytes, gzip.compress, bz2.compress]),
+    pack=st.sampled_from([bytes, gzip.compress, bz2.compress, zstd.compress]),
 )
 def test_what_is_written_is_read_once(tmp_path: Path, texts: list[str], pack) -> None:
     found = items(tmp_path / "a.jsonl", pack(lines(texts)))
@@ -76,3 +80,42 @@ def test_a_cut_file_keeps_the_lines_before_the_cut(tmp_path: Path, share: float)
     *before, last = items(tmp_path / "a.jsonl", data[: max(3, int(len(data) * share))])
     assert isinstance(last, Damaged)
     assert [item.body for item in before if isinstance(item, Record)] == texts[: len(before)]
+
+
+@repeated
+@given(
+    texts=st.lists(st.text(max_size=30), max_size=30),
+    blanks=st.lists(st.integers(0, 30), max_size=3),
+    piece=st.integers(1, 200),
+)
+def test_every_line_is_in_exactly_one_split(tmp_path: Path, texts: list[str], blanks, piece: int) -> None:
+    pieces = lines(texts).splitlines(keepends=True)
+    for at in blanks:
+        pieces.insert(at, b"\n")
+    data = b"".join(pieces)
+    whole = items(tmp_path / "a.jsonl", data)
+    path = str(tmp_path / "a.jsonl")
+    splits = [Split(path, "a.jsonl", "jsonl", "", at, piece) for at in range(0, len(data), piece)]
+    assert [item for split in splits for item in read(split)] == whole
+
+
+def test_plain_files_are_split_and_compressed_ones_are_not(tmp_path: Path) -> None:
+    data = lines(["x" * 1000] * 300)
+    (tmp_path / "a.jsonl").write_bytes(data)
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(data, 0))
+    splits = plan_splits(Input(paths=(str(tmp_path),), split_bytes=1 << 16))
+    assert [split.file_name for split in splits].count("b.jsonl.gz") == 1
+    assert len(splits) == 1 + -(-len(data) // (1 << 16))
+    found = [item.body for split in splits for item in read(split) if isinstance(item, Record)]
+    assert found == ["x" * 1000] * 600
+
+
+def test_columns_by_name(tmp_path: Path) -> None:
+    line = {"content": "t", "meta": {"link": "u", "when": "2024-01-02T03:04:05Z"}, "url": "other"}
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(json.dumps(line).encode())
+    columns = Columns(text="content", url="meta.link", date="meta.when")
+    (found,) = read(Split(str(path), path.name, "jsonl", "", 0, 1000), columns)
+    assert isinstance(found, Record)
+    assert (found.body, found.url, found.title) == ("t", "u", "")
+    assert found.fetched_at == datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
