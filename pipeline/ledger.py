@@ -24,6 +24,9 @@ class Reason(StrEnum):
     EMPTY = "extract.empty"
     FAILED = "extract.failed"
     NESTING = "extract.nesting"
+    TOO_LONG = "extract.too_long"
+    TOO_SLOW = "extract.too_slow"
+    CRASHED = "extract.crashed"
     # Filters, by the address and by the text.
     URL_DOMAIN = "url.domain"
     URL_ADDRESS = "url.address"

@@ -55,9 +55,14 @@ class Output(Section):
 
 
 class Extraction(Section):
-    """``[extraction]``: HTML to text."""
+    """``[extraction]``: HTML and wikitext to text."""
 
-    method: Literal["default", "resiliparse"] = "default"
+    method: Literal["default", "resiliparse", "trafilatura"] = "default"
+    """How a page's main content is found; the others as they come, for comparison."""
+    max_bytes: int = Field(default=1 << 24, ge=1)
+    """A record with more bytes (characters, where they are decoded already) is dropped."""
+    max_seconds: float = Field(default=10.0, gt=0)
+    """A record that takes more of the processor's time is dropped."""
 
 
 class Filters(Section):

@@ -6,12 +6,12 @@ from types import MappingProxyType
 from typing import Protocol
 
 from pipeline import charset, config
-from pipeline.extraction import html, wikitext
+from pipeline.extraction import html, peers, wikitext
 from pipeline.extraction.tidy import one_line, tidy
 from pipeline.ledger import Drop, Reason
 
 _HTML_METHODS: Mapping[str, Callable[[str], tuple[str, str] | Drop]] = MappingProxyType(
-    {"default": html.main_content, "resiliparse": html.main_content}
+    {"default": html.main_content, "resiliparse": peers.resiliparse, "trafilatura": peers.trafilatura}
 )
 
 
@@ -40,7 +40,12 @@ class Extracted:
 
 
 def extract(record: Raw, settings: config.Extraction) -> Extracted | Drop:
-    """A record's text, or the reason why there is none. Bad content is a reason and never an exception."""
+    """A record's text, or the reason why there is none. Bad content is a reason and never an exception.
+
+    Hostile content can still take for ever or crash its process: :class:`pipeline.extraction.guard.Guard`.
+    """
+    if len(record.body) > settings.max_bytes:
+        return Drop(Reason.TOO_LONG, len(record.body), settings.max_bytes)
     try:
         found = _extract(record, settings)
     except Exception:  # Three parsers of untrusted content: whatever one of them trips over is the content's.

@@ -14,7 +14,7 @@ from pipeline import document
 from pipeline.config import Config
 from pipeline.dedup.exact import exact_key
 from pipeline.dedup.minhash import band_hashes
-from pipeline.extraction import extract
+from pipeline.extraction.guard import guard
 from pipeline.filters import Judge
 from pipeline.ledger import Drop
 from pipeline.readers import read
@@ -63,6 +63,7 @@ class OnePass:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.judge = Judge(config.filters)
+        self.extract = guard(config.extraction).extract
 
     def row(
         self, split: Split, item: Record | Skipped | Damaged
@@ -85,7 +86,7 @@ class OnePass:
         }
         if drop := self.judge.url(item.url):
             return row | _verdict(drop), None
-        extracted = extract(item, self.config.extraction)
+        extracted = self.extract(item)
         if isinstance(extracted, Drop):
             return row | _verdict(extracted), None
         row["title"] = item.title or extracted.title
