@@ -6,6 +6,7 @@ by the standard variable ``AWS_ENDPOINT_URL``, for both. Single files are also r
 that answer byte ranges; Spark does not read there and nothing is written.
 """
 
+import errno
 import hashlib
 import io
 import os
@@ -53,7 +54,10 @@ class _Hdfs(HdfsFileSystem):
 
 
 class _HdfsReader(io.RawIOBase):
-    """An open HDFS file as Python's buffers want it: hdfs-native's own does not tell where a seek led."""
+    """An open HDFS file as Python's buffers want it: hdfs-native's own does not tell where a seek led.
+
+    Behind the end there is nothing to seek.
+    """
 
     def __init__(self, file: FileReader) -> None:
         self._file = file
@@ -68,7 +72,8 @@ class _HdfsReader(io.RawIOBase):
         return self._file.tell()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._file.seek(offset, whence)
+        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._file.size}[whence]
+        self._file.seek(min(begin + offset, self._file.size))
         return self._file.tell()
 
     def readinto(self, buffer: Any) -> int:
@@ -172,6 +177,10 @@ def read_range(path: str, offset: int, length: int) -> bytes:
         data = cast(bytes, fs.cat_file(inner, start=offset, end=offset + length))
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"{path}: no such file; check the path") from None
+    except Exception as error:
+        if _is_beyond_end(error):
+            return b""
+        raise
     if len(data) > length:
         raise InputError(f"{path}: its server ignores byte ranges, which must be answered; use another one")
     return data
@@ -276,6 +285,11 @@ def _empty(path: str) -> BinaryIO:
     if file_info(path).size:
         raise InputError(f"{path}: its server ignores byte ranges, which must be answered; use another one")
     return io.BytesIO()
+
+
+def _is_beyond_end(error: Exception) -> bool:
+    """Whether a server says, as s3fs or aiohttp puts it, that a range begins after the file's end."""
+    return getattr(error, "errno", None) == errno.EINVAL or getattr(error, "status", None) == 416
 
 
 def _beside(inner: str) -> str:

@@ -13,7 +13,7 @@ class Section(BaseModel):
 
 
 class Columns(Section):
-    """``[input.columns]``: which columns of Parquet and JSON lines hold what; dots lead into nested objects.
+    """``[input.columns]``: which columns of Parquet and JSON lines hold what; dots lead into objects.
 
     Empty: the usual names, such as ``url`` and ``metadata.url``.
     """
@@ -24,6 +24,19 @@ class Columns(Section):
     language: str = ""
     date: str = ""
     license: str = ""
+
+
+class Index(Section):
+    """``[input.index]``: records chosen from an index of WARC files, each read by its bytes alone.
+
+    Takes the place of ``input.paths``.
+    """
+
+    path: str = ""
+    """A Parquet table with the columns of Common Crawl's: ``warc_filename`` (under ``input.commoncrawl``),
+    ``warc_record_offset``, ``warc_record_length`` and whatever ``where`` speaks of."""
+    where: str = ""
+    """A condition in Spark SQL, such as ``content_languages = 'dan' AND fetch_status = 200``; empty: all."""
 
 
 class Input(Section):
@@ -44,6 +57,7 @@ class Input(Section):
     partitions: int = Field(default=0, ge=0)
     """Spark tasks that read; 0: one per split."""
     columns: Columns = Columns()
+    index: Index = Index()
 
 
 class Output(Section):

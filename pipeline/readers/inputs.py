@@ -92,6 +92,16 @@ def find(settings: config.Input) -> list[InputFile]:
     return sorted(found, key=lambda file: file.file_name)
 
 
+def index_files(settings: config.Input) -> list[InputFile]:
+    """The files of ``input.index``. Raises :class:`InputError` if there are none or the first is another."""
+    listed = storage.list_files(storage.absolute(settings.index.path))
+    if storage.read_range(listed[0].path, 0, 4) != parquet.MAGIC:
+        raise InputError(
+            f"{listed[0].path}: not a Parquet file, as an index must be; correct input.index.path"
+        )
+    return [InputFile(file.path, file.path, file.size, file.version) for file in listed]
+
+
 def _listed(pattern: str, commoncrawl_base: str) -> list[InputFile]:
     """The files that one entry of ``input.paths`` names, which have no names among the others yet."""
     if pattern.startswith(commoncrawl.SCHEME):

@@ -19,8 +19,9 @@ def read(split: Split, wanted: config.Columns) -> Iterator[Item]:
     """One item for each row of the split's row groups.
 
     A row group counts as begun where its first row stands among the file's rows, in proportion: exact places
-    are not asked for, because Arrow ends the process over a footer whose columns are described wrongly. An origin's offset is the row's ordinal in the file; its length is not known and 0. Only the columns that
-    are wanted are read; of a row group they are in memory at once, compressed.
+    are not asked for, because Arrow ends the process over a footer that describes its columns wrongly. An
+    origin's offset is the row's ordinal in the file; its length is not known and 0. Only the columns that are
+    wanted are read; those of a row group are in memory at once, compressed.
     """
     with storage.open_read(split.path) as stream:
         size = stream.seek(0, 2)

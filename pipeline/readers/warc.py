@@ -35,14 +35,18 @@ def read(split: Split) -> Iterator[Item]:
     Origins are bytes of the file as it is stored: of the record's gzip member, or of the plain record.
     """
     with storage.open_read(split.path) as stream:
-        stop = split.start + split.length
-        if is_gzip(stream):
-            frames = gzip_frames(stream, split.start, stop)
-        else:
-            size = stream.seek(0, 2)
-            stream.seek(split.start)
-            frames = plain_frames(Window(stream.read, split.start), stop, size)
-        yield from map(item, frames)
+        yield from items(stream, split.start, split.start + split.length)
+
+
+def items(stream: BinaryIO, start: int, stop: int) -> Iterator[Item]:
+    """One item for each record that begins in ``start`` ≤ byte < ``stop`` of an open WARC."""
+    if is_gzip(stream):
+        frames = gzip_frames(stream, start, stop)
+    else:
+        size = stream.seek(0, 2)
+        stream.seek(start)
+        frames = plain_frames(Window(stream.read, start), stop, size)
+    yield from map(item, frames)
 
 
 def item(frame: Frame) -> Item:

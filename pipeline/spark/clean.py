@@ -12,7 +12,6 @@ and the report reads every record's metrics there.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import astuple
 from functools import partial
 from typing import Any
 
@@ -27,10 +26,9 @@ from pipeline import document, ledger, manifest, storage
 from pipeline.config import Config, require, resolved
 from pipeline.filters import resolved_thresholds
 from pipeline.manifest import Manifest
-from pipeline.readers.inputs import find
 from pipeline.readers.record import Split
 from pipeline.spark import clusters, one_pass, tables
-from pipeline.spark.inputs import SPLIT, recognise
+from pipeline.spark.inputs import plan
 
 STAGE = "clean"
 TABLES = ("documents", "ledger", "quarantine")
@@ -40,14 +38,13 @@ Batches = Iterator[pa.RecordBatch]
 
 def clean(spark: SparkSession, config: Config) -> Manifest:
     """Run the plan into ``config.output.path``; the manifest of what stands there, done now or before."""
-    require(config, "input.paths")
     require(config, "output.path")
     out = storage.absolute(config.output.path)
     settings = resolved(config, "input", "extraction", "filters", "dedup", "ledger")
     settings["filters"]["thresholds"] = resolved_thresholds(config.filters)
-    files = find(config.input)
-    splits = recognise(spark, files, config.input)
-    fingerprint = manifest.fingerprint(STAGE, settings, (f"{f.path} {f.size} {f.version}" for f in files))
+    inputs = plan(spark, config.input)
+    files = (f"{file.path} {file.size} {file.version}" for file in inputs.files)
+    fingerprint = manifest.fingerprint(STAGE, settings, files)
     done = manifest.begin(
         out, STAGE, fingerprint, overwrite=config.output.overwrite, owned=(*TABLES, "analysis")
     )
@@ -55,9 +52,8 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
         print(f"{STAGE}: already done")
         return done
 
-    tables.once(
-        f"{out}/{RECORDS}", partial(_analyse, spark, config, splits), f"{STAGE}: reading {len(files)} files"
-    )
+    title = f"{STAGE}: reading {inputs.title}"
+    tables.once(f"{out}/{RECORDS}", partial(_analyse, config, inputs.splits), title)
     analysed = tables.read(spark, f"{out}/{RECORDS}", one_pass.schema())
     tables.once(f"{out}/{COPIES}", partial(_cluster, spark, config, analysed), f"{STAGE}: finding copies")
     copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
@@ -68,7 +64,7 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
         stage=STAGE,
         fingerprint=fingerprint,
         config=settings,
-        inputs=[file.path for file in files],
+        inputs=[file.path for file in inputs.files],
         counts=counts | {"duplicate_clusters": copies.select("cluster").distinct().count()},
         files=[entry for table in TABLES for entry in tables.entries(spark, out, table)],
         facts={"by_source": by_source, "corpus": corpus_hash(analysed, copies)},
@@ -77,16 +73,12 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     return made
 
 
-def _analyse(spark: SparkSession, config: Config, splits: list[Split], folder: str) -> None:
-    tasks = config.input.partitions or len(splits)
-    rows = [astuple(split) for split in splits]
-
+def _analyse(config: Config, splits: DataFrame, folder: str) -> None:
     def run(batches: Batches) -> Batches:
         pieces = (Split(**row) for batch in batches for row in batch.to_pylist())
         return one_pass.analyse_splits(pieces, config)
 
-    distributed = tables.distribute(spark, rows, SPLIT, tasks)
-    tables.write(distributed.mapInArrow(run, from_arrow_schema(one_pass.schema())), folder)
+    tables.write(splits.mapInArrow(run, from_arrow_schema(one_pass.schema())), folder)
 
 
 def _cluster(spark: SparkSession, config: Config, analysed: DataFrame, folder: str) -> None:

@@ -1,17 +1,17 @@
 """The inputs: listed by the driver, and each opened and recognised in a task before anything is written."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, dataclass
 
 import pyarrow as pa
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from pipeline.config import Input
-from pipeline.errors import InputError
-from pipeline.readers.inputs import InputFile, split_file
+from pipeline.errors import ConfigError, InputError
+from pipeline.readers.inputs import InputFile, find, index_files, split_file
 from pipeline.readers.record import Split
-from pipeline.spark import tables
+from pipeline.spark import index, tables
 
 SPLIT = pa.schema(
     [
@@ -23,6 +23,34 @@ SPLIT = pa.schema(
         ("length", pa.int64()),
     ]
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a run reads."""
+
+    files: list[InputFile]
+    """The raw files, or those of the index that they are chosen by."""
+    splits: DataFrame
+    """Rows of ``SPLIT``, partitioned as tasks are to read them."""
+    title: str
+
+
+def plan(spark: SparkSession, settings: Input) -> Inputs:
+    """The inputs, each known to be there and to be what it should be, or :class:`InputError`.
+
+    Raises :class:`ConfigError` unless either paths or an index are given.
+    """
+    if bool(settings.paths) == bool(settings.index.path):
+        given = "both are given" if settings.paths else "neither is given"
+        raise ConfigError(f"input.paths, input.index.path: one of them must say what to read; {given}")
+    if settings.index.path:
+        return Inputs(index_files(settings), index.select(spark, settings), "records of an index")
+    files = find(settings)
+    splits = recognise(spark, files, settings)
+    rows = [astuple(split) for split in splits]
+    tasks = settings.partitions or len(splits)
+    return Inputs(files, tables.distribute(spark, rows, SPLIT, tasks), f"{len(files)} files")
 
 
 def recognise(spark: SparkSession, files: Sequence[InputFile], settings: Input) -> list[Split]:

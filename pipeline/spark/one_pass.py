@@ -17,8 +17,8 @@ from pipeline.dedup.minhash import band_hashes
 from pipeline.extraction.guard import guard
 from pipeline.filters import Judge
 from pipeline.ledger import Drop
-from pipeline.readers import read
-from pipeline.readers.record import Damaged, Record, Skipped, Split
+from pipeline.readers import indexed, read
+from pipeline.readers.record import Damaged, Item, Record, Skipped, Split
 
 BATCH_ROWS = 512
 BATCH_CHARACTERS = 8_000_000
@@ -47,14 +47,22 @@ def schema() -> pa.Schema:
 def analyse_splits(splits: Iterable[Split], config: Config) -> Iterator[pa.RecordBatch]:
     """Every record of every split as exactly one row, in batches of bounded size."""
     one_pass, batch = OnePass(config), _Batch(config)
-    for split in splits:
-        for item in read(split, config.input.columns):
-            row, words = one_pass.row(split, item)
-            batch.add(row, words)
-            if batch.is_full():
-                yield batch.flush()
+    for split, item in _items(splits, config):
+        row, words = one_pass.row(split, item)
+        batch.add(row, words)
+        if batch.is_full():
+            yield batch.flush()
     if batch.rows:
         yield batch.flush()
+
+
+def _items(splits: Iterable[Split], config: Config) -> Iterator[tuple[Split, Item]]:
+    if config.input.index.path:
+        yield from indexed.read(splits)
+        return
+    for split in splits:
+        for item in read(split, config.input.columns):
+            yield split, item
 
 
 class OnePass:

@@ -29,6 +29,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.config import Config
 from pipeline.errors import InputError
+from pipeline.readers import commoncrawl
 from pipeline.spark import jars, java
 
 HADOOP = "3.5.0"
@@ -79,11 +80,19 @@ def session(config: Config, name: str) -> SparkSession:
         settings |= LOCAL_SETTINGS
     if not sys.stderr.isatty():
         settings["spark.ui.consoleProgress.update.interval"] = "10s"  # a log file needs fewer
-    if any(path.startswith("s3://") for path in (*config.input.paths, config.output.path)):
+    if any(path.startswith("s3://") for path in _places(config)):
         settings |= _s3_settings() | _add_s3a(conf)
     for key, value in settings.items():
         conf.setIfMissing(key, value)
     return SparkSession.builder.config(conf=conf).appName(name).getOrCreate()
+
+
+def _places(config: Config) -> list[str]:
+    """All that a job reads or writes."""
+    places = [*config.input.paths, config.input.index.path, config.output.path]
+    if config.input.index.path or any(path.startswith(commoncrawl.SCHEME) for path in places):
+        places.append(config.input.commoncrawl)
+    return [path.removeprefix(commoncrawl.SCHEME) for path in places]
 
 
 def _start_java() -> None:

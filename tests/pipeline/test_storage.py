@@ -73,6 +73,16 @@ def test_an_opened_file_seeks(root):
         assert stream.read(1) == b""
 
 
+def test_a_range_is_what_there_is_of_it(root):
+    path = storage.join(root, "file.bin")
+    storage.write_atomic(path, bytes(range(100)))
+    assert storage.read_range(path, 10, 20) == bytes(range(10, 30))
+    assert storage.read_range(path, 90, 20) == bytes(range(90, 100))
+    assert storage.read_range(path, 500, 20) == b""
+    with pytest.raises(InputError, match="no such file"):
+        storage.read_range(storage.join(root, "none"), 0, 1)
+
+
 def test_an_opened_file_has_lines(root):
     path = storage.join(root, "file.txt")
     lines = [b"one\n", b"\n", b"x" * 2_000_000 + b"\n", b"end"]

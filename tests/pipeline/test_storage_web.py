@@ -34,7 +34,9 @@ def test_a_file_is_read_whole_in_part_and_sought_in(web):
 
 def test_a_range_is_one_request_for_just_its_bytes(web):
     assert storage.read_range(f"{web.url}/a file.bin", 1000, 50) == DATA[1000:1050]
-    (answer,) = web.answers
+    assert storage.read_range(f"{web.url}/a file.bin", len(DATA) - 5, 50) == DATA[-5:]
+    assert storage.read_range(f"{web.url}/a file.bin", len(DATA) + 5, 50) == b""
+    answer, *_ = web.answers
     assert (answer.method, answer.start, answer.length) == ("GET", 1000, 50)
 
 

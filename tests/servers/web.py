@@ -55,6 +55,9 @@ def web_server(folder: Path, *, ranges: bool = True) -> Iterator[Web]:
                 return
             data = path.read_bytes()
             first, last = self._range(len(data))
+            if first >= len(data) > 0:
+                self.send_error(416)
+                return
             piece = data[first:last] if body is None else body
             web.answers.append(Answer(self.command, self.path, first, len(piece)))
             self.send_response(206 if (first, last) != (0, len(data)) else 200)
