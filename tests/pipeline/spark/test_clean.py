@@ -8,6 +8,7 @@ import pytest
 from pipeline import manifest
 from pipeline.config import Config, load
 from pipeline.errors import InputError, OutputError
+from pipeline.spark import sources
 from pipeline.spark.clean import clean
 from tests import small_crawl
 
@@ -80,6 +81,17 @@ def test_a_copy_names_the_document_that_stayed(cleaned):
     assert sum(row["cluster_size"] > 1 for row in documents.values()) == len(
         {c["duplicate_of"] for c in copies}
     )
+
+
+def test_the_data_sources_give_every_record_that_is_accounted_for(spark, crawl, cleaned):
+    out, _ = cleaned
+    sources.register(spark)
+    found = []
+    for name, files in (("warc", "*.warc*"), ("wikipedia", "*.bz2"), ("books", "*.txt")):
+        table = spark.read.format(name).schema("id STRING, source STRING").option("records", "all")
+        found += [tuple(row) for row in table.load(f"{crawl.folder}/{files}").collect()]
+    rows = [*_rows(out / "ledger"), *_rows(out / "quarantine")]
+    assert sorted(found) == sorted((row["id"], row["source"]) for row in rows if row["source"] != "jsonl")
 
 
 def test_the_manifest_lists_and_hashes_every_file(cleaned):
