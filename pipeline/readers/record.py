@@ -50,7 +50,7 @@ class Record:
     language: str = ""
     """What the source declares (a wiki's language), if it does."""
     hidden_namespaces: frozenset[str] = frozenset()
-    """Of a wiki: its own names, in lower case, of namespaces whose links are no text: files and categories."""
+    """Of a wiki: its own names, in lower case, of namespaces whose links are no text: files, categories."""
 
 
 @dataclass(frozen=True, slots=True)
