@@ -27,6 +27,9 @@ from pipeline.errors import InputError
 CHUNK = 1 << 22
 """Bytes read at a time when a file is copied or hashed."""
 
+READ_AHEAD = 1 << 22
+"""Bytes asked of a server beyond those that are read: enough to wait for it seldom, little beside a split."""
+
 HDFS_BUFFER = 1 << 20
 """Bytes read at a time of an HDFS file: each read asks a DataNode anew."""
 
@@ -148,7 +151,8 @@ def open_read(path: str) -> BinaryIO:
     """Open a file for binary reading, seekable. Raises :class:`InputError` where there is none."""
     fs, inner = filesystem(path)
     try:
-        stream = fs.open(inner, "rb")
+        remote = is_web(path) or path.startswith("s3://")
+        stream = fs.open(inner, "rb", block_size=READ_AHEAD) if remote else fs.open(inner, "rb")
         if path.startswith("s3://") and not stream.size and fs.isdir(inner):
             raise IsADirectoryError  # s3fs opens a folder as an empty file
         if is_web(path) and not stream.size:

@@ -1,6 +1,6 @@
 """Raw records to documents, ledger and quarantine.
 
-1. Files are listed and recognised, and cut into splits.
+1. Files are listed and recognised, and cut into splits; or an index says which records of them to read.
 2. One pass over text: read, extract, measure, judge, mask, hash (``one_pass.py``).
 3. Duplicate clusters from the hashes (``clusters.py``).
 4. Tables are published. The members of a cluster are gathered per file of step 2, and one task reads that

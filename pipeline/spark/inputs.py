@@ -1,7 +1,9 @@
 """The inputs: listed by the driver, and each opened and recognised in a task before anything is written."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass
+from functools import partial
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -9,7 +11,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from pipeline.config import Input
 from pipeline.errors import ConfigError, InputError
-from pipeline.readers.inputs import InputFile, find, index_files, split_file
+from pipeline.readers.inputs import OPENERS, InputFile, find, index_files, split_file
 from pipeline.readers.record import Split
 from pipeline.spark import index, tables
 
@@ -60,9 +62,11 @@ def recognise(spark: SparkSession, files: Sequence[InputFile], settings: Input) 
     """
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            rows = [row for each in batch.to_pylist() for row in _described(InputFile(**each), settings)]
-            yield pa.RecordBatch.from_pylist(rows, schema=described)
+        with ThreadPoolExecutor(OPENERS) as pool:
+            for batch in batches:
+                listed = [InputFile(**each) for each in batch.to_pylist()]
+                rows = [row for rows in pool.map(partial(_described, settings), listed) for row in rows]
+                yield pa.RecordBatch.from_pylist(rows, schema=described)
 
     described = SPLIT.append(pa.field("error", pa.string()))
     columns = pa.schema(
@@ -78,7 +82,7 @@ def recognise(spark: SparkSession, files: Sequence[InputFile], settings: Input) 
     return [Split(**row) for row in ordered]
 
 
-def _described(file: InputFile, settings: Input) -> list[dict[str, object]]:
+def _described(settings: Input, file: InputFile) -> list[dict[str, object]]:
     """The rows of a file's splits, or one that says why it has none."""
     try:
         return [asdict(split) | {"error": None} for split in split_file(file, settings)]

@@ -1,10 +1,12 @@
 import gzip
+import random
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import storage
 from pipeline.config import Input
 from pipeline.errors import InputError
 from pipeline.readers import commoncrawl, read
@@ -115,6 +117,20 @@ def test_nothing_but_the_list_is_opened_to_find_the_files(mirror: Path) -> None:
         assert [file.path for file in found] == [f"{web.url}/{path}" for path in FILES]
         assert [file.file_name for file in found] == [path.rsplit("/", 1)[1] for path in FILES]
         assert {answer.path for answer in web.answers} == {f"/crawl-data/{CRAWL}/warc.paths.gz"}
+
+
+@pytest.mark.server
+def test_little_more_than_a_split_is_fetched(tmp_path: Path) -> None:
+    source = random.Random(1)
+    pages = (record(source.randbytes(50_000), url=f"http://example.org/{n}") for n in range(300))
+    (tmp_path / "large.warc.gz").write_bytes(b"".join(gzip.compress(page, 1) for page in pages))
+    with web_server(tmp_path) as web:
+        splits = plan_splits(Input(paths=(f"{web.url}/large.warc.gz",), split_bytes=1 << 20))
+        assert len(splits) > 10
+        assert web.sent < 2 * storage.READ_AHEAD
+        before = web.sent
+        assert len(list(read(splits[2]))) > 10
+        assert web.sent - before < 3 * storage.READ_AHEAD
 
 
 @pytest.mark.server
