@@ -12,9 +12,8 @@ from typing import BinaryIO, Literal
 
 from pipeline import config, storage
 from pipeline.errors import InputError
-from pipeline.readers import commoncrawl, jsonl, parquet, warc
+from pipeline.readers import commoncrawl, framing, jsonl, parquet, tei, warc, wikipedia
 from pipeline.readers.compressed import BZIP2, GZIP, BrokenStreamError, blocks
-from pipeline.readers.framing import holds_member
 from pipeline.readers.record import Damaged, Record, Split
 
 Format = Literal["warc", "wikipedia", "books", "jsonl", "parquet"]
@@ -38,21 +37,26 @@ _SOURCES: Mapping[Format, str] = MappingProxyType(
 _WHAT: Mapping[Format, str] = MappingProxyType(
     {
         "warc": "a WARC record",
-        "wikipedia": "a MediaWiki export (<mediawiki …>)",
-        "books": "plain text",
+        "wikipedia": "a MediaWiki export (<mediawiki …>) or an Enterprise HTML dump",
+        "books": "plain text or TEI XML",
         "jsonl": "a JSON object with a text on the first line",
         "parquet": "a Parquet file (PAR1)",
     }
 )
 _SPLITTABLE: Mapping[Format, Callable[[BinaryIO], bool]] = MappingProxyType(
-    {"warc": warc.splittable, "jsonl": jsonl.splittable, "parquet": parquet.splittable}
+    {
+        "warc": warc.splittable,
+        "wikipedia": wikipedia.splittable,
+        "jsonl": jsonl.splittable,
+        "parquet": parquet.splittable,
+    }
 )
 """Per format, whether the records of a file can be reached from anywhere in it."""
 _NAMES: Mapping[str, Format] = MappingProxyType(
     {
         **dict.fromkeys((".jsonl", ".json", ".ndjson"), "jsonl"),
-        **dict.fromkeys((".txt", ".md"), "books"),
-        ".warc": "warc",
+        **dict.fromkeys((".txt", ".md", ".markdown"), "books"),
+        **dict.fromkeys((".warc", ".arc", ".wet", ".wat"), "warc"),
     }
 )
 """What a file should hold by the end of its name, where its first bytes do not say."""
@@ -107,7 +111,13 @@ def _listed(pattern: str, commoncrawl_base: str) -> list[InputFile]:
     if pattern.startswith(commoncrawl.SCHEME):
         return [InputFile(path, "", None, "") for path in commoncrawl.expand(pattern, commoncrawl_base)]
     listed = storage.list_files(storage.absolute(pattern))
-    return [InputFile(file.path, "", file.size, file.version) for file in listed]
+    if all(wikipedia.is_index(file.path) for file in listed):
+        raise InputError(f"{pattern}: only the index of a multistream dump; name the dump itself")
+    return [
+        InputFile(file.path, "", file.size, file.version)
+        for file in listed
+        if not wikipedia.is_index(file.path)
+    ]
 
 
 def unique_names(paths: Sequence[str]) -> dict[str, str]:
@@ -161,13 +171,15 @@ def _is_splittable(path: str, found: Format) -> bool:
 def sniff(path: str, size: int, columns: config.Columns) -> Format:
     """What a file is, by its first bytes and its name. Raises :class:`InputError` if it is nothing known."""
     head = _head(path)
-    if _fits(head, "warc") or _is_damaged_warc(path, head):
+    if _fits(head, "warc") or (head.startswith(GZIP) and _is_damaged_warc(path)):
         return "warc"
-    if _fits(head, "wikipedia"):
+    if _fits(head, "wikipedia") or _is_damaged_dump(path, head):
         return "wikipedia"
     if _fits(head, "parquet"):
         parquet.check(path, columns)
         return "parquet"
+    if tei.is_tei(head):
+        return "books"
     name = _COMPRESSED.sub("", storage.name(path).lower())
     if named := _NAMES.get(PurePosixPath(name).suffix):
         check(path, size, named, columns)
@@ -189,7 +201,11 @@ def check(path: str, size: int, expected: Format, columns: config.Columns) -> No
         fits = isinstance(first, Record)
         problem = f" ({first.error})" if isinstance(first, Damaged) else ""
     else:
-        fits = _fits(head, expected) or (expected == "warc" and _is_damaged_warc(path, head))
+        fits = (
+            _fits(head, expected)
+            or (expected == "warc" and _is_damaged_warc(path))
+            or (expected == "wikipedia" and _is_damaged_dump(path, head))
+        )
     if not fits:
         raise InputError(
             f"{path}: begins with {head[:16]!r}, not {_WHAT[expected]}{problem}; leave it out of input.paths "
@@ -202,21 +218,26 @@ def check(path: str, size: int, expected: Format, columns: config.Columns) -> No
 def _fits(head: bytes, expected: Format) -> bool:
     """Whether the first bytes of the content fit a format, as far as they can tell."""
     if expected == "warc":
-        return head.startswith(b"WARC/")
+        return bool(framing.RECORD.match(head))
     if expected == "parquet":
         return head.startswith(parquet.MAGIC)
     if expected == "wikipedia":
-        # Exports in UTF-16 exist.
-        return b"<mediawiki" in head[:8192].replace(b"\0", b"")
+        return wikipedia.fits(head)
     return bool(head) and (b"\0" not in head or head.startswith((b"\xff\xfe", b"\xfe\xff")))
 
 
-def _is_damaged_warc(path: str, head: bytes) -> bool:
-    """Whether a gzip file whose first member is damaged goes on with WARC records, which can be read."""
-    if not head.startswith(GZIP):
+def _is_damaged_warc(path: str) -> bool:
+    """Whether a file whose first bytes are damaged goes on with WARC records, which can be read."""
+    with storage.open_read(path) as stream:
+        return warc.fits(stream)
+
+
+def _is_damaged_dump(path: str, head: bytes) -> bool:
+    """Whether a bzip2 file whose first stream is damaged goes on with a dump's pages."""
+    if not head.startswith(BZIP2) and not path.endswith(".bz2"):
         return False
     with storage.open_read(path) as stream:
-        return holds_member(stream)
+        return wikipedia.holds_page(stream)
 
 
 def _head(path: str) -> bytes:
