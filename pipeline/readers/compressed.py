@@ -6,14 +6,15 @@ themselves is a :class:`BrokenStreamError`.
 
 import bz2
 import sys
-import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
+
+from isal import isal_zlib
 
 if sys.version_info >= (3, 14):
-    from compression import zstd
+    from compression import zstd as zstd
 else:
-    from backports import zstd
+    from backports import zstd as zstd
 
 GZIP = b"\x1f\x8b"
 BZIP2 = b"BZh"
@@ -23,6 +24,14 @@ CHUNK = 1 << 18
 """Bytes read from storage at a time."""
 BLOCK = 1 << 20
 """Most bytes that one step of decompression may give: no small file can fill the memory."""
+
+
+DAMAGE: tuple[type[Exception], ...] = (
+    OSError,
+    cast(type[Exception], isal_zlib.error),  # its stub says that it is an instance
+    zstd.ZstdError,
+)
+"""What a :class:`Decompressor` raises."""
 
 
 class BrokenStreamError(Exception):
@@ -44,18 +53,18 @@ class Decompressor(Protocol):
     def unused_data(self) -> bytes:
         """Bytes after the end of the compressed stream."""
 
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        """Put ``data`` in, get at most ``max_length`` bytes out. Raises OSError, zlib.error or ZstdError."""
+    def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
+        """Put ``data`` in, get at most ``max_length`` bytes out. Raises one of ``DAMAGE``."""
 
 
 class Inflater:
-    """One zlib stream in steps of bounded size, in the manner of :class:`bz2.BZ2Decompressor`.
+    """One stream of gzip or zlib in steps of bounded size, in the manner of :class:`bz2.BZ2Decompressor`.
 
     ``wbits`` as for :func:`zlib.decompressobj`; by default, a gzip member with its checksum.
     """
 
     def __init__(self, wbits: int = 31) -> None:
-        self._zlib = zlib.decompressobj(wbits)
+        self._zlib = isal_zlib.decompressobj(wbits)
 
     @property
     def eof(self) -> bool:
@@ -72,9 +81,10 @@ class Inflater:
         """Bytes after the end of the compressed stream."""
         return self._zlib.unused_data
 
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        """Put ``data`` in, get at most ``max_length`` bytes out. Raises zlib.error."""
-        return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
+    def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
+        """Put ``data`` in, get at most ``max_length`` bytes out. Raises ``isal_zlib.error``."""
+        rest = self._zlib.unconsumed_tail
+        return self._zlib.decompress(rest + data if rest else data, max_length)
 
 
 def decompressor_of(begin: bytes) -> Callable[[], Decompressor] | None:
@@ -111,7 +121,7 @@ def _decompress(decompressor: Decompressor, data: bytes, stream: BinaryIO) -> It
     while not decompressor.eof:
         try:
             block = decompressor.decompress(data, BLOCK)
-        except (OSError, zlib.error, zstd.ZstdError) as error:
+        except DAMAGE as error:
             raise BrokenStreamError(f"compressed data is damaged: {error}") from None
         if block:
             yield block

@@ -1,11 +1,10 @@
 """HTTP bodies as they were meant: chunks joined, content codings undone, as forgiving as browsers are."""
 
-import zlib
 from io import BytesIO
 
 from fastwarc.stream_io import BrotliReader, ZstdReader
 
-from pipeline.readers.compressed import BLOCK, Inflater
+from pipeline.readers.compressed import BLOCK, DAMAGE, Inflater
 
 _PLAIN = frozenset({"", "identity", "none", "utf-8", "chunked"})
 
@@ -78,7 +77,7 @@ def _inflate(body: bytes, wbits: int, limit: int) -> bytes:
     while not inflater.eof:
         try:
             piece = inflater.decompress(data, BLOCK)
-        except zlib.error as error:
+        except DAMAGE as error:
             if not pieces and _is_text(body):
                 return body
             raise BodyError(f"damaged content coding: {error}") from None

@@ -10,9 +10,8 @@ from pipeline import config, storage
 from pipeline.ledger import Drop, Reason
 from pipeline.readers import columns
 from pipeline.readers.compressed import CHUNK, BrokenStreamError, blocks, decompressor_of
-from pipeline.readers.framing import FAR
 from pipeline.readers.record import MAX_BYTES, Damaged, Item, Origin, Skipped, Split
-from pipeline.readers.window import Window
+from pipeline.readers.window import FAR, Window
 
 _NEWLINE = re.compile(rb"\n")
 _MAGIC_BYTES = 4

@@ -1,17 +1,20 @@
-"""WARC files, gzipped per record, as a whole or not at all: pages, plain text (WET) and what is neither."""
+"""WARC and ARC files, compressed per record, as a whole or not: pages, plain text (WET) and what is neither.
+
+A page is a response, resource or conversion of a status and media type that hold text. What a crawler cut
+off (``WARC-Truncated``) is a page as far as it goes: where its coding breaks off, the text before is kept.
+"""
 
 import re
-from collections.abc import Iterator
-from io import BytesIO
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO, Literal
 
-from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from resiliparse.parse.encoding import detect_mime
 
 from pipeline import storage
 from pipeline.ledger import Drop, Reason
-from pipeline.readers import http
-from pipeline.readers.framing import Frame, gzip_frames, is_chain, is_gzip, plain_frames
+from pipeline.readers import arc, http
+from pipeline.readers.framing import RECORD, Frame, header_fields, plain_frames
+from pipeline.readers.members import codec, holds_member, member_frames
 from pipeline.readers.record import MAX_BYTES, Damaged, Item, Record, Skipped, Split, date
 from pipeline.readers.window import Window
 
@@ -21,31 +24,46 @@ _MEDIA: dict[str, Literal["html", "text"]] = {
     "text/plain": "text",
 }
 _CHARSET = re.compile(r"""(?i)\bcharset\s*=\s*["']?([^\s"';,]+)""")
-_CARRIES_PAGE = (WarcRecordType.response, WarcRecordType.resource, WarcRecordType.conversion)
+_CARRIES_PAGE = (b"response", b"resource", b"conversion")
+_STATUS = re.compile(rb"HTTP/[\d.]+[ \t]+(\d{3})\b")
+_HTTP_HEAD = re.compile(rb"(?:[^\r\n][^\n]*\n)*(?:\r?\n)?")
+
+
+def fits(stream: BinaryIO) -> bool:
+    """Whether a file holds records, by its first bytes or, if they are damaged, by a record near them."""
+    if found := codec(stream):
+        return holds_member(stream, found)
+    stream.seek(0)
+    begin = stream.read(arc.MAX_LINE)
+    # Broken headers are a WARC's as well: each is told of.
+    return begin[:4].upper() == b"WARC" or bool(RECORD.match(begin))
 
 
 def splittable(stream: BinaryIO) -> bool:
-    """Whether records can be reached from anywhere in the file: not in one gzip member that holds them all."""
-    return not is_gzip(stream) or is_chain(stream)
+    """Whether records can be reached from anywhere in the file: not if one gzip member holds them all."""
+    found = codec(stream)
+    return found is None or holds_member(stream, found, 1)
 
 
 def read(split: Split) -> Iterator[Item]:
     """One item for each record that begins in the split, in file order.
 
-    Origins are bytes of the file as it is stored: of the record's gzip member, or of the plain record.
+    Origins are bytes of the file as it is stored: of the record's gzip member or zstd frame, or of the plain
+    record.
     """
     with storage.open_read(split.path) as stream:
         yield from items(stream, split.start, split.start + split.length)
 
 
 def items(stream: BinaryIO, start: int, stop: int) -> Iterator[Item]:
-    """One item for each record that begins in ``start`` ≤ byte < ``stop`` of an open WARC."""
-    if is_gzip(stream):
-        frames = gzip_frames(stream, start, stop)
+    """One item for each record that begins in ``start`` ≤ byte < ``stop`` of an open file."""
+    if found := codec(stream):
+        frames = member_frames(stream, found, start, stop)
     else:
         size = stream.seek(0, 2)
-        stream.seek(start)
-        frames = plain_frames(Window(stream.read, start), stop, size)
+        # A line break before the first record tells that it is one.
+        stream.seek(max(0, start - 1))
+        frames = plain_frames(Window(stream.read, max(0, start - 1)), start, stop, size)
     yield from map(item, frames)
 
 
@@ -53,44 +71,53 @@ def item(frame: Frame) -> Item:
     """A framed record as a page, a skip with its reason, or damage."""
     if frame.error:
         return Damaged(frame.origin, frame.error)
+    drop = _drop_by_header(frame)
     try:
-        records = ArchiveIterator(BytesIO(frame.raw), parse_http=False, quirks_mode=True, stream_detect=False)
-        return _item(frame, next(records))
-    except (OSError, StopIteration, http.BodyError) as error:
-        return Damaged(frame.origin, str(error) or "not a WARC record")
+        return Skipped(frame.origin, _url(frame), drop) if drop else _page(frame)
+    except http.TooLargeError:
+        return Skipped(frame.origin, _url(frame), Drop(Reason.TOO_LARGE, None, MAX_BYTES))
+    except http.BodyError as error:
+        return Damaged(frame.origin, str(error))
 
 
-def _item(frame: Frame, record: WarcRecord) -> Item:
-    """Raises OSError for an HTTP header that cannot be read and BodyError for a body that cannot."""
-    url = (record.headers.get("WARC-Target-URI") or "").strip().removeprefix("<").removesuffix(">")
-    content_type = record.headers.get("Content-Type") or ""
-    reason, value, threshold = _decide_by_header(frame, record)
-    body = b""
-    if reason is None and record.is_http:
-        record.parse_http(quirks_mode=True)
-        status = record.http_headers.status_code
-        content_type = record.http_headers.get("Content-Type") or ""
-        if status is None:
+def _drop_by_header(frame: Frame) -> Drop | None:
+    """What the WARC header alone says against the record."""
+    kind = frame.fields.get(b"warc-type", b"").lower()
+    if kind == b"revisit":
+        return Drop(Reason.REVISIT)
+    if kind not in _CARRIES_PAGE:
+        return Drop(Reason.RECORD_TYPE)
+    if frame.block_length > MAX_BYTES:
+        return Drop(Reason.TOO_LARGE, frame.block_length, MAX_BYTES)
+    return None
+
+
+def _page(frame: Frame) -> Item:
+    """Raises BodyError for a body that cannot be decoded and TooLargeError for one that is too long."""
+    fields, payload = frame.fields, frame.block
+    if _is_http(frame):
+        head = _HTTP_HEAD.match(payload)[0]  # type: ignore[index]  # matches anything
+        status = _STATUS.match(head)
+        if not status:
             return Damaged(frame.origin, "HTTP response without a status line")
-        if not 200 <= status < 300:
-            reason, value = Reason.HTTP_STATUS, float(status)
+        if not status[1].startswith(b"2"):
+            return Skipped(frame.origin, _url(frame), Drop(Reason.HTTP_STATUS, float(status[1])))
+        fields, payload = header_fields(head), payload[len(head) :]
+    content_type = _text(fields, b"content-type")
     declared = content_type.partition(";")[0].strip().lower()
-    if reason is None and declared and declared not in _MEDIA:
-        reason = Reason.MEDIA_TYPE
-    if reason is None:
-        try:
-            body = _body(record)
-        except http.TooLargeError:
-            reason, threshold = Reason.TOO_LARGE, MAX_BYTES
+    if declared and declared not in _MEDIA:
+        return Skipped(frame.origin, _url(frame), Drop(Reason.MEDIA_TYPE))
+    transfer, content = _text(fields, b"transfer-encoding"), _text(fields, b"content-encoding")
+    body = http.decode(bytes(payload), transfer, content, MAX_BYTES)
     media = _MEDIA.get(declared or detect_mime(body[:1024]))
-    if reason or media is None:
-        return Skipped(frame.origin, url, Drop(reason or Reason.MEDIA_TYPE, value, threshold))
+    if media is None:
+        return Skipped(frame.origin, _url(frame), Drop(Reason.MEDIA_TYPE))
     charset = _CHARSET.search(content_type)
     return Record(
         origin=frame.origin,
-        url=url,
+        url=_url(frame),
         title="",
-        fetched_at=date(record.headers.get("WARC-Date")),
+        fetched_at=date(_text(frame.fields, b"warc-date")),
         license="",
         media=media,
         body=body,
@@ -98,22 +125,17 @@ def _item(frame: Frame, record: WarcRecord) -> Item:
     )
 
 
-def _decide_by_header(frame: Frame, record: WarcRecord) -> tuple[Reason | None, float | None, float | None]:
-    """What the WARC header alone says against the record: reason, value and threshold."""
-    if record.record_type == WarcRecordType.revisit:
-        return Reason.REVISIT, None, None
-    if record.record_type not in _CARRIES_PAGE:
-        return Reason.RECORD_TYPE, None, None
-    if frame.block_length > MAX_BYTES:
-        return Reason.TOO_LARGE, frame.block_length, MAX_BYTES
-    return None, None, None
+def _is_http(frame: Frame) -> bool:
+    """By what the record says of its block or, where a response says nothing, by the block."""
+    if frame.fields.get(b"content-type", b"").lower().startswith(b"application/http"):
+        return True
+    return frame.fields[b"warc-type"].lower() == b"response" and bytes(frame.block[:5]) == b"HTTP/"
 
 
-def _body(record: WarcRecord) -> bytes:
-    """The payload with its HTTP codings undone."""
-    body: bytes = record.reader.read()
-    if not record.is_http:
-        return body
-    transfer = record.http_headers.get("Transfer-Encoding") or ""
-    content = record.http_headers.get("Content-Encoding") or ""
-    return http.decode(body, transfer, content, MAX_BYTES) if transfer or content else body
+def _url(frame: Frame) -> str:
+    url = frame.fields.get(b"warc-target-uri", b"").decode(errors="replace")
+    return url.strip().removeprefix("<").removesuffix(">")
+
+
+def _text(fields: Mapping[bytes, bytes], name: bytes) -> str:
+    return fields.get(name, b"").decode("latin-1")

@@ -5,6 +5,12 @@ from collections.abc import Callable
 
 CHUNK = 1 << 20
 """Bytes read at a time."""
+NEAR = 1 << 24
+"""Bytes that are looked through, and kept, at a time."""
+FAR = 1 << 62
+"""A byte that no stream has."""
+MARGIN = 1 << 12
+"""Bytes of a match that may lie beyond the bytes that are searched."""
 
 
 class Window:
@@ -37,6 +43,17 @@ class Window:
         self._fetch(offset + size)
         return self._buffer[self._at + offset : self._at + offset + size]
 
+    def view(self, size: int, offset: int = 0) -> memoryview:
+        """As :meth:`peek`, without a copy; what it shows stays when the window moves on."""
+        self._fetch(offset + size)
+        return memoryview(self._buffer)[self._at + offset : self._at + offset + size]
+
+    def match(self, pattern: re.Pattern[bytes], size: int, offset: int = 0) -> re.Match[bytes] | None:
+        """A match at ``position + offset``, of at most ``size`` bytes."""
+        self._fetch(offset + size)
+        begin = self._at + offset
+        return pattern.match(self._buffer, begin, begin + size)
+
     def skip(self, size: int) -> None:
         """Move the window forward, at most to the stream's end."""
         while size > self.available and not self.ended:
@@ -48,24 +65,39 @@ class Window:
     def search(self, pattern: re.Pattern[bytes], offset: int, limit: int) -> int | None:
         """Distance from ``position`` to the first match that begins in ``offset`` ≤ distance < ``limit``.
 
-        Matches of up to 64 bytes are found wherever the stream was cut in reading.
+        Matches of up to ``MARGIN`` bytes are found wherever the stream was cut in reading.
         """
         while offset < limit:
-            self._fetch(min(offset + CHUNK, limit + 64))
-            if found := pattern.search(self._buffer, self._at + offset, self._at + limit + 64):
+            self._fetch(min(offset + CHUNK, limit + MARGIN))
+            if found := pattern.search(self._buffer, self._at + offset, self._at + limit + MARGIN):
                 distance = found.start() - self._at
                 return distance if distance < limit else None
             if self.ended:
                 return None
-            offset = max(offset, min(self.available - 64, limit))
+            offset = max(offset, min(self.available - MARGIN, limit))
         return None
+
+    def advance(self, find: Callable[[int, int], int | None], offset: int, limit: int = FAR) -> bool:
+        """Move to the first place in ``offset`` ≤ distance < ``limit`` that ``find(offset, limit)`` tells.
+
+        Without such a place, move to the limit or the stream's end; whether there is one. ``find`` may look
+        at the byte before ``offset``, unless that is 0.
+        """
+        while (found := find(offset, min(limit, NEAR))) is None:
+            if limit <= NEAR or not self.peek(1, NEAR):
+                self.skip(min(limit, NEAR))
+                return False
+            self.skip(NEAR - 1)
+            offset, limit = 1, limit - NEAR + 1
+        self.skip(found)
+        return True
 
     def _fetch(self, size: int) -> None:
         """Have ``size`` bytes available, if the stream has them."""
         if self.ended or self.available >= size:
             return
-        pieces = [self._buffer[self._at :]]
-        missing = size - len(pieces[0])
+        missing = size - self.available
+        pieces = [self._buffer[self._at :]] if self.available else []
         self._base, self._at = self.position, 0
         while missing > 0:
             piece = self._read(max(missing, CHUNK))

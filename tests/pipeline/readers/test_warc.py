@@ -14,6 +14,7 @@ from warcio.warcwriter import WARCWriter
 
 from pipeline.ledger import Reason
 from pipeline.readers import framing, read, warc
+from pipeline.readers import members as members_of_files
 from pipeline.readers.record import MAX_BYTES, Damaged, Record, Skipped, Split
 from tests.pipeline.readers.warcs import items, members, record
 from tests.pipeline.readers.warcs import warc as raw_record
@@ -148,10 +149,11 @@ def test_a_record_beyond_the_limit_is_skipped(tmp_path: Path, monkeypatch: pytes
     assert urls([before, after]) == urls(items(tmp_path / "b.warc", b"".join(PAGES[:2])))
 
 
-def test_members_too_large_for_memory_are_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_members_are_inflated_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = b"".join(members([b"".join(PAGES[:4]), *PAGES[4:]]))
     expected = items(tmp_path / "a.warc.gz", data)
-    monkeypatch.setattr(framing, "IN_MEMORY", 16)
+    monkeypatch.setattr(members_of_files, "BLOCK", 64)
+    monkeypatch.setattr(members_of_files, "_PIECE", 16)
     found = items(tmp_path / "a.warc.gz", data)
     assert [(item.origin.offset, item.url) for item in found] == [
         (item.origin.offset, item.url) for item in expected

@@ -1,0 +1,212 @@
+"""Compressed WARC and ARC files: chains of gzip members or zstd frames, as a rule one for each record.
+
+A member is inflated to learn where the next begins. Only where a range begins, and after damage, the next is
+searched for, by what a member that holds a record begins with: so reading can start anywhere in a file, and
+damage in one member costs that member only. Bytes that are no such member count to the member before them.
+"""
+
+import re
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import BinaryIO
+
+from pipeline.readers.compressed import BLOCK, DAMAGE, ZSTD, Decompressor, Inflater, zstd
+from pipeline.readers.framing import RECORD, Frame, only_record, plain_frames
+from pipeline.readers.record import Origin
+from pipeline.readers.window import FAR, NEAR, Window
+
+_PIECE = 1 << 16
+"""Compressed bytes that are inflated in one step."""
+_BEGIN = 1 << 12
+"""Bytes of a member's content that tell whether it begins with a record."""
+_SKIPPABLE = b"\x2a\x4d\x18"
+"""What a zstd frame without content begins with, after one byte that varies; four bytes tell its length."""
+_MAX_DICTIONARY = 1 << 26
+_DICTIONARY = b"\x5d" + _SKIPPABLE
+"""Begin of the frame without content that holds the dictionary for all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How the members of a file are compressed."""
+
+    member: str
+    """What one is called."""
+    begin: re.Pattern[bytes]
+    make: Callable[[], Decompressor]
+    ahead: int
+    """Compressed bytes that must be known before any content comes out."""
+
+
+_GZIP = Codec("gzip member", re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"), Inflater, 1 << 12)
+_ZSTD = Codec("zstd frame", re.compile(rb"\x28\xb5\x2f\xfd"), zstd.ZstdDecompressor, 1 << 18)
+
+
+def codec(stream: BinaryIO) -> Codec | None:
+    """How a file is compressed, by its first bytes or, if they are damaged, by a member near them.
+
+    None if it is not.
+    """
+    stream.seek(0)
+    window = Window(stream.read)
+    if window.match(RECORD, _BEGIN):
+        return None
+    if window.peek(4) == _DICTIONARY:
+        return _with_dictionary(window)
+    if window.peek(4)[1:] == _SKIPPABLE:
+        return _ZSTD
+    for known in (_GZIP, _ZSTD):
+        if window.match(known.begin, 4) or _find(window, known, 0, NEAR) is not None:
+            return known
+    return None
+
+
+def holds_member(stream: BinaryIO, codec: Codec, offset: int = 0) -> bool:
+    """Whether a member with a record begins at ``offset`` or later, but near the file's begin."""
+    stream.seek(0)
+    return _find(Window(stream.read), codec, offset, NEAR) is not None
+
+
+def member_frames(stream: BinaryIO, codec: Codec, start: int, stop: int) -> Iterator[Frame]:
+    """The records whose member begins in ``start`` ≤ byte < ``stop``, in bounded memory.
+
+    A record's origin is its member's. Records that share a member, which the standard advises against, are
+    told apart by adding their ordinal to the offset. Little is read beyond the last member of the range, and
+    nothing is inflated that is not in it.
+    """
+    window = _open(stream, start, stop)
+    if start and not _to_member(window, codec, 0, stop - start):
+        return
+    while _skip_empty(window) and window.position < stop:
+        member = _Member(window, codec)
+        if record := member.only_record():
+            yield record
+            continue
+        last = (yield from _records(member)) if member.content.match(RECORD, _BEGIN) else None
+        if last and not member.error:
+            yield last
+            continue
+        # What is damaged may have run on into sound members: they are looked for from its first byte on.
+        window = _open(stream, member.offset, stop)
+        yield _gap(window, codec, last.origin.offset if last else member.offset, member.error)
+    if window.peek(1) and _find(window, codec, 0, 1) is None:
+        yield _gap(window, codec, window.position, "")
+
+
+class _Member:
+    """A member that is inflated as its content is read; ``length`` and ``error`` are final at its end."""
+
+    def __init__(self, window: Window, codec: Codec) -> None:
+        self.offset = window.position
+        self.length = 0
+        self.error = ""
+        self.content = Window(self._read)
+        self._name = codec.member
+        self._decompressor = codec.make()
+        self._window = window
+        self._fed = 0
+        """Bytes at the window's position that were put in."""
+        self._first = self._inflate()
+
+    def only_record(self) -> Frame | None:
+        """The record of a sound member that holds just one, which spares much: most are such."""
+        return only_record(self._first, Origin(self.offset, self.length)) if self.length else None
+
+    def _read(self, _: int) -> bytes:
+        block, self._first = self._first or self._inflate(), b""
+        return block
+
+    def _inflate(self) -> bytes:
+        """The next bytes of content; none at its end."""
+        inflater = self._decompressor
+        while not inflater.eof and not self.error:
+            data = self._feed() if inflater.needs_input else b""
+            try:
+                block = inflater.decompress(data, BLOCK)
+            except DAMAGE as error:
+                self.error = f"damaged {self._name}: {error}"
+                break
+            if inflater.eof:
+                self._window.skip(self._fed - len(inflater.unused_data))
+                self.length = self._window.position - self.offset
+            elif not block and not data and inflater.needs_input:
+                self.error = f"{self._name} is cut short"
+            if block:
+                return block
+        return b""
+
+    def _feed(self) -> memoryview:
+        self._window.skip(self._fed)
+        data = self._window.view(_PIECE)
+        self._fed = len(data)
+        return data
+
+
+def _records(member: _Member) -> Generator[Frame, None, Frame | None]:
+    """Yield all records of a member but the last, which is returned: it stands or falls with the checksum."""
+    last: Frame | None = None
+    for ordinal, frame in enumerate(plain_frames(member.content)):
+        if last:
+            yield last
+        origin = Origin(member.offset + ordinal, max(0, member.length - ordinal))
+        last = frame._replace(origin=origin)
+    return last
+
+
+def _gap(window: Window, codec: Codec, begin: int, error: str) -> Frame:
+    """What lies between ``begin`` and the next member after the window's position; the window moves there."""
+    _to_member(window, codec, 1)
+    error = error or f"no {codec.member} with a WARC record"
+    return Frame(Origin(begin, window.position - begin), error=error)
+
+
+def _open(stream: BinaryIO, start: int, stop: int) -> Window:
+    """A window at ``start`` that fetches little beyond ``stop``."""
+    stream.seek(start)
+
+    def read(size: int) -> bytes:
+        return stream.read(min(size, max(stop - stream.tell(), _PIECE)))
+
+    return Window(read, start)
+
+
+def _skip_empty(window: Window) -> bool:
+    """Move past zstd frames without content; whether anything is left."""
+    while (begin := window.peek(8))[1:4] == _SKIPPABLE:
+        window.skip(8 + int.from_bytes(begin[4:], "little"))
+    return bool(begin)
+
+
+def _to_member(window: Window, codec: Codec, offset: int, limit: int = FAR) -> bool:
+    """Move to the next member in ``offset`` ≤ distance < ``limit``, or there; whether there is one."""
+    return window.advance(partial(_find, window, codec), offset, limit)
+
+
+def _find(window: Window, codec: Codec, offset: int, limit: int) -> int | None:
+    """Distance to the next member that begins with a record."""
+    while (found := window.search(codec.begin, offset, limit)) is not None:
+        try:
+            begin = codec.make().decompress(window.view(codec.ahead, found), _BEGIN)
+        except DAMAGE:
+            begin = b""  # The magic number by chance, inside compressed data.
+        if RECORD.match(begin):
+            return found
+        offset = found + 1
+    return None
+
+
+def _with_dictionary(window: Window) -> Codec:
+    """zstd with the dictionary in the frame at the window's position, itself compressed or not.
+
+    With one that cannot be read, no frame can.
+    """
+    length = int.from_bytes(window.peek(4, 4), "little")
+    content = window.peek(length, 8) if length <= _MAX_DICTIONARY else b""
+    try:
+        if content.startswith(ZSTD):
+            content = zstd.ZstdDecompressor().decompress(content, _MAX_DICTIONARY)
+        dictionary = zstd.ZstdDict(content)
+    except (ValueError, zstd.ZstdError):
+        return _ZSTD
+    return replace(_ZSTD, make=partial(zstd.ZstdDecompressor, dictionary))
