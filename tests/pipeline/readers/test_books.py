@@ -2,11 +2,14 @@ import gzip
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.ledger import Reason
 from pipeline.readers import books, read
 from pipeline.readers.record import Damaged, Record, Skipped, Split
 
+REAL = Path(__file__).parents[4] / "shared/data/books"
 GUTENBERG = """The Project Gutenberg EBook of A Tale, by Nobody
 
 Title: A Tale
@@ -42,13 +45,9 @@ def test_gutenbergs_own_words_are_removed(tmp_path: Path) -> None:
     assert (found.origin.offset, found.origin.length) == (0, len(GUTENBERG))
 
 
-def test_the_old_small_print_is_removed() -> None:
-    text = (
-        "Small print\n*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*\nHamlet\nWho's there?"
-    )
-    body, header = books.without_gutenberg(text)
-    assert body.strip() == "Hamlet\nWho's there?"
-    assert header.startswith("Small print")
+def test_the_fields_at_the_head_are_no_text(tmp_path: Path) -> None:
+    found = book(tmp_path / "a.md", b"# Title: A Tale\n\n## Author: Nobody\n\n-------\n\nIt was a day.\n")
+    assert (found.title, found.body) == ("A Tale", "\nIt was a day.\n")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +57,7 @@ def test_the_old_small_print_is_removed() -> None:
         ("\n# The *Odyssey*\n\nTell me, Muse", "The *Odyssey*"),
         ("\n\nHAMLET\n\nWho's there?", "HAMLET"),
         ("A first line that goes on" + " and on" * 40, "an unnamed book"),
+        ("\nCHAPTER I\n\nIt was a day.", "an unnamed book"),
     ],
 )
 def test_titles(tmp_path: Path, text: str, title: str) -> None:
@@ -81,3 +81,49 @@ def test_compressed_cut_and_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (large,) = read(Split(str(tmp_path / "a.txt.gz"), "a.txt.gz", "books", "books", 0, 1))
     assert isinstance(large, Skipped)
     assert large.drop.reason == Reason.TOO_LARGE
+
+
+CHAPTERS = "".join(f"## Chapter {number}\n\n{'It was a day. ' * 900}\n\n" for number in (1, 2, 3))
+
+
+def test_a_long_book_is_cut_into_chapters(tmp_path: Path) -> None:
+    text = f"# Title: A Tale\n\n## Author: Nobody\n\n## Language: German\n\n{CHAPTERS}"
+    path = tmp_path / "tale.md"
+    path.write_text(text)
+    found = list(read(Split(str(path), "tale.md", "books", "books", 0, len(text))))
+    records = [item for item in found if isinstance(item, Record)]
+    assert [record.title for record in records] == [
+        f"Nobody: A Tale — Chapter {number} [{number}/3]" for number in (1, 2, 3)
+    ]
+    assert "".join(str(record.body) for record in records) == "\n" + CHAPTERS
+    for record in records:
+        begin, length = record.origin.offset, record.origin.length
+        assert record.body == text[begin : begin + length]
+        assert record.language == "de"
+
+
+def test_xml_and_what_is_wrong_with_it(tmp_path: Path) -> None:
+    found = book(tmp_path / "a.xml", b"<TEI><text><body><p>It was a day.</p></body></text></TEI>")
+    assert (found.body, found.title, found.media) == ("It was a day.\n\n", "a", "text")
+    path = tmp_path / "b.xml"
+    path.write_bytes(b"<TEI><text><p>It was")
+    (cut,) = read(Split(str(path), "b.xml", "books", "books", 0, 1))
+    assert isinstance(cut, Damaged)
+    assert "not well-formed" in cut.error
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="needs ../shared/data beside the repository")
+def test_real_books() -> None:
+    expected = {"de/DEU088": 17, "de/DEU039": 62, "en/Kate_Chopin_The_Awakening": 38, "en/Herodotus": 9}
+    expected |= {"fr/FRA03201": 16, "fr/FRA07101": 23, "en/Philip_K_Dick": 1, "de/DEU020": 2}
+    for name, count in expected.items():
+        (path,) = REAL.glob(f"{name}*")
+        records = list(read(Split(str(path), path.name, "books", "books", 0, 1)))
+        assert len(records) == count, name
+        assert len({record.origin.offset for record in records}) == count
+
+
+@given(st.text(max_size=300))
+def test_whatever_is_in_a_file_is_a_book(text: str) -> None:
+    found = books.of_text(text)
+    assert found.text == text.replace("\r\n", "\n")[found.origin :][: len(found.text)]

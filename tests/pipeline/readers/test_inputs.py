@@ -55,6 +55,7 @@ def write(path: Path, data: bytes) -> Path:
         ("a.txt", b"Once upon a time", "books"),
         ("a.md.gz", gzip.compress(b"# Once"), "books"),
         ("a.txt", "Éranse".encode("utf-16"), "books"),
+        ("a.xml.gz", gzip.compress(b'<?xml version="1.0"?><TEI xmlns="x"><teiHeader/></TEI>'), "books"),
     ],
 )
 def test_recognised_by_content_and_name(tmp_path: Path, name: str, data: bytes, expected: str) -> None:
