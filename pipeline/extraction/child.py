@@ -9,7 +9,7 @@ import resource
 import signal
 import sys
 from multiprocessing.connection import Connection
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from pipeline import config
 from pipeline.extraction import extract
@@ -21,7 +21,7 @@ _MEMORY = 2 << 30
 class _Request(NamedTuple):
     """A record as it comes through the channel."""
 
-    media: Literal["html", "wikitext", "text"]
+    media: str
     body: bytes | str
     charset: str | None
 
