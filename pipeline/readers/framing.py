@@ -17,10 +17,11 @@ from pipeline.readers.window import FAR, Window
 MAX_HEADER = 1 << 16
 """Longest WARC header in bytes."""
 
-RECORD = re.compile(rb"WARC/\d|" + arc.LINE)
+_WARC = rb"WARC/\d+\.\d+[ \t]*\r?\n"
+RECORD = re.compile(_WARC + rb"[\w-]+[ \t]*:|" + arc.LINE)
 """What a record begins with."""
-_HEAD = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n(?:[^\r\n][^\n]*\n)*\r?\n|" + arc.LINE)
-_RESUMES = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n[\w-]+[ \t]*:|(?<=\n)" + arc.LINE)
+_RESUMES = re.compile(_WARC + rb"[\w-]+[ \t]*:|(?<=\n)" + arc.LINE)
+_HEAD = re.compile(_WARC + rb"(?:[^\r\n][^\n]*\n)*\r?\n|" + arc.LINE)
 _FIELD = re.compile(rb"\n([^:\s]+)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t]+[^\r\n]+)*)")
 _FOLLOWS = re.compile(rb"\r\n\r\n|[\r\n]*(?:WARC/|\Z)|[\r\n]+" + arc.LINE)
 _NEWLINES = re.compile(rb"[\r\n]+")

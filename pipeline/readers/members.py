@@ -72,7 +72,8 @@ def member_frames(stream: BinaryIO, codec: Codec, start: int, stop: int) -> Iter
     """The records whose member begins in ``start`` ≤ byte < ``stop``, in bounded memory.
 
     A record's origin is its member's. Records that share a member, which the standard advises against, are
-    told apart by adding their ordinal to the offset. Little is read beyond the last member of the range, and
+    told apart by adding their ordinal to the offset. A damaged member is one damaged record but, if it is long,
+    what came out of it before the damage. Little is read beyond the last member of the range, and
     nothing is inflated that is not in it.
     """
     window = _open(stream, start, stop)
@@ -83,7 +84,7 @@ def member_frames(stream: BinaryIO, codec: Codec, start: int, stop: int) -> Iter
         if record := member.only_record():
             yield record
             continue
-        last = (yield from _records(member)) if member.content.match(RECORD, _BEGIN) else None
+        last = (yield from _records(member)) if member.is_promising() else None
         if last and not member.error:
             yield last
             continue
@@ -91,7 +92,9 @@ def member_frames(stream: BinaryIO, codec: Codec, start: int, stop: int) -> Iter
         window = _open(stream, member.offset, stop)
         yield _gap(window, codec, last.origin.offset if last else member.offset, member.error)
     if window.peek(1) and _find(window, codec, 0, 1) is None:
-        yield _gap(window, codec, window.position, "")
+        member = _Member(window, codec)
+        member.is_promising()
+        yield _gap(_open(stream, member.offset, stop), codec, member.offset, member.error)
 
 
 class _Member:
@@ -112,6 +115,11 @@ class _Member:
     def only_record(self) -> Frame | None:
         """The record of a sound member that holds just one, which spares much: most are such."""
         return only_record(self._first, Origin(self.offset, self.length)) if self.length else None
+
+    def is_promising(self) -> bool:
+        """Whether a record begins the content, and no damage is met in its first ``BLOCK`` bytes."""
+        self.content.view(BLOCK)
+        return not self.error and self.content.match(RECORD, _BEGIN) is not None
 
     def _read(self, _: int) -> bytes:
         block, self._first = self._first or self._inflate(), b""

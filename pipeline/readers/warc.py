@@ -25,7 +25,7 @@ _MEDIA: dict[str, Literal["html", "text"]] = {
 }
 _CHARSET = re.compile(r"""(?i)\bcharset\s*=\s*["']?([^\s"';,]+)""")
 _CARRIES_PAGE = (b"response", b"resource", b"conversion")
-_STATUS = re.compile(rb"HTTP/[\d.]+[ \t]+(\d{3})\b")
+_STATUS = re.compile(rb"HTTP/[\d.]+[ \t]+(\d{1,3})\b")
 _HTTP_HEAD = re.compile(rb"(?:[^\r\n][^\n]*\n)*(?:\r?\n)?")
 
 
@@ -100,7 +100,7 @@ def _page(frame: Frame) -> Item:
         status = _STATUS.match(head)
         if not status:
             return Damaged(frame.origin, "HTTP response without a status line")
-        if not status[1].startswith(b"2"):
+        if not 200 <= int(status[1]) < 300:
             return Skipped(frame.origin, _url(frame), Drop(Reason.HTTP_STATUS, float(status[1])))
         fields, payload = header_fields(head), payload[len(head) :]
     content_type = _text(fields, b"content-type")
