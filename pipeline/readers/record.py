@@ -26,7 +26,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a raw record lies in its split's file, in bytes."""
+    """Where a raw record lies in its split's file, in bytes unless its reader says otherwise."""
 
     offset: int
     length: int

@@ -24,6 +24,7 @@ class Raw(NamedTuple):
     body: bytes | str
     media: str = "html"
     charset: str | None = None
+    url: str = ""
 
 
 HTML_BOMBS: dict[str, Callable[[], bytes | str]] = {
@@ -71,7 +72,7 @@ def test_the_same_text_as_without_it() -> None:
         Raw(FINE),
         Raw(FINE.encode(), "html", "koi8-r"),
         Raw("'''A'''", "wikitext"),
-        Raw("b", "text"),
+        Raw("b\ud800", "text"),
     ):
         assert made.extract(record) == extract(record, settings)
     made.close()
