@@ -7,7 +7,6 @@ begin of a header.
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import NamedTuple
 
 from pipeline.readers import arc
@@ -20,7 +19,8 @@ MAX_HEADER = 1 << 16
 _WARC = rb"WARC/\d+\.\d+[ \t]*\r?\n"
 RECORD = re.compile(_WARC + rb"[\w-]+[ \t]*:|" + arc.LINE)
 """What a record begins with."""
-_RESUMES = re.compile(_WARC + rb"[\w-]+[ \t]*:|(?<=\n)" + arc.LINE)
+_WARC_RECORD = re.compile(_WARC + rb"[\w-]+[ \t]*:")
+_BREAK_AND_ARC_RECORD = re.compile(rb"\n" + arc.LINE)
 _HEAD = re.compile(_WARC + rb"(?:[^\r\n][^\n]*\n)*\r?\n|" + arc.LINE)
 _FIELD = re.compile(rb"\n([^:\s]+)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t]+[^\r\n]+)*)")
 _FOLLOWS = re.compile(rb"\r\n\r\n|[\r\n]*(?:WARC/|\Z)|[\r\n]+" + arc.LINE)
@@ -113,4 +113,12 @@ def _frame(window: Window, fields: Mapping[bytes, bytes], header: int, block: in
 
 def _to_record(window: Window, offset: int, limit: int = FAR) -> bool:
     """Move to the next record in ``offset`` ≤ distance < ``limit``, or to the limit; whether there is one."""
-    return window.advance(partial(window.search, _RESUMES), offset, limit)
+
+    def find(offset: int, limit: int) -> int | None:
+        found = window.search(_WARC_RECORD, offset, limit)
+        line_break = window.search(
+            _BREAK_AND_ARC_RECORD, max(0, offset - 1), (limit if found is None else found) - 1
+        )
+        return found if line_break is None else line_break + 1
+
+    return window.advance(find, offset, limit)

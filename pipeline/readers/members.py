@@ -14,7 +14,7 @@ from typing import BinaryIO
 from pipeline.readers.compressed import BLOCK, DAMAGE, ZSTD, Decompressor, Inflater, zstd
 from pipeline.readers.framing import RECORD, Frame, only_record, plain_frames
 from pipeline.readers.record import Origin
-from pipeline.readers.window import FAR, NEAR, Window
+from pipeline.readers.window import FAR, NEAR, Window, window_of
 
 _PIECE = 1 << 16
 """Compressed bytes that are inflated in one step."""
@@ -44,7 +44,7 @@ _ZSTD = Codec("zstd frame", re.compile(rb"\x28\xb5\x2f\xfd"), zstd.ZstdDecompres
 
 
 def codec(stream: BinaryIO) -> Codec | None:
-    """How a file is compressed, by its first bytes or, if they are damaged, by a member near them.
+    """How a file is compressed, by a member with a record near its begin, or else by its first bytes.
 
     None if it is not.
     """
@@ -57,9 +57,9 @@ def codec(stream: BinaryIO) -> Codec | None:
     if window.peek(4)[1:] == _SKIPPABLE:
         return _ZSTD
     for known in (_GZIP, _ZSTD):
-        if window.match(known.begin, 4) or _find(window, known, 0, NEAR) is not None:
+        if _find(window, known, 0, NEAR) is not None:
             return known
-    return None
+    return next((known for known in (_GZIP, _ZSTD) if window.match(known.begin, 4)), None)
 
 
 def holds_member(stream: BinaryIO, codec: Codec, offset: int = 0) -> bool:
@@ -72,11 +72,10 @@ def member_frames(stream: BinaryIO, codec: Codec, start: int, stop: int) -> Iter
     """The records whose member begins in ``start`` ≤ byte < ``stop``, in bounded memory.
 
     A record's origin is its member's. Records that share a member, which the standard advises against, are
-    told apart by adding their ordinal to the offset. A damaged member is one damaged record but, if it is long,
-    what came out of it before the damage. Little is read beyond the last member of the range, and
-    nothing is inflated that is not in it.
+    told apart by adding their ordinal to the offset. A damaged member is one damaged record, after those that
+    came whole out of more than its first ``BLOCK`` bytes. Little is read beyond the last member of the range.
     """
-    window = _open(stream, start, stop)
+    window = window_of(stream, start, stop)
     if start and not _to_member(window, codec, 0, stop - start):
         return
     while _skip_empty(window) and window.position < stop:
@@ -89,12 +88,12 @@ def member_frames(stream: BinaryIO, codec: Codec, start: int, stop: int) -> Iter
             yield last
             continue
         # What is damaged may have run on into sound members: they are looked for from its first byte on.
-        window = _open(stream, member.offset, stop)
+        window = window_of(stream, member.offset, stop)
         yield _gap(window, codec, last.origin.offset if last else member.offset, member.error)
     if window.peek(1) and _find(window, codec, 0, 1) is None:
         member = _Member(window, codec)
         member.is_promising()
-        yield _gap(_open(stream, member.offset, stop), codec, member.offset, member.error)
+        yield _gap(window_of(stream, member.offset, stop), codec, member.offset, member.error)
 
 
 class _Member:
@@ -167,16 +166,6 @@ def _gap(window: Window, codec: Codec, begin: int, error: str) -> Frame:
     _to_member(window, codec, 1)
     error = error or f"no {codec.member} with a WARC record"
     return Frame(Origin(begin, window.position - begin), error=error)
-
-
-def _open(stream: BinaryIO, start: int, stop: int) -> Window:
-    """A window at ``start`` that fetches little beyond ``stop``."""
-    stream.seek(start)
-
-    def read(size: int) -> bytes:
-        return stream.read(min(size, max(stop - stream.tell(), _PIECE)))
-
-    return Window(read, start)
 
 
 def _skip_empty(window: Window) -> bool:

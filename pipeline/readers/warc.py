@@ -16,7 +16,7 @@ from pipeline.readers import arc, http
 from pipeline.readers.framing import RECORD, Frame, header_fields, plain_frames
 from pipeline.readers.members import codec, holds_member, member_frames
 from pipeline.readers.record import MAX_BYTES, Damaged, Item, Record, Skipped, Split, date
-from pipeline.readers.window import Window
+from pipeline.readers.window import window_of
 
 _MEDIA: dict[str, Literal["html", "text"]] = {
     "text/html": "html",
@@ -62,8 +62,7 @@ def items(stream: BinaryIO, start: int, stop: int) -> Iterator[Item]:
     else:
         size = stream.seek(0, 2)
         # A line break before the first record tells that it is one.
-        stream.seek(max(0, start - 1))
-        frames = plain_frames(Window(stream.read, max(0, start - 1)), start, stop, size)
+        frames = plain_frames(window_of(stream, max(0, start - 1), stop), start, stop, size)
     yield from map(item, frames)
 
 

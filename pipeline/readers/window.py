@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Callable
+from typing import BinaryIO
 
 CHUNK = 1 << 20
 """Bytes read at a time."""
+_BEYOND = 1 << 16
+"""Bytes read at a time where they may not be needed."""
 NEAR = 1 << 24
 """Bytes that are looked through, and kept, at a time."""
 FAR = 1 << 62
@@ -107,3 +110,13 @@ class Window:
             pieces.append(piece)
             missing -= len(piece)
         self._buffer = b"".join(pieces)
+
+
+def window_of(stream: BinaryIO, start: int, stop: int) -> Window:
+    """A window at ``start`` that fetches little beyond ``stop``."""
+    stream.seek(start)
+
+    def read(size: int) -> bytes:
+        return stream.read(min(size, max(stop - stream.tell(), _BEYOND)))
+
+    return Window(read, start)

@@ -1,6 +1,5 @@
 import gzip
 import zlib
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +18,6 @@ from pipeline.readers.record import MAX_BYTES, Damaged, Record, Skipped, Split
 from tests.pipeline.readers.warcs import items, members, record
 from tests.pipeline.readers.warcs import warc as raw_record
 
-REAL = Path(__file__).parents[4] / "shared/data/warc/real"
 PAGES = [record(b"<p>page %d</p>" % number * 40, f"http://example.org/{number}") for number in range(6)]
 repeated = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -269,18 +267,3 @@ def test_what_warcio_writes_is_read(tmp_path: Path) -> None:
         found = items(tmp_path / "a.warc.gz", stream.getvalue())
         assert urls(found) == [f"http://example.org/{number}" for number in range(5)]
         assert all(item.body == b"<p>text" for item in found if isinstance(item, Record))
-
-
-def real_files() -> Iterator[Path]:
-    yield from sorted(path for path in REAL.glob("*") if path.suffix != ".tsv") if REAL.exists() else ()
-
-
-@pytest.mark.skipif(not REAL.exists(), reason="needs ../shared/data beside the repository")
-def test_real_files_never_raise_and_number_their_records(subtests) -> None:
-    for path in real_files():
-        with subtests.test(path.name):
-            split = Split(str(path), path.name, "warc", "commoncrawl", 0, path.stat().st_size)
-            found = list(read(split))
-            assert found
-            offsets = [item.origin.offset for item in found]
-            assert offsets == sorted(set(offsets))
