@@ -5,6 +5,7 @@ wanted of each.
 """
 
 from pyspark.errors import AnalysisException
+from pyspark.logger import PySparkLogger
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -15,7 +16,7 @@ from pipeline.readers.inputs import unique_names
 
 RECORDS = 2000
 """Records of one task, on average: a minute of requests."""
-NEIGHBOURHOOD = 1 << 27
+NEIGHBOURHOOD = 1 << 20
 """Records that begin in the same so many bytes of a file go to the same task."""
 
 _NEEDED = ("warc_filename", "warc_record_offset", "warc_record_length")
@@ -71,6 +72,8 @@ def _chosen(spark: SparkSession, settings: Input) -> DataFrame:
             f"{index.path}: no column {missing[0]!r}, which an index must have; its columns are "
             f"{', '.join(table.columns)}; set input.index.path to an index"
         )
+    # The error is shown as one line: not also as a page of JSON.
+    PySparkLogger.getLogger("SQLQueryContextLogger").setLevel("CRITICAL")
     try:
         return table.where(index.where) if index.where else table
     except AnalysisException as error:

@@ -127,9 +127,10 @@ def test_a_condition_that_means_nothing_or_chooses_nothing_is_refused(spark, cop
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_column_is_told_which_there_are(spark, copy, tmp_path):
+def test_an_unknown_column_is_told_which_there_are(spark, copy, tmp_path, capfd):
     with pytest.raises(InputError, match=r"`language` cannot be resolved.* the index has url, url_host"):
         clean(spark, _config(copy, tmp_path / "out", "language = 'da'"))
+    assert "UNRESOLVED_COLUMN" not in capfd.readouterr().err
 
 
 def test_what_is_no_index_is_refused(spark, copy, tmp_path):
