@@ -77,6 +77,10 @@ class Extraction(Section):
     """A record with more bytes (characters, where they are decoded already) is dropped."""
     max_seconds: float = Field(default=10.0, gt=0)
     """A record that takes more of the processor's time is dropped."""
+    tables: bool = True
+    """Keep the tables of wikis' articles, a line for each row."""
+    lists: bool = True
+    """Keep the items of wikis' lists, a line for each."""
 
 
 class Filters(Section):

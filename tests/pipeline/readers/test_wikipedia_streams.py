@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import Input
@@ -167,6 +167,7 @@ def test_a_bomb_is_damage_and_fills_no_memory(tmp_path: Path) -> None:
 def test_damaged_xml_costs_the_pages_it_touches(tmp_path: Path, edit: tuple[str, float, bytes]) -> None:
     dump = (HEAD + "".join(PAGES) + TAIL).encode()
     data, begin, end = damaged(dump, edit[0], edit[1], edit[2].replace(b"<", b"!").replace(b">", b"!"))
+    assume(not data.startswith(b"BZh"))
     path = tmp_path / "dump.xml"
     path.write_bytes(data)
     found = records(path, len(data), 1 << 30)
