@@ -29,7 +29,9 @@ def table(content: str) -> str:
             first = stripped[1:].removeprefix("|")
             rows[-1] += [_without_attributes(cell) for cell in re.split(marks, first)]
         elif rows[-1]:
-            rows[-1][-1] += "\n" + line
+            rest, *following = line.split("||")
+            rows[-1][-1] += "\n" + rest
+            rows[-1] += [_without_attributes(cell) for cell in following]
     texts = [_row(row) for row in rows]
     return "\n\n" + "\n".join(text for text in texts if text) + "\n\n"
 

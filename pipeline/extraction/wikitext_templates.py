@@ -200,9 +200,9 @@ def _biography(call: Call) -> str:
         article = "una" if is_woman else "uno" if re.match(r"s[^aeiou]|z|gn|ps", listed) else "un"
         been = f"stat{'a' if is_woman else 'o'} " if died else ""
         verb = f"è {been}{article} {listed} {call.get('Nazionalità')}".rstrip()
-    return (
-        f"{name}{call.get('PostCognome')}{f' ({life})' if life else ''} {verb}{call.get('PostNazionalità')}."
-    )
+    after = call.get("PostCognome")
+    name += after if after.startswith((",", "(")) or not after else f" {after}"
+    return f"{name}{f' ({life})' if life else ''} {verb}{call.get('PostNazionalità')}."
 
 
 def _day(call: Call, day: str, year: str) -> str:

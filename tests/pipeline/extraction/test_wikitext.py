@@ -170,9 +170,19 @@ Lines
 | a || b
 |}
 |-
+| x
+in lines || y
+|-
 | only
 |}"""
-    assert lines(table) == ["Towns", "Name | People", "The town | 8", "Lines of text | a | b", "only"]
+    assert lines(table) == [
+        "Towns",
+        "Name | People",
+        "The town | 8",
+        "Lines of text | a | b",
+        "x in lines | y",
+        "only",
+    ]
     assert lines(table.replace("wikitable", "navbox")) == []
 
 

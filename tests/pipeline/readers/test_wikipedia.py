@@ -1,5 +1,7 @@
 import bz2
 import gzip
+import re
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.ledger import Reason
 from pipeline.readers import read
+from pipeline.readers.compressed import blocks
 from pipeline.readers.record import Damaged, Item, Record, Skipped, Split
 
 WIKI = Path(__file__).parents[4] / "shared/data/wiki"
@@ -112,18 +115,37 @@ def test_a_cut_dump_keeps_what_came_before_and_names_the_damage(tmp_path: Path, 
     assert last.origin.offset == len(before)
 
 
+def counted(path: Path) -> Counter[int | str]:
+    """Pages of a dump by namespace, and redirects among articles, by regular expressions alone."""
+    with path.open("rb") as stream:
+        dump = b"".join(blocks(stream))
+    xml = dump.decode("utf-16" if dump.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8")
+    found: Counter[int | str] = Counter()
+    for page_of_dump in re.findall(r"<page>.*?</page>", xml, re.DOTALL):
+        namespace = int(re.search(r"<ns>(-?\d+)</ns>", page_of_dump)[1])
+        is_redirect = namespace == 0 and "<redirect " in page_of_dump
+        found["redirect" if is_redirect else namespace] += 1
+    return found
+
+
 @pytest.mark.skipif(not WIKI.exists(), reason="needs ../shared/data beside the repository")
 @pytest.mark.parametrize(
     ("name", "pages", "articles"),
     [
         ("enwiki-shortened.xml.bz2", 206, 106),
+        ("enwiktionary-test.xml.bz2", 1389, 1331),
         ("itwiki-small.xml.gz", 747, 608),
         ("ltgwiki-small.xml.bz2", 2004, 903),
         ("bgwiki-utf16-truncated.xml.bz2", 3, 1),
     ],
 )
-def test_real_dumps(name: str, pages: int, articles: int) -> None:
-    found = list(read(Split(str(WIKI / name), name, "wikipedia", "wikipedia", 0, 1)))
-    assert len(found) == pages
-    assert sum(isinstance(item, Record) for item in found) == articles
-    assert not any(isinstance(item, Damaged) for item in found)
+def test_real_dumps_by_namespace(name: str, pages: int, articles: int) -> None:
+    path = WIKI / name
+    found = list(read(Split(str(path), name, "wikipedia", "wikipedia", 0, path.stat().st_size)))
+    by_namespace: Counter[int | str] = Counter(
+        0 if isinstance(item, Record) else "redirect" if item.drop.value is None else int(item.drop.value)
+        for item in found
+        if not isinstance(item, Damaged)
+    )
+    assert by_namespace == counted(path)
+    assert (len(found), by_namespace[0]) == (pages, articles)
