@@ -14,6 +14,7 @@ _RANGES = {
     "by": " by ",
     "+/-": " ± ",
 }
+_MULTIPLES = {"e3": "thousand", "e6": "million", "e9": "billion"}
 _TEMPERATURES = {"C": (1.0, 273.15), "F": (5 / 9, 459.67 * 5 / 9), "K": (1.0, 0.0)}
 """Kelvin are degrees times the first plus the second."""
 
@@ -36,7 +37,7 @@ def convert(arguments: Sequence[str], named: Mapping[str, str], units: Mapping[s
     more. What is not understood is given as it stands.
     """
     values, joints, at = _values(arguments)
-    unit = units.get(arguments[at]) if at < len(arguments) else None
+    unit = _unit(arguments[at], units) if at < len(arguments) else None
     if not values or unit is None:
         return " ".join(arguments[: at + 1])
     spoken = "".join(part for pair in zip(values, [*joints, ""], strict=True) for part in pair)
@@ -46,8 +47,9 @@ def convert(arguments: Sequence[str], named: Mapping[str, str], units: Mapping[s
     given = (
         f"{spoken}{'' if unit.symbol.startswith('°') else '-' if is_one and values != ['1'] else ' '}{name}"
     )
-    wanted = arguments[at + 1] if at + 1 < len(arguments) and arguments[at + 1] in units else unit.target
-    other = units.get(wanted)
+    asked = arguments[at + 1] if at + 1 < len(arguments) else ""
+    wanted = asked if _unit(asked, units) else unit.target
+    other = _unit(wanted, units)
     if other is None or other is unit or named.get("disp") in ("number", "out", "output only"):
         return given
     numbers = [_converted(value, unit, other) for value in values]
@@ -55,6 +57,17 @@ def convert(arguments: Sequence[str], named: Mapping[str, str], units: Mapping[s
         return given
     figures = "".join(f"{number}{joint}" for number, joint in zip(numbers, [*joints, ""], strict=True))
     return f"{given} ({figures}{'' if other.symbol.startswith('°') else ' '}{other.symbol})"
+
+
+def _unit(name: str, units: Mapping[str, Unit]) -> Unit | None:
+    """The unit of that name; ``e3``, ``e6``, ``e9`` before it stand for thousands, millions, billions."""
+    multiple = _MULTIPLES.get(name[:2])
+    unit = units.get(name[2:] if multiple else name)
+    if unit is None or multiple is None:
+        return unit
+    scale = unit.scale * 10 ** int(name[1])
+    names = [f"{multiple} {each}" for each in (unit.symbol, unit.plural, unit.plural)]
+    return Unit(*names, scale, name[:2] + unit.target)
 
 
 def _values(arguments: Sequence[str]) -> tuple[list[str], list[str], int]:
