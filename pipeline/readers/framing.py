@@ -22,7 +22,7 @@ RECORD = re.compile(_WARC + rb"[\w-]+[ \t]*:|" + arc.LINE)
 _WARC_RECORD = re.compile(_WARC + rb"[\w-]+[ \t]*:")
 _BREAK_AND_ARC_RECORD = re.compile(rb"\n" + arc.LINE)
 _HEAD = re.compile(_WARC + rb"(?:[^\r\n][^\n]*\n)*\r?\n|" + arc.LINE)
-_FIELD = re.compile(rb"\n([^:\s]+)[ \t]*:[ \t]*([^\r\n]*(?:\r?\n[ \t]+[^\r\n]+)*)")
+_FOLD = re.compile(rb"\r?\n[ \t]+(?=\S)")
 _FOLLOWS = re.compile(rb"\r\n\r\n|[\r\n]*(?:WARC/|\Z)|[\r\n]+" + arc.LINE)
 _NEWLINES = re.compile(rb"[\r\n]+")
 
@@ -80,7 +80,14 @@ def header_fields(head: bytes) -> dict[bytes, bytes]:
 
     Lines may be folded and end without carriage returns; those that are no fields are passed over.
     """
-    return {name.lower(): value.rstrip() for name, value in reversed(_FIELD.findall(head))}
+    if b"\n " in head or b"\n\t" in head:
+        head = _FOLD.sub(b" ", head)
+    fields: dict[bytes, bytes] = {}
+    for line in head.split(b"\n")[1:]:
+        name, colon, value = line.partition(b":")
+        if colon:
+            fields.setdefault(name.strip().lower(), value.strip())
+    return fields
 
 
 def _no_header(window: Window) -> Frame:

@@ -24,6 +24,8 @@ def decode(body: bytes, transfer: str, content: str, limit: int) -> bytes:
     declared stays as it is. A body that breaks off yields what came before. Raises :class:`BodyError` for an
     unknown or damaged coding and :class:`TooLargeError` beyond ``limit`` bytes.
     """
+    if not transfer and not content:
+        return body
     if "chunked" in transfer.lower():
         body = join_chunks(body)
     for coding in reversed([part.strip().lower() for part in f"{content},{transfer}".split(",")]):
