@@ -55,15 +55,19 @@ def _inflated(raw: bytes) -> bytes:
 
 
 def _records(crawl: Path) -> dict[str, int]:
-    """Records by file name."""
+    """Records by file name, of WARC files and dumps."""
     counts = {path.name: len(BEGINS.findall(_inflated(path.read_bytes()))) for path in crawl.glob("warc/*")}
-    counts |= {path.name: bz2.decompress(path.read_bytes()).count(b"<page>") for path in crawl.glob("wiki/*")}
-    return counts | {path.name: 1 for path in crawl.glob("books/*")}
+    pages = {path.name: bz2.decompress(path.read_bytes()).count(b"<page>") for path in crawl.glob("wiki/*")}
+    return counts | pages
 
 
 def test_every_record_of_the_crawl_comes_out_once(sample_crawl: Path, run_folder: Path) -> None:
     analysed = ds.dataset(run_folder / "analysis" / "records").to_table(columns=["id", "origin"]).to_pylist()
-    assert Counter(Path(row["origin"]["path"]).name for row in analysed) == _records(sample_crawl)
+    found = Counter(Path(row["origin"]["path"]).name for row in analysed)
+    books = {path.name for path in sample_crawl.glob("books/*")}
+    # How many chapters a book has is the reader's own business.
+    assert {name: count for name, count in found.items() if name not in books} == _records(sample_crawl)
+    assert books <= found.keys()
     ledger = ds.dataset(run_folder / "ledger").to_table(columns=["id", "kept", "reason"]).to_pylist()
     quarantine = ds.dataset(run_folder / "quarantine").to_table(columns=["id"]).to_pylist()
     documents = ds.dataset(run_folder / "documents").to_table(columns=["id"]).to_pylist()
