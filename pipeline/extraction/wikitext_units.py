@@ -65,9 +65,13 @@ def _unit(name: str, units: Mapping[str, Unit]) -> Unit | None:
     unit = units.get(name[2:] if multiple else name)
     if unit is None or multiple is None:
         return unit
-    scale = unit.scale * 10 ** int(name[1])
-    names = [f"{multiple} {each}" for each in (unit.symbol, unit.plural, unit.plural)]
-    return Unit(*names, scale, name[:2] + unit.target)
+    return Unit(
+        symbol=f"{multiple} {unit.symbol}",
+        singular=f"{multiple} {unit.plural}",
+        plural=f"{multiple} {unit.plural}",
+        scale=unit.scale * 10 ** int(name[1]),
+        target=name[:2] + unit.target,
+    )
 
 
 def _values(arguments: Sequence[str]) -> tuple[list[str], list[str], int]:
