@@ -6,13 +6,15 @@ from types import MappingProxyType
 from typing import Protocol
 
 from pipeline import charset, config
-from pipeline.extraction import html, peers, wikitext
+from pipeline.extraction import peers, wikihtml, wikitext
+from pipeline.extraction.main_content import main_content
 from pipeline.extraction.tidy import one_line, tidy
 from pipeline.ledger import Drop, Reason
 
-_HTML_METHODS: Mapping[str, Callable[[str], tuple[str, str] | Drop]] = MappingProxyType(
-    {"default": html.main_content, "resiliparse": peers.resiliparse, "trafilatura": peers.trafilatura}
+_HTML_METHODS: Mapping[str, Callable[[str, str], tuple[str, str] | Drop]] = MappingProxyType(
+    {"default": main_content, "resiliparse": peers.resiliparse, "trafilatura": peers.trafilatura}
 )
+"""From a page and its address to its main text and title."""
 
 
 class Raw(Protocol):
@@ -20,11 +22,23 @@ class Raw(Protocol):
 
     @property
     def media(self) -> str:
-        """``html``, ``wikitext`` or ``text``."""
+        """``html``, ``wikihtml`` (as MediaWiki makes it), ``wikitext`` or ``text``."""
 
     @property
     def body(self) -> bytes | str:
         """The content; bytes are not decoded yet."""
+
+    @property
+    def url(self) -> str:
+        """Where it comes from, if that is known."""
+
+    @property
+    def language(self) -> str:
+        """What the source declares, if it does."""
+
+    @property
+    def hidden_namespaces(self) -> frozenset[str]:
+        """Of a wiki: its own names, in lower case, of the namespaces of files and categories."""
 
     @property
     def charset(self) -> str | None:
@@ -63,9 +77,22 @@ def _extract(record: Raw, settings: config.Extraction) -> tuple[str, str] | Drop
     # Parsers take no lone surrogates, and NUL ends strings in some of them.
     content = content.encode("utf-8", "ignore").decode().replace("\0", "")
     match record.media:
+        case "wikihtml":
+            lean = wikihtml.without_furniture(content)
+            return _HTML_METHODS[settings.method](lean, record.url)
         case "html":
-            return _HTML_METHODS[settings.method](content)
+            return _HTML_METHODS[settings.method](content, record.url)
         case "wikitext":
-            return wikitext.prose(content), ""
+            return wikitext.prose(content, _wiki(record, settings)), ""
         case _:
             return content, ""
+
+
+def _wiki(record: Raw, settings: config.Extraction) -> wikitext.Wiki:
+    return wikitext.Wiki(
+        language=record.language,
+        project="wiktionary" if ".wiktionary.org/" in record.url else "wikipedia",
+        hidden_namespaces=record.hidden_namespaces,
+        tables=settings.tables,
+        lists=settings.lists,
+    )

@@ -23,7 +23,10 @@ class _Request(NamedTuple):
 
     media: str
     body: bytes | str
+    url: str
     charset: str | None
+    language: str
+    hidden_namespaces: frozenset[str]
 
 
 def serve(channel: Connection) -> None:

@@ -36,7 +36,16 @@ class Guard:
         """
         _, channel = self._child = self._child or self._start()
         try:
-            channel.send((record.media, record.body, record.charset))
+            channel.send(
+                (
+                    record.media,
+                    record.body,
+                    record.url,
+                    record.charset,
+                    record.language,
+                    record.hidden_namespaces,
+                )
+            )
             found: Extracted | Drop = channel.recv()
         except (EOFError, OSError):
             if self.close() == -signal.SIGPROF:

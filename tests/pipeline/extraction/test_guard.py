@@ -25,6 +25,8 @@ class Raw(NamedTuple):
     media: str = "html"
     charset: str | None = None
     url: str = ""
+    language: str = ""
+    hidden_namespaces: frozenset[str] = frozenset()
 
 
 HTML_BOMBS: dict[str, Callable[[], bytes | str]] = {

@@ -1,0 +1,45 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.extraction.blocks import BREAK, read
+
+TAGS = ("div", "p", "span", "a", "b", "li", "ul", "table", "tr", "td", "h2", "br", "noscript", "section")
+WORDS = ("one", "two", " ", "\n", "drei", "四")
+PIECES = st.sampled_from([f"<{tag}>" for tag in TAGS] + [f"</{tag}>" for tag in TAGS] + list(WORDS))
+
+
+def test_blocks_are_runs_between_block_level_tags() -> None:
+    blocks = read("<title>T</title><div>a <b>b</b><p>c<br>d<br><br>e</p>f</div><script>x</script>g")
+    assert blocks.title == "T"
+    assert blocks.texts == ["a b", f"c{BREAK}d", "e", "f", "g"]
+    assert [blocks.tags[owner] for owner in blocks.owners] == ["div", "p", "p", "div", "body"]
+    assert blocks.bold == [1, 0, 0, 0, 0]
+
+
+def test_links_names_and_what_is_hidden() -> None:
+    blocks = read('<div class="nav x" id=i role=menu><a href=y>go</a>!<p style="display: none">q</p></div>')
+    assert blocks.linked == [2, 0]
+    assert blocks.names[1] == "nav x i role=menu"
+    assert blocks.hidden == [False, False, True]
+
+
+def test_forums_within_noscript_are_text() -> None:
+    assert read("<noscript><p>The question</p></noscript>").texts == ["The question"]
+
+
+def test_what_a_page_declares() -> None:
+    graph = '<meta property="og:type" content="article">'
+    linked = '<script type="application/ld+json">{"@type": "Recipe"}</script>'
+    assert read(graph + linked + "x").types == "article Recipe"
+
+
+@given(st.lists(PIECES, max_size=60).map("".join))
+def test_no_word_is_lost_and_elements_hold_neighbours(html: str) -> None:
+    blocks = read(html)
+    found = "".join("".join(text.split()) for text in blocks.texts).replace(BREAK, "")
+    expected = "".join(word for word in html.replace(">", "> ").replace("<", " <").split() if word[0] != "<")
+    # Text that stands in a table but in no cell is moved in front of it, as in browsers.
+    assert sorted(found) == sorted(expected)
+    for element, (first, count) in enumerate(zip(blocks.firsts, blocks.counts, strict=True)):
+        inside = [block for block in range(len(blocks.texts)) if element in blocks.ancestors(block)]
+        assert inside == list(range(first, first + count)) if inside else not count
