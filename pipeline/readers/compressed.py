@@ -65,16 +65,10 @@ class Inflater:
 
     def __init__(self, wbits: int = 31) -> None:
         self._zlib = isal_zlib.decompressobj(wbits)
-
-    @property
-    def eof(self) -> bool:
+        self.eof = False
         """Whether the end of the compressed stream was met."""
-        return self._zlib.eof
-
-    @property
-    def needs_input(self) -> bool:
+        self.needs_input = True
         """Whether nothing more comes out before something is put in."""
-        return not self._zlib.unconsumed_tail
 
     @property
     def unused_data(self) -> bytes:
@@ -84,7 +78,9 @@ class Inflater:
     def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
         """Put ``data`` in, get at most ``max_length`` bytes out. Raises ``isal_zlib.error``."""
         rest = self._zlib.unconsumed_tail
-        return self._zlib.decompress(rest + data if rest else data, max_length)
+        content = self._zlib.decompress(rest + data if rest else data, max_length)
+        self.eof, self.needs_input = self._zlib.eof, not self._zlib.unconsumed_tail
+        return content
 
 
 def decompressor_of(begin: bytes) -> Callable[[], Decompressor] | None:
