@@ -136,7 +136,7 @@ def fit(pages: Sequence[Labelled]) -> tuple[bytes, dict[str, float]]:
 
 
 def to_onnx(dumped: Mapping[str, Any], width: int) -> bytes:
-    """LightGBM's trees as one ONNX operator, float32 ``features`` ``[n, width]`` to ``margins`` ``[n, 1]``."""
+    """LightGBM's trees as an ONNX operator, float32 ``features`` ``[n, width]`` to ``margins`` ``[n, 1]``."""
     nodes: defaultdict[str, list[Any]] = defaultdict(list)
     leaves: defaultdict[str, list[Any]] = defaultdict(list)
 
