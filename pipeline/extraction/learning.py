@@ -21,13 +21,13 @@ from pipeline.extraction.blocks import Blocks, read
 from pipeline.extraction.features import Floats, features, name_words
 from pipeline.extraction.main_content import score_names
 
-TREES = 220
+TREES = 250
 SETTINGS: Mapping[str, Any] = {
     "objective": "cross_entropy",
-    "num_leaves": 16,
+    "num_leaves": 24,
     "learning_rate": 0.07,
-    "min_data_in_leaf": 40,
-    "feature_fraction": 0.4,
+    "min_data_in_leaf": 100,
+    "feature_fraction": 0.2,
     "bagging_fraction": 0.7,
     "bagging_freq": 1,
     "lambda_l2": 5.0,

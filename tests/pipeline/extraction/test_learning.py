@@ -60,7 +60,7 @@ def test_names_are_scored_without_the_pages_own_site() -> None:
 
 def test_it_learns_and_learns_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learning, "TREES", 60)
-    pages = [page for number in range(60) if (page := label(made(f"s{number % 9}.org", number)))]
+    pages = [page for number in range(200) if (page := label(made(f"s{number % 9}.org", number)))]
     trees, names = fit(pages)
     assert (trees, names) == fit(pages)
     shares, _ = Model(trees, names).shares(pages[0].blocks, "")
