@@ -18,14 +18,9 @@ from numpy.typing import NDArray
 
 from pipeline.extraction.blocks import BREAK, Blocks, read
 from pipeline.extraction.features import Floats, Names, features, name_words
-from pipeline.extraction.nesting import nesting
-from pipeline.ledger import Drop, Reason
 
 MODEL, NAMES = "main_content.onnx", "main_content_names.json"
 """In ``models/``: the trees, and what words in the names of elements say."""
-
-MAX_NESTING = 4096
-"""Deepest nesting of containers. The parser's time is quadratic in it."""
 
 _ROW = "tr"
 _ITEMS = frozenset(("li", "dt", "dd", _ROW))
@@ -66,14 +61,12 @@ def score_names(scores: Mapping[str, float]) -> Names:
     return score
 
 
-def main_content(html: str, url: str) -> tuple[str, str] | Drop:
+def main_content(html: str, url: str) -> tuple[str, str]:
     """A page's main text and title; its address, which may be empty, helps to tell what kind of page it is.
 
     Paragraphs, headings, list items, table rows and lines of code are lines of their own. Link targets,
     alternative texts and form fields are left out.
     """
-    if (depth := nesting(html, MAX_NESTING)) > MAX_NESTING:
-        return Drop(Reason.NESTING, depth, MAX_NESTING)
     blocks = read(html)
     return (write(blocks, keep(*model().shares(blocks, url))) if blocks.texts else ""), blocks.title
 

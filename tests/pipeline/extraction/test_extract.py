@@ -72,9 +72,9 @@ def test_nothing_is_a_reason(body: bytes | str, media: str, padding: str) -> Non
 
 @pytest.mark.timeout(60)
 def test_nesting_is_limited() -> None:
-    found = extract(Raw("<div>" * 200_000 + "deep"), Extraction())
+    found = extract(Raw("<div>" * 200_000 + "deep"), Extraction(method="resiliparse"))
     assert isinstance(found, Drop)
-    assert (found.reason, found.threshold) == (Reason.NESTING, 4096)
+    assert (found.reason, found.threshold) == (Reason.NESTING, 512)
 
 
 @pytest.mark.timeout(60)
