@@ -22,7 +22,7 @@ _HEAD_BYTES = 1 << 20
 """In so much of the content the wiki is described, before the first page."""
 _HEAD_END = re.compile(rb"</siteinfo>|<page>")
 _TAG = re.compile(rb"<page(?=[\s>])|</page>|</mediawiki\s*>")
-_PAGE, _PAGE_END = b"<page", b"</page>"
+_PAGE, _PAGE_END, _DUMP_END = b"<page", b"</page>", b"</mediawiki>"
 _INDEX = re.compile(r"-multistream-index\d*\.txt[^/]*$")
 _UTF_16 = (
     (b"\xff\xfe", "utf-16-le"),
@@ -121,7 +121,7 @@ class _Pages:
 
     def __iter__(self) -> Iterator[Item]:
         """What comes before the first page is the end of another split's, or the head of the dump."""
-        is_closed = False
+        is_closed = self._ends_a_tag()
         ended_in = -1
         while tag := self._next_tag():
             stream = self._run.stream_at(self._window.position)
@@ -142,6 +142,11 @@ class _Pages:
             self._window.skip(len(tag))
         if self._run.damage or not is_closed:
             yield from self._ending()
+
+    def _ends_a_tag(self) -> bool:
+        """Whether all that the run has is the rest of the last tag, begun in another split's stream."""
+        rest = self._window.peek(64).strip()
+        return 0 < len(rest) < len(_DUMP_END) and _DUMP_END.endswith(rest)
 
     def _next_tag(self) -> bytes:
         """Move to the next of the tags; none at the end of the run."""

@@ -61,6 +61,7 @@ def test_an_origin_is_the_stream_and_the_ordinal_in_it(tmp_path: Path) -> None:
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@example(sizes=[83], split_bytes=300, padding=b"", bare=False)  # the last stream begins inside the last tag
 @given(
     sizes=st.lists(st.integers(60, 900), min_size=1),
     split_bytes=st.integers(300, 6000),
