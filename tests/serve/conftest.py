@@ -29,7 +29,6 @@ def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "--set", f"serve.feedback={folder / 'feedback.sqlite'}",
         "--set", f"serve.blocked_words={words}",
         "--set", "serve.body_bytes=100000",
-        "--set", "serve.answer_tokens=2900",  # so that there is time to stop one
     ]  # fmt: skip
     with serving(tiny_model, folder / "server.log", *options) as running:
         yield running
