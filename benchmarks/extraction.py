@@ -35,6 +35,7 @@ from pipeline.extraction.blocks import read
 from pipeline.extraction.learning import fit, label
 from pipeline.extraction.main_content import MODEL, NAMES, Model, keep, main_content, write
 from pipeline.extraction.tidy import tidy
+from pipeline.ledger import Drop
 
 RESULTS = Path(__file__).parent / "results" / "extraction.md"
 Score = tuple[float, float, float]
@@ -44,7 +45,8 @@ OURS = "Gristmill, default"
 
 def ours(html: str, url: str) -> str:
     """What a job does with a page."""
-    return tidy(main_content(html, url)[0])
+    found = main_content(html, url)
+    return "" if isinstance(found, Drop) else tidy(found[0])
 
 
 def resiliparse(html: str, _url: str) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import tldextract
 
-from pipeline import charset, storage
+from pipeline import storage
+from pipeline.extraction import decoded
 from pipeline.extraction.alignment import words
 from pipeline.extraction.learning import Page
 from pipeline.readers import read
@@ -32,8 +33,7 @@ def load(pages: str, gold: str) -> list[Example]:
     examples = []
     for item in read(Split(pages, "", "warc", "", 0, storage.file_info(pages).size)):
         if isinstance(item, Record) and (entry := entries.get(item.url)):
-            html = item.body if isinstance(item.body, str) else charset.decode(item.body, item.charset)
-            html = html.encode("utf-8", "ignore").decode().replace("\0", "")
+            html = decoded(item.body, item.charset)
             site = domain(item.url).top_domain_under_public_suffix or item.url
             examples.append(
                 Example(Page(html, item.url, site, entry["main_content"] or ""), entry["page_type"])

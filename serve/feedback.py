@@ -149,8 +149,8 @@ class Journal:
     def rate(self, feedback: Feedback) -> dict[str, Any]:
         """Keep feedback, on the disk when this returns, and say how: its id and time.
 
-        Raises :class:`UnknownResponseError` for an answer that is not kept here, sqlite3.Error when the
-        file fails.
+        Raises :class:`UnknownResponseError` for an answer that is not kept here, sqlite3.Error or
+        :class:`pipeline.errors.InputError` when the file fails.
         """
         made = {"id": f"feedback-{uuid.uuid4().hex}", "created": int(time.time())}
         row = (None, made["id"], feedback.response_id, made["created"], feedback.rating)
@@ -216,7 +216,7 @@ def routes(journal: Journal) -> list[Route]:
         except UnknownResponseError:
             message = f"no answer {feedback.response_id!r} is kept here; send the id of a response"
             raise ApiError(404, message, "response_not_found", "response_id") from None
-        except sqlite3.Error as error:
+        except (sqlite3.Error, InputError) as error:
             log.warning("feedback on %s is lost: %s", feedback.response_id, error)
             raise unavailable("feedback cannot be kept now; try again later", "feedback_failed") from None
         return JSONResponse({"object": "feedback", **made, **feedback.model_dump()})

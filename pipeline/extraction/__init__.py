@@ -70,12 +70,15 @@ def extract(record: Raw, settings: config.Extraction) -> Extracted | Drop:
     return Extracted(text, one_line(found[1])) if text and not text.isspace() else Drop(Reason.EMPTY)
 
 
+def decoded(body: bytes | str, declared: str | None) -> str:
+    """A record's content as parsers take it: no lone surrogates, no NUL, which ends strings in some of them."""
+    content = body if isinstance(body, str) else charset.decode(body, declared)
+    return content.encode("utf-8", "ignore").decode().replace("\0", "")
+
+
 def _extract(record: Raw, settings: config.Extraction) -> tuple[str, str] | Drop:
     """Text and title before they are tidied."""
-    body = record.body
-    content = body if isinstance(body, str) else charset.decode(body, record.charset)
-    # Parsers take no lone surrogates, and NUL ends strings in some of them.
-    content = content.encode("utf-8", "ignore").decode().replace("\0", "")
+    content = decoded(record.body, record.charset)
     match record.media:
         case "wikihtml":
             lean = wikihtml.without_furniture(content)

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from pipeline.extraction.blocks import BREAK, Blocks, read
 from pipeline.extraction.features import Floats, Names, features, name_words
+from pipeline.extraction.nesting import too_deep
+from pipeline.ledger import Drop
 
 MODEL, NAMES = "main_content.onnx", "main_content_names.json"
 """In ``models/``: the trees, and what words in the names of elements say."""
@@ -61,12 +63,14 @@ def score_names(scores: Mapping[str, float]) -> Names:
     return score
 
 
-def main_content(html: str, url: str) -> tuple[str, str]:
+def main_content(html: str, url: str) -> tuple[str, str] | Drop:
     """A page's main text and title; its address, which may be empty, helps to tell what kind of page it is.
 
     Paragraphs, headings, list items, table rows and lines of code are lines of their own. Link targets,
     alternative texts and form fields are left out.
     """
+    if drop := too_deep(html):
+        return drop
     blocks = read(html)
     return (write(blocks, keep(*model().shares(blocks, url))) if blocks.texts else ""), blocks.title
 

@@ -1,18 +1,17 @@
 """Wikimedia Enterprise HTML dumps: JSON lines in the files of a gzipped tar archive."""
 
 import json
-import re
 import tarfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
 from pipeline.ledger import Drop, Reason
 from pipeline.readers.compressed import BrokenStreamError, blocks
-from pipeline.readers.record import MAX_BYTES, Damaged, Item, Origin, Record, Skipped, date
+from pipeline.readers.jsonl import lines
+from pipeline.readers.record import Damaged, Item, Origin, Record, Skipped, date
 from pipeline.readers.window import Window
 
 _TAR_BLOCK = 512
-_NEWLINE = re.compile(rb"\n")
 _JSON_LINES = (".ndjson", ".json", ".jsonl")
 
 
@@ -32,7 +31,7 @@ def read(stream: BinaryIO) -> Iterator[Item]:
             at = member.offset_data
             file = archive.extractfile(member) if member.name.endswith(_JSON_LINES) else None
             if file:
-                for item in _lines(Window(file.read, at)):
+                for item in _items(Window(file.read, at)):
                     at = item.origin.offset + item.origin.length
                     yield item
     except (tarfile.TarError, BrokenStreamError, OSError) as error:
@@ -52,23 +51,12 @@ class _Content:
         return piece
 
 
-def _lines(window: Window) -> Iterator[Item]:
-    while window.peek(1):
-        offset = window.position
-        end = window.search(_NEWLINE, 0, MAX_BYTES)
-        if end is None and window.available >= MAX_BYTES:
-            while end is None and window.peek(1):
-                window.skip(MAX_BYTES)
-                end = window.search(_NEWLINE, 0, MAX_BYTES)
-            window.skip(0 if end is None else end + 1)
-            yield Skipped(
-                Origin(offset, window.position - offset), "", Drop(Reason.TOO_LARGE, None, MAX_BYTES)
-            )
-            continue
-        line = window.peek(window.available if end is None else end + 1)
-        window.skip(len(line))
-        if line.strip():
-            yield parse(line, Origin(offset, len(line)))
+def _items(window: Window) -> Iterator[Item]:
+    for line in lines(window):
+        if isinstance(line, Skipped):
+            yield line
+        elif line.strip():
+            yield parse(line, Origin(window.position - len(line), len(line)))
 
 
 def parse(line: bytes, origin: Origin) -> Item:

@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from pipeline import config, storage
 from pipeline.errors import InputError
 from pipeline.readers import commoncrawl, framing, jsonl, parquet, tei, warc, wikipedia
 from pipeline.readers.compressed import BZIP2, GZIP, BrokenStreamError, blocks
-from pipeline.readers.record import Damaged, Record, Split
-
-Format = Literal["warc", "wikipedia", "books", "jsonl", "parquet"]
+from pipeline.readers.record import Damaged, Format, Record, Split
 
 _HEAD_BYTES = 1 << 16
 OPENERS = 16

@@ -26,24 +26,37 @@ def read(split: Split, wanted: config.Columns) -> Iterator[Item]:
     names = columns.names(wanted)
     with storage.open_read(split.path) as stream:
         stop, content, window = _open(stream, split)
-        while window.position < stop and window.peek(1):
-            offset = window.position
-            end = window.search(_NEWLINE, 0, MAX_BYTES)
-            if end is None and not window.ended:
-                window.skip(MAX_BYTES)
-                _skip_line(window)
-                origin = Origin(offset, window.position - offset)
-                yield Skipped(origin, "", Drop(Reason.TOO_LARGE, origin.length, MAX_BYTES))
+        for line in lines(window, stop):
+            if isinstance(line, Skipped):
+                yield line
                 continue
-            line = window.peek(window.available if end is None else end + 1)
-            window.skip(len(line))
-            if end is None and content.error:
+            offset = window.position - len(line)
+            if content.error and not line.endswith(b"\n"):
                 yield Damaged(Origin(offset, len(line)), content.error)
                 return
             if line.strip():
                 yield parse(line, names, Origin(offset, len(line)))
         if content.error:
             yield Damaged(Origin(window.position, 0), content.error)
+
+
+def lines(window: Window, stop: int = FAR) -> Iterator[bytes | Skipped]:
+    """The lines that begin before ``stop``, each with its line feed; the window is behind each as it comes.
+
+    One that is over ``MAX_BYTES`` is skipped.
+    """
+    while window.position < stop and window.peek(1):
+        offset = window.position
+        end = window.search(_NEWLINE, 0, MAX_BYTES)
+        if end is None and not window.ended:
+            window.skip(MAX_BYTES)
+            _skip_line(window)
+            origin = Origin(offset, window.position - offset)
+            yield Skipped(origin, "", Drop(Reason.TOO_LARGE, origin.length, MAX_BYTES))
+            continue
+        line = window.peek(window.available if end is None else end + 1)
+        window.skip(len(line))
+        yield line
 
 
 def splittable(stream: BinaryIO) -> bool:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pipeline.ledger import Drop
 
+Format = Literal["warc", "wikipedia", "books", "jsonl", "parquet"]
+
 MAX_BYTES = 1 << 26
 """A record whose raw or decoded content is longer is skipped, with that reason."""
 
@@ -18,7 +20,7 @@ class Split:
     """User-visible path."""
     file_name: str
     """The file's name among the inputs: document ids derive from it and not from where the file lies."""
-    format: Literal["warc", "wikipedia", "books", "jsonl", "parquet"]
+    format: Format
     source: str
     start: int
     length: int

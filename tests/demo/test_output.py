@@ -8,7 +8,9 @@ import bz2
 import re
 import zlib
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
@@ -55,19 +57,32 @@ def _inflated(raw: bytes) -> bytes:
 
 
 def _records(crawl: Path) -> dict[str, int]:
-    """Records by file name, of WARC files and dumps."""
+    """Records by file name, of WARC files and dumps; books are cut into chapters."""
     counts = {path.name: len(BEGINS.findall(_inflated(path.read_bytes()))) for path in crawl.glob("warc/*")}
     pages = {path.name: bz2.decompress(path.read_bytes()).count(b"<page>") for path in crawl.glob("wiki/*")}
     return counts | pages
 
 
+def _is_whole(chapters: list[dict[str, Any]]) -> None:
+    """The chapters are numbered without a gap, and each begins where the one before ends."""
+    chapters.sort(key=lambda row: row["origin"]["offset"])
+    if len(chapters) > 1:
+        count = len(chapters)
+        marks = [f"[{place}/{count}]" for place in range(1, count + 1)]
+        assert [row["title"].rpartition(" ")[2] for row in chapters] == marks
+    for before, after in pairwise(row["origin"] for row in chapters):
+        assert before["offset"] + before["length"] == after["offset"]
+
+
 def test_every_record_of_the_crawl_comes_out_once(sample_crawl: Path, run_folder: Path) -> None:
-    analysed = ds.dataset(run_folder / "analysis" / "records").to_table(columns=["id", "origin"]).to_pylist()
+    records = ds.dataset(run_folder / "analysis" / "records")
+    analysed = records.to_table(columns=["id", "title", "origin"]).to_pylist()
     found = Counter(Path(row["origin"]["path"]).name for row in analysed)
     books = {path.name for path in sample_crawl.glob("books/*")}
-    # How many chapters a book has is the reader's own business.
     assert {name: count for name, count in found.items() if name not in books} == _records(sample_crawl)
     assert books <= found.keys()
+    for book in books:
+        _is_whole([row for row in analysed if Path(row["origin"]["path"]).name == book])
     ledger = ds.dataset(run_folder / "ledger").to_table(columns=["id", "kept", "reason"]).to_pylist()
     quarantine = ds.dataset(run_folder / "quarantine").to_table(columns=["id"]).to_pylist()
     documents = ds.dataset(run_folder / "documents").to_table(columns=["id"]).to_pylist()

@@ -1,5 +1,5 @@
 import unicodedata
-from typing import NamedTuple
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -9,16 +9,7 @@ from pipeline.config import Extraction
 from pipeline.extraction import Extracted, extract
 from pipeline.extraction.tidy import one_line, tidy
 from pipeline.ledger import Drop, Reason
-
-
-class Raw(NamedTuple):
-    body: bytes | str
-    media: str = "html"
-    charset: str | None = None
-    url: str = ""
-    language: str = ""
-    hidden_namespaces: frozenset[str] = frozenset()
-
+from tests.pipeline.extraction.raw import Raw
 
 ARTICLE = "<p>" + "The town was founded by merchants who traded in cattle and cloth. " * 5 + "</p>"
 PAGE = f"""<!doctype html><html><head><title> A town &amp;
@@ -35,19 +26,25 @@ def text_of(body: bytes | str, media: str = "html", charset: str | None = None) 
     return found.text
 
 
-def test_main_content_on_lines_of_its_own() -> None:
-    found = extract(Raw(PAGE.encode()), Extraction())
+# To the model, as to the pages that it learned from, a page's own heading is its title and no text.
+@pytest.mark.parametrize(
+    ("method", "headings"), [("default", ["Code"]), ("resiliparse", ["The market", "Code"])]
+)
+def test_main_content_on_lines_of_its_own(
+    method: Literal["default", "resiliparse"], headings: list[str]
+) -> None:
+    found = extract(Raw(PAGE.encode()), Extraction(method=method))
     assert isinstance(found, Extracted)
     assert found.title == "A town & its market"
     lines = found.text.splitlines()
-    for line in ("Code", "def f():", "    return 1", "First.", "Second."):
+    for line in (*headings, "def f():", "    return 1", "First.", "Second."):
         assert line in lines
     for boilerplate in ("Home", "Imprint", "script", "picture", "example.org"):
         assert boilerplate not in found.text
 
 
 def test_methods_by_name() -> None:
-    for method in ("default", "resiliparse"):
+    for method in ("default", "resiliparse", "trafilatura"):
         assert isinstance(extract(Raw(PAGE), Extraction(method=method)), Extracted)
 
 
@@ -71,8 +68,9 @@ def test_nothing_is_a_reason(body: bytes | str, media: str, padding: str) -> Non
 
 
 @pytest.mark.timeout(60)
-def test_nesting_is_limited() -> None:
-    found = extract(Raw("<div>" * 200_000 + "deep"), Extraction(method="resiliparse"))
+@pytest.mark.parametrize("method", ["default", "resiliparse"])
+def test_nesting_is_limited(method: Literal["default", "resiliparse"]) -> None:
+    found = extract(Raw("<div>" * 200_000 + "deep"), Extraction(method=method))
     assert isinstance(found, Drop)
     assert (found.reason, found.threshold) == (Reason.NESTING, 512)
 

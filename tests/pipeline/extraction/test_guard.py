@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import pytest
 
@@ -15,18 +15,10 @@ from pipeline.config import Extraction
 from pipeline.extraction import Extracted, extract
 from pipeline.extraction.guard import Guard
 from pipeline.ledger import Drop, Reason
+from tests.pipeline.extraction.raw import Raw
 
 LIMIT = 1.0
 FINE = "<html><title>Fine</title><body><p>" + "A page that nobody needs to be afraid of. " * 9
-
-
-class Raw(NamedTuple):
-    body: bytes | str
-    media: str = "html"
-    charset: str | None = None
-    url: str = ""
-    language: str = ""
-    hidden_namespaces: frozenset[str] = frozenset()
 
 
 HTML_BOMBS: dict[str, Callable[[], bytes | str]] = {

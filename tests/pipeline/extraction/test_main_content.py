@@ -37,6 +37,7 @@ def test_prose_stays_and_furniture_goes(url: str) -> None:
     {f"<p>{PROSE * 3}</p>" * 4}</div>
     <footer class="site-footer">© 2026 All rights reserved <a>Privacy</a></footer>"""
     found = main_content(html, url)
+    assert isinstance(found, tuple)
     assert found[0].count(PROSE.strip()) >= 4
     assert "Login" not in found[0]
     assert "rights reserved" not in found[0]

@@ -61,6 +61,8 @@ def multistream(chunks: list[str]) -> bytes:
 def test_pages_and_what_the_dump_says_of_itself(tmp_path: Path, data: bytes) -> None:
     found = items(tmp_path / "dump.xml", data)
     assert [item.title for item in found if isinstance(item, Record)] == [f"Side {n}" for n in range(5)]
+    offsets = [item.origin.offset for item in found]
+    assert offsets == sorted(set(offsets))
     first = found[0]
     assert isinstance(first, Record)
     assert (first.title, first.body, first.media) == ("Side 0", "Tekst 0 om æbler", "wikitext")
@@ -147,5 +149,6 @@ def test_real_dumps_by_namespace(name: str, pages: int, articles: int) -> None:
         for item in found
         if not isinstance(item, Damaged)
     )
+    assert not any(isinstance(item, Damaged) for item in found)
     assert by_namespace == counted(path)
     assert (len(found), by_namespace[0]) == (pages, articles)
