@@ -71,7 +71,7 @@ def extract(record: Raw, settings: config.Extraction) -> Extracted | Drop:
 
 
 def decoded(body: bytes | str, declared: str | None) -> str:
-    """A record's content as parsers take it: no lone surrogates, no NUL, which ends strings in some of them."""
+    """A record's content as parsers take it: no lone surrogates, and no NUL, at which some of them stop."""
     content = body if isinstance(body, str) else charset.decode(body, declared)
     return content.encode("utf-8", "ignore").decode().replace("\0", "")
 
