@@ -133,7 +133,8 @@ def main(arguments: Sequence[str]) -> None:
     parts = [
         f"## {name}\n\n{table(paths, options.rounds)}\n" for name, (table, paths) in tables.items() if paths
     ]
-    command = f"python benchmarks/readers.py --rounds {options.rounds} {' '.join(path.name for path in options.paths)}"
+    names = " ".join(path.name for path in options.paths)
+    command = f"python benchmarks/readers.py --rounds {options.rounds} {names}"
     print(*parts, sep="\n")
     RESULTS.write_text("\n".join([f"# Readers side by side\n\n`{command}`, one core.\n", *parts]))
 
