@@ -2,29 +2,10 @@
 
 from selectolax.lexbor import LexborHTMLParser
 
-_FURNITURE = ", ".join(
-    [
-        *("style", "link", "figure", "sup.mw-ref", "sup.reference", ".mw-editsection", ".mw-references-wrap"),
-        *(
-            ".references",
-            ".reflist",
-            ".navbox",
-            ".infobox",
-            ".sinottico",
-            ".sidebar",
-            ".hatnote",
-            ".metadata",
-        ),
-        *(
-            ".ambox",
-            ".noprint",
-            ".mw-empty-elt",
-            ".thumb",
-            ".gallery",
-            ".mw-kartographer-maplink",
-            "#coordinates",
-        ),
-    ]
+_FURNITURE = (
+    "style, link, figure, sup.mw-ref, sup.reference, .mw-editsection, .mw-references-wrap, .references, "
+    ".reflist, .navbox, .infobox, .sinottico, .sidebar, .hatnote, .metadata, .ambox, .noprint, .thumb, "
+    ".gallery, .mw-empty-elt, .mw-kartographer-maplink, #coordinates"
 )
 
 
