@@ -1,11 +1,12 @@
 """ARC 1, the format before WARC: each record is one line about it, then what the server sent.
 
 The line has five fields in version 1 of its layout and ten in version 2; the first is the address, which may
-hold spaces, the last the length of what follows. Here such a line becomes the header fields of a WARC record.
+hold spaces, the last the length of what follows. Here such a line becomes the header of a WARC record.
 """
 
 import re
-from collections.abc import Mapping
+
+from pipeline.readers.header import Header
 
 MAX_LINE = 1 << 12
 """Longest line about a record, in bytes."""
@@ -20,20 +21,16 @@ LINE = (
 _UNTYPED = frozenset({b"", b"no-type", b"unk", b"unknown"})
 
 
-def fields(line: re.Match[bytes], begins: bytes) -> Mapping[bytes, bytes]:
-    """The WARC header fields, names in lower case, that say what a line (a match of ``LINE``) says.
+def header(line: re.Match[bytes], begins: bytes) -> Header:
+    """The WARC header that says what a line (a match of ``LINE``) says.
 
     ``begins``: the first bytes after the line, which tell whether the server spoke HTTP.
     """
-    date = line["date"].decode()
-    made = {
-        b"content-length": line["length"],
-        b"warc-target-uri": line["url"],
-        b"warc-date": f"{date[:4]}-{date[4:6]}-{date[6:8]}T{date[8:10]}:{date[10:12]}:{date[12:]}Z".encode(),
-    }
-    if line["url"].startswith(b"filedesc:"):
-        return made | {b"warc-type": b"warcinfo"}
+    url, length, at = line["url"], line["length"], line["date"].decode()
+    date = f"{at[:4]}-{at[4:6]}-{at[6:8]}T{at[8:10]}:{at[10:12]}:{at[12:]}Z".encode()
+    if url.startswith(b"filedesc:"):
+        return Header(b"warcinfo", url, date, b"", length)
     if begins.startswith(b"HTTP/"):
-        return made | {b"warc-type": b"response", b"content-type": b"application/http"}
+        return Header(b"response", url, date, b"application/http", length)
     media = b"" if line["type"].strip().lower() in _UNTYPED else line["type"]
-    return made | {b"warc-type": b"resource", b"content-type": media}
+    return Header(b"resource", url, date, media, length)

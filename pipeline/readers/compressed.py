@@ -65,10 +65,16 @@ class Inflater:
 
     def __init__(self, wbits: int = 31) -> None:
         self._zlib = isal_zlib.decompressobj(wbits)
-        self.eof = False
+
+    @property
+    def eof(self) -> bool:
         """Whether the end of the compressed stream was met."""
-        self.needs_input = True
+        return self._zlib.eof
+
+    @property
+    def needs_input(self) -> bool:
         """Whether nothing more comes out before something is put in."""
+        return not self._zlib.unconsumed_tail
 
     @property
     def unused_data(self) -> bytes:
@@ -78,9 +84,7 @@ class Inflater:
     def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
         """Put ``data`` in, get at most ``max_length`` bytes out. Raises ``isal_zlib.error``."""
         rest = self._zlib.unconsumed_tail
-        content = self._zlib.decompress(rest + data if rest else data, max_length)
-        self.eof, self.needs_input = self._zlib.eof, not self._zlib.unconsumed_tail
-        return content
+        return self._zlib.decompress(rest + data if rest else data, max_length)
 
 
 def decompressor_of(begin: bytes) -> Callable[[], Decompressor] | None:

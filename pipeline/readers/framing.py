@@ -6,10 +6,11 @@ begin of a header.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipeline.readers import arc
+from pipeline.readers.header import Header, groups, lines
 from pipeline.readers.record import MAX_BYTES, Origin
 from pipeline.readers.window import FAR, Window
 
@@ -21,8 +22,9 @@ RECORD = re.compile(_WARC + rb"[\w-]+[ \t]*:|" + arc.LINE)
 """What a record begins with."""
 _WARC_RECORD = re.compile(_WARC + rb"[\w-]+[ \t]*:")
 _BREAK_AND_ARC_RECORD = re.compile(rb"\n" + arc.LINE)
-_HEAD = re.compile(_WARC + rb"(?:[^\r\n][^\n]*\n)*\r?\n|" + arc.LINE)
-_FOLD = re.compile(rb"\r?\n[ \t]+(?=\S)")
+_NAMES = (b"warc-type", b"warc-target-uri", b"warc-date", b"content-type", b"content-length")
+_HEAD = re.compile(_WARC + lines(1, *_NAMES) + rb"\r?\n")
+_ARC_LINE = re.compile(arc.LINE)
 _FOLLOWS = re.compile(rb"\r\n\r\n|[\r\n]*(?:WARC/|\Z)|[\r\n]+" + arc.LINE)
 _NEWLINES = re.compile(rb"[\r\n]+")
 
@@ -31,8 +33,7 @@ class Frame(NamedTuple):
     """One record as it lies in the file, or why there is none."""
 
     origin: Origin
-    fields: Mapping[bytes, bytes] = {}
-    """Of the WARC header, with names in lower case."""
+    header: Header = Header()
     block: memoryview = memoryview(b"")
     """Empty if it is over ``MAX_BYTES``."""
     block_length: int = 0
@@ -48,11 +49,10 @@ def plain_frames(window: Window, start: int = 0, stop: int = FAR, size: int = FA
     if start and not _to_record(window, 1, stop - window.position):
         return
     while window.position < stop and window.peek(1):
-        head = window.match(_HEAD, MAX_HEADER)
-        fields = _fields(head, window) if head else {}
-        length = fields.get(b"content-length", b"")
-        if head and length.isdigit() and len(length) < 16:
-            yield _frame(window, fields, len(head[0]), int(length), size)
+        header, begin = _header(window)
+        length = header.length.strip()
+        if length.isdigit() and len(length) < 16:
+            yield _frame(window, header, begin, int(length), size)
         else:
             yield _no_header(window)
 
@@ -60,34 +60,27 @@ def plain_frames(window: Window, start: int = 0, stop: int = FAR, size: int = FA
 def only_record(content: bytes, origin: Origin) -> Frame | None:
     """The record that ``content`` is, no more and no less; None if it is not."""
     head = _HEAD.match(content)
-    if not head or head["url"]:
+    if not head:
         return None
-    fields, begin = header_fields(head[0]), head.end()
+    header, begin = _warc_header(head), head.end()
     length = len(content) - begin - 4
-    if fields.get(b"content-length") != b"%d" % length or content[-4:] != b"\r\n\r\n" or length > MAX_BYTES:
+    if header.length.strip() != b"%d" % length or content[-4:] != b"\r\n\r\n" or length > MAX_BYTES:
         return None
-    return Frame(origin, fields, memoryview(content)[begin:-4], length)
+    return Frame(origin, header, memoryview(content)[begin:-4], length)
 
 
-def _fields(head: re.Match[bytes], window: Window) -> Mapping[bytes, bytes]:
-    if head["url"]:
-        return arc.fields(head, window.peek(5, len(head[0])))
-    return header_fields(head[0])
+def _header(window: Window) -> tuple[Header, int]:
+    """The header at the window's position and its length; an empty one where there is none."""
+    if head := window.match(_HEAD, MAX_HEADER):
+        return _warc_header(head), len(head[0])
+    if line := window.match(_ARC_LINE, MAX_HEADER):
+        return arc.header(line, window.peek(5, len(line[0]))), len(line[0])
+    return Header(), 0
 
 
-def header_fields(head: bytes) -> dict[bytes, bytes]:
-    """The fields of a header as WARC and HTTP write it, names in lower case; of several, the first.
-
-    Lines may be folded and end without carriage returns; those that are no fields are passed over.
-    """
-    if b"\n " in head or b"\n\t" in head:
-        head = _FOLD.sub(b" ", head)
-    fields: dict[bytes, bytes] = {}
-    for line in head.split(b"\n")[1:]:
-        name, colon, value = line.partition(b":")
-        if colon:
-            fields.setdefault(name.strip().lower(), value.strip())
-    return fields
+def _warc_header(head: re.Match[bytes]) -> Header:
+    kind, url, date, media, length, _ = groups(head)
+    return Header(kind, url, date, media, length)
 
 
 def _no_header(window: Window) -> Frame:
@@ -97,21 +90,21 @@ def _no_header(window: Window) -> Frame:
     return Frame(Origin(offset, window.position - offset), error=error)
 
 
-def _frame(window: Window, fields: Mapping[bytes, bytes], header: int, block: int, size: int) -> Frame:
+def _frame(window: Window, header: Header, begin: int, block: int, size: int) -> Frame:
     """The record at the window's position, by its header's and block's length; the window moves past it."""
-    offset, end = window.position, header + block
+    offset, end = window.position, begin + block
     view, ahead = memoryview(b""), end
     if block > MAX_BYTES and offset + end <= size:
         window.skip(end)
         whole, ahead = window.position == offset + end, 0
     else:
-        view = window.view(block, header) if offset + end <= size else view
+        view = window.view(block, begin) if offset + end <= size else view
         whole = len(view) == block
     if whole and window.match(_FOLLOWS, arc.MAX_LINE, ahead):
         window.skip(ahead)
         while newlines := window.match(_NEWLINES, 64):
             window.skip(len(newlines[0]))
-        return Frame(Origin(offset, window.position - offset), fields, view, block)
+        return Frame(Origin(offset, window.position - offset), header, view, block)
     _to_record(window, 1 if ahead else 0)
     found = "no record follows it" if whole else "the file ends before it"
     error = f"Content-Length is {block} bytes, but {found}"

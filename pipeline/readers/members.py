@@ -78,22 +78,57 @@ def member_frames(stream: BinaryIO, codec: Codec, start: int, stop: int) -> Iter
     window = window_of(stream, start, stop)
     if start and not _to_member(window, codec, 0, stop - start):
         return
-    while _skip_empty(window) and window.position < stop:
-        member = _Member(window, codec)
-        if record := member.only_record():
+    while window.position < stop and window.peek(1):
+        if record := _lone_record(window, codec):
             yield record
             continue
-        last = (yield from _records(member)) if member.is_promising() else None
+        if _skip_empty(window):
+            continue
+        member = _Member(window, codec)
+        content = Window(member.read)
+        last = (yield from _records(member, content)) if member.is_promising(content) else None
         if last and not member.error:
             yield last
             continue
         # What is damaged may have run on into sound members: they are looked for from its first byte on.
         window = window_of(stream, member.offset, stop)
         yield _gap(window, codec, last.origin.offset if last else member.offset, member.error)
+    _skip_empty(window)
     if window.peek(1) and _find(window, codec, 0, 1) is None:
         member = _Member(window, codec)
-        member.is_promising()
+        member.is_promising(Window(member.read))
         yield _gap(window_of(stream, member.offset, stop), codec, member.offset, member.error)
+
+
+def _lone_record(window: Window, codec: Codec) -> Frame | None:
+    """The record of a sound member that holds just one, as nearly all do; the window moves past it.
+
+    None for any other member, and the window stays.
+    """
+    content, length = _inflate(window, codec)
+    record = only_record(content, Origin(window.position, length))
+    if record:
+        window.skip(length)
+    return record
+
+
+def _inflate(window: Window, codec: Codec) -> tuple[bytes, int]:
+    """Content and length of the member at the window's position; none if it is very long or not sound."""
+    decompressor = codec.make()
+    # A short piece first: what of it is not the member's is copied, and most members are short.
+    fed, piece, size = 0, _PIECE >> 3, 0
+    blocks: list[bytes] = []
+    try:
+        while not decompressor.eof:
+            data = window.view(piece, fed) if decompressor.needs_input else b""
+            block = decompressor.decompress(data, BLOCK)
+            fed, piece, size = fed + len(data), _PIECE, size + len(block)
+            blocks.append(block)
+            if size > NEAR or not (data or block):
+                return b"", 0
+    except DAMAGE:
+        return b"", 0
+    return b"".join(blocks), fed - len(decompressor.unused_data)
 
 
 class _Member:
@@ -103,28 +138,18 @@ class _Member:
         self.offset = window.position
         self.length = 0
         self.error = ""
-        self.content = Window(self._read)
         self._name = codec.member
         self._decompressor = codec.make()
         self._window = window
         self._fed = 0
         """Bytes at the window's position that were put in."""
-        self._first = self._inflate()
 
-    def only_record(self) -> Frame | None:
-        """The record of a sound member that holds just one, which spares much: most are such."""
-        return only_record(self._first, Origin(self.offset, self.length)) if self.length else None
-
-    def is_promising(self) -> bool:
+    def is_promising(self, content: Window) -> bool:
         """Whether a record begins the content, and no damage is met in its first ``BLOCK`` bytes."""
-        self.content.view(BLOCK)
-        return not self.error and self.content.match(RECORD, _BEGIN) is not None
+        content.view(BLOCK)
+        return not self.error and content.match(RECORD, _BEGIN) is not None
 
-    def _read(self, _: int) -> bytes:
-        block, self._first = self._first or self._inflate(), b""
-        return block
-
-    def _inflate(self) -> bytes:
+    def read(self, _: int) -> bytes:
         """The next bytes of content; none at its end."""
         inflater = self._decompressor
         while not inflater.eof and not self.error:
@@ -150,10 +175,10 @@ class _Member:
         return data
 
 
-def _records(member: _Member) -> Generator[Frame, None, Frame | None]:
+def _records(member: _Member, content: Window) -> Generator[Frame, None, Frame | None]:
     """Yield all records of a member but the last, which is returned: it stands or falls with the checksum."""
     last: Frame | None = None
-    for ordinal, frame in enumerate(plain_frames(member.content)):
+    for ordinal, frame in enumerate(plain_frames(content)):
         if last:
             yield last
         origin = Origin(member.offset + ordinal, max(0, member.length - ordinal))
@@ -169,10 +194,11 @@ def _gap(window: Window, codec: Codec, begin: int, error: str) -> Frame:
 
 
 def _skip_empty(window: Window) -> bool:
-    """Move past zstd frames without content; whether anything is left."""
+    """Move past zstd frames without content; whether there were any."""
+    start = window.position
     while (begin := window.peek(8))[1:4] == _SKIPPABLE:
         window.skip(8 + int.from_bytes(begin[4:], "little"))
-    return bool(begin)
+    return window.position > start
 
 
 def _to_member(window: Window, codec: Codec, offset: int, limit: int = FAR) -> bool:

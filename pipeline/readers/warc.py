@@ -5,7 +5,7 @@ off (``WARC-Truncated``) is a page as far as it goes: where its coding breaks of
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import BinaryIO, Literal
 
 from resiliparse.parse.encoding import detect_mime
@@ -13,7 +13,8 @@ from resiliparse.parse.encoding import detect_mime
 from pipeline import storage
 from pipeline.ledger import Drop, Reason
 from pipeline.readers import arc, http
-from pipeline.readers.framing import RECORD, Frame, header_fields, plain_frames
+from pipeline.readers.framing import RECORD, Frame, plain_frames
+from pipeline.readers.header import groups, lines
 from pipeline.readers.members import codec, holds_member, member_frames
 from pipeline.readers.record import MAX_BYTES, Damaged, Item, Record, Skipped, Split, date
 from pipeline.readers.window import window_of
@@ -25,8 +26,12 @@ _MEDIA: dict[str, Literal["html", "text"]] = {
 }
 _CHARSET = re.compile(r"""(?i)\bcharset\s*=\s*["']?([^\s"';,]+)""")
 _CARRIES_PAGE = (b"response", b"resource", b"conversion")
-_STATUS = re.compile(rb"HTTP/[\d.]+[ \t]+(\d{1,3})\b")
-_HTTP_HEAD = re.compile(rb"(?:[^\r\n][^\n]*\n)*(?:\r?\n)?")
+_HTTP_HEAD = re.compile(
+    rb"HTTP/[\d.]+[ \t]+(\d{1,3})\b[^\n]*\n"
+    + lines(2, b"content-type", b"transfer-encoding", b"content-encoding")
+    + rb"(?:\r?\n)?"
+)
+_NO_PAGE, _REVISIT, _MEDIA_TYPE = map(Drop, (Reason.RECORD_TYPE, Reason.REVISIT, Reason.MEDIA_TYPE))
 
 
 def fits(stream: BinaryIO) -> bool:
@@ -81,11 +86,11 @@ def item(frame: Frame) -> Item:
 
 def _drop_by_header(frame: Frame) -> Drop | None:
     """What the WARC header alone says against the record."""
-    kind = frame.fields.get(b"warc-type", b"").lower()
+    kind = frame.header.kind.strip().lower()
     if kind == b"revisit":
-        return Drop(Reason.REVISIT)
+        return _REVISIT
     if kind not in _CARRIES_PAGE:
-        return Drop(Reason.RECORD_TYPE)
+        return _NO_PAGE
     if frame.block_length > MAX_BYTES:
         return Drop(Reason.TOO_LARGE, frame.block_length, MAX_BYTES)
     return None
@@ -93,30 +98,29 @@ def _drop_by_header(frame: Frame) -> Drop | None:
 
 def _page(frame: Frame) -> Item:
     """Raises BodyError for a body that cannot be decoded and TooLargeError for one that is too long."""
-    fields, payload = frame.fields, frame.block
+    content_type, transfer, content, payload = frame.header.media, b"", b"", frame.block
     if _is_http(frame):
-        head = _HTTP_HEAD.match(payload)[0]  # type: ignore[index]  # matches anything
-        status = _STATUS.match(head)
-        if not status:
+        head = _HTTP_HEAD.match(payload)
+        if not head:
             return Damaged(frame.origin, "HTTP response without a status line")
-        if not 200 <= int(status[1]) < 300:
-            return Skipped(frame.origin, _url(frame), Drop(Reason.HTTP_STATUS, float(status[1])))
-        fields, payload = header_fields(head), payload[len(head) :]
-    content_type = _text(fields, b"content-type")
-    declared = content_type.partition(";")[0].strip().lower()
+        status, content_type, transfer, content, _ = groups(head)
+        if not 200 <= int(status) < 300:
+            return Skipped(frame.origin, _url(frame), Drop(Reason.HTTP_STATUS, float(status)))
+        payload = payload[head.end() :]
+    described = content_type.decode("latin-1")
+    declared = described.partition(";")[0].strip().lower()
     if declared and declared not in _MEDIA:
-        return Skipped(frame.origin, _url(frame), Drop(Reason.MEDIA_TYPE))
-    transfer, content = _text(fields, b"transfer-encoding"), _text(fields, b"content-encoding")
-    body = http.decode(bytes(payload), transfer, content, MAX_BYTES)
+        return Skipped(frame.origin, _url(frame), _MEDIA_TYPE)
+    body = http.decode(bytes(payload), _text(transfer), _text(content), MAX_BYTES)
     media = _MEDIA.get(declared or detect_mime(body[:1024]))
     if media is None:
-        return Skipped(frame.origin, _url(frame), Drop(Reason.MEDIA_TYPE))
-    charset = _CHARSET.search(content_type)
+        return Skipped(frame.origin, _url(frame), _MEDIA_TYPE)
+    charset = _CHARSET.search(described)
     return Record(
         origin=frame.origin,
         url=_url(frame),
         title="",
-        fetched_at=date(_text(frame.fields, b"warc-date")),
+        fetched_at=date(_text(frame.header.date)),
         license="",
         media=media,
         body=body,
@@ -126,15 +130,15 @@ def _page(frame: Frame) -> Item:
 
 def _is_http(frame: Frame) -> bool:
     """By what the record says of its block or, where a response says nothing, by the block."""
-    if frame.fields.get(b"content-type", b"").lower().startswith(b"application/http"):
+    if frame.header.media.strip().lower().startswith(b"application/http"):
         return True
-    return frame.fields[b"warc-type"].lower() == b"response" and bytes(frame.block[:5]) == b"HTTP/"
+    return frame.header.kind.strip().lower() == b"response" and bytes(frame.block[:5]) == b"HTTP/"
 
 
 def _url(frame: Frame) -> str:
-    url = frame.fields.get(b"warc-target-uri", b"").decode(errors="replace")
+    url = frame.header.url.decode(errors="replace")
     return url.strip().removeprefix("<").removesuffix(">")
 
 
-def _text(fields: Mapping[bytes, bytes], name: bytes) -> str:
-    return fields.get(name, b"").decode("latin-1")
+def _text(value: bytes) -> str:
+    return value.strip().decode("latin-1")

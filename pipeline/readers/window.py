@@ -59,11 +59,11 @@ class Window:
 
     def skip(self, size: int) -> None:
         """Move the window forward, at most to the stream's end."""
-        while size > self.available and not self.ended:
-            size -= self.available
+        while size > (available := len(self._buffer) - self._at) and not self.ended:
+            size -= available
             self._at = len(self._buffer)
             self._fetch(min(size, CHUNK))
-        self._at += min(size, self.available)
+        self._at += min(size, available)
 
     def search(self, pattern: re.Pattern[bytes], offset: int, limit: int) -> int | None:
         """Distance from ``position`` to the first match that begins in ``offset`` ≤ distance < ``limit``.
@@ -97,9 +97,9 @@ class Window:
 
     def _fetch(self, size: int) -> None:
         """Have ``size`` bytes available, if the stream has them."""
-        if self.ended or self.available >= size:
+        missing = size - (len(self._buffer) - self._at)
+        if missing <= 0 or self.ended:
             return
-        missing = size - self.available
         pieces = [self._buffer[self._at :]] if self.available else []
         self._base, self._at = self.position, 0
         while missing > 0:
