@@ -1,21 +1,22 @@
 """An HTML page as blocks: runs of text between block-level tags, in document order.
 
-One pass of lexbor over the page and one walk over its nodes. What is never text is taken out first;
-``noscript`` stays, for some forums serve their whole text there.
+One pass of lexbor over the page and one walk over its nodes. What is never text is passed over; ``noscript``
+is not, for some forums serve their whole text there.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-NOT_TEXT = [
-    *("script", "style", "svg", "math", "template", "head", "iframe", "object", "canvas", "video", "audio"),
-    *("select", "datalist", "map"),
-]
-"""Elements that are removed with all that is in them."""
+NOT_TEXT = frozenset(
+    (
+        *("script", "style", "svg", "math", "template", "head", "iframe", "object", "canvas", "video"),
+        *("audio", "select", "datalist", "map"),
+    )
+)
+"""Elements that are passed over with all that is in them."""
 BLOCK_LEVEL = frozenset(
     (
         *(
@@ -49,10 +50,13 @@ BLOCK_LEVEL = frozenset(
         *("textarea", "tfoot", "th", "thead", "tr", "ul"),
     )
 )
+_RARE = frozenset(("role", "itemprop", "style", "hidden", "aria-hidden"))
+"""Attributes that are read beside class and id."""
 BREAK = "\u2028"
 """Where ``br`` breaks a line; line feeds are white space."""
 LINKED, BOLD = 1, 2
 """Bits of what surrounds a piece of text."""
+_AROUND = {"a": LINKED, "b": BOLD, "strong": BOLD}
 
 _TYPE = re.compile(r'"@type"\s*:\s*\[?\s*"(\w+)"')
 
@@ -155,12 +159,11 @@ class _Walk:
         blocks.counts = counts
 
 
-def read(html: str) -> Blocks:
-    """Parse a page; no blocks if it has no body. Time and memory are linear in the page's length."""
+def read(html: str | bytes) -> Blocks:
+    """Parse a page, bytes as UTF-8; no blocks if it has no body. Time and memory are linear in its length."""
     tree = LexborHTMLParser(html)
     title = tree.css_first("title")
     blocks = Blocks(title.text() if title else "", _declared(tree))
-    tree.strip_tags(NOT_TEXT)
     if tree.body is not None:
         walk = _Walk(blocks)
         _over(tree.body, walk)
@@ -170,38 +173,39 @@ def read(html: str) -> Blocks:
 
 
 def _over(body: LexborNode, walk: _Walk) -> None:
-    """Visit every node in document order."""
-    # Of each element: the block-level one that its text belongs to, and what surrounds its text.
-    places = {body.mem_id: (walk.begin("body", -1, body.attributes), 0)}
-    space = ""
-    # Typed loosely: every node below the body has a parent.
-    nodes: Iterator[Any] = body.traverse(include_text=True)
-    for node in nodes:
-        tag = node.tag
-        if tag == "-text":
-            text = node.text_content or ""
+    """Visit the nodes in document order; of each, only what is asked for becomes a Python object."""
+    element, around, space = walk.begin("body", -1, body.attributes), 0, ""
+    # Of each element that was entered: what follows it, and the place of what follows.
+    above: list[tuple[LexborNode | None, int, int]] = []
+    node = body.first_child
+    while node or above:
+        if not node:
+            node, element, around = above.pop()
+            continue
+        text = node.text_content
+        if text is not None:
             if not text or text.isspace():
                 space += text
             else:
-                walk.text(space, text, *places[node.parent.mem_id])
+                walk.text(space, text, element, around)
                 space = ""
-        elif tag == "br":
+        elif (tag := node.tag or "") == "br":
             walk.line_break()
-        elif tag and tag[0] != "-" and (above := places.get(node.parent.mem_id)):
-            element, around = above
-            if tag in BLOCK_LEVEL:
-                element = walk.begin(tag, element, node.attributes)
-            elif tag == "a":
-                around |= LINKED
-            elif tag in ("b", "strong"):
-                around |= BOLD
-            places[node.mem_id] = element, around
+        elif tag not in NOT_TEXT:
+            inside = walk.begin(tag, element, node.attributes) if tag in BLOCK_LEVEL else element
+            if child := node.first_child:
+                above.append((node.next, element, around))
+                node, element, around = child, inside, around | _AROUND.get(tag, 0)
+                continue
+        node = node.next
 
 
 def _names(attributes: dict[str, str | None]) -> tuple[str, bool]:
     """An element's names, and whether it is hidden."""
     get = attributes.get
     name = f"{get('class') or ''} {get('id') or ''}"
+    if _RARE.isdisjoint(attributes):
+        return name, False
     if role := get("role"):
         name = f"{name} role={role}"
     if property_ := get("itemprop"):

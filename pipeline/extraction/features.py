@@ -1,12 +1,13 @@
 """What the model is told of each block: text, place, the elements around it, neighbours, page.
 
 An element's blocks are neighbours, so that whatever is summed over elements or surroundings is a difference
-of two running sums.
+of two running sums. All is arithmetic on a page's blocks or elements as a whole, for there are hundreds.
 """
 
+import math
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -17,13 +18,13 @@ from pipeline.extraction.blocks import Blocks
 
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int64]
-Row = NDArray[Any]
-"""A value per block, of any numeric type."""
-Names = Callable[[str, str], tuple[float, float, float]]
-"""What an element's names and tag say of it: lowest, highest and mean score of its words."""
+Numeric = NDArray[Any]
+"""Of any numeric type."""
+Names = Callable[[Sequence[tuple[str, str]]], NDArray[np.float64]]
+"""What elements' names and tags say: ``[element, 3]``, lowest, highest and mean score of their words."""
 
-WORD, UPPER, DIGIT, STOP, COMMA, IDEOGRAPH, PRICE, MARK = (1 << bit for bit in range(8))
-"""Kinds of characters."""
+WORD, UPPER, DIGIT, STOP, COMMA, IDEOGRAPH, PRICE, MARK = range(8)
+"""Kinds of characters; one may be of several."""
 _MARKS = {STOP: ".!?。！？…؟।", COMMA: ",;:،、，；：", PRICE: "$€£¥₹₽", MARK: "|©›»→"}
 _UNSPACED = ((0x0E00, 0x0EFF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF))
 """Scripts without spaces between words: Thai and Lao, kana, Han."""
@@ -37,9 +38,14 @@ AROUND = (
 _BIT = {tag: 1 << place for place, tag in enumerate(AROUND)}
 _HIDDEN = 1 << len(AROUND)
 _FRAME = _BIT["nav"] | _BIT["header"] | _BIT["footer"]
-_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_LEVELS = {f"h{level}": level for level in range(1, 7)}
 _LARGE, _MIDDLE = 0.25, 80.0
 """To a block matter the nearest element with this share of the page's words, and that with so many words."""
+_FADING, _FADING_SUM = 0.97, 0.9
+"""What is said of an element counts less by such a factor with every step further in."""
+_WORDS, _LINKED, _ENDED, _IN_PARAGRAPH, _STOPS, _IN_LONG, _BLOCKS, _PRICED = range(8)
+"""Summed over blocks: words, those in links, sentences, paragraphs; full stops; words of long blocks; and so on."""
+_NOT_LOWER = {code: " " for code in range(1, 128) if not chr(code).islower()}
 _NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _KINDS = tuple(
     map(
@@ -58,9 +64,14 @@ _KINDS = tuple(
 _ADDRESS = re.compile(r"^\w+://([^/?#]*)([^?#]*)(\??)")
 
 
-def name_words(name: str, tag: str) -> set[str]:
-    """The words that classes, ids and roles are made of, in lower case, and the tag."""
-    return {"<" + tag, *(part.lower() for part in _NAME_PART.findall(name) if len(part) > 1)}
+def name_words(signatures: Sequence[tuple[str, str]]) -> Iterator[set[str]]:
+    """Of elements' names and tags: the words that the names are made of, in lower case, and the tag."""
+    spaced = "\0".join([name for name, _ in signatures]).translate(_NOT_LOWER).split("\0")
+    for (name, tag), parts in zip(signatures, spaced, strict=True):
+        if name.islower() and name.isascii():  # As most are. The other way finds the same, more slowly.
+            yield {"<" + tag, *parts.split()}
+        else:
+            yield {"<" + tag, *map(str.lower, _NAME_PART.findall(name))}
 
 
 def features(blocks: Blocks, url: str, names: Names) -> tuple[Floats, Floats]:
@@ -69,237 +80,235 @@ def features(blocks: Blocks, url: str, names: Names) -> tuple[Floats, Floats]:
     ``url`` may be empty. Words of scripts without spaces are estimated.
     """
     table = _Table(blocks, names)
-    rows: list[Row | float] = [
-        *table.text(),
-        *table.place(),
-        *table.around(),
-        *table.elements(),
-        *table.neighbours(),
-        *table.page(url),
-    ]
-    matrix = np.empty((len(rows), len(table.words)), np.float32)
-    for place, row in enumerate(rows):
-        matrix[place] = row
-    return np.ascontiguousarray(matrix.T), table.words
+    groups = (
+        table.text(),
+        table.place(),
+        table.around(),
+        table.elements(),
+        table.neighbours(),
+        table.page(url),
+    )
+    return np.concatenate(groups, 1, dtype=np.float32), table.words
 
 
 class _Elements:
     """Every element's numbers, as arrays by element."""
 
     def __init__(self, blocks: Blocks, names: Names) -> None:
-        size = len(blocks.tags)
-        bits, depth, order, children = [0] * size, [0] * size, [0] * size, [0] * size
-        low, high, total = [0.0] * size, [0.0] * size, [0.0] * size
-        own: list[tuple[float, float, float]] = []
-        signatures = list(zip(blocks.tags, blocks.names, strict=True))
-        for element, (parent, (tag, name)) in enumerate(zip(blocks.parents, signatures, strict=True)):
-            worst, best, mean = said = names(name, tag)
-            own.append(said)
-            bit = _BIT.get(tag, 0) | (_HIDDEN if blocks.hidden[element] else 0)
-            if parent < 0:
-                bits[element], low[element], high[element], total[element] = bit, worst, best, mean
-                continue
-            bits[element] = bits[parent] | bit
-            depth[element] = depth[parent] + 1
-            # What is said of an element counts less, the further in.
-            low[element] = min(worst, 0.97 * low[parent])
-            high[element] = max(best, 0.97 * high[parent])
-            total[element] = 0.9 * total[parent] + mean
-            order[element] = children[parent]
-            children[parent] += 1
-        alike = Counter(signatures)
-        self.bits = np.array(bits, np.int64)
-        self.depth, self.low, self.high, self.total = (_floats(each) for each in (depth, low, high, total))
-        self.order = np.minimum(_floats(order), 50)
-        self.children = np.log1p(_floats(children))
-        self.alike = np.log1p(_floats([alike[signature] for signature in signatures]))
-        self.own_low, self.own_high, _ = _floats(own).T
+        # What follows from names and tag is found once for all elements that are alike in them.
+        numbers: dict[tuple[str, str], int] = {}
+        pairs = zip(blocks.names, blocks.tags, strict=True)
+        kinds = np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs])
+        signatures = list(numbers)
+        self.alike = np.log1p(_floats(np.bincount(kinds)))[kinds]
+        by_tag = np.array([(_LEVELS.get(tag, 0), tag == "p", _BIT.get(tag, 0)) for _, tag in signatures])
+        self.level, self.in_paragraph, bits = by_tag[kinds].T
+        counts, parents = np.array(blocks.counts), np.array(blocks.parents)
+        said = np.zeros((len(numbers), 3))
+        spoken = np.flatnonzero(np.bincount(kinds, counts))  # of those around any block
+        said[spoken] = names([signatures[kind] for kind in spoken.tolist()])
+        said = said[kinds]
+        self.own = _floats(said[:, :2])
+        self._from_above(parents, said, bits | np.array(blocks.hidden) * _HIDDEN)
+        self._among_siblings(parents)
+        self.parents = parents.clip(0)
         self.firsts = np.array(blocks.firsts)
-        self.stops = self.firsts + np.array(blocks.counts)
-        self.parents = np.array(blocks.parents).clip(0)
+        self.stops = self.firsts + counts
+
+    def _from_above(self, parents: Numbers, said: Numeric, bits: Numbers) -> None:
+        """What elements share with those around them; every round looks twice as far up."""
+        # Above the body is a last row that says nothing: -1 is its number and its own parent's.
+        above = np.append(parents, -1)
+        bits = np.append(bits, 0)
+        extremes = np.append(said[:, :2] * (-1, 1), [(0, 0)], 0)
+        sums = np.append(np.stack((said[:, 2], np.ones(len(said))), 1), [(0, 0)], 0)
+        fading, fading_sums = _FADING, np.array((_FADING_SUM, 1))
+        self._rounds = 0
+        while above.max() >= 0:
+            bits |= bits.take(above)
+            extremes = np.maximum(extremes, fading * extremes.take(above, 0))
+            sums += fading_sums * sums.take(above, 0)
+            above = above.take(above)
+            fading, fading_sums = fading**2, fading_sums**2
+            self._rounds += 1
+        self.bits = bits[:-1]
+        depth = sums[:-1, 1:] - 1
+        self.around = np.concatenate((depth, extremes[:-1] * (-1, 1), sums[:-1, :1]), 1, dtype=np.float32)
+        """Depth; then the lowest, the highest and the sum of what is said."""
+
+    def _among_siblings(self, parents: Numbers) -> None:
+        """How many children elements have, and which of its parent's children each is."""
+        parents = parents[1:]
+        children = np.bincount(parents, minlength=len(parents) + 1)
+        firsts = np.cumsum(children) - children
+        by_parent = np.argsort(parents, kind="stable")
+        self.order = np.zeros(len(children), np.float32)
+        self.order[1 + by_parent] = np.minimum(np.arange(len(parents)) - firsts[parents[by_parent]], 50)
+        self.children = np.log1p(_floats(children))
+
+    def nearest(self, fits: NDArray[np.bool_]) -> Numbers:
+        """Of each element, the nearest that fits of itself and those around it, or else the body."""
+        nearest = np.where(fits, np.arange(len(fits)), self.parents)
+        for _ in range(self._rounds):
+            nearest = nearest[nearest]
+        return nearest
 
 
 class _Table:
-    """The features of one page, group by group; each row has a value per block."""
+    """The features of one page, group by group, each ``[block, feature]``."""
 
     def __init__(self, blocks: Blocks, names: Names) -> None:
         self._blocks = blocks
         self._count = len(blocks.texts)
         self._index = np.arange(self._count)
         self._measure_texts()
-        self._owners: Numbers = np.array(blocks.owners, np.int64)
+        self._owners: Numbers = np.array(blocks.owners)
         self._elements = _Elements(blocks, names)
-        levels = [
-            int(tag[1]) if tag in _HEADINGS else 0 for tag in map(blocks.tags.__getitem__, blocks.owners)
-        ]
-        self._levels = _floats(levels)
+        self._levels = _floats(self._elements.level[self._owners])
         self._bits = self._elements.bits[self._owners]
         self._sum_up()
 
     def _measure_texts(self) -> None:
-        blocks = self._blocks
-        kinds, firsts, lengths = _characters(blocks.texts)
-        plain = (kinds & (WORD | IDEOGRAPH)) == WORD
-        begins = plain.copy()
-        begins[1:] &= ~plain[:-1]
-
-        def count(flags: NDArray[np.bool_]) -> Floats:
-            return np.add.reduceat(flags, firsts, dtype=np.int64).astype(np.float32)
-
-        self._by_kind = {kind: count((kinds & kind) > 0) for kind in (UPPER, DIGIT, STOP, COMMA, PRICE, MARK)}
-        words = count(begins) + _WORDS_PER_IDEOGRAPH * count((kinds & IDEOGRAPH) > 0)
+        texts = self._blocks.texts
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        self._by_kind, begins, self._ends = _characters(texts, lengths)
+        words = begins + _WORDS_PER_IDEOGRAPH * self._by_kind[:, IDEOGRAPH]
         self.words = np.maximum(words, 0.3).astype(np.float32)
-        last = kinds[firsts + lengths - 1]
-        self._ends = np.where(last & STOP, 2, np.where(last & COMMA, 1, 0)).astype(np.float32)
-        self._characters = lengths.astype(np.float32)
-        self._links = np.minimum(_floats(blocks.linked) / self._characters, 1)
+        self._characters = _floats(lengths)
+        self._links = np.minimum(_floats(self._blocks.linked) / self._characters, 1)
 
     def _sum_up(self) -> None:
         """Running sums over the blocks, and from them, what each element holds."""
         words, elements = self.words, self._elements
-        in_paragraph = _floats([self._blocks.tags[owner] == "p" for owner in self._blocks.owners])
         columns = (
             words,
             words * self._links,
             words * (self._ends == 2),
-            np.ones_like(words),
-            words * in_paragraph,
-            self._by_kind[PRICE] > 0,
-            self._by_kind[STOP],
+            words * elements.in_paragraph[self._owners],
+            self._by_kind[:, STOP],
             words * (words > 15),
+            np.ones_like(words),
+            self._by_kind[:, PRICE] > 0,
         )
         self._sums = np.zeros((self._count + 1, len(columns)))
-        np.cumsum(np.stack(columns, 1), axis=0, out=self._sums[1:])
+        np.cumsum(np.array(columns).T, axis=0, out=self._sums[1:])
         self._total = self._sums[-1]
         held = self._sums[elements.stops] - self._sums[elements.firsts]
-        self._held_words = held[:, 0]
-        inside = np.maximum(held[:, 0], 0.3)
-        self._container = np.stack(
-            (
-                held[:, 0] / self._total[0],
-                *(held[:, column] / inside for column in (1, 2, 4, 6, 7)),
-                inside / np.maximum(held[:, 3], 1),
-                np.log1p(held[:, 3]),
-            )
-        ).astype(np.float32)
+        self._held_words = held[:, _WORDS]
+        inside = np.maximum(held[:, :1], 0.3)
+        blocks = held[:, _BLOCKS, None]
+        shares = held[:, _LINKED : _IN_LONG + 1] / inside
+        amounts = (held[:, :1] / self._total[0], shares, inside / np.maximum(blocks, 1), np.log1p(blocks))
+        self._container = np.concatenate(amounts, 1, dtype=np.float32)
 
-    def text(self) -> list[Row]:
+    def text(self) -> Floats:
         """The block's own text."""
-        characters, words = self._characters, self.words
+        characters, words, by_kind = self._characters, self.words, self._by_kind
         copies = Counter(self._blocks.texts)
-        return [
+        return _columns(
             np.log1p(words),
             characters / words,
-            self._by_kind[COMMA] / words,
-            self._by_kind[STOP] / words,
-            self._by_kind[UPPER] / characters,
-            self._by_kind[DIGIT] / characters,
+            by_kind[:, COMMA] / words,
+            by_kind[:, STOP] / words,
+            by_kind[:, UPPER] / characters,
+            by_kind[:, DIGIT] / characters,
             self._ends,
-            self._by_kind[PRICE],
-            self._by_kind[MARK],
+            by_kind[:, PRICE],
+            by_kind[:, MARK],
             _floats([copies[text] for text in self._blocks.texts]),
             self._links,
             np.minimum(_floats(self._blocks.bold) / characters, 1),
-        ]
+        )
 
-    def place(self) -> list[Row]:
+    def place(self) -> Floats:
         """Where on the page the block stands, beside headings and running text."""
         index, levels = self._index, self._levels
         heading = np.maximum.accumulate(np.where(levels > 0, index, -1))
         running = np.flatnonzero((self.words > 20) & (self._links < 0.3))
-        return [
+        return _columns(
             index / self._count,
             np.log1p(self._count - index),
             np.log1p(index),
-            self._sums[:-1, 0] / self._total[0],
+            self._sums[:-1, _WORDS] / self._total[_WORDS],
             levels,
             self._distance(np.flatnonzero(levels == 1)[:1], 100),
             np.minimum(index - heading, 100),
             np.where(heading >= 0, levels[heading], 9),
             self._distance(running[:1], 60),
             self._distance(running[-1:], 60),
-        ]
+        )
 
     def _distance(self, mark: Numbers, most: int) -> Numbers:
         """Blocks from a mark on, at most so many; if there is no mark, something else."""
         return np.clip(self._index - mark[0], -most, most) if len(mark) else np.full(self._count, -2 * most)
 
-    def around(self) -> list[Row]:
+    def around(self) -> Floats:
         """What kinds of elements the block lies in, and what their names say."""
+        inside = (self._bits[:, None] >> np.arange(len(AROUND) + 1)) & 1
         elements, owners = self._elements, self._owners
-        inside = (self._bits >> np.arange(len(AROUND) + 1)[:, None]) & 1
-        said = (
-            elements.depth,
-            elements.low,
-            elements.high,
-            elements.total,
-            elements.own_high,
-            elements.own_low,
-        )
-        return [*inside, *(each[owners] for each in said)]
+        said = (elements.around[owners], elements.own[owners, ::-1])
+        return np.concatenate((inside, *said), 1, dtype=np.float32)
 
-    def elements(self) -> list[Row]:
+    def elements(self) -> Floats:
         """What elements around the block hold: the nearest four, the sixth, a middling and a large one."""
+        elements, container, owners = self._elements, self._container, self._owners
+        chain = [owners]
+        for _ in range(5):
+            chain.append(elements.parents[chain[-1]])
+        above = np.array(chain).T
+        groups = (
+            container[above[:, (0, 1, 2, 3, 5)]].reshape(self._count, -1),
+            elements.alike[above[:, :4]],
+            elements.own[above[:, 1:4]].reshape(self._count, -1),
+            self._nearest(_LARGE * self._total[_WORDS]),
+            self._nearest(_MIDDLE),
+            elements.order[above[:, :2]],
+            elements.children[above[:, 1:3]],
+        )
+        return np.concatenate(groups, 1)
+
+    def _nearest(self, least: float) -> Floats:
+        """Of the nearest element around each block with so many words: what it holds and how far it is."""
         elements, owners = self._elements, self._owners
-        parents = elements.parents
-        first = parents[owners]
-        second = parents[first]
-        third = parents[second]
-        rows: list[Row] = []
-        for element in (owners, first, second, third, parents[parents[third]]):
-            rows += [*self._container[:, element]]
-        rows += [elements.alike[element] for element in (owners, first, second, third)]
-        for element in (first, second, third):
-            rows += [elements.own_low[element], elements.own_high[element]]
-        for least in (_LARGE * self._total[0], _MIDDLE):
-            element = self._nearest(least)
-            begin, end = elements.firsts[element], elements.stops[element]
-            rows += [*self._container[:, element]]
-            rows += [each[element] for each in (elements.low, elements.high, elements.total)]
-            rows.append(elements.depth[owners] - elements.depth[element])
-            rows.append((self._index - begin) / np.maximum(end - begin, 1))
-        orders = (elements.order[owners], elements.order[first])
-        return [*rows, *orders, elements.children[first], elements.children[second]]
+        element = elements.nearest(self._held_words >= least)[owners]
+        around, begin = elements.around[element], elements.firsts[element]
+        depth = elements.around[owners, :1] - around[:, :1]
+        place = (self._index - begin) / np.maximum(elements.stops[element] - begin, 1)
+        groups = (self._container[element], around[:, 1:], depth, place[:, None])
+        return np.concatenate(groups, 1, dtype=np.float32)
 
-    def _nearest(self, least: float) -> Numbers:
-        """For each block, the nearest element around it with at least so many words, or else the body."""
-        nearest = [0] * len(self._held_words)
-        words = self._held_words.tolist()
-        for element, parent in enumerate(self._blocks.parents[1:], 1):
-            nearest[element] = element if words[element] >= least else nearest[parent]
-        return np.array(nearest, np.int64)[self._owners]
-
-    def neighbours(self) -> list[Row]:
+    def neighbours(self) -> Floats:
         """The two blocks before, the two behind, and surroundings of 3, 8 and 20 blocks to each side."""
-        elements, index = self._elements, self._index
-        named, depth, words = elements.total[self._owners], elements.depth[self._owners], np.log1p(self.words)
-        rows: list[Row] = []
-        for by in (1, 2, -1, -2):
-            rows += [_shift(row, by, -1) for row in (words, self._links, self._levels, self._ends)]
-            rows += [_shift(named, by, 0), depth - _shift(depth, by, 0)]
-        for reach in (3, 8, 20):
-            until = np.minimum(index + reach + 1, self._count)
-            held = self._sums[until] - self._sums[np.maximum(index - reach, 0)]
-            rows.append(np.log1p(held[:, 0]))
-            rows += [held[:, column] / held[:, 0] for column in (1, 2, 4)]
-            rows.append(held[:, 5] / held[:, 3])
-        return rows
+        around, count = self._elements.around[self._owners], self._count
+        text = np.log1p(self.words), self._links, self._levels, self._ends
+        own = _columns(*text, around[:, 3], around[:, 0])
+        outside = np.array([(-1, -1, -1, -1, 0, 0)] * 2, np.float32)
+        padded = np.concatenate((outside, own, outside))
+        shifted = np.concatenate([padded[2 - by : 2 - by + count] for by in (1, 2, -1, -2)], 1)
+        shifted[:, 5::6] = own[:, 5:] - shifted[:, 5::6]
+        reach = np.array((3, 8, 20))
+        begin, end = self._index[:, None] - reach, self._index[:, None] + reach + 1
+        held = self._sums[np.minimum(end, count)] - self._sums[np.maximum(begin, 0)]
+        words = held[:, :, :1]
+        priced = held[:, :, _PRICED:] / held[:, :, _BLOCKS:_PRICED]
+        groups = (np.log1p(words), held[:, :, _LINKED : _IN_PARAGRAPH + 1] / words, priced)
+        surroundings = np.concatenate(groups, 2, dtype=np.float32).reshape(count, -1)
+        return np.concatenate((shifted, surroundings), 1)
 
-    def page(self, url: str) -> list[float]:
+    def page(self, url: str) -> Floats:
         """The same for all blocks: how much there is of what on the page, and what kind of page it may be."""
-        total, count, tags = self._total, self._count, self._blocks.tags
-        words = total[0]
-
-        def share(bit: int) -> float:
-            return float(((self._bits & bit) > 0).mean())
-
+        total, count, tags = self._total.tolist(), self._count, self._blocks.tags
+        words = total[_WORDS]
+        levels = np.bincount(self._levels.astype(np.int64), minlength=len(_LEVELS) + 1).tolist()
+        listed, tabled = (np.count_nonzero(self._bits & _BIT[tag]) for tag in ("li", "table"))
         in_frame = float((self.words * ((self._bits & _FRAME) > 0)).sum())
-        amounts = [np.log1p(words), np.log1p(count), words / count, total[5] / count]
-        amounts += [total[column] / words for column in (1, 2, 4, 7)]
-        amounts += [np.log1p((self._levels > 0).sum()), (self._levels == 2).mean(), (self._levels == 1).sum()]
-        amounts += [share(_BIT["li"]), share(_BIT["table"]), in_frame / words]
-        amounts += [np.log1p(tags.count("article")), tags.count("main")]
-        return [*map(float, amounts), *_kinds(self._blocks, url)]
+        amounts = [math.log1p(words), math.log1p(count), words / count, total[_PRICED] / count]
+        amounts += [total[column] / words for column in (_LINKED, _ENDED, _IN_PARAGRAPH, _IN_LONG)]
+        amounts += [math.log1p(count - levels[0]), levels[2] / count, levels[1]]
+        amounts += [listed / count, tabled / count, in_frame / words]
+        amounts += [math.log1p(tags.count("article")), tags.count("main")]
+        row = _floats([*amounts, *_kinds(self._blocks, url)])
+        return np.broadcast_to(row, (count, len(row)))
 
 
 def _kinds(blocks: Blocks, url: str) -> list[float]:
@@ -314,37 +323,44 @@ def _kinds(blocks: Blocks, url: str) -> list[float]:
     return [*spoken, *map(float, (steps, len(path), path.count("-"), digits, bool(address.group(3))))]
 
 
-def _characters(texts: list[str]) -> tuple[NDArray[np.uint8], Numbers, Numbers]:
-    """The kinds of all characters of all texts, and of each text where it begins and how long it is."""
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    firsts = np.concatenate(([0], np.cumsum(lengths[:-1] + 1)))
-    codes = np.frombuffer("\n".join(texts).encode("utf-32-le", "replace"), np.uint32)
-    return _table()[np.minimum(codes, 0xFFFF)], firsts, lengths
+def _characters(texts: list[str], lengths: Numbers) -> tuple[Floats, Floats, Floats]:
+    """Of each text: how many characters of each kind it has, how many words begin, and the kind of its end.
+
+    The end is 2 if it is that of a sentence, 1 if it is that of a part of one, else 0.
+    """
+    classes, kinds = _classes()
+    codes = np.frombuffer("\n".join([*texts, ""]).encode("utf-32-le", "replace"), np.uint32)
+    found = classes.take(codes, mode="clip")
+    plain = (kinds[:, WORD] > kinds[:, IDEOGRAPH]).take(found)
+    begins = np.append(plain[:1], plain[1:] > plain[:-1])
+    # A character is counted in the cell of its text, of whether a word begins with it, and of its class.
+    shape = len(texts), 2, len(kinds)
+    cells = np.repeat(np.arange(len(texts)) * 2 * len(kinds), lengths + 1)
+    cells += found + begins * np.uint8(len(kinds))
+    others, firsts = _floats(np.bincount(cells, minlength=math.prod(shape))).reshape(shape).swapaxes(0, 1)
+    last = kinds[found[np.cumsum(lengths + 1) - 2]]
+    ends = _floats(np.where(last[:, STOP], 2, last[:, COMMA]))
+    return _floats((others + firsts) @ kinds), firsts.sum(1), ends
 
 
 @cache
-def _table() -> NDArray[np.uint8]:
-    """The kinds of every character of the basic plane."""
-    table = np.zeros(1 << 16, np.uint8)
+def _classes() -> tuple[NDArray[np.uint8], Floats]:
+    """A class for every character of the basic plane; and ``[class, kind]``, 1 if it is of the kind."""
+    bits = np.zeros(1 << 16, np.uint8)
     for code, character in enumerate(map(chr, range(1 << 16))):
-        word = WORD if character.isalnum() or character == "_" else 0
-        table[code] = word | UPPER * character.isupper() | DIGIT * character.isdigit()
+        word = character.isalnum() or character == "_"
+        bits[code] = word << WORD | character.isupper() << UPPER | character.isdigit() << DIGIT
     for kind, characters in _MARKS.items():
-        table[[ord(character) for character in characters]] |= kind
+        bits[[ord(character) for character in characters]] |= 1 << kind
     for first, last in _UNSPACED:
-        table[first : last + 1] |= IDEOGRAPH
-    return table
+        bits[first : last + 1] |= 1 << IDEOGRAPH
+    distinct, classes = np.unique(bits, return_inverse=True)
+    return classes.astype(np.uint8), _floats(distinct[:, None] >> np.arange(8) & 1)
 
 
 def _floats(values: object) -> Floats:
     return np.array(values, np.float32)
 
 
-def _shift(row: Floats, by: int, outside: float) -> Floats:
-    """Each block's value of the block ``by`` places before it."""
-    shifted = np.full(len(row), outside, np.float32)
-    if by > 0:
-        shifted[by:] = row[:-by]
-    else:
-        shifted[:by] = row[-by:]
-    return shifted
+def _columns(*rows: Numeric) -> Floats:
+    return _floats(rows).T

@@ -108,10 +108,12 @@ def _by_word(page: Labelled) -> Iterator[tuple[str, NDArray[np.float64]]]:
     firsts = np.array(blocks.firsts)
     held = running[firsts + np.array(blocks.counts)] - running[firsts]
     sums: defaultdict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(2))
-    for tag, name, inside in zip(blocks.tags, blocks.names, held, strict=True):
+    signatures = list(zip(blocks.names, blocks.tags, strict=True))
+    for words, inside in zip(name_words(signatures), held, strict=True):
         if inside[1] > 0:
-            for word in name_words(name, tag):
-                sums[word] += inside
+            for word in words:
+                if len(word) > 1:
+                    sums[word] += inside
     for word, total in sums.items():
         yield word, total / max(1.0, total[1])
 

@@ -9,7 +9,7 @@ served.
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
 
 import numpy as np
@@ -26,8 +26,7 @@ MODEL, NAMES = "main_content.onnx", "main_content_names.json"
 
 _ROW = "tr"
 _ITEMS = frozenset(("li", "dt", "dd", _ROW))
-_DISTINCT_NAMES = 1 << 16
-"""Of elements, remembered between pages: sites share them."""
+_VERBATIM = frozenset(("pre", "textarea"))
 
 
 class Model:
@@ -37,7 +36,7 @@ class Model:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # other tasks have the other cores
         self._trees = onnxruntime.InferenceSession(trees, options, providers=["CPUExecutionProvider"])
-        self._names = lru_cache(_DISTINCT_NAMES)(score_names(scores))
+        self._names = score_names(scores)
 
     def shares(self, blocks: Blocks, url: str) -> tuple[Floats, Floats]:
         """For each block the expected share of its words that is main content, and its words."""
@@ -54,11 +53,19 @@ def model() -> Model:
 
 
 def score_names(scores: Mapping[str, float]) -> Names:
-    """What an element's names say, from what their words say."""
+    """What elements' names say, from what their words say."""
 
-    def score(name: str, tag: str) -> tuple[float, float, float]:
-        known = [scores[word] for word in name_words(name, tag) if word in scores]
-        return (min(0.0, *known), max(0.0, *known), sum(known) / len(known)) if known else (0.0, 0.0, 0.0)
+    def score(signatures: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+        found: list[float] = []
+        firsts = []
+        for words in name_words(signatures):
+            firsts.append(len(found))
+            found.append(0.0)
+            found += [scores[word] for word in words if word in scores]
+        known, begin = np.array(found), np.array(firsts)
+        counts = np.diff(begin, append=len(found)) - 1
+        mean = np.add.reduceat(known, begin) / np.maximum(counts, 1)
+        return np.stack((np.minimum.reduceat(known, begin), np.maximum.reduceat(known, begin), mean), 1)
 
     return score
 
@@ -69,9 +76,10 @@ def main_content(html: str, url: str) -> tuple[str, str] | Drop:
     Paragraphs, headings, list items, table rows and lines of code are lines of their own. Link targets,
     alternative texts and form fields are left out.
     """
-    if drop := too_deep(html):
+    page = html.encode("utf-8", "ignore")
+    if drop := too_deep(page):
         return drop
-    blocks = read(html)
+    blocks = read(page)
     return (write(blocks, keep(*model().shares(blocks, url))) if blocks.texts else ""), blocks.title
 
 
@@ -85,31 +93,36 @@ def keep(shares: Floats, words: Floats) -> NDArray[np.int64]:
 
 def write(blocks: Blocks, kept: Sequence[int] | NDArray[np.int64]) -> str:
     """The text of these blocks: a blank line between paragraphs, none between the items of a list."""
+    items, verbatim = _items(blocks)
     pieces: list[str] = []
-    before: tuple[str, int] = ("", -1)
+    before, kind_before = -1, ""
     for block in map(int, kept):
-        here = _item(blocks, block)
-        kind = here[0]
+        owner = blocks.owners[block]
+        here = items[owner]
+        kind = blocks.tags[here] if here >= 0 else ""
         if pieces:
             in_row = kind == _ROW and here == before
-            pieces.append(" | " if in_row else "\n" if kind and before[0] else "\n\n")
-        first = kind == "li" and here != before
-        pieces.append(("- " if first else "") + _lines(blocks, block))
-        before = here
+            pieces.append(" | " if in_row else "\n" if kind and kind_before else "\n\n")
+        if kind == "li" and here != before:
+            pieces.append("- ")
+        pieces.append(_lines(blocks.texts[block], verbatim[owner]))
+        before, kind_before = here, kind
     return "".join(pieces)
 
 
-def _item(blocks: Blocks, block: int) -> tuple[str, int]:
-    """The list item or table row that a block lies in; empty and -1 if in none."""
-    for element in blocks.ancestors(block):
-        if blocks.tags[element] in _ITEMS:
-            return blocks.tags[element], element
-    return "", -1
+def _items(blocks: Blocks) -> tuple[list[int], list[bool]]:
+    """Of each element: the list item or table row that it lies in or is, or -1; and if it is preformatted."""
+    items: list[int] = []
+    verbatim: list[bool] = []
+    for element, (tag, parent) in enumerate(zip(blocks.tags, blocks.parents, strict=True)):
+        within = parent >= 0
+        items.append(element if tag in _ITEMS else items[parent] if within else -1)
+        verbatim.append(tag in _VERBATIM or (within and verbatim[parent]))
+    return items, verbatim
 
 
-def _lines(blocks: Blocks, block: int) -> str:
+def _lines(text: str, verbatim: bool) -> str:
     """A block's text as a browser would break it: as it stands if it is preformatted, else only at breaks."""
-    lines = blocks.texts[block].split(BREAK)
-    if any(blocks.tags[element] in ("pre", "textarea") for element in blocks.ancestors(block)):
-        return "\n".join(lines)
-    return "\n".join(" ".join(line.split()) for line in lines)
+    if verbatim:
+        return text.replace(BREAK, "\n")
+    return "\n".join([" ".join(line.split()) for line in text.split(BREAK)])

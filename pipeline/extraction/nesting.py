@@ -7,13 +7,16 @@ from pipeline.ledger import Drop, Reason
 MAX_NESTING = 512
 """As in browsers' parsers."""
 
-_CONTAINER = re.compile(r"<(/?)(?:div|article)\b", re.IGNORECASE)
+_CONTAINER = re.compile(rb"<(/?)(?:div|article)\b", re.IGNORECASE)
 
 
-def too_deep(html: str) -> Drop | None:
-    """Why a page is not parsed, taking every container that is not closed as open to the end."""
+def too_deep(html: bytes) -> Drop | None:
+    """Why a page, in UTF-8, is not parsed: every container that is not closed is open to the end."""
+    containers = _CONTAINER.findall(html)
+    if containers.count(b"") <= MAX_NESTING:
+        return None
     depth = deepest = 0
-    for container in _CONTAINER.finditer(html):
-        depth = max(0, depth - 1) if container.group(1) else depth + 1
+    for closing in containers:
+        depth = max(0, depth - 1) if closing else depth + 1
         deepest = max(deepest, depth)
     return Drop(Reason.NESTING, deepest, MAX_NESTING) if deepest > MAX_NESTING else None

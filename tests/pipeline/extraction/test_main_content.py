@@ -1,10 +1,12 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.extraction.blocks import read
-from pipeline.extraction.features import features
+from pipeline.extraction.features import features, name_words
 from pipeline.extraction.main_content import keep, main_content, model, score_names, write
 
 PROSE = "The river rises in the hills, crosses the plain and reaches the sea after some ninety miles. "
@@ -79,5 +81,12 @@ def test_features_are_finite_whatever_the_page() -> None:
 
 def test_words_in_names_speak_for_their_elements() -> None:
     score = score_names({"menu": -0.5, "content": 0.25, "<p": 0.125})
-    assert score("siteMenu x-1 content", "p") == (-0.5, 0.25, pytest.approx(-0.125 / 3))
-    assert score("unknown", "div") == (0.0, 0.0, 0.0)
+    found = score([("siteMenu x-1 content", "p"), ("unknown", "div"), ("", "p"), ("content", "div")])
+    expected = [(-0.5, 0.25, -0.125 / 3), (0, 0, 0), (0, 0.125, 0.125), (0, 0.25, 0.25)]
+    np.testing.assert_allclose(found, expected)
+
+
+@given(st.lists(st.text("aBc-_ 1é\n", max_size=9), min_size=1, max_size=4))
+def test_words_in_names_are_runs_of_letters_and_split_before_capitals(names: list[str]) -> None:
+    for name, words in zip(names, name_words([(name, "p") for name in names]), strict=True):
+        assert words == {"<p", *map(str.lower, re.findall("[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name))}
