@@ -79,14 +79,16 @@ def member_frames(stream: BinaryIO, codec: Codec, start: int, stop: int) -> Iter
     if start and not _to_member(window, codec, 0, stop - start):
         return
     while window.position < stop and window.peek(1):
-        if record := _lone_record(window, codec):
+        content, length = _inflate(window, codec)
+        if record := only_record(content, Origin(window.position, length)):
+            window.skip(length)
             yield record
             continue
         if _skip_empty(window):
             continue
-        member = _Member(window, codec)
-        content = Window(member.read)
-        last = (yield from _records(member, content)) if member.is_promising(content) else None
+        member = _Member(window, codec, content, length)
+        inside = Window(member.read)
+        last = (yield from _records(member, inside)) if member.is_promising(inside) else None
         if last and not member.error:
             yield last
             continue
@@ -98,18 +100,6 @@ def member_frames(stream: BinaryIO, codec: Codec, start: int, stop: int) -> Iter
         member = _Member(window, codec)
         member.is_promising(Window(member.read))
         yield _gap(window_of(stream, member.offset, stop), codec, member.offset, member.error)
-
-
-def _lone_record(window: Window, codec: Codec) -> Frame | None:
-    """The record of a sound member that holds just one, as nearly all do; the window moves past it.
-
-    None for any other member, and the window stays.
-    """
-    content, length = _inflate(window, codec)
-    record = only_record(content, Origin(window.position, length))
-    if record:
-        window.skip(length)
-    return record
 
 
 def _inflate(window: Window, codec: Codec) -> tuple[bytes, int]:
@@ -134,15 +124,18 @@ def _inflate(window: Window, codec: Codec) -> tuple[bytes, int]:
 class _Member:
     """A member that is inflated as its content is read; ``length`` and ``error`` are final at its end."""
 
-    def __init__(self, window: Window, codec: Codec) -> None:
+    def __init__(self, window: Window, codec: Codec, content: bytes = b"", length: int = 0) -> None:
+        """At the window's position; ``content`` and ``length`` where they are known."""
         self.offset = window.position
-        self.length = 0
+        self.length = length
         self.error = ""
+        self._content = content
         self._name = codec.member
         self._decompressor = codec.make()
         self._window = window
         self._fed = 0
         """Bytes at the window's position that were put in."""
+        window.skip(length)
 
     def is_promising(self, content: Window) -> bool:
         """Whether a record begins the content, and no damage is met in its first ``BLOCK`` bytes."""
@@ -151,8 +144,11 @@ class _Member:
 
     def read(self, _: int) -> bytes:
         """The next bytes of content; none at its end."""
+        if self._content:
+            block, self._content = self._content, b""
+            return block
         inflater = self._decompressor
-        while not inflater.eof and not self.error:
+        while not self.length and not self.error:
             data = self._feed() if inflater.needs_input else b""
             try:
                 block = inflater.decompress(data, BLOCK)
