@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode
 
 NOT_TEXT = frozenset(
     (
@@ -161,7 +161,7 @@ class _Walk:
 
 def read(html: str | bytes) -> Blocks:
     """Parse a page, bytes as UTF-8; no blocks if it has no body. Time and memory are linear in its length."""
-    tree = LexborHTMLParser(html)
+    tree = LexborHTMLParser(html, options=LexborDocumentOptions.WO_EVENTS)
     title = tree.css_first("title")
     blocks = Blocks(title.text() if title else "", _declared(tree))
     if tree.body is not None:

@@ -23,7 +23,7 @@ Numeric = NDArray[Any]
 Names = Callable[[Sequence[tuple[str, str]]], NDArray[np.float64]]
 """What elements' names and tags say: ``[element, 3]``, lowest, highest and mean score of their words."""
 
-WORD, UPPER, DIGIT, STOP, COMMA, IDEOGRAPH, PRICE, MARK = range(8)
+UPPER, DIGIT, STOP, COMMA, PRICE, MARK, WORD, IDEOGRAPH = range(8)
 """Kinds of characters; one may be of several."""
 _MARKS = {STOP: ".!?。！？…؟।", COMMA: ",;:،、，；：", PRICE: "$€£¥₹₽", MARK: "|©›»→"}
 _UNSPACED = ((0x0E00, 0x0EFF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF))
@@ -38,13 +38,15 @@ AROUND = (
 _BIT = {tag: 1 << place for place, tag in enumerate(AROUND)}
 _HIDDEN = 1 << len(AROUND)
 _FRAME = _BIT["nav"] | _BIT["header"] | _BIT["footer"]
-_LEVELS = {f"h{level}": level for level in range(1, 7)}
+_LEVEL = len(AROUND) + 1
+"""Beside its bit, a heading's number has its level from this bit on."""
+_TAGS = _BIT | {f"h{level}": level << _LEVEL for level in range(1, 7)}
 _LARGE, _MIDDLE = 0.25, 80.0
 """To a block matter the nearest element with this share of the page's words, and that with so many words."""
 _FADING, _FADING_SUM = 0.97, 0.9
 """What is said of an element counts less by such a factor with every step further in."""
 _WORDS, _LINKED, _ENDED, _IN_PARAGRAPH, _STOPS, _IN_LONG, _BLOCKS, _PRICED = range(8)
-"""Summed over blocks: words, those in links, sentences, paragraphs; full stops; words of long blocks; and so on."""
+"""Summed over blocks: words, those in links, sentences, paragraphs; full stops; words of long blocks; …"""
 _NOT_LOWER = {code: " " for code in range(1, 128) if not chr(code).islower()}
 _NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _KINDS = tuple(
@@ -101,18 +103,19 @@ class _Elements:
         kinds = np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs])
         signatures = list(numbers)
         self.alike = np.log1p(_floats(np.bincount(kinds)))[kinds]
-        by_tag = np.array([(_LEVELS.get(tag, 0), tag == "p", _BIT.get(tag, 0)) for _, tag in signatures])
-        self.level, self.in_paragraph, bits = by_tag[kinds].T
-        counts, parents = np.array(blocks.counts), np.array(blocks.parents)
+        tags = np.array([_TAGS.get(tag, 0) for _, tag in signatures])[kinds]
+        self.level, bits = np.divmod(tags, 1 << _LEVEL)
+        self.in_paragraph = (bits & _BIT["p"]) > 0
+        counts, parents = _integers(blocks.counts), _integers(blocks.parents)
         said = np.zeros((len(numbers), 3))
         spoken = np.flatnonzero(np.bincount(kinds, counts))  # of those around any block
         said[spoken] = names([signatures[kind] for kind in spoken.tolist()])
         said = said[kinds]
         self.own = _floats(said[:, :2])
-        self._from_above(parents, said, bits | np.array(blocks.hidden) * _HIDDEN)
+        self._from_above(parents, said, bits | _integers(blocks.hidden) * _HIDDEN)
         self._among_siblings(parents)
         self.parents = parents.clip(0)
-        self.firsts = np.array(blocks.firsts)
+        self.firsts = _integers(blocks.firsts)
         self.stops = self.firsts + counts
 
     def _from_above(self, parents: Numbers, said: Numeric, bits: Numbers) -> None:
@@ -162,7 +165,7 @@ class _Table:
         self._count = len(blocks.texts)
         self._index = np.arange(self._count)
         self._measure_texts()
-        self._owners: Numbers = np.array(blocks.owners)
+        self._owners = _integers(blocks.owners)
         self._elements = _Elements(blocks, names)
         self._levels = _floats(self._elements.level[self._owners])
         self._bits = self._elements.bits[self._owners]
@@ -170,9 +173,9 @@ class _Table:
 
     def _measure_texts(self) -> None:
         texts = self._blocks.texts
-        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-        self._by_kind, begins, self._ends = _characters(texts, lengths)
-        words = begins + _WORDS_PER_IDEOGRAPH * self._by_kind[:, IDEOGRAPH]
+        lengths = _integers(list(map(len, texts)))
+        self._by_kind, self._ends = _characters(texts, lengths)
+        words = self._by_kind[:, WORD] + _WORDS_PER_IDEOGRAPH * self._by_kind[:, IDEOGRAPH]
         self.words = np.maximum(words, 0.3).astype(np.float32)
         self._characters = _floats(lengths)
         self._links = np.minimum(_floats(self._blocks.linked) / self._characters, 1)
@@ -299,7 +302,7 @@ class _Table:
         """The same for all blocks: how much there is of what on the page, and what kind of page it may be."""
         total, count, tags = self._total.tolist(), self._count, self._blocks.tags
         words = total[_WORDS]
-        levels = np.bincount(self._levels.astype(np.int64), minlength=len(_LEVELS) + 1).tolist()
+        levels = np.bincount(self._levels.astype(np.int64), minlength=7).tolist()
         listed, tabled = (np.count_nonzero(self._bits & _BIT[tag]) for tag in ("li", "table"))
         in_frame = float((self.words * ((self._bits & _FRAME) > 0)).sum())
         amounts = [math.log1p(words), math.log1p(count), words / count, total[_PRICED] / count]
@@ -323,29 +326,32 @@ def _kinds(blocks: Blocks, url: str) -> list[float]:
     return [*spoken, *map(float, (steps, len(path), path.count("-"), digits, bool(address.group(3))))]
 
 
-def _characters(texts: list[str], lengths: Numbers) -> tuple[Floats, Floats, Floats]:
-    """Of each text: how many characters of each kind it has, how many words begin, and the kind of its end.
+def _characters(texts: list[str], lengths: Numbers) -> tuple[Floats, Floats]:
+    """Of each text: how many characters of each kind it has, of WORD those that begin one; and its end.
 
     The end is 2 if it is that of a sentence, 1 if it is that of a part of one, else 0.
     """
-    classes, kinds = _classes()
-    codes = np.frombuffer("\n".join([*texts, ""]).encode("utf-32-le", "replace"), np.uint32)
+    classes, kinds, plain = _classes()
+    codes = np.frombuffer("\n".join(["", *texts]).encode("utf-32-le", "replace"), np.uint32)
     found = classes.take(codes, mode="clip")
-    plain = (kinds[:, WORD] > kinds[:, IDEOGRAPH]).take(found)
-    begins = np.append(plain[:1], plain[1:] > plain[:-1])
-    # A character is counted in the cell of its text, of whether a word begins with it, and of its class.
-    shape = len(texts), 2, len(kinds)
-    cells = np.repeat(np.arange(len(texts)) * 2 * len(kinds), lengths + 1)
-    cells += found + begins * np.uint8(len(kinds))
-    others, firsts = _floats(np.bincount(cells, minlength=math.prod(shape))).reshape(shape).swapaxes(0, 1)
-    last = kinds[found[np.cumsum(lengths + 1) - 2]]
-    ends = _floats(np.where(last[:, STOP], 2, last[:, COMMA]))
-    return _floats((others + firsts) @ kinds), firsts.sum(1), ends
+    stops = np.cumsum(lengths + 1)
+    # Most characters are plain letters or blanks, and only of others need it be known which text they are in.
+    rare = np.flatnonzero((found > 0) & (found != plain.start))
+    cells = np.searchsorted(stops, rare, "right") * len(kinds) + found[rare]
+    counts = np.bincount(cells, minlength=len(texts) * len(kinds)).reshape(len(texts), -1)
+    by_kind = _floats(counts) @ kinds
+    in_word = (found >= plain.start) & (found < plain.stop)
+    begins = np.flatnonzero(in_word[1:] > in_word[:-1]) + 1
+    by_kind[:, WORD] = np.bincount(np.searchsorted(stops, begins, "right"), minlength=len(texts))
+    ends = np.where(kinds[:, STOP], np.float32(2), kinds[:, COMMA])
+    return by_kind, ends[found[stops - 1]]
 
 
 @cache
-def _classes() -> tuple[NDArray[np.uint8], Floats]:
-    """A class for every character of the basic plane; and ``[class, kind]``, 1 if it is of the kind."""
+def _classes() -> tuple[NDArray[np.uint8], Floats, slice]:
+    """A class for every character of the basic plane; ``[class, kind]``, 1 if it is of the kind; and those
+    of words whose scripts have spaces.
+    """
     bits = np.zeros(1 << 16, np.uint8)
     for code, character in enumerate(map(chr, range(1 << 16))):
         word = character.isalnum() or character == "_"
@@ -355,7 +361,12 @@ def _classes() -> tuple[NDArray[np.uint8], Floats]:
     for first, last in _UNSPACED:
         bits[first : last + 1] |= 1 << IDEOGRAPH
     distinct, classes = np.unique(bits, return_inverse=True)
-    return classes.astype(np.uint8), _floats(distinct[:, None] >> np.arange(8) & 1)
+    first, stop = np.searchsorted(distinct, (1 << WORD, 1 << IDEOGRAPH)).tolist()
+    return classes.astype(np.uint8), _floats(distinct[:, None] >> np.arange(8) & 1), slice(first, stop)
+
+
+def _integers(values: Sequence[int]) -> Numbers:
+    return np.fromiter(values, np.int64, len(values))
 
 
 def _floats(values: object) -> Floats:
