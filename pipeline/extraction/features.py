@@ -1,8 +1,8 @@
 """What the model is told of each block: text, place, the elements around it, neighbours, page.
 
 An element's blocks are neighbours, so that whatever is summed over elements or surroundings is a difference
-of two running sums. All is arithmetic on a page's blocks or elements as a whole, for there are hundreds. (Rows
-of tables are looked up with ``take``, which is several times faster than an index.)
+of two running sums. All is arithmetic on a page's blocks or elements as a whole, for there are hundreds; rows
+of tables are looked up with ``take``, which is several times faster than an index.
 """
 
 import math

@@ -112,12 +112,12 @@ def write(blocks: Blocks, kept: Sequence[int] | NDArray[np.int64]) -> str:
 
 def _items(blocks: Blocks) -> tuple[list[int], list[bool]]:
     """Of each element: the list item or table row that it lies in or is, or -1; and if it is preformatted."""
-    items: list[int] = []
-    verbatim: list[bool] = []
+    # The last ones, which -1 finds, stand for what is above the body.
+    items = [-1] * (len(blocks.tags) + 1)
+    verbatim = [False] * (len(blocks.tags) + 1)
     for element, (tag, parent) in enumerate(zip(blocks.tags, blocks.parents, strict=True)):
-        within = parent >= 0
-        items.append(element if tag in _ITEMS else items[parent] if within else -1)
-        verbatim.append(tag in _VERBATIM or (within and verbatim[parent]))
+        items[element] = element if tag in _ITEMS else items[parent]
+        verbatim[element] = tag in _VERBATIM or verbatim[parent]
     return items, verbatim
 
 
