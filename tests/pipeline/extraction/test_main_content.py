@@ -71,7 +71,8 @@ def test_no_other_number_of_the_likeliest_blocks_has_a_higher_expected_f1(
 
 def test_features_are_finite_whatever_the_page() -> None:
     nothing = score_names({})
-    for html in ("x", "<p>" * 50 + "x", "𝔘𝔫", "。", "<h1>a<h1>b", "<li>一二三" * 3, "<td>1</td>" * 60, "<p class=a\0b>x"):
+    short = ("x", "𝔘𝔫", "。", "<h1>a<h1>b", "<p class=a\0b>x")
+    for html in (*short, "<p>" * 50 + "x", "<li>一二三" * 3, "<td>1</td>" * 60):
         matrix, words = features(read(html), "", nothing)
         assert matrix.shape[0] == len(words) > 0
         assert np.isfinite(matrix).all()
