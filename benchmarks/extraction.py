@@ -33,7 +33,7 @@ from wcxb import FOLDS, Example, fold_of, load, score
 from pipeline.errors import run
 from pipeline.extraction.blocks import read
 from pipeline.extraction.learning import fit, label
-from pipeline.extraction.main_content import MODEL, NAMES, Model, keep, main_content, write
+from pipeline.extraction.main_content import FORESTS, NAMES, Model, keep, main_content, write
 from pipeline.extraction.tidy import tidy
 from pipeline.ledger import Drop
 
@@ -102,8 +102,9 @@ def out_of_fold(examples: Sequence[Example]) -> list[Score]:
 
 def train(examples: Sequence[Example], folder: Path) -> None:
     """The model of all pages."""
-    trees, names = fit([page for example in examples if (page := label(example.page))])
-    (folder / MODEL).write_bytes(trees)
+    forests, names = fit([page for example in examples if (page := label(example.page))])
+    for name, forest in zip(FORESTS, forests, strict=True):
+        (folder / name).write_bytes(forest)
     (folder / NAMES).write_text(json.dumps(names, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
 
 

@@ -4,7 +4,6 @@ One pass of lexbor over the page and one walk over its nodes. What is never text
 is not, for some forums serve their whole text there.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -50,15 +49,10 @@ BLOCK_LEVEL = frozenset(
         *("textarea", "tfoot", "th", "thead", "tr", "ul"),
     )
 )
-_RARE = frozenset(("role", "itemprop", "style", "hidden", "aria-hidden"))
+_RARE = frozenset(("role", "itemprop"))
 """Attributes that are read beside class and id."""
 BREAK = "\u2028"
 """Where ``br`` breaks a line; line feeds are white space."""
-LINKED, BOLD = 1, 2
-"""Bits of what surrounds a piece of text."""
-_AROUND = {"a": LINKED, "b": BOLD, "strong": BOLD}
-
-_TYPE = re.compile(r'"@type"\s*:\s*\[?\s*"(\w+)"')
 
 
 @dataclass(slots=True)
@@ -70,22 +64,16 @@ class Blocks:
     """
 
     title: str = ""
-    types: str = ""
-    """What the page declares itself to be: Open Graph's type and those of JSON-LD."""
     texts: list[str] = field(default_factory=list)
     owners: list[int] = field(default_factory=list)
     """The element that each block lies in directly."""
     linked: list[int] = field(default_factory=list)
     """Characters in links."""
-    bold: list[int] = field(default_factory=list)
-    """Characters in bold type."""
     tags: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     """Class, id, role and itemprop of each element, as they stand."""
     parents: list[int] = field(default_factory=list)
     """-1 for the body."""
-    hidden: list[bool] = field(default_factory=list)
-    """Elements that say of themselves that they are not shown."""
     firsts: list[int] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
 
@@ -104,18 +92,16 @@ class _Walk:
         self.blocks = blocks
         self._pieces: list[str] = []
         self._owner = 0
-        self._linked = self._bold = self._breaks = 0
+        self._linked = self._breaks = 0
         self._fresh = True
         """A block-level element began since the last piece of text."""
 
     def begin(self, tag: str, parent: int, attributes: dict[str, str | None]) -> int:
         """Note a block-level element; its number."""
-        name, hidden = _names(attributes) if attributes else ("", False)
         blocks = self.blocks
         blocks.tags.append(tag)
-        blocks.names.append(name)
+        blocks.names.append(_names(attributes) if attributes else "")
         blocks.parents.append(parent)
-        blocks.hidden.append(hidden)
         blocks.firsts.append(len(blocks.texts) + bool(self._pieces))
         self._fresh = True
         return len(blocks.tags) - 1
@@ -124,7 +110,7 @@ class _Walk:
         """One breaks the line; two in a row, the block."""
         self._breaks += 1
 
-    def text(self, space: str, text: str, element: int, around: int) -> None:
+    def text(self, space: str, text: str, element: int, linked: bool) -> None:
         """A piece of text, directly or by inline elements in ``element``, and the white space before it."""
         if self._fresh or element != self._owner or self._breaks > 1:
             self.end()
@@ -133,9 +119,8 @@ class _Walk:
             self._pieces.append(BREAK if self._breaks else space)
         self._breaks = 0
         self._pieces.append(text)
-        if around:
-            self._linked += len(text) if around & LINKED else 0
-            self._bold += len(text) if around & BOLD else 0
+        if linked:
+            self._linked += len(text)
 
     def end(self) -> None:
         """The block is complete."""
@@ -144,9 +129,8 @@ class _Walk:
             blocks.texts.append("".join(self._pieces).strip())
             blocks.owners.append(self._owner)
             blocks.linked.append(self._linked)
-            blocks.bold.append(self._bold)
             self._pieces = []
-        self._linked = self._bold = self._breaks = 0
+        self._linked = self._breaks = 0
 
     def count(self) -> None:
         """Fill in each element's number of blocks."""
@@ -163,7 +147,7 @@ def read(html: str | bytes) -> Blocks:
     """Parse a page, bytes as UTF-8; no blocks if it has no body. Time and memory are linear in its length."""
     tree = LexborHTMLParser(html, options=LexborDocumentOptions.WO_EVENTS)
     title = tree.css_first("title")
-    blocks = Blocks(title.text() if title else "", _declared(tree))
+    blocks = Blocks(title.text() if title else "")
     if tree.body is not None:
         walk = _Walk(blocks)
         _over(tree.body, walk)
@@ -174,49 +158,39 @@ def read(html: str | bytes) -> Blocks:
 
 def _over(body: LexborNode, walk: _Walk) -> None:
     """Visit the nodes in document order; of each, only what is asked for becomes a Python object."""
-    element, around, space = walk.begin("body", -1, body.attributes), 0, ""
+    element, linked, space = walk.begin("body", -1, body.attributes), False, ""
     # Of each element that was entered: what follows it, and the place of what follows.
-    above: list[tuple[LexborNode | None, int, int]] = []
+    above: list[tuple[LexborNode | None, int, bool]] = []
     node = body.first_child
     while node or above:
         if not node:
-            node, element, around = above.pop()
+            node, element, linked = above.pop()
             continue
         text = node.text_content
         if text is not None:
             if not text or text.isspace():
                 space += text
             else:
-                walk.text(space, text, element, around)
+                walk.text(space, text, element, linked)
                 space = ""
         elif (tag := node.tag or "") == "br":
             walk.line_break()
         elif tag not in NOT_TEXT:
             inside = walk.begin(tag, element, node.attributes) if tag in BLOCK_LEVEL else element
             if child := node.first_child:
-                above.append((node.next, element, around))
-                node, element, around = child, inside, around | _AROUND.get(tag, 0)
+                above.append((node.next, element, linked))
+                node, element, linked = child, inside, linked or tag == "a"
                 continue
         node = node.next
 
 
-def _names(attributes: dict[str, str | None]) -> tuple[str, bool]:
-    """An element's names, and whether it is hidden."""
+def _names(attributes: dict[str, str | None]) -> str:
     get = attributes.get
     name = f"{get('class') or ''} {get('id') or ''}"
     if _RARE.isdisjoint(attributes):
-        return name, False
+        return name
     if role := get("role"):
         name = f"{name} role={role}"
     if property_ := get("itemprop"):
         name = f"{name} prop={property_}"
-    style = get("style")
-    unseen = style is not None and "display" in style and "none" in style
-    return name, unseen or "hidden" in attributes or get("aria-hidden") == "true"
-
-
-def _declared(tree: LexborHTMLParser) -> str:
-    graph = tree.css_first('meta[property="og:type"]')
-    linked = " ".join(script.text() for script in tree.css('script[type="application/ld+json"]'))
-    types = [graph.attributes.get("content") or ""] if graph else []
-    return " ".join(types + _TYPE.findall(linked))
+    return name

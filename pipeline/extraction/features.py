@@ -10,12 +10,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.extraction.blocks import Blocks
+from pipeline.extraction.cues import LONGEST, cues
 
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -24,47 +25,33 @@ Numeric = NDArray[Any]
 Names = Callable[[Sequence[tuple[str, str]]], NDArray[np.float64]]
 """What elements' names and tags say: ``[element, 3]``, lowest, highest and mean score of their words."""
 
-UPPER, DIGIT, STOP, COMMA, PRICE, MARK, WORD, IDEOGRAPH = range(8)
+UPPER, STOP, COMMA, PRICE, WORD, IDEOGRAPH = range(6)
 """Kinds of characters; one may be of several."""
-_MARKS = {STOP: ".!?。！？…؟।", COMMA: ",;:،、，；：", PRICE: "$€£¥₹₽", MARK: "|©›»→"}
+_MARKS = {STOP: ".!?。！？…؟।", COMMA: ",;:،、，；：", PRICE: "$€£¥₹₽"}
 _UNSPACED = ((0x0E00, 0x0EFF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF))
 """Scripts without spaces between words: Thai and Lao, kana, Han."""
 _WORDS_PER_IDEOGRAPH = 0.6
 
-AROUND = (
-    *("nav", "header", "footer", "aside", "form", "table", "li", "article", "main", "figure", "dialog"),
-    *("button", "p", "pre", "blockquote", "dd", "td", "noscript", "label", "section", "details"),
-)
-"""Tags that a block may lie in, however deep; then whether it is hidden."""
-_BIT = {tag: 1 << place for place, tag in enumerate(AROUND)}
-_HIDDEN = 1 << len(AROUND)
+AROUND = ("nav", "footer", "li", "article", "main")
+"""Tags that a block may lie in, however deep."""
+_BIT = {tag: 1 << place for place, tag in enumerate((*AROUND, "header", "p"))}
 _FRAME = _BIT["nav"] | _BIT["header"] | _BIT["footer"]
-_LEVEL = len(AROUND) + 1
+_LEVEL = len(_BIT)
 """Beside its bit, a heading's number has its level from this bit on."""
 _TAGS = _BIT | {f"h{level}": level << _LEVEL for level in range(1, 7)}
 _LARGE, _MIDDLE = 0.25, 80.0
 """To a block matter the nearest element with this share of the page's words, and that with so many words."""
+_LONG_AGO = 200
+"""Blocks after which an announcement is forgotten."""
 _FADING, _FADING_SUM = 0.97, 0.9
 """What is said of an element counts less by such a factor with every step further in."""
 _WORDS, _LINKED, _ENDED, _IN_PARAGRAPH, _STOPS, _IN_LONG, _BLOCKS, _PRICED = range(8)
 """Summed over blocks: words, those in links, sentences, paragraphs; full stops; words of long blocks; …"""
 _NOT_LOWER = {code: " " for code in range(1, 128) if not chr(code).islower()}
 _NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_KINDS = tuple(
-    map(
-        re.compile,
-        (
-            r"product|/dp/|/p/|/item|/itm|/gp/|sku|/listing/",
-            r"collection|categor|/shop|/c/|/b/|catalog|archive|/tag|search|/s\?|/best",
-            r"forum|thread|/t/|question|discuss|communit|topic|viewtopic|comment|/post|/r/",
-            r"article|blog|news|story|stories|single|/20\d\d/|opinion",
-            r"docs?\b|documentation|reference|manual|guide|wiki|learn|tutorial|api|help",
-            r"service|solution|pricing|about|compan|agency|feature|platform|home\b|landing",
-        ),
-    )
-)
-"""Kinds of pages by words in their addresses, in what they declare, and in the names of their bodies."""
-_ADDRESS = re.compile(r"^\w+://([^/?#]*)([^?#]*)(\??)")
+_ARTICLE = re.compile(r"article|blog|news|story|stories|single|opinion")
+"""In the names of the body."""
+_ADDRESS = re.compile(r"^\w+://[^/?#]*([^?#]*)")
 
 
 def name_words(signatures: Sequence[tuple[str, str]]) -> Iterator[set[str]]:
@@ -78,21 +65,30 @@ def name_words(signatures: Sequence[tuple[str, str]]) -> Iterator[set[str]]:
             yield {"<" + tag, *map(str.lower, _NAME_PART.findall(name))}
 
 
-def features(blocks: Blocks, url: str, names: Names) -> tuple[Floats, Floats]:
-    """The features ``[block, feature]`` of a page that has blocks, and each block's words.
+class Features(NamedTuple):
+    """What is known of a page's blocks."""
 
-    ``url`` may be empty. Words of scripts without spaces are estimated.
-    """
+    matrix: Floats
+    """``[block, feature]``."""
+    words: Floats
+    """Of each block; those of scripts without spaces are estimated."""
+    templates: Numbers
+    """The same number for blocks that lie in elements of one tag and name within elements of one."""
+
+
+def features(blocks: Blocks, url: str, names: Names) -> Features:
+    """The features of a page that has blocks; ``url`` may be empty."""
     table = _Table(blocks, names)
     groups = (
         table.text(),
         table.place(),
+        table.announced(),
         table.around(),
         table.elements(),
         table.neighbours(),
         table.page(url),
     )
-    return np.concatenate(groups, 1, dtype=np.float32), table.words
+    return Features(np.concatenate(groups, 1, dtype=np.float32), table.words, table.templates())
 
 
 class _Elements:
@@ -114,9 +110,10 @@ class _Elements:
         said[spoken] = names([signatures[kind] for kind in spoken.tolist()])
         said = said.take(kinds, 0)
         self.own = _floats(said[:, :2])
-        self._from_above(parents, said, bits | _integers(blocks.hidden) * _HIDDEN)
-        self._among_siblings(parents)
+        self._from_above(parents, said, bits)
+        self.children = np.log1p(_floats(np.bincount(parents[1:], minlength=len(parents))))
         self.parents = parents.clip(0)
+        self.templates = kinds * len(numbers) + kinds[self.parents]
         self.firsts = _integers(blocks.firsts)
         self.stops = self.firsts + counts
 
@@ -140,16 +137,6 @@ class _Elements:
         depth = sums[:-1, 1:] - 1
         self.around = np.concatenate((depth, extremes[:-1] * (-1, 1), sums[:-1, :1]), 1, dtype=np.float32)
         """Depth; then the lowest, the highest and the sum of what is said."""
-
-    def _among_siblings(self, parents: Numbers) -> None:
-        """How many children elements have, and which of its parent's children each is."""
-        parents = parents[1:]
-        children = np.bincount(parents, minlength=len(parents) + 1)
-        firsts = np.cumsum(children) - children
-        by_parent = np.argsort(parents, kind="stable")
-        self.order = np.zeros(len(children), np.float32)
-        self.order[1 + by_parent] = np.minimum(np.arange(len(parents)) - firsts[parents[by_parent]], 50)
-        self.children = np.log1p(_floats(children))
 
     def nearest(self, fits: NDArray[np.bool_]) -> Numbers:
         """Of each element, the nearest that fits of itself and those around it, or else the body."""
@@ -206,23 +193,19 @@ class _Table:
         amounts = (held[:, :1] / self._total[0], shares, inside / np.maximum(blocks, 1), np.log1p(blocks))
         self._container = np.concatenate(amounts, 1, dtype=np.float32)
 
+    def templates(self) -> Numbers:
+        """Which blocks are alike in the elements around them."""
+        return np.unique(self._elements.templates[self._owners], return_inverse=True)[1]
+
     def text(self) -> Floats:
         """The block's own text."""
-        characters, words, by_kind = self._characters, self.words, self._by_kind
         copies = Counter(self._blocks.texts)
         return _columns(
-            np.log1p(words),
-            characters / words,
-            by_kind[:, COMMA] / words,
-            by_kind[:, STOP] / words,
-            by_kind[:, UPPER] / characters,
-            by_kind[:, DIGIT] / characters,
+            np.log1p(self.words),
+            self._by_kind[:, UPPER] / self._characters,
             self._ends,
-            by_kind[:, PRICE],
-            by_kind[:, MARK],
             _floats([copies[text] for text in self._blocks.texts]),
             self._links,
-            np.minimum(_floats(self._blocks.bold) / characters, 1),
         )
 
     def place(self) -> Floats:
@@ -247,9 +230,19 @@ class _Table:
         """Blocks from a mark on, at most so many; if there is no mark, something else."""
         return np.clip(self._index - mark[0], -most, most) if len(mark) else np.full(self._count, -2 * most)
 
+    def announced(self) -> Floats:
+        """How many blocks ago each kind of section was announced last, at most so many."""
+        # What is a link leads to such a section, on another page or on this.
+        able = np.flatnonzero((self._characters <= LONGEST) & (self._links < 1))
+        kinds = np.zeros(self._count, np.int64)
+        kinds[able] = cues().announced([self._blocks.texts[block] for block in able.tolist()])
+        said = (kinds[:, None] >> np.arange(len(cues().kinds))) & 1 > 0
+        last = np.maximum.accumulate(np.where(said, self._index[:, None], -_LONG_AGO))
+        return np.minimum(self._index[:, None] - last, _LONG_AGO).astype(np.float32)
+
     def around(self) -> Floats:
         """What kinds of elements the block lies in, and what their names say."""
-        inside = (self._bits[:, None] >> np.arange(len(AROUND) + 1)) & 1
+        inside = (self._bits[:, None] >> np.arange(len(AROUND))) & 1
         elements, owners = self._elements, self._owners
         said = (elements.around.take(owners, 0), elements.own.take(owners, 0)[:, ::-1])
         return np.concatenate((inside, *said), 1, dtype=np.float32)
@@ -267,7 +260,6 @@ class _Table:
             elements.own.take(above[:, 1:4], 0).reshape(self._count, -1),
             self._nearest(_LARGE * self._total[_WORDS]),
             self._nearest(_MIDDLE),
-            elements.order[above[:, :2]],
             elements.children[above[:, 1:3]],
         )
         return np.concatenate(groups, 1)
@@ -283,49 +275,40 @@ class _Table:
         return np.concatenate(groups, 1, dtype=np.float32)
 
     def neighbours(self) -> Floats:
-        """The two blocks before, the two behind, and surroundings of 3, 8 and 20 blocks to each side."""
-        around, count = self._elements.around.take(self._owners, 0), self._count
-        text = np.log1p(self.words), self._links, self._levels, self._ends
-        own = _columns(*text, around[:, 3], around[:, 0])
-        outside = np.array([(-1, -1, -1, -1, 0, 0)] * 2, np.float32)
-        padded = np.concatenate((outside, own, outside))
-        shifted = np.concatenate([padded[2 - by : 2 - by + count] for by in (1, 2, -1, -2)], 1)
-        shifted[:, 5::6] = own[:, 5:] - shifted[:, 5::6]
+        """What is said of the two blocks before and the two behind; surroundings of 3, 8 and 20 blocks."""
+        said = self._elements.around[self._owners, 3]
+        padded = np.concatenate((np.zeros(2, np.float32), said, np.zeros(2, np.float32)))
+        shifted = [padded[2 - by : 2 - by + self._count] for by in (1, 2, -1, -2)]
         reach = np.array((3, 8, 20))
         begin, end = self._index[:, None] - reach, self._index[:, None] + reach + 1
-        held = self._sums.take(np.minimum(end, count), 0) - self._sums.take(np.maximum(begin, 0), 0)
+        held = self._sums.take(np.minimum(end, self._count), 0) - self._sums.take(np.maximum(begin, 0), 0)
         words = held[:, :, :1]
-        priced = held[:, :, _PRICED:] / held[:, :, _BLOCKS:_PRICED]
-        groups = (np.log1p(words), held[:, :, _LINKED : _IN_PARAGRAPH + 1] / words, priced)
-        surroundings = np.concatenate(groups, 2, dtype=np.float32).reshape(count, -1)
-        return np.concatenate((shifted, surroundings), 1)
+        groups = (np.log1p(words), held[:, :, _LINKED : _IN_PARAGRAPH + 1] / words)
+        surroundings = np.concatenate(groups, 2, dtype=np.float32).reshape(self._count, -1)
+        return np.concatenate((_columns(*shifted), surroundings), 1)
 
     def page(self, url: str) -> Floats:
         """The same for all blocks: how much there is of what on the page, and what kind of page it may be."""
-        total, count, tags = self._total.tolist(), self._count, self._blocks.tags
+        blocks, total, count = self._blocks, self._total.tolist(), self._count
         words = total[_WORDS]
-        levels = np.bincount(self._levels.astype(np.int64), minlength=7).tolist()
-        listed, tabled = (np.count_nonzero(self._bits & _BIT[tag]) for tag in ("li", "table"))
+        levels = np.bincount(self._levels.astype(np.int64), minlength=3).tolist()
+        listed = np.count_nonzero(self._bits & _BIT["li"])
         in_frame = float((self.words * ((self._bits & _FRAME) > 0)).sum())
         amounts = [math.log1p(words), math.log1p(count), words / count, total[_PRICED] / count]
         amounts += [total[column] / words for column in (_LINKED, _ENDED, _IN_PARAGRAPH, _IN_LONG)]
-        amounts += [math.log1p(count - levels[0]), levels[2] / count, levels[1]]
-        amounts += [listed / count, tabled / count, in_frame / words]
-        amounts += [math.log1p(tags.count("article")), tags.count("main")]
-        row = _floats([*amounts, *_kinds(self._blocks, url)])
+        amounts += [math.log1p(count - levels[0]), levels[2] / count, listed / count, in_frame / words]
+        amounts.append(math.log1p(blocks.tags.count("article")))
+        amounts.append(bool(_ARTICLE.search(blocks.names[0].lower())))
+        row = _floats([*amounts, *_address(url)])
         return np.broadcast_to(row, (count, len(row)))
 
 
-def _kinds(blocks: Blocks, url: str) -> list[float]:
-    """What kinds of page address, body and declarations speak of, and the address's form; -1 without one."""
-    sources = (url.lower(), blocks.names[0].lower(), blocks.types.lower())
-    spoken = [float(bool(kind.search(source))) for source in sources for kind in _KINDS]
+def _address(url: str) -> tuple[int, int, int]:
+    """Length of an address's path, its hyphens and digits; -1 without an address."""
     if not (address := _ADDRESS.match(url)):
-        return [*([-1.0] * len(_KINDS)), *spoken[len(_KINDS) :], *([-1.0] * 5)]
-    path = address.group(2)
-    steps = sum(map(bool, path.split("/")))
-    digits = sum(map(str.isdigit, path))
-    return [*spoken, *map(float, (steps, len(path), path.count("-"), digits, bool(address.group(3))))]
+        return -1, -1, -1
+    path = address[1]
+    return len(path), path.count("-"), sum(map(str.isdigit, path))
 
 
 def _characters(texts: list[str], lengths: Numbers) -> tuple[Floats, Floats]:
@@ -357,14 +340,14 @@ def _classes() -> tuple[NDArray[np.uint8], Floats, slice]:
     bits = np.zeros(1 << 16, np.uint8)
     for code, character in enumerate(map(chr, range(1 << 16))):
         word = character.isalnum() or character == "_"
-        bits[code] = word << WORD | character.isupper() << UPPER | character.isdigit() << DIGIT
+        bits[code] = word << WORD | character.isupper() << UPPER
     for kind, characters in _MARKS.items():
         bits[[ord(character) for character in characters]] |= 1 << kind
     for first, last in _UNSPACED:
         bits[first : last + 1] |= 1 << IDEOGRAPH
     distinct, classes = np.unique(bits, return_inverse=True)
     first, stop = np.searchsorted(distinct, (1 << WORD, 1 << IDEOGRAPH)).tolist()
-    return classes.astype(np.uint8), _floats(distinct[:, None] >> np.arange(8) & 1), slice(first, stop)
+    return classes.astype(np.uint8), _floats(distinct[:, None] >> np.arange(6) & 1), slice(first, stop)
 
 
 def _integers(values: Sequence[int]) -> Numbers:

@@ -21,13 +21,11 @@ from pipeline.extraction.blocks import Blocks, read
 from pipeline.extraction.features import Floats, features, name_words
 from pipeline.extraction.main_content import score_names
 
-TREES = 250
 SETTINGS: Mapping[str, Any] = {
     "objective": "cross_entropy",
     "num_leaves": 24,
-    "learning_rate": 0.07,
     "min_data_in_leaf": 100,
-    "feature_fraction": 0.2,
+    "feature_fraction": 0.3,
     "bagging_fraction": 0.7,
     "bagging_freq": 1,
     "lambda_l2": 5.0,
@@ -36,6 +34,8 @@ SETTINGS: Mapping[str, Any] = {
     "verbose": -1,
     "seed": 0,
 }
+FEW: Mapping[str, Any] = {"num_trees": 60, "learning_rate": 0.2}
+MANY: Mapping[str, Any] = {"num_trees": 250, "learning_rate": 0.07}
 _FEWEST_SITES = 3
 """A word in names must occur on so many sites."""
 _PRIOR = 0.15
@@ -118,23 +118,24 @@ def _by_word(page: Labelled) -> Iterator[tuple[str, NDArray[np.float64]]]:
         yield word, total / max(1.0, total[1])
 
 
-def fit(pages: Sequence[Labelled]) -> tuple[bytes, dict[str, float]]:
-    """The trees, as ONNX, and the scores of words in names."""
+def fit(pages: Sequence[Labelled]) -> tuple[list[bytes], dict[str, float]]:
+    """The forests of few and of many trees, as ONNX, and the scores of words in names."""
     statistics = NameStatistics(pages)
     matrices: list[Floats] = []
     for number, page in enumerate(pages):
         names = score_names(statistics.scores(without=page.page.site))
         url = page.page.url if number % _NO_ADDRESS else ""
-        matrices.append(features(page.blocks, url, names)[0])
+        matrices.append(features(page.blocks, url, names).matrix)
     weights = np.concatenate([(page.words + 0.3) / (page.words.sum() + 30) ** 0.7 for page in pages])
     data = lightgbm.Dataset(
         np.concatenate(matrices),
         np.concatenate([page.shares for page in pages]),
         weight=weights / weights.mean(),
     )
-    booster = lightgbm.train(dict(SETTINGS), data, TREES)
+    forests = [lightgbm.train({**SETTINGS, **size}, data) for size in (FEW, MANY)]
+    width = matrices[0].shape[1]
     scores = {word: round(score, 4) for word, score in sorted(statistics.scores().items())}
-    return to_onnx(booster.dump_model(), matrices[0].shape[1]), scores
+    return [to_onnx(forest.dump_model(), width) for forest in forests], scores
 
 
 def to_onnx(dumped: Mapping[str, Any], width: int) -> bytes:

@@ -21,8 +21,19 @@ from pipeline.extraction.features import Floats, Names, features, name_words
 from pipeline.extraction.nesting import too_deep
 from pipeline.ledger import Drop
 
-MODEL, NAMES = "main_content.onnx", "main_content_names.json"
-"""In ``models/``: the trees, and what words in the names of elements say."""
+FORESTS = ("main_content_few.onnx", "main_content.onnx")
+"""In ``models/``: few trees for all blocks, and many for those of which the few are not sure."""
+NAMES = "main_content_names.json"
+"""In ``models/``: what words in the names of elements say."""
+
+_SURE = 3.5
+"""Margin beyond which few trees are enough: a share of less than 3 % or more than 97 %."""
+_ALIKE = 0.45
+"""How far blocks of one template are moved to their mean."""
+_CAUTION = 0.2
+"""Of a site that they have not seen, the trees expect a little too much."""
+_FEWEST_WORDS = 4.0
+"""If fewer are expected, a page has no main content."""
 
 _ROW = "tr"
 _ITEMS = frozenset(("li", "dt", "dd", _ROW))
@@ -30,26 +41,41 @@ _VERBATIM = frozenset(("pre", "textarea"))
 
 
 class Model:
-    """The trees ``[block, feature]`` to shares, and the scores of words in names."""
+    """Two forests of trees ``[block, feature]`` to shares, and the scores of words in names."""
 
-    def __init__(self, trees: bytes, scores: Mapping[str, float]) -> None:
+    def __init__(self, forests: Sequence[bytes], scores: Mapping[str, float]) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # other tasks have the other cores
-        self._trees = onnxruntime.InferenceSession(trees, options, providers=["CPUExecutionProvider"])
+        self._few, self._many = (
+            onnxruntime.InferenceSession(forest, options, providers=["CPUExecutionProvider"])
+            for forest in forests
+        )
         self._names = score_names(scores)
 
     def shares(self, blocks: Blocks, url: str) -> tuple[Floats, Floats]:
         """For each block the expected share of its words that is main content, and its words."""
-        matrix, words = features(blocks, url, self._names)
-        (margins,) = self._trees.run(None, {"features": matrix})
-        return 1 / (1 + np.exp(-margins[:, 0])), words
+        matrix, words, templates = features(blocks, url, self._names)
+        margins = _margins(self._few, matrix)
+        unsure = np.flatnonzero(np.abs(margins) < _SURE)
+        if len(unsure):
+            margins[unsure] = _margins(self._many, matrix.take(unsure, 0))
+        # What a site makes by one template it means alike.
+        means = np.bincount(templates, margins * words) / np.bincount(templates, words)
+        margins += _ALIKE * (means[templates].astype(np.float32) - margins)
+        return 1 / (1 + np.exp(_CAUTION - margins)), words
+
+
+def _margins(forest: onnxruntime.InferenceSession, matrix: Floats) -> Floats:
+    margins: Floats = forest.run(None, {"features": matrix})[0]
+    return margins[:, 0]
 
 
 @cache
 def model() -> Model:
     """The one that comes with the package."""
     folder = resources.files("pipeline.extraction") / "models"
-    return Model((folder / MODEL).read_bytes(), json.loads((folder / NAMES).read_text("utf-8")))
+    forests = [(folder / forest).read_bytes() for forest in FORESTS]
+    return Model(forests, json.loads((folder / NAMES).read_text("utf-8")))
 
 
 def score_names(scores: Mapping[str, float]) -> Names:
@@ -88,6 +114,8 @@ def keep(shares: Floats, words: Floats) -> NDArray[np.int64]:
     order = np.argsort(-shares, kind="stable")
     taken = np.cumsum(words[order])
     right = np.cumsum((shares * words)[order])
+    if right[-1] < _FEWEST_WORDS:
+        return order[:0]
     return np.sort(order[: int(np.argmax(right / (taken + right[-1]))) + 1])
 
 

@@ -13,24 +13,16 @@ def test_blocks_are_runs_between_block_level_tags() -> None:
     assert blocks.title == "T"
     assert blocks.texts == ["a b", f"c{BREAK}d", "e", "f", "g"]
     assert [blocks.tags[owner] for owner in blocks.owners] == ["div", "p", "p", "div", "body"]
-    assert blocks.bold == [1, 0, 0, 0, 0]
 
 
-def test_links_names_and_what_is_hidden() -> None:
-    blocks = read('<div class="nav x" id=i role=menu><a href=y>go</a>!<p style="display: none">q</p></div>')
+def test_links_and_names() -> None:
+    blocks = read('<div class="nav x" id=i role=menu><a href=y><b>go</b></a>!<p itemprop=name>q</p></div>')
     assert blocks.linked == [2, 0]
-    assert blocks.names[1] == "nav x i role=menu"
-    assert blocks.hidden == [False, False, True]
+    assert [name.strip() for name in blocks.names] == ["", "nav x i role=menu", "prop=name"]
 
 
 def test_forums_within_noscript_are_text() -> None:
     assert read("<noscript><p>The question</p></noscript>").texts == ["The question"]
-
-
-def test_what_a_page_declares() -> None:
-    graph = '<meta property="og:type" content="article">'
-    linked = '<script type="application/ld+json">{"@type": "Recipe"}</script>'
-    assert read(graph + linked + "x").types == "article Recipe"
 
 
 @given(st.lists(PIECES, max_size=60).map("".join))

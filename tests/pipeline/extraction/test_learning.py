@@ -59,11 +59,11 @@ def test_names_are_scored_without_the_pages_own_site() -> None:
 
 
 def test_it_learns_and_learns_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learning, "TREES", 60)
+    monkeypatch.setattr(learning, "MANY", learning.FEW)
     pages = [page for number in range(200) if (page := label(made(f"s{number % 9}.org", number)))]
-    trees, names = fit(pages)
-    assert (trees, names) == fit(pages)
-    shares, _ = Model(trees, names).shares(pages[0].blocks, "")
+    forests, names = fit(pages)
+    assert (forests, names) == fit(pages)
+    shares, _ = Model(forests, names).shares(pages[0].blocks, "")
     assert shares[0] < 0.5 < min(shares[1:])
 
 
