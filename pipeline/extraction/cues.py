@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 
-LONGEST = 80
+LONGEST = 110
 """Characters of a text that may announce something."""
 _MOST_WORDS = 3
 """Words of a cue."""

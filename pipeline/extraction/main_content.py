@@ -1,10 +1,10 @@
 """HTML to its main content by a model that says of each block how much of it belongs there.
 
-Gradient-boosted trees, learned from pages with gold text (``jobs/train_extractor.py``, and the card in
-``models/``), give each block the expected share of its words that is main content. What is kept is not all
+Gradient-boosted trees, learned from pages with gold text (:mod:`pipeline.extraction.learning`, and the card
+in ``models/``), give each block the expected share of its words that is main content. What is kept is not all
 above some threshold: of the blocks in the order of that share, as many as make the expected F1 of the page
 greatest (as in Lewis, SIGIR 1995). So a page of little text that stands out and one of long lists are both
-served.
+served; and a page of which next to nothing is expected has no main content.
 """
 
 import json
@@ -32,7 +32,7 @@ _ALIKE = 0.45
 """How far blocks of one template are moved to their mean."""
 _CAUTION = 0.2
 """Of a site that they have not seen, the trees expect a little too much."""
-_FEWEST_WORDS = 4.0
+_FEWEST_WORDS = 3.0
 """If fewer are expected, a page has no main content."""
 
 _ROW = "tr"
