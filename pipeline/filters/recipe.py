@@ -10,54 +10,12 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from pipeline import config
 from pipeline.errors import ConfigError
-from pipeline.ledger import Reason
-
-RULES: dict[Reason, tuple[str, Literal["at least", "at most"]]] = {
-    Reason.URL_DOMAIN: ("url_domain", "at most"),
-    Reason.URL_ADDRESS: ("url_address", "at most"),
-    Reason.URL_WORD: ("url_word", "at most"),
-    Reason.URL_SOFT_WORDS: ("url_soft_words", "at most"),
-    Reason.URL_FRAGMENT: ("url_fragment", "at most"),
-    Reason.LANGUAGE_SCORE: ("language_score", "at least"),
-    Reason.GOPHER_DUPLICATE_PARAGRAPHS: ("gopher_duplicate_paragraphs", "at most"),
-    Reason.GOPHER_DUPLICATE_PARAGRAPH_CHARACTERS: ("gopher_duplicate_paragraph_characters", "at most"),
-    Reason.GOPHER_DUPLICATE_LINES: ("gopher_duplicate_lines", "at most"),
-    Reason.GOPHER_DUPLICATE_LINE_CHARACTERS: ("gopher_duplicate_line_characters", "at most"),
-    Reason.GOPHER_TOP_2_GRAM: ("gopher_top_2_gram", "at most"),
-    Reason.GOPHER_TOP_3_GRAM: ("gopher_top_3_gram", "at most"),
-    Reason.GOPHER_TOP_4_GRAM: ("gopher_top_4_gram", "at most"),
-    Reason.GOPHER_DUPLICATE_5_GRAMS: ("gopher_duplicate_5_grams", "at most"),
-    Reason.GOPHER_DUPLICATE_6_GRAMS: ("gopher_duplicate_6_grams", "at most"),
-    Reason.GOPHER_DUPLICATE_7_GRAMS: ("gopher_duplicate_7_grams", "at most"),
-    Reason.GOPHER_DUPLICATE_8_GRAMS: ("gopher_duplicate_8_grams", "at most"),
-    Reason.GOPHER_DUPLICATE_9_GRAMS: ("gopher_duplicate_9_grams", "at most"),
-    Reason.GOPHER_DUPLICATE_10_GRAMS: ("gopher_duplicate_10_grams", "at most"),
-    Reason.GOPHER_FEW_WORDS: ("gopher_words", "at least"),
-    Reason.GOPHER_MANY_WORDS: ("gopher_words", "at most"),
-    Reason.GOPHER_SHORT_WORDS: ("gopher_mean_word_length", "at least"),
-    Reason.GOPHER_LONG_WORDS: ("gopher_mean_word_length", "at most"),
-    Reason.GOPHER_HASHES: ("gopher_hashes_per_word", "at most"),
-    Reason.GOPHER_ELLIPSES: ("gopher_ellipses_per_word", "at most"),
-    Reason.GOPHER_BULLET_LINES: ("gopher_bullet_lines", "at most"),
-    Reason.GOPHER_ELLIPSIS_LINES: ("gopher_ellipsis_lines", "at most"),
-    Reason.GOPHER_UNALPHABETIC: ("gopher_alphabetic_words", "at least"),
-    Reason.GOPHER_FEW_STOP_WORDS: ("gopher_stop_words", "at least"),
-    Reason.C4_LOREM_IPSUM: ("c4_lorem_ipsum", "at most"),
-    Reason.C4_CURLY_BRACKET: ("c4_curly_brackets", "at most"),
-    Reason.C4_FEW_SENTENCES: ("c4_sentences", "at least"),
-    Reason.FINEWEB_UNFINISHED_LINES: ("fineweb_finished_lines", "at least"),
-    Reason.FINEWEB_SHORT_LINES: ("fineweb_short_lines", "at most"),
-    Reason.FINEWEB_DUPLICATE_LINE_CHARACTERS: ("fineweb_duplicate_line_characters", "at most"),
-    Reason.FINEWEB_NEWLINES: ("fineweb_newlines_per_word", "at most"),
-    Reason.TOXICITY_SCORE: ("toxicity", "at most"),
-}
-"""What each condition demands of which measure."""
+from pipeline.ledger import RULES, Demand, Reason
 
 
 class Lines(BaseModel):
@@ -84,7 +42,7 @@ class Condition:
 
     reason: Reason
     metric: str
-    demand: Literal["at least", "at most"]
+    demand: Demand
     threshold: float
 
     def holds(self, value: float) -> bool:

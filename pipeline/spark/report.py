@@ -10,8 +10,7 @@ from pyspark.sql import functions as F
 
 from pipeline import document, ledger, manifest, storage
 from pipeline.config import Config, require
-from pipeline.filters.recipe import RULES
-from pipeline.ledger import Reason
+from pipeline.ledger import RULES, Reason
 from pipeline.manifest import Manifest
 from pipeline.reports import Content, Histogram, Sample, Share, render
 from pipeline.shards import Facts

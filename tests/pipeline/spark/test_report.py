@@ -10,7 +10,7 @@ import pytest
 from pipeline import config, manifest
 from pipeline.config import Config
 from pipeline.errors import ManifestError
-from pipeline.filters.recipe import RULES
+from pipeline.ledger import RULES
 from pipeline.manifest import Manifest
 from pipeline.spark.clean import clean
 from pipeline.spark.report import report

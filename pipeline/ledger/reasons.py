@@ -1,12 +1,10 @@
-"""What happened to every record: kept or dropped, at which stage, why, by which value and threshold.
-
-The law: records in = kept + Σ dropped by reason + quarantined.
-"""
+"""Why records are dropped: every reason by name, and what its condition demands of which measure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
-import pyarrow as pa
+Demand = Literal["at least", "at most"]
 
 
 class Reason(StrEnum):
@@ -85,33 +83,43 @@ class Drop:
     threshold: float | None = None
 
 
-def schema() -> pa.Schema:
-    """One row per input record that could be read. ``sample``: first characters of some dropped texts."""
-    return pa.schema(
-        [
-            ("id", pa.string()),
-            ("source", pa.string()),
-            ("url", pa.string()),
-            ("stage", pa.string()),
-            ("kept", pa.bool_()),
-            ("reason", pa.string()),
-            ("value", pa.float64()),
-            ("threshold", pa.float64()),
-            ("duplicate_of", pa.string()),
-            ("sample", pa.string()),
-        ]
-    )
-
-
-def quarantine_schema() -> pa.Schema:
-    """One row per record that could not be read: where it lies and what was wrong."""
-    return pa.schema(
-        [
-            ("id", pa.string()),
-            ("source", pa.string()),
-            ("path", pa.string()),
-            ("offset", pa.int64()),
-            ("length", pa.int64()),
-            ("error", pa.string()),
-        ]
-    )
+RULES: dict[Reason, tuple[str, Demand]] = {
+    Reason.URL_DOMAIN: ("url_domain", "at most"),
+    Reason.URL_ADDRESS: ("url_address", "at most"),
+    Reason.URL_WORD: ("url_word", "at most"),
+    Reason.URL_SOFT_WORDS: ("url_soft_words", "at most"),
+    Reason.URL_FRAGMENT: ("url_fragment", "at most"),
+    Reason.LANGUAGE_SCORE: ("language_score", "at least"),
+    Reason.GOPHER_DUPLICATE_PARAGRAPHS: ("gopher_duplicate_paragraphs", "at most"),
+    Reason.GOPHER_DUPLICATE_PARAGRAPH_CHARACTERS: ("gopher_duplicate_paragraph_characters", "at most"),
+    Reason.GOPHER_DUPLICATE_LINES: ("gopher_duplicate_lines", "at most"),
+    Reason.GOPHER_DUPLICATE_LINE_CHARACTERS: ("gopher_duplicate_line_characters", "at most"),
+    Reason.GOPHER_TOP_2_GRAM: ("gopher_top_2_gram", "at most"),
+    Reason.GOPHER_TOP_3_GRAM: ("gopher_top_3_gram", "at most"),
+    Reason.GOPHER_TOP_4_GRAM: ("gopher_top_4_gram", "at most"),
+    Reason.GOPHER_DUPLICATE_5_GRAMS: ("gopher_duplicate_5_grams", "at most"),
+    Reason.GOPHER_DUPLICATE_6_GRAMS: ("gopher_duplicate_6_grams", "at most"),
+    Reason.GOPHER_DUPLICATE_7_GRAMS: ("gopher_duplicate_7_grams", "at most"),
+    Reason.GOPHER_DUPLICATE_8_GRAMS: ("gopher_duplicate_8_grams", "at most"),
+    Reason.GOPHER_DUPLICATE_9_GRAMS: ("gopher_duplicate_9_grams", "at most"),
+    Reason.GOPHER_DUPLICATE_10_GRAMS: ("gopher_duplicate_10_grams", "at most"),
+    Reason.GOPHER_FEW_WORDS: ("gopher_words", "at least"),
+    Reason.GOPHER_MANY_WORDS: ("gopher_words", "at most"),
+    Reason.GOPHER_SHORT_WORDS: ("gopher_mean_word_length", "at least"),
+    Reason.GOPHER_LONG_WORDS: ("gopher_mean_word_length", "at most"),
+    Reason.GOPHER_HASHES: ("gopher_hashes_per_word", "at most"),
+    Reason.GOPHER_ELLIPSES: ("gopher_ellipses_per_word", "at most"),
+    Reason.GOPHER_BULLET_LINES: ("gopher_bullet_lines", "at most"),
+    Reason.GOPHER_ELLIPSIS_LINES: ("gopher_ellipsis_lines", "at most"),
+    Reason.GOPHER_UNALPHABETIC: ("gopher_alphabetic_words", "at least"),
+    Reason.GOPHER_FEW_STOP_WORDS: ("gopher_stop_words", "at least"),
+    Reason.C4_LOREM_IPSUM: ("c4_lorem_ipsum", "at most"),
+    Reason.C4_CURLY_BRACKET: ("c4_curly_brackets", "at most"),
+    Reason.C4_FEW_SENTENCES: ("c4_sentences", "at least"),
+    Reason.FINEWEB_UNFINISHED_LINES: ("fineweb_finished_lines", "at least"),
+    Reason.FINEWEB_SHORT_LINES: ("fineweb_short_lines", "at most"),
+    Reason.FINEWEB_DUPLICATE_LINE_CHARACTERS: ("fineweb_duplicate_line_characters", "at most"),
+    Reason.FINEWEB_NEWLINES: ("fineweb_newlines_per_word", "at most"),
+    Reason.TOXICITY_SCORE: ("toxicity", "at most"),
+}
+"""What each condition demands of which measure."""

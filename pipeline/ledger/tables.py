@@ -1,0 +1,35 @@
+"""The tables of the account, as Parquet holds them."""
+
+import pyarrow as pa
+
+
+def schema() -> pa.Schema:
+    """One row per input record that could be read. ``sample``: first characters of some dropped texts."""
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("source", pa.string()),
+            ("url", pa.string()),
+            ("stage", pa.string()),
+            ("kept", pa.bool_()),
+            ("reason", pa.string()),
+            ("value", pa.float64()),
+            ("threshold", pa.float64()),
+            ("duplicate_of", pa.string()),
+            ("sample", pa.string()),
+        ]
+    )
+
+
+def quarantine_schema() -> pa.Schema:
+    """One row per record that could not be read: where it lies and what was wrong."""
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("source", pa.string()),
+            ("path", pa.string()),
+            ("offset", pa.int64()),
+            ("length", pa.int64()),
+            ("error", pa.string()),
+        ]
+    )
