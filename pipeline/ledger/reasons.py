@@ -1,7 +1,10 @@
 """Why records are dropped: every reason by name, and what its condition demands of which measure."""
 
+import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from importlib import resources
 from typing import Literal
 
 Demand = Literal["at least", "at most"]
@@ -72,6 +75,16 @@ class Reason(StrEnum):
     def stage(self) -> str:
         """The stage that drops by this reason."""
         return self.value.partition(".")[0]
+
+    @property
+    def meaning(self) -> str:
+        """What it says of a record, in words that follow "dropped, because"."""
+        return _meanings()[self.value]
+
+
+@cache
+def _meanings() -> dict[str, str]:
+    return tomllib.loads(resources.files("pipeline.ledger").joinpath("meanings.toml").read_text("utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
