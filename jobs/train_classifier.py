@@ -1,27 +1,43 @@
-"""Labelled text to a quantized fastText classifier, measured on what it did not see.
+"""Two corpora, or labelled text, to a quantized fastText classifier, measured on what it did not see.
 
-``spark-submit jobs/train_classifier.py --config configs/toxicity.toml [--set a.b=c …] [--dry-run]``
+``spark-submit jobs/train_classifier.py --config configs/quality.toml [--set a.b=c …] [--dry-run]``
 
-fastText trains on one machine, so no Spark session is started and plain ``python`` runs it as well. Writes
-``model.ftz``, ``quality.json`` and ``manifest.json`` to ``OUT/classifier``.
+Spark draws the sample of the corpora; fastText learns from it on one machine. From labelled sets alone
+(``configs/toxicity.toml``) no Spark session is started. Writes ``model.ftz``, ``quality.json``, ``card.md``
+and ``manifest.json`` to ``OUT/classifier``.
 """
 
 from collections.abc import Sequence
 
-from pipeline.config import from_command_line
+from pipeline.config import Config, from_command_line
 from pipeline.errors import run
-from pipeline.filters.training import learn
+from pipeline.filters.measuring import Outcome
+from pipeline.filters.training import MODEL, STAGE, learn
+from pipeline.spark.corpora import corpora
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Train, measure and publish; print a line per set."""
-    if not (config := from_command_line("Labelled text to a fastText classifier.", arguments)):
-        return
-    print(f"{'set':24}{'texts':>8}{'positive':>10}{'precision':>11}{'recall':>8}{'ROC-AUC':>9}")
-    for name, quality in learn(config).items():
+    """Train, measure and publish; print a line per part, and how to clean by it."""
+    if config := from_command_line("Two corpora, or labelled text, to a fastText classifier.", arguments):
+        show(config, learn(config, corpora(config)))
+
+
+def show(config: Config, outcome: Outcome) -> None:
+    """What was measured, and the threshold."""
+    print(
+        f"{'part':28}{'texts':>8}{'positive':>10}{'precision':>11}{'recall':>8}{'kept':>8}{'ROC-AUC':>9}"
+        f"{'by length':>11}"
+    )
+    for name, part in outcome.parts.items():
         print(
-            f"{name:24}{quality.texts:>8,}{quality.positive:>10,}{quality.precision:>11.3f}"
-            f"{quality.recall:>8.3f}{quality.roc_auc:>9.3f}"
+            f"{name:28}{part.texts:>8,}{part.positive:>10,}{part.precision:>11.3f}{part.recall:>8.3f}"
+            f"{part.kept:>8.3f}{part.roc_auc:>9.3f}{part.length_roc_auc:>11.3f}"
+        )
+    if config.classifier.positive.paths:
+        print(
+            f"the best {config.classifier.keep_share:.1%} of the negative corpus are kept by "
+            f"--set filters.quality_model={config.output.path}/{STAGE}/{MODEL} "
+            f"--set 'filters.thresholds={{\"quality.score\" = {outcome.threshold}}}'"
         )
 
 

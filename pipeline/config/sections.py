@@ -90,10 +90,28 @@ class Filters(Section):
     """A file name in ``pipeline/filters/presets``; ``none`` keeps all and still measures all."""
     languages: tuple[str, ...] = ()
     """ISO 639-1 codes to keep; empty: every language that is identified with enough confidence."""
-    thresholds: dict[str, float] = {}
-    """Rules of the preset to override, by reason: ``{"gopher.few_words" = 20}``."""
+    thresholds: dict[str, float | dict[str, float]] = {}
+    """Rules of the preset to override, by reason: ``{"gopher.few_words" = 20}``; with other figures for some
+    languages: ``{"gopher.few_words" = {default = 50, de = 40}}``."""
     mask_pii: bool = True
     """Replace e-mail addresses, public IP addresses and the like by tags."""
+    language_model: str = ""
+    """A fastText model that tells languages, such as GlotLID's; empty: lid.176. Paths here and below: local,
+    ``hdfs://`` or ``s3://``."""
+    url_domains: str = ""
+    """A text file with a domain a line; it and those below it are counted by ``url.domain``, beside the list
+    that is shipped."""
+    url_addresses: str = ""
+    """The same of single pages, for ``url.address``."""
+    url_words: str = ""
+    """The same of words in addresses, for ``url.word``."""
+    quality_model: str = ""
+    """A fastText classifier, such as ``jobs/train_classifier.py`` makes; its score is the metric ``quality``, for
+    ``quality.score``. Empty: not measured."""
+    toxicity_model: str = ""
+    """A fastText classifier in the place of the one that is shipped."""
+    toxicity_words: str = ""
+    """A text file with a word a line, or a folder of such files: a text with many of them scores higher."""
 
 
 class LabelledText(Section):
@@ -118,14 +136,32 @@ class LabelledText(Section):
     """False: the model is only measured on it."""
 
 
+class Corpus(Section):
+    """``[classifier.positive]``, ``[classifier.negative]``: a corpus whose every text is of one class."""
+
+    paths: tuple[str, ...] = ()
+    """Folders of finished runs, whose documents are taken, and whatever ``input.paths`` may be, which is read as
+    ``[input]`` and ``[extraction]`` say."""
+    sources: tuple[str, ...] = ()
+    """Only documents of these sources; empty: of all."""
+
+
 class Classifier(Section):
-    """``[classifier]``: a fastText classifier of text, positive or negative."""
+    """``[classifier]``: a fastText classifier of text, positive or negative.
+
+    It learns from labelled sets, from two corpora, or from both.
+    """
 
     folder: str = ""
     """The folder with the labelled sets: local, ``hdfs://`` or ``s3://``."""
     sets: tuple[LabelledText, ...] = ()
+    positive: Corpus = Corpus()
+    negative: Corpus = Corpus()
+    keep_share: float = Field(default=0.1, gt=0, lt=1)
+    """The threshold that is picked keeps so much of the negative corpus: of raw crawl, its best tenth."""
     rows_per_class: int = Field(default=10_000, ge=1)
-    """Each set gives as many positive and as many negative rows; a smaller one repeats its own."""
+    """Each set gives as many positive and as many negative rows; a smaller one repeats its own. Each corpus
+    gives at most so many, chosen by a hash, and none twice."""
     held_out: int = Field(default=10, ge=2)
     """One text in so many is measured on, not learned from."""
     dimension: int = Field(default=32, ge=1)

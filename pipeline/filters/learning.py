@@ -1,7 +1,7 @@
-"""Learning a classifier from labelled text: read, hold out, balance, train, quantize, measure.
+"""Learning a classifier from labelled text: read, hold out, balance, train, quantize.
 
 fastText is deterministic with one thread and a seed; nothing else here is random: what is held out is decided
-by a hash of the text, so that a text that occurs twice is never on both sides.
+by a hash of the text or of its group, so that a text that occurs twice is never on both sides.
 """
 
 import csv
@@ -9,22 +9,22 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import fasttext
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline import storage
 from pipeline.config import Classifier as Settings
 from pipeline.config import LabelledText
 from pipeline.errors import InputError
-from pipeline.filters.classifier import NEGATIVE, POSITIVE, Classifier, prepare
+from pipeline.filters.classifier import NEGATIVE, POSITIVE, prepare
 
-THRESHOLD = 0.5
-"""Where precision and recall are taken."""
+FEWEST = 20
+"""A language in which one of the corpora has fewer texts to learn from is not learned from: the classifier
+would tell languages apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,23 @@ class Example:
 
     text: str
     positive: bool
+    language: str = ""
+    source: str = ""
+    url: str = ""
+    group: str = ""
+    """What is learned from, or measured on, as one; empty: the text by itself."""
+    keys: frozenset[int] = frozenset()
+    """Near copies share one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
-    """How well scores tell positive from negative texts."""
+class Corpora:
+    """Two corpora, one positive and one negative, that are not read yet."""
 
-    texts: int
-    positive: int
-    precision: float
-    recall: float
-    roc_auc: float
+    inputs: list[str]
+    """Changes when they do."""
+    draw: Callable[[], list[Example]]
+    """Reads a sample of both."""
 
 
 def read(folder: str, labelled: LabelledText) -> list[Example]:
@@ -84,12 +90,17 @@ def _text(path: str) -> str:
 
 
 def hold_out(examples: Sequence[Example], one_in: int) -> tuple[list[Example], list[Example]]:
-    """Split into examples to learn from and examples to measure on, by a hash of the text."""
+    """Split into examples to learn from and examples to measure on, by a hash of their group.
+
+    Near copies of what is learned from are not measured on.
+    """
     parts: tuple[list[Example], list[Example]] = ([], [])
     for example in examples:
-        digest = hashlib.blake2b(example.text.encode(), digest_size=8).digest()
+        digest = hashlib.blake2b((example.group or example.text).encode(), digest_size=8).digest()
         parts[int.from_bytes(digest, "big") % one_in == 0].append(example)
-    return parts
+    seen, unseen = parts
+    known = frozenset().union(*(example.keys for example in seen))
+    return seen, [example for example in unseen if known.isdisjoint(example.keys)]
 
 
 def balance(examples: Sequence[Example], per_class: int, seed: int) -> list[Example]:
@@ -140,33 +151,3 @@ def train(examples: Sequence[Example], settings: Settings, folder: Path) -> Path
     )
     model.save_model(str(model_path))
     return model_path
-
-
-def measure(classifier: Classifier, examples: Sequence[Example]) -> Quality:
-    """Precision and recall at :data:`THRESHOLD`, and the area under the ROC curve.
-
-    A ratio without a denominator is NaN: no positives found, none there, or only one class there.
-    """
-    scores = np.array([classifier.score(example.text) for example in examples])
-    truth = np.array([example.positive for example in examples], dtype=bool)
-    found = scores >= THRESHOLD
-    hits = int((found & truth).sum())
-    return Quality(
-        texts=len(examples),
-        positive=int(truth.sum()),
-        precision=hits / int(found.sum()) if found.any() else float("nan"),
-        recall=hits / int(truth.sum()) if truth.any() else float("nan"),
-        roc_auc=roc_auc(scores, truth),
-    )
-
-
-def roc_auc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
-    """The chance that a positive scores above a negative, ties counting half (Mann and Whitney 1947)."""
-    positive, negative = int(truth.sum()), int((~truth).sum())
-    if not positive or not negative:
-        return float("nan")
-    _, groups, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    last_rank = np.cumsum(counts)
-    mean_rank = last_rank - (counts - 1) / 2
-    rank_sum = float(mean_rank[groups][truth].sum())
-    return (rank_sum - positive * (positive + 1) / 2) / (positive * negative)
