@@ -1,21 +1,31 @@
 """A binary fastText classifier (Joulin et al. 2016): how text is prepared for it and how it is asked."""
 
 import html
+import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import fasttext
+import numpy as np
+
+from pipeline.errors import InputError
 
 POSITIVE, NEGATIVE = "__label__positive", "__label__negative"
 
 LONGEST = 20_000
 """Characters of a text that are looked at, from its beginning."""
+MOST_WORDS = 500_000
+"""Words that are remembered; then all are forgotten."""
 
 _ADDRESS_OR_MENTION = re.compile(r"https?://\S+|@\w+")
 _ASCII_BETWEEN_WORDS = bytes(code for code in range(128) if not chr(code).isalnum())
 _TO_SPACES = bytes.maketrans(_ASCII_BETWEEN_WORDS, b" " * len(_ASCII_BETWEEN_WORDS))
 _SYMBOLS = re.compile(rb"\xc2[\x80-\xbf]|\xe2\x80[\x80-\xbf]|\xe3\x80[\x80-\xbf]")
 """In UTF-8: Latin-1's, general and East Asian punctuation (U+0080 to 00BF, 2000 to 203F, 3000 to 303F)."""
+_NEGATION = re.compile(r"__label__(?:(?:non?|not)(?:[-_].*|toxic|hate.*|nsfw)?|neutral|neg(?:ative)?|cc|0)")
+_END = "</s>"
+"""What fastText appends to each line; the first row of its matrix."""
 
 
 def prepare(text: str) -> str:
@@ -29,17 +39,65 @@ def prepare(text: str) -> str:
 
 
 class Classifier:
-    """A trained model."""
+    """A trained model of two labels; the positive one is no negation, such as ``non_toxic`` or ``0`` are.
+
+    Without word n-grams such a model is linear: the score is the logistic function of the mean of numbers
+    that its features have, each by itself. So a word is looked up in fastText when it is first met, part by
+    part; from then on it costs one look-up in a dictionary.
+
+    Raises :class:`InputError` for a file that is no fastText model, or has not two such labels.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._model = fasttext.load_model(str(path))
+        try:
+            self._model = fasttext.load_model(str(path))
+        except ValueError as error:
+            raise InputError(f"{path}: no fastText model ({error}); name a .bin or .ftz file") from None
+        labels: list[str] = self._model.labels
+        positive = [label for label in labels if not _NEGATION.fullmatch(label)]
+        if len(labels) != 2 or len(positive) != 1:
+            raise InputError(
+                f"{path}: has the labels {', '.join(labels)}, but two are needed, one of them a negation "
+                "such as __label__negative or __label__0; name another model"
+            )
+        self._positive = positive[0]
+        self._linear = self._model.f.getArgs().wordNgrams == 1
+        first, second = np.array(self._model.f.getOutputMatrix())
+        self._direction = first - second if labels[0] == self._positive else second - first
+        self._features: dict[int, float] = {}
+        self._words: dict[str, tuple[float, int]] = {}
 
     def score(self, text: str) -> float:
         """How positive the model finds the text, 0 to 1; 0 for text without words."""
         line = prepare(text)
         if not line:
             return 0.0
+        if self._linear:
+            return 1 / (1 + math.exp(-self.logit(line.split())))
         for score, label in self._model.f.predict(line + "\n", 2, 0.0, "strict"):
-            if label == POSITIVE:
+            if label == self._positive:
                 return float(min(score, 1.0))
         return 0.0
+
+    def logit(self, words: Iterable[str]) -> float:
+        """The log-odds of prepared words being positive, by a model without word n-grams."""
+        known = self._words
+        total, count = known.get(_END) or self._word(_END)
+        for word in words:
+            weight, features = known.get(word) or self._word(word)
+            total += weight
+            count += features
+        return total / count
+
+    def _word(self, word: str) -> tuple[float, int]:
+        """The sum of what a word's features weigh, and how many they are."""
+        if len(self._words) >= MOST_WORDS:
+            self._words.clear()
+        rows = [0] if word == _END else self._model.f.getSubwords(word, "strict")[1]
+        self._words[word] = sum(map(self._feature, rows)), len(rows)
+        return self._words[word]
+
+    def _feature(self, row: int) -> float:
+        if row not in self._features:
+            self._features[row] = float(self._model.get_input_vector(row) @ self._direction)
+        return self._features[row]
