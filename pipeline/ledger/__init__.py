@@ -3,7 +3,20 @@
 The law: records in = kept + Σ dropped by reason + quarantined.
 """
 
+from pipeline.ledger.funnel import Step, steps
 from pipeline.ledger.reasons import RULES, Demand, Drop, Reason
-from pipeline.ledger.tables import quarantine_schema, schema
+from pipeline.ledger.tables import COPIES, LEDGER, RECORDS, quarantine_schema, schema
 
-__all__ = ["RULES", "Demand", "Drop", "Reason", "quarantine_schema", "schema"]
+__all__ = [
+    "COPIES",
+    "LEDGER",
+    "RECORDS",
+    "RULES",
+    "Demand",
+    "Drop",
+    "Reason",
+    "Step",
+    "quarantine_schema",
+    "schema",
+    "steps",
+]

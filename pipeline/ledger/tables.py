@@ -2,6 +2,9 @@
 
 import pyarrow as pa
 
+RECORDS, COPIES, LEDGER = "analysis/records", "analysis/copies", "ledger"
+"""Folders of a clean run: what the one pass found, which documents have copies, the account."""
+
 
 def schema() -> pa.Schema:
     """One row per input record that could be read. ``sample``: first characters of some dropped texts."""

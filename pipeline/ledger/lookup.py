@@ -1,0 +1,33 @@
+"""Rows of a finished run's tables by key, on whatever storage, without Spark.
+
+Only the columns that a condition speaks of are read of a whole table; the rest is read where it holds.
+"""
+
+from typing import Any
+
+import pyarrow.dataset as ds
+
+from pipeline import storage
+from pipeline.errors import InputError
+
+
+def table(run: str, name: str) -> ds.Dataset:
+    """A table of the run. Raises :class:`InputError` if it is not there."""
+    folder = storage.join(run, name)
+    files = [file.path for file in storage.list_files(folder) if file.path.endswith(".parquet")]
+    if not files:
+        raise InputError(f"{folder}: no Parquet files in it, which the run wrote there; run clean again")
+    return ds.dataset([storage.filesystem(path)[1] for path in files], filesystem=storage.filesystem(run)[0])
+
+
+def rows(of: ds.Dataset, where: ds.Expression, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    """The rows that ``where`` holds for: all their columns, or some."""
+    hits = of.to_table(columns={"path": ds.field("__filename")}, filter=where)
+    paths = set(hits["path"].to_pylist())
+    found: list[dict[str, Any]] = []
+    for file in of.get_fragments():
+        if file.path in paths:
+            for group in file.split_by_row_group():
+                if group.count_rows(filter=where):
+                    found += group.to_table(columns=columns, filter=where).to_pylist()
+    return found

@@ -1,0 +1,134 @@
+"""One record's whole story, from the raw bytes to the decision, as lines of text."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow.dataset as ds
+
+from pipeline import manifest
+from pipeline.errors import InputError
+from pipeline.ledger import lookup
+from pipeline.ledger.reasons import RULES, Reason
+from pipeline.ledger.tables import COPIES, RECORDS
+from pipeline.manifest import Manifest
+
+Row = Mapping[str, Any]
+
+
+def stories(run: str, key: str) -> Iterator[str]:
+    """The story of every record of a finished run with this id or exactly this address.
+
+    Raises :class:`InputError` if there is none.
+    """
+    made = manifest.read(run, "clean")
+    records = lookup.table(run, RECORDS)
+    name = "id" if re.fullmatch("[0-9a-f]{32}", key) else "url"
+    found = lookup.rows(records, ds.field(name) == key)
+    if not found:
+        raise InputError(
+            f"{key}: no record of {run} has this {name}; take one as its ledger writes it (sample shows some)"
+        )
+    ids = ds.field("id").isin([record["id"] for record in found])
+    copies = {copy["id"]: copy for copy in lookup.rows(lookup.table(run, COPIES), ids)}
+    others = addresses(records, [copy["duplicate_of"] for copy in copies.values()])
+    for record in sorted(found, key=lambda record: (record["metrics"] is None, record["id"])):
+        copy = copies.get(record["id"], {})
+        yield "\n".join(_lines(record, copy, others, made))
+
+
+def addresses(records: ds.Dataset, ids: list[str | None]) -> dict[str, str]:
+    """The URL of each of some documents, by id."""
+    wanted = [each for each in ids if each]
+    found = lookup.rows(records, ds.field("id").isin(wanted), ["id", "url"]) if wanted else []
+    return {row["id"]: row["url"] or "" for row in found}
+
+
+def _lines(record: Row, copy: Row, others: Mapping[str, str], made: Manifest) -> Iterator[str]:
+    yield f"{record['id']}: {_decision(record, copy, others, made)}"
+    origin = record["origin"]
+    facts = {
+        "raw record": f"{origin['path']}, {origin['length']:,} bytes from byte {origin['offset']:,} on",
+        "source": record["source"],
+        "url": record["url"],
+        "title": record["title"],
+        "fetched": record["fetched_at"],
+        "license": record["license"],
+        "language": record["language"] and f"{record['language']}, score {number(record['language_score'])}",
+        "words": record["words"] and f"{record['words']:,}",
+        "copies": copy and f"a cluster of {copy['cluster_size']:,} documents",
+    }
+    for name, fact in facts.items():
+        if fact:
+            yield f"  {name:<11} {printable(str(fact))}"
+    if record["metrics"]:
+        yield "  measures"
+        yield from _measures(record, made.config["filters"]["thresholds"])
+    if not record["error"]:
+        text = (record["text"] or record["sample"] or "")[: made.config["ledger"]["sample_characters"]]
+        share = made.config["ledger"]["sample_share"]
+        yield "  text"
+        yield (
+            indented(text)
+            if text
+            else f"    not kept: ledger.sample_share keeps {share:.0%} of dropped texts"
+        )
+
+
+def _decision(record: Row, copy: Row, others: Mapping[str, str], made: Manifest) -> str:
+    if record["error"]:
+        return f"quarantined, because it could not be read: {printable(record['error'])}"
+    name = copy.get("reason") or record["reason"]
+    if not name:
+        return "kept and published"
+    reason = Reason(name)
+    told = f"dropped by {name}, because {reason.meaning}"
+    if copy.get("duplicate_of"):
+        other = copy["duplicate_of"]
+        return f"{told}: {other} {printable(others.get(other, ''))}".rstrip()
+    if reason is Reason.LANGUAGE_UNWANTED:
+        wanted = ", ".join(made.config["filters"]["languages"])
+        return f"{told}: {record['language']}, not {wanted}"
+    return f"{told}{comparison(reason, record['value'], record['threshold'])}"
+
+
+def comparison(reason: Reason, value: float | None, threshold: float | None) -> str:
+    """What was found beside what is demanded, to follow a sentence; nothing where there is no number."""
+    if value is None:
+        return "" if threshold is None else f": over {number(threshold)}"
+    metric, demand = RULES.get(reason, ("it", "at most"))
+    wanted = "" if threshold is None else f", and must be {demand} {number(threshold)}"
+    return f": {metric} is {number(value)}{wanted}"
+
+
+def _measures(record: Row, thresholds: Mapping[str, float]) -> Iterator[str]:
+    """Every measure, grouped by filter, beside each condition on it."""
+    measures = {"language_score": record["language_score"], **record["metrics"]}
+    for metric, value in measures.items():
+        conditions = [reason for reason in thresholds if RULES[Reason(reason)][0] == metric]
+        if value is None:
+            continue
+        shown = f"{metric:<40} {number(value):>10}"
+        if not conditions:
+            yield f"         {shown}"
+        for name in conditions:
+            demand, threshold = RULES[Reason(name)][1], thresholds[name]
+            holds = value >= threshold if demand == "at least" else value <= threshold
+            decided = " (decided)" if name == record["reason"] else ""
+            mark = "ok" if holds else "FAILS"
+            yield f"    {mark:<5}{shown}  {demand} {number(threshold):<8} {name}{decided}"
+
+
+def number(value: float) -> str:
+    """As few digits as say what it is."""
+    return f"{int(value):,}" if value == int(value) else f"{value:.6g}"
+
+
+def printable(text: str) -> str:
+    """Text of a crawl on one line, without the characters by which it could command a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def indented(text: str) -> str:
+    """Text of a crawl, set off from what is said of it."""
+    return "\n".join(f"    {printable(line)}" for line in text.splitlines() if line.strip())
