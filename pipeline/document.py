@@ -8,10 +8,17 @@ import hashlib
 import pyarrow as pa
 
 METRICS: tuple[str, ...] = (
+    "url_domain",
+    "url_address",
+    "url_word",
+    "url_soft_words",
+    "url_fragment",
+    "language_stop_words",
     "gopher_words",
     "gopher_mean_word_length",
     "gopher_hashes_per_word",
     "gopher_ellipses_per_word",
+    "gopher_symbols_per_word",
     "gopher_bullet_lines",
     "gopher_ellipsis_lines",
     "gopher_alphabetic_words",
@@ -36,12 +43,16 @@ METRICS: tuple[str, ...] = (
     "fineweb_short_lines",
     "fineweb_duplicate_line_characters",
     "fineweb_newlines_per_word",
+    "refinedweb_removed_words",
+    "quality",
     "toxicity",
+    "toxic_sentences",
     "pii_emails",
     "pii_ip_addresses",
     "pii_cards",
     "pii_ibans",
     "pii_phones",
+    "pii_items",
 )
 """Names of the filters' numbers, in the order of the ``metrics`` struct."""
 

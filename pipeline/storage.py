@@ -226,6 +226,28 @@ def download(path: str, local: str) -> None:
         raise InputError(f"{path}: no such file; check the path") from None
 
 
+def local_copy(path: str) -> str:
+    """A local path with what stands at ``path``, a file or folder: a remote one is copied to the cache once.
+
+    Its copy is named after the version of every file, so that what is rewritten is copied anew. Raises
+    :class:`InputError` where there is nothing.
+    """
+    if is_local(path):
+        list_files(path)
+        return absolute(path.removeprefix("file://"))
+    files = list_files(path)
+    versions = "".join(f"{file.path} {file.size} {file.version}\n" for file in files)
+    folder = cache_folder("copies", hashlib.sha256(versions.encode()).hexdigest()[:32])
+    for file in files:
+        copy = join(folder, file.path.removeprefix(path).lstrip("/") or name(path))
+        if not exists(copy):
+            os.makedirs(posixpath.dirname(copy), exist_ok=True)  # noqa: PTH103 (paths here are strings)
+            beside = _beside(copy)
+            download(file.path, beside)
+            _replace(filesystem(copy)[0], beside, copy)
+    return join(folder, name(path)) if [file.path for file in files] == [path] else folder
+
+
 def list_files(path: str) -> list[FileInfo]:
     """The files at or below ``path`` (a file, a folder or a glob), sorted by path.
 

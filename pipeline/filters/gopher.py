@@ -32,11 +32,13 @@ def quality(analysis: Analysis) -> dict[str, float]:
     bullets = sum(line.lstrip().startswith(_BULLETS) for line in lines)
     ellipses = sum(line.rstrip().endswith(_ELLIPSES) for line in lines)
     as_written = set(analysis.tokens.hashes.tolist())
+    hash_signs, dots = text.count("#") / tokens, (text.count("...") + text.count("…")) / tokens
     return {
         "gopher_words": words,
         "gopher_mean_word_length": float(analysis.tokens.lengths[analysis.is_word].sum()) / max(words, 1),
-        "gopher_hashes_per_word": text.count("#") / tokens,
-        "gopher_ellipses_per_word": (text.count("...") + text.count("…")) / tokens,
+        "gopher_hashes_per_word": hash_signs,
+        "gopher_ellipses_per_word": dots,
+        "gopher_symbols_per_word": hash_signs + dots,
         "gopher_bullet_lines": bullets / max(len(lines), 1),
         "gopher_ellipsis_lines": ellipses / max(len(lines), 1),
         "gopher_alphabetic_words": int(analysis.has_letter.sum()) / tokens,

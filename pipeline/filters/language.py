@@ -1,50 +1,86 @@
-"""Language identification by fastText's lid.176 (Joulin et al. 2016), compressed; see models/lid.176.md."""
+"""Language identification by a fastText model (Joulin et al. 2016): lid.176 unless another is named.
 
+See models/lid.176.md. Other models, such as GlotLID's (Kargaran et al. 2023), label texts by ISO 639-3 and
+script, ``eng_Latn``; their labels are translated by data/languages.toml.
+"""
+
+import tomllib
 from functools import cache
 from importlib import resources
 
 import fasttext
 
+from pipeline import storage
+from pipeline.errors import InputError
+
 LONGEST = 50_000
 """Characters that are looked at; a book's beginning tells its language."""
 
 _PREFIX = "__label__"
-_SAME = {"nb": "no", "zh-yue": "yue", "simple": "en"}
-"""Codes of Wikipedia editions and HTML that the model knows by another name."""
+_SHIPPED = "models/lid.176.ftz"
 
 
 @cache
-def load() -> "fasttext.FastText._FastText":
-    """The model, once per process."""
-    with resources.as_file(resources.files("pipeline.filters").joinpath("models/lid.176.ftz")) as path:
-        return fasttext.load_model(str(path))
+def load(path: str = "") -> "fasttext.FastText._FastText":
+    """The model that is shipped or the one at ``path``, local or remote, once per process.
+
+    Raises :class:`InputError` for a path without a fastText model.
+    """
+    if path:
+        try:
+            return fasttext.load_model(storage.local_copy(path))
+        except ValueError as error:
+            raise InputError(f"{path}: {error}; name a fastText model") from None
+    with resources.as_file(resources.files("pipeline.filters").joinpath(_SHIPPED)) as file:
+        return fasttext.load_model(str(file))
 
 
-def identify(text: str, declared: str = "") -> tuple[str, float]:
-    """The language of a text (ISO 639-1 where there is one, else 639-3) and its share among 176, 0 to 1.
+def identify(text: str, declared: str = "", model: str = "") -> tuple[str, float]:
+    """The language of a text (ISO 639-1 where there is one, else 639-3) and its share among all, 0 to 1.
 
-    A ``declared`` language is taken at its word and scored by the model; one that the model does not know
-    scores 1, since there is nothing to doubt it by. Text without words has no language and scores 0.
+    ``model`` is the path of another one than the shipped. A ``declared`` language is taken at its word and
+    scored by the model; one that the model does not know scores 1, since there is nothing to doubt it by.
+    Text without words has no language and scores 0.
     """
     line = text[:LONGEST].encode("utf-8", "replace").decode().replace("\n", " ")
-    code = _SAME.get(declared.lower(), declared.lower().partition("-")[0])
-    if code and code not in _known():
+    code = _names()["editions"].get(declared.lower()) or declared.lower().partition("-")[0]
+    codes = _codes(model)
+    if code and code not in codes.values():
         return code, 1.0
     if not line.strip():
         return code, 0.0
-    scores = {
-        label.removeprefix(_PREFIX): min(score, 1.0) for score, label in _predict(line, every=bool(code))
-    }
+    scores: dict[str, float] = {}
+    for score, label in _predict(line, model, every=bool(code)):
+        found = codes[label]
+        scores[found] = min(scores.get(found, 0.0) + score, 1.0)
     best = code or next(iter(scores))
     return best, scores.get(best, 0.0)
 
 
 @cache
-def _known() -> frozenset[str]:
-    return frozenset(label.removeprefix(_PREFIX) for label in load().get_labels())
+def _codes(model: str) -> dict[str, str]:
+    """Our code for each of the model's labels."""
+    return {label: _code(label.removeprefix(_PREFIX)) for label in load(model).get_labels()}
 
 
-def _predict(line: str, *, every: bool) -> list[tuple[float, str]]:
+def _code(label: str) -> str:
+    """``en`` for ``en`` and ``eng_Latn``; ``sr-Latn`` for Serbian in the script that no table is for."""
+    language, _, script = label.partition("_")
+    if not script:
+        return label
+    code = _names()["languages"].get(language, language)
+    return code if _names()["scripts"].get(code, script) == script else f"{code}-{script}"
+
+
+@cache
+def _names() -> dict[str, dict[str, str]]:
+    data = resources.files("pipeline.filters").joinpath("data/languages.toml").read_text("utf-8")
+    return tomllib.loads(data)
+
+
+def _predict(line: str, model: str, *, every: bool) -> list[tuple[float, str]]:
     """Shares and labels, best first: of the best language or of every one."""
-    predictions: list[tuple[float, str]] = load().f.predict(line + "\n", -1 if every else 1, 0.0, "strict")
+    predictions: list[tuple[float, str]] = load(model).f.predict(
+        line + "\n", -1 if every else 1, 0.0, "strict"
+    )
     return predictions

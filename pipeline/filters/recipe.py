@@ -1,29 +1,59 @@
 """Recipes: the presets, which are data, and the conditions that they are made of.
 
-A preset is a TOML file in ``presets/``: an ordered table of reasons and thresholds, whether C4's line rules
-edit the text, and whether personal data is masked. The configuration may override a preset's thresholds and
-add conditions to it.
+A preset is a TOML file in ``presets/``: how it counts and edits, and an ordered table of reasons and
+thresholds, perhaps with other thresholds for some languages. The configuration may override a preset's
+thresholds and add conditions to it.
 """
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
 
-from pipeline import config
+from pipeline import config, storage
 from pipeline.errors import ConfigError
-from pipeline.ledger import RULES, Demand, Reason
+from pipeline.ledger import RULES, Demand, Drop, Reason
+
+FILES = (
+    "language_model",
+    "url_domains",
+    "url_addresses",
+    "url_words",
+    "quality_model",
+    "toxicity_model",
+    "toxicity_words",
+)
+"""The settings that are paths."""
+
+Counting = Literal["datatrove", "dclm", "dolma"]
+Lines = Literal["all", "c4", "finished", "refinedweb"]
 
 
-class Lines(BaseModel):
-    """Whether C4's line rules edit the text, and whether lines must end in terminal punctuation."""
+class ByLanguage(BaseModel):
+    """Thresholds that differ between languages: a row of figures for each, in the order of ``conditions``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    remove: bool
-    terminal_punctuation: bool
+    conditions: tuple[Reason, ...] = ()
+    rows: dict[str, tuple[float, ...]] = {}
+
+    @model_validator(mode="after")
+    def _rows_are_complete(self) -> "ByLanguage":
+        if any(len(row) != len(self.conditions) for row in self.rows.values()):
+            raise PydanticCustomError("rows", "every row must have a figure for every condition")
+        return self
+
+    def of(self, reason: Reason) -> dict[str, float]:
+        """The threshold of one condition in each language."""
+        if reason not in self.conditions:
+            return {}
+        column = self.conditions.index(reason)
+        return {language: row[column] for language, row in self.rows.items()}
 
 
 class Preset(BaseModel):
@@ -31,9 +61,17 @@ class Preset(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: str
-    mask_pii: bool
-    c4_lines: Lines
+    counting: Counting = "datatrove"
+    """Whose variant of Gopher's measures is taken; see ``gopher.py``, ``dclm.py`` and ``dolma.py``."""
+    lines: Lines = "all"
+    """Whose line rules edit the text."""
+    terminal_punctuation: bool = False
+    """C4's rules, which measure in any case, take only lines that end in a terminal mark."""
+    toxic_sentence: float | None = None
+    """Sentences that are at least so toxic are taken out of the text."""
+    mask_pii: bool = True
     thresholds: dict[Reason, float]
+    by_language: ByLanguage = ByLanguage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +82,60 @@ class Condition:
     metric: str
     demand: Demand
     threshold: float
+    by_language: Mapping[str, float]
 
-    def holds(self, value: float) -> bool:
-        """Whether ``value`` satisfies the condition."""
-        return value >= self.threshold if self.demand == "at least" else value <= self.threshold
+    def limit(self, language: str) -> float:
+        """The threshold for texts in ``language``."""
+        return self.by_language.get(language, self.threshold)
+
+    def holds(self, value: float | None, language: str = "") -> bool:
+        """Whether ``value`` satisfies the condition; what was not measured does."""
+        if value is None:
+            return True
+        limit = self.limit(language)
+        return value >= limit if self.demand == "at least" else value <= limit
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """A preset with the configuration's own settings on top."""
 
-    conditions: tuple[Condition, ...]
-    lines: Lines
+    preset: Preset
+    on_address: tuple[Condition, ...]
+    """What is asked of the address, before anything else."""
+    on_text: tuple[Condition, ...]
     mask_pii: bool
     languages: frozenset[str]
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """All of them, in the order in which they are tried."""
+        return self.on_address + self.on_text
+
+
+def first_failing(
+    recipe: Recipe, metrics: Mapping[str, float | None], language: str = "", score: float | None = None
+) -> Drop | None:
+    """The first condition that fails, or None: the record stays.
+
+    Decides by the record's numbers alone, now or later: a metric that is missing or None was not taken and is
+    not asked about, nor is the language where ``score``, its ``language_score``, is None.
+    """
+    if drop := _first(recipe.on_address, metrics, language):
+        return drop
+    if score is not None and recipe.languages and language not in recipe.languages:
+        return Drop(Reason.LANGUAGE_UNWANTED, score)
+    return _first(recipe.on_text, {**metrics, "language_score": score}, language)
+
+
+def _first(
+    conditions: tuple[Condition, ...], metrics: Mapping[str, float | None], language: str
+) -> Drop | None:
+    for condition in conditions:
+        value = metrics.get(condition.metric)
+        if not condition.holds(value, language):
+            return Drop(condition.reason, value, condition.limit(language))
+    return None
 
 
 def names() -> list[str]:
@@ -67,23 +145,91 @@ def names() -> list[str]:
 
 
 def recipe(settings: config.Filters) -> Recipe:
-    """The recipe that the settings ask for. Raises :class:`ConfigError` for an unknown preset or reason.
+    """The recipe that the settings ask for.
 
     A threshold for a reason that the preset has takes the preset's place; others are tried after those.
+    Raises :class:`ConfigError` for an unknown preset or reason, and for a condition on what nothing measures.
     """
     preset = _preset(settings.preset)
-    thresholds = preset.thresholds | {_reason(name): value for name, value in settings.thresholds.items()}
+    conditions = [
+        Condition(reason, *RULES[reason], limit, by_language)
+        for reason, (limit, by_language) in _limits(preset, settings).items()
+    ]
+    _refuse_unmeasured(conditions, settings)
     return Recipe(
-        conditions=tuple(Condition(reason, *RULES[reason], limit) for reason, limit in thresholds.items()),
-        lines=preset.c4_lines,
+        preset=preset,
+        on_address=tuple(condition for condition in conditions if condition.reason.stage == "url"),
+        on_text=tuple(condition for condition in conditions if condition.reason.stage != "url"),
         mask_pii=preset.mask_pii and settings.mask_pii,
         languages=frozenset(settings.languages),
     )
 
 
+def measured_alike(one: Recipe, other: Recipe) -> list[str]:
+    """The settings by which two recipes measure differently: one's numbers cannot decide for the other.
+
+    None: whatever one has measured, the other would have.
+    """
+    keys = ("counting", "lines", "terminal_punctuation", "toxic_sentence")
+    return [key for key in keys if getattr(one.preset, key) != getattr(other.preset, key)]
+
+
 def resolved_thresholds(settings: config.Filters) -> dict[str, float]:
     """Every condition in force by its reason, in the order in which they are tried, for manifests."""
     return {condition.reason.value: condition.threshold for condition in recipe(settings).conditions}
+
+
+def resolved(settings: config.Filters) -> dict[str, Any]:
+    """What decides beside the settings themselves, for manifests: thresholds, in all and by language; files.
+
+    Raises :class:`InputError` for a file that is not there.
+    """
+    in_force = recipe(settings).conditions
+    return {
+        "thresholds": resolved_thresholds(settings),
+        "thresholds_by_language": {
+            condition.reason.value: dict(condition.by_language)
+            for condition in in_force
+            if condition.by_language
+        },
+        "files": {
+            key: [f"{file.path} {file.size} {file.version}" for file in storage.list_files(path)]
+            for key in FILES
+            if (path := getattr(settings, key))
+        },
+    }
+
+
+def _limits(preset: Preset, settings: config.Filters) -> dict[Reason, tuple[float, Mapping[str, float]]]:
+    """Each condition's threshold, and those of single languages."""
+    limits: dict[Reason, tuple[float, Mapping[str, float]]] = {
+        reason: (limit, preset.by_language.of(reason)) for reason, limit in preset.thresholds.items()
+    }
+    for name, given in settings.thresholds.items():
+        reason = _reason(name)
+        if not isinstance(given, dict):
+            limits[reason] = (given, {})
+            continue
+        limit, by_language = limits.get(reason, (given.get("default"), {}))
+        limit = given.get("default", limit)
+        if limit is None:
+            raise ConfigError(
+                f"filters.thresholds.{name}: only for {', '.join(given)}, and preset {settings.preset} has "
+                "none: other languages need one; add default = …"
+            )
+        own = {language: value for language, value in given.items() if language != "default"}
+        limits[reason] = (limit, {**by_language, **own})
+    return limits
+
+
+def _refuse_unmeasured(conditions: list[Condition], settings: config.Filters) -> None:
+    """A threshold above 0 for quality is refused where no model measures it."""
+    for condition in conditions:
+        if condition.metric == "quality" and not settings.quality_model and not condition.holds(0.0):
+            raise ConfigError(
+                f"filters.quality_model is empty: {condition.reason} = {condition.threshold} needs a model; "
+                f"name one, or turn the condition off by --set 'filters.thresholds.\"{condition.reason}\"=0'"
+            )
 
 
 @cache

@@ -1,4 +1,5 @@
-"""Addresses known for adult, phishing or malicious pages, by the lists that the datatrove package ships.
+"""Addresses known for adult, phishing or malicious pages, by the lists that the datatrove package ships, and
+by the user's own.
 
 The domain list is the University of Toulouse's (4.6 million domains). It is compiled once per machine to a
 sorted array of 64-bit hashes (36 MB) in the user's cache folder, and shared by all processes through memory
@@ -10,7 +11,6 @@ import re
 import tarfile
 import tempfile
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
@@ -20,7 +20,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from pipeline.analysis import Hashes, hash_words, line_hashes
+from pipeline import storage
+from pipeline.analysis import Hashes, line_hashes
+from pipeline.errors import InputError
 
 CHUNK = 1 << 23
 """Bytes of a list hashed at a time."""
@@ -41,6 +43,8 @@ class UrlLists:
     soft_words: frozenset[str]
     fragments: re.Pattern[str]
     """Strings that are telling anywhere in an address."""
+    own_domains: frozenset[str] = frozenset()
+    """The user's."""
 
     def measure(self, url: str) -> dict[str, float]:
         """How often each list matches: the values of the ``url.…`` conditions."""
@@ -48,32 +52,62 @@ class UrlLists:
         words = set(_NEITHER_LETTER_NOR_DIGIT.split(lowered))
         host, address = _host_and_address(lowered)
         return {
-            "url_domain": sum(map(self._is_listed, _with_parents(host))),
+            "url_domain": self._listed(host),
             "url_address": int(address in self.addresses),
             "url_word": len(words & self.words),
             "url_soft_words": len(words & self.soft_words),
             "url_fragment": int(bool(self.fragments.search(_NEITHER_LETTER_NOR_DIGIT.sub("", lowered)))),
         }
 
-    def _is_listed(self, domain: str) -> bool:
-        wanted = hash_words([domain])[0]
-        place = int(np.searchsorted(self.domains, wanted))
-        return place < len(self.domains) and bool(self.domains[place] == wanted)
+    def _listed(self, host: str) -> int:
+        """How many of the host and the domains that it lies in are listed."""
+        domains = _with_parents(host)
+        if not domains:
+            return 0
+        hashes = line_hashes(np.frombuffer("\n".join(domains).encode("ascii", "replace"), np.uint8))
+        places = np.minimum(self.domains.searchsorted(hashes), len(self.domains) - 1)
+        shipped = self.domains[places] == hashes
+        return sum(
+            bool(known) or domain in self.own_domains for known, domain in zip(shipped, domains, strict=True)
+        )
 
 
 @cache
-def load() -> UrlLists:
-    """The lists of the installed datatrove package, once per process; compiles the domains if need be."""
+def load(domains: str = "", addresses: str = "", words: str = "") -> UrlLists:
+    """The lists of the installed datatrove package, and on top those at the paths given, once per process.
+
+    Compiles the shipped domains if need be. Raises :class:`InputError` for a path with no text file.
+    """
     assets = resources.files("datatrove.assets")
     fragments = _words(assets.joinpath("banned_subwords.txt").read_text("utf-8"))
+    own_addresses = {_host_and_address(_with_scheme(line))[1] for line in _own(addresses)}
     with resources.as_file(assets.joinpath(_ARCHIVE)) as archive:
         return UrlLists(
             domains=_domains(archive),
-            addresses=_addresses(archive),
-            words=_words(assets.joinpath("banned_words.txt").read_text("utf-8")),
+            addresses=_addresses(archive) | own_addresses,
+            words=_words(assets.joinpath("banned_words.txt").read_text("utf-8"))
+            | _words("\n".join(_own(words))),
             soft_words=_words(assets.joinpath("soft_banned_words.txt").read_text("utf-8")),
             fragments=re.compile("|".join(sorted(map(re.escape, fragments)))),
+            own_domains=frozenset(_host_and_address(_with_scheme(line))[0] for line in _own(domains)),
         )
+
+
+def _own(path: str) -> list[str]:
+    """The entries of the user's own list: one per line, ``#`` begins a comment line. Without a path, none."""
+    if not path:
+        return []
+    try:
+        lines = storage.read_bytes(path).decode("utf-8").lower().splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not UTF-8 ({error.reason} at byte {error.start}); convert the list"
+        ) from None
+    return [entry for line in lines if (entry := line.strip()) and not entry.startswith("#")]
+
+
+def _with_scheme(entry: str) -> str:
+    return entry if "://" in entry else f"//{entry}"
 
 
 def _host_and_address(url: str) -> tuple[str, str]:
@@ -86,11 +120,10 @@ def _host_and_address(url: str) -> tuple[str, str]:
     return host, f"{host.removeprefix('www.')}{parts.path}{query}".rstrip("/")
 
 
-def _with_parents(host: str) -> Iterator[str]:
+def _with_parents(host: str) -> list[str]:
     """The host and the domains it lies in, down to two labels."""
     labels = host.split(".")
-    for first in range(max(len(labels) - 1, 0)):
-        yield ".".join(labels[first:])
+    return [".".join(labels[first:]) for first in range(len(labels) - 1)]
 
 
 def _words(text: str) -> frozenset[str]:

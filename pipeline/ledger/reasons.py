@@ -36,12 +36,14 @@ class Reason(StrEnum):
     URL_FRAGMENT = "url.fragment"
     LANGUAGE_SCORE = "language.score"
     LANGUAGE_UNWANTED = "language.unwanted"
+    LANGUAGE_FEW_STOP_WORDS = "language.few_stop_words"
     GOPHER_FEW_WORDS = "gopher.few_words"
     GOPHER_MANY_WORDS = "gopher.many_words"
     GOPHER_SHORT_WORDS = "gopher.short_words"
     GOPHER_LONG_WORDS = "gopher.long_words"
     GOPHER_HASHES = "gopher.hashes"
     GOPHER_ELLIPSES = "gopher.ellipses"
+    GOPHER_SYMBOLS = "gopher.symbols"
     GOPHER_BULLET_LINES = "gopher.bullet_lines"
     GOPHER_ELLIPSIS_LINES = "gopher.ellipsis_lines"
     GOPHER_UNALPHABETIC = "gopher.unalphabetic"
@@ -66,7 +68,10 @@ class Reason(StrEnum):
     FINEWEB_SHORT_LINES = "fineweb.short_lines"
     FINEWEB_DUPLICATE_LINE_CHARACTERS = "fineweb.duplicate_line_characters"
     FINEWEB_NEWLINES = "fineweb.newlines"
+    REFINEDWEB_REMOVED_WORDS = "refinedweb.removed_words"
+    QUALITY_SCORE = "quality.score"
     TOXICITY_SCORE = "toxicity.score"
+    PII_ITEMS = "pii.items"
     # Duplicates.
     EXACT_DUPLICATE = "dedup.exact"
     NEAR_DUPLICATE = "dedup.near"
@@ -103,6 +108,7 @@ RULES: dict[Reason, tuple[str, Demand]] = {
     Reason.URL_SOFT_WORDS: ("url_soft_words", "at most"),
     Reason.URL_FRAGMENT: ("url_fragment", "at most"),
     Reason.LANGUAGE_SCORE: ("language_score", "at least"),
+    Reason.LANGUAGE_FEW_STOP_WORDS: ("language_stop_words", "at least"),
     Reason.GOPHER_DUPLICATE_PARAGRAPHS: ("gopher_duplicate_paragraphs", "at most"),
     Reason.GOPHER_DUPLICATE_PARAGRAPH_CHARACTERS: ("gopher_duplicate_paragraph_characters", "at most"),
     Reason.GOPHER_DUPLICATE_LINES: ("gopher_duplicate_lines", "at most"),
@@ -122,6 +128,7 @@ RULES: dict[Reason, tuple[str, Demand]] = {
     Reason.GOPHER_LONG_WORDS: ("gopher_mean_word_length", "at most"),
     Reason.GOPHER_HASHES: ("gopher_hashes_per_word", "at most"),
     Reason.GOPHER_ELLIPSES: ("gopher_ellipses_per_word", "at most"),
+    Reason.GOPHER_SYMBOLS: ("gopher_symbols_per_word", "at most"),
     Reason.GOPHER_BULLET_LINES: ("gopher_bullet_lines", "at most"),
     Reason.GOPHER_ELLIPSIS_LINES: ("gopher_ellipsis_lines", "at most"),
     Reason.GOPHER_UNALPHABETIC: ("gopher_alphabetic_words", "at least"),
@@ -133,6 +140,9 @@ RULES: dict[Reason, tuple[str, Demand]] = {
     Reason.FINEWEB_SHORT_LINES: ("fineweb_short_lines", "at most"),
     Reason.FINEWEB_DUPLICATE_LINE_CHARACTERS: ("fineweb_duplicate_line_characters", "at most"),
     Reason.FINEWEB_NEWLINES: ("fineweb_newlines_per_word", "at most"),
+    Reason.REFINEDWEB_REMOVED_WORDS: ("refinedweb_removed_words", "at most"),
+    Reason.QUALITY_SCORE: ("quality", "at least"),
     Reason.TOXICITY_SCORE: ("toxicity", "at most"),
+    Reason.PII_ITEMS: ("pii_items", "at most"),
 }
 """What each condition demands of which measure."""

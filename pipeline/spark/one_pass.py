@@ -92,7 +92,8 @@ class OnePass:
             "fetched_at": item.fetched_at,
             "license": item.license,
         }
-        if drop := self.judge.url(item.url):
+        row["metrics"], drop = self.judge.url(item.url)
+        if drop:
             return row | _verdict(drop), None
         extracted = self.extract(item)
         if isinstance(extracted, Drop):
@@ -107,7 +108,7 @@ class OnePass:
         row |= {
             "language": judged.language,
             "language_score": judged.language_score,
-            "metrics": judged.metrics,
+            "metrics": row["metrics"] | judged.metrics,
         }
         if judged.drop:
             return row | _verdict(judged.drop) | {"sample": self._sample(row["id"], text)}, None

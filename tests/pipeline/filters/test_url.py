@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.analysis import hash_words
 from pipeline.config import Filters
+from pipeline.document import METRICS
 from pipeline.filters import Judge, url
 
 LISTS = url.UrlLists(
@@ -69,6 +70,7 @@ def test_archive_is_compiled_across_chunks(tmp_path: Path, monkeypatch: pytest.M
     ],
 )
 def test_shipped_lists(address: str, reason: str | None) -> None:
-    drop = Judge(Filters()).url(address)
+    metrics, drop = Judge(Filters()).url(address)
+    assert set(metrics) == ({metric for metric in METRICS if metric.startswith("url_")} if address else set())
     assert (drop and drop.reason) == reason
     assert drop is None or (drop.value is not None and drop.value > (drop.threshold or 0))

@@ -1,0 +1,32 @@
+"""The commonest words of many languages: text in which hardly any occurs is no prose, or another language."""
+
+import tomllib
+from functools import cache
+from importlib import resources
+
+from pipeline.analysis import Analysis, analyse, ngram_hashes
+
+
+def distinct(analysis: Analysis, language: str) -> dict[str, float]:
+    """How many of the language's stop words occur in the text; no number where there is no list for it."""
+    found = [
+        len(hashes.intersection(ngram_hashes(analysis.word_hashes, length).tolist()))
+        for length, hashes in _by_length(language).items()
+    ]
+    return {"language_stop_words": sum(found)} if found else {}
+
+
+@cache
+def _by_length(language: str) -> dict[int, frozenset[int]]:
+    """The hashes of a language's stop words, by the number of words that each is to :func:`analyse`."""
+    by_length: dict[int, set[int]] = {}
+    for word in _lists().get(language, "").split():
+        hashes = analyse(word).word_hashes
+        by_length.setdefault(len(hashes), set()).update(ngram_hashes(hashes, len(hashes)).tolist())
+    return {length: frozenset(hashes) for length, hashes in by_length.items()}
+
+
+@cache
+def _lists() -> dict[str, str]:
+    data = resources.files("pipeline.filters").joinpath("data/stop_words.toml").read_text("utf-8")
+    return tomllib.loads(data)
