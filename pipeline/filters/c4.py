@@ -8,6 +8,8 @@ for a handful of them.
 import re
 from dataclasses import dataclass
 
+from pipeline.filters.sentences import BOUNDARY
+
 LONGEST_WORD = 1000
 """Characters; a line with a longer word goes."""
 FEWEST_WORDS = 3
@@ -23,10 +25,6 @@ _POLICIES = (
     "use of cookies",
     "use cookies",
 )
-_SENTENCE_END = re.compile(
-    r"[.!?…。！？｡]++[\"'”’»)\]」』）]*+(?:[^\S\n]+(?=\S)|(?<=[。！？｡」』）])(?=[^\n]))"
-)
-"""Between two sentences on a line: a space must follow, except after East Asian marks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ def clean(text: str, *, terminal_punctuation: bool) -> Page:
         if not any(phrase in _POLICIES for phrase in found):
             kept.append(line)
     result = "\n".join(kept).strip()
-    sentences = len(kept) + len(_SENTENCE_END.findall(result))
+    sentences = len(kept) + len(BOUNDARY.findall(result))
     return Page(
         text=result,
         metrics={"c4_sentences": sentences, "c4_lorem_ipsum": placeholders, "c4_curly_brackets": brackets},

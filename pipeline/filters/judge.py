@@ -6,9 +6,22 @@ from pathlib import Path
 
 from pipeline import config, storage
 from pipeline.analysis import Analysis, Hashes, analyse
-from pipeline.filters import c4, fineweb, gopher, language, pii, refinedweb, stop_words, toxicity, url
+from pipeline.filters import (
+    c4,
+    dclm,
+    dolma,
+    fineweb,
+    gopher,
+    language,
+    pii,
+    refinedweb,
+    sentences,
+    stop_words,
+    toxicity,
+    url,
+)
 from pipeline.filters.classifier import Classifier
-from pipeline.filters.recipe import first_failing, recipe
+from pipeline.filters.recipe import Counting, Lines, first_failing, recipe
 from pipeline.ledger import Drop
 
 
@@ -55,24 +68,24 @@ class Judge:
 
         About 2 ms for 3,000 characters, once the models are loaded (half a second per process).
         """
+        preset = self._recipe.preset
         analysis = analyse(text)
         code, score = language.identify(text, declared_language, self._settings.language_model)
-        page = c4.clean(text, terminal_punctuation=self._recipe.preset.terminal_punctuation)
+        page = c4.clean(text, terminal_punctuation=preset.terminal_punctuation)
         corrected = refinedweb.correct(analysis)
-        edited = _reanalyse(analysis, page.text) if self._recipe.preset.lines == "c4" else analysis
-        masked = pii.mask(edited.text)
-        published = _reanalyse(edited, masked.text) if self._recipe.mask_pii else edited
+        edited = _reanalyse(analysis, _edited(text, preset.lines, page, corrected))
         metrics = {
             **stop_words.distinct(analysis, code),
-            **gopher.quality(analysis),
-            **gopher.repetition(analysis),
+            **_gopher(preset.counting, analysis, edited),
             **page.metrics,
             **corrected.metrics,
             **fineweb.measure(edited),
             **self._scores(text),
-            **masked.metrics,
-            "pii_items": sum(masked.metrics.values()),
         }
+        clean, spoken = self._without_toxic_sentences(edited.text)
+        masked = pii.mask(clean)
+        metrics |= spoken | masked.metrics | {"pii_items": sum(masked.metrics.values())}
+        published = _reanalyse(edited, masked.text if self._recipe.mask_pii else clean)
         return Judged(
             text=published.text,
             metrics=metrics,
@@ -82,13 +95,23 @@ class Judge:
             word_hashes=published.word_hashes,
         )
 
+    def _without_toxic_sentences(self, text: str) -> tuple[str, dict[str, float]]:
+        """The text as it is, and no number, where the preset does not ask for it."""
+        threshold = self._recipe.preset.toxic_sentence
+        if threshold is None:
+            return text, {}
+        clean, number = sentences.without_toxic(text, self._toxicity().scores, threshold)
+        return clean, {"toxic_sentences": number}
+
     def _scores(self, text: str) -> dict[str, float]:
         """The classifiers'."""
-        settings = self._settings
-        scores = {"toxicity": _toxicity(settings.toxicity_model, settings.toxicity_words).score(text)}
-        if settings.quality_model:
-            scores["quality"] = _quality(settings.quality_model).score(text)
+        scores = {"toxicity": self._toxicity().score(text)}
+        if self._settings.quality_model:
+            scores["quality"] = _quality(self._settings.quality_model).score(text)
         return scores
+
+    def _toxicity(self) -> toxicity.Scorer:
+        return _toxicity(self._settings.toxicity_model, self._settings.toxicity_words)
 
 
 @cache
@@ -99,6 +122,30 @@ def _toxicity(model: str, words: str) -> toxicity.Scorer:
 @cache
 def _quality(model: str) -> Classifier:
     return Classifier(Path(storage.local_copy(model)))
+
+
+def _edited(text: str, lines: Lines, page: c4.Page, corrected: refinedweb.Corrected) -> str:
+    """The text that the line rules leave which the preset names."""
+    match lines:
+        case "c4":
+            return page.text
+        case "refinedweb":
+            return corrected.text
+        case "finished":
+            return dolma.finished(text)
+        case _:
+            return text
+
+
+def _gopher(counting: Counting, analysis: Analysis, edited: Analysis) -> dict[str, float]:
+    """Gopher's measures in the variant that the preset names. Dolma measures after its line rule."""
+    match counting:
+        case "dolma":
+            return dolma.measure(edited.text)
+        case "dclm":
+            return dclm.measure(analysis)
+        case _:
+            return {**gopher.quality(analysis), **gopher.repetition(analysis)}
 
 
 def _reanalyse(analysis: Analysis, text: str) -> Analysis:

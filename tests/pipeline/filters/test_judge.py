@@ -1,6 +1,8 @@
 import pickle
 import re
+from pathlib import Path
 
+import fasttext
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,9 +11,10 @@ from hypothesis import strategies as st
 from pipeline.analysis import analyse
 from pipeline.config import Filters
 from pipeline.document import METRICS
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InputError
 from pipeline.filters import Judge, Judged, recipe, resolved_thresholds
-from pipeline.ledger import RULES, Reason
+from pipeline.filters.classifier import NEGATIVE, POSITIVE
+from pipeline.ledger import RULES, Drop, Reason
 
 PROSE = """The harbour lies on the north side of the island and has been in use since the twelfth century.
 Fishing was the main trade of the town, and the boats that came back each evening were met by the village.
@@ -24,16 +27,32 @@ NOT_ALWAYS = {"language_stop_words", "quality", "toxic_sentences"}
 TAKEN = {metric for metric in METRICS if metric not in NOT_ALWAYS and not metric.startswith("url_")}
 
 
+@pytest.fixture(scope="module")
+def quality_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that has learned from two lines."""
+    folder = tmp_path_factory.mktemp("quality")
+    lines = [f"{POSITIVE} good better best the harbour", f"{NEGATIVE} bad worse worst"] * 20
+    (folder / "lines.txt").write_text("\n".join(lines))
+    path = folder / "quality.bin"
+    fasttext.train_supervised(
+        str(folder / "lines.txt"), dim=4, epoch=50, lr=1.0, minCount=1, bucket=0, thread=1, verbose=0
+    ).save_model(str(path))
+    return path
+
+
 def judge(text: str, preset: str = "fineweb", **settings: object) -> Judged:
     return Judge(Filters.model_validate({"preset": preset, **settings})).text(text)
 
 
 @pytest.mark.parametrize("preset", recipe.names())
-def test_every_preset_keeps_prose_and_measures_everything(preset: str) -> None:
-    judged = judge(PROSE, preset)
+def test_every_preset_keeps_prose_and_measures_what_it_asks_for(preset: str, quality_model: Path) -> None:
+    settings = Filters(preset=preset, quality_model=str(quality_model), thresholds={"quality.score": 0.01})
+    judged = Judge(settings).text(PROSE)
     assert judged.drop is None
     assert judged.text == PROSE and judged.language == "en" and judged.language_score > 0.65
-    assert set(judged.metrics) == TAKEN | {"language_stop_words"}
+    asked = {condition.metric for condition in recipe.recipe(settings).on_text}
+    assert asked <= {*judged.metrics, "language_score"} and set(judged.metrics) <= set(METRICS)
+    assert set(judged.metrics) >= TAKEN or recipe.recipe(settings).preset.counting != "datatrove"
     assert all(isinstance(value, int | float) for value in judged.metrics.values())
     assert judged.word_hashes.tolist() == analyse(PROSE).word_hashes.tolist()
 
@@ -77,6 +96,86 @@ def test_c4_lines_and_personal_data_leave_the_text() -> None:
     assert "Share" in judge(text, "gopher").text
 
 
+def test_lines_and_sentences_leave_the_text_as_the_preset_says() -> None:
+    insult = "You are a stupid bitch and nobody likes you."
+    text = PROSE.replace("The museum holds", insult + " The museum holds") + "\nHOME\nNo full stop"
+    judged = judge(text, "dolma")
+    assert judged.text == PROSE and judged.metrics["toxic_sentences"] == 1 and judged.drop is None
+    judged = judge(text, "refinedweb")
+    assert judged.text == text.replace("\nHOME", "")
+    assert judged.metrics["refinedweb_removed_words"] == pytest.approx(1 / len(text.split()))
+
+
+def test_many_items_of_personal_data() -> None:
+    text = PROSE + "\n" + " ".join(f"Write to master{number}@harbour.org today." for number in range(6))
+    drop = judge(text, "dolma").drop
+    assert drop and (drop.reason, drop.value, drop.threshold) == (Reason.PII_ITEMS, 6, 5)
+
+
+def test_thresholds_and_stop_words_of_the_text_s_own_language() -> None:
+    german = (
+        "Der Hafen liegt im Norden der Insel und wird seit dem Mittelalter genutzt. Der Fischfang war "
+        "lange der wichtigste Erwerb des Ortes, und die Boote, die am Abend kamen, wurden vom ganzen Dorf "
+        "erwartet. Ein neuer Anleger wurde gebaut, als die Fähren zum Festland zweimal am Tag mit Wagen und "
+        "Gütern fuhren. Besucher können auf den alten Mauern gehen, die manchem Sturm getrotzt haben."
+    )
+    judged = judge(german, "multilingual")
+    assert judged.drop is None and judged.metrics["language_stop_words"] == 4
+    drop = judge(german, "gopher").drop
+    assert drop and drop.reason == Reason.GOPHER_FEW_STOP_WORDS
+    limits = {"gopher.few_words": {"default": 50, "de": 500}}
+    drop = judge(german, "multilingual", thresholds=limits).drop
+    assert drop and (drop.reason, drop.threshold) == (Reason.GOPHER_FEW_WORDS, 500)
+    assert judge(PROSE, "multilingual", thresholds=limits).drop is None
+    limits = {"gopher.few_words": {"de": 500}}
+    assert judge(german, "gopher", thresholds=limits).drop != judge(german, "gopher").drop
+
+
+def test_decisions_follow_from_the_numbers_alone() -> None:
+    settings = Filters(preset="multilingual", languages=("en",))
+    made, judged = recipe.recipe(settings), Judge(settings).text(PROSE + " # # # # # # # # # # # # # # #")
+    again = recipe.first_failing(made, judged.metrics, judged.language, judged.language_score)
+    assert again == judged.drop and again and again.reason == Reason.GOPHER_HASHES
+    assert recipe.first_failing(made, {}) is None
+    assert recipe.first_failing(made, {}, "de", 0.9) == Drop(Reason.LANGUAGE_UNWANTED, 0.9)
+    by_address = recipe.first_failing(made, {"url_domain": 1.0} | judged.metrics, "de", 0.9)
+    assert by_address == Drop(Reason.URL_DOMAIN, 1.0, 0.0)
+
+
+def test_recipes_that_measure_alike() -> None:
+    made = {
+        name: recipe.recipe(Filters(preset=name)) for name in ("fineweb", "gopher", "dolma", "multilingual")
+    }
+    assert recipe.measured_alike(made["fineweb"], made["fineweb"]) == []
+    assert recipe.measured_alike(made["gopher"], made["multilingual"]) == ["terminal_punctuation"]
+    assert recipe.measured_alike(made["fineweb"], made["dolma"]) == ["counting", "lines", "toxic_sentence"]
+
+
+def test_quality_is_measured_by_the_user_s_model(quality_model: Path) -> None:
+    asked = {"quality.score": 0.9}
+    settings = Filters(preset="none", quality_model=str(quality_model), thresholds=asked)
+    drop = Judge(settings).text("bad worse worst bad worse worst").drop
+    assert drop and drop.reason == Reason.QUALITY_SCORE and drop.value is not None and drop.value < 0.1
+    assert Judge(settings).text("good better best good better best").drop is None
+    with pytest.raises(
+        ConfigError, match=r"filters\.quality_model is empty: quality\.score = 0\.9 needs a model"
+    ):
+        Judge(Filters(preset="none", thresholds=asked))
+    assert "quality" not in Judge(Filters(preset="dclm", thresholds={"quality.score": 0})).text(PROSE).metrics
+
+
+def test_words_and_models_of_the_user_s_own(tmp_path: Path, quality_model: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("harbour\nferries\nmuseum\nsailors\ntower\nwalls\n")
+    assert judge(PROSE, toxicity_words=str(words)).metrics["toxicity"] > judge(PROSE).metrics["toxicity"]
+    by_another = judge("good better best", "none", toxicity_model=str(quality_model)).metrics["toxicity"]
+    assert by_another > 0.9
+    listed = recipe.resolved(Filters(toxicity_words=str(words)))
+    assert listed["files"]["toxicity_words"][0].startswith(str(words))
+    with pytest.raises(InputError, match="nothing there"):
+        recipe.resolved(Filters(toxicity_words=str(tmp_path / "none")))
+
+
 def test_languages_that_are_not_wanted() -> None:
     drop = judge(PROSE, languages=("de", "fr")).drop
     assert drop and drop.reason == Reason.LANGUAGE_UNWANTED
@@ -94,6 +193,8 @@ def test_thresholds_override_and_add() -> None:
 def test_unknown_names_are_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="nearest valid name is fineweb"):
         Judge(Filters(preset="fineweb2"))
+    with pytest.raises(ConfigError, match=r"few_words: only for de, .* other languages need one"):
+        Judge(Filters(preset="none", thresholds={"gopher.few_words": {"de": 500}}))
     with pytest.raises(ConfigError, match=r"nearest valid name is gopher\.few_words"):
         resolved_thresholds(Filters(thresholds={"gopher.fewwords": 1}))
 

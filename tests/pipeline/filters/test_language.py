@@ -1,5 +1,9 @@
+from pathlib import Path
+
+import fasttext
 import pytest
 
+from pipeline.errors import InputError
 from pipeline.filters.language import identify
 
 ENGLISH = "The committee will meet on Thursday to discuss the results of the survey."
@@ -37,3 +41,55 @@ def test_nothing_has_no_language(text: str) -> None:
 
 def test_lone_surrogates_and_long_texts() -> None:
     assert identify("\ud800 " + ENGLISH * 5000)[0] == "en"
+
+
+@pytest.fixture(scope="module")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model with labels by language and script, as GlotLID's."""
+    lines = [
+        "__label__eng_Latn the committee will meet to discuss the results",
+        "__label__deu_Latn der ausschuss trifft sich um die ergebnisse zu besprechen",
+        "__label__arb_Arab ستجتمع اللجنة لمناقشة النتائج",
+        "__label__srp_Latn odbor se sastaje da raspravi rezultate",
+        "__label__srp_Cyrl одбор се састаје да расправи резултате",
+        "__label__gsw_Latn dr uusschuss trifft sech zum d ergäbnis z bespräche",
+        "__label__cmn_Hani 委员会 将 开会 讨论 结果",
+    ]
+    folder = tmp_path_factory.mktemp("languages")
+    (folder / "lines.txt").write_text("\n".join(lines * 20), encoding="utf-8")
+    fasttext.train_supervised(
+        str(folder / "lines.txt"), dim=8, epoch=60, lr=1.0, minCount=1, bucket=0, thread=1, verbose=0
+    ).save_model(str(folder / "other.bin"))
+    return str(folder / "other.bin")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("the results", "en"),
+        ("die ergebnisse", "de"),
+        ("لمناقشة النتائج", "ar"),
+        ("da raspravi rezultate", "sr-Latn"),
+        ("да расправи резултате", "sr"),
+        ("zum d ergäbnis", "gsw"),
+        ("讨论 结果", "zh"),
+    ],
+)
+def test_another_model_by_path(text: str, code: str, other_model: str) -> None:
+    language, score = identify(text, model=other_model)
+    assert language == code and 0.5 < score <= 1
+    assert identify(text, "en", other_model)[0] == "en"
+    assert identify(text, "fr", other_model) == ("fr", 1.0)
+
+
+def test_codes_of_the_shipped_model_are_ours() -> None:
+    assert identify("Dr Uusschuss", "als")[0] == "als"
+    assert identify(ENGLISH, "simple")[0] == "en"
+
+
+def test_a_file_that_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "text.bin").write_text("no model")
+    with pytest.raises(InputError, match="name a fastText model"):
+        identify(ENGLISH, model=str(tmp_path / "text.bin"))
+    with pytest.raises(InputError, match="nothing there"):
+        identify(ENGLISH, model=str(tmp_path / "none.bin"))

@@ -9,6 +9,7 @@ import pytest
 from pipeline.analysis import hash_words
 from pipeline.config import Filters
 from pipeline.document import METRICS
+from pipeline.errors import InputError
 from pipeline.filters import Judge, url
 
 LISTS = url.UrlLists(
@@ -74,3 +75,37 @@ def test_shipped_lists(address: str, reason: str | None) -> None:
     assert set(metrics) == ({metric for metric in METRICS if metric.startswith("url_")} if address else set())
     assert (drop and drop.reason) == reason
     assert drop is None or (drop.value is not None and drop.value > (drop.threshold or 0))
+
+
+def test_lists_of_the_user_s_own(tmp_path: Path) -> None:
+    lists = {
+        "url_domains": "# mine\nMine.example\nhttps://other.example/\n\n",
+        "url_addresses": "https://www.example.org/Bad/Page/\n",
+        "url_words": "zorbing\n",
+    }
+    for name, text in lists.items():
+        (tmp_path / name).write_text(text)
+    judge = Judge(Filters.model_validate({name: str(tmp_path / name) for name in lists}))
+    reasons = {
+        "https://mine.example/a": "url.domain",
+        "https://www.other.example": "url.domain",
+        "http://example.org/bad/page": "url.address",
+        "https://example.org/zorbing-fun": "url.word",
+        "https://zzzzporn.com": "url.domain",
+        "https://example.org/good/page": None,
+    }
+    dropped = {address: judge.url(address)[1] for address in reasons}
+    assert {address: drop and drop.reason for address, drop in dropped.items()} == reasons
+
+
+def test_lists_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        Judge(Filters(url_domains=str(tmp_path / "none.txt"))).url("https://example.org")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9.example\n")
+    with pytest.raises(InputError, match="not UTF-8"):
+        Judge(Filters(url_words=str(tmp_path / "latin.txt"))).url("https://example.org")
+
+
+def test_an_address_is_measured_whatever_the_preset() -> None:
+    metrics, drop = Judge(Filters(preset="none")).url("https://zzzzporn.com")
+    assert metrics["url_domain"] == 1 and drop is None
