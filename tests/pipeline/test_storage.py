@@ -226,3 +226,20 @@ def test_paths_are_spelled_for_each_side(tmp_path, monkeypatch):
     assert storage.is_local("a/b")
     assert storage.is_local("file:///a")
     assert not storage.is_local("hdfs://host/a")
+
+
+def test_a_local_copy_is_made_once_for_each_version(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = storage.join(root, "models", "one.bin")
+    with pytest.raises(InputError, match="nothing there"):
+        storage.local_copy(path)
+    storage.write_atomic(path, b"first")
+    storage.write_atomic(storage.join(root, "models", "below", "two.txt"), b"words")
+    copy = storage.local_copy(path)
+    assert storage.is_local(copy) and storage.name(copy) == "one.bin"
+    assert storage.read_bytes(copy) == b"first" and storage.local_copy(path) == copy
+    folder = storage.local_copy(storage.join(root, "models"))
+    assert storage.read_bytes(storage.join(folder, "below", "two.txt")) == b"words"
+    storage.write_atomic(path, b"second, which is longer")
+    assert storage.read_bytes(storage.local_copy(path)) == b"second, which is longer"
+    assert storage.is_local(root) == (not (tmp_path / "cache").exists())
