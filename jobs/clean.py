@@ -3,10 +3,12 @@
 ``spark-submit jobs/clean.py --config configs/demo.toml [--set a.b=c …] [--dry-run]``
 """
 
+import sys
 from collections.abc import Sequence
 
 from pipeline.config import from_command_line
 from pipeline.errors import run
+from pipeline.ledger import Step
 from pipeline.spark.clean import clean
 from pipeline.spark.session import session
 
@@ -15,7 +17,8 @@ def main(arguments: Sequence[str]) -> None:
     """Run the plan and print what became of the records."""
     if not (config := from_command_line("Raw records to clean documents.", arguments)):
         return
-    counts = clean(session(config, "clean"), config).counts
+    made = clean(session(config, "clean"), config)
+    counts = made.counts
     dropped = {key.removeprefix("dropped."): value for key, value in counts.items() if "." in key}
     print(
         f"clean: {counts['records_in']:,} records in, {counts['kept']:,} kept, "
@@ -23,6 +26,9 @@ def main(arguments: Sequence[str]) -> None:
     )
     for reason, number in sorted(dropped.items(), key=lambda item: -item[1]):
         print(f"  {number:>12,} {reason}")
+    for step in made.facts["funnel"]:
+        if warning := Step.model_validate(step).warning:
+            print(f"warning: {warning}", file=sys.stderr)
 
 
 if __name__ == "__main__":

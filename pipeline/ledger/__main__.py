@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pipeline import config as configuration
 from pipeline import storage
 from pipeline.config import require
-from pipeline.errors import run
+from pipeline.errors import ConfigError, run
 from pipeline.ledger.samples import reason_named, samples
 from pipeline.ledger.story import stories
 
@@ -26,6 +26,8 @@ def main(arguments: Sequence[str]) -> None:
     if options.command == "show":
         answer = stories(folder, options.key)
     else:
+        if options.count < 1:
+            raise ConfigError(f"--count {options.count}: must be at least 1; say how many examples to show")
         answer = samples(folder, reason_named(options.reason), options.count)
     for index, part in enumerate(answer):
         print(f"\n{part}" if index else part)

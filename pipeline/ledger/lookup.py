@@ -22,8 +22,8 @@ def table(run: str, name: str) -> ds.Dataset:
 
 def rows(of: ds.Dataset, where: ds.Expression, columns: list[str] | None = None) -> list[dict[str, Any]]:
     """The rows that ``where`` holds for: all their columns, or some."""
-    hits = of.to_table(columns={"path": ds.field("__filename")}, filter=where)
-    paths = set(hits["path"].to_pylist())
+    hits = of.to_table(columns=["__filename"], filter=where)
+    paths = set(hits["__filename"].to_pylist())
     found: list[dict[str, Any]] = []
     for file in of.get_fragments():
         if file.path in paths:

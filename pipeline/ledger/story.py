@@ -32,7 +32,7 @@ def stories(run: str, key: str) -> Iterator[str]:
     ids = ds.field("id").isin([record["id"] for record in found])
     copies = {copy["id"]: copy for copy in lookup.rows(lookup.table(run, COPIES), ids)}
     others = addresses(records, [copy["duplicate_of"] for copy in copies.values()])
-    for record in sorted(found, key=lambda record: (record["metrics"] is None, record["id"])):
+    for record in sorted(found, key=lambda record: (record["language"] is None, record["id"])):
         copy = copies.get(record["id"], {})
         yield "\n".join(_lines(record, copy, others, made))
 
@@ -61,18 +61,18 @@ def _lines(record: Row, copy: Row, others: Mapping[str, str], made: Manifest) ->
     for name, fact in facts.items():
         if fact:
             yield f"  {name:<11} {printable(str(fact))}"
-    if record["metrics"]:
+    if measures := list(_measures(record, _thresholds(made, record["language"]))):
         yield "  measures"
-        yield from _measures(record, made.config["filters"]["thresholds"])
+        yield from measures
     if not record["error"]:
-        text = (record["text"] or record["sample"] or "")[: made.config["ledger"]["sample_characters"]]
-        share = made.config["ledger"]["sample_share"]
         yield "  text"
-        yield (
-            indented(text)
-            if text
-            else f"    not kept: ledger.sample_share keeps {share:.0%} of dropped texts"
-        )
+        yield indented(_text(record, made.config["ledger"]))
+
+
+def _text(record: Row, settings: Mapping[str, Any]) -> str:
+    if text := record["text"] or record["sample"]:
+        return str(text[: settings["sample_characters"]])
+    return f"(not kept: of dropped texts, ledger.sample_share keeps {settings['sample_share']:.0%})"
 
 
 def _decision(record: Row, copy: Row, others: Mapping[str, str], made: Manifest) -> str:
@@ -94,29 +94,37 @@ def _decision(record: Row, copy: Row, others: Mapping[str, str], made: Manifest)
 
 def comparison(reason: Reason, value: float | None, threshold: float | None) -> str:
     """What was found beside what is demanded, to follow a sentence; nothing where there is no number."""
-    if value is None:
-        return "" if threshold is None else f": over {number(threshold)}"
     metric, demand = RULES.get(reason, ("it", "at most"))
-    wanted = "" if threshold is None else f", and must be {demand} {number(threshold)}"
-    return f": {metric} is {number(value)}{wanted}"
+    demanded = "" if threshold is None else f"must be {demand} {number(threshold)}"
+    if value is None:
+        return demanded and f": {metric} {demanded}"
+    return f": {metric} is {number(value)}" + (demanded and f", and {demanded}")
+
+
+def _thresholds(made: Manifest, language: str | None) -> dict[str, float]:
+    """The conditions in force, by reason, for a text in that language."""
+    filters = made.config["filters"]
+    by_language = filters.get("thresholds_by_language", {})
+    return {
+        name: by_language.get(name, {}).get(language, limit) for name, limit in filters["thresholds"].items()
+    }
 
 
 def _measures(record: Row, thresholds: Mapping[str, float]) -> Iterator[str]:
-    """Every measure, grouped by filter, beside each condition on it."""
-    measures = {"language_score": record["language_score"], **record["metrics"]}
-    for metric, value in measures.items():
-        conditions = [reason for reason in thresholds if RULES[Reason(reason)][0] == metric]
+    """Every measure that was taken, beside each condition on it."""
+    for metric, value in {"language_score": record["language_score"], **(record["metrics"] or {})}.items():
         if value is None:
             continue
         shown = f"{metric:<40} {number(value):>10}"
+        conditions = [reason for reason in thresholds if RULES[Reason(reason)][0] == metric]
         if not conditions:
-            yield f"         {shown}"
+            yield f"          {shown}"
         for name in conditions:
             demand, threshold = RULES[Reason(name)][1], thresholds[name]
             holds = value >= threshold if demand == "at least" else value <= threshold
-            decided = " (decided)" if name == record["reason"] else ""
             mark = "ok" if holds else "FAILS"
-            yield f"    {mark:<5}{shown}  {demand} {number(threshold):<8} {name}{decided}"
+            decided = " (decided)" if name == record["reason"] else ""
+            yield f"    {mark:<6}{shown}  {demand} {number(threshold):<9} {name}{decided}"
 
 
 def number(value: float) -> str:

@@ -24,15 +24,15 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from pipeline import document, ledger, manifest, storage
 from pipeline.config import Config, require, resolved
-from pipeline.filters import resolved_thresholds
+from pipeline.filters import resolved as resolved_filters
+from pipeline.ledger import COPIES, LEDGER, RECORDS, Reason
 from pipeline.manifest import Manifest
 from pipeline.readers.record import Split
 from pipeline.spark import clusters, one_pass, tables
 from pipeline.spark.inputs import plan
 
 STAGE = "clean"
-TABLES = ("documents", "ledger", "quarantine")
-RECORDS, COPIES = "analysis/records", "analysis/copies"
+TABLES = ("documents", LEDGER, "quarantine")
 Batches = Iterator[pa.RecordBatch]
 
 
@@ -41,7 +41,7 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     require(config, "output.path")
     out = storage.absolute(config.output.path)
     settings = resolved(config, "input", "extraction", "filters", "dedup", "ledger")
-    settings["filters"]["thresholds"] = resolved_thresholds(config.filters)
+    settings["filters"] |= resolved_filters(config.filters)
     inputs = plan(spark, config.input)
     files = (f"{file.path} {file.size} {file.version}" for file in inputs.files)
     fingerprint = manifest.fingerprint(STAGE, settings, files)
@@ -59,7 +59,11 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
     _publish(spark, out, analysed, copies)
 
-    counts, by_source = count(spark, out)
+    counts, by_source, addressed = count(spark, out)
+    conditions = [Reason(name) for name in settings["filters"]["thresholds"]]
+    if config.filters.languages:
+        conditions.insert(0, Reason.LANGUAGE_UNWANTED)
+    funnel = [step.model_dump() for step in ledger.steps(counts, addressed, conditions)]
     made = Manifest(
         stage=STAGE,
         fingerprint=fingerprint,
@@ -67,7 +71,7 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
         inputs=[file.path for file in inputs.files],
         counts=counts | {"duplicate_clusters": copies.select("cluster").distinct().count()},
         files=[entry for table in TABLES for entry in tables.entries(spark, out, table)],
-        facts={"by_source": by_source, "corpus": corpus_hash(analysed, copies)},
+        facts={"by_source": by_source, "funnel": funnel, "corpus": corpus_hash(analysed, copies)},
     )
     manifest.publish(out, made)
     return made
@@ -99,7 +103,7 @@ def _publish(spark: SparkSession, out: str, analysed: DataFrame, copies: DataFra
     of_ledger = ["id", "source", "url", "reason", "value", "threshold", "sample", "error"]
     documents = per_part(_documents, [*of_document, "reason", "error"], document.schema())
     tables.write(documents, f"{out}/documents", partition_by=["source"])
-    tables.write(per_part(_ledger, of_ledger, ledger.schema()), f"{out}/ledger")
+    tables.write(per_part(_ledger, of_ledger, ledger.schema()), f"{out}/{LEDGER}")
     damaged = analysed.where("error IS NOT NULL").select("id", "source", "origin.*", "error")
     tables.write(damaged, f"{out}/quarantine")
     parts.unpersist()
@@ -152,7 +156,7 @@ def _ledger(rows: pa.RecordBatch, copies: dict[str, dict[str, Any]]) -> pa.Table
         entries.append(
             row
             | {
-                "stage": ledger.Reason(reason).stage if reason else None,
+                "stage": Reason(reason).stage if reason else None,
                 "kept": reason is None,
                 "reason": reason,
                 "duplicate_of": copy["duplicate_of"] if copy else None,
@@ -161,13 +165,20 @@ def _ledger(rows: pa.RecordBatch, copies: dict[str, dict[str, Any]]) -> pa.Table
     return pa.Table.from_pylist(entries, schema=ledger.schema())
 
 
-def count(spark: SparkSession, out: str) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-    """Records in, kept, dropped by reason, quarantined, counted in what was published: in all, by source."""
-    lines = tables.read(spark, f"{out}/ledger", ledger.schema()).groupBy("source", "reason").count().collect()
+def count(spark: SparkSession, out: str) -> tuple[dict[str, int], dict[str, dict[str, int]], int]:
+    """Records in, kept, dropped by reason, quarantined, counted in what was published: in all, by source.
+
+    And how many had an address for the filters to look at.
+    """
+    entries = tables.read(spark, f"{out}/{LEDGER}", ledger.schema())
+    has_address = F.coalesce(F.col("url"), F.lit("")) != ""
+    lines = entries.groupBy("source", "reason", has_address.alias("has_address")).count().collect()
     damaged = tables.read(spark, f"{out}/quarantine", ledger.quarantine_schema()).groupBy("source").count()
     in_all: Counter[str] = Counter(records_in=0, kept=0, dropped=0, quarantined=0)
     by_source: dict[str, Counter[str]] = defaultdict(Counter)
-    for source, reason, number in [*lines, *((row[0], "quarantined", row[1]) for row in damaged.collect())]:
+    lost = [(row["source"], "quarantined", False, row["count"]) for row in damaged.collect()]
+    addressed = 0
+    for source, reason, address, number in [*lines, *lost]:
         keys = ["records_in"]
         if reason is None or reason == "quarantined":
             keys.append(reason or "kept")
@@ -176,8 +187,10 @@ def count(spark: SparkSession, out: str) -> tuple[dict[str, int], dict[str, dict
         for key in keys:
             in_all[key] += number
             by_source[source][key] += number
+        if address and not (reason or "").startswith("read."):
+            addressed += number
     ordered = {source: dict(sorted(counts.items())) for source, counts in sorted(by_source.items())}
-    return dict(sorted(in_all.items())), ordered
+    return dict(sorted(in_all.items())), ordered, addressed
 
 
 def corpus_hash(analysed: DataFrame, copies: DataFrame) -> str:

@@ -8,6 +8,7 @@ import pytest
 from pipeline import manifest
 from pipeline.config import Config, load
 from pipeline.errors import InputError, OutputError
+from pipeline.ledger import Step
 from pipeline.spark import sources
 from pipeline.spark.clean import clean
 from tests import small_crawl
@@ -68,6 +69,19 @@ def test_reasons_are_those_that_the_crawl_was_made_with(cleaned):
     assert {"dedup.exact", "dedup.near", "gopher.few_words"} <= dropped
     for row in _rows(out / "ledger"):
         assert (row["stage"] is None) == row["kept"] == (row["reason"] is None)
+
+
+def test_the_manifest_tells_what_each_condition_was_asked_and_dropped(cleaned):
+    _, made = cleaned
+    funnel = [Step.model_validate(step) for step in made.facts["funnel"]]
+    assert [step.reason.value for step in funnel] == list(made.config["filters"]["thresholds"])
+    assert {step.reason: step.dropped for step in funnel if step.dropped} == {
+        key.removeprefix("dropped."): count
+        for key, count in made.counts.items()
+        if key.startswith("dropped.") and key.split(".")[1] not in {"read", "extract", "dedup"}
+    }
+    duplicates = made.counts["dropped.dedup.exact"] + made.counts["dropped.dedup.near"]
+    assert funnel[-1].reached - funnel[-1].dropped == made.counts["kept"] + duplicates
 
 
 def test_a_copy_names_the_document_that_stayed(cleaned):
@@ -150,7 +164,8 @@ def test_without_filters_every_readable_page_comes_out_with_its_metrics(spark, c
     documents = _rows(tmp_path / "out" / "documents")
     reasons = {key.split(".")[1] for key in made.counts if key.startswith("dropped.")}
     assert reasons <= {"read", "extract"}
-    assert all(value is not None for row in documents for value in row["metrics"].values())
+    nulls = {name for row in documents for name, value in row["metrics"].items() if value is None}
+    assert {"quality", "toxic_sentences"} <= nulls <= {"quality", "toxic_sentences", "language_stop_words"}
     clusters = Counter(row["cluster"] for row in documents)
     assert max(clusters.values()) > 1  # copies stay, and still know each other
     assert json.dumps(made.config["filters"]["thresholds"]) == "{}"

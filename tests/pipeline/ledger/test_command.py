@@ -1,0 +1,226 @@
+"""Questions to the ledger of a run, wherever it lies: tables written here, without Spark."""
+
+import io
+import re
+import sys
+import uuid
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import document, errors, ledger, manifest, storage
+from pipeline.ledger.__main__ import main
+from pipeline.manifest import Manifest
+from pipeline.spark import clusters, one_pass
+
+KEPT, FEW, NEAR, UNREAD, DAMAGED = (f"{number:032x}" for number in range(5))
+THRESHOLDS = {
+    "language.score": 0.65,
+    "gopher.few_words": 50,
+    "gopher.many_words": 1000,
+    "toxicity.score": 0.98,
+}
+
+
+def _record(identifier, **values):
+    origin = {"path": "crawl/a.warc.gz", "offset": 1234567, "length": 8901}
+    empty = dict.fromkeys(one_pass.schema().names)
+    return empty | {"id": identifier, "source": "commoncrawl", "origin": origin} | values
+
+
+def _measured(identifier, count, **values):
+    metrics = dict.fromkeys(document.METRICS) | {
+        "gopher_words": count,
+        "toxicity": 0.123456789,
+        "pii_phones": 2,
+    }
+    told = {
+        "language": "en",
+        "language_score": 0.9,
+        "metrics": metrics,
+        "url": f"https://example.org/{count}",
+    }
+    return _record(identifier, **told, **values)
+
+
+def _few(identifier, count, sample=None):
+    verdict = {"reason": "gopher.few_words", "value": count, "threshold": 50, "sample": sample}
+    return _measured(identifier, count, **verdict)
+
+
+RECORDS = [
+    _measured(KEPT, 120, text="The mill.\n\nIt stands \x1b[2Jby the river.", words=120, title="A mill"),
+    _few(FEW, 17, "A short text."),
+    _measured(NEAR, 121, text="The mill. It stood by the river.", words=119),
+    _record(UNREAD, url="https://example.org/120", reason="read.http_status", value=404),
+    _record(DAMAGED, error="gzip member cut short"),
+    *(_few(f"{number:032x}", 10, f"Text {number}" if number % 2 else None) for number in range(100, 140)),
+]
+COPIES = [
+    {"id": KEPT, "cluster": KEPT, "cluster_size": 2},
+    {"id": NEAR, "cluster": KEPT, "cluster_size": 2, "reason": "dedup.near", "duplicate_of": KEPT},
+]
+
+
+def _write(folder, rows, schema):
+    for number, part in enumerate((rows[:3], rows[3:])):
+        stream = io.BytesIO()
+        table = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in part], schema)
+        pq.write_table(table, stream, row_group_size=10)
+        storage.write_atomic(storage.join(folder, f"part-{number}.parquet"), stream.getvalue())
+
+
+def _build(out):
+    """A finished run: as clean writes it, but small."""
+    copies = {copy["id"]: copy for copy in COPIES}
+    entries = [row | copies.get(row["id"], {}) for row in RECORDS if not row["error"]]
+    entries = [row | {"reason": row["reason"] or copies.get(row["id"], {}).get("reason")} for row in entries]
+    _write(storage.join(out, ledger.RECORDS), RECORDS, one_pass.schema())
+    _write(storage.join(out, ledger.COPIES), COPIES, clusters.schema())
+    _write(storage.join(out, ledger.LEDGER), entries, ledger.schema())
+    filters = {
+        "thresholds": THRESHOLDS,
+        "thresholds_by_language": {"gopher.many_words": {"en": 100}},
+        "languages": [],
+    }
+    counts = {"records_in": 45, "dropped.gopher.few_words": 41, "dropped.dedup.near": 1}
+    made = Manifest(
+        stage="clean",
+        fingerprint="f",
+        config={"filters": filters, "ledger": {"sample_characters": 300, "sample_share": 0.1}},
+        inputs=[],
+        counts=counts,
+        files=[],
+    )
+    manifest.publish(out, made)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("ledger") / "run")
+    _build(folder)
+    return folder
+
+
+@pytest.fixture
+def ask(out, capsys):
+    def answer(*arguments):
+        main([*arguments, "--set", f"output.path={out}"])
+        return capsys.readouterr().out
+
+    return answer
+
+
+def test_a_kept_document_is_told_with_every_condition_that_it_met(ask):
+    told = ask("show", KEPT)
+    lines = [" ".join(line.split()) for line in told.splitlines()]
+    assert lines[0] == f"{KEPT}: kept and published"
+    assert "raw record crawl/a.warc.gz, 8,901 bytes from byte 1,234,567 on" in lines
+    assert "copies a cluster of 2 documents" in lines
+    assert "ok language_score 0.9 at least 0.65 language.score" in lines
+    assert "ok gopher_words 120 at least 50 gopher.few_words" in lines
+    assert "FAILS gopher_words 120 at most 100 gopher.many_words" in lines  # the threshold for English
+    assert "ok toxicity 0.123457 at most 0.98 toxicity.score" in lines
+    assert "pii_phones 2" in lines  # measured, asked of by no condition
+    assert "c4_sentences" not in told  # not measured
+    assert lines[-2:] == ["The mill.", "It stands [2Jby the river."]
+    assert "\x1b" not in told
+
+
+def test_a_drop_is_told_in_words_and_numbers(ask):
+    told = ask("show", FEW)
+    assert told.startswith(
+        f"{FEW}: dropped by gopher.few_words, because the text has too few words: "
+        "gopher_words is 17, and must be at least 50\n"
+    )
+    assert "gopher.few_words (decided)" in told
+    assert told.endswith("    A short text.\n")
+    assert "of dropped texts, ledger.sample_share keeps 10%" in ask("show", f"{100:032x}")
+
+
+def test_a_copy_is_told_with_the_document_that_stays(ask):
+    told = ask("show", NEAR)
+    assert told.startswith(
+        f"{NEAR}: dropped by dedup.near, because another document has nearly the same text: "
+        f"{KEPT} https://example.org/120\n"
+    )
+    assert told.endswith("    The mill. It stood by the river.\n")
+
+
+def test_an_address_tells_of_all_its_records_and_the_page_first(ask):
+    page, other = ask("show", "https://example.org/120").split("\n\n")
+    assert page.startswith(f"{KEPT}: kept")
+    assert other.splitlines()[0] == (
+        f"{UNREAD}: dropped by read.http_status, because the server answered with something else than the "
+        "page, such as an error or a redirection: it is 404"
+    )
+
+
+def test_damage_is_told_with_its_error(ask):
+    title, place, *_ = ask("show", DAMAGED).splitlines()
+    assert title == f"{DAMAGED}: quarantined, because it could not be read: gzip member cut short"
+    assert place.startswith("  raw record  crawl/a.warc.gz, 8,901 bytes")
+
+
+def test_samples_are_always_the_same_and_those_with_text_come_first(ask):
+    told = ask("sample", "--reason", "gopher.few_words", "--count", "3")
+    title, *parts = told.rstrip("\n").split("\n\n")
+    assert title == "gopher.few_words dropped 41 of 45 records, because the text has too few words"
+    assert parts[0] == (
+        f"{FEW} https://example.org/17: gopher_words is 17, and must be at least 50\n    A short text."
+    )
+    assert [part.splitlines()[-1].strip() for part in parts[1:]] == ["Text 101", "Text 103"]
+    assert told == ask("sample", "--reason", "gopher.few_words", "--count", "3")
+    assert len(ask("sample", "--reason", "gopher.few_words", "--count", "99").split("\n\n")) == 42
+
+
+def test_samples_of_copies_show_their_text_and_what_they_copy(ask):
+    assert ask("sample", "--reason", "dedup.near").split("\n\n")[1] == (
+        f"{NEAR} https://example.org/121: as {KEPT} https://example.org/120\n"
+        "    The mill. It stood by the river.\n"
+    )
+
+
+def test_a_reason_that_dropped_nothing_says_so(ask):
+    assert ask("sample", "--reason", "c4.lorem_ipsum").startswith("c4.lorem_ipsum dropped 0 of 45 records")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "f" * 32], rf"error: {'f' * 32}: no record of .*/run has this id; "),
+        (
+            ["show", "https://example.org/"],
+            r"error: https://example.org/: no record of .*/run has this url; ",
+        ),
+        (
+            ["sample", "--reason", "gopher.few_word"],
+            r"error: --reason gopher.few_word: .* gopher\.few_words$",
+        ),
+        (["sample", "--reason", "dedup.near", "--count", "0"], r"error: --count 0: must be at least 1; .*"),
+    ],
+)
+def test_what_is_not_there_is_one_line(out, arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ledger", *arguments, "--set", f"output.path={out}"])
+    with pytest.raises(SystemExit, match="1"):
+        errors.run(main)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert re.match(message, told.err.rstrip())
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(errors.ManifestError, match="the clean stage was not run"):
+        main(["show", KEPT, "--set", f"output.path={tmp_path}"])
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("server", ["s3", "hdfs"])
+def test_a_remote_run_answers_alike(server, request, ask, capsys):
+    remote = storage.join(request.getfixturevalue(server), uuid.uuid4().hex)
+    _build(remote)
+    for arguments in (["show", NEAR], ["sample", "--reason", "gopher.few_words"]):
+        main([*arguments, "--set", f"output.path={remote}"])
+        assert capsys.readouterr().out == ask(*arguments)
