@@ -164,8 +164,10 @@ def test_without_filters_every_readable_page_comes_out_with_its_metrics(spark, c
     documents = _rows(tmp_path / "out" / "documents")
     reasons = {key.split(".")[1] for key in made.counts if key.startswith("dropped.")}
     assert reasons <= {"read", "extract"}
-    nulls = {name for row in documents for name, value in row["metrics"].items() if value is None}
-    assert {"quality", "toxic_sentences"} <= nulls <= {"quality", "toxic_sentences", "language_stop_words"}
+    for row in documents:
+        untaken = {name for name, value in row["metrics"].items() if value is None} - {"language_stop_words"}
+        of_address = {name for name in row["metrics"] if name.startswith("url_")}
+        assert untaken == {"quality", "toxic_sentences"} | (set() if row["url"] else of_address)
     clusters = Counter(row["cluster"] for row in documents)
     assert max(clusters.values()) > 1  # copies stay, and still know each other
     assert json.dumps(made.config["filters"]["thresholds"]) == "{}"
