@@ -1,9 +1,7 @@
 """FineWeb's own quality measures (Penedo et al. 2024, arXiv:2406.17557, section 3.6)."""
 
-from functools import cache
-from importlib import resources
-
 from pipeline.analysis import Analysis
+from pipeline.analysis.characters import TERMINAL
 from pipeline.filters.gopher import duplicates
 
 SHORT_LINE = 30
@@ -17,19 +15,9 @@ def measure(analysis: Analysis) -> dict[str, float]:
     """
     lines = analysis.lines.where(~analysis.line_is_blank)
     count, newlines = max(len(lines), 1), len(analysis.lines) - 1
-    terminals = sentence_terminals()
-    finished = sum(analysis.text[end - 1] in terminals for end in lines.ends.tolist())
     return {
-        "fineweb_finished_lines": finished / count,
+        "fineweb_finished_lines": int((analysis.kinds[lines.ends - 1] & TERMINAL != 0).sum()) / count,
         "fineweb_short_lines": int((lines.lengths <= SHORT_LINE).sum()) / count,
         "fineweb_duplicate_line_characters": duplicates(lines)[1] / max(len(analysis.text) - newlines, 1),
         "fineweb_newlines_per_word": newlines / max(len(analysis.tokens), 1),
     }
-
-
-@cache
-def sentence_terminals() -> frozenset[str]:
-    """The characters that end sentences, in all scripts."""
-    data = resources.files("pipeline.filters").joinpath("data/sentence_terminals.txt").read_text("utf-8")
-    rows = [line.partition("#")[0].split() for line in data.splitlines()]
-    return frozenset(chr(int(code, 16)) for row in rows for code in row)

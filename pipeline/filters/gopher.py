@@ -10,40 +10,72 @@ from functools import cache
 
 import numpy as np
 
-from pipeline.analysis import Analysis, Hashes, Positions, Spans, hash_words, lengthen
+from pipeline.analysis import (
+    Analysis,
+    Codes,
+    Flags,
+    Hashes,
+    Positions,
+    Spans,
+    hash_words,
+    lengthen,
+    running_count,
+)
+from pipeline.analysis.characters import SYMBOL
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 TOP_ORDERS = range(2, 5)
 DUPLICATE_ORDERS = range(5, 11)
 
-_BULLETS = ("•", "-")
-_ELLIPSES = ("...", "…")
+FULL_STOP, ELLIPSIS = 0x2E, 0x2026
+_BULLETS = (0x2D, 0x2022)
 
 
 def quality(analysis: Analysis) -> dict[str, float]:
     """Word counts and lengths, and shares of symbols, bullets, ellipses and alphabetic words.
 
-    Words are tokens with a letter or digit; the mean length is in characters; the other shares are per token
-    (symbols included) or per line. Of a text without tokens or lines every share is 0.
+    Words are tokens that are not symbols throughout; the mean length is in characters; the other shares are
+    per token (symbols included) or per line. Of a text without tokens or lines every share is 0.
     """
     text, tokens = analysis.text, max(len(analysis.tokens), 1)
-    words = int(analysis.is_word.sum())
-    lines = text.splitlines()
-    bullets = sum(line.lstrip().startswith(_BULLETS) for line in lines)
-    ellipses = sum(line.rstrip().endswith(_ELLIPSES) for line in lines)
-    as_written = set(analysis.tokens.hashes.tolist())
+    plain = running_count(analysis.kinds & SYMBOL == 0)
+    is_word = plain[analysis.tokens.ends] > plain[analysis.tokens.starts]
+    words, lines = int(is_word.sum()), max(len(analysis.broken_lines), 1)
+    stop_words = (analysis.tokens.hashes[:, None] == _stop_word_hashes()).any(axis=0)
     hash_signs, dots = text.count("#") / tokens, (text.count("...") + text.count("…")) / tokens
     return {
         "gopher_words": words,
-        "gopher_mean_word_length": float(analysis.tokens.lengths[analysis.is_word].sum()) / max(words, 1),
+        "gopher_mean_word_length": float(analysis.tokens.lengths[is_word].sum()) / max(words, 1),
         "gopher_hashes_per_word": hash_signs,
         "gopher_ellipses_per_word": dots,
         "gopher_symbols_per_word": hash_signs + dots,
-        "gopher_bullet_lines": bullets / max(len(lines), 1),
-        "gopher_ellipsis_lines": ellipses / max(len(lines), 1),
+        "gopher_bullet_lines": _bullet_lines(analysis) / lines,
+        "gopher_ellipsis_lines": _ellipsis_lines(analysis) / lines,
         "gopher_alphabetic_words": int(analysis.has_letter.sum()) / tokens,
-        "gopher_stop_words": len(_stop_word_hashes() & as_written),
+        "gopher_stop_words": int(stop_words.sum()),
     }
+
+
+def _bullet_lines(analysis: Analysis) -> int:
+    lines = analysis.broken_lines
+    first = lines.first_piece[lines.past_piece > lines.first_piece]
+    return int(np.isin(analysis.codes[analysis.pieces.starts[first]], _BULLETS).sum())
+
+
+def _ellipsis_lines(analysis: Analysis) -> int:
+    lines = analysis.broken_lines
+    last = lines.past_piece[lines.past_piece > lines.first_piece] - 1
+    starts, ends = analysis.pieces.starts[last], analysis.pieces.ends[last]
+    return int(
+        ends_in_ellipsis(analysis.codes, starts, ends).sum() + (analysis.codes[ends - 1] == ELLIPSIS).sum()
+    )
+
+
+def ends_in_ellipsis(codes: Codes, starts: Positions, ends: Positions) -> Flags:
+    """Which spans end in three full stops."""
+    three = [codes[np.maximum(ends - back, 0)] == FULL_STOP for back in (1, 2, 3)]
+    dots: Flags = (ends - starts >= 3) & three[0] & three[1] & three[2]
+    return dots
 
 
 def repetition(analysis: Analysis) -> dict[str, float]:
@@ -63,8 +95,8 @@ def repetition(analysis: Analysis) -> dict[str, float]:
 
 
 @cache
-def _stop_word_hashes() -> frozenset[int]:
-    return frozenset(hash_words(STOP_WORDS).tolist())
+def _stop_word_hashes() -> Hashes:
+    return hash_words(STOP_WORDS)
 
 
 def duplicates(spans: Spans) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from pipeline.filters import (
     toxicity,
     url,
 )
-from pipeline.filters.classifier import Classifier
+from pipeline.filters.classifier import PASSAGE, Classifier
 from pipeline.filters.recipe import Counting, Lines, first_failing, recipe
 from pipeline.ledger import Drop
 
@@ -69,11 +69,11 @@ class Judge:
         About 2 ms for 3,000 characters, once the models are loaded (half a second per process).
         """
         preset = self._recipe.preset
-        analysis = analyse(text)
+        analysis = analyse(text, split_unspaced=preset.split_unspaced)
         code, score = language.identify(text, declared_language, self._settings.language_model)
-        page = c4.clean(text, terminal_punctuation=preset.terminal_punctuation)
+        page = c4.clean(analysis, terminal_punctuation=preset.terminal_punctuation)
         corrected = refinedweb.correct(analysis)
-        edited = _reanalyse(analysis, _edited(text, preset.lines, page, corrected))
+        edited = self._reanalyse(analysis, _edited(text, preset.lines, page, corrected))
         metrics = {
             **stop_words.distinct(analysis, code),
             **_gopher(preset.counting, analysis, edited),
@@ -85,7 +85,7 @@ class Judge:
         clean, spoken = self._without_toxic_sentences(edited.text)
         masked = pii.mask(clean)
         metrics |= spoken | masked.metrics | {"pii_items": sum(masked.metrics.values())}
-        published = _reanalyse(edited, masked.text if self._recipe.mask_pii else clean)
+        published = self._reanalyse(edited, masked.text if self._recipe.mask_pii else clean)
         return Judged(
             text=published.text,
             metrics=metrics,
@@ -94,6 +94,11 @@ class Judge:
             drop=first_failing(self._recipe, metrics, code, score),
             word_hashes=published.word_hashes,
         )
+
+    def _reanalyse(self, analysis: Analysis, text: str) -> Analysis:
+        """The analysis of an edited text; the same one where nothing was edited."""
+        split_unspaced = self._recipe.preset.split_unspaced
+        return analysis if text == analysis.text else analyse(text, split_unspaced=split_unspaced)
 
     def _without_toxic_sentences(self, text: str) -> tuple[str, dict[str, float]]:
         """The text as it is, and no number, where the preset does not ask for it."""
@@ -107,7 +112,7 @@ class Judge:
         """The classifiers'."""
         scores = {"toxicity": self._toxicity().score(text)}
         if self._settings.quality_model:
-            scores["quality"] = _quality(self._settings.quality_model).score(text)
+            scores["quality"] = _quality(self._settings.quality_model).score(text[:PASSAGE])
         return scores
 
     def _toxicity(self) -> toxicity.Scorer:
@@ -146,8 +151,3 @@ def _gopher(counting: Counting, analysis: Analysis, edited: Analysis) -> dict[st
             return dclm.measure(analysis)
         case _:
             return {**gopher.quality(analysis), **gopher.repetition(analysis)}
-
-
-def _reanalyse(analysis: Analysis, text: str) -> Analysis:
-    """The analysis of an edited text; the same one where nothing was edited."""
-    return analysis if text == analysis.text else analyse(text)

@@ -63,6 +63,9 @@ class Preset(BaseModel):
     title: str
     counting: Counting = "datatrove"
     """Whose variant of Gopher's measures is taken; see ``gopher.py``, ``dclm.py`` and ``dolma.py``."""
+    split_unspaced: bool = True
+    """Scripts without spaces have one word per letter; if not, signs alone separate words, as in datatrove's
+    English filters."""
     lines: Lines = "all"
     """Whose line rules edit the text."""
     terminal_punctuation: bool = False

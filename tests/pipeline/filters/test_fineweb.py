@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.analysis import analyse
+from pipeline.analysis.characters import sentence_terminals
 from pipeline.filters import fineweb
 
 LIMITS = {
@@ -35,7 +36,7 @@ def test_decides_as_datatrove(text: str) -> None:
 
 
 def test_sentence_terminals_are_datatroves() -> None:
-    assert fineweb.sentence_terminals() == TERMINAL_PUNCTUATION
+    assert sentence_terminals() == TERMINAL_PUNCTUATION
 
 
 def test_measures_of_nothing_are_zero() -> None:

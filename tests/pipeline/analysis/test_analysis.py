@@ -1,7 +1,7 @@
 import re
 import subprocess
 import sys
-import unicodedata
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
@@ -9,9 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.analysis import Spans, analyse, hash_words, line_hashes, ngram_hashes
+from pipeline.analysis.words import token_lengths
 
-INVISIBLE = "\u00ad\u200c\u200d"
-TEXTS = st.text(st.sampled_from("abAB09.,'’-_/: \n\t\r漢กé\u0301\u00ad\ud800😀"), max_size=60) | st.text()
+SIGNS = st.text(st.sampled_from("abAB09.,'’-_/:;()$%<>=sdn \n\t\r漢กé\u0301\u00ad\ud800😀"), max_size=60)
+WORDS = [
+    "Mr.",
+    "don't",
+    "U.S.",
+    "e.g.",
+    "8)",
+    ":-)",
+    "10am",
+    "it’s",
+    "x-ray",
+    "www.a.org",
+    " ",
+    "(",
+    ".",
+    ",",
+    "...",
+]
+TEXTS = SIGNS | st.text() | st.lists(st.sampled_from(WORDS)).map("".join)
 
 
 def pieces(text: str, spans: Spans) -> list[str]:
@@ -22,17 +40,17 @@ def pieces(text: str, spans: Spans) -> list[str]:
     ("text", "tokens"),
     [
         ("", []),
-        (" \n\t\x00", []),
-        ("Don't stop", ["Don", "'t", "stop"]),
-        ("l’homme 'quoted'", ["l", "’homme", "'", "quoted", "'"]),
+        (" \n\t", []),
+        ("Don't stop", ["Do", "n't", "stop"]),
+        ("l’homme 'quoted' Anna's", ["l’homme", "'", "quoted", "'", "Anna", "'s"]),
         ("3.14, 1,000 and a,b", ["3.14", ",", "1,000", "and", "a", ",", "b"]),
-        ("The U.S. says... so..", ["The", "U.S", ".", "says", "...", "so", ".."]),
-        ("COVID-19 is well-known", ["COVID-19", "is", "well", "-", "known"]),
-        ("at 10:30 1/2 and/or snake_case", ["at", "10:30", "1/2", "and", "/", "or", "snake_case"]),
-        ("(a)!!", ["(", "a", ")", "!", "!"]),
-        ("漢字 กา かな", ["漢", "字", "ก", "า", "か", "な"]),
+        ("The U.S. says... so..", ["The", "U.S.", "says", "...", "so", ".."]),
+        ("COVID-19 is well-known.", ["COVID-19", "is", "well", "-", "known", "."]),
+        ("at 10:30 1/2 and/or snake_case", ["at", "10:30", "1/2", "and/or", "snake_case"]),
+        ("(a)!! 50% 5kg", ["(", "a", ")", "!", "!", "50", "%", "5", "kg"]),
+        ("漢字。กา かな", ["漢", "字", "。", "ก", "า", "か", "な"]),
         ("e\u0301te\u0301 co\u00adop", ["e\u0301te\u0301", "co\u00adop"]),
-        (".a. -1", [".", "a", ".", "-", "1"]),
+        (".a. -1 see www.example.org/a,b.", [".a", ".", "-1", "see", "www.example.org/a,b", "."]),
     ],
 )
 def test_tokens(text: str, tokens: list[str]) -> None:
@@ -47,14 +65,37 @@ def test_spans_are_those_of_string_methods(text: str) -> None:
     assert analysis.line_is_blank.tolist() == [not line.strip() for line in text.split("\n")]
 
 
-@given(TEXTS)
-def test_tokens_cover_everything_but_space(text: str) -> None:
-    analysis = analyse(text)
+def test_scripts_without_spaces_are_split_if_so_asked() -> None:
+    clauses = analyse("漢字abc。กา\n漢字、かな", split_unspaced=False)
+    assert pieces(clauses.text, clauses.tokens) == ["漢字abc。กา", "漢字、かな"]
+    assert clauses.word_hashes.tolist() == analyse(clauses.text).word_hashes.tolist()
+
+
+@given(TEXTS, st.booleans())
+def test_tokens_are_those_of_the_rules(text: str, split_unspaced: bool) -> None:
+    analysis = analyse(text, split_unspaced=split_unspaced)
     tokens = pieces(text, analysis.tokens)
-    shown = [character for character in text if unicodedata.category(character)[0] in "LMNPS"]
-    assert [character for character in "".join(tokens) if character not in INVISIBLE] == shown
+    assert "".join(tokens) == "".join(text.split())
     assert analysis.has_letter.tolist() == [any(map(str.isalpha, token)) for token in tokens]
     assert not any(any(map(str.isalnum, token)) for token in np.array(tokens)[~analysis.is_word])
+    if not split_unspaced:
+        assert tokens == [token for piece in text.split() for token in by_rules(piece)]
+
+
+def by_rules(piece: str) -> list[str]:
+    edges = [0, *accumulate(token_lengths(piece))]
+    return [piece[start:end] for start, end in pairwise(edges)]
+
+
+@given(TEXTS | st.text(st.sampled_from("ab .\n\r\x0b\x1c\x85\u2028")))
+def test_broken_lines_are_those_of_splitlines(text: str) -> None:
+    analysis = analyse(text)
+    lines, found = analysis.broken_lines, analysis.pieces
+    spans = zip(lines.starts, lines.ends, lines.first_piece, lines.past_piece, strict=True)
+    assert [
+        (text[start:end], [text[found.starts[piece] : found.ends[piece]] for piece in range(first, past)])
+        for start, end, first, past in spans
+    ] == [(line, line.split()) for line in text.splitlines()]
 
 
 @given(st.lists(st.text(st.characters(categories=["L"], max_codepoint=0x24F), min_size=1, max_size=5)))

@@ -1,0 +1,205 @@
+"""A document analysed once: words, lines and paragraphs as arrays of spans and 64-bit hashes.
+
+Every filter and MinHash read the same :class:`Analysis`, so that text is walked once, by array arithmetic
+over its code points. How text falls into tokens is what ``words.py`` says, to the letter as spaCy's English
+rules have it, by which datatrove counts words. Scripts written without spaces (Han, Kana, Thai, Lao, Khmer,
+Burmese) are given one word per letter if so asked, and always in what MinHash shingles.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.analysis import pieces
+from pipeline.analysis.characters import BREAK, LETTER, UNSPACED, WORDLIKE, Kinds, table
+from pipeline.analysis.hashes import (
+    Codes,
+    Hashes,
+    Positions,
+    code_points,
+    lengthen,
+    ngram_hashes,
+    prefix_sums,
+    span_hashes,
+)
+from pipeline.analysis.pieces import Flags, Pieces
+
+__all__ = [
+    "Analysis",
+    "Codes",
+    "Flags",
+    "Hashes",
+    "Lines",
+    "Positions",
+    "Spans",
+    "analyse",
+    "hash_words",
+    "lengthen",
+    "line_hashes",
+    "ngram_hashes",
+    "running_count",
+]
+
+NEWLINE, RETURN = 0x0A, 0x0D
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spans:
+    """Stretches of a text, in order: first character, one past the last, and the hash of what is between."""
+
+    starts: Positions
+    ends: Positions
+    hashes: Hashes
+
+    @property
+    def lengths(self) -> Positions:
+        """Characters per span."""
+        return self.ends - self.starts
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def where(self, wanted: Flags) -> "Spans":
+        """The spans whose flag is set."""
+        return Spans(self.starts[wanted], self.ends[wanted], self.hashes[wanted])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lines:
+    """Lines, and which pieces lie in each."""
+
+    starts: Positions
+    ends: Positions
+    first_piece: Positions
+    past_piece: Positions
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Analysis:
+    """What the filters and MinHash need to know of a text. Arrays run over tokens or lines, in text order."""
+
+    text: str
+    codes: Codes
+    """The text's code points."""
+    kinds: Kinds
+    """What each of them can be; see ``characters.py``."""
+    pieces: Pieces
+    """What white space separates."""
+    tokens: Spans
+    """Words and symbols; hashes as written, upper and lower case apart."""
+    is_word: Flags
+    """Per token: it has a letter, number or mark."""
+    has_letter: Flags
+    """Per token."""
+    word_hashes: Hashes
+    """Of the words alone, lower-cased, one per letter in scripts without spaces: what MinHash shingles."""
+    lines: Spans
+    """What stands between newlines: one more than there are newlines."""
+    line_is_blank: Flags
+    """Per line: nothing but white space."""
+    broken_lines: Lines
+    """As ``str.splitlines`` has them: it breaks at more than newlines, and not after the last."""
+    paragraphs: Spans
+    """What stands between two or more newlines in a row, once the text is stripped; at least one."""
+
+
+def analyse(text: str, *, split_unspaced: bool = True) -> Analysis:
+    """Analyse a text of any length, lone surrogates included. About 0.2 ms for 3,000 characters.
+
+    ``split_unspaced``: tokens of scripts without spaces are single letters; otherwise what signs separate.
+    """
+    codes = code_points(text)
+    kinds = table().kinds.take(codes)
+    prefix = prefix_sums(codes)
+    found = pieces.find(kinds)
+    begins = np.zeros(len(codes) + 1, np.bool_)
+    begins[pieces.cut(text, codes, kinds, prefix, found)] = True
+    words = tokens = _spans(begins, found)
+    if (kinds & UNSPACED).any():
+        begins[pieces.cut_unspaced(kinds)] = True
+        words = _spans(begins, found)
+        tokens = words if split_unspaced else tokens
+    wordlike, letters = running_count(kinds & WORDLIKE != 0), running_count(kinds & LETTER != 0)
+    lines = _line_spans(codes, prefix)
+    lower_prefix = prefix_sums(table().lower.take(codes))
+    starts, ends = (edges[wordlike[words[1]] > wordlike[words[0]]] for edges in words)
+    return Analysis(
+        text=text,
+        codes=codes,
+        kinds=kinds,
+        pieces=found,
+        tokens=Spans(*tokens, span_hashes(prefix, *tokens)),
+        is_word=wordlike[tokens[1]] > wordlike[tokens[0]],
+        has_letter=letters[tokens[1]] > letters[tokens[0]],
+        word_hashes=span_hashes(lower_prefix, starts, ends),
+        lines=lines,
+        line_is_blank=found.starts.searchsorted(lines.starts) == found.starts.searchsorted(lines.ends),
+        broken_lines=_broken_lines(codes, kinds, found),
+        paragraphs=_paragraph_spans(found, lines, prefix),
+    )
+
+
+def hash_words(words: Sequence[str]) -> Hashes:
+    """The hashes that single words, lower-cased, have in :attr:`Analysis.word_hashes`."""
+    sums = [prefix_sums(table().lower[code_points(word)]) for word in words]
+    hashes = [span_hashes(each, np.array([0]), np.array([len(each) - 1])) for each in sums]
+    return np.concatenate(hashes) if hashes else np.empty(0, np.uint64)
+
+
+def line_hashes(codes: NDArray[np.uint8]) -> Hashes:
+    """Hashes of the newline-separated lines of ASCII bytes, equal to those of :func:`hash_words`."""
+    return _line_spans(codes, prefix_sums(codes)).hashes
+
+
+def running_count(flags: Flags) -> Positions:
+    """How many flags are set before each position; one element more than there are flags."""
+    counts = np.zeros(len(flags) + 1, np.int64)
+    np.cumsum(flags, out=counts[1:])
+    return counts
+
+
+def _spans(begins: Flags, found: Pieces) -> tuple[Positions, Positions]:
+    """Starts and ends of what pieces fall into where something begins inside of them."""
+    ends = begins.copy()
+    ends[found.ends] = True
+    starts = begins.copy()
+    starts[found.starts] = True
+    return np.flatnonzero(starts), np.flatnonzero(ends)
+
+
+def _line_spans(codes: NDArray[np.unsignedinteger], prefix: Hashes) -> Spans:
+    newlines = np.flatnonzero(codes == NEWLINE)
+    starts = np.concatenate([[0], newlines + 1])
+    ends = np.concatenate([newlines, [len(codes)]])
+    return Spans(starts, ends, span_hashes(prefix, starts, ends))
+
+
+def _broken_lines(codes: Codes, kinds: Kinds, found: Pieces) -> Lines:
+    breaks = np.flatnonzero(kinds & BREAK)
+    returns = breaks[codes[breaks] == RETURN]
+    paired = returns[codes[np.minimum(returns + 1, len(codes) - 1)] == NEWLINE] if len(returns) else returns
+    starts = np.append(0, np.setdiff1d(breaks, paired) + 1)
+    ends = np.append(np.setdiff1d(breaks, paired + 1), len(codes))
+    if starts[-1] == len(codes):
+        starts, ends = starts[:-1], ends[:-1]
+    return Lines(starts, ends, found.starts.searchsorted(starts), found.starts.searchsorted(ends))
+
+
+def _paragraph_spans(found: Pieces, lines: Spans, prefix: Hashes) -> Spans:
+    """Between the first and last inked character, break wherever an empty line lies."""
+    if not len(found.starts):
+        nothing = np.zeros(1, np.int64)
+        return Spans(nothing, nothing, span_hashes(prefix, nothing, nothing))
+    first, last = found.starts[0], found.ends[-1]
+    within = (lines.ends > first) & (lines.starts < last) & (lines.lengths > 0)
+    numbers = np.flatnonzero(within)
+    gaps = np.flatnonzero(np.diff(numbers) > 1)
+    starts = lines.starts[numbers[np.concatenate([[0], gaps + 1])]]
+    ends = lines.ends[numbers[np.concatenate([gaps, [len(numbers) - 1]])]]
+    starts[0], ends[-1] = first, last
+    return Spans(starts, ends, span_hashes(prefix, starts, ends))
