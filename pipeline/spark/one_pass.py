@@ -27,8 +27,8 @@ BATCH_CHARACTERS = 8_000_000
 def schema() -> pa.Schema:
     """A document row without its cluster, with the verdict on it and the keys under which its copies meet.
 
-    ``text``, ``text_hash``, ``words`` and ``keys`` are null for dropped records; ``error`` is set for damaged
-    ones.
+    ``text`` is null for dropped records, and what is told of it (``text_hash``, ``words``, ``keys``) for those
+    that never had one; ``error`` is set for damaged ones.
     """
     of_document = [field for field in document.schema() if not field.name.startswith("cluster")]
     of_verdict = [
@@ -76,7 +76,7 @@ class OnePass:
     def row(
         self, split: Split, item: Record | Skipped | Damaged
     ) -> tuple[dict[str, Any], npt.NDArray[np.uint64] | None]:
-        """The row of one item, and its word hashes if it is kept so far."""
+        """The row of one item, and the word hashes of its text if it has one."""
         row: dict[str, Any] = {
             "id": document.document_id(split.file_name, item.origin.offset),
             "source": split.source,
@@ -110,14 +110,12 @@ class OnePass:
             "language_score": judged.language_score,
             "metrics": row["metrics"] | judged.metrics,
         }
+        row |= {"text_hash": document.text_hash(judged.text), "words": len(judged.word_hashes)}
         if judged.drop:
-            return row | _verdict(judged.drop) | {"sample": self._sample(row["id"], text)}, None
-        kept = {
-            "text": judged.text,
-            "text_hash": document.text_hash(judged.text),
-            "words": len(judged.word_hashes),
-        }
-        return row | kept, judged.word_hashes
+            row |= _verdict(judged.drop) | {"sample": self._sample(row["id"], text)}
+        else:
+            row["text"] = judged.text
+        return row, judged.word_hashes
 
     def _sample(self, record_id: str, text: str) -> str | None:
         """First characters of a share of the dropped texts, chosen by id."""
@@ -137,7 +135,7 @@ class _Batch:
     def add(self, row: dict[str, Any], words: npt.NDArray[np.uint64] | None) -> None:
         if words is not None:
             self.words.append((len(self.rows), words))
-            self.characters += len(row["text"])
+            self.characters += len(row.get("text", "")) + len(words)
         self.rows.append(row)
 
     def is_full(self) -> bool:
