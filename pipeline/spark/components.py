@@ -2,15 +2,21 @@
 
 Kiveris, Lattanzi, Mirrokni, Rastogi, Vassilvitskii, "Connected Components in MapReduce and Beyond", 2014.
 Each round is two shuffles of node pairs; O(log² n) rounds proven, O(log n) seen. No node's neighbours are
-ever gathered in one row, so a cluster of any size fits.
+ever gathered in one row, so a cluster of any size fits. Few edges are not worth a round: union-find in the
+driver takes a moment for them.
 """
 
 from itertools import count
+from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from pipeline import storage
+
+FEW_EDGES = 1 << 18
+"""At most so many are resolved in the driver: half a second's work and some ten megabytes."""
 
 
 def connected_components(spark: SparkSession, edges: DataFrame, work: str) -> DataFrame:
@@ -22,6 +28,8 @@ def connected_components(spark: SparkSession, edges: DataFrame, work: str) -> Da
     canonical = edges.select(F.greatest("u", "v").alias("u"), F.least("u", "v").alias("v"))
     current = _settle(spark, canonical.where("u != v").distinct(), f"{work}/round-0")
     state = _state(current)
+    if state[0] <= FEW_EDGES:
+        return spark.createDataFrame(resolve(current.toArrow()))
     for number in count(1):
         current = _settle(spark, _small_star(_large_star(current)), f"{work}/round-{number}")
         previous, state = state, _state(current)
@@ -31,6 +39,23 @@ def connected_components(spark: SparkSession, edges: DataFrame, work: str) -> Da
     stars = current.select(F.col("u").alias("node"), F.col("v").alias("root"))
     roots = stars.select(F.col("root").alias("node"), "root").distinct()
     return stars.unionByName(roots)
+
+
+def resolve(edges: pa.Table) -> pa.Table:
+    """The same in this process, by union-find (Tarjan 1975) with the least node as root."""
+    parent: dict[Any, Any] = {}
+
+    def root(node: Any) -> Any:
+        while (above := parent.setdefault(node, node)) != node:
+            parent[node] = node = parent[above]
+        return node
+
+    for u, v in zip(edges["u"].to_pylist(), edges["v"].to_pylist(), strict=True):
+        one, other = sorted((root(u), root(v)))
+        parent[other] = one
+    kind = edges.schema.field("u").type
+    roots = [root(node) for node in list(parent)]
+    return pa.table({"node": pa.array(list(parent), kind), "root": pa.array(roots, kind)})
 
 
 def _large_star(edges: DataFrame) -> DataFrame:

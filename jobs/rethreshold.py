@@ -1,0 +1,35 @@
+"""A finished run decided anew under other filters, without reading its text: two funnels side by side.
+
+``spark-submit jobs/rethreshold.py --config configs/demo.toml --set filters.preset=gopher [--set a.b=c …]``
+"""
+
+from collections.abc import Sequence
+from time import monotonic
+
+from pipeline.config import from_command_line
+from pipeline.errors import run
+from pipeline.ledger.comparison import side_by_side
+from pipeline.spark.rethreshold import rethreshold
+from pipeline.spark.session import session
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Decide anew and print what would change."""
+    if not (config := from_command_line("What other filters would make of a finished run.", arguments)):
+        return
+    spark = session(config, "rethreshold")
+    begun = monotonic()
+    found = rethreshold(spark, config)
+    seconds = monotonic() - begun
+    for line in side_by_side(found.changes, f"run ({found.preset})", config.filters.preset):
+        print(line)
+    if found.unlike:
+        print(
+            f"not certain: {', '.join(found.unlike)} would be another, so that some of these measures, and "
+            "what counts as a copy, are those of texts counted or edited otherwise"
+        )
+    print(f"rethreshold: {sum(change.records for change in found.changes):,} records in {seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    run(main)
