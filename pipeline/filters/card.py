@@ -7,7 +7,7 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 
 from pipeline.config import Classifier as Settings
-from pipeline.filters.classifier import LONGEST
+from pipeline.filters.classifier import LONGEST, PASSAGE
 from pipeline.filters.learning import FEWEST, Example
 from pipeline.filters.measuring import Outcome
 
@@ -29,7 +29,7 @@ def render(settings: Settings, inputs: Sequence[str], seen: Sequence[Example], o
         keys=settings.model_dump(exclude=_TOLD_ELSEWHERE),
         inputs=inputs,
         learned=sorted(learned.items()),
-        longest=LONGEST,
+        longest=PASSAGE if settings.positive.paths else LONGEST,
         fewest=FEWEST,
         outcome=outcome,
     )

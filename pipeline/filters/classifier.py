@@ -15,6 +15,9 @@ POSITIVE, NEGATIVE = "__label__positive", "__label__negative"
 
 LONGEST = 20_000
 """Characters of a text that are looked at, from its beginning."""
+PASSAGE = 1_000
+"""Characters by which quality is learned and judged: the beginning, so that length is no sign of it. Judged
+as a whole, a long page scores higher than a short one that begins as well."""
 MOST_WORDS = 500_000
 """Words that are remembered; then all are forgotten."""
 

@@ -40,6 +40,8 @@ class Example:
     """What is learned from, or measured on, as one; empty: the text by itself."""
     keys: frozenset[int] = frozenset()
     """Near copies share one."""
+    length: int = 0
+    """Characters of the text as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ def read(folder: str, labelled: LabelledText) -> list[Example]:
                 f"{path}: line {rows.line_num} has {len(row)} fields, but there are {len(columns)} columns; "
                 "correct delimiter, quoted or columns in classifier.sets"
             )
-        examples.append(Example(prepare(row[text]), any(row[label] in labelled.positive for label in labels)))
+        positive = any(row[label] in labelled.positive for label in labels)
+        examples.append(Example(prepare(row[text]), positive, length=len(row[text])))
     return [example for example in examples if example.text]
 
 

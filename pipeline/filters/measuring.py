@@ -57,7 +57,7 @@ class Outcome:
 def measure(examples: Sequence[Example], scores: Scores, threshold: float = THRESHOLD) -> Quality:
     """The quality of the examples' scores."""
     truth = np.array([example.positive for example in examples], dtype=bool)
-    lengths = np.array([len(example.text) for example in examples], dtype=np.float64)
+    lengths = np.array([example.length for example in examples], dtype=np.float64)
     found = scores >= threshold
     return Quality(
         texts=len(examples),

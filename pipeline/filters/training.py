@@ -50,7 +50,7 @@ def learn(config: Config, corpora: Corpora | None = None) -> Outcome:
     fingerprint = manifest.fingerprint(STAGE, settings, inputs)
     if _is_done(folder, fingerprint):
         return _load(folder)
-    division = _divide(config.classifier, corpora.draw() if corpora else [])
+    division = divide(config.classifier, corpora.draw() if corpora else [])
     manifest.begin(folder, STAGE, fingerprint, overwrite=config.output.overwrite)
     with tempfile.TemporaryDirectory() as working:
         model = train(division.seen, config.classifier, Path(working))
@@ -116,7 +116,7 @@ def _is_done(folder: str, fingerprint: str) -> bool:
     return False
 
 
-def _divide(settings: Settings, drawn: Sequence[Example]) -> Division:
+def divide(settings: Settings, drawn: Sequence[Example]) -> Division:
     """Sets and corpora, held out and balanced."""
     division = Division([], {})
     for labelled in settings.sets:

@@ -26,7 +26,7 @@ from pipeline.dedup.minhash import band_hashes
 from pipeline.errors import ConfigError, InputError
 from pipeline.extraction.guard import guard
 from pipeline.filters import language
-from pipeline.filters.classifier import LONGEST, prepare
+from pipeline.filters.classifier import LONGEST, PASSAGE, prepare
 from pipeline.filters.learning import Corpora, Example
 from pipeline.ledger import Drop
 from pipeline.readers import read
@@ -40,10 +40,12 @@ DIGITS = 4
 """Of an id, by which documents are counted: the driver sees 65,536 numbers at most."""
 EVERY = "g"
 """After all of them."""
+ENCYCLOPEDIA = "wikipedia"
+"""The source whose texts have nothing to do with each other, though they lie at one place."""
 BATCH_ROWS = 512
 
 _DOCUMENT = pa.schema([(name, pa.string()) for name in ("id", "source", "url", "path", "language", "text")])
-_PREPARED = pa.schema([*_DOCUMENT, ("keys", pa.list_(pa.int64()))])
+_PREPARED = pa.schema([*_DOCUMENT, ("keys", pa.list_(pa.int64())), ("length", pa.int64())])
 Batches = Iterator[pa.RecordBatch]
 
 
@@ -172,9 +174,9 @@ def _prepare(dedup: Dedup, batches: Batches) -> Batches:
         rows = batch.to_pylist()
         keys = band_hashes([analyse(row["text"]).word_hashes for row in rows], dedup)
         found = [
-            row | {"text": line, "keys": own}
+            row | {"text": line, "keys": own, "length": len(row["text"])}
             for row, own in zip(rows, keys, strict=True)
-            if (line := prepare(row["text"]))
+            if (line := prepare(row["text"][:PASSAGE]))
         ]
         yield pa.RecordBatch.from_pylist(found, schema=_PREPARED)
 
@@ -182,10 +184,10 @@ def _prepare(dedup: Dedup, batches: Batches) -> Batches:
 def examples(rows: Sequence[dict[str, Any]], held_out: int, *, positive: bool) -> list[Example]:
     """Rows of a sample as examples of one class.
 
-    The texts of a site are one group, and those of a file that has no addresses: a book's chapters. Only if a
-    group were more than what is to be held out, such as an encyclopedia, each of its texts is for itself.
+    The texts of a site are one group, and those of a file without addresses: a book's chapters. Articles of
+    an encyclopedia are each for themselves, and all texts of a place that has more than are to be held out.
     """
-    places = [_place(row) for row in rows]
+    places = [row["id"] if row["source"] == ENCYCLOPEDIA else _place(row) for row in rows]
     sizes = Counter(places)
     return [
         Example(
@@ -196,6 +198,7 @@ def examples(rows: Sequence[dict[str, Any]], held_out: int, *, positive: bool) -
             url=row["url"] or "",
             group=place if sizes[place] * held_out <= len(rows) else row["id"],
             keys=frozenset(row["keys"]),
+            length=row["length"],
         )
         for row, place in zip(rows, places, strict=True)
     ]

@@ -31,7 +31,11 @@ def test_the_threshold_keeps_the_share_and_no_more_than_what_is_equal(
 
 
 def test_measures_at_the_threshold_and_what_length_alone_would_tell() -> None:
-    examples = [Example("long text here", True), Example("short", False), Example("brief", False)]
+    examples = [
+        Example("good", True, length=20),
+        Example("bad", False, length=5),
+        Example("worse", False, length=6),
+    ]
     found = measure(examples, np.array([0.7, 0.6, 0.1]), 0.6)
     assert (found.texts, found.positive) == (3, 1)
     assert (found.precision, found.recall, found.kept) == (0.5, 1.0, 0.5)
