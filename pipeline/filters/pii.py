@@ -1,40 +1,39 @@
 """Personal data in text: found, counted, and replaced by stable tags.
 
-E-mail addresses, public IP addresses, payment cards (by issuer, length and Luhn's checksum), IBANs (by
-country, length and ISO 7064's checksum) and telephone numbers that are written as such: international ones
-with a plus sign, North American ones in their grouping, others after a word like *tel* or *phone*. Private,
-reserved and documentation addresses (RFC 1918, 2606, 5737, …) stay, since they belong to nobody.
+E-mail addresses (also ``name [at] host [dot] org``), public IP addresses, payment cards (by issuer, length
+and Luhn's checksum), IBANs (by country, length and ISO 7064's checksum) and telephone numbers
+(:mod:`pipeline.filters.phones`), in the digits of any script. Private, reserved and documentation addresses
+(RFC 1918, 2606, 5737, …) stay, since they belong to nobody. So does ``name at host dot org`` in bare words,
+which cannot be told from prose, and so do a telephone's extension and an address's port and prefix length.
+
+What stands next to a tag is judged as if the item were still there, so that masking brings nothing to light.
 """
 
 import ipaddress
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
-_LONG_NUMBER = re.compile(r"[0-9](?:[ .()/-]{0,2}[0-9A-Z]){6}")
-_VERSION_LABEL = re.compile(r"(?i)(?:\bv|\bver|version|release|build)\.?\s?$")
-_PHONE_LABEL = re.compile(
-    r"(?i)(?<![\w<])(?:tel|telephone|telefon|téléphone|teléfono|telefone|phone|mobile|fax|handy|whatsapp)"
-    r"[.:]{0,2}[ \xa0]?$"
-)
+import numpy as np
+import numpy.typing as npt
 
+from pipeline.filters import phones
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of personal data: its metric, its tag, a cheap sign of it, its form and its check."""
+TAGS = {
+    "pii_emails": "<email>",
+    "pii_ip_addresses": "<ip>",
+    "pii_cards": "<card>",
+    "pii_ibans": "<iban>",
+    "pii_phones": "<phone>",
+}
+"""What is put in the place of an item, by the metric that counts it."""
 
-    metric: str
-    tag: str
-    sign: re.Pattern[str]
-    """Quickly found, and part of every such item."""
-    form: re.Pattern[str]
-    """Candidates; the group ``it``, where there is one, is what is replaced."""
-    measure: Callable[[re.Match[str]], int]
-    """How many characters of the candidate are personal data; 0: it is none."""
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,169 +44,223 @@ class Masked:
     metrics: dict[str, float]
 
 
-def mask(text: str) -> Masked:
-    """Replace personal data by tags. Masking what is masked changes nothing."""
-    counts = dict.fromkeys((kind.metric for kind in KINDS), 0.0)
-    while found := _without_overlaps(text):
+def mask(text: str, language: str = "") -> Masked:
+    """Replace personal data by tags. Masking what is masked changes nothing.
+
+    ``language`` (ISO 639-1) says which countries' telephone numbers are looked for; without it, those of
+    the largest. About 0.1 ms for 5,000 characters without personal data.
+    """
+    counts = dict.fromkeys(TAGS, 0.0)
+    while found := _without_overlaps(text, language):
         pieces, position = [], 0
-        for start, end, kind in found:
-            pieces += [text[position:start], kind.tag]
+        for start, end, metric in found:
+            pieces += [text[position:start], TAGS[metric]]
             position = end
-            counts[kind.metric] += 1
+            counts[metric] += 1
         text = "".join([*pieces, text[position:]])
     return Masked(text, counts)
 
 
-def _without_overlaps(text: str) -> list[tuple[int, int, Kind]]:
+def _without_overlaps(text: str, language: str) -> list[tuple[int, int, str]]:
     """What is found, in order; of two that overlap, the one that begins first, then the longer one."""
-    present = {sign for sign in {kind.sign for kind in KINDS} if sign.search(text)}
-    found = [item for kind in KINDS if kind.sign in present for item in _find(kind, text)]
-    found.sort(key=lambda item: (item[0], -item[1]))
-    chosen: list[tuple[int, int, Kind]] = []
-    for start, end, kind in found:
-        if not chosen or start >= chosen[-1][1]:
-            chosen.append((start, end, kind))
+    found = sorted(_find(text, language), key=lambda item: (item[0], -item[1]))
+    chosen: list[tuple[int, int, str]] = []
+    for item in found:
+        if not chosen or item[0] >= chosen[-1][1]:
+            chosen.append(item)
     return chosen
 
 
-def _find(kind: Kind, text: str) -> Iterator[tuple[int, int, Kind]]:
-    for match in kind.form.finditer(text):
-        if length := kind.measure(match):
-            start = match.start("it")
-            yield start, start + length, kind
+def _find(text: str, language: str) -> Iterator[tuple[int, int, str]]:
+    folded = _fold(text)
+    shape = folded.encode("latin-1").translate(_SHAPE).decode("latin-1")
+    runs = [run.span() for run in _DIGIT_RUN.finditer(shape)]
+    numeric = folded.replace("\xad", "-")
+    items = {
+        "pii_emails": _emails(shape),
+        "pii_ip_addresses": _ip_addresses(folded, shape),
+        "pii_cards": _cards(numeric, runs),
+        "pii_ibans": _ibans(numeric, shape),
+        "pii_phones": phones.find(text, numeric, runs, language),
+    }
+    return ((start, end, metric) for metric, spans in items.items() for start, end in spans)
 
 
-def _email(match: re.Match[str]) -> int:
-    """All of it, unless its domain is reserved for documentation and tests (RFC 2606)."""
-    labels = match["it"].rpartition("@")[2].lower().split(".")
-    reserved = labels[-1] in {"example", "test", "invalid", "localhost"} or labels[-2] == "example"
-    return 0 if reserved else len(match["it"])
+# What is looked for is told by simple expressions in a simpler text of the same length: digits of all scripts
+# become ASCII's, spaces " ", dashes other than ASCII's "\xad", letters "é", letters of scripts that put no
+# spaces between words "¤", tags "ß", all others "§". Of these, "\w" holds for letters, digits and tags. In
+# the shape all digits and all brackets are alike as well, so that all that is looked for has a character that
+# it begins with or stands around: expressions that begin with one are searched ten times as fast as others.
+
+_TAG = re.compile("|".join(TAGS.values()))
+_SPACELESS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR", "HALFWIDTH")
+_SHAPE = bytes.maketrans(b"123456789[{]}", b"000000000(())")
+_DIGIT_RUN = re.compile(r"0(?:(?:[ ()/\xad-]|\.(?! )){0,4}+0){6,}+")
 
 
-def _ip_address(match: re.Match[str]) -> int:
-    """All of it, if it is a public unicast address (IPv6: in 2000::/3) and no version number."""
-    start = match.start("it")
-    if _VERSION_LABEL.search(match.string[max(start - 10, 0) : start]):
-        return 0
+def _fold(text: str) -> str:
+    if not text.isascii():
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        text = _simpler().take(codes).tobytes().decode("latin-1")
+    return _TAG.sub(lambda tag: "ß" * len(tag[0]), text) if "<" in text else text
+
+
+@cache
+def _simpler() -> npt.NDArray[np.uint8]:
+    """For every code point, the Latin-1 character that stands for it."""
+    table = np.full(0x110000, ord("¤"), np.uint8)
+    table[:0x20000] = [ord(_simplify(chr(code))) for code in range(0x20000)]
+    return table
+
+
+def _simplify(character: str) -> str:
+    kind, _, code = unicodedata.decomposition(character).partition(" ")
+    if kind == "<wide>" and len(code) == 4:
+        character = chr(int(code, 16))
+    if character.isascii():
+        return character
+    category = unicodedata.category(character)
+    if category == "Nd":
+        return str(unicodedata.decimal(character))
+    if category == "Zs":
+        return " "
+    if category == "Pd" or character == "−":
+        return "\xad"
+    if category[0] not in "LM":
+        return "§"
+    return "¤" if unicodedata.name(character, "").startswith(_SPACELESS) else "é"
+
+
+_AT = (
+    re.compile("@"),
+    re.compile(r"\( ?(?:at|At|AT|@|arroba) ?\) {0,2}"),
+    re.compile(r" AT (?=[A-Za-z0-9-]{1,63} DOT )"),
+)
+_DOT = re.compile(r"\.| ?\( ?(?:dot|Dot|DOT|punkt|punto|\.) ?\) ?| DOT ")
+_NAME = "(?:[A-Za-z0-9é](?:[A-Za-z0-9é-]{0,61}[A-Za-z0-9é])?|¤{1,63})"
+_TOP_LEVEL = (
+    r"(?:xn--[a-z0-9-]{2,59}|[a-z]{2,24}(?![a-z0-9_@ß])|[A-Za-z]{2,24}(?![\w@])|é{2,24}(?![\w@])|¤{1,24})"
+)
+_DOMAIN = re.compile(f"(?:{_NAME}(?:{_DOT.pattern})){{1,8}}{_TOP_LEVEL}")
+_LOCAL_PART_BACKWARDS = re.compile(
+    r"""(?:[A-Za-z0-9_é+%-](?:[A-Za-z0-9_é+%-]|[.'](?![.'])){0,62})?[A-Za-z0-9_é](?!\w)|"[^"\nß]{1,62}"|¤{1,64}"""
+)
+_LONGEST_LOCAL_PART = 64
+
+
+def _emails(shape: str) -> Iterator[Span]:
+    """All but those whose domain is reserved (RFC 2606 and the like)."""
+    for at in (at for sign in _AT for at in sign.finditer(shape)):
+        domain = _DOMAIN.match(shape, at.end())
+        if domain and not _is_reserved(domain[0]):
+            before = shape[max(at.start() - _LONGEST_LOCAL_PART - 2, 0) : at.start()]
+            gap = len(before) - len(before.rstrip(" ")) if at[0].startswith("(") else 0
+            if local := _LOCAL_PART_BACKWARDS.match(before[::-1], gap):
+                yield at.start() - local.end(), domain.end()
+
+
+def _is_reserved(domain: str) -> bool:
+    *_, name, top = _DOT.sub(".", domain).lower().split(".")
+    reserved = _data("email_reserved.toml")
+    return (
+        top in reserved["top_level"] or top in reserved["file_extensions"] or name in reserved["second_level"]
+    )
+
+
+_IPV4 = re.compile(r"0(?<![\w.].)(?<![^0-9]-.)0{0,2}(?:\.0{1,3}){3}(?!\w|\.\w|-(?!0+\.0+\.0+\.0))")
+_IPV6 = re.compile(
+    r":(?<=[23][0-9A-Fa-f]{3}:)(?<![\w:.]....:)[0-9A-Fa-f:]{0,33}(?:[0-9A-Fa-f]|::)(?!\w|:[\w:]|\.\w)"
+)
+_MAPPED = re.compile(r"(?<![\w:])::[fF]{4}:$")
+_NO_ADDRESS = re.compile(
+    r"(?i)(?:\bv|\bver|version|versions|release|build|section|clause|[a-z]/)\.?[ =:]{0,2}$"
+)
+
+
+def _ip_addresses(folded: str, shape: str) -> Iterator[Span]:
+    """Public unicast addresses (IPv6: in 2000::/3, or of IPv4) that are no version numbers."""
+    for match in _IPV4.finditer(shape):
+        start, end = match.span()
+        mapped = _MAPPED.search(folded, max(start - 8, 0), start)
+        if _is_public(folded[start:end]) and not _NO_ADDRESS.search(folded, max(start - 12, 0), start):
+            yield mapped.start() if mapped else start, end
+    for match in _IPV6.finditer(folded):
+        if _is_public(folded[match.start() - 4 : match.end()]):
+            yield match.start() - 4, match.end()
+
+
+def _is_public(address: str) -> bool:
     try:
-        address = ipaddress.ip_address(match["it"])
+        found = ipaddress.ip_address(address)
     except ValueError:
-        return 0
-    public = address.is_global and not address.is_multicast
-    assigned = address.version == 4 or address.packed[0] >> 5 == 1
-    return len(match["it"]) if public and assigned else 0
+        return False
+    return found.is_global and not found.is_multicast and not any(found in block for block in _DOCUMENTATION)
 
 
-def _card(match: re.Match[str]) -> int:
-    """All of it, if an issuer's numbers begin so and are as long, and Luhn's sum is a multiple of ten."""
-    digits = [int(character) for character in match["it"] if character.isdigit()]
-    number = "".join(map(str, digits))
-    issued = any(
-        first <= number[: len(first)] <= last and len(digits) in issuer["digits"]
+_DOCUMENTATION = (ipaddress.ip_network("3fff::/20"),)
+"""Reserved for it later than Python 3.11 (RFC 9637)."""
+
+_CARD = re.compile(r"[2-6](?<![\w.,-].)(?=((?:[ -]?[0-9]){13,18}))")
+_CARD_ENDS = re.compile(r"(?!\w|[-.,][0-9])")
+_GROUP_BEFORE = re.compile(r"(?<![0-9])[0-9]{4} $")
+_GROUP_AFTER = re.compile(r" [0-9]{4}(?![0-9])")
+
+
+def _cards(numeric: str, runs: list[Span]) -> Iterator[Span]:
+    """Numbers that begin like an issuer's, are as long, stand alone and have a Luhn sum that ten divides."""
+    for first, last in runs:
+        for match in _CARD.finditer(numeric, first, last):
+            places = [place for place in range(match.start(), match.end(1)) if numeric[place].isdigit()]
+            digits = "".join(numeric[place] for place in places)
+            for length in sorted(_card_lengths(digits), reverse=True):
+                if len(digits) >= length and _luhn(digits[:length]):
+                    end = places[length - 1] + 1
+                    if _CARD_ENDS.match(numeric, end) and not _is_in_row(numeric, match.start(), end):
+                        yield match.start(), end
+                        break
+
+
+def _is_in_row(numeric: str, start: int, end: int) -> bool:
+    """Whether a number in groups of four is a part of a longer row of such groups."""
+    return numeric[start + 4] == " " and bool(
+        _GROUP_BEFORE.search(numeric, max(start - 6, 0), start) or _GROUP_AFTER.match(numeric, end)
+    )
+
+
+def _card_lengths(digits: str) -> set[int]:
+    """How many digits a card's number has that begins so; none where no issuer's does."""
+    return {
+        length
         for issuer in _data("card_issuers.toml")["issuer"]
         for first, last in issuer["prefixes"]
-    )
-    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
-    return len(match["it"]) if issued and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0 else 0
+        if first <= digits[: len(first)] <= last
+        for length in issuer["digits"]
+    }
 
 
-def _iban(match: re.Match[str]) -> int:
+def _luhn(digits: str) -> bool:
+    doubled = [sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2]]
+    return (sum(map(int, digits[-1::-2])) + sum(doubled)) % 10 == 0
+
+
+_IBAN = re.compile(r"00(?<=[A-Za-z]{2}00)(?<![\w-]..00)(?=((?:[ -]?[0-9A-Za-z]){11,31}))")
+
+
+def _ibans(numeric: str, shape: str) -> Iterator[Span]:
     """As many characters as the country's IBANs have, if their remainder modulo 97 is 1."""
-    candidate = match["it"]
-    wanted = _data("iban_lengths.toml").get(candidate[:2], 0)
-    places = [place for place, character in enumerate(candidate) if character != " "][:wanted]
-    if not wanted or len(places) < wanted or _next_character(match, places[-1] + 1).isalnum():
-        return 0
-    compact = "".join(candidate[place] for place in places)
-    digits = "".join(str(int(character, 36)) for character in compact[4:] + compact[:4])
-    return places[-1] + 1 if int(digits) % 97 == 1 else 0
-
-
-def _next_character(match: re.Match[str], length: int) -> str:
-    after = match.start("it") + length
-    return match.string[after : after + 1]
-
-
-def _phone(match: re.Match[str]) -> int:
-    """All of it, if it has 8 to 15 digits (E.164), not all the same."""
-    digits = re.sub(r"\D", "", match["it"])
-    return len(match["it"]) if 8 <= len(digits) <= 15 and len(set(digits)) > 2 else 0
-
-
-def _labelled_phone(match: re.Match[str]) -> int:
-    start = match.start("it")
-    return _phone(match) if _PHONE_LABEL.search(match.string[max(start - 14, 0) : start]) else 0
+    for match in _IBAN.finditer(shape):
+        start = match.start() - 2
+        places = [place for place in range(start, match.end(1)) if numeric[place].isalnum()]
+        length = _data("iban_lengths.toml").get(numeric[start : start + 2].upper(), 0)
+        if not length or len(places) < length:
+            continue
+        end = places[length - 1] + 1
+        code = "".join(numeric[place] for place in places[:length])
+        value = int("".join(str(int(character, 36)) for character in code[4:] + code[:4]))
+        if value % 97 == 1 and not numeric[end : end + 1].isalnum():
+            yield start, end
 
 
 @cache
 def _data(name: str) -> dict[str, Any]:
     return tomllib.loads(resources.files("pipeline.filters").joinpath("data", name).read_text("utf-8"))
-
-
-KINDS = (
-    Kind(
-        "pii_emails",
-        "<email>",
-        re.compile("@"),
-        re.compile(
-            r"(?<![\w.%+'-])(?P<it>[\w%+-](?:[\w.%+'-]{0,62}[\w%+-])?@"
-            r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24})(?![\w@-])"
-        ),
-        _email,
-    ),
-    Kind(
-        "pii_ip_addresses",
-        "<ip>",
-        re.compile(r"\.[0-9]{1,3}\.[0-9]"),
-        re.compile(r"(?P<it>[0-9](?<![\w.].)[0-9]{0,2}(?:\.[0-9]{1,3}){3})(?![\w-]|\.\w)"),
-        _ip_address,
-    ),
-    Kind(
-        "pii_ip_addresses",
-        "<ip>",
-        re.compile(r":[0-9A-Fa-f]{0,4}:"),
-        re.compile(
-            r"(?P<it>[0-9A-Fa-f](?<![\w:.].)[0-9A-Fa-f]{0,3}(?::[0-9A-Fa-f]{0,4}){2,7})(?![\w:]|\.\w)"
-        ),
-        _ip_address,
-    ),
-    Kind(
-        "pii_cards",
-        "<card>",
-        _LONG_NUMBER,
-        re.compile(r"(?=(?P<it>[2-6][0-9]{3}(?:[ -]?[0-9]){10,15})(?![\w-]|[.,][0-9]))[2-6](?<![\w.,-].)"),
-        _card,
-    ),
-    Kind(
-        "pii_ibans",
-        "<iban>",
-        _LONG_NUMBER,
-        re.compile(r"(?=(?P<it>[A-Z]{2}[0-9]{2}(?: ?[0-9A-Z]){11,31}))[A-Z](?<![\w-].)"),
-        _iban,
-    ),
-    Kind(
-        "pii_phones",
-        "<phone>",
-        re.compile(r"\+[1-9]"),
-        re.compile(r"(?P<it>\+(?<![\w+].)[1-9][0-9]{0,2}(?:[ .()/-]{0,2}[0-9]){6,13})(?![\w-])"),
-        _phone,
-    ),
-    Kind(
-        "pii_phones",
-        "<phone>",
-        re.compile(r"-[0-9]{4}"),
-        re.compile(
-            r"(?<![\w.+-])(?P<it>(?:1[ -])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}-)"
-            r"[2-9][0-9]{2}-[0-9]{4})(?![\w-])"
-        ),
-        _phone,
-    ),
-    Kind(
-        "pii_phones",
-        "<phone>",
-        _LONG_NUMBER,
-        re.compile(r"(?P<it>[(0-9](?<![\w.,+-].)(?:[ .()/-]{0,2}[0-9]){6,14})(?![\w-])"),
-        _labelled_phone,
-    ),
-)
-"""Every kind that is looked for; their order decides nothing."""
