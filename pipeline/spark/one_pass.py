@@ -27,8 +27,8 @@ BATCH_CHARACTERS = 8_000_000
 def schema() -> pa.Schema:
     """A document row without its cluster, with the verdict on it and the keys under which its copies meet.
 
-    ``text`` is null for dropped records, and what is told of it (``text_hash``, ``words``, ``keys``) for those
-    that never had one; ``error`` is set for damaged ones.
+    ``text`` is null for dropped records; ``text_hash``, ``words`` and ``keys`` are so where there never was a
+    text, and tell of it as it would be published; ``error`` is set for damaged records.
     """
     of_document = [field for field in document.schema() if not field.name.startswith("cluster")]
     of_verdict = [
