@@ -83,7 +83,7 @@ class Judge:
             **self._scores(text),
         }
         clean, spoken = self._without_toxic_sentences(edited.text)
-        masked = pii.mask(clean)
+        masked = pii.mask(clean, code)
         metrics |= spoken | masked.metrics | {"pii_items": sum(masked.metrics.values())}
         published = self._reanalyse(edited, masked.text if self._recipe.mask_pii else clean)
         return Judged(
