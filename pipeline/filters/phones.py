@@ -11,13 +11,18 @@ pattern per country calling code, decides the same in a microsecond.
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, country_code_for_region
+
+Span = tuple[int, int]
+"""Where something starts and ends."""
+Rule = Callable[[str, int, int, str, str], bool]
+"""Of the folded text, a number's start and end, its digits, the language: whether it is a telephone's."""
 
 _FEWEST_DIGITS, _MOST_DIGITS = 7, 17
 """Of a number as it is written: E.164 allows fifteen, and a national prefix may be among them."""
@@ -124,7 +129,7 @@ def plan(country_code: int) -> Plan:
     )
 
 
-def find(text: str, folded: str, runs: list[tuple[int, int]], language: str) -> Iterator[tuple[int, int]]:
+def find(text: str, folded: str, runs: list[Span], language: str) -> Iterator[Span]:
     """The start and end of every number in ``text``.
 
     ``folded`` is the same text, each character as :mod:`pipeline.filters.pii` simplifies it; ``runs`` are the
@@ -146,7 +151,7 @@ def find(text: str, folded: str, runs: list[tuple[int, int]], language: str) -> 
             expected = count > 0
 
 
-def _opening(folded: str, group: tuple[int, int]) -> int:
+def _opening(folded: str, group: Span) -> int:
     """Where a number begins whose first digits are ``group``: these, or a plus sign or parenthesis before."""
     start = group[0]
     signs = "+(" if _CLOSED.match(folded, start) else "+"
@@ -155,10 +160,11 @@ def _opening(folded: str, group: tuple[int, int]) -> int:
     return start - 2 if folded[max(start - 2, 0) : start] == "+ " else start
 
 
-def _length(folded: str, start: int, groups: list[tuple[int, int]], language: str, labelled: bool) -> int:
+def _length(folded: str, start: int, groups: list[Span], language: str, labelled: bool) -> int:
     """How many of ``groups`` are the number that begins at ``start``; the most that can be, 0 for none."""
-    international = "+" in folded[start : groups[0][0]]
-    accepts = _is_international if international else _is_labelled if labelled else _is_national
+    accepts = _rule(folded, start, groups[0][0], labelled)
+    if not accepts:
+        return 0
     digits = [""]
     for first, last in groups:
         if digits[-1] and folded[first] == "0" and "/" in folded[first - 2 : first]:
@@ -171,21 +177,30 @@ def _length(folded: str, start: int, groups: list[tuple[int, int]], language: st
     return 0
 
 
-def _is_international(folded: str, start: int, end: int, digits: str, _: str) -> bool:
-    alone = _BEFORE_INTERNATIONAL.match(folded, start) and not _WORD.match(folded, end)
-    return bool(alone) and _holds_internationally(digits)
+def _rule(folded: str, start: int, digits_start: int, labelled: bool) -> Rule | None:
+    """What a number that begins at ``start`` has to meet; None where none can begin."""
+    if "+" in folded[start:digits_start]:
+        return _is_international if _BEFORE_INTERNATIONAL.match(folded, start) else None
+    if _DATE.match(folded, start):
+        return None
+    if labelled:
+        return _is_labelled
+    formed = _NATIONAL.match(folded, start) or _AMERICAN.match(folded, start)
+    return _is_national if formed and _BEFORE_NATIONAL.match(folded, start) else None
 
 
-def _is_labelled(folded: str, start: int, end: int, digits: str, language: str) -> bool:
-    if _WORD.match(folded, end) or _DATE.match(folded, start):
+def _is_international(folded: str, _: int, end: int, digits: str, __: str) -> bool:
+    return not _WORD.match(folded, end) and _holds_internationally(digits)
+
+
+def _is_labelled(folded: str, _: int, end: int, digits: str, language: str) -> bool:
+    if _WORD.match(folded, end):
         return False
     with_country = len(digits) >= _FEWEST_WITH_COUNTRY and _holds_internationally(digits)
     return with_country or _holds_nationally(digits, (*_plans(language), *_plans("")))
 
 
 def _is_national(folded: str, start: int, end: int, digits: str, language: str) -> bool:
-    if not _BEFORE_NATIONAL.match(folded, start) or _DATE.match(folded, start):
-        return False
     if _AMERICAN.fullmatch(folded, start, end) and plan(_AMERICA).holds(digits):
         return _AFTER_AMERICAN.match(folded, end) is not None
     if not _NATIONAL.fullmatch(folded, start, end) or not _AFTER_NATIONAL.match(folded, end):

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.filters import phones
+from pipeline.filters.phones import Span
 
 TAGS = {
     "pii_emails": "<email>",
@@ -32,8 +33,6 @@ TAGS = {
     "pii_phones": "<phone>",
 }
 """What is put in the place of an item, by the metric that counts it."""
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +199,10 @@ def _is_public(address: str) -> bool:
 _DOCUMENTATION = (ipaddress.ip_network("3fff::/20"),)
 """Reserved for it later than Python 3.11 (RFC 9637)."""
 
-_CARD = re.compile(r"[2-6](?<![\w.,-].)(?=((?:[ -]?[0-9]){13,18}))")
+_CARD = re.compile(r"[2-6](?<![\w.,-].)(?!(?<=[0-9]{4} .)[0-9]{3} )(?=((?:[ -]?[0-9]){13,18}))")
 _CARD_ENDS = re.compile(r"(?!\w|[-.,][0-9])")
-_GROUP_BEFORE = re.compile(r"(?<![0-9])[0-9]{4} $")
-_GROUP_AFTER = re.compile(r" [0-9]{4}(?![0-9])")
+_CARD_IN_FOURS_ENDS = re.compile(r"(?!\w|[-.,][0-9]| [0-9]{4}(?![0-9]))")
+"""No part of a longer row of groups of four."""
 
 
 def _cards(numeric: str, runs: list[Span]) -> Iterator[Span]:
@@ -212,19 +211,12 @@ def _cards(numeric: str, runs: list[Span]) -> Iterator[Span]:
         for match in _CARD.finditer(numeric, first, last):
             places = [place for place in range(match.start(), match.end(1)) if numeric[place].isdigit()]
             digits = "".join(numeric[place] for place in places)
+            ends = _CARD_IN_FOURS_ENDS if numeric[places[4] - 1] == " " else _CARD_ENDS
             for length in sorted(_card_lengths(digits), reverse=True):
-                if len(digits) >= length and _luhn(digits[:length]):
-                    end = places[length - 1] + 1
-                    if _CARD_ENDS.match(numeric, end) and not _is_in_row(numeric, match.start(), end):
-                        yield match.start(), end
-                        break
-
-
-def _is_in_row(numeric: str, start: int, end: int) -> bool:
-    """Whether a number in groups of four is a part of a longer row of such groups."""
-    return numeric[start + 4] == " " and bool(
-        _GROUP_BEFORE.search(numeric, max(start - 6, 0), start) or _GROUP_AFTER.match(numeric, end)
-    )
+                end = places[min(length, len(places)) - 1] + 1
+                if len(digits) >= length and ends.match(numeric, end) and _luhn(digits[:length]):
+                    yield match.start(), end
+                    break
 
 
 def _card_lengths(digits: str) -> set[int]:

@@ -64,8 +64,7 @@ def test_only_items_change_and_each_is_counted(text: str, language: str) -> None
         assert masked.text.count(tag) == text.count(tag) + masked.metrics[metric]
     position = 0
     for kept in TAG.split(masked.text):
-        assert (position := text.find(kept, position)) >= 0
-        position += len(kept)
+        position = text.index(kept, position) + len(kept)
 
 
 @given(st.lists(TEXTS, max_size=4), LANGUAGES)
