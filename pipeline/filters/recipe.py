@@ -173,7 +173,7 @@ def measured_alike(one: Recipe, other: Recipe) -> list[str]:
 
     None: whatever one has measured, the other would have.
     """
-    keys = ("counting", "lines", "terminal_punctuation", "toxic_sentence")
+    keys = ("counting", "split_unspaced", "lines", "terminal_punctuation", "toxic_sentence")
     return [key for key in keys if getattr(one.preset, key) != getattr(other.preset, key)]
 
 

@@ -143,12 +143,14 @@ def test_decisions_follow_from_the_numbers_alone() -> None:
 
 
 def test_recipes_that_measure_alike() -> None:
-    made = {
-        name: recipe.recipe(Filters(preset=name)) for name in ("fineweb", "gopher", "dolma", "multilingual")
-    }
+    presets = ("none", "multilingual", "fineweb", "gopher", "c4", "dolma")
+    made = {name: recipe.recipe(Filters(preset=name)) for name in presets}
     assert recipe.measured_alike(made["fineweb"], made["fineweb"]) == []
-    assert recipe.measured_alike(made["gopher"], made["multilingual"]) == ["terminal_punctuation"]
-    assert recipe.measured_alike(made["fineweb"], made["dolma"]) == ["counting", "lines", "toxic_sentence"]
+    assert recipe.measured_alike(made["none"], made["multilingual"]) == []
+    assert recipe.measured_alike(made["fineweb"], made["gopher"]) == ["lines"]
+    assert recipe.measured_alike(made["fineweb"], made["c4"]) == ["terminal_punctuation"]
+    differences = ["counting", "split_unspaced", "lines", "toxic_sentence"]
+    assert recipe.measured_alike(made["fineweb"], made["dolma"]) == differences
 
 
 def test_quality_is_measured_by_the_user_s_model(quality_model: Path) -> None:
