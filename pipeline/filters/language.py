@@ -13,8 +13,8 @@ import fasttext
 from pipeline import storage
 from pipeline.errors import InputError
 
-LONGEST = 50_000
-"""Characters that are looked at; a book's beginning tells its language."""
+STRETCHES, STRETCH = 8, 500
+"""A longer text is known by so many stretches of so many characters, evenly spread from beginning to end."""
 
 _PREFIX = "__label__"
 _SHIPPED = "models/lid.176.ftz"
@@ -42,7 +42,7 @@ def identify(text: str, declared: str = "", model: str = "") -> tuple[str, float
     scored by the model; one that the model does not know scores 1, since there is nothing to doubt it by.
     Text without words has no language and scores 0.
     """
-    line = text[:LONGEST].encode("utf-8", "replace").decode().replace("\n", " ")
+    line = _sample(text).encode("utf-8", "replace").decode().replace("\n", " ")
     code = _names()["editions"].get(declared.lower()) or declared.lower().partition("-")[0]
     codes = _codes(model)
     if code and code not in codes.values():
@@ -55,6 +55,14 @@ def identify(text: str, declared: str = "", model: str = "") -> tuple[str, float
         scores[found] = min(scores.get(found, 0.0) + score, 1.0)
     best = code or next(iter(scores))
     return best, scores.get(best, 0.0)
+
+
+def _sample(text: str) -> str:
+    gap = (len(text) - STRETCH) / (STRETCHES - 1)
+    if gap <= STRETCH:
+        return text
+    starts = [int(number * gap) for number in range(STRETCHES)]
+    return " ".join(text[start : start + STRETCH] for start in starts)
 
 
 @cache
