@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline.config import Classifier as Settings
 from pipeline.config import Config, from_options, parser
-from pipeline.errors import run
+from pipeline.errors import ConfigError, run
 from pipeline.filters.classifier import Classifier
 from pipeline.filters.learning import Example, train
 from pipeline.filters.measuring import measure
@@ -71,7 +71,7 @@ def row(name: str, texts: Sequence[Scored], keep_share: float) -> str:
 
 def table(title: str, groups: dict[str, list[Scored]], keep_share: float) -> None:
     print(f"\n| {title} | texts | positive | precision | recall | kept | ROC-AUC | of length alone |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
     for name, texts in groups.items():
         print(row(name, texts, keep_share))
 
@@ -88,7 +88,6 @@ def grouped(texts: Sequence[Scored], name_of: Callable[[Example], str]) -> dict[
 def variants(settings: Settings) -> dict[str, tuple[Settings, Callable[[Example], Example]]]:
     """By name, what is changed of the settings and of the examples."""
     return {
-        "the recipe": (settings, lambda each: each),
         "single words only": (settings.model_copy(update={"word_ngrams": 1}), lambda each: each),
         "classes balanced in all, not within languages": (settings, lambda each: replace(each, language="")),
         "texts held out one by one, near copies too": (
@@ -101,22 +100,29 @@ def variants(settings: Settings) -> dict[str, tuple[Settings, Callable[[Example]
 def report(config: Config, kinds: dict[str, str]) -> None:
     drawn_from = corpora(config)
     if drawn_from is None:
-        raise SystemExit("classifier.positive.paths, classifier.negative.paths: both must be given")
+        raise ConfigError("classifier.positive.paths is empty: there must be two corpora; give both")
     settings, examples = config.classifier, drawn_from.draw()
     print(f"# The quality classifier\n\n`python benchmarks/quality.py {shlex.join(sys.argv[1:])}`")
     print(f"\n{TENTHS} random tenths; kept: the best {settings.keep_share:.0%} of negative texts in each.")
-    results = {}
-    for name, (changed, change) in variants(settings).items():
-        results[name] = scored(changed, [change(each) for each in examples])
-    table("variant", results, settings.keep_share)
-    recipe = results["the recipe"]
+    recipe = scored(settings, examples)
     table("language", grouped(recipe, lambda each: each.language), settings.keep_share)
     table("source", grouped(recipe, lambda each: each.source), settings.keep_share)
     table("length, in quarters of all", by_length(recipe), settings.keep_share)
     pages = [each for each in recipe if not each.example.positive]
+    print(f"\nRank correlation of length and score among negative texts: {correlation(pages):.2f}.")
     if kinds:
         of_kind = [each for each in pages if each.example.url in kinds]
         table("kind of page", grouped(of_kind, lambda each: kinds[each.url]), settings.keep_share)
+    results = {"the recipe": recipe}
+    for name, (changed, change) in variants(settings).items():
+        results[name] = scored(changed, [change(each) for each in examples])
+    table("variant", results, settings.keep_share)
+
+
+def correlation(texts: Sequence[Scored]) -> float:
+    """Spearman's, of length and score; equal ones stand in the order in which they come."""
+    columns = [each.example.length for each in texts], [each.score for each in texts]
+    return float(np.corrcoef(*(np.argsort(np.argsort(column)) for column in columns))[0, 1])
 
 
 def by_length(texts: Sequence[Scored]) -> dict[str, list[Scored]]:

@@ -48,14 +48,13 @@ def learn(config: Config, corpora: Corpora | None = None) -> Outcome:
     folder = storage.join(config.output.path, STAGE)
     settings = _settings(config)
     fingerprint = manifest.fingerprint(STAGE, settings, inputs)
-    if _is_done(folder, fingerprint):
+    if _is_done(folder, fingerprint, overwrite=config.output.overwrite):
         return _load(folder)
-    division = divide(config.classifier, corpora.draw() if corpora else [])
+    division = divide(config.classifier, corpora.draw() if corpora else None)
     manifest.begin(folder, STAGE, fingerprint, overwrite=config.output.overwrite)
     with tempfile.TemporaryDirectory() as working:
         model = train(division.seen, config.classifier, Path(working))
         outcome = _measure(Classifier(model), division, config.classifier)
-        storage.upload(str(model), storage.join(folder, MODEL))
         storage.upload(str(model), storage.join(folder, MODEL))
     counts = {"learned_from": len(division.seen), "measured_on": sum(map(len, division.unseen.values()))}
     data = json.dumps(_plain(asdict(outcome)), indent=2, ensure_ascii=False) + "\n"
@@ -105,19 +104,20 @@ def _settings(config: Config) -> dict[str, Any]:
     return settings
 
 
-def _is_done(folder: str, fingerprint: str) -> bool:
-    """Whether this very model stands there, unaltered."""
+def _is_done(folder: str, fingerprint: str, *, overwrite: bool) -> bool:
+    """Whether this very model stands there, unaltered. Another one is refused before any time is spent."""
     if not storage.exists(storage.join(folder, manifest.NAME)):
         return False
     found = manifest.read(folder, STAGE)
-    if found.fingerprint == fingerprint:
-        manifest.verify(folder, found)
-        return True
-    return False
+    if overwrite and found.fingerprint != fingerprint:
+        return False
+    manifest.begin(folder, STAGE, fingerprint)
+    manifest.verify(folder, found)
+    return True
 
 
-def divide(settings: Settings, drawn: Sequence[Example]) -> Division:
-    """Sets and corpora, held out and balanced."""
+def divide(settings: Settings, drawn: Sequence[Example] | None) -> Division:
+    """Sets and, if there are any, what was drawn from corpora: held out and balanced."""
     division = Division([], {})
     for labelled in settings.sets:
         examples = read(settings.folder, labelled)
@@ -126,7 +126,7 @@ def divide(settings: Settings, drawn: Sequence[Example]) -> Division:
             division.seen.extend(balance(rest, settings.rows_per_class, settings.seed))
         else:
             division.unseen[labelled.name] = examples
-    if drawn:
+    if drawn is not None:
         _divide_corpora(drawn, settings, division)
     return Division(shuffle(division.seen, settings.seed), division.unseen)
 

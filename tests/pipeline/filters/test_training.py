@@ -169,6 +169,8 @@ def test_refuses_corpora_that_have_nothing_in_common(quality: Config, corpora: C
     examples = corpora.draw()
     with pytest.raises(InputError, match="no language in which both have 20 texts to learn from, at most 0"):
         attempt([each for each in examples if each.positive == (each.language == "en")])
+    with pytest.raises(InputError, match="no language in which both have 20 texts to learn from, at most 0"):
+        attempt([])
     with pytest.raises(InputError, match=r"keep_share = 0\.001: is less than one of the \d+ negative texts"):
         attempt(examples, keep_share=0.001)
     assert not Path(quality.output.path).exists()
