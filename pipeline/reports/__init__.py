@@ -1,6 +1,21 @@
 """The account of a run as one offline HTML page."""
 
-from pipeline.reports.content import Content, Histogram, Sample, Share
+from pipeline.reports.content import Cluster, Content, Filter, Group, Sample, Share, Step
+from pipeline.reports.distribution import Distribution, Limit, Range
+from pipeline.reports.funnel import Fate
 from pipeline.reports.page import render
 
-__all__ = ["Content", "Histogram", "Sample", "Share", "render"]
+__all__ = [
+    "Cluster",
+    "Content",
+    "Distribution",
+    "Fate",
+    "Filter",
+    "Group",
+    "Limit",
+    "Range",
+    "Sample",
+    "Share",
+    "Step",
+    "render",
+]

@@ -1,7 +1,9 @@
-"""What the report says, before it is drawn."""
+"""What the report says, before it is drawn. Nothing in it grows with the corpus."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from pipeline.reports.distribution import Distribution, Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,14 +15,27 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Histogram:
-    """How one metric is distributed: ``counts[i]`` records between ``edges[i]`` and ``edges[i + 1]``."""
+class Step:
+    """What one stage dropped and what was left after it."""
 
-    metric: str
-    edges: Sequence[float]
-    counts: Sequence[int]
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    """The conditions on this metric, by reason."""
+    stage: str
+    dropped: int
+    records: int
+    words: int | None = None
+    """Words of the records left; None before the texts are measured."""
+    tokens: int | None = None
+    """The same in tokens, estimated; None without shards to tell how many tokens a word has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Records that have a source, language or site in common."""
+
+    label: str
+    records: int
+    kept: int
+    main_reason: str = ""
+    """What dropped most of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +43,73 @@ class Sample:
     """A record to look at, with what decided about it."""
 
     id: str
-    url: str
-    text: str
+    url: str | None = None
+    text: str | None = None
+    title: str | None = None
+    language: str | None = None
     value: float | None = None
     threshold: float | None = None
     duplicate_of: str | None = None
+    toxicity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One reason to drop records, with what it did."""
+
+    reason: str
+    meaning: str
+    """Words that follow "dropped, because"."""
+    dropped: int
+    reached: int | None = None
+    """Records that nothing before it had dropped; None where that is not counted."""
+    failing: int | None = None
+    """Records that fail the condition, whatever dropped them; None where there is none to fail."""
+    limit: Limit | None = None
+    """What is demanded of the measure; None where a reason is no condition."""
+    metric: str = ""
+    distribution: Distribution | None = None
+    dropped_samples: Sequence[Sample] = ()
+    kept_samples: Sequence[Sample] = ()
+    """Those whose value is nearest to the threshold."""
+
+    @property
+    def stage(self) -> str:
+        """The part of the reason that names the stage."""
+        return self.reason.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Documents that are copies of each other: the one that stays, then some of the others."""
+
+    size: int
+    members: Sequence[Sample]
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Everything on the page. Nothing in it grows with the corpus."""
+    """Everything on the page."""
 
     counts: Mapping[str, int]
-    by_source: Mapping[str, Mapping[str, int]]
-    dropped: Sequence[Share]
-    """By reason, most first."""
-    languages: Sequence[Share]
-    """Of the kept documents, most first."""
-    cluster_sizes: Sequence[Share]
-    histograms: Sequence[Histogram]
-    dropped_samples: Mapping[str, Sequence[Sample]]
-    kept_samples: Sequence[Sample]
+    preset: str = ""
+    funnel: Sequence[Step] = ()
+    warnings: Sequence[str] = ()
+    sources: Sequence[Group] = ()
+    languages: Sequence[Group] = ()
+    sites: Sequence[Group] = ()
+    """Those with most records."""
+    filters: Sequence[Filter] = ()
+    """In the order in which they are tried."""
+    undecided: Sequence[Distribution] = ()
+    """Measures that no condition looks at."""
+    cluster_sizes: Sequence[Share] = ()
+    clusters: Sequence[Cluster] = ()
+    """A few examples."""
+    seconds: Sequence[tuple[str, float]] = ()
+    """What was done, and how long it took."""
     tokens: Mapping[str, int] = field(default_factory=dict)
-    """Training tokens by source; empty before packing."""
+    """Tokens in shards by source; empty before packing."""
     loss: Sequence[tuple[int, float]] = ()
     """Training loss by step; empty before training."""
     validation: Mapping[str, tuple[float, float]] = field(default_factory=dict)

@@ -1,19 +1,28 @@
 """The report as one HTML file that needs nothing else."""
 
-from dataclasses import asdict
+from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from pipeline.reports import charts
-from pipeline.reports.content import Content
+from pipeline.reports.content import Content, Sample
+from pipeline.reports.distribution import measures
+from pipeline.reports.funnel import stages
 
-HIDDEN = ("toxicity", "url.")
-"""Samples dropped by these reasons are shown after a click only."""
+OFFENSIVE = 0.5
+"""Samples that are more toxic than this are shown after a click only."""
 
 
 def render(content: Content) -> str:
     """The page. Every text of a record is escaped: a crawl is hostile."""
+    values = {each.name: getattr(content, each.name) for each in fields(content)}
+    return _template().render(values)
+
+
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
@@ -21,6 +30,21 @@ def render(content: Content) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html")
-    fields = {name: getattr(content, name) for name in asdict(content)}
-    return page.render(**fields, charts=charts, hidden=HIDDEN)
+    environment.filters |= {
+        "whole": charts.whole,
+        "share": charts.share,
+        "number": charts.number,
+        "short": charts.short,
+        "duration": charts.duration,
+    }
+    environment.globals |= {
+        "charts": charts,
+        "measures": measures(),
+        "stages": stages(),
+        "may_offend": _may_offend,
+    }
+    return environment.get_template("report.html")
+
+
+def _may_offend(sample: Sample) -> bool:
+    return sample.toxicity is not None and sample.toxicity > OFFENSIVE

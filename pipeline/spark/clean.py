@@ -57,7 +57,8 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     analysed = tables.read(spark, f"{out}/{RECORDS}", one_pass.schema())
     tables.once(f"{out}/{COPIES}", partial(_cluster, spark, config, analysed), f"{STAGE}: finding copies")
     copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
-    _publish(spark, out, analysed, copies)
+    with tables.timed(f"{out}/documents", f"{STAGE}: publishing documents, ledger, quarantine"):
+        _publish(spark, out, analysed, copies)
 
     counts, by_source, addressed = count(spark, out)
     conditions = [Reason(name) for name in settings["filters"]["thresholds"]]
@@ -92,7 +93,6 @@ def _cluster(spark: SparkSession, config: Config, analysed: DataFrame, folder: s
 
 
 def _publish(spark: SparkSession, out: str, analysed: DataFrame, copies: DataFrame) -> None:
-    print(f"{STAGE}: publishing documents, ledger, quarantine …", flush=True)
     parts = _parts_with_copies(spark, f"{out}/{RECORDS}", copies).cache()
 
     def per_part(rows_of: Callable[..., pa.Table], columns: list[str], schema: pa.Schema) -> DataFrame:

@@ -62,21 +62,28 @@ def pack(spark: SparkSession, config: Config) -> Manifest:
         packing=packing.METHOD,
         corpus=corpus,
     )
-    tokens = _tokenize(spark, out, tokenizer, config.pack)
-    groups = _groups(tokens, config.pack)
+    with tables.timed(folder, f"{STAGE}: documents to token shards"):
+        files = _files(spark, out, tokenizer, header, config.pack)
+    storage.remove(f"{folder}/work")
+    return shards.publish(folder, files, header, config=settings, fingerprint=fingerprint, inputs=inputs)
+
+
+def _files(
+    spark: SparkSession, out: str, tokenizer: Tokenizer, header: Header, settings: Pack
+) -> list[WrittenFile]:
+    tokens = _tokenize(spark, out, tokenizer, settings)
+    groups = _groups(tokens, settings)
     print(f"{STAGE}: packing {len(groups)} groups …", flush=True)
     write = partial(
         write_groups,
         groups=groups,
-        folder=folder,
+        folder=f"{out}/shards",
         header=header,
-        shard_sequences=config.pack.shard_sequences,
+        shard_sequences=settings.shard_sequences,
         byte_lengths=tokenizer.byte_lengths(),
     )
     written = _deal(spark, tokens, groups).mapInArrow(write, from_arrow_schema(_written_schema()))
-    files = [_from_row(**row.asDict()) for row in written.collect()]
-    storage.remove(f"{folder}/work")
-    return shards.publish(folder, files, header, config=settings, fingerprint=fingerprint, inputs=inputs)
+    return [_from_row(**row.asDict()) for row in written.collect()]
 
 
 def _tokenize(spark: SparkSession, out: str, tokenizer: Tokenizer, settings: Pack) -> DataFrame:

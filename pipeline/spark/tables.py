@@ -1,6 +1,9 @@
 """Tables as ordinary Parquet, written by Spark, and described for the manifest in tasks."""
 
+import json
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -22,15 +25,32 @@ def write(table: DataFrame, folder: str, *, partition_by: Sequence[str] = ()) ->
     table.write.mode("overwrite").partitionBy(*partition_by).parquet(storage.spark_path(folder))
 
 
-def once(folder: str, make: Callable[[str], None], title: str) -> None:
-    """Make an intermediate table unless an earlier attempt finished it; a mark beside it says so."""
+@contextmanager
+def timed(folder: str, title: str) -> Iterator[None]:
+    """Tell what is being done; once it is, a mark beside the folder says so and how many seconds it took."""
+    print(f"{title} …", flush=True)
+    began = time.monotonic()
+    yield
+    took = {"title": title, "seconds": round(time.monotonic() - began, 1)}
+    storage.write_atomic(f"{folder}.done", json.dumps(took, ensure_ascii=False).encode())
+
+
+def took(folder: str) -> tuple[str, float] | None:
+    """What was done in a folder and how many seconds it took; None where no mark tells."""
     mark = f"{folder}.done"
-    if storage.exists(mark):
+    if not (told := storage.read_bytes(mark) if storage.exists(mark) else b""):
+        return None
+    values = json.loads(told)
+    return values["title"], values["seconds"]
+
+
+def once(folder: str, make: Callable[[str], None], title: str) -> None:
+    """Make an intermediate table unless an earlier attempt finished it, as a mark beside it says."""
+    if storage.exists(f"{folder}.done"):
         print(f"{title}: finished by an earlier attempt")
         return
-    print(f"{title} …", flush=True)
-    make(folder)
-    storage.write_atomic(mark, b"")
+    with timed(folder, title):
+        make(folder)
 
 
 def read(spark: SparkSession, folder: str, schema: pa.Schema) -> DataFrame:

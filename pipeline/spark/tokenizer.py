@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from pipeline import manifest, storage
 from pipeline.config import Config, Tokenizer, require, resolved
 from pipeline.manifest import Manifest
-from pipeline.spark import documents
+from pipeline.spark import documents, tables
 from pipeline.tokenizer import STAGE, train
 
 BUCKET_BITS = 14
@@ -26,9 +26,9 @@ def train_tokenizer(spark: SparkSession, config: Config) -> Manifest:
     if done:
         print(f"{STAGE}: already done")
         return done
-    print(f"{STAGE}: choosing the sample …", flush=True)
-    texts = sample(documents.read(spark, out), config.tokenizer)
-    return train(texts, config.tokenizer, folder, fingerprint=fingerprint, inputs=inputs)
+    with tables.timed(folder, f"{STAGE}: learning from a sample"):
+        texts = sample(documents.read(spark, out), config.tokenizer)
+        return train(texts, config.tokenizer, folder, fingerprint=fingerprint, inputs=inputs)
 
 
 def sample(table: DataFrame, settings: Tokenizer) -> Iterator[str]:

@@ -1,17 +1,18 @@
 """The report of a run: drawn from the tables, up to date, and telling what they tell."""
 
-import html
 import json
 import re
 from pathlib import Path
 
 import pytest
+from selectolax.lexbor import LexborHTMLParser
 
 from pipeline import config, manifest
 from pipeline.config import Config
 from pipeline.errors import ManifestError
-from pipeline.ledger import RULES
+from pipeline.ledger import RULES, Reason
 from pipeline.manifest import Manifest
+from pipeline.reports.charts import number
 from pipeline.spark.clean import clean
 from pipeline.spark.report import report
 from tests import small_crawl
@@ -29,10 +30,13 @@ def cleaned(spark, tmp_path_factory) -> tuple[Config, Manifest]:
     return settings, clean(spark, settings)
 
 
+def _page(path: str) -> LexborHTMLParser:
+    return LexborHTMLParser(Path(path).read_text(encoding="utf-8"))
+
+
 def _words(path: str) -> str:
     """The page as a reader sees it."""
-    page = Path(path).read_text(encoding="utf-8")
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+    return " ".join(_page(path).body.text().split())
 
 
 def test_the_page_tells_every_count_and_reason(spark, cleaned):
@@ -40,24 +44,63 @@ def test_the_page_tells_every_count_and_reason(spark, cleaned):
     words = _words(report(spark, settings))
     for key, count in made.counts.items():
         if key.startswith("dropped."):
-            assert re.search(rf"{re.escape(key.removeprefix('dropped.'))}\D+{count}\b", words)
+            reason = Reason(key.removeprefix("dropped."))
+            assert f"{reason} Dropped, because {reason.meaning}." in words
+            assert re.search(rf"{re.escape(f'{reason} {reason.meaning}')} {count} \d", words)
     for name in ("records_in", "kept", "quarantined"):
         assert re.search(rf"\b{made.counts[name]}\b", words)
-    assert small_crawl.SHORT[:40] in words  # a sample of what was dropped
 
 
-def test_a_metric_is_drawn_with_the_condition_that_looks_at_it(spark, cleaned):
+def test_the_funnel_ends_with_what_was_kept(spark, cleaned):
     settings, made = cleaned
-    words = _words(report(spark, settings))
-    for reason in made.config["filters"]["thresholds"]:
-        assert reason in words
-    assert {metric for metric, _ in RULES.values()} & set(words.split())
+    rows = _page(report(spark, settings)).css(".steps tbody tr")
+    left = [int(row.css_first(".left").text(deep=False)) for row in rows]
+    assert (left[0], left[-1]) == (made.counts["records_in"], made.counts["kept"])
+    assert left == sorted(left, reverse=True)
 
 
-def test_it_needs_nothing_from_outside(spark, cleaned):
+def test_every_condition_is_there_with_its_threshold(spark, cleaned):
+    settings, made = cleaned
+    page = _page(report(spark, settings))
+    for reason, threshold in made.config["filters"]["thresholds"].items():
+        card = page.css_first(f"[id='{reason}']").text()
+        assert f"{RULES[Reason(reason)][1]} {number(threshold)}" in card
+
+
+def test_samples_of_either_side(spark, cleaned):
     settings, _ = cleaned
-    page = Path(report(spark, settings)).read_text(encoding="utf-8")
-    assert not re.search(r"<script|<iframe|\bsrc\s*=|href=\"(?!https?://|data:,)|@import|url\(", page)
+    dropped, kept = _page(report(spark, settings)).css("[id='gopher.few_words'] > details")
+    assert small_crawl.SHORT[:40] in dropped.text()
+    values = [int(value.text()) for value in kept.css(".value")]
+    assert len(values) == 10
+    assert values == sorted(values)
+    assert values[0] >= 50
+
+
+def test_copies_are_shown_beside_the_one_that_stays(spark, cleaned):
+    settings, made = cleaned
+    shown = _page(report(spark, settings)).css("#copies ~ .cards .card")
+    assert [card.css_first("h3").text() for card in shown] == [
+        "The largest cluster: 2 documents",
+        "The largest with near copies: 2 documents",
+    ][: len(shown)]
+    assert all(len(card.css(".sample blockquote")) == 2 for card in shown)
+    assert made.counts["duplicate_clusters"] == 2
+
+
+def test_languages_and_sites(spark, cleaned):
+    settings, _ = cleaned
+    words = _words(report(spark, settings))
+    assert re.search(r"\ben \d+ \d", words)
+    assert re.search(r"example\.com \d+ \d", words)  # host of the crawl, whatever the address
+
+
+def test_how_long_it_took(spark, cleaned):
+    settings, _ = cleaned
+    rows = _page(report(spark, settings)).css("#time ~ table tbody tr")[:3]
+    told = [row.css_first("th").text() for row in rows]
+    assert told[1:] == ["clean: finding copies", "clean: publishing documents, ledger, quarantine"]
+    assert all(re.search(r"\d+(\.\d)? s$", row.css("td")[-1].text()) for row in rows)
 
 
 def test_it_stays_until_something_is_new(spark, cleaned, capsys):

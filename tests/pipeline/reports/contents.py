@@ -1,0 +1,57 @@
+"""Content to draw: everything that a page can show, made of texts that a test chooses."""
+
+from collections.abc import Mapping
+
+from pipeline.reports import Cluster, Content, Distribution, Filter, Group, Limit, Sample, Share, Step
+
+COUNTS: Mapping[str, int] = {
+    "records_in": 1000,
+    "kept": 600,
+    "dropped": 399,
+    "quarantined": 1,
+    "duplicate_clusters": 1,
+}
+EMPTY = Content({**dict.fromkeys(COUNTS, 0)})
+TOP = Limit("gopher.top_4_gram", "at most", 0.16)
+
+
+def samples(text: str, url: str) -> list[Sample]:
+    return [
+        Sample("1" * 32, url, text, text, text, 0.17, 0.16, toxicity=0.1),
+        Sample("2" * 32, text, text, None, text, 0.2, 0.16, duplicate_of=text, toxicity=0.9),
+        Sample("3" * 32),
+    ]
+
+
+def content(text: str, url: str = "https://example.org/a") -> Content:
+    """``text`` stands wherever a record, a file or a configuration may have its own."""
+    shown = samples(text, url)
+    drawn = Distribution("gopher_top_4_gram", [0, 0.08, 0.16, 0.24], [500, 300, 80], 1000, 120, 0.9, [TOP])
+    silent = Distribution("pii_cards", [-0.5, 0.5, 1.5], [0, 0], 1000, 1000, 0.0)
+    return Content(
+        counts=COUNTS,
+        preset=text,
+        funnel=[
+            Step("", 0, 1000, 50_000, 70_000),
+            Step("unreadable", 1, 999),
+            Step("extract", 99, 900, 50_000, 70_000),
+            Step("gopher", 300, 600, 30_000, 42_000),
+        ],
+        warnings=[text] * 5,
+        sources=[Group(text, 1000, 600, "gopher.top_4_gram")],
+        languages=[Group(text, 900, 600, "gopher.top_4_gram")],
+        sites=[Group(text, 700, 0, "gopher.top_4_gram"), Group("b.org", 1, 1)],
+        filters=[
+            Filter("extract.empty", "no text was found", 99, dropped_samples=shown),
+            Filter(TOP.reason, "it repeats", 300, 900, 380, TOP, "gopher_top_4_gram", drawn, shown, shown),
+            Filter("toxicity.score", "it is toxic", 0, 600, 0, dropped_samples=shown),
+        ],
+        undecided=[silent, drawn],
+        cluster_sizes=[Share("2 or 3", 1)],
+        clusters=[Cluster(2, shown)],
+        seconds=[(text, 61.0), ("clean: reading", 4.0)],
+        tokens={text: 42_000},
+        loss=[(1, 9.0), (2, 8.0)],
+        validation={text: (1.5, 4.2)},
+        configuration=text,
+    )
