@@ -181,10 +181,10 @@ def _line_spans(codes: NDArray[np.unsignedinteger], prefix: Hashes) -> Spans:
 
 def _broken_lines(codes: Codes, kinds: Kinds, found: Pieces) -> Lines:
     breaks = np.flatnonzero(kinds & BREAK)
-    returns = breaks[codes[breaks] == RETURN]
-    paired = returns[codes[np.minimum(returns + 1, len(codes) - 1)] == NEWLINE] if len(returns) else returns
-    starts = np.append(0, np.setdiff1d(breaks, paired) + 1)
-    ends = np.append(np.setdiff1d(breaks, paired + 1), len(codes))
+    starts, ends = np.append(0, breaks + 1), np.append(breaks, len(codes))
+    pairs = np.flatnonzero((codes[breaks[:-1]] == RETURN) & (codes[breaks[1:]] == NEWLINE) & (np.diff(breaks) == 1))
+    if len(pairs):
+        starts, ends = np.delete(starts, pairs + 1), np.delete(ends, pairs + 1)
     if starts[-1] == len(codes):
         starts, ends = starts[:-1], ends[:-1]
     return Lines(starts, ends, found.starts.searchsorted(starts), found.starts.searchsorted(ends))

@@ -37,6 +37,7 @@ PERCENT, FULL_STOP, SMALL_S = 0x25, 0x2E, 0x73
 FIELD = 21
 """Bits of a count among several in one integer."""
 LISTED_BITS = 18
+FACTOR = 0xBF58476D1CE4E5B9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,14 +155,18 @@ def _listed(prefix: Hashes, pieces: Pieces) -> Flags:
 
 
 def _may_be_listed(values: Hashes) -> Flags:
-    return _listed_bits()[(values >> np.uint64(64 - LISTED_BITS)).astype(np.int64)]
+    return _listed_bits()[_places(values)]
 
 
 @cache
 def _listed_bits() -> Flags:
-    """By the highest bits of a span's value: whether an exception has them (Bloom 1970)."""
+    """By a few bits of a span's value: whether an exception has them (Bloom 1970)."""
     bits = np.zeros(1 << LISTED_BITS, np.bool_)
     for word in words.exceptions():
-        value = span_values(prefix_sums(code_points(word)), np.array([0]), np.array([len(word)]))[0]
-        bits[int(value) >> (64 - LISTED_BITS)] = True
+        bits[_places(span_values(prefix_sums(code_points(word)), np.array([0]), np.array([len(word)])))] = True
     return bits
+
+
+def _places(values: Hashes) -> Positions:
+    """The highest bits of a product, which all bits of the value have a part in (Knuth 1973, section 6.4)."""
+    return (values * np.uint64(FACTOR) >> np.uint64(64 - LISTED_BITS)).astype(np.int64)
