@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from functools import partial
 from time import monotonic
 
 from pipeline.config import from_command_line
@@ -17,17 +18,13 @@ def main(arguments: Sequence[str]) -> None:
     """Decide anew and print what would change."""
     if not (config := from_command_line("What other filters would make of a finished run.", arguments)):
         return
-    spark = session(config, "rethreshold")
     begun = monotonic()
-    found = rethreshold(spark, config)
+    found = rethreshold(partial(session, config, "rethreshold"), config)
     seconds = monotonic() - begun
     for line in side_by_side(found.changes, f"run ({found.preset})", config.filters.preset):
         print(line)
-    if found.unlike:
-        print(
-            f"not certain: {', '.join(found.unlike)} would be another, so that some of these measures, and "
-            "what counts as a copy, are those of texts counted or edited otherwise"
-        )
+    for setting, measures in found.unlike.items():
+        print(f"not certain: {setting} differs from the run's, so that these would be others: {measures}")
     print(f"rethreshold: {sum(change.records for change in found.changes):,} records in {seconds:.1f} s")
 
 

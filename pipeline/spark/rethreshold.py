@@ -1,10 +1,12 @@
 """A finished run decided anew under another recipe, from what it measured: no text is read.
 
 Every record's numbers, and the keys under which copies meet, are in ``analysis/records``. So the filters
-decide and clusters are found as in a run of its own, wherever both recipes measure and edit alike.
+decide and clusters are found as in a run of its own, wherever both recipes measure and edit alike. A run of
+moderate size is decided in this process (``redecide.py``), a larger one by Spark.
 """
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -12,15 +14,32 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline import manifest, storage
-from pipeline.config import Config, Filters, parse, require, resolved
+from pipeline.config import Config, Dedup, Filters, parse, require, resolved
 from pipeline.errors import MismatchError
 from pipeline.filters.recipe import FILES, Condition, Recipe, measured_alike, recipe
 from pipeline.ledger import COPIES, RECORDS, Reason
 from pipeline.ledger.comparison import QUARANTINED, Change
 from pipeline.manifest import Manifest
-from pipeline.spark import clean, clusters, one_pass, tables
+from pipeline.spark import clean, clusters, one_pass, redecide, tables
 
 _READ = ("id", "language", "language_score", "metrics", "reason", "error", "text_hash", "words", "keys")
+
+MEASURED_BY = {
+    "counting": "gopher_*",
+    "split_unspaced": "gopher_*, copies",
+    "lines": "fineweb_*, pii_*, copies",
+    "terminal_punctuation": "c4_*, fineweb_*",
+    "toxic_sentence": "toxic_sentences, pii_*, copies",
+    "mask_pii": "copies",
+    "language_model": "language_*",
+    "url_domains": "url_domain",
+    "url_addresses": "url_address",
+    "url_words": "url_word",
+    "quality_model": "quality",
+    "toxicity_model": "toxicity",
+    "toxicity_words": "toxicity",
+}
+"""What is measured otherwise, or on texts that were edited otherwise, where a setting differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +49,15 @@ class Rethresholded:
     preset: str
     """The run's own."""
     changes: list[Change]
-    unlike: list[str]
-    """Settings under which texts would have been measured or edited otherwise than the run did."""
+    unlike: dict[str, str]
+    """Settings that differ so that texts would be measured or edited otherwise, and what that concerns."""
 
 
-def rethreshold(spark: SparkSession, config: Config) -> Rethresholded:
+def rethreshold(session: Callable[[], SparkSession], config: Config) -> Rethresholded:
     """Decide about the records of the run in ``output.path`` as ``[filters]`` and ``[dedup]`` say.
 
-    Writes nothing that stays. Raises :class:`ManifestError` where there is no finished run, and
-    :class:`MismatchError` if ``[dedup]`` asks for other keys than the run made.
+    Asks for a session if it needs one, and writes nothing that stays. Raises :class:`ManifestError` where no
+    finished run is, and :class:`MismatchError` if ``[dedup]`` asks for other keys than the run made.
     """
     require(config, "output.path")
     out = storage.absolute(config.output.path)
@@ -47,16 +66,24 @@ def rethreshold(spark: SparkSession, config: Config) -> Rethresholded:
     own, asked = _filters(made), config.filters
     unlike = measured_alike(recipe(own), recipe(asked))
     unlike += [key for key in (*FILES, "mask_pii") if getattr(own, key) != getattr(asked, key)]
+    if made.counts["records_in"] <= redecide.MOST_RECORDS:
+        changes = redecide.redecide(out, list(_READ), recipe(asked), config.dedup)
+    else:
+        changes = _on_cluster(session(), out, recipe(asked), config.dedup)
+    return Rethresholded(own.preset, changes, {key: MEASURED_BY[key] for key in unlike})
+
+
+def _on_cluster(spark: SparkSession, out: str, wanted: Recipe, settings: Dedup) -> list[Change]:
     schema = one_pass.schema()
     records = tables.read(spark, f"{out}/{RECORDS}", pa.schema([schema.field(name) for name in _READ]))
-    decided = decide(records, recipe(asked)).cache()
+    decided = decide(records, wanted).cache()
     work = f"{out}/analysis/rethreshold-{uuid.uuid4().hex}"
     try:
-        copies = clusters.find_clusters(spark, decided, config.dedup, work)
-        changes = _changes(decided, tables.read(spark, f"{out}/{COPIES}", clusters.schema()), copies)
+        copies = clusters.find_clusters(spark, decided, settings, work)
+        return _changes(decided, tables.read(spark, f"{out}/{COPIES}", clusters.schema()), copies)
     finally:
         storage.remove(work)
-    return Rethresholded(own.preset, changes, unlike)
+        decided.unpersist()
 
 
 def decide(records: DataFrame, wanted: Recipe) -> DataFrame:

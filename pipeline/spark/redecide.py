@@ -1,0 +1,82 @@
+"""A finished run of moderate size decided anew in this process: done before a cluster has started.
+
+Plain Python over Arrow tables, without Spark; ``rethreshold.py`` does the same to runs of any size.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.config import Dedup
+from pipeline.filters.recipe import Recipe, first_failing
+from pipeline.ledger import COPIES, RECORDS, Reason
+from pipeline.ledger.comparison import QUARANTINED, Change
+from pipeline.ledger.lookup import table
+from pipeline.spark.components import resolve
+
+MOST_RECORDS = 200_000
+"""Of a run that is decided here: some ten seconds and a gigabyte."""
+
+Row = Mapping[str, Any]
+
+
+def redecide(run: str, columns: list[str], wanted: Recipe, settings: Dedup) -> list[Change]:
+    """How many of a run's records go from which fate to which."""
+    before = {row["id"]: row["reason"] for row in table(run, COPIES).to_table(["id", "reason"]).to_pylist()}
+    rows = table(run, RECORDS).to_table(columns).to_pylist()
+    decided = [decide(row, wanted) for row in rows]
+    kept = [row for row, (reason, _) in zip(rows, decided, strict=True) if not (reason or row["error"])]
+    after = _copies(kept, settings)
+    counts: Counter[tuple[str | None, ...]] = Counter()
+    for row, (reason, unasked) in zip(rows, decided, strict=True):
+        fates = before.get(row["id"]) or row["reason"], after.get(row["id"]) or reason
+        if row["error"]:
+            fates = QUARANTINED, QUARANTINED
+        counts[*fates, row["language"], unasked] += 1
+    return [Change(*key, records=count) for key, count in counts.items()]
+
+
+def decide(row: Row, wanted: Recipe) -> tuple[str | None, str | None]:
+    """What drops a record now, copies aside, and why that is not certain: as ``rethreshold.decide`` says."""
+    before, score, metrics = row["reason"], row["language_score"], row["metrics"] or {}
+    stage = Reason(before).stage if before else ""
+    if stage == "read":
+        return before, None
+    if drop := first_failing(wanted, metrics, row["language"] or "", score):
+        return drop.reason.value, None
+    if score is None:
+        return before, before if stage == "url" else None
+    for condition in wanted.on_text:
+        if condition.metric != "language_score" and metrics.get(condition.metric) is None:
+            return None, condition.reason.value
+    return None, None
+
+
+def _copies(kept: list[Row], settings: Dedup) -> dict[str, str]:
+    """Which documents are dropped as copies, and why: by the rules of ``clusters.py``."""
+    met: dict[int, str] = {}
+    pairs = [(row["id"], met.setdefault(key, row["id"])) for row in kept for key in row["keys"]]
+    edges = [{"u": u, "v": v} for u, v in pairs if u != v]
+    roots = resolve(pa.Table.from_pylist(edges, pa.schema([("u", pa.string()), ("v", pa.string())])))
+    root_of = dict(zip(roots["node"].to_pylist(), roots["root"].to_pylist(), strict=True))
+    clusters: dict[str, list[Row]] = defaultdict(list)
+    for row in kept:
+        if row["id"] in root_of:
+            clusters[root_of[row["id"]]].append(row)
+    return {
+        identifier: reason
+        for members in clusters.values()
+        for identifier, reason in _dropped(members, settings)
+    }
+
+
+def _dropped(members: list[Row], settings: Dedup) -> Iterator[tuple[str, str]]:
+    best = min(members, key=lambda row: (-row["words"], row["id"]))["id"]
+    first: dict[str, str] = {}
+    for row in sorted(members, key=lambda row: row["id"]):
+        if first.setdefault(row["text_hash"], row["id"]) != row["id"] and settings.exact:
+            yield row["id"], Reason.EXACT_DUPLICATE.value
+        elif row["id"] != best and settings.near:
+            yield row["id"], Reason.NEAR_DUPLICATE.value
