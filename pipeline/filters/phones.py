@@ -70,7 +70,7 @@ _OTHER_START = re.compile(
 _CLOSED = re.compile(r"[0-9 -]{1,7}\)")
 """The rest of an area code after an opening parenthesis."""
 _BEFORE_INTERNATIONAL = re.compile(r"(?<![0-9ß+])(?!(?<=[0-9ß] )\+ |\+ [0-9]{6})")
-_BEFORE_NATIONAL = re.compile(r"(?<![\w.,+#$=@&%*-])(?<![0-9]:)(?<![A-Za-z]/)")
+_BEFORE_NATIONAL = re.compile(r"(?<![0-9_ß.,+#$=@&%*-])(?<![0-9]:)(?<![A-Za-z]/)(?:(?<![A-Za-zé])|(?=\())")
 _AFTER_NATIONAL = re.compile(r"(?!\w|[.,:][\w-]|-|[ ]?[%$]|[ ](?!0)[0-9]|[ ]0[0-9][ ][0-9]{2}(?![0-9]))")
 _AFTER_AMERICAN = re.compile(r"(?!\w|[.,:-][\w-]|[ ]?[%$])")
 _WORD = re.compile(r"\w")
