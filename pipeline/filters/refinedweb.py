@@ -14,7 +14,7 @@ from importlib import resources
 
 import numpy as np
 
-from pipeline.analysis import Analysis, Flags
+from pipeline.analysis import Analysis, Flags, Positions, running_count
 
 SHORT = 10
 """Words that a line has at most whose phrases are taken out."""
@@ -31,27 +31,29 @@ class Corrected:
 
 
 def correct(analysis: Analysis) -> Corrected:
-    """Apply the rules. About 0.1 ms for 3,000 characters."""
-    lines = analysis.text.split("\n")
-    after = [_corrected(line) for line in lines]
-    for number in np.flatnonzero(_mainly_capitals(analysis)).tolist():
-        after[number] = None
-    changed = [number for number, line in enumerate(lines) if after[number] != line]
+    """Apply the rules. About 0.05 ms for 3,000 characters."""
+    lines, pieces = analysis.lines, analysis.pieces
+    words = pieces.starts.searchsorted(lines.ends) - pieces.starts.searchsorted(lines.starts)
+    capitals = _capitals(analysis) > CAPITALS * lines.lengths
+    changed: dict[int, str | None] = {}
+    for number in np.flatnonzero((words > 0) & (capitals | (words <= SHORT))).tolist():
+        line = analysis.text[lines.starts[number] : lines.ends[number]]
+        corrected = None if capitals[number] else _corrected(line, int(words[number]))
+        if corrected != line:
+            changed[number] = corrected
     if not changed:
         return Corrected(analysis.text, {"refinedweb_removed_words": 0.0})
-    gone = sum(len(lines[number].split()) - len((after[number] or "").split()) for number in changed)
+    left = [changed.get(number, line) for number, line in enumerate(analysis.text.split("\n"))]
+    gone = sum(int(words[number]) - len((line or "").split()) for number, line in changed.items())
     return Corrected(
-        text="\n".join(line for line in after if line is not None).strip(),
-        metrics={"refinedweb_removed_words": gone / max(len(analysis.text.split()), 1)},
+        text="\n".join(line for line in left if line is not None).strip(),
+        metrics={"refinedweb_removed_words": gone / len(pieces.starts)},
     )
 
 
-def _corrected(line: str) -> str | None:
-    """The line without phrases of navigation, or None if nothing is left or it goes as a whole."""
-    words = line.split(None, SHORT)
-    if len(words) > SHORT or not words:
-        return line
-    if len(words) == 1 or all(map(str.isdecimal, words)):
+def _corrected(line: str, words: int) -> str | None:
+    """A short line without phrases of navigation, or None if nothing is left or it goes as a whole."""
+    if words == 1 or "".join(line.split()).isdecimal():
         return None
     patterns = _patterns()
     if patterns.counter.fullmatch(line):
@@ -62,13 +64,10 @@ def _corrected(line: str) -> str | None:
     return line if line.strip() else None
 
 
-def _mainly_capitals(analysis: Analysis) -> Flags:
-    codes = np.frombuffer(analysis.text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    before = np.zeros(len(codes) + 1, np.int64)
-    np.cumsum(_is_capital().take(codes), out=before[1:])
-    lines = analysis.lines
-    mainly: Flags = before[lines.ends] - before[lines.starts] > CAPITALS * lines.lengths
-    return mainly
+def _capitals(analysis: Analysis) -> Positions:
+    """How many each line has."""
+    before = running_count(_is_capital().take(analysis.codes))
+    return before[analysis.lines.ends] - before[analysis.lines.starts]
 
 
 @dataclass(frozen=True, slots=True)
