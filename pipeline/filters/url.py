@@ -145,7 +145,7 @@ def _domains(archive: Path) -> Hashes:
         with beside.open("wb") as stream:
             np.save(stream, compile_domains(archive))
         beside.replace(compiled)
-    hashes: Hashes = np.load(compiled, mmap_mode="r")
+    hashes: Hashes = np.load(compiled, mmap_mode="r").view(np.ndarray)
     return hashes
 
 
