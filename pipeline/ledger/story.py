@@ -47,8 +47,9 @@ def addresses(records: ds.Dataset, ids: list[str | None]) -> dict[str, str]:
 def _lines(record: Row, copy: Row, others: Mapping[str, str], made: Manifest) -> Iterator[str]:
     yield f"{record['id']}: {_decision(record, copy, others, made)}"
     origin = record["origin"]
+    length = f"{origin['length']:,} bytes " if origin["length"] else ""  # a page within a stream has none
     facts = {
-        "raw record": f"{origin['path']}, {origin['length']:,} bytes from byte {origin['offset']:,} on",
+        "raw record": f"{origin['path']}, {length}from byte {origin['offset']:,} on",
         "source": record["source"],
         "url": record["url"],
         "title": record["title"],
