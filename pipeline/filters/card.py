@@ -1,5 +1,6 @@
 """The card of a classifier: what it learned from, how, how well it does, and what it cannot do."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
@@ -40,4 +41,4 @@ def _cell(text: str) -> str:
 
 
 def _ratio(value: float) -> str:
-    return f"{value:.3f}"
+    return "" if math.isnan(value) else f"{value:.3f}"
