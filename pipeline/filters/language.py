@@ -4,20 +4,23 @@ See models/lid.176.md. Other models, such as GlotLID's (Kargaran et al. 2023), l
 script, ``eng_Latn``; their labels are translated by data/languages.toml.
 """
 
+import re
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
 import fasttext
 
 from pipeline import storage
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 
 STRETCHES, STRETCH = 8, 500
 """A longer text is known by so many stretches of so many characters, evenly spread from beginning to end."""
 
 _PREFIX = "__label__"
 _SHIPPED = "models/lid.176.ftz"
+_CODE = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?")
 
 
 @cache
@@ -63,6 +66,18 @@ def _sample(text: str) -> str:
         return text
     starts = [int(number * gap) for number in range(STRETCHES)]
     return " ".join(text[start : start + STRETCH] for start in starts)
+
+
+def refuse_unknown(codes: Iterable[str], key: str) -> None:
+    """Raise :class:`ConfigError` for what no text would have in the setting ``key``."""
+    for code in codes:
+        ours = _names()["editions"].get(code) or (_names()["languages"].get(code) if code != "als" else None)
+        if ours:
+            raise ConfigError(f"{key}: {code!r} is a language that is called {ours} here; say so")
+        if not _CODE.fullmatch(code):
+            raise ConfigError(
+                f"{key}: {code!r} is no language; use codes of ISO 639-1 such as en, else 639-3"
+            )
 
 
 @cache

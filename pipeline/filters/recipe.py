@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from pipeline import config, storage
 from pipeline.errors import ConfigError
+from pipeline.filters import language
 from pipeline.ledger import RULES, Demand, Drop, Reason
 
 FILES = (
@@ -53,7 +54,7 @@ class ByLanguage(BaseModel):
         if reason not in self.conditions:
             return {}
         column = self.conditions.index(reason)
-        return {language: row[column] for language, row in self.rows.items()}
+        return {code: row[column] for code, row in self.rows.items()}
 
 
 class Preset(BaseModel):
@@ -151,9 +152,11 @@ def recipe(settings: config.Filters) -> Recipe:
     """The recipe that the settings ask for.
 
     A threshold for a reason that the preset has takes the preset's place; others are tried after those.
-    Raises :class:`ConfigError` for an unknown preset or reason, and for a condition on what nothing measures.
+    Raises :class:`ConfigError` for an unknown preset, reason or language, and for a condition on what nothing
+    measures.
     """
     preset = _preset(settings.preset)
+    language.refuse_unknown(settings.languages, "filters.languages")
     conditions = [
         Condition(reason, *RULES[reason], limit, by_language)
         for reason, (limit, by_language) in _limits(preset, settings).items()
@@ -220,7 +223,8 @@ def _limits(preset: Preset, settings: config.Filters) -> dict[Reason, tuple[floa
                 f"filters.thresholds.{name}: only for {', '.join(given)}, and preset {settings.preset} has "
                 "none: other languages need one; add default = …"
             )
-        own = {language: value for language, value in given.items() if language != "default"}
+        own = {code: value for code, value in given.items() if code != "default"}
+        language.refuse_unknown(own, f"filters.thresholds.{name}")
         limits[reason] = (limit, {**by_language, **own})
     return limits
 

@@ -197,6 +197,11 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
         Judge(Filters(preset="fineweb2"))
     with pytest.raises(ConfigError, match=r"few_words: only for de, .* other languages need one"):
         Judge(Filters(preset="none", thresholds={"gopher.few_words": {"de": 500}}))
+    with pytest.raises(ConfigError, match=r"filters\.languages: 'English' is no language"):
+        Judge(Filters(languages=("English",)))
+    with pytest.raises(ConfigError, match=r"few_words: 'deu' is a language that is called de here"):
+        Judge(Filters(thresholds={"gopher.few_words": {"deu": 500}}))
+    Judge(Filters(languages=("als", "sr-Latn", "zh", "ceb")))
     with pytest.raises(ConfigError, match=r"nearest valid name is gopher\.few_words"):
         resolved_thresholds(Filters(thresholds={"gopher.fewwords": 1}))
 
