@@ -182,7 +182,8 @@ def _line_spans(codes: NDArray[np.unsignedinteger], prefix: Hashes) -> Spans:
 def _broken_lines(codes: Codes, kinds: Kinds, found: Pieces) -> Lines:
     breaks = np.flatnonzero(kinds & BREAK)
     starts, ends = np.append(0, breaks + 1), np.append(breaks, len(codes))
-    pairs = np.flatnonzero((codes[breaks[:-1]] == RETURN) & (codes[breaks[1:]] == NEWLINE) & (np.diff(breaks) == 1))
+    follows = np.diff(breaks) == 1
+    pairs = np.flatnonzero(follows & (codes[breaks[:-1]] == RETURN) & (codes[breaks[1:]] == NEWLINE))
     if len(pairs):
         starts, ends = np.delete(starts, pairs + 1), np.delete(ends, pairs + 1)
     if starts[-1] == len(codes):

@@ -163,7 +163,8 @@ def _listed_bits() -> Flags:
     """By a few bits of a span's value: whether an exception has them (Bloom 1970)."""
     bits = np.zeros(1 << LISTED_BITS, np.bool_)
     for word in words.exceptions():
-        bits[_places(span_values(prefix_sums(code_points(word)), np.array([0]), np.array([len(word)])))] = True
+        value = span_values(prefix_sums(code_points(word)), np.array([0]), np.array([len(word)]))
+        bits[_places(value)] = True
     return bits
 
 

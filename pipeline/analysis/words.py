@@ -8,9 +8,7 @@ together again (Honnibal et al. 2020, spaCy; the rules' data in ``words.toml``).
 """
 
 import re
-import sys
 import tomllib
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
@@ -159,7 +157,7 @@ def _rules() -> _Rules:
     signs = data["characters"]
     lower, upper = map(_alternatives, _cased())
     letters = f"(?:{lower}|{upper})"
-    marks, quotes, icons = f"[{signs['punctuation']}]", f"[{signs['quotes']}]", _alternatives(_icons())
+    marks, quotes, icons = f"[{signs['punctuation']}]", f"[{signs['quotes']}]", _alternatives(_icons(signs))
     before_point = f"(?:[0-9%²+\\-{signs['punctuation']}{signs['quotes']}]|{lower})"
     prefixes = rf"[§%=—–]|\+(?![0-9])|{marks}|\.\.+|{quotes}|{signs['currency']}|{icons}"
     suffixes = (
@@ -212,12 +210,9 @@ def _cased() -> tuple[str, str]:
     return signs["lower"] + small + uncased, signs["upper"] + capital + uncased
 
 
-def _icons() -> str:
-    """The class of pictographs and other symbols that are neither currency, mathematical nor modifiers."""
-    symbols = [code for code in range(0xA1, sys.maxunicode + 1) if unicodedata.category(chr(code)) == "So"]
-    starts = [code for code, before in zip(symbols, [0, *symbols], strict=False) if code != before + 1]
-    ends = [code for code, after in zip(symbols, [*symbols[1:], 0], strict=True) if code + 1 != after]
-    return "".join(f"{chr(first)}-{chr(last)}" for first, last in zip(starts, ends, strict=True))
+def _icons(signs: dict[str, Any]) -> str:
+    ranges = [each.partition("-") for each in signs["icons"].split()]
+    return "".join(f"{chr(int(first, 16))}-{chr(int(last or first, 16))}" for first, _, last in ranges)
 
 
 def _exceptions(data: dict[str, Any]) -> Iterable[tuple[str, tuple[int, ...]]]:
