@@ -23,6 +23,7 @@ from pipeline.ledger import Demand
 COLUMNS = 32
 """Columns of a histogram, about."""
 MOST_COLUMNS = 64
+FEWEST_COUNTED = 8
 PER_DECADE = 8
 """Columns from 1 to 10 on a logarithmic scale."""
 
@@ -123,7 +124,8 @@ def edges(metric: str, values: Range, limits: Sequence[Limit] = ()) -> list[floa
         return _logarithmic(max(low, 1.0), max(high, 10.0), limits)
     if scale == "counted":
         first = math.floor(low)
-        return [first + index - 0.5 for index in range(min(math.ceil(high) - first, COLUMNS - 1) + 3)]
+        columns = min(max(math.ceil(high) - first, FEWEST_COUNTED), COLUMNS)
+        return [first + index - 0.5 for index in range(columns + 3)]
     return _linear(low, high, thresholds)
 
 
@@ -136,8 +138,8 @@ def _linear(low: float, high: float, thresholds: Sequence[float]) -> list[float]
         start -= width * (min(thresholds) <= start)
         before = max(1, round((thresholds[0] - start) / width))
         width = (thresholds[0] - start) / before
-    columns = math.ceil((high - start) / width - 1e-9) + 2 * bool(thresholds)
-    found = [start + index * width for index in range(max(1, min(columns, MOST_COLUMNS)) + 1)]
+    columns = math.ceil(min((high - start) / width, MOST_COLUMNS) - 1e-9) + 2 * bool(thresholds)
+    found = [start + index * width for index in range(max(1, columns) + 1)]
     if thresholds:
         found[before] = thresholds[0]  # exactly
     return found
