@@ -51,13 +51,13 @@ def decide(row: Row, wanted: Recipe) -> tuple[str | None, str | None]:
     for condition in wanted.on_text:
         if condition.metric != "language_score" and metrics.get(condition.metric) is None:
             return None, condition.reason.value
-    return None, None
+    return None, None if row["keys"] else Reason.NEAR_DUPLICATE.value
 
 
 def _copies(kept: list[Row], settings: Dedup) -> dict[str, str]:
     """Which documents are dropped as copies, and why: by the rules of ``clusters.py``."""
     met: dict[int, str] = {}
-    pairs = [(row["id"], met.setdefault(key, row["id"])) for row in kept for key in row["keys"]]
+    pairs = [(row["id"], met.setdefault(key, row["id"])) for row in kept for key in row["keys"] or ()]
     edges = [{"u": u, "v": v} for u, v in pairs if u != v]
     roots = resolve(pa.Table.from_pylist(edges, pa.schema([("u", pa.string()), ("v", pa.string())])))
     root_of = dict(zip(roots["node"].to_pylist(), roots["root"].to_pylist(), strict=True))

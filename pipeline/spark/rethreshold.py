@@ -96,7 +96,8 @@ def decide(records: DataFrame, wanted: Recipe) -> DataFrame:
     stage = F.substring_index(before, ".", 1)
     reason = F.when(stage == "read", before).otherwise(F.coalesce(verdict, F.when(score.isNull(), before)))
     missing = [F.when(_value(each).isNull(), each.reason.value) for each in wanted.on_text]
-    unasked = F.when(score.isNotNull() & verdict.isNull(), F.coalesce(*missing, F.lit(None)))
+    missing.append(F.when(F.col("keys").isNull(), Reason.NEAR_DUPLICATE.value))
+    unasked = F.when(score.isNotNull() & verdict.isNull(), F.coalesce(*missing))
     unmeasured = F.when((stage == "url") & verdict.isNull(), before)
     return records.withColumn("verdict", failing(wanted)).select(
         *("id", "language", "error", "text_hash", "words", "keys"),

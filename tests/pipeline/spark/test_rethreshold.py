@@ -71,6 +71,7 @@ def test_what_was_not_measured_stands_and_is_named(spark):
         {"id": "2", "reason": "extract.empty", "metrics": address},
         {"id": "3", "reason": "gopher.few_words", "metrics": fine, **measured},
         {"id": "4", "metrics": fine | {"gopher_words": 9.0}, **measured},
+        {"id": "5", "metrics": fine | {"toxicity": 0.1}, **measured},
     ]
     empty = dict.fromkeys(one_pass.schema().names)
     limits = {"gopher.few_words": 50, "toxicity.score": 0.5}
@@ -84,7 +85,12 @@ def test_what_was_not_measured_stands_and_is_named(spark):
         table = decide(_records(spark, rows), asked)
         found = [(row["reason"], row["unasked"]) for row in table.orderBy("id").collect()]
         assert found == [redecide.decide(empty | row, asked) for row in rows]
-        assert found == [*first, (None, "toxicity.score"), ("gopher.few_words", None)]
+        assert found == [
+            *first,
+            (None, "toxicity.score"),
+            ("gopher.few_words", None),
+            (None, "dedup.near"),  # without keys
+        ]
 
 
 @pytest.fixture(scope="module")
