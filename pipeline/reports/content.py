@@ -64,9 +64,11 @@ class Filter:
     reached: int | None = None
     """Records that nothing before it had dropped; None where that is not counted."""
     failing: int | None = None
-    """Records that fail the condition, whatever dropped them; None where there is none to fail."""
+    """Records that fail the condition, whatever dropped them; None where there is not one rule for all."""
     limit: Limit | None = None
     """What is demanded of the measure; None where a reason is no condition."""
+    exceptions: int = 0
+    """Languages that have a threshold of their own; the limit is that of all others."""
     metric: str = ""
     distribution: Distribution | None = None
     dropped_samples: Sequence[Sample] = ()

@@ -37,10 +37,7 @@ def filters(records: DataFrame, made: Manifest) -> tuple[list[Filter], list[Dist
         metric: distribution(metric, ends, sums, ranges[metric].most, limits[metric])
         for metric, ends in columns.items()
     }
-    reached = {step["reason"]: step["reached"] for step in made.facts.get("funnel", ())}
-    shown = [
-        _filter(reason, thresholds, drawn, sums, made.counts, reached) for reason in _order(thresholds, made)
-    ]
+    shown = [_filter(reason, thresholds, drawn, sums, made) for reason in _order(thresholds, made)]
     return shown, [of for metric, of in drawn.items() if not limits[metric]]
 
 
@@ -62,20 +59,22 @@ def _filter(
     thresholds: Mapping[Reason, float],
     drawn: Mapping[str, Distribution],
     sums: Sums,
-    counts: Mapping[str, int],
-    reached: Mapping[str, int],
+    made: Manifest,
 ) -> Filter:
-    dropped = counts.get(f"dropped.{reason}", 0)
+    dropped = made.counts.get(f"dropped.{reason}", 0)
+    reached = {step["reason"]: step["reached"] for step in made.facts["funnel"]}.get(reason.value)
     if reason not in thresholds:
-        return Filter(reason.value, reason.meaning, dropped, reached.get(reason.value))
+        return Filter(reason.value, reason.meaning, dropped, reached)
     metric, demand = RULES[reason]
+    others = made.config["filters"]["thresholds_by_language"].get(reason.value, {})
     return Filter(
         reason=reason.value,
         meaning=reason.meaning,
         dropped=dropped,
-        reached=reached.get(reason.value),
-        failing=sums.get((reason.value, FAILING), 0),
+        reached=reached,
+        failing=None if others else sums.get((reason.value, FAILING), 0),
         limit=Limit(reason.value, demand, thresholds[reason]),
+        exceptions=len(others),
         metric=metric,
         distribution=drawn.get(metric),
     )

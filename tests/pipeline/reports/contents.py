@@ -43,7 +43,7 @@ def content(text: str, url: str = "https://example.org/a") -> Content:
         sites=[Group(text, 700, 0, "gopher.top_4_gram"), Group("b.org", 1, 1)],
         filters=[
             Filter("extract.empty", "no text was found", 99, dropped_samples=shown),
-            Filter(TOP.reason, "it repeats", 300, 900, 380, TOP, "gopher_top_4_gram", drawn, shown, shown),
+            Filter(TOP.reason, "it repeats", 300, 900, 380, TOP, 2, "gopher_top_4_gram", drawn, shown, shown),
             Filter("toxicity.score", "it is toxic", 0, 600, 0, dropped_samples=shown),
         ],
         undecided=[silent, drawn],

@@ -1,4 +1,4 @@
-"""The page in headless Chromium: silent, self-sufficient, no wider than a phone, legible, used by keyboard."""
+"""The page in headless Chromium: silent, self-sufficient, no wider than a phone, legible, with a keyboard."""
 
 import re
 from collections.abc import Iterator

@@ -36,7 +36,7 @@ def _page(path: str) -> LexborHTMLParser:
 
 def _words(path: str) -> str:
     """The page as a reader sees it."""
-    return " ".join(_page(path).body.text().split())
+    return " ".join(_page(path).body.text(separator=" ").split())
 
 
 def test_the_page_tells_every_count_and_reason(spark, cleaned):
@@ -78,14 +78,13 @@ def test_samples_of_either_side(spark, cleaned):
 
 
 def test_copies_are_shown_beside_the_one_that_stays(spark, cleaned):
-    settings, made = cleaned
+    settings, _ = cleaned
     shown = _page(report(spark, settings)).css("#copies ~ .cards .card")
     assert [card.css_first("h3").text() for card in shown] == [
         "The largest cluster: 2 documents",
         "The largest with near copies: 2 documents",
     ][: len(shown)]
-    assert all(len(card.css(".sample blockquote")) == 2 for card in shown)
-    assert made.counts["duplicate_clusters"] == 2
+    assert {len(card.css(".sample blockquote")) for card in shown} == {2}
 
 
 def test_languages_and_sites(spark, cleaned):
