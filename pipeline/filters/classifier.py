@@ -33,12 +33,17 @@ _END = "</s>"
 
 def prepare(text: str) -> str:
     """One line of lower-cased words, each once; without addresses, mentions, entities and punctuation."""
+    return " ".join(dict.fromkeys(split(text)))
+
+
+def split(text: str) -> list[str]:
+    """The words of a text as :func:`prepare` has them, in order and as often as they occur."""
     text = text[:LONGEST]
     text = html.unescape(text) if "&" in text else text
     if "@" in text or "://" in text:
         text = _ADDRESS_OR_MENTION.sub(" ", text)
     data = text.lower().encode("utf-8", "ignore").translate(_TO_SPACES)
-    return " ".join(dict.fromkeys(_SYMBOLS.sub(b" ", data).decode().split()))
+    return _SYMBOLS.sub(b" ", data).decode().split()
 
 
 class Classifier:
