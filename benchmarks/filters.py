@@ -26,15 +26,19 @@ LOUDEST = 3
 """Passages shown per path: those with the highest scores above the threshold."""
 
 
-def passages(path: str) -> Iterator[str]:
-    """The text at ``path``, record by record, in passages."""
+def documents(path: str) -> Iterator[str]:
+    """The text at ``path``, record by record, where there is any."""
     for split in plan_splits(Input(paths=(path,))):
         for item in read(split):
             extracted = extract(item, Extraction()) if isinstance(item, Record) else None
-            if extracted is None or isinstance(extracted, Drop):
-                continue
-            starts = range(0, len(extracted.text) - SHORTEST, PASSAGE)
-            yield from (extracted.text[start : start + PASSAGE] for start in starts)
+            if extracted is not None and not isinstance(extracted, Drop):
+                yield extracted.text
+
+
+def passages(path: str) -> Iterator[str]:
+    """The same in passages."""
+    for text in documents(path):
+        yield from (text[start : start + PASSAGE] for start in range(0, len(text) - SHORTEST, PASSAGE))
 
 
 def main(arguments: Sequence[str]) -> None:

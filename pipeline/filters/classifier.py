@@ -3,7 +3,7 @@
 import html
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import fasttext
@@ -73,7 +73,8 @@ class Classifier:
         first, second = np.array(self._model.f.getOutputMatrix())
         self._direction = first - second if labels[0] == self._positive else second - first
         self._features: dict[int, float] = {}
-        self._words: dict[str, tuple[float, int]] = {}
+        self._weights: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
 
     def score(self, text: str) -> float:
         """How positive the model finds the text, 0 to 1; 0 for text without words."""
@@ -87,23 +88,23 @@ class Classifier:
                 return float(min(score, 1.0))
         return 0.0
 
-    def logit(self, words: Iterable[str]) -> float:
+    def logit(self, words: Sequence[str]) -> float:
         """The log-odds of prepared words being positive, by a model without word n-grams."""
-        known = self._words
-        total, count = known.get(_END) or self._word(_END)
-        for word in words:
-            weight, features = known.get(word) or self._word(word)
-            total += weight
-            count += features
-        return total / count
+        words = [_END, *words]
+        try:
+            return sum(map(self._weights.__getitem__, words)) / sum(map(self._counts.__getitem__, words))
+        except KeyError:
+            self._look_up(words)
+            return self.logit(words[1:])
 
-    def _word(self, word: str) -> tuple[float, int]:
-        """The sum of what a word's features weigh, and how many they are."""
-        if len(self._words) >= MOST_WORDS:
-            self._words.clear()
-        rows = [0] if word == _END else self._model.f.getSubwords(word, "strict")[1]
-        self._words[word] = sum(map(self._feature, rows)), len(rows)
-        return self._words[word]
+    def _look_up(self, words: Sequence[str]) -> None:
+        """Remember of each word the sum of what its features weigh, and how many they are."""
+        if len(self._weights) >= MOST_WORDS:
+            self._weights.clear()
+            self._counts.clear()
+        for word in words:
+            rows = [0] if word == _END else self._model.f.getSubwords(word, "strict")[1]
+            self._weights[word], self._counts[word] = sum(map(self._feature, rows)), len(rows)
 
     def _feature(self, row: int) -> float:
         if row not in self._features:

@@ -1,5 +1,8 @@
 """Insult, obscenity and hatred in a text, by the classifier that is shipped; see models/toxicity.md."""
 
+import math
+import re
+import unicodedata
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache
@@ -7,30 +10,93 @@ from importlib import resources
 from pathlib import Path
 
 from pipeline.errors import InputError
-from pipeline.filters.classifier import Classifier, prepare
+from pipeline.filters import signs
+from pipeline.filters.classifier import LONGEST, Classifier, prepare, split
 
 MODEL = "models/toxicity.ftz"
+PASSAGE = 50
+"""Words that are judged together, as many as a post has, of which the classifier learned."""
+SLOPE, SHIFT = 1.0, 0.0
+"""From the log-odds of the classifier to calibrated ones (Platt 1999); benchmarks/toxicity.py finds them."""
 FULL_SHARE = 0.1
 """The share of words of one's own lists at which a text scores 1."""
+
+_INVISIBLE = re.compile("[\\u00ad\\u200b-\\u200f\\u2060\\ufeff]")
+_LOOKALIKE = re.compile("[асеіјорѕхуԁνοα]")
+_MIXED_SCRIPTS = re.compile("[a-z][а-яіјѕԁο]|[а-яіјѕԁο][a-z]")
+_LOOKALIKES = str.maketrans("асеіјорѕхуԁνοαмтнкв", "aceijopsxydvoamthkb")
+_WORD = re.compile(r"\w+")
+_STAND_IN = re.compile(r"[@$!*013457]+(?=[^\W\d_])")
+_LETTERS = str.maketrans("@$!013457", "asioieast", "*")
+_MAYBE_SPACED = re.compile(r"[ .*_-][^\W\d_][ .*_-][^\W\d_]\b")
+_SPACED = re.compile(r"\b[^\W\d_](?:[ .*_-][^\W\d_]\b){2,}")
+_BETWEEN = re.compile("[ .*_-]")
+_STRETCHED = re.compile(r"(.)\1\1+")
+
+
+def undisguise(text: str) -> str:
+    """The text in lower case with the letters that are meant: sh1t, f u c k, b.i.t.c.h, whooore, lookalikes.
+
+    Masked letters (f*ck) are left out. Of a letter three or more times in a row one stays, of g, l and s two.
+    """
+    text = text[:LONGEST].lower()
+    if not text.isascii():
+        text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+        if _LOOKALIKE.search(text) and _MIXED_SCRIPTS.search(text):
+            text = _WORD.sub(_one_script, text)
+    text = _STAND_IN.sub(_meant, text)
+    if _MAYBE_SPACED.search(text):
+        text = _SPACED.sub(lambda match: _BETWEEN.sub("", match[0]), text)
+    return _STRETCHED.sub(_unstretched, text)
+
+
+def _one_script(match: re.Match[str]) -> str:
+    word = match[0]
+    return word.translate(_LOOKALIKES) if _MIXED_SCRIPTS.search(word) else word
+
+
+def _unstretched(match: re.Match[str]) -> str:
+    letter = match[1]
+    return letter * (2 if letter in "gls" else 1) if letter.isalpha() else match[0]
+
+
+def _meant(match: re.Match[str]) -> str:
+    within = match.start() > 0 and match.string[match.start() - 1].isalpha()
+    return match[0].translate(_LETTERS) if within else match[0]
+
+
+def features(text: str) -> list[list[str]]:
+    """What the shipped classifier sees: for every passage its words, each once, and their signs."""
+    words, lists = split(undisguise(text)), signs.load()
+    language = lists.language(words)
+    passages = [words[start : start + PASSAGE] for start in range(0, len(words), PASSAGE)]
+    return [[*dict.fromkeys(passage), *lists.of(passage, language)] for passage in passages]
 
 
 class Scorer:
     """A model, and word lists on top: the score is the model's, or higher where many words are listed."""
 
-    def __init__(self, classifier: Classifier, words: frozenset[str] = frozenset()) -> None:
+    def __init__(self, classifier: Classifier, shipped: bool, words: frozenset[str] = frozenset()) -> None:
         self._classifier = classifier
-        self._words = words
+        self._shipped = shipped
+        self._listed = words
 
     def score(self, text: str) -> float:
-        """How toxic the text is as a whole, 0 to 1."""
-        score = self._classifier.score(text)
-        if not self._words or not (words := prepare(text).split()):
+        """How toxic the text is, 0 to 1; see models/toxicity.md for what that means of the shipped model."""
+        score = self._mean(text) if self._shipped else self._classifier.score(text)
+        if not self._listed:
             return score
-        return max(score, min(1.0, len(self._words.intersection(words)) / len(words) / FULL_SHARE))
+        words = set(split(undisguise(text)))
+        return max(score, min(1.0, len(self._listed & words) / max(len(words), 1) / FULL_SHARE))
 
     def scores(self, texts: Sequence[str]) -> list[float]:
         """The score of each text."""
         return [self.score(text) for text in texts]
+
+    def _mean(self, text: str) -> float:
+        passages = features(text)
+        log_odds = (SLOPE * self._classifier.logit(passage) + SHIFT for passage in passages)
+        return sum(1 / (1 + math.exp(-each)) for each in log_odds) / max(len(passages), 1)
 
 
 @cache
@@ -40,14 +106,16 @@ def load(model: str = "", words: str = "") -> Scorer:
     ``words`` is a UTF-8 file of a word a line, or a folder of such. Raises :class:`InputError` for a path
     that cannot be read and a model that is none.
     """
+    listed = _listed(Path(words)) if words else frozenset()
+    if model:
+        return Scorer(Classifier(Path(model)), shipped=False, words=listed)
     with ExitStack() as stack:
-        shipped = resources.files("pipeline.filters").joinpath(MODEL)
-        path = Path(model) if model else stack.enter_context(resources.as_file(shipped))
-        return Scorer(Classifier(path), _listed(Path(words)) if words else frozenset())
+        path = stack.enter_context(resources.as_file(resources.files("pipeline.filters").joinpath(MODEL)))
+        return Scorer(Classifier(path), shipped=True, words=listed)
 
 
 def score(text: str) -> float:
-    """How toxic the text is as a whole, 0 to 1, by the shipped model alone."""
+    """How toxic the text is, 0 to 1, by the shipped model alone."""
     return load().score(text)
 
 

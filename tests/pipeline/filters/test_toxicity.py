@@ -1,7 +1,13 @@
-import pytest
+from pathlib import Path
 
-from pipeline.filters import toxicity
-from pipeline.filters.classifier import prepare
+import fasttext
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import InputError
+from pipeline.filters import signs, toxicity
+from pipeline.filters.classifier import Classifier, prepare, split
 
 
 @pytest.mark.parametrize(
@@ -10,6 +16,8 @@ from pipeline.filters.classifier import prepare
         "you are a stupid bitch and nobody likes you, go to hell",
         "Du bist so ein dummes Arschloch, du dreckiges Pack",
         "vai se foder seu filho da puta",
+        "ta gueule, sale connard",
+        "You sh1t, f u c k off",
     ],
 )
 def test_insults_score_high(text: str) -> None:
@@ -23,15 +31,27 @@ def test_insults_score_high(text: str) -> None:
         "Scunthorpe is an industrial town in Lincolnshire, with a museum and a football club.",
         "The battle cost thousands of lives; prisoners were killed and villages burnt down in 1643.",
         "Die Stadt liegt am Rhein und hat etwa zwanzigtausend Einwohner.",
+        "Gay and lesbian couples may marry in this country since 2015.",
     ],
 )
-def test_medicine_towns_and_wars_stay_below_the_threshold(text: str) -> None:
-    assert toxicity.score(text) < 0.9
+def test_medicine_towns_wars_and_identities_score_low(text: str) -> None:
+    assert toxicity.score(text) < 0.5
+
+
+def test_a_long_text_scores_the_mean_of_its_passages() -> None:
+    clean = "The museum of the town shows how ships were built in earlier times, and opens at nine. " * 20
+    insult = "you are a stupid bitch and nobody likes you, go to hell"
+    assert toxicity.score(clean) < toxicity.score(f"{clean} {insult}") < toxicity.score(insult)
 
 
 @pytest.mark.parametrize("text", ["", " \n", "...", "https://a.org", "\ud800"])
 def test_nothing_to_read_scores_zero(text: str) -> None:
     assert toxicity.score(text) == 0
+
+
+@given(st.text())
+def test_any_text_scores_between_zero_and_one(text: str) -> None:
+    assert 0 <= toxicity.score(text) <= 1
 
 
 @pytest.mark.parametrize(
@@ -44,3 +64,94 @@ def test_nothing_to_read_scores_zero(text: str) -> None:
 )
 def test_prepare(text: str, prepared: str) -> None:
     assert prepare(text) == prepared
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("sh1t B!tch a$$hole f*ck", "shit bitch asshole fck"),
+        ("f u c k you, b.i.t.c.h", "fuck you, bitch"),
+        ("whoooore assssss coool", "whore ass col"),
+        ("fu\u0441k fu\u200bck ｆｕｃｋ", "fuck fuck fuck"),
+        ("Room 101, 3.5 kg, $5, wait... a b", "room 101, 3.5 kg, $5, wait... a b"),
+        ("Москва и Athens", "москва и athens"),
+    ],
+)
+def test_letters_in_disguise_are_recognized(text: str, meant: str) -> None:
+    assert toxicity.undisguise(text) == meant
+
+
+def test_signs_are_of_kinds_and_of_pairs_close_together_and_the_same_in_all_languages() -> None:
+    english, french = (
+        signs.load().of(split(text), language)
+        for text, language in (("i hate women", "en"), ("je déteste les femmes", "fr"))
+    )
+    assert set(english) == set(french)
+    far = signs.load().of(split("hate " + "x " * 20 + "women"), "en")
+    assert set(far) < set(english)
+
+
+def test_a_common_word_is_no_sign_where_it_means_something_else() -> None:
+    lists = signs.load()
+    german, english = split("die Katze ist hier"), split("they should all die")
+    assert lists.language(german) == "de"
+    assert lists.of(german, "de") == []
+    assert lists.of(english, lists.language(english)) != []
+
+
+def test_words_are_found_where_none_are_separated() -> None:
+    assert signs.load().of(split("我讨厌下雨"), "") != []
+    assert signs.load().of(split("今天天气很好"), "") == []
+
+
+@pytest.fixture(scope="module")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of words and pairs of words, with labels as Jigsaw's have them."""
+    folder = tmp_path_factory.mktemp("model")
+    lines = ["__label__toxic bad awful words here", "__label__non_toxic good kind words there"] * 50
+    (folder / "lines.txt").write_text("\n".join(lines))
+    model = fasttext.train_supervised(
+        str(folder / "lines.txt"), wordNgrams=2, dim=4, thread=1, verbose=0, epoch=25
+    )
+    model.save_model(str(folder / "model.bin"))
+    return folder / "model.bin"
+
+
+def test_another_model_is_taken_by_path_and_its_positive_label_found(other_model: Path) -> None:
+    scorer = toxicity.load(str(other_model))
+    bad, good = scorer.scores(["bad awful", "good kind"])
+    assert good < 0.5 < bad
+
+
+def test_words_by_path_raise_the_score_with_their_share(tmp_path: Path) -> None:
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "en").write_text("Gristle\ntwo words\n")
+    scorer = toxicity.load("", str(tmp_path / "words"))
+    few = "gristle and some twenty other words that are all of them different from each other ".split()
+    assert scorer.score("what gristle") == 1
+    assert toxicity.score(" ".join(few)) < scorer.score(" ".join(few)) < 1
+    assert scorer.score("a town by the sea") == toxicity.score("a town by the sea")
+
+
+def test_files_that_are_no_model_or_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="no fastText model"):
+        toxicity.load(str(tmp_path / "bad"))
+    with pytest.raises(InputError, match="cannot be read"):
+        toxicity.load("", str(tmp_path / "bad"))
+
+
+def test_labels_must_be_two_of_which_one_is_a_negation(tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("__label__a x\n__label__b y\n" * 20)
+    model = fasttext.train_supervised(str(tmp_path / "lines.txt"), dim=4, thread=1, verbose=0)
+    model.save_model(str(tmp_path / "model.bin"))
+    with pytest.raises(InputError, match="two are needed"):
+        Classifier(tmp_path / "model.bin")
+
+
+def test_looking_words_up_once_gives_fasttexts_own_score() -> None:
+    classifier = toxicity.load()._classifier
+    for text in ["you idiot", "a town by the sea", "völlig verrückt"]:
+        line = prepare(text)
+        own = {label: score for score, label in classifier._model.f.predict(line + "\n", 2, 0.0, "strict")}
+        assert classifier.score(text) == pytest.approx(own["__label__positive"], abs=1e-4)
