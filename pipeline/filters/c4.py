@@ -31,7 +31,7 @@ _POLICIES = (
     "use of cookies",
     "use cookies",
 )
-_TELLING = (*_POLICIES, _LOREM_IPSUM, _SCRIPT, _BRACKET, "[")
+_TELLING = (*_POLICIES, _LOREM_IPSUM, _SCRIPT, _BRACKET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class Page:
     """What C4's rules make of a page: the lines that stay, and the measures of its page rules."""
 
     text: str
+    kept: Positions | None
+    """The numbers of the lines that stay, None where some of them lost citation marks."""
     metrics: dict[str, float]
 
 
@@ -51,8 +53,8 @@ def clean(analysis: Analysis, *, terminal_punctuation: bool) -> Page:
         stays &= _finished(analysis)
     lorem_ipsum = brackets = 0
     edited: dict[int, str] = {}
-    for number in told:
-        line = _CITATION.sub("", _lines(analysis, [number])[0])
+    for number, raw in zip(told, _lines(analysis, told), strict=True):
+        line = _CITATION.sub("", raw)
         lowered = line.lower()
         stays[number] = False
         if terminal_punctuation and (not line.endswith(_FINISHED) or line.endswith("...")):
@@ -62,15 +64,16 @@ def clean(analysis: Analysis, *, terminal_punctuation: bool) -> Page:
             continue
         brackets += line.count(_BRACKET)
         if not any(policy in lowered for policy in _POLICIES):
-            edited[number] = line
+            stays[number] = line == raw
+            edited |= {number: line} if line != raw else {}
     sentences = int(_sentences(analysis)[stays].sum())
     if edited:
         sentences += int(_sentences(analyse("\n".join(edited.values()))).sum())
-    kept = (
-        dict(zip(numbers := np.flatnonzero(stays).tolist(), _lines(analysis, numbers), strict=True)) | edited
-    )
+    kept = np.flatnonzero(stays)
+    texts = dict(zip(kept.tolist(), _lines(analysis, kept.tolist()), strict=True)) | edited
     return Page(
-        text="\n".join(kept[number] for number in sorted(kept)).strip(),
+        text="\n".join(texts[number] for number in sorted(texts)).strip(),
+        kept=None if edited else kept,
         metrics={"c4_sentences": sentences, "c4_lorem_ipsum": lorem_ipsum, "c4_curly_brackets": brackets},
     )
 
@@ -96,16 +99,16 @@ def _finished(analysis: Analysis) -> Flags:
 
 
 def _telling_lines(analysis: Analysis) -> Positions:
-    """The lines with a bracket or one of the phrases; all lines, where lower case is longer than the text."""
-    lowered = analysis.text.lower()
+    """The lines with a citation mark, a curly bracket or a phrase; all, if lower case is longer than the text."""
+    text, starts = analysis.text, analysis.broken_lines.starts
+    lowered = text.lower()
     present = [sign for sign in _TELLING if sign in lowered]
-    if not present:
-        return np.empty(0, np.int64)
-    starts = analysis.broken_lines.starts
-    if len(lowered) != len(analysis.text):
+    if present and len(lowered) != len(text):
         return np.arange(len(starts))
-    places = [found.start() for found in re.finditer("|".join(map(re.escape, present)), lowered)]
-    return np.unique(starts.searchsorted(places, "right") - 1)
+    places = [found.start() for found in _CITATION.finditer(text)] if "[" in text else []
+    if present:
+        places += [found.start() for found in re.finditer("|".join(map(re.escape, present)), lowered)]
+    return np.unique(starts.searchsorted(np.array(places, np.int64), "right") - 1)
 
 
 def _lines(analysis: Analysis, numbers: list[int]) -> list[str]:

@@ -146,8 +146,12 @@ def _repeated(
     fitting = places.searchsorted(len(tokens) - n, "right")
     places = places[:fitting]
     hashes = lengthen(shorter[:fitting], tokens[places + n - 1])
-    ordered = np.sort(hashes)
-    counts = ordered.searchsorted(hashes, "right") - ordered.searchsorted(hashes, "left")
+    order = hashes.argsort()
+    ordered = hashes[order]
+    begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    sizes = np.diff(np.append(begins, len(ordered)))
+    counts = np.empty(len(places), np.int64)
+    counts[order] = np.repeat(sizes, sizes)
     several = np.flatnonzero(counts > 1)
     return places[several], hashes[several], counts[several]
 

@@ -73,7 +73,10 @@ class Judge:
         code, score = language.identify(text, declared_language, self._settings.language_model)
         page = c4.clean(analysis, terminal_punctuation=preset.terminal_punctuation)
         corrected = refinedweb.correct(analysis)
-        edited = self._reanalyse(analysis, _edited(text, preset.lines, page, corrected))
+        if preset.lines == "c4" and page.kept is not None:
+            edited = analysis.select(page.kept)
+        else:
+            edited = self._reanalyse(analysis, _edited(text, preset.lines, page, corrected))
         metrics = {
             **stop_words.distinct(analysis, code),
             **_gopher(preset.counting, analysis, edited),
