@@ -29,7 +29,7 @@ def redecide(run: str, columns: list[str], wanted: Recipe, settings: Dedup) -> l
     decided = [decide(row, wanted) for row in rows]
     kept = [row for row, (reason, _) in zip(rows, decided, strict=True) if not (reason or row["error"])]
     after = _copies(kept, settings)
-    counts: Counter[tuple[str | None, ...]] = Counter()
+    counts: Counter[tuple[str | None, str | None, str | None, str | None]] = Counter()
     for row, (reason, unasked) in zip(rows, decided, strict=True):
         fates = before.get(row["id"]) or row["reason"], after.get(row["id"]) or reason
         if row["error"]:
