@@ -1,27 +1,33 @@
 """The toxicity classifier: the sets that it learns from, and how good it is.
 
-``python benchmarks/toxicity.py sets DATA OUT [TEACHER]``
+``python benchmarks/toxicity.py sets DATA SETS`` writes the sets that configs/toxicity.toml names; DATA has
+the folders toxicity, langid, books, wiki and warc, and with the package alt-profanity-check installed.
+``python benchmarks/toxicity.py measure SETS DATA`` prints the calibration of pipeline/filters/toxicity.py and
+the tables of results/toxicity.md.
 """
 
 import csv
 import gzip
 import io
+import math
 import random
 import re
 import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from filters import SHORTEST, documents, passages
+from numpy.typing import NDArray
 
 from pipeline.config import LabelledText, load
 from pipeline.filters import toxicity
 from pipeline.filters.classifier import Classifier
-from pipeline.filters.learning import read
-from pipeline.filters.measuring import Quality, roc_auc
+from pipeline.filters.learning import Example, hold_out, read
+from pipeline.filters.measuring import roc_auc
 from pipeline.filters.toxicity import features
 from pipeline.filters.training import learn
 
@@ -37,7 +43,17 @@ CLEAN = (
 )
 SENTENCE = re.compile(r"(?<=[.!?…])\s+|\n+|(?<=[。！？])")
 
+LABELLED = ("Davidson 2017", "GermEval 2018", "ToLD-BR", "Korean hate speech")
+TAUGHT = ("Wikipedia, taught", "Books, taught", "Web pages, taught")
+SHARE = 1 / 3
+"""As in OLID and GermEval."""
+CUT = -toxicity.SHIFT / toxicity.SLOPE
+"""The log-odds that are calibrated to a half."""
+LIMITS = (0.4, 0.45, 0.5, 0.55, 0.6)
+
 Row = tuple[str, bool]
+Numbers = NDArray[np.float64]
+Truth = NDArray[np.bool_]
 
 
 def labelled(folder: Path) -> dict[str, list[Row]]:
@@ -113,7 +129,7 @@ def disguised(text: str, rng: random.Random) -> str:
 
 
 def lists(data: Path, rng: random.Random) -> Iterator[Row]:
-    """Sentences of many languages as they are; some with listed words put in: so many more words are known."""
+    """Sentences of many languages, some with listed words put in, so that these are known; and the words."""
     words = words_of(["insult", "slur"])
     for path in sorted((data / "langid/sentences").glob("*.txt")):
         clean = path.read_text("utf-8").splitlines()
@@ -141,7 +157,7 @@ def taught(pool: Sequence[str], rng: random.Random) -> Iterator[Row]:
     texts = [*pool]
     for text in pool:
         words = text.split()[: rng.randrange(2, 15)]
-        for word in rng.choices(minded, [weights[word] for word in minded], k=rng.randrange(1, 3)):
+        for word in rng.choices(minded, [weights[word] for word in minded], k=rng.randrange(1, 4)):
             words.insert(rng.randrange(len(words) + 1), word)
         texts.append(" ".join(words))
     for text, score in zip(texts, teacher.predict_prob(texts), strict=True):
@@ -150,7 +166,7 @@ def taught(pool: Sequence[str], rng: random.Random) -> Iterator[Row]:
 
 
 def clean(data: Path) -> dict[str, list[str]]:
-    """Texts to learn as harmless, by source: every other book and half of Wikipedia; pages of one set of two."""
+    """Texts to learn as harmless, by source: every other book, half of Wikipedia, pages of one set of two."""
     books = [path for code in ("en", "fr", "de") for path in sorted((data / "books" / code).iterdir())[::2]]
     paths = {
         "wiki": [data / "wiki/enwiki-shortened.xml.bz2"],
@@ -172,7 +188,7 @@ def save(path: Path, rows: Iterable[Row]) -> None:
 
 def make_sets(data: Path, out: Path) -> None:
     """Write every set that configs/toxicity.toml names to ``out``."""
-    rng = random.Random(1)  # noqa: S311
+    rng = random.Random(1)
     sets, texts = labelled(data / "toxicity"), clean(data)
     for name, rows in sets.items():
         save(out / f"{name}.tsv.gz", rows)
@@ -185,64 +201,79 @@ def make_sets(data: Path, out: Path) -> None:
         (passage, False) for each in texts.values() for passage in rng.sample(each, min(1500, len(each)))
     ]
     save(out / "lists.tsv.gz", [*lists(data, rng), *harmless])
-    prose = [
-        each for text in (*texts["wiki"], *texts["books"], *texts["web"]) for each in SENTENCE.split(text)
-    ]
-    english = [each for each in prose if 20 < len(each) < 250 and each.isascii()]
-    save(out / "taught-prose.tsv.gz", taught(rng.sample(english, 15_000), rng))
-    save(out / "taught-tweets.tsv.gz", taught([text for text, _ in sets["davidson"]], rng))
+    for name, each in texts.items():
+        english = {
+            part for text in each for part in SENTENCE.split(text) if 20 < len(part) < 250 and part.isascii()
+        }
+        chosen = rng.sample(sorted(english), min(10_000, len(english)))
+        save(out / f"taught-{name}.tsv.gz", taught(chosen, rng))
 
 
-def platt(log_odds: Sequence[float], toxic: Sequence[bool], weights: Sequence[float]) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Judged:
+    """Texts by their log-odds, and the truth."""
+
+    name: str
+    log_odds: Numbers
+    toxic: Truth
+
+
+def platt(log_odds: Numbers, toxic: Truth, weights: Numbers) -> tuple[float, float]:
     """Slope and shift of the logistic regression of truth on log-odds, by Newton's method (Platt 1999)."""
-    design = np.column_stack([log_odds, np.ones(len(log_odds))])
-    truth, weight, solution = np.array(toxic, float), np.array(weights), np.zeros(2)
+    design, solution = np.column_stack([log_odds, np.ones(len(log_odds))]), np.array([0.1, 0.0])
     for _ in range(50):
         chance = 1 / (1 + np.exp(-design @ solution))
-        gradient = design.T @ (weight * (truth - chance))
-        solution += np.linalg.solve((design * (weight * chance * (1 - chance))[:, None]).T @ design, gradient)
+        curvature = (design * (weights * chance * (1 - chance))[:, None]).T @ design
+        solution += np.linalg.solve(curvature, design.T @ (weights * (toxic - chance)))
     return float(solution[0]), float(solution[1])
 
 
-def left_out(sets: Path) -> Iterator[tuple[LabelledText, Quality, list[float], list[bool]]]:
-    """By labelled set: how good a model is that learned from all the others, and its log-odds beside the truth.
+def left_out(sets: Path) -> Iterator[Judged]:
+    """Every labelled set, judged by a model that learned from all the others.
 
     What alt-profanity-check taught is left out with Davidson's set, of which it learned.
     """
-    for name in ("Davidson 2017", "GermEval 2018", "ToLD-BR", "Korean hate speech"):
-        config = load(str(CONFIG), [f"classifier.folder={sets}"])
-        omitted = {name, *(["Prose, taught", "Tweets, taught"] if name == "Davidson 2017" else [])}
-        parts = tuple(
-            each.model_copy(update={"learn": each.learn and each.name not in omitted})
-            for each in config.classifier.sets
-            if each.name == name or each.name not in omitted
-        )
+    config = load(str(CONFIG), [f"classifier.folder={sets}"])
+    for name in LABELLED:
+        omitted = {name, *TAUGHT} if name == "Davidson 2017" else {name}
+        others = tuple(each for each in config.classifier.sets if each.name not in omitted)
+        (own,) = (each for each in config.classifier.sets if each.name == name)
         with tempfile.TemporaryDirectory() as out:
-            changes = {"classifier": config.classifier.model_copy(update={"sets": parts})}
-            changes["output"] = config.output.model_copy(update={"path": out})
-            quality = learn(config.model_copy(update=changes)).parts[name]
+            settings = config.classifier.model_copy(update={"sets": others})
+            output = config.output.model_copy(update={"path": out})
+            learn(config.model_copy(update={"classifier": settings, "output": output}))
             model = Classifier(Path(out) / "classifier/model.ftz")
-        labelled_set = next(each for each in parts if each.name == name)
-        examples = read(str(sets), labelled_set)
-        yield (
-            labelled_set,
-            quality,
-            [model.logit(each.text.split()) for each in examples],
-            [each.positive for each in examples],
-        )
+        yield judge(f"{name}, left out", model, read(str(sets), own))
 
 
-def cases() -> Iterator[tuple[str, int, float]]:
-    """By language: how many cases there are, and the ROC-AUC of the shipped scorer on them."""
-    scorer = toxicity.load()
+def held_out(sets: Path) -> Iterator[Judged]:
+    """The tenth of every set that the shipped model did not learn from, and all of OLID."""
+    config, model = load(str(CONFIG)), toxicity.load()._classifier
+    for each in config.classifier.sets:
+        examples = read(str(sets), each)
+        if each.learn:
+            yield judge(each.name, model, hold_out(examples, config.classifier.held_out)[1])
+        else:
+            yield judge(f"{each.name}, never learned from", model, examples)
+
+
+def judge(name: str, model: Classifier, examples: Sequence[Example]) -> Judged:
+    """The log-odds of the examples, beside the truth."""
+    log_odds = [model.logit(each.text.split()) for each in examples]
+    return Judged(name, np.array(log_odds), np.array([each.positive for each in examples]))
+
+
+def cases() -> Iterator[Judged]:
+    """By language, the cases that were written to be measured on, judged by the shipped model."""
+    model = toxicity.load()._classifier
     for language, table in tomllib.loads((HERE / "toxicity-cases.toml").read_text(encoding="utf-8")).items():
         texts = [*table["toxic"], *table["harmless"]]
-        truth = np.arange(len(texts)) < len(table["toxic"])
-        yield language, len(texts), roc_auc(np.array(scorer.scores(texts)), truth)
+        log_odds = np.array([model.logit(features(text)[0]) for text in texts])
+        yield Judged(f"Cases, {language}", log_odds, np.arange(len(texts)) < len(table["toxic"]))
 
 
 def false_alarms(data: Path) -> Iterator[tuple[str, bool, list[float]]]:
-    """By clean corpus: whether parts of it were learned from, and the scores of its documents, high ones last.
+    """By clean corpus: whether half of it was learned from, and its documents' scores, high ones last.
 
     Of books, a document is a passage; of those, only books that were not learned from are taken.
     """
@@ -256,32 +287,37 @@ def false_alarms(data: Path) -> Iterator[tuple[str, bool, list[float]]]:
         yield name, learned, sorted(scorer.scores(texts))
 
 
+def calibration(parts: Sequence[Judged]) -> tuple[float, float]:
+    """Slope and shift for sets that are all as important, in a stream of which :data:`SHARE` is toxic."""
+    weights = [np.where(part.toxic, 1 / part.toxic.sum(), 1 / (~part.toxic).sum()) for part in parts]
+    log_odds = np.concatenate([part.log_odds for part in parts])
+    toxic = np.concatenate([part.toxic for part in parts])
+    slope, shift = platt(log_odds, toxic, np.concatenate(weights))
+    return slope, shift + math.log(SHARE / (1 - SHARE))
+
+
 def make_report(sets: Path, data: Path) -> None:
-    """Print the calibration and what is measured; write the latter beside the other results."""
-    log_odds, truth, weights = [], [], []
-    lines = ["| Never learned from | Texts | ROC-AUC |", "|---|---:|---:|"]
-    for each, quality, found, toxic in left_out(sets):
-        log_odds, truth = log_odds + found, truth + toxic
-        share = {kind: toxic.count(kind) for kind in (False, True)}
-        weights += [1 / share[kind] for kind in toxic]
-        lines.append(f"| {each.name} | {quality.texts:,} | {quality.roc_auc:.3f} |")
-    slope, shift = platt(log_odds, truth, weights)
-    print(f"SLOPE, SHIFT = {slope:.3f}, {shift:.3f}")
-    lines += [f"| Cases, {language} | {texts} | {area:.3f} |" for language, texts, area in cases()]
-    lines += [
-        "",
-        "| Clean text | Documents | above 0.5, ‰ | 0.6 | 0.7 | 0.8 | 0.9 | Highest |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name, learned, scores in false_alarms(data):
-        alarms = [
-            1000 * sum(score > limit for score in scores) / len(scores) for limit in (0.5, 0.6, 0.7, 0.8, 0.9)
-        ]
-        cells = " | ".join(f"{each:.2f}" for each in alarms)
-        lines.append(
-            f"| {name}{' (partly learned from)' if learned else ''} | {len(scores):,} | {cells} | {scores[-1]:.2f} |"
+    """Print the calibration, and what is measured as tables in Markdown.
+
+    The calibration stands between texts like those learned from and others: half the weight is on held-out
+    parts of the labelled sets, half on whole ones that were left out.
+    """
+    seen, unseen = list(held_out(sets)), list(left_out(sets))
+    labelled_parts = [part for part in seen if part.name in LABELLED]
+    print("SLOPE, SHIFT = {:.3f}, {:.3f}".format(*calibration([*labelled_parts, *unseen])))
+    print("\n| Text | Passages | Positive | Precision | Recall | ROC-AUC |\n|---|---:|---:|---:|---:|---:|")
+    for part in [*seen, *unseen, *cases()]:
+        found, hits = part.log_odds > CUT, (part.log_odds > CUT) & part.toxic
+        print(
+            f"| {part.name} | {len(part.toxic):,} | {part.toxic.sum():,} | {hits.sum() / found.sum():.3f} "
+            f"| {hits.sum() / part.toxic.sum():.3f} | {roc_auc(part.log_odds, part.toxic):.3f} |"
         )
-    print("\n".join(lines))
+    print("\n| Clean text | Documents | " + " | ".join(f"> {limit}, ‰" for limit in LIMITS) + " | Highest |")
+    print("|---|---:" + "|---:" * len(LIMITS) + "|---:|")
+    for name, learned, scores in false_alarms(data):
+        alarms = (f"{1000 * sum(each > limit for each in scores) / len(scores):.2f}" for limit in LIMITS)
+        also = " (half learned from)" if learned else ""
+        print(f"| {name}{also} | {len(scores):,} | {' | '.join(alarms)} | {scores[-1]:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -372,9 +372,9 @@ class Serve(Section):
     """The filter on what comes in and goes out; the keys below are its rules."""
     blocked_words: str = ""
     """A file with one word or phrase per line; none of them is accepted or sent."""
-    toxicity: float = Field(default=0.998, ge=0, le=1)
+    toxicity: float = Field(default=0.75, ge=0, le=1)
     """A sentence that the classifier finds more toxic than this is blocked; 1: none. Stricter than for whole
-    pages: on single sentences the classifier is surer of itself than it should be."""
+    pages, whose score is a mean: two clean sentences of fiction in a thousand are above it."""
     mask_pii: bool = True
     """Replace personal data in answers by tags, as in the training text."""
 

@@ -73,8 +73,7 @@ class Classifier:
         first, second = np.array(self._model.f.getOutputMatrix())
         self._direction = first - second if labels[0] == self._positive else second - first
         self._features: dict[int, float] = {}
-        self._weights: dict[str, float] = {}
-        self._counts: dict[str, int] = {}
+        self._words: dict[str, complex] = {}
 
     def score(self, text: str) -> float:
         """How positive the model finds the text, 0 to 1; 0 for text without words."""
@@ -92,19 +91,22 @@ class Classifier:
         """The log-odds of prepared words being positive, by a model without word n-grams."""
         words = [_END, *words]
         try:
-            return sum(map(self._weights.__getitem__, words)) / sum(map(self._counts.__getitem__, words))
+            total = sum(map(self._words.__getitem__, words))
         except KeyError:
             self._look_up(words)
             return self.logit(words[1:])
+        return total.real / total.imag
 
     def _look_up(self, words: Sequence[str]) -> None:
-        """Remember of each word the sum of what its features weigh, and how many they are."""
-        if len(self._weights) >= MOST_WORDS:
-            self._weights.clear()
-            self._counts.clear()
+        """Remember of each word the sum of what its features weigh, and as imaginary part how many they are.
+
+        So both are summed at once.
+        """
+        if len(self._words) >= MOST_WORDS:
+            self._words.clear()
         for word in words:
             rows = [0] if word == _END else self._model.f.getSubwords(word, "strict")[1]
-            self._weights[word], self._counts[word] = sum(map(self._feature, rows)), len(rows)
+            self._words[word] = complex(sum(map(self._feature, rows)), len(rows))
 
     def _feature(self, row: int) -> float:
         if row not in self._features:

@@ -8,10 +8,12 @@ an insult after a negation is something else than an insult.
 
 import re
 import tomllib
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
+from itertools import chain
 
 NEAR = 6
 """Words that a pair may be apart."""
@@ -45,7 +47,7 @@ class Signs:
         languages: dict[tuple[str, str], set[str]] = {}
         for by_language, letter in zip(kinds.values(), _LETTERS, strict=False):
             for code, words in by_language.items():
-                for word in words:
+                for word in words | set(map(_unaccented, words)):
                     languages.setdefault((word, letter), set()).add(code)
         self._meanings: dict[str, list[_Meaning]] = {}
         for (word, letter), codes in languages.items():
@@ -71,8 +73,10 @@ class Signs:
 
     def of(self, words: Sequence[str], language: str) -> list[str]:
         """The signs of a passage, each once; none where nothing in it might offend."""
-        if self._offensive.isdisjoint(words) and not any(map(_UNSPACED.match, words)):
-            return []
+        if self._offensive.isdisjoint(words):
+            together = " ".join(words)
+            if together.isascii() or not _UNSPACED.search(together):
+                return []
         hits = list(self._hits(words, language))
         found = {letter: None for _, letter in hits}
         if OFFENSIVE.isdisjoint(found):
@@ -89,7 +93,7 @@ class Signs:
 
         Those that another language's list has count half.
         """
-        votes = Counter(code for word in words[:TELLING] for code in self._spoken.get(word, ()))
+        votes = Counter(chain.from_iterable(filter(None, map(self._spoken.get, words[:TELLING]))))
         return max(votes, key=lambda code: (votes[code], code), default="")
 
     def _hits(self, words: Sequence[str], language: str) -> Iterator[tuple[int, str]]:
@@ -119,6 +123,13 @@ class Signs:
 def load() -> Signs:
     """The lists, once per process."""
     return Signs()
+
+
+def _unaccented(word: str) -> str:
+    """As many write who are in haste; only Latin letters lose their marks."""
+    if not "a" <= word[:1] <= "\u024f":
+        return word
+    return "".join(each for each in unicodedata.normalize("NFD", word) if not unicodedata.combining(each))
 
 
 def _by_language(text: str) -> dict[str, frozenset[str]]:
