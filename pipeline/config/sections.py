@@ -106,8 +106,8 @@ class Filters(Section):
     url_words: str = ""
     """The same of words in addresses, for ``url.word``."""
     quality_model: str = ""
-    """A fastText classifier, such as ``jobs/train_classifier.py`` makes; its score is the metric ``quality``, for
-    ``quality.score``. Empty: not measured."""
+    """A fastText classifier, such as ``jobs/train_classifier.py`` makes; its score is the metric ``quality``,
+    for ``quality.score``. Empty: not measured."""
     toxicity_model: str = ""
     """A fastText classifier in the place of the one that is shipped."""
     toxicity_words: str = ""
@@ -140,8 +140,8 @@ class Corpus(Section):
     """``[classifier.positive]``, ``[classifier.negative]``: a corpus whose every text is of one class."""
 
     paths: tuple[str, ...] = ()
-    """Folders of finished runs, whose documents are taken, and whatever ``input.paths`` may be, which is read as
-    ``[input]`` and ``[extraction]`` say."""
+    """Folders of finished runs, whose documents are taken, and whatever ``input.paths`` may be, which is read
+    as ``[input]`` and ``[extraction]`` say."""
     sources: tuple[str, ...] = ()
     """Only documents of these sources; empty: of all."""
 

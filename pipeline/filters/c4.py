@@ -99,7 +99,7 @@ def _finished(analysis: Analysis) -> Flags:
 
 
 def _telling_lines(analysis: Analysis) -> Positions:
-    """The lines with a citation mark, a curly bracket or a phrase; all, if lower case is longer than the text."""
+    """The lines with a citation mark, a bracket or a phrase; all, if lower case is longer than the text."""
     text, starts = analysis.text, analysis.broken_lines.starts
     lowered = text.lower()
     present = [sign for sign in _TELLING if sign in lowered]

@@ -98,6 +98,10 @@ class Judge:
             word_hashes=published.word_hashes,
         )
 
+    def masked(self, text: str, language: str) -> str:
+        """The text without personal data, if the recipe masks it."""
+        return pii.mask(text, language).text if self._recipe.mask_pii else text
+
     def _reanalyse(self, analysis: Analysis, text: str) -> Analysis:
         """The analysis of an edited text; the same one where nothing was edited."""
         split_unspaced = self._recipe.preset.split_unspaced

@@ -112,15 +112,17 @@ class OnePass:
         }
         row |= {"text_hash": document.text_hash(judged.text), "words": len(judged.word_hashes)}
         if judged.drop:
-            row |= _verdict(judged.drop) | {"sample": self._sample(row["id"], text)}
+            row |= _verdict(judged.drop) | {"sample": self._sample(row, text)}
         else:
             row["text"] = judged.text
         return row, judged.word_hashes
 
-    def _sample(self, record_id: str, text: str) -> str | None:
-        """First characters of a share of the dropped texts, chosen by id."""
-        chosen = int(record_id[:8], 16) < self.config.ledger.sample_share * 2**32
-        return text[: self.config.ledger.sample_characters] if chosen else None
+    def _sample(self, row: dict[str, Any], text: str) -> str | None:
+        """First characters of a share of the dropped texts, chosen by id; masked as what is kept is."""
+        if int(row["id"][:8], 16) >= self.config.ledger.sample_share * 2**32:
+            return None
+        characters = self.config.ledger.sample_characters
+        return self.judge.masked(text[: 2 * characters], row["language"])[:characters]
 
 
 class _Batch:

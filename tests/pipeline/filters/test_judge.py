@@ -57,6 +57,11 @@ def test_every_preset_keeps_prose_and_measures_what_it_asks_for(preset: str, qua
     assert judged.word_hashes.tolist() == analyse(PROSE).word_hashes.tolist()
 
 
+def test_what_is_shown_of_a_text_is_masked_as_the_text_is() -> None:
+    assert Judge(Filters()).masked("Write to a@b.org.", "en") == "Write to <email>."
+    assert Judge(Filters(preset="none")).masked("Write to a@b.org.", "en") == "Write to a@b.org."
+
+
 @given(st.text() | st.lists(st.sampled_from(["the ", "word ", "a@b.org ", "\n", "{ ", "# "])).map("".join))
 def test_none_keeps_every_text_as_it_is(text: str) -> None:
     judged = judge(text, "none")
