@@ -29,7 +29,10 @@ def test_as_datatrove(lines: list[str], terminal_punctuation: bool) -> None:
     text = "\n".join(lines)
     document = Document(text=text, id="")
     oracle = C4QualityFilter(filter_no_terminal_punct=terminal_punctuation, min_num_sentences=-1)
-    decision, page = oracle.filter(document), c4.clean(analyse(text), terminal_punctuation=terminal_punctuation)
+    decision, page = (
+        oracle.filter(document),
+        c4.clean(analyse(text), terminal_punctuation=terminal_punctuation),
+    )
     if decision is True:
         assert page.text == document.text
         assert page.metrics["c4_lorem_ipsum"] == page.metrics["c4_curly_brackets"] == 0
