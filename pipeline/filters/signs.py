@@ -59,11 +59,7 @@ class Signs:
         }
         longest_first = sorted(unspaced, key=lambda word: (-len(word), word))
         self._unspaced = re.compile("|".join(map(re.escape, longest_first)))
-        self._offensive = {
-            word
-            for word, meanings in self._meanings.items()
-            if any(each[1] in OFFENSIVE for each in meanings)
-        }
+        self._offensive: dict[str, frozenset[str]] = {}
         self._ordinary = _by_language(folder.joinpath("ordinary_words.txt").read_text(encoding="utf-8"))
         self._spoken: dict[str, list[str]] = {}
         for by_language in (self._ordinary, kinds["negation"], kinds["self"], kinds["you"]):
@@ -73,7 +69,7 @@ class Signs:
 
     def of(self, words: Sequence[str], language: str) -> list[str]:
         """The signs of a passage, each once; none where nothing in it might offend."""
-        if self._offensive.isdisjoint(words):
+        if self._offensive_in(language).isdisjoint(words):
             together = " ".join(words)
             if together.isascii() or not _UNSPACED.search(together):
                 return []
@@ -87,6 +83,18 @@ class Signs:
                     if other != letter and abs(other_place - place) <= NEAR:
                         found[letter + other if other_place >= place else other + letter] = None
         return [_SIGN + letters for letters in found]
+
+    def _offensive_in(self, language: str) -> frozenset[str]:
+        """The words that may offend in texts of a language; gathered when first asked for."""
+        if language not in self._offensive:
+            ordinary = self._ordinary.get(language, frozenset())
+            self._offensive[language] = frozenset(
+                word
+                for word, meanings in self._meanings.items()
+                for _, letter, codes in meanings
+                if letter in OFFENSIVE and (word not in ordinary or language in codes)
+            )
+        return self._offensive[language]
 
     def language(self, words: Sequence[str]) -> str:
         """The language whose common words are most frequent at the beginning of a text; empty where none are.
