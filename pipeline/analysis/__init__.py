@@ -23,6 +23,7 @@ from pipeline.analysis.hashes import (
     ngram_hashes,
     prefix_sums,
     span_hashes,
+    where,
 )
 from pipeline.analysis.pieces import Flags, Pieces
 
@@ -40,6 +41,7 @@ __all__ = [
     "line_hashes",
     "ngram_hashes",
     "running_count",
+    "where",
 ]
 
 NEWLINE, RETURN = 0x0A, 0x0D
@@ -205,7 +207,7 @@ def line_hashes(codes: NDArray[np.uint8]) -> Hashes:
 def running_count(flags: Flags) -> Positions:
     """How many flags are set before each position; one element more than there are flags."""
     counts = np.zeros(len(flags) + 1, np.int64)
-    np.cumsum(flags, out=counts[1:])
+    flags.cumsum(out=counts[1:])
     return counts
 
 
@@ -215,7 +217,7 @@ def _spans(begins: Flags, found: Pieces) -> tuple[Positions, Positions]:
     ends[found.ends] = True
     starts = begins.copy()
     starts[found.starts] = True
-    return np.flatnonzero(starts), np.flatnonzero(ends)
+    return where(starts), where(ends)
 
 
 def _within(
@@ -231,18 +233,19 @@ def _within(
 
 
 def _line_spans(codes: NDArray[np.unsignedinteger], prefix: Hashes) -> Spans:
-    newlines = np.flatnonzero(codes == NEWLINE)
+    newlines = where(codes == NEWLINE)
     starts = np.concatenate([[0], newlines + 1])
     ends = np.concatenate([newlines, [len(codes)]])
     return Spans(starts, ends, span_hashes(prefix, starts, ends))
 
 
 def _broken_lines(codes: Codes, kinds: Kinds, found: Pieces) -> Lines:
-    breaks = np.flatnonzero(kinds & BREAK)
-    starts, ends = np.append(0, breaks + 1), np.append(breaks, len(codes))
-    follows = np.diff(breaks) == 1
-    pairs = np.flatnonzero(follows & (codes[breaks[:-1]] == RETURN) & (codes[breaks[1:]] == NEWLINE))
-    if len(pairs):
+    breaks = where(kinds & BREAK)
+    starts, ends = np.concatenate([[0], breaks + 1]), np.concatenate([breaks, [len(codes)]])
+    returns = codes[breaks] == RETURN
+    if returns.any():
+        followed = (codes[breaks[1:]] == NEWLINE) & (breaks[1:] - breaks[:-1] == 1)
+        pairs = where(returns[:-1] & followed)
         starts, ends = np.delete(starts, pairs + 1), np.delete(ends, pairs + 1)
     if starts[-1] == len(codes):
         starts, ends = starts[:-1], ends[:-1]
@@ -256,8 +259,8 @@ def _paragraph_spans(found: Pieces, lines: Spans, prefix: Hashes) -> Spans:
         return Spans(nothing, nothing, span_hashes(prefix, nothing, nothing))
     first, last = found.starts[0], found.ends[-1]
     within = (lines.ends > first) & (lines.starts < last) & (lines.lengths > 0)
-    numbers = np.flatnonzero(within)
-    gaps = np.flatnonzero(np.diff(numbers) > 1)
+    numbers = where(within)
+    gaps = where(numbers[1:] - numbers[:-1] > 1)
     starts = lines.starts[numbers[np.concatenate([[0], gaps + 1])]]
     ends = lines.ends[numbers[np.concatenate([gaps, [len(numbers) - 1]])]]
     starts[0], ends[-1] = first, last

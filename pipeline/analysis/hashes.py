@@ -19,6 +19,11 @@ BASE = 0x9E3779B97F4A7C15
 """Odd, hence invertible modulo 2**64."""
 
 
+def where(flags: NDArray[np.generic]) -> Positions:
+    """Where flags are set, or numbers are not 0. On short arrays NumPy's wrappers cost more."""
+    return flags.nonzero()[0]
+
+
 def code_points(text: str) -> Codes:
     """The text's code points, lone surrogates included."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
@@ -28,7 +33,7 @@ def prefix_sums(codes: NDArray[np.unsignedinteger]) -> Hashes:
     """``P`` of the module's docstring: one element more than there are code points."""
     powers, _ = _powers(max(len(codes).bit_length(), 12))
     sums = np.zeros(len(codes) + 1, np.uint64)
-    np.cumsum((codes + np.uint64(1)) * powers[: len(codes)], out=sums[1:])
+    ((codes + np.uint64(1)) * powers[: len(codes)]).cumsum(out=sums[1:])
     return sums
 
 

@@ -29,7 +29,7 @@ from pipeline.analysis.characters import (
     WHITE,
     Kinds,
 )
-from pipeline.analysis.hashes import Codes, Hashes, Positions, code_points, prefix_sums, span_values
+from pipeline.analysis.hashes import Codes, Hashes, Positions, code_points, prefix_sums, span_values, where
 
 Flags = NDArray[np.bool_]
 
@@ -56,8 +56,8 @@ def find(kinds: Kinds) -> Pieces:
     """The pieces of a text by its characters' kinds."""
     inked = np.zeros(len(kinds) + 2, np.int8)
     inked[1:-1] = kinds & WHITE == 0
-    steps = np.diff(inked)
-    starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    steps = inked[1:] - inked[:-1]
+    starts, ends = where(steps == 1), where(steps == -1)
     several = ends - starts > 1
     opened = several & (kinds[starts] & OPENING != 0)
     closed = several & (kinds[ends - 1] & CLOSING != 0)
@@ -73,11 +73,11 @@ def cut(text: str, codes: Codes, kinds: Kinds, prefix: Hashes, pieces: Pieces) -
     common |= pieces.ends - pieces.starts == 1
     hyphens = hyphens[common[pieces.starts.searchsorted(hyphens, "right") - 1]]
     first, after = pieces.first, pieces.after
-    at_owner = np.flatnonzero(common & (after - first > 2) & (codes[after - 1] | 0x20 == SMALL_S))
+    at_owner = where(common & (after - first > 2) & (codes[after - 1] | 0x20 == SMALL_S))
     at_owner = at_owner[kinds[after[at_owner] - 2] & APOSTROPHE != 0]
     return np.concatenate(
         [
-            _by_rules(text, pieces, np.flatnonzero(~common)),
+            _by_rules(text, pieces, where(~common)),
             first[common & (first > pieces.starts)],
             after[common & (after < pieces.ends)],
             after[at_owner] - 2,
@@ -89,8 +89,8 @@ def cut(text: str, codes: Codes, kinds: Kinds, prefix: Hashes, pieces: Pieces) -
 
 def cut_unspaced(kinds: Kinds) -> Positions:
     """Before and after every letter of a script without spaces and its marks, unless white space is there."""
-    letters = np.flatnonzero(kinds & UNSPACED)
-    plain = np.append(np.flatnonzero(kinds & MARK == 0), len(kinds))
+    letters = where(kinds & UNSPACED)
+    plain = np.append(where(kinds & MARK == 0), len(kinds))
     edges = np.concatenate([letters, plain[plain.searchsorted(letters + 1)]])
     edges = edges[(edges > 0) & (edges < len(kinds))]
     inside: Positions = edges[((kinds[edges] | kinds[edges - 1]) & WHITE) == 0]
@@ -103,8 +103,8 @@ def _by_rules(text: str, pieces: Pieces, chosen: Positions) -> Positions:
     lengths = list(map(words.token_lengths, each))
     counts = np.fromiter(map(len, lengths), np.int64, len(lengths))
     flat = np.fromiter(chain.from_iterable(lengths), np.int64, int(counts.sum()))
-    before = np.cumsum(flat) - flat  # in all chosen pieces, as if nothing lay between them
-    last = np.cumsum(counts)
+    before = flat.cumsum() - flat  # in all chosen pieces, as if nothing lay between them
+    last = counts.cumsum()
     inside = before + np.repeat(starts - before[last - counts], counts)
     return np.delete(inside, last - counts)
 
@@ -112,7 +112,7 @@ def _by_rules(text: str, pieces: Pieces, chosen: Positions) -> Positions:
 def _common(codes: Codes, kinds: Kinds, pieces: Pieces) -> tuple[Flags, Positions]:
     """Which pieces are common but for exceptions; and where hyphens join letters."""
     first, after = pieces.first, pieces.after
-    signs = np.flatnonzero(kinds & (HYPHEN | APOSTROPHE | JOINER))
+    signs = where(kinds & (HYPHEN | APOSTROPHE | JOINER))
     signs = signs[(signs > 0) & (signs < len(codes) - 1)]
     around, kind = kinds[signs - 1] & kinds[signs + 1], kinds[signs]
     in_word = (around & LETTER != 0) & (kind & (HYPHEN | APOSTROPHE) != 0)
@@ -120,7 +120,7 @@ def _common(codes: Codes, kinds: Kinds, pieces: Pieces) -> tuple[Flags, Position
     weights = _weights().take(kinds)
     weights[signs[in_word | in_number]] = 0
     sums = np.zeros(len(codes) + 1, np.int64)
-    np.cumsum(weights, out=sums[1:])
+    weights.cumsum(out=sums[1:])
     counts = sums[after] - sums[first]
     letters, digits, others = (
         counts >> FIELD & (1 << FIELD) - 1,
@@ -148,7 +148,7 @@ def _listed(prefix: Hashes, pieces: Pieces) -> Flags:
     """Which pieces may be exceptions, with or without the signs at their ends: all that are, a few more."""
     starts, ends, first, after = pieces.starts, pieces.ends, pieces.first, pieces.after
     result = _may_be_listed(span_values(prefix, starts, ends))
-    signed = np.flatnonzero((first > starts) | (after < ends))
+    signed = where((first > starts) | (after < ends))
     for begin, end in ((first, after), (first, ends), (starts, after)):
         result[signed] |= _may_be_listed(span_values(prefix, begin[signed], end[signed]))
     return result

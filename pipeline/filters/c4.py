@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.analysis import Analysis, Flags, Positions, analyse, running_count
+from pipeline.analysis import Analysis, Flags, Positions, analyse, running_count, where
 from pipeline.analysis.characters import PUNCTUATION, TERMINAL
 from pipeline.filters.gopher import ends_in_ellipsis
 
@@ -69,7 +69,7 @@ def clean(analysis: Analysis, *, terminal_punctuation: bool) -> Page:
     sentences = int(_sentences(analysis)[stays].sum())
     if edited:
         sentences += int(_sentences(analyse("\n".join(edited.values()))).sum())
-    kept = np.flatnonzero(stays)
+    kept = where(stays)
     texts = dict(zip(kept.tolist(), _lines(analysis, kept.tolist()), strict=True)) | edited
     return Page(
         text="\n".join(texts[number] for number in sorted(texts)).strip(),
@@ -124,11 +124,11 @@ def _sentences(analysis: Analysis) -> Positions:
     lines, tokens, kinds = analysis.broken_lines, analysis.tokens, analysis.kinds
     signs = running_count(kinds & PUNCTUATION != 0)
     terminal = (tokens.lengths == 1) & (kinds[tokens.starts] & TERMINAL != 0)
-    inner = np.flatnonzero(~terminal & (signs[tokens.ends] - signs[tokens.starts] < tokens.lengths))
+    inner = where(~terminal & (signs[tokens.ends] - signs[tokens.starts] < tokens.lengths))
     line_of = lines.starts.searchsorted(tokens.starts[inner], "right")
     marks = running_count(terminal)
     line_begins = tokens.starts.searchsorted(lines.starts)
-    before = np.maximum(np.append(-1, inner[:-1]) + 1, line_begins[line_of - 1]) if len(inner) else inner
-    begins = marks[inner] > marks[before]
+    previous = np.concatenate([[-1], inner])[:-1]
+    begins = marks[inner] > marks[np.maximum(previous + 1, line_begins[line_of - 1])]
     counts = np.bincount(line_of[begins] - 1, minlength=len(lines))
     return np.where(lines.past_piece > lines.first_piece, counts + 1, 0)

@@ -20,6 +20,7 @@ from pipeline.analysis import (
     hash_words,
     lengthen,
     running_count,
+    where,
 )
 from pipeline.analysis.characters import SYMBOL
 
@@ -119,7 +120,7 @@ def _ngram_characters(tokens: Spans) -> Iterator[tuple[str, int]]:
 
     An n-gram can only repeat where its first n − 1 tokens do, so that each order looks at fewer places.
     """
-    edges = np.concatenate([[0], np.cumsum(tokens.lengths)])
+    edges = np.concatenate([[0], tokens.lengths.cumsum()])
     places, hashes = np.arange(len(tokens)), tokens.hashes
     for n in range(2, DUPLICATE_ORDERS.stop):
         places, hashes, counts = _repeated(places, hashes, tokens.hashes, n)
@@ -148,11 +149,13 @@ def _repeated(
     hashes = lengthen(shorter[:fitting], tokens[places + n - 1])
     order = hashes.argsort()
     ordered = hashes[order]
-    begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    sizes = np.diff(np.append(begins, len(ordered)))
+    begins = np.ones(len(places) + 1, np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:-1])
+    edges = where(begins)
+    sizes = edges[1:] - edges[:-1]
     counts = np.empty(len(places), np.int64)
-    counts[order] = np.repeat(sizes, sizes)
-    several = np.flatnonzero(counts > 1)
+    counts[order] = sizes.repeat(sizes)
+    several = where(counts > 1)
     return places[several], hashes[several], counts[several]
 
 
