@@ -1,11 +1,11 @@
-"""Against datatrove's filters, which are given our tokens so that only the measures are compared."""
+"""Against datatrove's filters, which find words by spaCy."""
 
 from collections import Counter
 from itertools import pairwise
 
-import pytest
 from datatrove.data import Document
 from datatrove.pipeline.filters import gopher_quality_filter, gopher_repetition_filter
+from datatrove.utils.text import split_into_words
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,22 +53,9 @@ REASONS = {
 REPETITION = list(REASONS.values())[:13]
 
 
-def tokens_of(text: str, language: str = "") -> list[str]:
-    tokens = analyse(text).tokens
-    return [text[start:end] for start, end in zip(tokens.starts, tokens.ends, strict=True)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def our_tokens() -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (gopher_quality_filter, gopher_repetition_filter):
-            patch.setattr(module, "split_into_words", tokens_of)
-        yield
-
-
 @given(TEXTS)
 def test_repetition_as_datatrove_counts(text: str) -> None:
-    measures, words, characters = gopher.repetition(analyse(text)), tokens_of(text), len(text)
+    measures, words, characters = gopher.repetition(analyse(text)), split_into_words(text), len(text)
     for n in range(2, 5):
         ngrams = gopher_repetition_filter.get_n_grams(words, n)
         wanted = gopher_repetition_filter.find_top_duplicate(ngrams) if ngrams else 0
