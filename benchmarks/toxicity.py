@@ -259,7 +259,7 @@ def held_out(sets: Path) -> Iterator[Judged]:
 
 def judge(name: str, model: Classifier, examples: Sequence[Example]) -> Judged:
     """The log-odds of the examples, beside the truth."""
-    log_odds = [model.logit(each.text.split()) for each in examples]
+    log_odds = [model.logit(each.text) for each in examples]
     return Judged(name, np.array(log_odds), np.array([each.positive for each in examples]))
 
 
@@ -268,7 +268,7 @@ def cases() -> Iterator[Judged]:
     model = toxicity.load()._classifier
     for language, table in tomllib.loads((HERE / "toxicity-cases.toml").read_text(encoding="utf-8")).items():
         texts = [*table["toxic"], *table["harmless"]]
-        log_odds = np.array([model.logit(features(text)[0]) for text in texts])
+        log_odds = np.array([model.logit(" ".join(features(text)[0])) for text in texts])
         yield Judged(f"Cases, {language}", log_odds, np.arange(len(texts)) < len(table["toxic"]))
 
 

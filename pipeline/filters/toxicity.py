@@ -95,7 +95,7 @@ class Scorer:
 
     def _mean(self, text: str) -> float:
         passages = features(text)
-        log_odds = (SLOPE * self._classifier.logit(passage) + SHIFT for passage in passages)
+        log_odds = (SLOPE * self._classifier.logit(" ".join(passage)) + SHIFT for passage in passages)
         return sum(1 / (1 + math.exp(-each)) for each in log_odds) / max(len(passages), 1)
 
 

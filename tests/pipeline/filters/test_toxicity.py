@@ -149,7 +149,7 @@ def test_labels_must_be_two_of_which_one_is_a_negation(tmp_path: Path) -> None:
         Classifier(tmp_path / "model.bin")
 
 
-def test_looking_words_up_once_gives_fasttexts_own_score() -> None:
+def test_scores_are_fasttexts_own() -> None:
     classifier = toxicity.load()._classifier
     for text in ["you idiot", "a town by the sea", "völlig verrückt"]:
         line = prepare(text)
