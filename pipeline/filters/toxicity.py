@@ -16,7 +16,7 @@ from pipeline.filters.classifier import LONGEST, Classifier, prepare, split
 MODEL = "models/toxicity.ftz"
 PASSAGE = 50
 """Words that are judged together, as many as a post has, of which the classifier learned."""
-SLOPE, SHIFT = 0.206, -0.451
+SLOPE, SHIFT = 0.289, -0.512
 """From the log-odds of the classifier to calibrated ones (Platt 1999); benchmarks/toxicity.py finds them."""
 FULL_SHARE = 0.1
 """The share of words of one's own lists at which a text scores 1."""
@@ -73,6 +73,11 @@ def features(text: str) -> list[list[str]]:
     return [[*dict.fromkeys(passage), *lists.of(passage, language)] for passage in passages]
 
 
+def _tells(passage: list[str]) -> bool:
+    """A letter by itself is no word."""
+    return len(passage) > 1 or len(passage[0]) > 1
+
+
 class Scorer:
     """A model, and word lists on top: the score is the model's, or higher where many words are listed."""
 
@@ -94,7 +99,7 @@ class Scorer:
         return [self.score(text) for text in texts]
 
     def _mean(self, text: str) -> float:
-        passages = features(text)
+        passages = [passage for passage in features(text) if _tells(passage)]
         log_odds = (SLOPE * self._classifier.logit(" ".join(passage)) + SHIFT for passage in passages)
         return sum(1 / (1 + math.exp(-each)) for each in log_odds) / max(len(passages), 1)
 
