@@ -6,6 +6,7 @@ Each is started once per test run, when the first test asks for it.
 from collections.abc import Iterator
 
 import pytest
+import setuptools  # noqa: F401  (torch.compile imports it; late in a long run it failed to replace distutils)
 from pyspark.sql import SparkSession
 
 from pipeline.config import Config
