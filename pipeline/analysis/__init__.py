@@ -157,7 +157,7 @@ class Analysis:
 
 
 def analyse(text: str, *, split_unspaced: bool = True) -> Analysis:
-    """Analyse a text of any length, lone surrogates included. About 0.2 ms for 3,000 characters.
+    """Analyse a text of any length, lone surrogates included. About 1 ms for 3,000 characters.
 
     ``split_unspaced``: tokens of scripts without spaces are single letters; otherwise what signs separate.
     """
@@ -227,9 +227,8 @@ def _within(
     first, past = spans.searchsorted(starts), spans.searchsorted(ends)
     counts = past - first
     before = np.cumsum(counts) - counts
-    return np.arange(int(counts.sum())) + np.repeat(first - before, counts), np.repeat(
-        begins - starts, counts
-    )
+    chosen = np.arange(int(counts.sum())) + np.repeat(first - before, counts)
+    return chosen, np.repeat(begins - starts, counts)
 
 
 def _line_spans(codes: NDArray[np.unsignedinteger], prefix: Hashes) -> Spans:

@@ -20,6 +20,7 @@ LONGEST = 10_000
 """Characters of a piece that is looked into; a longer one (data, not language) is one token."""
 
 LONGEST_SUFFIX = 8
+"""Characters that the longest of what comes off the back has, or more; runs of full stops aside."""
 
 
 @lru_cache(maxsize=1 << 18)

@@ -63,9 +63,12 @@ def clean(analysis: Analysis, *, terminal_punctuation: bool) -> Page:
         if _SCRIPT in lowered:
             continue
         brackets += line.count(_BRACKET)
-        if not any(policy in lowered for policy in _POLICIES):
-            stays[number] = line == raw
-            edited |= {number: line} if line != raw else {}
+        if any(policy in lowered for policy in _POLICIES):
+            continue
+        if line == raw:
+            stays[number] = True
+        else:
+            edited[number] = line
     sentences = int(_sentences(analysis)[stays].sum())
     if edited:
         sentences += int(_sentences(analyse("\n".join(edited.values()))).sum())

@@ -1,6 +1,6 @@
-"""Repetition where every copy counts, the first among them, and words are what white space separates.
+"""What repeats in a text: n-grams, as every project finds them, and items of which every copy counts.
 
-That is how the tools of Dolma and DCLM count, unlike datatrove; ``dolma.py`` and ``dclm.py`` share this.
+That the first copy counts too is how the tools of Dolma and DCLM count, unlike datatrove (``gopher.py``).
 """
 
 from collections import Counter
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.analysis import Hashes, Positions, lengthen
+from pipeline.analysis import Hashes, Positions, lengthen, where
 
-ORDERS = range(2, 11)
+ORDERS, TOP_ORDERS = range(2, 11), range(2, 5)
+"""Words of all n-grams that are looked at, and of those of which the most frequent one counts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,6 +22,7 @@ class Ngrams:
     n: int
     places: Positions
     """The first word."""
+    hashes: Hashes
     sizes: Positions
     """Characters in its words."""
     counts: Positions
@@ -38,26 +40,36 @@ def lengths(words: Sequence[str]) -> Positions:
     return np.fromiter(map(len, words), np.int64, len(words))
 
 
-def repeated_ngrams(words: Sequence[str], edges: Positions) -> Iterator[Ngrams]:
+def numbered(words: Sequence[str]) -> Hashes:
+    """A number for each word, the same for equal ones: hashes that are known not to collide."""
+    numbers: dict[str, int] = {}
+    return np.fromiter((numbers.setdefault(word, len(numbers)) for word in words), np.uint64, len(words))
+
+
+def repeated_ngrams(words: Hashes, edges: Positions) -> Iterator[Ngrams]:
     """The repeated n-grams of 2 to 10 words; ``edges``: the characters in the words before each, and in all.
 
     An n-gram can only repeat where its first n − 1 words do, so that each order looks at fewer places.
     """
-    numbers: dict[str, int] = {}
-    tokens = np.fromiter((numbers.setdefault(word, len(numbers)) for word in words), np.uint64, len(words))
-    places, hashes = np.arange(len(tokens)), tokens
+    places, hashes = np.arange(len(words)), words
     for n in ORDERS:
-        fitting = places.searchsorted(len(tokens) - n, "right")
+        fitting = places.searchsorted(len(words) - n, "right")
         places = places[:fitting]
-        hashes = lengthen(hashes[:fitting], tokens[places + n - 1])
+        hashes = lengthen(hashes[:fitting], words[places + n - 1])
         counts = _occurrences(hashes)
-        several = counts > 1
+        several = where(counts > 1)
         places, hashes = places[several], hashes[several]
-        yield Ngrams(n, places, edges[places + n] - edges[places], counts[several])
+        yield Ngrams(n, places, hashes, edges[places + n] - edges[places], counts[several])
 
 
 def _occurrences(hashes: Hashes) -> Positions:
     """How often each element occurs among all."""
-    ordered = np.sort(hashes)
-    counts: Positions = ordered.searchsorted(hashes, "right") - ordered.searchsorted(hashes, "left")
+    order = hashes.argsort()
+    ordered = hashes[order]
+    begins = np.ones(len(hashes) + 1, np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:-1])
+    edges = where(begins)
+    sizes = edges[1:] - edges[:-1]
+    counts = np.empty(len(hashes), np.int64)
+    counts[order] = sizes.repeat(sizes)
     return counts

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pipeline.analysis import Analysis, Positions
-from pipeline.filters.copies import Ngrams, copied, lengths, repeated_ngrams
-from pipeline.filters.gopher import STOP_WORDS, TOP_ORDERS
+from pipeline.filters.copies import TOP_ORDERS, Ngrams, copied, lengths, numbered, repeated_ngrams
+from pipeline.filters.gopher import STOP_WORDS
 
 _SYMBOLS = ("#", "...", ". . .", "…")
 _BULLETS = ("●", "•", "*", "-")
@@ -55,7 +55,7 @@ def _ngrams(analysis: Analysis) -> Iterator[tuple[str, float]]:
     text, spans = analysis.text, analysis.tokens.where(analysis.is_word)
     words = [text[start:end] for start, end in zip(spans.starts.tolist(), spans.ends.tolist(), strict=True)]
     edges = np.concatenate([[0], np.cumsum(lengths(words))])
-    for ngrams in repeated_ngrams(words, edges):
+    for ngrams in repeated_ngrams(numbered(words), edges):
         if ngrams.n in TOP_ORDERS:
             most = ngrams.counts == ngrams.counts.max(initial=0)
             size = int((ngrams.sizes[most] * ngrams.counts[most]).max(initial=0))

@@ -13,8 +13,8 @@ from statistics import median
 import numpy as np
 
 from pipeline.analysis import Positions
-from pipeline.filters.copies import copied, lengths, repeated_ngrams
-from pipeline.filters.gopher import STOP_WORDS, TOP_ORDERS
+from pipeline.filters.copies import TOP_ORDERS, copied, lengths, numbered, repeated_ngrams
+from pipeline.filters.gopher import STOP_WORDS
 
 _FINISHED = (".", "?", "!", '"')
 _SYMBOLS = ("#", "…")
@@ -47,7 +47,7 @@ def measure(text: str) -> dict[str, float]:
 
 
 def _ngrams(words: list[str], edges: Positions) -> Iterator[tuple[str, float]]:
-    for ngrams in repeated_ngrams(words, edges):
+    for ngrams in repeated_ngrams(numbered(words), edges):
         n = ngrams.n
         sizes = edges[n:] - edges[:-n]
         if n not in TOP_ORDERS:

@@ -18,16 +18,12 @@ from pipeline.analysis import (
     Positions,
     Spans,
     hash_words,
-    lengthen,
     running_count,
-    where,
 )
 from pipeline.analysis.characters import SYMBOL
+from pipeline.filters.copies import TOP_ORDERS, Ngrams, repeated_ngrams
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-TOP_ORDERS = range(2, 5)
-DUPLICATE_ORDERS = range(5, 11)
-
 FULL_STOP, ELLIPSIS = 0x2E, 0x2026
 _BULLETS = (0x2D, 0x2022)
 
@@ -116,59 +112,31 @@ def _lines_between_breaks(analysis: Analysis) -> Spans:
 
 
 def _ngram_characters(tokens: Spans) -> Iterator[tuple[str, int]]:
-    """Characters in the most frequent 2- to 4-gram and in repeated 5- to 10-grams, by metric.
-
-    An n-gram can only repeat where its first n − 1 tokens do, so that each order looks at fewer places.
-    """
+    """Characters in the most frequent 2- to 4-gram and in repeated 5- to 10-grams, by metric."""
     edges = np.concatenate([[0], tokens.lengths.cumsum()])
-    places, hashes = np.arange(len(tokens)), tokens.hashes
-    for n in range(2, DUPLICATE_ORDERS.stop):
-        places, hashes, counts = _repeated(places, hashes, tokens.hashes, n)
-        sizes = edges[places + n] - edges[places]
-        if n in DUPLICATE_ORDERS:
-            yield f"gopher_duplicate_{n}_grams", _skipping(places, hashes, sizes, n)
-        elif len(places):
-            best = counts.argmax()  # the first of those that occur equally often
-            yield f"gopher_top_{n}_gram", int((sizes[best] + n - 1) * counts[best])
+    for ngrams in repeated_ngrams(tokens.hashes, edges):
+        n = ngrams.n
+        if n not in TOP_ORDERS:
+            yield f"gopher_duplicate_{n}_grams", _skipping(ngrams)
+        elif len(ngrams.places):
+            best = ngrams.counts.argmax()  # the first of those that occur equally often
+            yield f"gopher_top_{n}_gram", int((ngrams.sizes[best] + n - 1) * ngrams.counts[best])
         else:
             first = int(edges[n]) + n - 1 if len(tokens) >= n else 0
             yield f"gopher_top_{n}_gram", first
 
 
-def _repeated(
-    places: Positions, shorter: Hashes, tokens: Hashes, n: int
-) -> tuple[Positions, Hashes, Positions]:
-    """Which of ``places`` begin an n-gram that occurs at several of them; its hash; at how many.
-
-    ``shorter`` are the hashes of the n − 1-grams that begin there.
-    """
-    if not len(places):
-        return places, shorter, places
-    fitting = places.searchsorted(len(tokens) - n, "right")
-    places = places[:fitting]
-    hashes = lengthen(shorter[:fitting], tokens[places + n - 1])
-    order = hashes.argsort()
-    ordered = hashes[order]
-    begins = np.ones(len(places) + 1, np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:-1])
-    edges = where(begins)
-    sizes = edges[1:] - edges[:-1]
-    counts = np.empty(len(places), np.int64)
-    counts[order] = sizes.repeat(sizes)
-    several = where(counts > 1)
-    return places[several], hashes[several], counts[several]
-
-
-def _skipping(places: Positions, hashes: Hashes, sizes: Positions, n: int) -> int:
+def _skipping(ngrams: Ngrams) -> int:
     """Characters of n-grams met before, when every repetition found is skipped as a whole."""
     met: set[int] = set()
     total, resume = 0, 0
-    for place, ngram, size in zip(places.tolist(), hashes.tolist(), sizes.tolist(), strict=True):
+    found = zip(ngrams.places.tolist(), ngrams.hashes.tolist(), ngrams.sizes.tolist(), strict=True)
+    for place, ngram, size in found:
         if place < resume:
             continue
         if ngram in met:
             total += size
-            resume = place + n
+            resume = place + ngrams.n
         else:
             met.add(ngram)
     return total

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.analysis.hashes import code_points
 from pipeline.filters import phones
 from pipeline.filters.phones import Span
 
@@ -103,8 +104,7 @@ _DIGIT_RUN = re.compile(r"0(?:(?:[ ()/\xad-]|\.(?! )){0,4}+0){6,}+")
 
 def _fold(text: str) -> str:
     if not text.isascii():
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-        text = _simpler().take(codes).tobytes().decode("latin-1")
+        text = _simpler().take(code_points(text)).tobytes().decode("latin-1")
     return _TAG.sub(lambda tag: "ß" * len(tag[0]), text) if "<" in text else text
 
 

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from pipeline import config, storage
 from pipeline.errors import ConfigError
 from pipeline.filters import language
-from pipeline.ledger import RULES, Demand, Drop, Reason
+from pipeline.ledger import RULES, Demand, Drop, Reason, meets
 
 FILES = (
     "language_model",
@@ -96,8 +96,7 @@ class Condition:
         """Whether ``value`` satisfies the condition; what was not measured does."""
         if value is None:
             return True
-        limit = self.limit(language)
-        return value >= limit if self.demand == "at least" else value <= limit
+        return meets(self.demand, value, self.limit(language))
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class Corrected:
 
 
 def correct(analysis: Analysis) -> Corrected:
-    """Apply the rules. About 0.05 ms for 3,000 characters."""
+    """Apply the rules. About 0.2 ms for 3,000 characters."""
     lines, pieces = analysis.lines, analysis.pieces
     words = pieces.starts.searchsorted(lines.ends) - pieces.starts.searchsorted(lines.starts)
     goes = (words == 1) | ((words > 0) & (_capitals(analysis) > CAPITALS * lines.lengths))

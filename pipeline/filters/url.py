@@ -50,7 +50,7 @@ class UrlLists:
         """How often each list matches: the values of the ``url.…`` conditions."""
         lowered = url.lower()
         words = set(_NEITHER_LETTER_NOR_DIGIT.split(lowered))
-        host, address = _host_and_address(lowered)
+        host, address = host_and_address(lowered)
         return {
             "url_domain": self._listed(host),
             "url_address": int(address in self.addresses),
@@ -80,7 +80,7 @@ def load(domains: str = "", addresses: str = "", words: str = "") -> UrlLists:
     """
     assets = resources.files("datatrove.assets")
     fragments = _words(assets.joinpath("banned_subwords.txt").read_text("utf-8"))
-    own_addresses = {_host_and_address(_with_scheme(line))[1] for line in _own(addresses)}
+    own_addresses = {host_and_address(_with_scheme(line))[1] for line in _own(addresses)}
     with resources.as_file(assets.joinpath(_ARCHIVE)) as archive:
         return UrlLists(
             domains=_domains(archive),
@@ -89,7 +89,7 @@ def load(domains: str = "", addresses: str = "", words: str = "") -> UrlLists:
             | _words("\n".join(_own(words))),
             soft_words=_words(assets.joinpath("soft_banned_words.txt").read_text("utf-8")),
             fragments=re.compile("|".join(sorted(map(re.escape, fragments)))),
-            own_domains=frozenset(_host_and_address(_with_scheme(line))[0] for line in _own(domains)),
+            own_domains=frozenset(host_and_address(_with_scheme(line))[0] for line in _own(domains)),
         )
 
 
@@ -110,7 +110,8 @@ def _with_scheme(entry: str) -> str:
     return entry if "://" in entry else f"//{entry}"
 
 
-def _host_and_address(url: str) -> tuple[str, str]:
+def host_and_address(url: str) -> tuple[str, str]:
+    """The host, and it without ``www.`` with path and query; both empty for what is no address."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")

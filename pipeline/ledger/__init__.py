@@ -4,7 +4,7 @@ The law: records in = kept + Σ dropped by reason + quarantined.
 """
 
 from pipeline.ledger.funnel import Step, steps
-from pipeline.ledger.reasons import RULES, Demand, Drop, Reason
+from pipeline.ledger.reasons import RULES, Demand, Drop, Reason, meets
 from pipeline.ledger.tables import COPIES, LEDGER, RECORDS, quarantine_schema, schema
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Drop",
     "Reason",
     "Step",
+    "meets",
     "quarantine_schema",
     "schema",
     "steps",

@@ -17,7 +17,7 @@ class Change(NamedTuple):
     after: str | None
     language: str | None
     unasked: str | None
-    """Why ``after`` is not certain: see :class:`pipeline.filters.redecide.Redecided`."""
+    """Why ``after`` is not certain: see :func:`pipeline.spark.rethreshold.decide`."""
     records: int
 
 

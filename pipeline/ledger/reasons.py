@@ -92,6 +92,11 @@ def _meanings() -> dict[str, str]:
     return tomllib.loads(resources.files("pipeline.ledger").joinpath("meanings.toml").read_text("utf-8"))
 
 
+def meets(demand: Demand, value: float, threshold: float) -> bool:
+    """Whether a value is at least, or at most, the threshold."""
+    return value >= threshold if demand == "at least" else value <= threshold
+
+
 @dataclass(frozen=True, slots=True)
 class Drop:
     """A decision against a record: the failing condition, and the value that failed the threshold."""

@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 from pipeline import manifest
 from pipeline.errors import InputError
 from pipeline.ledger import lookup
-from pipeline.ledger.reasons import RULES, Reason
+from pipeline.ledger.reasons import RULES, Reason, meets
 from pipeline.ledger.tables import COPIES, RECORDS
 from pipeline.manifest import Manifest
 
@@ -122,8 +122,7 @@ def _measures(record: Row, thresholds: Mapping[str, float]) -> Iterator[str]:
             yield f"          {shown}"
         for name in conditions:
             demand, threshold = RULES[Reason(name)][1], thresholds[name]
-            holds = value >= threshold if demand == "at least" else value <= threshold
-            mark = "ok" if holds else "FAILS"
+            mark = "ok" if meets(demand, value, threshold) else "FAILS"
             decided = " (decided)" if name == record["reason"] else ""
             yield f"    {mark:<6}{shown}  {demand} {number(threshold):<9} {name}{decided}"
 

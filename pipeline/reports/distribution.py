@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.ledger import Demand
+from pipeline.ledger import Demand, meets
 
 COLUMNS = 32
 """Columns of a histogram, about."""
@@ -53,7 +53,7 @@ class Limit:
 
     def fails(self, value: float) -> bool:
         """Whether a record of this value is dropped."""
-        return value < self.threshold if self.demand == "at least" else value > self.threshold
+        return not meets(self.demand, value, self.threshold)
 
 
 @dataclass(frozen=True, slots=True)

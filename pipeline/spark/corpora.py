@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
 from itertools import accumulate, islice
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -25,7 +24,7 @@ from pipeline.config import Config, Corpus, Dedup, Index
 from pipeline.dedup.minhash import band_hashes
 from pipeline.errors import ConfigError, InputError
 from pipeline.extraction.guard import guard
-from pipeline.filters import language
+from pipeline.filters import language, url
 from pipeline.filters.classifier import LONGEST, PASSAGE, prepare
 from pipeline.filters.learning import Corpora, Example
 from pipeline.ledger import Drop
@@ -206,8 +205,5 @@ def examples(rows: Sequence[dict[str, Any]], held_out: int, *, positive: bool) -
 
 def _place(row: dict[str, Any]) -> str:
     """The host of a document's address; without one, the file that it comes from."""
-    try:
-        host = urlsplit(row["url"] or "").hostname
-    except ValueError:  # brackets that hold no address
-        host = None
-    return host.removeprefix("www.") if host else str(row["path"])
+    host, _ = url.host_and_address(row["url"] or "")
+    return host.removeprefix("www.") or str(row["path"])
