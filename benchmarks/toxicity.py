@@ -34,6 +34,7 @@ from pipeline.filters.training import learn
 HERE = Path(__file__).parent / "data"
 CONFIG = Path(__file__).parents[1] / "configs/toxicity.toml"
 LISTS = Path(__file__).parents[1] / "pipeline/filters/data"
+SHIPPED = Path(__file__).parents[1] / "pipeline/filters" / toxicity.MODEL
 CLEAN = (
     ("Wikipedia, English", "wiki/enwiki-shortened.xml.bz2", True),
     ("Wikipedia, Italian", "wiki/itwiki-small.xml.gz", False),
@@ -248,7 +249,7 @@ def left_out(sets: Path) -> Iterator[Judged]:
 
 def held_out(sets: Path) -> Iterator[Judged]:
     """The tenth of every set that the shipped model did not learn from, and all of OLID."""
-    config, model = load(str(CONFIG)), toxicity.load()._classifier
+    config, model = load(str(CONFIG)), Classifier(SHIPPED)
     for each in config.classifier.sets:
         examples = read(str(sets), each)
         if each.learn:
@@ -265,7 +266,7 @@ def judge(name: str, model: Classifier, examples: Sequence[Example]) -> Judged:
 
 def cases() -> Iterator[Judged]:
     """By language, the cases that were written to be measured on, judged by the shipped model."""
-    model = toxicity.load()._classifier
+    model = Classifier(SHIPPED)
     for language, table in tomllib.loads((HERE / "toxicity-cases.toml").read_text(encoding="utf-8")).items():
         texts = [*table["toxic"], *table["harmless"]]
         log_odds = np.array([model.logit(" ".join(features(text)[0])) for text in texts])

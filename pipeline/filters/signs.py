@@ -69,10 +69,8 @@ class Signs:
 
     def of(self, words: Sequence[str], language: str) -> list[str]:
         """The signs of a passage, each once; none where nothing in it might offend."""
-        if self._offensive_in(language).isdisjoint(words):
-            together = " ".join(words)
-            if together.isascii() or not _UNSPACED.search(together):
-                return []
+        if not self.may_tell(words, language):
+            return []
         hits = list(self._hits(words, language))
         found = {letter: None for _, letter in hits}
         if OFFENSIVE.isdisjoint(found):
@@ -83,6 +81,13 @@ class Signs:
                     if other != letter and abs(other_place - place) <= NEAR:
                         found[letter + other if other_place >= place else other + letter] = None
         return [_SIGN + letters for letters in found]
+
+    def may_tell(self, words: Sequence[str], language: str) -> bool:
+        """Whether anything in the words, of a passage or of a whole text, might offend."""
+        if not self._offensive_in(language).isdisjoint(words):
+            return True
+        together = " ".join(words)
+        return not together.isascii() and _UNSPACED.search(together) is not None
 
     def _offensive_in(self, language: str) -> frozenset[str]:
         """The words that may offend in texts of a language; gathered when first asked for."""

@@ -1,6 +1,5 @@
 """Insult, obscenity and hatred in a text, by the classifier that is shipped; see models/toxicity.md."""
 
-import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -9,9 +8,15 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.analysis.characters import DIGIT, MARK, WORDLIKE, table
+from pipeline.analysis.hashes import code_points
 from pipeline.errors import InputError
 from pipeline.filters import signs
 from pipeline.filters.classifier import LONGEST, Classifier, prepare, split
+from pipeline.filters.linear import Linear
 
 MODEL = "models/toxicity.ftz"
 PASSAGE = 50
@@ -28,10 +33,10 @@ _LOOKALIKES = str.maketrans("асеіјорѕхуԁνοαмтнкв", "aceijopsx
 _WORD = re.compile(r"\w+")
 _STAND_IN = re.compile(r"[@$!*013457]+(?=[^\W\d_])")
 _LETTERS = str.maketrans("@$!013457", "asioieast", "*")
-_MAYBE_SPACED = re.compile(r"[ .*_-][^\W\d_][ .*_-][^\W\d_]\b")
 _SPACED = re.compile(r"\b[^\W\d_](?:[ .*_-][^\W\d_]\b){2,}")
 _BETWEEN = re.compile("[ .*_-]")
 _STRETCHED = re.compile(r"(.)\1\1+")
+_LETTER, _STANDS_IN, _STANDS_BETWEEN = 1, 2, 4
 
 
 def undisguise(text: str) -> str:
@@ -44,10 +49,38 @@ def undisguise(text: str) -> str:
         text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
         if _LOOKALIKE.search(text) and _MIXED_SCRIPTS.search(text):
             text = _WORD.sub(_one_script, text)
-    text = _STAND_IN.sub(_meant, text)
-    if _MAYBE_SPACED.search(text):
+    has_stand_ins, has_spaced, has_stretched = _disguises(text)
+    if has_stand_ins:
+        text = _STAND_IN.sub(_meant, text)
+    if has_spaced:
         text = _SPACED.sub(lambda match: _BETWEEN.sub("", match[0]), text)
-    return _STRETCHED.sub(_unstretched, text)
+    if has_stand_ins or has_spaced or has_stretched:  # Without the former, letters may stand together.
+        text = _STRETCHED.sub(_unstretched, text)
+    return text
+
+
+def _disguises(text: str) -> tuple[bool, bool, bool]:
+    """Whether there may be stand-ins, spaced and stretched words: seldom, and so told faster than sought."""
+    codes = code_points(f"{text}    ")
+    roles = _roles().take(codes)
+    letter, stand_in, between = (roles & role != 0 for role in (_LETTER, _STANDS_IN, _STANDS_BETWEEN))
+    meant, pairs = letter | stand_in, between[:-2] & letter[1:-1]
+    same = codes[1:] == codes[:-1]
+    return (
+        bool((letter[:-3] & stand_in[1:-2] & (letter[2:-1] | stand_in[2:-1] & meant[3:])).any()),
+        bool((pairs[:-2] & pairs[2:] & ~letter[4:]).any()),
+        bool((same[1:] & same[:-1] & letter[2:]).any()),
+    )
+
+
+@cache
+def _roles() -> NDArray[np.uint8]:
+    """Of each code point, what it may be in a word in disguise."""
+    kinds = table().kinds
+    roles = np.where(kinds & (WORDLIKE | DIGIT | MARK) == WORDLIKE, _LETTER, 0).astype(np.uint8)
+    roles[[ord(sign) for sign in "@$!*013457"]] |= _STANDS_IN
+    roles[[ord(sign) for sign in " .*_-"]] |= _STANDS_BETWEEN
+    return roles
 
 
 def _one_script(match: re.Match[str]) -> str:
@@ -69,8 +102,9 @@ def features(text: str) -> list[list[str]]:
     """What the shipped classifier sees: for every passage its words, each once, and their signs."""
     words, lists = split(undisguise(text)), signs.load()
     language = lists.language(words)
+    signs_of = lists.of if lists.may_tell(words, language) else lambda *_: ()
     passages = [words[start : start + PASSAGE] for start in range(0, len(words), PASSAGE)]
-    return [[*dict.fromkeys(passage), *lists.of(passage, language)] for passage in passages]
+    return [[*dict.fromkeys(passage), *signs_of(passage, language)] for passage in passages]
 
 
 def _tells(passage: list[str]) -> bool:
@@ -81,14 +115,13 @@ def _tells(passage: list[str]) -> bool:
 class Scorer:
     """A model, and word lists on top: the score is the model's, or higher where many words are listed."""
 
-    def __init__(self, classifier: Classifier, shipped: bool, words: frozenset[str] = frozenset()) -> None:
-        self._classifier = classifier
-        self._shipped = shipped
+    def __init__(self, model: Classifier | Linear, words: frozenset[str] = frozenset()) -> None:
+        self._model = model
         self._listed = words
 
     def score(self, text: str) -> float:
         """How toxic the text is, 0 to 1; see models/toxicity.md for what that means of the shipped model."""
-        score = self._mean(text) if self._shipped else self._classifier.score(text)
+        score = self._model.score(text) if isinstance(self._model, Classifier) else _mean(self._model, text)
         if not self._listed:
             return score
         words = set(split(undisguise(text)))
@@ -98,10 +131,12 @@ class Scorer:
         """The score of each text."""
         return [self.score(text) for text in texts]
 
-    def _mean(self, text: str) -> float:
-        passages = [passage for passage in features(text) if _tells(passage)]
-        log_odds = (SLOPE * self._classifier.logit(" ".join(passage)) + SHIFT for passage in passages)
-        return sum(1 / (1 + math.exp(-each)) for each in log_odds) / max(len(passages), 1)
+
+def _mean(model: Linear, text: str) -> float:
+    passages = [passage for passage in features(text) if _tells(passage)]
+    if not passages:
+        return 0.0
+    return float(np.mean(1 / (1 + np.exp(-(SLOPE * model.logits(passages) + SHIFT)))))
 
 
 @cache
@@ -113,10 +148,10 @@ def load(model: str = "", words: str = "") -> Scorer:
     """
     listed = _listed(Path(words)) if words else frozenset()
     if model:
-        return Scorer(Classifier(Path(model)), shipped=False, words=listed)
+        return Scorer(Classifier(Path(model)), listed)
     with ExitStack() as stack:
         path = stack.enter_context(resources.as_file(resources.files("pipeline.filters").joinpath(MODEL)))
-        return Scorer(Classifier(path), shipped=True, words=listed)
+        return Scorer(Linear(path), listed)
 
 
 def score(text: str) -> float:

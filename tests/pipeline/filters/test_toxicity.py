@@ -1,3 +1,4 @@
+from importlib import resources
 from pathlib import Path
 
 import fasttext
@@ -150,7 +151,7 @@ def test_labels_must_be_two_of_which_one_is_a_negation(tmp_path: Path) -> None:
 
 
 def test_scores_are_fasttexts_own() -> None:
-    classifier = toxicity.load()._classifier
+    classifier = Classifier(Path(str(resources.files("pipeline.filters").joinpath(toxicity.MODEL))))
     for text in ["you idiot", "a town by the sea", "völlig verrückt"]:
         line = prepare(text)
         own = {label: score for score, label in classifier._model.f.predict(line + "\n", 2, 0.0, "strict")}
