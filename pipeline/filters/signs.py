@@ -11,6 +11,7 @@ import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cache
 from importlib import resources
 from itertools import chain
@@ -59,7 +60,13 @@ class Signs:
         }
         longest_first = sorted(unspaced, key=lambda word: (-len(word), word))
         self._unspaced = re.compile("|".join(map(re.escape, longest_first)))
-        self._offensive: dict[str, frozenset[str]] = {}
+        self._offending = {
+            word: frozenset().union(*(codes for _, letter, codes in meanings if letter in OFFENSIVE))
+            for word, meanings in self._meanings.items()
+            if any(letter in OFFENSIVE for _, letter, _ in meanings)
+        }
+        """Words that may offend, and in which languages they do so for sure."""
+        self._offensive: dict[str, AbstractSet[str]] = {}
         self._ordinary = _by_language(folder.joinpath("ordinary_words.txt").read_text(encoding="utf-8"))
         self._spoken: dict[str, list[str]] = {}
         for by_language in (self._ordinary, kinds["negation"], kinds["self"], kinds["you"]):
@@ -89,16 +96,12 @@ class Signs:
         together = " ".join(words)
         return not together.isascii() and _UNSPACED.search(together) is not None
 
-    def _offensive_in(self, language: str) -> frozenset[str]:
+    def _offensive_in(self, language: str) -> AbstractSet[str]:
         """The words that may offend in texts of a language; gathered when first asked for."""
         if language not in self._offensive:
-            ordinary = self._ordinary.get(language, frozenset())
-            self._offensive[language] = frozenset(
-                word
-                for word, meanings in self._meanings.items()
-                for _, letter, codes in meanings
-                if letter in OFFENSIVE and (word not in ordinary or language in codes)
-            )
+            ordinary = self._ordinary.get(language, frozenset()) & self._offending.keys()
+            harmless = {word for word in ordinary if language not in self._offending[word]}
+            self._offensive[language] = self._offending.keys() - harmless
         return self._offensive[language]
 
     def language(self, words: Sequence[str]) -> str:

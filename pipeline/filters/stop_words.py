@@ -19,11 +19,15 @@ def distinct(analysis: Analysis, language: str) -> dict[str, float]:
 @cache
 def _by_length(language: str) -> dict[int, frozenset[int]]:
     """The hashes of a language's stop words, by the number of words that each is to :func:`analyse`."""
+    analysis = analyse("\n".join(_lists().get(language, "").split()))
+    firsts, pasts = (
+        analysis.words.starts.searchsorted(edge) for edge in (analysis.lines.starts, analysis.lines.ends)
+    )
     by_length: dict[int, set[int]] = {}
-    for word in _lists().get(language, "").split():
-        hashes = analyse(word).word_hashes
-        by_length.setdefault(len(hashes), set()).update(ngram_hashes(hashes, len(hashes)).tolist())
-    return {length: frozenset(hashes) for length, hashes in by_length.items()}
+    for first, past in zip(firsts.tolist(), pasts.tolist(), strict=True):
+        found = ngram_hashes(analysis.word_hashes[first:past], past - first)
+        by_length.setdefault(past - first, set()).update(found.tolist())
+    return {length: frozenset(hashes) for length, hashes in by_length.items() if length}
 
 
 @cache
