@@ -6,6 +6,7 @@ finalizer of SplitMix64 (Steele et al. 2014). The hashes depend on the text alon
 position.
 """
 
+from collections.abc import Collection
 from functools import cache
 
 import numpy as np
@@ -46,6 +47,16 @@ def span_values(prefix: Hashes, starts: Positions, ends: Positions) -> Hashes:
 def span_hashes(prefix: Hashes, starts: Positions, ends: Positions) -> Hashes:
     """The hash of each span."""
     return _mix(span_values(prefix, starts, ends))
+
+
+def hashes_to_the_end(data: bytes, starts: Collection[int]) -> Hashes:
+    """The hashes of what stands from each of these places to the end of ASCII bytes; for a few bytes."""
+    value, values = 0, []
+    for place in range(len(data) - 1, -1, -1):
+        value = (data[place] + 1 + value * BASE) & 0xFFFFFFFFFFFFFFFF
+        if place in starts:
+            values.append(value)
+    return _mix(np.array(values[::-1], np.uint64))
 
 
 def ngram_hashes(hashes: Hashes, n: int) -> Hashes:

@@ -102,10 +102,9 @@ def main_content(html: str, url: str) -> tuple[str, str] | Drop:
     Paragraphs, headings, list items, table rows and lines of code are lines of their own. Link targets,
     alternative texts and form fields are left out.
     """
-    page = html.encode("utf-8", "ignore")
-    if drop := too_deep(page):
+    if drop := too_deep(html):
         return drop
-    blocks = read(page)
+    blocks = read(html.encode("utf-8", "ignore"))
     return (write(blocks, keep(*model().shares(blocks, url))) if blocks.texts else ""), blocks.title
 
 

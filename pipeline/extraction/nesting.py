@@ -7,13 +7,13 @@ from pipeline.ledger import Drop, Reason
 MAX_NESTING = 512
 """As in browsers' parsers."""
 
-_CONTAINER = re.compile(rb"<(/?)(?:div|article)\b", re.IGNORECASE)
+_CONTAINER = re.compile(r"<(/?)(?:div|article)\b", re.IGNORECASE | re.ASCII)
 
 
-def too_deep(html: bytes) -> Drop | None:
-    """Why a page, in UTF-8, is not parsed: every container that is not closed is open to the end."""
+def too_deep(html: str) -> Drop | None:
+    """Why a page is not parsed: every container that is not closed is open to the end."""
     containers = _CONTAINER.findall(html)
-    if containers.count(b"") <= MAX_NESTING:
+    if containers.count("") <= MAX_NESTING:
         return None
     depth = deepest = 0
     for closing in containers:

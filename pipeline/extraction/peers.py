@@ -13,7 +13,7 @@ def resiliparse(html: str, _url: str) -> tuple[str, str] | Drop:
     Paragraphs, headings, list items, table rows and lines of code are lines of their own. Link targets,
     alternative texts, form fields and hidden elements are left out.
     """
-    if drop := too_deep(html.encode("utf-8", "ignore")):
+    if drop := too_deep(html):
         return drop
     tree = HTMLTree.parse(html)
     text = extract_plain_text(

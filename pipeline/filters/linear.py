@@ -42,7 +42,7 @@ class Linear:
         model = _read(path.read_bytes())
         self._lengths = range(model.shortest, model.longest + 1)
         self._vocabulary = dict(zip(model.words, model.numbers.tolist(), strict=False))
-        self._hashed = np.full(model.buckets, np.nan)
+        self._hashed = np.full(model.buckets, np.nan, np.float32)
         """By hash, the numbers of parts and pairs; there are none of those that were pruned."""
         self._hashed[model.kept[:, 0]] = model.numbers[len(model.words) + model.kept[:, 1]]
         self._sums, self._counts = np.zeros((2, KNOWN))

@@ -15,14 +15,17 @@ from pipeline.analysis.characters import DIGIT, MARK, WORDLIKE, table
 from pipeline.analysis.hashes import code_points
 from pipeline.errors import InputError
 from pipeline.filters import signs
-from pipeline.filters.classifier import LONGEST, Classifier, prepare, split
+from pipeline.filters.classifier import Classifier, prepare, split
 from pipeline.filters.linear import Linear
+from pipeline.filters.stretches import spread
 
 MODEL = "models/toxicity.ftz"
 PASSAGE = 50
 """Words that are judged together, as many as a post has, of which the classifier learned."""
 SLOPE, SHIFT = 0.289, -0.512
 """From the log-odds of the classifier to calibrated ones (Platt 1999); benchmarks/toxicity.py finds them."""
+STRETCHES, STRETCH = 16, 400
+"""Stretches by which a longer text is known, and characters of each."""
 FULL_SHARE = 0.1
 """The share of words of one's own lists at which a text scores 1."""
 
@@ -44,7 +47,7 @@ def undisguise(text: str) -> str:
 
     Masked letters (f*ck) are left out. Of a letter three or more times in a row one stays, of g, l and s two.
     """
-    text = text[:LONGEST].lower()
+    text = text.lower()
     if not text.isascii():
         text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
         if _LOOKALIKE.search(text) and _MIXED_SCRIPTS.search(text):
@@ -100,11 +103,15 @@ def _meant(match: re.Match[str]) -> str:
 
 def features(text: str) -> list[list[str]]:
     """What the shipped classifier sees: for every passage its words, each once, and their signs."""
-    words, lists = split(undisguise(text)), signs.load()
+    words, lists = _words(text), signs.load()
     language = lists.language(words)
     signs_of = lists.of if lists.may_tell(words, language) else lambda *_: ()
     passages = [words[start : start + PASSAGE] for start in range(0, len(words), PASSAGE)]
     return [[*dict.fromkeys(passage), *signs_of(passage, language)] for passage in passages]
+
+
+def _words(text: str) -> list[str]:
+    return split(undisguise(spread(text, STRETCHES, STRETCH)))
 
 
 def _tells(passage: list[str]) -> bool:
@@ -124,7 +131,7 @@ class Scorer:
         score = self._model.score(text) if isinstance(self._model, Classifier) else _mean(self._model, text)
         if not self._listed:
             return score
-        words = set(split(undisguise(text)))
+        words = set(_words(text))
         return max(score, min(1.0, len(self._listed & words) / max(len(words), 1) / FULL_SHARE))
 
     def scores(self, texts: Sequence[str]) -> list[float]:

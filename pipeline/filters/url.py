@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from pipeline import storage
-from pipeline.analysis import Hashes, line_hashes
+from pipeline.analysis import Hashes, hashes_to_the_end, line_hashes
 from pipeline.errors import InputError
 
 CHUNK = 1 << 23
@@ -60,15 +60,15 @@ class UrlLists:
         }
 
     def _listed(self, host: str) -> int:
-        """How many of the host and the domains that it lies in are listed."""
-        domains = _with_parents(host)
-        if not domains:
+        """How many of the host and the domains that it lies in, down to two labels, are listed."""
+        starts = [0, *(place + 1 for place, sign in enumerate(host) if sign == ".")][:-1]
+        if not starts:
             return 0
-        hashes = line_hashes(np.frombuffer("\n".join(domains).encode("ascii", "replace"), np.uint8))
+        hashes = hashes_to_the_end(host.encode("ascii", "replace"), starts)
         places = np.minimum(self.domains.searchsorted(hashes), len(self.domains) - 1)
-        shipped = self.domains[places] == hashes
+        shipped = (self.domains[places] == hashes).tolist()
         return sum(
-            bool(known) or domain in self.own_domains for known, domain in zip(shipped, domains, strict=True)
+            known or host[start:] in self.own_domains for known, start in zip(shipped, starts, strict=True)
         )
 
 
@@ -119,12 +119,6 @@ def host_and_address(url: str) -> tuple[str, str]:
         return "", ""
     query = f"?{parts.query}" if parts.query else ""
     return host, f"{host.removeprefix('www.')}{parts.path}{query}".rstrip("/")
-
-
-def _with_parents(host: str) -> list[str]:
-    """The host and the domains it lies in, down to two labels."""
-    labels = host.split(".")
-    return [".".join(labels[first:]) for first in range(len(labels) - 1)]
 
 
 def _words(text: str) -> frozenset[str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis import Spans, analyse, hash_words, line_hashes, ngram_hashes
+from pipeline.analysis import Spans, analyse, hash_words, hashes_to_the_end, line_hashes, ngram_hashes
 from pipeline.analysis.words import token_lengths
 
 SIGNS = st.text(st.sampled_from("abAB09.,'’-_/:;()$%<>=sdn \n\t\r漢กé\u0301\u00ad\ud800😀"), max_size=60)
@@ -130,6 +130,12 @@ def test_hashes_are_the_same_in_every_process() -> None:
 def test_lines_of_bytes_hash_like_words() -> None:
     data = np.frombuffer(b"example.com\nabc", np.uint8)
     assert line_hashes(data).tolist() == hash_words(["example.com", "abc"]).tolist()
+
+
+def test_ends_of_bytes_hash_alike():
+    assert hashes_to_the_end(b"a.example.com", [0, 2, 10]).tolist() == (
+        hash_words(["a.example.com", "example.com", "com"]).tolist()
+    )
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=12), st.integers(1, 5))

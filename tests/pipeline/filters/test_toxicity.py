@@ -45,6 +45,13 @@ def test_a_long_text_scores_the_mean_of_its_passages() -> None:
     assert toxicity.score(clean) < toxicity.score(f"{clean} {insult}") < toxicity.score(insult)
 
 
+def test_a_very_long_text_is_known_by_all_of_it() -> None:
+    clean = "The museum of the town shows how ships were built in earlier times, and opens at nine. " * 500
+    insults = "you are a stupid bitch and nobody likes you, go to hell. " * 750
+    half, whole = toxicity.score(clean + insults), toxicity.score(insults)
+    assert half == pytest.approx((toxicity.score(clean) + whole) / 2, abs=0.05)
+
+
 @pytest.mark.parametrize("text", ["", " \n", "...", "https://a.org", "\ud800"])
 def test_nothing_to_read_scores_zero(text: str) -> None:
     assert toxicity.score(text) == 0
