@@ -1,9 +1,9 @@
 """The toxicity classifier: the sets that it learns from, and how good it is.
 
-``python benchmarks/toxicity.py sets DATA SETS`` writes the sets that configs/toxicity.toml names; DATA has
-the folders toxicity, langid, books, wiki and warc, and with the package alt-profanity-check installed.
-``python benchmarks/toxicity.py measure SETS DATA`` prints the calibration of pipeline/filters/toxicity.py and
-the tables of results/toxicity.md.
+``python benchmarks/toxicity.py grades DATA`` writes the graded words that are shipped; DATA has the folders
+toxicity, langid, books, wiki and warc. ``python benchmarks/toxicity.py sets DATA SETS`` writes the sets that
+configs/toxicity.toml names. ``python benchmarks/toxicity.py measure SETS DATA`` prints the calibration of
+pipeline/filters/toxicity.py and the tables of results/toxicity.md. All need the extra ``toxicity``.
 """
 
 import csv
@@ -15,20 +15,27 @@ import re
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from filters import SHORTEST, documents, passages
+import toxicity_peers as peers
+from filters import SHORTEST, documents
+from filters import passages as passages_of
 from numpy.typing import NDArray
+from toxicity_peers import Judge, Row
 
 from pipeline.config import LabelledText, load
-from pipeline.filters import toxicity
-from pipeline.filters.classifier import Classifier
-from pipeline.filters.learning import Example, hold_out, read
+from pipeline.filters import grades, toxicity
+from pipeline.filters.classifier import prepare, split
+from pipeline.filters.grades import Grades
+from pipeline.filters.learning import Example, hold_out
+from pipeline.filters.linear import Linear
 from pipeline.filters.measuring import roc_auc
-from pipeline.filters.toxicity import features
+from pipeline.filters.toxicity import evidence, passages, undisguise
 from pipeline.filters.training import learn
 
 HERE = Path(__file__).parent / "data"
@@ -44,15 +51,22 @@ CLEAN = (
 )
 SENTENCE = re.compile(r"(?<=[.!?…])\s+|\n+|(?<=[。！？])")
 
-LABELLED = ("Davidson 2017", "GermEval 2018", "ToLD-BR", "Korean hate speech")
+LABELLED = {
+    "davidson": "Davidson 2017",
+    "germeval": "GermEval 2018",
+    "told-br": "ToLD-BR",
+    "korean": "Korean hate speech",
+}
+"""Titles by file name."""
 TAUGHT = ("Wikipedia, taught", "Books, taught", "Web pages, taught")
+ALSO_OATHS = frozenset(("suck", "sucks", "hell", "balls", "tosser"))
+"""Of the words that are harmless on lists of obscene ones, those that are graded nevertheless."""
+ONE_IN = 10
+"""A passage in so many is held out, as configs/toxicity.toml has it."""
 SHARE = 1 / 3
 """As in OLID and GermEval."""
-CUT = -toxicity.SHIFT / toxicity.SLOPE
-"""The log-odds that are calibrated to a half."""
 LIMITS = (0.4, 0.45, 0.5, 0.55, 0.6)
 
-Row = tuple[str, bool]
 Numbers = NDArray[np.float64]
 Truth = NDArray[np.bool_]
 
@@ -150,10 +164,7 @@ def taught(pool: Sequence[str], rng: random.Random) -> Iterator[Row]:
 
     Where it is in doubt (0.3 to 0.6), a text is left out.
     """
-    import profanity_check.profanity_check as teacher
-
-    folds = [fold.estimator.coef_[0] for fold in teacher.model.calibrated_classifiers_]
-    weights = dict(zip(teacher.vectorizer.get_feature_names_out(), np.mean(folds, axis=0), strict=True))
+    weights = peers.weights_of_teacher()
     minded = [word for word, weight in weights.items() if weight > 0.7]
     texts = [*pool]
     for text in pool:
@@ -161,7 +172,7 @@ def taught(pool: Sequence[str], rng: random.Random) -> Iterator[Row]:
         for word in rng.choices(minded, [weights[word] for word in minded], k=rng.randrange(1, 4)):
             words.insert(rng.randrange(len(words) + 1), word)
         texts.append(" ".join(words))
-    for text, score in zip(texts, teacher.predict_prob(texts), strict=True):
+    for text, score in zip(texts, peers.alt_profanity_check(texts), strict=True):
         if not 0.3 < score < 0.6:
             yield text, bool(score > 0.5)
 
@@ -174,8 +185,57 @@ def clean(data: Path) -> dict[str, list[str]]:
         "books": books,
         "web": [data / "warc/pages-mixed.warc.gz"],
     }
-    texts = {name: [text for path in each for text in passages(str(path))] for name, each in paths.items()}
+    texts = {name: [text for path in each for text in passages_of(str(path))] for name, each in paths.items()}
     return texts | {"wiki": texts["wiki"][: len(texts["wiki"]) // 2]}
+
+
+def make_grades(data: Path) -> None:
+    """Write pipeline/filters/data/graded_words.txt; nothing in it is from texts that are held out."""
+    learned = {name: seen(rows) for name, rows in labelled(data / "toxicity").items()}
+    english = written_small([*chain(*clean(data).values()), *(text for text, _ in learned["davidson"])])
+    brazilian = written_small(text for text, _ in learned["told-br"])
+    found = (
+        ("en", {word: grade for word, grade in peers.grades_of_teacher().items() if word in english}, 1),
+        ("de", graded(learned["germeval"]), 2),
+        ("pt", {word: grade for word, grade in graded(learned["told-br"]).items() if word in brazilian}, 2),
+    )
+    table = tomllib.loads((LISTS / "toxicity.toml").read_text(encoding="utf-8"))
+    never, groups = set(table["harmless"]["words"].split()) - ALSO_OATHS, table["kinds"]["group"]
+    for line in (HERE / "toxicity-ungraded.txt").read_text(encoding="utf-8").splitlines():
+        never.update(line.partition(":")[2].split())
+    path = LISTS / "graded_words.txt"
+    header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    lines = [
+        f"{code} {grade}: {' '.join(words)}"
+        for code, grades, least in found
+        for grade, words in peers.whole(grades, least, never | set(groups[code].split())).items()
+    ]
+    path.write_text("\n".join([*header, *lines]) + "\n", encoding="utf-8")
+
+
+def graded(rows: Sequence[Row]) -> dict[str, float]:
+    """Grades of words by the texts that they are in."""
+    return peers.grades_of([(" ".join(split(undisguise(text))), toxic) for text, toxic in rows])
+
+
+def seen(rows: Iterable[Row]) -> list[Row]:
+    """The rows that are learned from: not all of whose passages are held out."""
+    return [row for row in rows if not is_held_out(row[0])]
+
+
+def is_held_out(text: str) -> bool:
+    """Whether no passage of the text is learned from."""
+    examples = [Example(prepare(" ".join(words)), False) for words, _ in passages(text)]
+    return not hold_out(examples, ONE_IN)[0]
+
+
+def written_small(texts: Iterable[str]) -> set[str]:
+    """The words that begin with a small letter at least every other time: no names."""
+    times = Counter(word for text in texts for word in re.findall(r"[^\W\d_]+", text))
+    small: Counter[str] = Counter()
+    for word, count in times.items():
+        small[word.lower()] += count if word[0].islower() else -count
+    return {word for word, more in small.items() if more >= 0}
 
 
 def save(path: Path, rows: Iterable[Row]) -> None:
@@ -183,7 +243,7 @@ def save(path: Path, rows: Iterable[Row]) -> None:
     with gzip.GzipFile(path, "wb", mtime=0) as stream:
         stream.write(b"text\tlabel\n")
         for text, toxic in rows:
-            for passage in features(text):
+            for passage, _ in passages(text):
                 stream.write(f"{' '.join(passage)}\t{int(toxic)}\n".encode())
 
 
@@ -212,65 +272,78 @@ def make_sets(data: Path, out: Path) -> None:
 
 @dataclass(frozen=True)
 class Judged:
-    """Texts by their log-odds, and the truth."""
+    """Texts: the truth, our evidence in their passages, and what the peers say of them, by name."""
 
     name: str
-    log_odds: Numbers
     toxic: Truth
+    evidence: list[Numbers]
+    peers: dict[str, Numbers]
 
 
-def platt(log_odds: Numbers, toxic: Truth, weights: Numbers) -> tuple[float, float]:
-    """Slope and shift of the logistic regression of truth on log-odds, by Newton's method (Platt 1999)."""
-    design, solution = np.column_stack([log_odds, np.ones(len(log_odds))]), np.array([0.1, 0.0])
-    for _ in range(50):
-        chance = 1 / (1 + np.exp(-design @ solution))
-        curvature = (design * (weights * chance * (1 - chance))[:, None]).T @ design
-        solution += np.linalg.solve(curvature, design.T @ (weights * (toxic - chance)))
-    return float(solution[0]), float(solution[1])
+def judge(
+    name: str, rows: Sequence[Row], model: Linear, words: Grades, judges: Mapping[str, Judge]
+) -> Judged:
+    """Judge texts by a model of ours and by others."""
+    texts, toxic = [text for text, _ in rows], np.array([toxic for _, toxic in rows])
+    found = [evidence(model, text, words) for text in texts]
+    return Judged(name, toxic, found, {name: judge(texts) for name, judge in judges.items()})
 
 
-def left_out(sets: Path) -> Iterator[Judged]:
-    """Every labelled set, judged by a model that learned from all the others.
+def held_out(sets: Mapping[str, list[Row]]) -> Iterator[Judged]:
+    """The tenth of every set that the shipped model did not learn from, all of OLID, and the cases.
 
-    What alt-profanity-check taught is left out with Davidson's set, of which it learned.
+    The peers learned from the same nine tenths.
     """
-    config = load(str(CONFIG), [f"classifier.folder={sets}"])
-    for name in LABELLED:
-        omitted = {name, *TAUGHT} if name == "Davidson 2017" else {name}
+    model, judges = Linear(SHIPPED), peers.peers([row for name in LABELLED for row in seen(sets[name])])
+    for name, title in LABELLED.items():
+        yield judge(title, [row for row in sets[name] if is_held_out(row[0])], model, grades.load(), judges)
+    yield judge("OLID, never learned from", sets["olid"], model, grades.load(), judges)
+    for language, table in tomllib.loads((HERE / "toxicity-cases.toml").read_text(encoding="utf-8")).items():
+        rows = [(text, label == "toxic") for label, texts in table.items() for text in texts]
+        yield judge(f"Cases, {language}", rows, model, grades.load(), judges)
+
+
+def left_out(sets: Mapping[str, list[Row]], folder: Path) -> Iterator[Judged]:
+    """Every labelled set, judged by models that learned from all the others.
+
+    What alt-profanity-check taught and graded is left out with Davidson's set, of which it learned.
+    """
+    config = load(str(CONFIG), [f"classifier.folder={folder}"])
+    for name, title in LABELLED.items():
+        omitted = {title, *TAUGHT} if name == "davidson" else {title}
         others = tuple(each for each in config.classifier.sets if each.name not in omitted)
-        (own,) = (each for each in config.classifier.sets if each.name == name)
+        (own,) = (each for each in config.classifier.sets if each.name == title)
         with tempfile.TemporaryDirectory() as out:
             settings = config.classifier.model_copy(update={"sets": others})
             output = config.output.model_copy(update={"path": out})
             learn(config.model_copy(update={"classifier": settings, "output": output}))
-            model = Classifier(Path(out) / "classifier/model.ftz")
-        yield judge(f"{name}, left out", model, read(str(sets), own))
+            model = Linear(Path(out) / "classifier/model.ftz")
+        judges = peers.peers([row for other in LABELLED if other != name for row in seen(sets[other])])
+        yield judge(f"{title}, left out", sets[name], model, grades.load().without(own.language), judges)
 
 
-def held_out(sets: Path) -> Iterator[Judged]:
-    """The tenth of every set that the shipped model did not learn from, and all of OLID."""
-    config, model = load(str(CONFIG)), Classifier(SHIPPED)
-    for each in config.classifier.sets:
-        examples = read(str(sets), each)
-        if each.learn:
-            yield judge(each.name, model, hold_out(examples, config.classifier.held_out)[1])
-        else:
-            yield judge(f"{each.name}, never learned from", model, examples)
+def platt(design: Numbers, toxic: Truth, weights: Numbers) -> Numbers:
+    """The coefficients of the logistic regression of truth on evidence, by Newton's method (Platt 1999)."""
+    solution = np.zeros(design.shape[1])
+    for _ in range(50):
+        chance = 1 / (1 + np.exp(-design @ solution))
+        curvature = (design * (weights * chance * (1 - chance))[:, None]).T @ design
+        solution += np.linalg.solve(curvature, design.T @ (weights * (toxic - chance)))
+    return solution
 
 
-def judge(name: str, model: Classifier, examples: Sequence[Example]) -> Judged:
-    """The log-odds of the examples, beside the truth."""
-    log_odds = [model.logit(each.text) for each in examples]
-    return Judged(name, np.array(log_odds), np.array([each.positive for each in examples]))
-
-
-def cases() -> Iterator[Judged]:
-    """By language, the cases that were written to be measured on, judged by the shipped model."""
-    model = Classifier(SHIPPED)
-    for language, table in tomllib.loads((HERE / "toxicity-cases.toml").read_text(encoding="utf-8")).items():
-        texts = [*table["toxic"], *table["harmless"]]
-        log_odds = np.array([model.logit(" ".join(features(text)[0])) for text in texts])
-        yield Judged(f"Cases, {language}", log_odds, np.arange(len(texts)) < len(table["toxic"]))
+def calibration(parts: Sequence[Judged]) -> Numbers:
+    """SLOPE, GRADE, SHIFT: all sets are as important, :data:`SHARE` of what will be judged is toxic."""
+    evidence, toxic, weights = [], [], []
+    for part in parts:
+        for found, truth in zip(part.evidence, part.toxic, strict=True):
+            evidence.append(found)
+            toxic += [truth] * len(found)
+            weights += [1 / (part.toxic == truth).sum()] * len(found)
+    rows = np.concatenate(evidence)
+    solution = platt(np.column_stack([rows, np.ones(len(rows))]), np.array(toxic), np.array(weights))
+    solution[-1] += math.log(SHARE / (1 - SHARE))
+    return solution
 
 
 def false_alarms(data: Path) -> Iterator[tuple[str, bool, list[float]]]:
@@ -281,37 +354,33 @@ def false_alarms(data: Path) -> Iterator[tuple[str, bool, list[float]]]:
     scorer, shelves = toxicity.load(), (data / "books").iterdir()
     books = {shelf.name: sorted(shelf.iterdir())[1::2] for shelf in sorted(shelves)}
     for code, paths in books.items():
-        texts = [text for path in paths for text in passages(str(path))]
+        texts = [text for path in paths for text in passages_of(str(path))]
         yield f"Books, {code}, in passages", False, sorted(scorer.scores(texts))
     for name, path, learned in CLEAN:
         texts = [text for text in documents(str(data / path)) if len(text) >= SHORTEST]
         yield name, learned, sorted(scorer.scores(texts))
 
 
-def calibration(parts: Sequence[Judged]) -> tuple[float, float]:
-    """Slope and shift for sets that are all as important, in a stream of which :data:`SHARE` is toxic."""
-    weights = [np.where(part.toxic, 1 / part.toxic.sum(), 1 / (~part.toxic).sum()) for part in parts]
-    log_odds = np.concatenate([part.log_odds for part in parts])
-    toxic = np.concatenate([part.toxic for part in parts])
-    slope, shift = platt(log_odds, toxic, np.concatenate(weights))
-    return slope, shift + math.log(SHARE / (1 - SHARE))
-
-
-def make_report(sets: Path, data: Path) -> None:
+def make_report(folder: Path, data: Path) -> None:
     """Print the calibration, and what is measured as tables in Markdown.
 
     The calibration stands between texts like those learned from and others: half the weight is on held-out
     parts of the labelled sets, half on whole ones that were left out.
     """
-    seen, unseen = list(held_out(sets)), list(left_out(sets))
-    labelled_parts = [part for part in seen if part.name in LABELLED]
-    print("SLOPE, SHIFT = {:.3f}, {:.3f}".format(*calibration([*labelled_parts, *unseen])))
-    print("\n| Text | Passages | Positive | Precision | Recall | ROC-AUC |\n|---|---:|---:|---:|---:|---:|")
-    for part in [*seen, *unseen, *cases()]:
-        found, hits = part.log_odds > CUT, (part.log_odds > CUT) & part.toxic
+    sets = labelled(data / "toxicity")
+    unseen, whole = list(held_out(sets)), list(left_out(sets, folder))
+    parts = [part for part in unseen if part.name in LABELLED.values()]
+    print("SLOPE, GRADE, SHIFT = {:.3f}, {:.3f}, {:.3f}".format(*calibration([*parts, *whole])))
+    names = list(unseen[0].peers)
+    print(f"\n| Text | Texts | Positive | Precision | Recall | ROC-AUC | {' | '.join(names)} |")
+    print("|---|" + "---:|" * (5 + len(names)))
+    for part in [*unseen, *whole]:
+        scores = np.array([toxicity.mean(each) for each in part.evidence])
+        found, hits = scores > 0.5, (scores > 0.5) & part.toxic
+        areas = [roc_auc(each, part.toxic) for each in (scores, *part.peers.values())]
         print(
-            f"| {part.name} | {len(part.toxic):,} | {part.toxic.sum():,} | {hits.sum() / found.sum():.3f} "
-            f"| {hits.sum() / part.toxic.sum():.3f} | {roc_auc(part.log_odds, part.toxic):.3f} |"
+            f"| {part.name} | {len(scores):,} | {part.toxic.sum():,} | {hits.sum() / found.sum():.3f} "
+            f"| {hits.sum() / part.toxic.sum():.3f} | {' | '.join(f'{area:.3f}' for area in areas)} |"
         )
     print("\n| Clean text | Documents | " + " | ".join(f"> {limit}, ‰" for limit in LIMITS) + " | Highest |")
     print("|---|---:" + "|---:" * len(LIMITS) + "|---:|")
@@ -323,4 +392,4 @@ def make_report(sets: Path, data: Path) -> None:
 
 if __name__ == "__main__":
     command, *folders = sys.argv[1:]
-    {"sets": make_sets, "measure": make_report}[command](*map(Path, folders))
+    {"grades": make_grades, "sets": make_sets, "measure": make_report}[command](*map(Path, folders))

@@ -173,8 +173,10 @@ class Classifier(Section):
     longest_fragment: int = Field(default=5, ge=0)
     buckets: int = Field(default=500_000, ge=1)
     """Hash buckets for word n-grams and parts of words."""
-    features: int = Field(default=100_000, ge=1)
-    """Features that are kept when the model is quantized."""
+    features: int = Field(default=100_000, ge=0)
+    """Features that are kept when the model is quantized; 0: all."""
+    rarest_word: int = Field(default=2, ge=1)
+    """Times that a word occurs, repeated rows counted, to be a feature by itself."""
     seed: int = Field(default=1, ge=0)
 
 

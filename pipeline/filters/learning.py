@@ -144,7 +144,7 @@ def train(examples: Sequence[Example], settings: Settings, folder: Path) -> Path
         minn=settings.shortest_fragment,
         maxn=settings.longest_fragment,
         bucket=settings.buckets,
-        minCount=2,
+        minCount=settings.rarest_word,
         seed=settings.seed,
         thread=1,
         verbose=0,

@@ -36,15 +36,14 @@ _Places = NDArray[np.int64]
 
 
 class Linear:
-    """The model at a path: softmax, quantized, of pairs of words. Several threads may ask at once."""
+    """The model at a path: softmax, of pairs of words, quantized, not pruned. Several threads may ask it."""
 
     def __init__(self, path: Path) -> None:
         model = _read(path.read_bytes())
         self._lengths = range(model.shortest, model.longest + 1)
         self._vocabulary = dict(zip(model.words, model.numbers.tolist(), strict=False))
-        self._hashed = np.full(model.buckets, np.nan, np.float32)
-        """By hash, the numbers of parts and pairs; there are none of those that were pruned."""
-        self._hashed[model.kept[:, 0]] = model.numbers[len(model.words) + model.kept[:, 1]]
+        self._hashed = model.numbers[len(model.words) :].astype(np.float32)
+        """By hash, the numbers of parts and pairs."""
         self._sums, self._counts = np.zeros((2, KNOWN))
         """Of the numbers of a word and its parts."""
         self._hashes = np.zeros(KNOWN, np.uint32)
@@ -60,11 +59,10 @@ class Linear:
         past = np.cumsum([len(line) + 1 for line in lines])
         starts = np.concatenate([[0], past[:-1]])
         wide = hashes.view(np.int32).astype(np.uint64)
-        pairs = np.append(self._hashed[(wide[:-1] * _PAIR + wide[1:]) % len(self._hashed)], np.nan)
-        pairs[past - 1] = np.nan  # No pair is of two lines.
-        there = ~np.isnan(pairs)
-        sums[there] += pairs[there]
-        totals: _Numbers = np.add.reduceat(sums, starts) / np.add.reduceat(counts + there, starts)
+        sums[:-1] += self._hashed[(wide[:-1] * _PAIR + wide[1:]) % len(self._hashed)]
+        counts += 1
+        sums[past - 1], counts[past - 1] = self._sums[0], self._counts[0]  # No pair is of two lines.
+        totals: _Numbers = np.add.reduceat(sums, starts) / np.add.reduceat(counts, starts)
         return totals
 
     def _forget(self) -> None:
@@ -89,11 +87,9 @@ class Linear:
         self._hashes[places] = _hashes(words)
         own = np.array([self._vocabulary.get(word, np.nan) for word in words])
         owners, hashes = _parts(words, self._lengths)
-        parts = self._hashed[hashes % len(self._hashed)]
-        owners, numbers = np.append(np.arange(len(words)), owners), np.append(own, parts)
-        there = ~np.isnan(numbers)
-        self._sums[places] = np.bincount(owners[there], numbers[there], len(words))
-        self._counts[places] = np.bincount(owners[there], minlength=len(words))
+        parts = np.bincount(owners, self._hashed[hashes % len(self._hashed)], len(words))
+        self._sums[places] = np.nan_to_num(own) + parts
+        self._counts[places] = ~np.isnan(own) + np.bincount(owners, minlength=len(words))
 
 
 def _hashes(words: Sequence[str]) -> _Hashes:
@@ -140,10 +136,7 @@ def _parts(words: Sequence[str], lengths: range) -> tuple[_Places, _Hashes]:
 class _Model:
     words: list[str]
     numbers: _Numbers
-    """Of the words, then of hashed parts and pairs: what each adds to the log-odds."""
-    kept: NDArray[np.int32]
-    """Pairs of the hashes that were not pruned, and their places behind the words."""
-    buckets: int
+    """Of the words, then of parts and pairs by their hash: what each adds to the log-odds."""
     shortest: int
     longest: int
 
@@ -151,12 +144,11 @@ class _Model:
 def _read(data: bytes) -> _Model:
     """fastText's file format, version 12: arguments, dictionary, quantized vectors, labels' vectors."""
     file = _File(data)
-    _, _, dimension, *_, buckets, shortest, longest, _ = file.numbers("<i4", 14)
+    _, _, dimension, *_, shortest, longest, _ = file.numbers("<i4", 14)
     file.numbers("<f8", 1)
     size, words, _ = file.numbers("<i4", 3)
-    _, kept = file.numbers("<i8", 2)
+    file.numbers("<i8", 2)
     entries = [file.entry() for _ in range(size)]
-    hashes_and_places = file.numbers("<i4", 2 * kept).reshape(-1, 2)
     file.numbers("?", 1)
     vectors = file.quantized()
     file.numbers("?", 1)
@@ -166,8 +158,6 @@ def _read(data: bytes) -> _Model:
     return _Model(
         words=entries[:words],
         numbers=vectors @ (of_labels[positive] - of_labels[1 - positive]),
-        kept=hashes_and_places,
-        buckets=int(buckets),
         shortest=int(shortest),
         longest=int(longest),
     )

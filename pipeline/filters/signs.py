@@ -30,6 +30,9 @@ _UNSPACED_LANGUAGES = frozenset(("ja", "ko", "th", "zh"))
 _CHARACTERS = 2
 """Characters that are as long as a word where words are not separated."""
 
+_LEARNED = ("ko", "de", "pt", "en")
+"""Languages with labelled texts: of those with as many votes, these are taken, later ones first."""
+
 _Meaning = tuple[int, str, frozenset[str]]
 """What a word means: where in it (in words), a kind's letter, and in which languages."""
 
@@ -107,10 +110,19 @@ class Signs:
     def language(self, words: Sequence[str]) -> str:
         """The language whose common words are most frequent at the beginning of a text; empty where none are.
 
-        Those that another language's list has count half.
+        Those that another language's list has count half. Where two are as frequent, one of which there are
+        labelled texts is preferred: of a post there are few words to tell by.
         """
         votes = Counter(chain.from_iterable(filter(None, map(self._spoken.get, words[:TELLING]))))
-        return max(votes, key=lambda code: (votes[code], code), default="")
+        return max(
+            votes,
+            key=lambda code: (votes[code], _LEARNED.index(code) if code in _LEARNED else -1, code),
+            default="",
+        )
+
+    def is_common_elsewhere(self, word: str, language: str) -> bool:
+        """Whether the word is among the common ones of another language."""
+        return any(word in words for code, words in self._ordinary.items() if code != language)
 
     def _hits(self, words: Sequence[str], language: str) -> Iterator[tuple[int, str]]:
         """Places, in words, and kinds of what the lists have, in the order of the text."""

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import cache
 from importlib import resources
@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from pipeline.analysis.characters import DIGIT, MARK, WORDLIKE, table
 from pipeline.analysis.hashes import code_points
 from pipeline.errors import InputError
-from pipeline.filters import signs
+from pipeline.filters import grades, signs
 from pipeline.filters.classifier import Classifier, prepare, split
+from pipeline.filters.grades import Grades
 from pipeline.filters.linear import Linear
 from pipeline.filters.stretches import spread
 
 MODEL = "models/toxicity.ftz"
 PASSAGE = 50
 """Words that are judged together, as many as a post has, of which the classifier learned."""
-SLOPE, SHIFT = 0.289, -0.512
-"""From the log-odds of the classifier to calibrated ones (Platt 1999); benchmarks/toxicity.py finds them."""
+SLOPE, GRADE, SHIFT = 0.222, 0.074, -0.492
+"""From log-odds of the classifier, and grades, to calibrated log-odds (Platt 1999); benchmarks/toxicity.py
+finds them."""
 STRETCHES, STRETCH = 16, 400
 """Stretches by which a longer text is known, and characters of each."""
 FULL_SHARE = 0.1
@@ -101,13 +103,18 @@ def _meant(match: re.Match[str]) -> str:
     return match[0].translate(_LETTERS) if within else match[0]
 
 
-def features(text: str) -> list[list[str]]:
-    """What the shipped classifier sees: for every passage its words, each once, and their signs."""
-    words, lists = _words(text), signs.load()
+def passages(text: str, graded: Grades | None = None) -> Iterator[tuple[list[str], int]]:
+    """Of every passage what the shipped classifier sees, its words, each once, and signs; and its grade.
+
+    Grades are those that are shipped, unless others are given.
+    """
+    words, lists, graded = _words(text), signs.load(), graded or grades.load()
     language = lists.language(words)
     signs_of = lists.of if lists.may_tell(words, language) else lambda *_: ()
-    passages = [words[start : start + PASSAGE] for start in range(0, len(words), PASSAGE)]
-    return [[*dict.fromkeys(passage), *signs_of(passage, language)] for passage in passages]
+    for start in range(0, len(words), PASSAGE):
+        passage = words[start : start + PASSAGE]
+        own = list(dict.fromkeys(passage))
+        yield [*own, *signs_of(passage, language)], graded.of(own, language)
 
 
 def _words(text: str) -> list[str]:
@@ -128,7 +135,11 @@ class Scorer:
 
     def score(self, text: str) -> float:
         """How toxic the text is, 0 to 1; see models/toxicity.md for what that means of the shipped model."""
-        score = self._model.score(text) if isinstance(self._model, Classifier) else _mean(self._model, text)
+        score = (
+            self._model.score(text)
+            if isinstance(self._model, Classifier)
+            else mean(evidence(self._model, text))
+        )
         if not self._listed:
             return score
         words = set(_words(text))
@@ -139,11 +150,20 @@ class Scorer:
         return [self.score(text) for text in texts]
 
 
-def _mean(model: Linear, text: str) -> float:
-    passages = [passage for passage in features(text) if _tells(passage)]
-    if not passages:
+def evidence(model: Linear, text: str, graded: Grades | None = None) -> NDArray[np.float64]:
+    """Of every passage, a row: its log-odds by the model, and its grade. None of a text without words."""
+    told = [(seen, grade) for seen, grade in passages(text, graded) if _tells(seen)]
+    if not told:
+        return np.empty((0, 2))
+    lines, sums = zip(*told, strict=True)
+    return np.column_stack([model.logits(lines), sums])
+
+
+def mean(rows: NDArray[np.float64]) -> float:
+    """The score of a text by the evidence in its passages."""
+    if not len(rows):
         return 0.0
-    return float(np.mean(1 / (1 + np.exp(-(SLOPE * model.logits(passages) + SHIFT)))))
+    return float(np.mean(1 / (1 + np.exp(-(rows @ (SLOPE, GRADE) + SHIFT)))))
 
 
 @cache

@@ -1,3 +1,4 @@
+import hashlib
 from importlib import resources
 from pathlib import Path
 
@@ -155,6 +156,13 @@ def test_labels_must_be_two_of_which_one_is_a_negation(tmp_path: Path) -> None:
     model.save_model(str(tmp_path / "model.bin"))
     with pytest.raises(InputError, match="two are needed"):
         Classifier(tmp_path / "model.bin")
+
+
+def test_the_card_is_of_the_model_that_is_shipped_which_is_small() -> None:
+    folder = Path(str(resources.files("pipeline.filters")))
+    model, card = (folder / toxicity.MODEL).read_bytes(), (folder / "models/toxicity.md").read_text("utf-8")
+    assert f"| {len(model):,} bytes |" in card and hashlib.sha256(model).hexdigest() in card
+    assert len(model) + (folder / "data/graded_words.txt").stat().st_size <= 3_000_000
 
 
 def test_scores_are_fasttexts_own() -> None:
