@@ -8,16 +8,13 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from pipeline import storage
-from pipeline.errors import InputError
+from pipeline.ledger.tables import files
 
 
 def table(run: str, name: str) -> ds.Dataset:
     """A table of the run. Raises :class:`InputError` if it is not there."""
-    folder = storage.join(run, name)
-    files = [file.path for file in storage.list_files(folder) if file.path.endswith(".parquet")]
-    if not files:
-        raise InputError(f"{folder}: no Parquet files in it, which the run wrote there; run clean again")
-    return ds.dataset([storage.filesystem(path)[1] for path in files], filesystem=storage.filesystem(run)[0])
+    paths = [storage.filesystem(path)[1] for path in files(run, name)]
+    return ds.dataset(paths, filesystem=storage.filesystem(run)[0])
 
 
 def rows(of: ds.Dataset, where: ds.Expression, columns: list[str] | None = None) -> list[dict[str, Any]]:

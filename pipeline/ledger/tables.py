@@ -2,6 +2,9 @@
 
 import pyarrow as pa
 
+from pipeline import storage
+from pipeline.errors import InputError
+
 RECORDS, COPIES, LEDGER = "analysis/records", "analysis/copies", "ledger"
 """Folders of a clean run: what the one pass found, which documents have copies, the account."""
 
@@ -36,3 +39,12 @@ def quarantine_schema() -> pa.Schema:
             ("error", pa.string()),
         ]
     )
+
+
+def files(run: str, name: str) -> list[str]:
+    """The files of a table of a finished run. Raises :class:`InputError` if there are none."""
+    folder = storage.join(run, name)
+    found = [file.path for file in storage.list_files(folder) if file.path.endswith(".parquet")]
+    if not found:
+        raise InputError(f"{folder}: no Parquet files in it, which the run wrote there; run clean again")
+    return found

@@ -6,14 +6,17 @@ ever gathered in one row, so a cluster of any size fits. Few edges are not worth
 driver takes a moment for them.
 """
 
+from collections.abc import Iterable
 from itertools import count
-from typing import Any
+from typing import TypeVar
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from pipeline import storage
+
+T = TypeVar("T", int, str)
 
 FEW_EDGES = 1 << 18
 """At most so many are resolved in the driver: half a second's work and some ten megabytes."""
@@ -42,20 +45,25 @@ def connected_components(spark: SparkSession, edges: DataFrame, work: str) -> Da
 
 
 def resolve(edges: pa.Table) -> pa.Table:
-    """The same in this process, by union-find (Tarjan 1975) with the least node as root."""
-    parent: dict[Any, Any] = {}
+    """The same in this process."""
+    found = roots(zip(edges["u"].to_pylist(), edges["v"].to_pylist(), strict=True))
+    kind = edges.schema.field("u").type
+    return pa.table({"node": pa.array(list(found), kind), "root": pa.array(list(found.values()), kind)})
 
-    def root(node: Any) -> Any:
+
+def roots(edges: Iterable[tuple[T, T]]) -> dict[T, T]:
+    """The root of every node, by union-find (Tarjan 1975) with the least node as root."""
+    parent: dict[T, T] = {}
+
+    def root(node: T) -> T:
         while (above := parent.setdefault(node, node)) != node:
             parent[node] = node = parent[above]
         return node
 
-    for u, v in zip(edges["u"].to_pylist(), edges["v"].to_pylist(), strict=True):
+    for u, v in edges:
         one, other = sorted((root(u), root(v)))
         parent[other] = one
-    kind = edges.schema.field("u").type
-    roots = [root(node) for node in list(parent)]
-    return pa.table({"node": pa.array(list(parent), kind), "root": pa.array(roots, kind)})
+    return {node: root(node) for node in list(parent)}
 
 
 def _large_star(edges: DataFrame) -> DataFrame:

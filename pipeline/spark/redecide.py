@@ -7,14 +7,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pyarrow as pa
+import pyarrow.parquet as pq
 
+from pipeline import storage
 from pipeline.config import Dedup
 from pipeline.filters.recipe import Recipe, first_failing
 from pipeline.ledger import COPIES, RECORDS, Reason
 from pipeline.ledger.comparison import QUARANTINED, Change
-from pipeline.ledger.lookup import table
-from pipeline.spark.components import resolve
+from pipeline.ledger.tables import files
+from pipeline.spark.components import roots
 
 MOST_RECORDS = 200_000
 """Of a run that is decided here: some ten seconds and a gigabyte."""
@@ -24,8 +25,8 @@ Row = Mapping[str, Any]
 
 def redecide(run: str, columns: list[str], wanted: Recipe, settings: Dedup) -> list[Change]:
     """How many of a run's records go from which fate to which."""
-    before = {row["id"]: row["reason"] for row in table(run, COPIES).to_table(["id", "reason"]).to_pylist()}
-    rows = table(run, RECORDS).to_table(columns).to_pylist()
+    before = {row["id"]: row["reason"] for row in _rows(run, COPIES, ["id", "reason"])}
+    rows = list(_rows(run, RECORDS, columns))
     decided = [decide(row, wanted) for row in rows]
     kept = [row for row, (reason, _) in zip(rows, decided, strict=True) if not (reason or row["error"])]
     after = _copies(kept, settings)
@@ -36,6 +37,13 @@ def redecide(run: str, columns: list[str], wanted: Recipe, settings: Dedup) -> l
             fates = QUARANTINED, QUARANTINED
         counts[*fates, row["language"], unasked] += 1
     return [Change(*key, records=count) for key, count in counts.items()]
+
+
+def _rows(run: str, table: str, columns: list[str]) -> Iterator[Row]:
+    """Those of a table, file by file: Arrow's data sets would first load pandas, which takes as long."""
+    for path in files(run, table):
+        with storage.open_read(path) as stream:
+            yield from pq.ParquetFile(stream).read(columns).to_pylist()
 
 
 def decide(row: Row, wanted: Recipe) -> tuple[str | None, str | None]:
@@ -58,9 +66,7 @@ def _copies(kept: list[Row], settings: Dedup) -> dict[str, str]:
     """Which documents are dropped as copies, and why: by the rules of ``clusters.py``."""
     met: dict[int, str] = {}
     pairs = [(row["id"], met.setdefault(key, row["id"])) for row in kept for key in row["keys"] or ()]
-    edges = [{"u": u, "v": v} for u, v in pairs if u != v]
-    roots = resolve(pa.Table.from_pylist(edges, pa.schema([("u", pa.string()), ("v", pa.string())])))
-    root_of = dict(zip(roots["node"].to_pylist(), roots["root"].to_pylist(), strict=True))
+    root_of = roots((one, other) for one, other in pairs if one != other)
     clusters: dict[str, list[Row]] = defaultdict(list)
     for row in kept:
         if row["id"] in root_of:
