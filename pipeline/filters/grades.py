@@ -7,7 +7,6 @@ are kept, in log-odds, of words that weigh something; their sum stands beside wh
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
-from itertools import repeat
 
 from pipeline.filters import signs
 
@@ -27,7 +26,8 @@ class Grades:
 
     def of(self, words: Sequence[str], language: str) -> int:
         """The sum of the words' grades in a text of a language, which is empty where none is guessed."""
-        return sum(map(self._by_language.get(language, self._elsewhere).get, words, repeat(0)))
+        grades = self._by_language.get(language, self._elsewhere)
+        return sum(map(grades.__getitem__, filter(grades.__contains__, words)))
 
     def without(self, language: str) -> "Grades":
         """The grades of the other languages."""

@@ -114,10 +114,10 @@ class Signs:
         labelled texts is preferred: of a post there are few words to tell by.
         """
         votes = Counter(chain.from_iterable(filter(None, map(self._spoken.get, words[:TELLING]))))
+        most = max(votes.values(), default=0)
+        first = [code for code, count in votes.items() if count == most]
         return max(
-            votes,
-            key=lambda code: (votes[code], _LEARNED.index(code) if code in _LEARNED else -1, code),
-            default="",
+            first, key=lambda code: (_LEARNED.index(code) if code in _LEARNED else -1, code), default=""
         )
 
     def is_common_elsewhere(self, word: str, language: str) -> bool:

@@ -113,8 +113,10 @@ def passages(text: str, graded: Grades | None = None) -> Iterator[tuple[list[str
     signs_of = lists.of if lists.may_tell(words, language) else lambda *_: ()
     for start in range(0, len(words), PASSAGE):
         passage = words[start : start + PASSAGE]
-        own = list(dict.fromkeys(passage))
-        yield [*own, *signs_of(passage, language)], graded.of(own, language)
+        seen = list(dict.fromkeys(passage))
+        grade = graded.of(seen, language)
+        seen.extend(signs_of(passage, language))
+        yield seen, grade
 
 
 def _words(text: str) -> list[str]:
@@ -155,15 +157,17 @@ def evidence(model: Linear, text: str, graded: Grades | None = None) -> NDArray[
     told = [(seen, grade) for seen, grade in passages(text, graded) if _tells(seen)]
     if not told:
         return np.empty((0, 2))
-    lines, sums = zip(*told, strict=True)
-    return np.column_stack([model.logits(lines), sums])
+    rows = np.empty((len(told), 2))
+    rows[:, 0], rows[:, 1] = model.logits([seen for seen, _ in told]), [grade for _, grade in told]
+    return rows
 
 
 def mean(rows: NDArray[np.float64]) -> float:
     """The score of a text by the evidence in its passages."""
     if not len(rows):
         return 0.0
-    return float(np.mean(1 / (1 + np.exp(-(rows @ (SLOPE, GRADE) + SHIFT)))))
+    log_odds = SLOPE * rows[:, 0] + GRADE * rows[:, 1] + SHIFT
+    return float(np.mean(1 / (1 + np.exp(-log_odds))))
 
 
 @cache
