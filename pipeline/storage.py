@@ -14,7 +14,7 @@ import posixpath
 import re
 import uuid
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, ClassVar, cast
 from urllib.parse import urlsplit
 
 import fsspec
@@ -44,7 +44,17 @@ class FileInfo:
 
 
 class _Hdfs(HdfsFileSystem):
-    """HDFS whose paths are paths: hdfs-native's own class cuts them at ``?``, ``#`` and ``;``, like URLs."""
+    """HDFS whose paths are paths: hdfs-native's own class cuts them at ``?``, ``#`` and ``;``, like URLs.
+
+    A client that is freed waits for its threads, which a forked process does not have, where fsspec forgets
+    its file systems. So none is ever freed.
+    """
+
+    _clients: ClassVar[list[Any]] = []
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._clients.append(self.client)
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:

@@ -1,6 +1,8 @@
 """The same tests on local disk, on an S3 server and on HDFS."""
 
 import hashlib
+import subprocess
+import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -121,6 +123,15 @@ def test_files_are_listed_sorted_without_hidden_ones(root):
     assert storage.list_files(root + "/") == found
     assert storage.list_files(storage.join(root, "b", "1.txt")) == found[1:2]
     assert storage.read_bytes(found[3].path) == b"c/d/3.txt"
+
+
+@pytest.mark.server
+def test_a_process_that_read_from_hdfs_can_fork(hdfs):
+    code = (
+        "import os, sys; from pipeline import storage; storage.exists(sys.argv[1]);"
+        "child = os.fork(); child or os._exit(0); sys.exit(os.waitpid(child, 0)[1])"
+    )
+    subprocess.run([sys.executable, "-c", code, f"{hdfs}/"], timeout=60, check=True)
 
 
 def test_a_hidden_folder_can_be_listed_by_its_name(root):
