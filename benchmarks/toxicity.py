@@ -31,11 +31,12 @@ from toxicity_peers import Judge, Row
 from pipeline.config import LabelledText, load
 from pipeline.filters import grades, toxicity
 from pipeline.filters.classifier import prepare, split
+from pipeline.filters.disguise import undisguise
 from pipeline.filters.grades import Grades
 from pipeline.filters.learning import Example, hold_out
 from pipeline.filters.linear import Linear
 from pipeline.filters.measuring import roc_auc
-from pipeline.filters.toxicity import evidence, passages, undisguise
+from pipeline.filters.toxicity import evidence, passages
 from pipeline.filters.training import learn
 
 HERE = Path(__file__).parent / "data"
