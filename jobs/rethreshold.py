@@ -1,6 +1,6 @@
 """A finished run decided anew under other filters, without reading its text: two funnels side by side.
 
-``spark-submit jobs/rethreshold.py --config configs/demo.toml --set filters.preset=gopher [--set a.b=c …]``
+``python jobs/rethreshold.py --config configs/demo.toml --set filters.preset=gopher [--set a.b=c …]``
 """
 
 from collections.abc import Sequence
