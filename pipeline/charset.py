@@ -51,7 +51,7 @@ def decode(body: bytes, declared: str | None = None) -> str:
     In this order: byte order mark; UTF-8 where the bytes are valid as such, unless transport and page agree
     on something else; the transport's declaration; the page's own (``<meta>``, ``<?xml``); UTF-8 again, for
     bytes that are damaged in places only; detection by chardet. A declaration that the bytes contradict is
-    passed over.
+    passed over. There is no lone surrogate in the text, and a NUL only if there is one in the bytes.
     """
     for mark, encoding in _BYTE_ORDER_MARKS:
         if body.startswith(mark):
@@ -66,7 +66,9 @@ def decode(body: bytes, declared: str | None = None) -> str:
     for encoding in candidates:
         if (text := _attempt(body, encoding)) is not None:
             return text
-    return body.decode(_detect(body), "replace")
+    # UTF-7, which only detection finds, is alone in spelling out lone surrogates, and NULs as letters.
+    text = body.decode(_detect(body), "replace").encode("utf-8", "ignore").decode()
+    return text if b"\0" in body else text.replace("\0", "")
 
 
 def canonical(label: str) -> str | None:

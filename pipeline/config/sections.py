@@ -375,8 +375,8 @@ class Serve(Section):
     blocked_words: str = ""
     """A file with one word or phrase per line; none of them is accepted or sent."""
     toxicity: float = Field(default=0.75, ge=0, le=1)
-    """A sentence that the classifier finds more toxic than this is blocked; 1: none. Stricter than for whole
-    pages, whose score is a mean: two clean sentences of fiction in a thousand are above it."""
+    """A sentence that the classifier finds more toxic than this is blocked; 1: none. Of English fiction's
+    sentences five in a thousand are above it."""
     mask_pii: bool = True
     """Replace personal data in answers by tags, as in the training text."""
 

@@ -74,9 +74,8 @@ def decoded(body: bytes | str, declared: str | None) -> str:
     """A record's content as parsers take it: no lone surrogates, and no NUL, at which some of them stop."""
     if isinstance(body, str):
         return body.encode("utf-8", "ignore").decode().replace("\0", "")
-    # No codec makes surrogates, or a NUL of bytes without one; to look through a page's text takes long.
     content = charset.decode(body, declared)
-    return content.replace("\0", "") if b"\0" in body else content
+    return content.replace("\0", "") if b"\0" in body else content  # To look through a page takes long.
 
 
 def _extract(record: Raw, settings: config.Extraction) -> tuple[str, str] | Drop:

@@ -132,7 +132,7 @@ def test_lines_of_bytes_hash_like_words() -> None:
     assert line_hashes(data).tolist() == hash_words(["example.com", "abc"]).tolist()
 
 
-def test_ends_of_bytes_hash_alike():
+def test_ends_of_bytes_hash_alike() -> None:
     assert hashes_to_the_end(b"a.example.com", [0, 2, 10]).tolist() == (
         hash_words(["a.example.com", "example.com", "com"]).tolist()
     )

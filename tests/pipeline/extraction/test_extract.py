@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Extraction
-from pipeline.extraction import Extracted, extract
+from pipeline.extraction import Extracted, decoded, extract
 from pipeline.extraction.tidy import one_line, tidy
 from pipeline.ledger import Drop, Reason
 from tests.pipeline.extraction.raw import Raw
@@ -89,6 +89,20 @@ def test_what_a_parser_trips_over_is_a_reason(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("pipeline.extraction.wikitext.prose", fails)
     assert extract(Raw("x", "wikitext"), Extraction()) == Drop(Reason.FAILED)
+
+
+UTF_7 = b"~{ Hi +AAA- and +2AA- there. +AOk-t+AOk- caf+AOk- " * 20
+ENCODINGS = st.sampled_from(["utf-8", "utf-16", "utf-32", "gb18030", "hz", "iso-2022-jp", "johab", "utf-7"])
+
+
+@given(
+    st.one_of(st.binary(max_size=200), st.text(alphabet=st.characters(), max_size=200), st.just(UTF_7)),
+    st.one_of(st.none(), ENCODINGS),
+)
+def test_what_parsers_get_has_no_nul_and_no_lone_surrogate(body: bytes | str, declared: str | None) -> None:
+    content = decoded(body, declared)
+    content.encode()
+    assert "\0" not in content
 
 
 @given(
