@@ -30,11 +30,10 @@ from toxicity_peers import Judge, Row
 
 from pipeline.config import LabelledText, load
 from pipeline.filters import grades, toxicity
-from pipeline.filters.classifier import prepare, split
+from pipeline.filters.classifier import Classifier, prepare, split
 from pipeline.filters.disguise import undisguise
 from pipeline.filters.grades import Grades
 from pipeline.filters.learning import Example, hold_out
-from pipeline.filters.linear import Linear
 from pipeline.filters.measuring import roc_auc
 from pipeline.filters.toxicity import evidence, passages
 from pipeline.filters.training import learn
@@ -282,7 +281,7 @@ class Judged:
 
 
 def judge(
-    name: str, rows: Sequence[Row], model: Linear, words: Grades, judges: Mapping[str, Judge]
+    name: str, rows: Sequence[Row], model: Classifier, words: Grades, judges: Mapping[str, Judge]
 ) -> Judged:
     """Judge texts by a model of ours and by others."""
     texts, toxic = [text for text, _ in rows], np.array([toxic for _, toxic in rows])
@@ -295,7 +294,7 @@ def held_out(sets: Mapping[str, list[Row]]) -> Iterator[Judged]:
 
     The peers learned from the same nine tenths.
     """
-    model, judges = Linear(SHIPPED), peers.peers([row for name in LABELLED for row in seen(sets[name])])
+    model, judges = Classifier(SHIPPED), peers.peers([row for name in LABELLED for row in seen(sets[name])])
     for name, title in LABELLED.items():
         yield judge(title, [row for row in sets[name] if is_held_out(row[0])], model, grades.load(), judges)
     yield judge("OLID, never learned from", sets["olid"], model, grades.load(), judges)
@@ -318,7 +317,7 @@ def left_out(sets: Mapping[str, list[Row]], folder: Path) -> Iterator[Judged]:
             settings = config.classifier.model_copy(update={"sets": others})
             output = config.output.model_copy(update={"path": out})
             learn(config.model_copy(update={"classifier": settings, "output": output}))
-            model = Linear(Path(out) / "classifier/model.ftz")
+            model = Classifier(Path(out) / "classifier/model.ftz")
         judges = peers.peers([row for other in LABELLED if other != name for row in seen(sets[other])])
         yield judge(f"{title}, left out", sets[name], model, grades.load().without(own.language), judges)
 

@@ -14,7 +14,6 @@ from pipeline.filters import grades, signs
 from pipeline.filters.classifier import Classifier, prepare, split
 from pipeline.filters.disguise import undisguise
 from pipeline.filters.grades import Grades
-from pipeline.filters.linear import Linear
 from pipeline.filters.stretches import spread
 
 MODEL = "models/toxicity.ftz"
@@ -57,17 +56,14 @@ def _tells(passage: list[str]) -> bool:
 class Scorer:
     """A model, and word lists on top: the score is the model's, or higher where many words are listed."""
 
-    def __init__(self, model: Classifier | Linear, words: frozenset[str] = frozenset()) -> None:
+    def __init__(self, model: Classifier, shipped: bool, words: frozenset[str] = frozenset()) -> None:
         self._model = model
+        self._shipped = shipped
         self._listed = words
 
     def score(self, text: str) -> float:
         """How toxic the text is, 0 to 1; see models/toxicity.md for what that means of the shipped model."""
-        score = (
-            self._model.score(text)
-            if isinstance(self._model, Classifier)
-            else mean(evidence(self._model, text))
-        )
+        score = mean(evidence(self._model, text)) if self._shipped else self._model.score(text)
         if not self._listed:
             return score
         words = set(_words(text))
@@ -78,14 +74,10 @@ class Scorer:
         return [self.score(text) for text in texts]
 
 
-def evidence(model: Linear, text: str, graded: Grades | None = None) -> NDArray[np.float64]:
+def evidence(model: Classifier, text: str, graded: Grades | None = None) -> NDArray[np.float64]:
     """Of every passage, a row: its log-odds by the model, and its grade. None of a text without words."""
     told = [(seen, grade) for seen, grade in passages(text, graded) if _tells(seen)]
-    if not told:
-        return np.empty((0, 2))
-    rows = np.empty((len(told), 2))
-    rows[:, 0], rows[:, 1] = model.logits([seen for seen, _ in told]), [grade for _, grade in told]
-    return rows
+    return np.array([(model.logit(" ".join(seen)), grade) for seen, grade in told]).reshape(-1, 2)
 
 
 def mean(rows: NDArray[np.float64]) -> float:
@@ -105,10 +97,10 @@ def load(model: str = "", words: str = "") -> Scorer:
     """
     listed = _listed(Path(words)) if words else frozenset()
     if model:
-        return Scorer(Classifier(Path(model)), listed)
+        return Scorer(Classifier(Path(model)), shipped=False, words=listed)
     with ExitStack() as stack:
         path = stack.enter_context(resources.as_file(resources.files("pipeline.filters").joinpath(MODEL)))
-        return Scorer(Linear(path), listed)
+        return Scorer(Classifier(path), shipped=True, words=listed)
 
 
 def score(text: str) -> float:
