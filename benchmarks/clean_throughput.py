@@ -31,8 +31,8 @@ import pyarrow.parquet as pq
 from warcio.archiveiterator import ArchiveIterator
 from warcio.warcwriter import WARCWriter
 
-from pipeline.config import Config, Extraction, Input
-from pipeline.errors import run
+from core.config import Config, ExtractionConfig, InputConfig
+from core.errors import run
 from pipeline.readers.inputs import plan_splits
 from pipeline.spark import one_pass
 
@@ -44,7 +44,7 @@ PEER = "datatrove"
 
 def ours(method: str, files: Sequence[str], folder: Path) -> int:
     """The job's single pass, without Spark. Documents kept."""
-    config = Config(input=Input(paths=tuple(files)), extraction=Extraction(method=method))  # type: ignore[arg-type]
+    config = Config(input=InputConfig(paths=tuple(files)), extraction=ExtractionConfig(method=method))  # type: ignore[arg-type]
     kept = 0
     with pq.ParquetWriter(folder / "documents.parquet", one_pass.schema()) as writer:
         for batch in one_pass.analyse_splits(plan_splits(config.input), config):

@@ -9,7 +9,7 @@ decoding.
 rs-trafilatura takes part where it is installed (its source distribution needs Rust).
 Writes ``benchmarks/results/extraction.md``.
 
-With ``--train pipeline/extraction/models`` instead, the model that comes with the package is made: learned
+With ``--train pipeline/extraction/html/models`` instead, the model that comes with the package is made: learned
 from all of these pages.
 """
 
@@ -30,10 +30,10 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 from wcxb import FOLDS, Example, fold_of, load, score
 
-from pipeline.errors import run
-from pipeline.extraction.blocks import read
-from pipeline.extraction.learning import fit, label
-from pipeline.extraction.main_content import FORESTS, NAMES, Model, keep, main_content, write
+from core.errors import run
+from pipeline.extraction.html.blocks import read
+from pipeline.extraction.html.main_content import FORESTS, NAMES, Model, keep, main_content, write
+from pipeline.extraction.html.training import fit, label
 from pipeline.extraction.tidy import tidy
 from pipeline.ledger import Drop
 

@@ -9,8 +9,8 @@ core (every metric, FineWeb's recipe), and per thousand how many score above the
 import time
 from collections.abc import Iterator, Sequence
 
-from pipeline.config import Extraction, Filters, Input
-from pipeline.errors import run
+from core.config import ExtractionConfig, FiltersConfig, InputConfig
+from core.errors import run
 from pipeline.extraction import extract
 from pipeline.filters import Judge, resolved_thresholds
 from pipeline.ledger import Drop
@@ -28,9 +28,9 @@ LOUDEST = 3
 
 def documents(path: str) -> Iterator[str]:
     """The text at ``path``, record by record, where there is any."""
-    for split in plan_splits(Input(paths=(path,))):
+    for split in plan_splits(InputConfig(paths=(path,))):
         for item in read(split):
-            extracted = extract(item, Extraction()) if isinstance(item, Record) else None
+            extracted = extract(item, ExtractionConfig()) if isinstance(item, Record) else None
             if extracted is not None and not isinstance(extracted, Drop):
                 yield extracted.text
 
@@ -43,7 +43,7 @@ def passages(path: str) -> Iterator[str]:
 
 def main(arguments: Sequence[str]) -> None:
     """Judge the passages of every path and print a line for each."""
-    judge, threshold = Judge(Filters()), resolved_thresholds(Filters())["toxicity.score"]
+    judge, threshold = Judge(FiltersConfig()), resolved_thresholds(FiltersConfig())["toxicity.score"]
     judge.text("Load the models.")
     print(f"{'passages':>10}{'characters':>12}{'per second':>12}{'toxic, ‰':>10}  path")
     for path in arguments:

@@ -27,11 +27,11 @@ from datatrove.utils.text import split_into_words
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from core.config import ExtractionConfig, FiltersConfig, InputConfig
+from core.errors import run
 from pipeline.analysis import Analysis, analyse
-from pipeline.config import Extraction, Filters, Input
-from pipeline.errors import run
 from pipeline.extraction import extract
-from pipeline.filters import c4, fineweb, gopher
+from pipeline.filters.heuristics import c4, fineweb, gopher
 from pipeline.filters.recipe import Condition, recipe
 from pipeline.ledger import Drop
 from pipeline.readers import read
@@ -177,7 +177,7 @@ class Contest:
 
 def contests() -> list[Contest]:
     """Gopher's two filters, C4's in both settings and FineWeb's."""
-    conditions = recipe(Filters(preset="fineweb")).conditions
+    conditions = recipe(FiltersConfig(preset="fineweb")).conditions
 
     def of(*prefixes: str) -> tuple[Condition, ...]:
         return tuple(each for each in conditions if each.reason.value.startswith(prefixes))
@@ -203,9 +203,9 @@ def contests() -> list[Contest]:
 
 def pages(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Address and text of each page."""
-    for split in plan_splits(Input(paths=tuple(paths))):
+    for split in plan_splits(InputConfig(paths=tuple(paths))):
         for item in read(split):
-            extracted = extract(item, Extraction()) if isinstance(item, Record) else None
+            extracted = extract(item, ExtractionConfig()) if isinstance(item, Record) else None
             if isinstance(item, Record) and extracted is not None and not isinstance(extracted, Drop):
                 yield item.url, extracted.text
 

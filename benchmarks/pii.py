@@ -10,8 +10,8 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from pipeline.config import Extraction, Input
-from pipeline.errors import run
+from core.config import ExtractionConfig, InputConfig
+from core.errors import run
 from pipeline.extraction import extract
 from pipeline.filters import language, pii
 from pipeline.ledger import Drop
@@ -27,8 +27,8 @@ AROUND = 30
 
 def documents(path: str) -> list[tuple[str, str]]:
     """The text and the language of every document at ``path``."""
-    records = (item for split in plan_splits(Input(paths=(path,))) for item in read(split))
-    extracted = (extract(record, Extraction()) for record in records if isinstance(record, Record))
+    records = (item for split in plan_splits(InputConfig(paths=(path,))) for item in read(split))
+    extracted = (extract(record, ExtractionConfig()) for record in records if isinstance(record, Record))
     texts = (item.text for item in extracted if not isinstance(item, Drop))
     return [(text, language.identify(text, "")[0]) for text in texts]
 

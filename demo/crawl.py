@@ -19,11 +19,11 @@ from datetime import UTC, datetime, time
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
+from core import manifest
+from core.errors import OutputError
+from core.manifest import Manifest
 from demo import packages, warc
 from demo.packages import Package
-from pipeline import manifest, storage
-from pipeline.errors import OutputError
-from pipeline.manifest import FileEntry, Manifest
 
 LAYOUT = 1
 """Raised whenever this module would lay out the same packages differently."""
@@ -35,7 +35,7 @@ MEDIA_TYPES = {".html": "text/html", ".xml": "text/html"}
 def build(folder: str) -> Manifest:
     """Build the crawl in ``folder``, or find it there; what was cut short is begun anew.
 
-    Raises :class:`OutputError` if the folder holds anything else, :class:`pipeline.errors.InputError` if a
+    Raises :class:`OutputError` if the folder holds anything else, :class:`core.errors.InputError` if a
     package cannot be had.
     """
     fingerprint = manifest.fingerprint("crawl", {"layout": LAYOUT, "packages": _pinned()}, [])
@@ -129,7 +129,7 @@ def _page_in_some_encoding(name: str, content: bytes) -> warc.Page:
 
 def _publish(folder: str, fingerprint: str, rows: dict[str, int]) -> Manifest:
     """Write the manifest; a file that was taken as it is has 0 rows, for nobody has counted its records."""
-    files = [_entry(folder, file, rows[file]) for file in sorted(rows)]
+    files = [manifest.file_entry(folder, file, rows[file]) for file in sorted(rows)]
     result = Manifest(
         stage="crawl",
         fingerprint=fingerprint,
@@ -144,11 +144,6 @@ def _publish(folder: str, fingerprint: str, rows: dict[str, int]) -> Manifest:
     )
     manifest.publish(folder, result)
     return result
-
-
-def _entry(folder: str, file: str, rows: int) -> FileEntry:
-    size, sha256 = storage.checksum(storage.join(folder, file))
-    return FileEntry(path=file, size=size, rows=rows, sha256=sha256)
 
 
 def _summary(package: Package, added: dict[str, int]) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
-from pipeline.errors import InputError, run
+from core.errors import InputError, run
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 """The simple API's JSON form (PEP 691), else its HTML form (PEP 503)."""

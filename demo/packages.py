@@ -12,8 +12,8 @@ from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core import storage
 from demo import index
-from pipeline import storage
 
 TABLE = Path(__file__).with_name("packages.toml")
 """What makes up the sample crawl."""
@@ -49,7 +49,7 @@ def table(path: Path = TABLE) -> dict[str, Package]:
 def fetch(package: Package) -> Path:
     """The package's file in the user's cache, downloaded if it is not there or is not the pinned one.
 
-    Raises :class:`pipeline.errors.InputError` if the index cannot be reached or has another file.
+    Raises :class:`core.errors.InputError` if the index cannot be reached or has another file.
     """
     path = Path(storage.cache_folder("packages", package.file))
     if not path.exists() or storage.checksum(str(path)) != (package.bytes, package.sha256):

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import GristmillError
+from core.errors import GristmillError
+from core.messages import duration
 
 CONFIG = "configs/demo.toml"
 PR_SET_PDEATHSIG = 1
@@ -102,12 +103,6 @@ def execute(command: str, environment: Mapping[str, str]) -> int:
     except KeyboardInterrupt:
         process.wait()  # the terminal has sent it the same signal
         raise
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    whole = round(seconds)
-    return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60:02d} s"
 
 
 def _end_with_parent() -> None:

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline import manifest, storage
-from pipeline.errors import ManifestError
-from pipeline.manifest import Manifest
+from core import manifest, storage
+from core.errors import ManifestError
+from core.manifest import Manifest
 
 REASONS = 12
 """Reasons shown singly; the rest are added up in one line."""

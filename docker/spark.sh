@@ -6,7 +6,7 @@
 #   anything else      a command, which finds Java and Spark set up
 set -euo pipefail
 
-JAVA_HOME=${JAVA_HOME:-$(python -m pipeline.spark.java)}
+JAVA_HOME=${JAVA_HOME:-$(python -m pipeline.spark.session.java)}
 SPARK_HOME=${SPARK_HOME:-$(python -c 'import pathlib, pyspark; print(pathlib.Path(pyspark.__file__).parent)')}
 export JAVA_HOME SPARK_HOME
 

@@ -4,7 +4,7 @@ A Java that Spark can run on, the jars of S3A, the compiled list of domains: in 
 """
 
 from pipeline.filters import url
-from pipeline.spark import jars, java
+from pipeline.spark.session import jars, java
 
 
 def main() -> None:

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 
 import torch
 
-from evals import kinds, results
-from evals.bench import Bench, Progress
+from core import config as configuration
+from core import errors, manifest, storage
+from core.config import Config
+from core.errors import ConfigError
+from evals import results, tasks
+from evals.context import Bench, Progress
 from evals.items import read
 from evals.results import Measured
 from evals.suite import Named, find
-from pipeline import config as configuration
-from pipeline import errors, manifest, storage
-from pipeline.config import Config
-from pipeline.errors import ConfigError
-from train import inference
+from model import loading
 
 REPORT_EVERY = 10.0
 """Seconds between lines of progress."""
@@ -41,7 +41,7 @@ def evaluate(config: Config, model: str, suites: Sequence[Named], paths: dict[st
     or written.
     """
     data = [read(each, paths) for each in suites]
-    source = inference.find(model)
+    source = loading.find(model)
     settings = results.settings(config.evals, suites)
     inputs = [source.sha256, *(file.sha256 for _, files in data for file in files)]
     fingerprint = manifest.fingerprint(results.STAGE, settings, inputs)
@@ -52,7 +52,7 @@ def evaluate(config: Config, model: str, suites: Sequence[Named], paths: dict[st
         return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bench = Bench(source.load(device, getattr(torch, config.evals.precision)), config.evals)
-    works = [kinds.prepare(each, items, bench) for each, (items, _) in zip(suites, data, strict=True)]
+    works = [tasks.prepare(each, items, bench) for each, (items, _) in zip(suites, data, strict=True)]
     if claim(overwrite=overwrite):
         _tell_again(to)
         return

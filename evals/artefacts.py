@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import storage
-from pipeline.errors import ManifestError
+from core import storage
+from core.errors import ManifestError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ import hashlib
 from argparse import Namespace
 from collections.abc import Sequence
 
+from core import config as configuration
+from core import errors, manifest, storage
+from core.errors import ConfigError, InputError
+from core.manifest import FileEntry, Manifest
 from evals import card_content, card_text
 from evals.results import REMEDY
-from pipeline import config as configuration
-from pipeline import errors, manifest, storage
-from pipeline.errors import ConfigError, InputError
-from pipeline.manifest import FileEntry, Manifest
 
 STAGE = "card"
 

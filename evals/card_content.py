@@ -9,12 +9,12 @@ from urllib.parse import unquote
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from core import manifest, storage
+from core.errors import ManifestError, MismatchError
+from core.manifest import Manifest
 from evals import results
 from evals.artefacts import Artefacts, Number, Source
-from pipeline import manifest, storage
-from pipeline.errors import ManifestError, MismatchError
-from pipeline.manifest import Manifest
-from train import inference
+from model import loading
 
 CLEAN, TOKENIZER, PACK, TRAIN, TUNE = "clean", "tokenizer", "pack", "train", "finetune"
 PLACES = {CLEAN: "", TOKENIZER: "tokenizer", PACK: "shards", TRAIN: "training", TUNE: "finetuning"}
@@ -77,7 +77,7 @@ def subject(run: str, model_folder: str) -> str:
 def data(folder: str) -> Content:
     """The data card's content.
 
-    Raises :class:`pipeline.errors.ManifestError` without a finished corpus, and :class:`MismatchError` where
+    Raises :class:`core.errors.ManifestError` without a finished corpus, and :class:`MismatchError` where
     tokenizer or shards are another corpus's.
     """
     artefacts = Artefacts()
@@ -107,7 +107,7 @@ def model(folder: str, path: str, result_paths: Sequence[str]) -> Content:
     """
     artefacts = Artefacts()
     run = _Run(folder, artefacts)
-    found = inference.find(path)
+    found = loading.find(path)
     imported, shape = (None, None) if path == folder else _imported(path, artefacts)
     tuning, trained = _origin(run, path, found) if folder else (None, False)
     clean, shards, training = (run.stage(each) if trained else None for each in (CLEAN, PACK, TRAIN))
@@ -132,21 +132,21 @@ def model(folder: str, path: str, result_paths: Sequence[str]) -> Content:
     }
 
 
-def _origin(run: _Run, path: str, found: inference.Source) -> tuple[Source | None, bool]:
+def _origin(run: _Run, path: str, found: loading.Source) -> tuple[Source | None, bool]:
     """What the run tells of the model's fine-tuning, and whether its pre-training is the model's own.
 
     Raises :class:`MismatchError` if the run did neither.
     """
     if path == run.folder:
         return None, True
-    told = manifest.read(path, inference.STAGE)
+    told = manifest.read(path, loading.STAGE)
     tuning = None
     place = storage.join(run.folder, PLACES[TUNE])
     if storage.exists(storage.join(place, manifest.NAME)):
         tuning = run.stage(TUNE) if manifest.read(place, TUNE).fingerprint == told.fingerprint else None
     origins = {told.facts.get("origin_sha256"), told.facts.get("base_sha256")}
     trained = storage.exists(storage.join(run.folder, PLACES[TRAIN])) and (
-        inference.find(run.folder).sha256 in origins
+        loading.find(run.folder).sha256 in origins
     )
     if not trained and not tuning:
         raise MismatchError(
@@ -218,7 +218,7 @@ def _validation(run: _Run) -> Source | None:
 
 def _imported(folder: str, artefacts: Artefacts) -> tuple[Source, Source | None]:
     """The manifest of a model folder, and its ``config.json`` if it is a whole model."""
-    found = manifest.read(folder, inference.STAGE)
+    found = manifest.read(folder, loading.STAGE)
     own = {entry.path: entry for entry in found.files}
     shown = storage.name(storage.absolute(folder))
     told = artefacts.read(storage.join(folder, manifest.NAME), f"{shown}/{manifest.NAME}")

@@ -7,8 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined, UndefinedError
 
+from core.errors import InputError
 from evals.artefacts import Artefacts, Number, Source
-from pipeline.errors import InputError
 
 TEMPLATES = Path(__file__).with_name("templates")
 ACTIVE = str.maketrans({"|": r"\|", "<": "&lt;", "\n": " ", "\r": " ", "`": "'", "[": r"\["})

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from model.batching import Batcher
 from model.generation import Sampling
-from train.inference import Loaded
+from model.loading import Loaded
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from core import storage
+from core.errors import InputError
+from core.shards import Shards, check_tokenizer
+from core.tokenizer import Tokenizer
 from evals.suite import FOLDER, File, Named, fill, needed
-from pipeline import storage
-from pipeline.errors import InputError
-from pipeline.shards import Shards, check_tokenizer
-from pipeline.tokenizer import Tokenizer
 
 LARGEST_FIELD = 1 << 24
 """Characters of a CSV field at most; the csv module's own limit is lower."""

@@ -20,14 +20,14 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from evals.bench import Outcome
+from core import manifest, storage
+from core.config import EvalsConfig
+from core.errors import InputError
+from core.manifest import FileEntry, Manifest
+from evals.context import Outcome
 from evals.items import DataFile
 from evals.suite import Named
-from pipeline import manifest, storage
-from pipeline.config import Evals
-from pipeline.errors import InputError
-from pipeline.manifest import FileEntry, Manifest
-from train.inference import Loaded
+from model.loading import Loaded
 
 STAGE = "evals"
 REMEDY = "choose another folder with --to, or replace it with --set output.overwrite=true"
@@ -48,13 +48,13 @@ class Measured:
     outcome: Outcome
 
 
-def settings(evals: Evals, suites: Sequence[Named]) -> dict[str, Any]:
+def settings(evals: EvalsConfig, suites: Sequence[Named]) -> dict[str, Any]:
     """Everything that decides about the results but the model and the data."""
     own = {each.name: {"sha256": each.sha256, **each.suite.model_dump(mode="json")} for each in suites}
     return {"evals": evals.model_dump(mode="json"), "suites": own}
 
 
-def document(loaded: Loaded, evals: Evals, measured: Sequence[Measured]) -> dict[str, Any]:
+def document(loaded: Loaded, evals: EvalsConfig, measured: Sequence[Measured]) -> dict[str, Any]:
     """What ``results.json`` says."""
     return {
         "schema_version": SCHEMA_VERSION,
@@ -85,7 +85,7 @@ def document(loaded: Loaded, evals: Evals, measured: Sequence[Measured]) -> dict
 def write(
     folder: str, fingerprint: str, config: Mapping[str, Any], said: dict[str, Any], done: Sequence[Measured]
 ) -> None:
-    """Write it all into a folder that :func:`pipeline.manifest.begin` has claimed, the manifest last."""
+    """Write it all into a folder that :func:`core.manifest.begin` has claimed, the manifest last."""
     contents = {_items_path(each): _lines(each) for each in done}
     contents[NAME] = json.dumps(said, indent=2, ensure_ascii=False).encode() + b"\n"
     contents["results.html"] = page(said, {each.named.name: each.outcome.records for each in done}).encode()

@@ -4,7 +4,6 @@ Those in ``evals/suites`` are named by their file's name; a user's own is named 
 of a suite: ``--data NAME=PATH`` says where it lies.
 """
 
-import difflib
 import functools
 import hashlib
 import tomllib
@@ -18,9 +17,10 @@ import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import Field
 
-from pipeline import config, storage
-from pipeline.config import Section
-from pipeline.errors import ConfigError
+from core import config, storage
+from core.config import Section
+from core.errors import ConfigError
+from core.messages import nearest
 
 FOLDER = Path(__file__).with_name("suites")
 Tag = Literal["perplexity", "generation", "multiple_choice", "minimal_pairs", "toxicity"]
@@ -158,7 +158,7 @@ def find(name: str) -> Named:
     if not name.endswith(".toml"):
         known = sorted(file.stem for file in FOLDER.glob("*.toml"))
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            near = nearest(name, known)
             raise ConfigError(
                 f"--suite {name}: no such suite; the nearest is {near} of {', '.join(known)}; a file of your "
                 "own is named by its path, ending in .toml"

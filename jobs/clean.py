@@ -6,11 +6,11 @@
 import sys
 from collections.abc import Sequence
 
-from pipeline.config import from_command_line
-from pipeline.errors import run
+from core.config import from_command_line
+from core.errors import run
 from pipeline.ledger import Step
 from pipeline.spark.clean import clean
-from pipeline.spark.session import session
+from pipeline.spark.session.builder import session
 
 
 def main(arguments: Sequence[str]) -> None:

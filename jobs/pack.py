@@ -5,11 +5,11 @@
 
 from collections.abc import Sequence
 
-from pipeline.config import from_command_line
-from pipeline.errors import run
-from pipeline.shards import Facts
+from core.config import from_command_line
+from core.errors import run
+from core.shards import Facts
 from pipeline.spark.pack import pack
-from pipeline.spark.session import session
+from pipeline.spark.session.builder import session
 
 
 def main(arguments: Sequence[str]) -> None:

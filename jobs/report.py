@@ -5,10 +5,10 @@
 
 from collections.abc import Sequence
 
-from pipeline.config import from_command_line
-from pipeline.errors import run
+from core.config import from_command_line
+from core.errors import run
 from pipeline.spark.report import report
-from pipeline.spark.session import session
+from pipeline.spark.session.builder import session
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from functools import partial
 from time import monotonic
 
-from pipeline.config import from_command_line
-from pipeline.errors import run
+from core.config import from_command_line
+from core.errors import run
 from pipeline.ledger.comparison import side_by_side
 from pipeline.spark.rethreshold import rethreshold
-from pipeline.spark.session import session
+from pipeline.spark.session.builder import session
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -9,10 +9,10 @@ and ``manifest.json`` to ``OUT/classifier``.
 
 from collections.abc import Sequence
 
-from pipeline.config import Config, from_command_line
-from pipeline.errors import run
-from pipeline.filters.measuring import Outcome
-from pipeline.filters.training import MODEL, STAGE, learn
+from core.config import Config, from_command_line
+from core.errors import run
+from pipeline.filters.classifier.evaluation import Outcome
+from pipeline.filters.classifier.stage import MODEL, STAGE, learn
 from pipeline.spark.corpora import corpora
 
 

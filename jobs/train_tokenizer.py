@@ -5,9 +5,9 @@
 
 from collections.abc import Sequence
 
-from pipeline.config import from_command_line
-from pipeline.errors import run
-from pipeline.spark.session import session
+from core.config import from_command_line
+from core.errors import run
+from pipeline.spark.session.builder import session
 from pipeline.spark.tokenizer import train_tokenizer
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from model.errors import ModelError
+from core.errors import ModelError
 from model.generation import Sampling, draw
 from model.kv_cache import SlotCache, Window
 from model.transformer import Transformer

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.config import ModelConfig
+from model.config import TransformerConfig
 
 FIRST_ROOM = 256
 """Tokens per sequence that a :class:`SlotCache` has room for at first."""
@@ -37,13 +37,13 @@ class KVCache:
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: TransformerConfig,
         capacity: int,
         batch: int = 1,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        shape = (config.layers, batch, config.kv_heads, capacity, config.head_size)
+        shape = (config.num_layers, batch, config.num_kv_heads, capacity, config.head_size)
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
         self.length = 0
@@ -82,11 +82,11 @@ class SlotCache:
     """
 
     def __init__(
-        self, config: ModelConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device
+        self, config: TransformerConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device
     ) -> None:
         self.capacity = capacity
         self.lengths = [0] * slots
-        shape = (config.layers, slots, config.kv_heads, min(FIRST_ROOM, capacity), config.head_size)
+        shape = (config.num_layers, slots, config.num_kv_heads, min(FIRST_ROOM, capacity), config.head_size)
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
 

@@ -1,7 +1,7 @@
 """Llama's decoder: RMSNorm, rotary positions, grouped-query attention, SwiGLU (Touvron et al. 2023).
 
 And GPT-2's, by the same code: LayerNorm, learned positions, GELU, biases (Radford et al. 2019). Every
-difference is a field of :class:`ModelConfig`.
+difference is a field of :class:`TransformerConfig`.
 
 Shapes in this file: ``n`` sequences, ``t`` tokens each, ``w`` the width, ``h`` heads of size ``d``.
 """
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from model.config import ModelConfig, RopeScaling
+from model.config import RopeScaling, TransformerConfig
 from model.kv_cache import Cache
 
 INITIAL_STD = 0.02
@@ -40,16 +40,16 @@ class Context:
 class Attention(nn.Module):
     """Causal attention with fewer key-value heads than query heads (Ainslie et al. 2023)."""
 
-    def __init__(self, config: ModelConfig, layer: int) -> None:
+    def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
         self.layer = layer
         self.head_size = config.head_size
-        self.grouped = config.heads != config.kv_heads
-        inner, inner_kv = config.heads * config.head_size, config.kv_heads * config.head_size
-        self.query = nn.Linear(config.width, inner, bias=config.qkv_bias)
-        self.key = nn.Linear(config.width, inner_kv, bias=config.qkv_bias)
-        self.value = nn.Linear(config.width, inner_kv, bias=config.qkv_bias)
-        self.output = nn.Linear(inner, config.width, bias=config.output_bias)
+        self.grouped = config.num_heads != config.num_kv_heads
+        inner, inner_kv = config.num_heads * config.head_size, config.num_kv_heads * config.head_size
+        self.query = nn.Linear(config.hidden_size, inner, bias=config.qkv_bias)
+        self.key = nn.Linear(config.hidden_size, inner_kv, bias=config.qkv_bias)
+        self.value = nn.Linear(config.hidden_size, inner_kv, bias=config.qkv_bias)
+        self.output = nn.Linear(inner, config.hidden_size, bias=config.output_bias)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """``[n, t, w]`` to ``[n, t, w]``."""
@@ -81,12 +81,12 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """SwiGLU, a linear unit gated by SiLU (Shazeer 2020), or two layers with a GELU between."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         bias, gated = config.feed_forward_bias, config.activation == "swiglu"
-        self.gate = nn.Linear(config.width, config.hidden, bias=bias) if gated else None
-        self.up = nn.Linear(config.width, config.hidden, bias=bias)
-        self.down = nn.Linear(config.hidden, config.width, bias=bias)
+        self.gate = nn.Linear(config.hidden_size, config.intermediate_size, bias=bias) if gated else None
+        self.up = nn.Linear(config.hidden_size, config.intermediate_size, bias=bias)
+        self.down = nn.Linear(config.intermediate_size, config.hidden_size, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[n, t, w]`` to ``[n, t, w]``."""
@@ -99,7 +99,7 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """Tokens look at each other, then each thinks for itself; both add to what is already known."""
 
-    def __init__(self, config: ModelConfig, layer: int) -> None:
+    def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
         self.attention_norm = _norm(config)
         self.attention = Attention(config, layer)
@@ -122,17 +122,19 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """The whole decoder: tokens in, logits out."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.config = config
         self.recompute = False
         """Keep no activations for the backward pass, compute them again: less memory, a third more work."""
-        self.embedding = nn.Embedding(config.vocabulary_size, config.width)
+        self.embedding = nn.Embedding(config.vocabulary_size, config.hidden_size)
         learned = config.positions == "learned"
-        self.positions = nn.Embedding(config.context, config.width) if learned else None
-        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.positions = nn.Embedding(config.context, config.hidden_size) if learned else None
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
         self.norm = _norm(config)
-        self.output = None if config.tied else nn.Linear(config.width, config.vocabulary_size, bias=False)
+        self.output = (
+            None if config.tied else nn.Linear(config.hidden_size, config.vocabulary_size, bias=False)
+        )
 
     def forward(self, tokens: Tensor, documents: Tensor | None = None, cache: Cache | None = None) -> Tensor:
         """Logits ``[n, t, vocabulary]`` of the token after each of ``tokens`` (int64 ``[n, t]``).
@@ -167,9 +169,9 @@ class Transformer(nn.Module):
         return F.linear(states, matrix)
 
 
-def _norm(config: ModelConfig) -> nn.Module:
+def _norm(config: TransformerConfig) -> nn.Module:
     kind = nn.RMSNorm if config.norm == "rms" else nn.LayerNorm
-    return kind(config.width, eps=config.norm_epsilon)
+    return kind(config.hidden_size, eps=config.norm_epsilon)
 
 
 def _places(tokens: Tensor, documents: Tensor | None, cache: Cache | None) -> tuple[Tensor, Tensor | None]:
@@ -181,7 +183,7 @@ def _places(tokens: Tensor, documents: Tensor | None, cache: Cache | None) -> tu
     return torch.arange(tokens.shape[1], device=tokens.device)[None], None
 
 
-def rotation(positions: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
+def rotation(positions: Tensor, config: TransformerConfig) -> tuple[Tensor, Tensor]:
     """Cosine and sine, float32 ``[n, 1, t, d/2]``, of each position's angles (RoPE, Su et al. 2021)."""
     size = config.head_size
     exponents = torch.arange(0, size, 2, device=positions.device, dtype=torch.float32) / size
@@ -222,7 +224,9 @@ def document_mask(documents: Tensor) -> Tensor:
     return same.tril()[:, None]
 
 
-def initial_weight(config: ModelConfig, name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
+def initial_weight(
+    config: TransformerConfig, name: str, shape: torch.Size, generator: torch.Generator
+) -> Tensor:
     """A fresh value, float32 on the CPU, for the parameter ``name`` of a :class:`Transformer`.
 
     Norms begin at one, biases at zero. Matrices are normal; those that write into the residual stream are
@@ -234,5 +238,5 @@ def initial_weight(config: ModelConfig, name: str, shape: torch.Size, generator:
     if name.endswith(".bias"):
         return torch.zeros(shape)
     writes = name.endswith(("attention.output.weight", "feed_forward.down.weight"))
-    std = INITIAL_STD / math.sqrt(2 * config.layers) if writes else INITIAL_STD
+    std = INITIAL_STD / math.sqrt(2 * config.num_layers) if writes else INITIAL_STD
     return torch.empty(shape).normal_(0.0, std, generator=generator)

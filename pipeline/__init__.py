@@ -1,3 +1,5 @@
-"""The data half of Gristmill: raw crawl files in, token shards out. No torch anywhere."""
+"""The data half of Gristmill: raw crawl files in, documents, ledger and token shards out.
 
-__version__ = "0.1.0"
+A record passes through ``readers``, ``extraction``, ``filters`` and ``dedup``; :mod:`pipeline.spark` runs them on
+a cluster. Start reading with :mod:`pipeline.spark.one_pass`. torch is imported nowhere in this package.
+"""

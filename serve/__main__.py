@@ -14,10 +14,10 @@ from types import FrameType
 
 import uvicorn
 
-from pipeline import config as configuration
-from pipeline import errors
-from pipeline.config import Serve
-from pipeline.errors import ConfigError, InputError
+from core import config as configuration
+from core import errors
+from core.config import ServeConfig
+from core.errors import ConfigError, InputError
 from serve import keys
 from serve.app import build
 from serve.feedback import Journal
@@ -76,7 +76,7 @@ def _parse(arguments: Sequence[str]) -> Namespace:
     return parser.parse_args(arguments)
 
 
-def _service(settings: Serve, host: str) -> Service:
+def _service(settings: ServeConfig, host: str) -> Service:
     """All but the model. Raises :class:`ConfigError` for an open door without keys."""
     admitted, local = keys.load(settings.api_keys, os.environ), _is_loopback(host)
     if not admitted and not local:

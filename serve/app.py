@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from serve import completions, errors, feedback, page
 from serve.errors import ApiError
-from serve.front import Front
+from serve.middleware import Front
 from serve.service import Service
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.errors import GristmillError, InputError, run
+from core.errors import GristmillError, InputError, run
 
 VARIABLE = "GRISTMILL_API_KEY"
 PATIENCE = 300.0

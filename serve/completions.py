@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pipeline.errors import InputError
-from pipeline.tokenizer.chat import Message
+from core.errors import InputError
+from core.tokenizer.chat import Message
 from serve.answer import Answer
-from serve.bodies import Body, ChatBody, CompletionBody
 from serve.engine import BusyError
 from serve.errors import RETRY_SECONDS, ApiError, invalid
-from serve.replies import CHAT, COMPLETION, Form, Reply
+from serve.responses import CHAT, COMPLETION, Form, Reply
+from serve.schemas import Body, ChatBody, CompletionBody
 from serve.service import Ready, Service
 from serve.text import Detokenizer, StopStrings
 

@@ -23,8 +23,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from pipeline.errors import InputError, run
-from pipeline.manifest import canonical
+from core.errors import InputError, run
+from core.manifest import canonical
 from serve import feedback_export
 from serve.errors import ApiError, invalid, unavailable
 
@@ -101,7 +101,7 @@ class Journal:
     """Answers and what was said of them, in the SQLite file ``path``; with no path nothing is kept.
 
     The file is made with the first answer. Safe in several threads and with several processes on one file.
-    Raises :class:`pipeline.errors.InputError` for a path that cannot be such a file.
+    Raises :class:`core.errors.InputError` for a path that cannot be such a file.
     """
 
     def __init__(self, path: str = "") -> None:
@@ -150,7 +150,7 @@ class Journal:
         """Keep feedback, on the disk when this returns, and say how: its id and time.
 
         Raises :class:`UnknownResponseError` for an answer that is not kept here, sqlite3.Error or
-        :class:`pipeline.errors.InputError` when the file fails.
+        :class:`core.errors.InputError` when the file fails.
         """
         made = {"id": f"feedback-{uuid.uuid4().hex}", "created": int(time.time())}
         row = (None, made["id"], feedback.response_id, made["created"], feedback.rating)

@@ -21,8 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import manifest
-from pipeline.errors import InputError, OutputError
+from core import manifest
+from core.errors import InputError, OutputError
 from pipeline.filters import pii
 
 STAGE = "feedback"

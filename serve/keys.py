@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pipeline.errors import ConfigError
+from core.errors import ConfigError
 
 VARIABLE = "GRISTMILL_API_KEYS"
 

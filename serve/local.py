@@ -4,23 +4,21 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
+from core.errors import InputError
+from core.tokenizer.chat import Chat, Message, Role
+from model import loading
+from model.config import DEFAULT_CONTEXT
 from model.generation import Sampling, generate
-from pipeline.errors import InputError
-from pipeline.tokenizer.chat import Chat, Message, Role
 from serve.text import Detokenizer
-from train import inference
-
-LONGEST_CONTEXT = 4096
-"""Tokens of a conversation with a model that names no limit of its own."""
 
 
 class Model:
-    """A loaded chat model. Raises what :func:`train.inference.load` raises, and :class:`InputError` for a
+    """A loaded chat model. Raises what :func:`model.loading.load` raises, and :class:`InputError` for a
     model that has no chat template.
     """
 
     def __init__(self, path: str, temperature: float, tokens: int) -> None:
-        self._loaded = inference.load(path)
+        self._loaded = loading.load(path)
         self._chat: Chat = self._loaded.chat
         self._temperature, self._tokens = temperature, tokens
 
@@ -31,7 +29,7 @@ class Model:
         """
         loaded = self._loaded
         prompt = self._chat.prompt([Message(cast(Role, turn["role"]), turn["content"]) for turn in turns])
-        context = loaded.model.config.context or LONGEST_CONTEXT
+        context = loaded.model.config.context or DEFAULT_CONTEXT
         limit = min(self._tokens, context - len(prompt))
         if limit < 1:
             raise InputError(

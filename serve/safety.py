@@ -9,8 +9,8 @@ sentence that it belongs to, so that the piece that tips the score is not sent.
 import re
 from pathlib import Path
 
-from pipeline.config import Serve
-from pipeline.errors import ConfigError
+from core.config import ServeConfig
+from core.errors import ConfigError
 from pipeline.filters import pii, toxicity
 from serve.words import BlockedWords, Gate
 
@@ -35,7 +35,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+|(?<=[。！？])")
 class Safety:
     """The filter as it is configured. Raises :class:`ConfigError` for a list of words that is none."""
 
-    def __init__(self, settings: Serve) -> None:
+    def __init__(self, settings: ServeConfig) -> None:
         self._words = BlockedWords(_lines(settings.blocked_words) if settings.safety else ())
         self._limit = settings.toxicity if settings.safety else 1.0
         self._mask = settings.safety and settings.mask_pii

@@ -7,21 +7,19 @@ from typing import Literal
 
 import torch
 
+from core.config import ServeConfig
+from model import loading
 from model.batching import Batcher
+from model.config import DEFAULT_CONTEXT
+from model.fused import join
 from model.generation import Sampling
-from model.joined import join
-from pipeline.config import Serve
+from model.loading import Loaded
 from serve.engine import Engine
 from serve.errors import unavailable
 from serve.feedback import Journal
 from serve.keys import Keys
 from serve.metrics import Metrics
 from serve.safety import Safety
-from train import inference
-from train.inference import Loaded
-
-LONGEST_CONTEXT = 4096
-"""Tokens of a request, where neither the settings nor the model say less."""
 
 
 @dataclass
@@ -38,7 +36,7 @@ class Ready:
 class Service:
     """One server."""
 
-    settings: Serve
+    settings: ServeConfig
     keys: Keys
     journal: Journal
     safety: Safety
@@ -68,7 +66,7 @@ class Service:
         return self._ready
 
     def open(self, path: str) -> Ready:
-        """Load the model; from then on requests are taken. Raises :class:`pipeline.errors.GristmillError`."""
+        """Load the model; from then on requests are taken. Raises :class:`core.errors.GristmillError`."""
         loaded, batcher = _load(path, self.settings)
         self._ready = Ready(loaded, Engine(batcher, self.settings.queue), int(time.time()))
         if self._closed:
@@ -85,13 +83,13 @@ class Service:
         self.journal.close()
 
 
-def _load(path: str, settings: Serve) -> tuple[Loaded, Batcher]:
+def _load(path: str, settings: ServeConfig) -> tuple[Loaded, Batcher]:
     """The model, warm, and its batcher."""
     torch.set_num_threads(_threads(settings))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = inference.load(path, device, _precision(settings, device))
-    limit = loaded.model.config.context or LONGEST_CONTEXT
-    capacity = min(settings.context or LONGEST_CONTEXT, limit)
+    loaded = loading.load(path, device, _precision(settings, device))
+    limit = loaded.model.config.context or DEFAULT_CONTEXT
+    capacity = min(settings.context or DEFAULT_CONTEXT, limit)
     batcher = Batcher(join(loaded.model), settings.slots, capacity)
     batcher.add([0] * min(16, capacity - 2), 2, Sampling(temperature=0), frozenset())
     while batcher.running:
@@ -99,13 +97,13 @@ def _load(path: str, settings: Serve) -> tuple[Loaded, Batcher]:
     return loaded, batcher
 
 
-def _precision(settings: Serve, device: str) -> torch.dtype:
+def _precision(settings: ServeConfig, device: str) -> torch.dtype:
     if settings.precision != "auto":
         return torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
     return torch.bfloat16 if device == "cuda" else torch.float32
 
 
-def _threads(settings: Serve) -> int:
+def _threads(settings: ServeConfig) -> int:
     """As the settings say, or one per processor that this process may use."""
     own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return settings.threads or own or 1

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.tokenizer import TextTokenizer
+from core.tokenizer import TextTokenizer
 
 BEFORE = 4
 """Tokens of the prompt that are decoded with the first ones of the answer, for the space between them."""

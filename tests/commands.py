@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyspark
 
-from pipeline.spark.java import java_home
+from pipeline.spark.session.java import java_home
 
 ROOT = Path(__file__).parents[1]
 

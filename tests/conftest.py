@@ -9,8 +9,8 @@ import pytest
 import setuptools  # noqa: F401  (torch.compile imports it; late in a long run it failed to replace distutils)
 from pyspark.sql import SparkSession
 
-from pipeline.config import Config
-from pipeline.spark.session import session
+from core.config import Config
+from pipeline.spark.session.builder import session
 from tests.commands import SHORT_LIVED
 from tests.servers.hdfs import hdfs_server
 from tests.servers.s3 import s3_server

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from core.errors import run
 from jobs import clean, pack, train_tokenizer
-from pipeline.errors import run
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ import json
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline import config
+from core import config
 from pipeline.spark.clean import clean
 from tests import small_crawl
 from tests.commands import ROOT, spark_submit

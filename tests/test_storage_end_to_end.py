@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import manifest, storage
+from core import manifest, storage
 from tests import small_crawl
 from tests.commands import ROOT, spark_submit, torchrun
 
@@ -22,10 +22,10 @@ sequence_length = 64
 validation_share = 0.2
 shard_sequences = 40
 [model]
-layers = 1
-width = 32
-heads = 2
-kv_heads = 2
+num_layers = 1
+hidden_size = 32
+num_heads = 2
+num_kv_heads = 2
 [train]
 steps = 4
 batch_size = 4

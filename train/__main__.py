@@ -2,7 +2,7 @@
 
 import sys
 
-from pipeline.config import from_command_line
+from core.config import from_command_line
 from train import parallel
 from train.loop import train
 

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.hashing import GOLDEN, mix
+from core.shards import Spans
 from model.transformer import Transformer
-from pipeline.shards import Spans
-from train.permutation import GOLDEN, Integers, mix
+from train.permutation import Integers
 
 IGNORED = -100
 """The target that counts for nothing."""

@@ -10,7 +10,6 @@ One folder per checkpoint::
 What ``latest`` does not name and is newer was cut short, and is removed at the next start.
 """
 
-import warnings
 from typing import Any
 
 import torch
@@ -18,14 +17,12 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as save_parts
 
+from core import manifest, storage
+from core.manifest import Manifest
+from model.formats.checkpoint import LATEST, STAGE, latest
+from model.formats.dcp_storage import DcpReader, DcpWriter
 from model.transformer import Transformer
-from pipeline import manifest, storage
-from pipeline.manifest import FileEntry, Manifest
 from train.parallel import World
-from train.parts import PartsReader, PartsWriter
-
-STAGE = "checkpoint"
-LATEST = "latest"
 
 
 def save(
@@ -43,9 +40,11 @@ def save(
     """
     place = storage.join(folder, _name(step))
     world.from_leader(lambda: storage.remove(place))
-    save_parts({**_state(model, optimizer), **_random_states(world)}, storage_writer=PartsWriter(place))
+    save_parts({**_state(model, optimizer), **_random_states(world)}, storage_writer=DcpWriter(place))
     names = [f"__{world.rank}_0.distcp", *([".metadata"] if world.leads else [])]
-    entries = [_entry(place, name) for name in names if storage.exists(storage.join(place, name))]
+    entries = [
+        manifest.file_entry(place, name) for name in names if storage.exists(storage.join(place, name))
+    ]
     files = [entry for part in world.gather(entries) for entry in part]
     facts = {**pins, "world_size": world.size, "torch": torch.__version__}
     finished = Manifest(
@@ -60,15 +59,6 @@ def save(
     if world.leads:
         manifest.publish(place, finished)
         storage.write_atomic(storage.join(folder, LATEST), _name(step).encode())
-
-
-def latest(folder: str) -> tuple[str, Manifest] | None:
-    """The folder and manifest of the last published checkpoint, if there is one."""
-    path = storage.join(folder, LATEST)
-    if not storage.exists(path):
-        return None
-    place = storage.join(folder, storage.read_bytes(path).decode())
-    return place, manifest.read(place, STAGE)
 
 
 def remove_others(folder: str, keep: int) -> None:
@@ -100,7 +90,7 @@ def restore(
     same_world = found.facts["world_size"] == world.size
     if same_world:
         state |= _random_states(world)
-    load(state, storage_reader=PartsReader(place))
+    load(state, storage_reader=DcpReader(place))
     set_state_dict(
         model,
         optimizer,
@@ -111,20 +101,6 @@ def restore(
     if same_world:
         _set_random_states(state, world)
     return found.counts["step"]
-
-
-def restore_weights(place: str, found: Manifest, model: Transformer) -> None:
-    """Load only the weights of a checkpoint, after comparing its files, into a model that is not sharded.
-
-    Frozen weights stay as they are.
-    """
-    manifest.verify(place, found)
-    parameters = {name: each.detach() for name, each in model.named_parameters() if each.requires_grad}
-    state = {"model": parameters}
-    with warnings.catch_warnings():
-        # It is meant: one process, no group.
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        load(state, storage_reader=PartsReader(place), no_dist=True)
 
 
 def _state(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -144,12 +120,6 @@ def _set_random_states(state: dict[str, Any], world: World) -> None:
     torch.set_rng_state(state[f"random.{world.rank}.cpu"])
     if world.device.type == "cuda":
         torch.cuda.set_rng_state(state[f"random.{world.rank}.cuda"], world.device)
-
-
-def _entry(place: str, name: str) -> FileEntry:
-    """A file of a checkpoint, read back from where it was written."""
-    size, sha256 = storage.checksum(storage.join(place, name))
-    return FileEntry(path=name, size=size, rows=0, sha256=sha256)
 
 
 def _name(step: int) -> str:

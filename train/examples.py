@@ -1,7 +1,7 @@
 """Conversations as packed rows: what a fine-tuning learns from.
 
 Each conversation becomes tokens by the model's chat template, is validated on or learned from as a hash of
-its content says, and is laid whole, with others, into a row (best fit, as in :mod:`pipeline.packing`).
+its content says, and is laid whole, with others, into a row (best fit, as in :mod:`core.shards.packing`).
 """
 
 import hashlib
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.config import Finetune
-from pipeline.errors import InputError
-from pipeline.manifest import canonical
-from pipeline.packing import best_fit_decreasing, split_of
-from pipeline.shards import Split
-from pipeline.tokenizer.chat import Chat, Message
+from core.config import FinetuneConfig
+from core.errors import InputError
+from core.manifest import canonical
+from core.shards import Split
+from core.shards.packing import best_fit_decreasing, split_of
+from core.tokenizer.chat import Chat, Message
 from train.permutation import Integers
 from train.records import Entry, Reader, source_of
 from train.rows import Read
@@ -70,7 +70,7 @@ class Examples:
         return Read(found.tokens[indices], found.pieces[indices].astype(np.int64), found.learn[indices])
 
 
-def collect(settings: Finetune, chat: Chat, pad: int) -> Examples:
+def collect(settings: FinetuneConfig, chat: Chat, pad: int) -> Examples:
     """Read, encode and pack all examples that ``settings`` names.
 
     The result does not depend on the order of the records. Raises :class:`InputError` for a record that is no
@@ -111,7 +111,7 @@ def pack(examples: Sequence[Example], sequence_length: int, pad: int) -> Packed:
 
 
 def _examples(
-    entry: Entry, reader: Reader, chat: Chat, settings: Finetune, counts: Counter[str]
+    entry: Entry, reader: Reader, chat: Chat, settings: FinetuneConfig, counts: Counter[str]
 ) -> Iterator[Example]:
     """The examples of an entry that are of use; the others are counted."""
     longest = settings.sequence_length + 1
@@ -139,7 +139,7 @@ def _encode(place: str, messages: Sequence[Message], chat: Chat, *, everything: 
     )
 
 
-def _nothing(settings: Finetune, counts: Mapping[str, int]) -> str:
+def _nothing(settings: FinetuneConfig, counts: Mapping[str, int]) -> str:
     """Why there is nothing to learn from."""
     told = [f"{counts[reason]:,} {reason}" for reason in REASONS if counts.get(reason)]
     if counts.get("validation"):

@@ -1,6 +1,6 @@
 """``torchrun -m train.finetune --config FILE.toml``: supervised fine-tuning on conversations.
 
-The model comes from wherever :func:`train.inference.load` finds one. Training is the pre-trainer's own loop:
+The model comes from wherever :func:`model.loading.load` finds one. Training is the pre-trainer's own loop:
 the same sharding, checkpoints, exact resume and metrics, over rows packed from the examples, of which only
 the assistant's tokens count. It leaves::
 
@@ -18,18 +18,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model import huggingface, lora
-from model.errors import ModelError
+from core import config as configuration
+from core import manifest, storage
+from core.config import Config, FinetuneConfig
+from core.errors import ConfigError, InputError, ModelError, OutputError
+from core.tokenizer import TextTokenizer
+from model import export
+from model.formats import huggingface, lora
+from model.formats.checkpoint import latest, restore_weights
+from model.loading import STAGE as MODEL
+from model.loading import Loaded, load
 from model.transformer import Transformer
-from pipeline import config as configuration
-from pipeline import manifest, storage
-from pipeline.config import Config, Finetune
-from pipeline.errors import ConfigError, InputError, OutputError
-from pipeline.tokenizer import TextTokenizer
-from train import checkpoint, examples, export, parallel, setup
+from train import examples, parallel, setup
 from train.examples import Examples
-from train.inference import STAGE as MODEL
-from train.inference import Loaded, load
 from train.loop import Trainer
 from train.parallel import World, make_repeatable, random_stream
 from train.setup import Setup
@@ -127,7 +128,7 @@ def prepare(config: Config, base: Loaded, rows: Examples) -> Setup:
     )
 
 
-def learning_rate(settings: Finetune, base: Loaded) -> float:
+def learning_rate(settings: FinetuneConfig, base: Loaded) -> float:
     """The rate that is asked for, or a tenth of the one that ``base`` was pre-trained with.
 
     Raises :class:`ConfigError` for one that is higher than that, where it is known.
@@ -145,7 +146,7 @@ def learning_rate(settings: Finetune, base: Loaded) -> float:
     return settings.learning_rate or own / 10
 
 
-def _examples(settings: Finetune, base: Loaded) -> Examples:
+def _examples(settings: FinetuneConfig, base: Loaded) -> Examples:
     if not base.tokenizer.chat_template:
         raise InputError(
             f"{settings.model}: its tokenizer has no chat template, by which conversations become tokens; "
@@ -154,7 +155,7 @@ def _examples(settings: Finetune, base: Loaded) -> Examples:
     return examples.collect(settings, base.chat, base.tokenizer.pad)
 
 
-def _adapter(settings: Finetune, base: Loaded) -> Callable[[Transformer], None]:
+def _adapter(settings: FinetuneConfig, base: Loaded) -> Callable[[Transformer], None]:
     """What makes of a model the one that is trained. Raises :class:`ConfigError` for targets it has not."""
     if settings.method == "full":
         return lambda _: None
@@ -190,12 +191,12 @@ def _publish_model(run: Setup, config: Config, base: Loaded, folder: str) -> Non
     """Write what was learned to ``OUT/model``, unless it is there."""
     if manifest.begin(folder, MODEL, run.fingerprint):
         return
-    found = checkpoint.latest(storage.join(run.folder, "checkpoints"))
+    found = latest(storage.join(run.folder, "checkpoints"))
     assert found
     adapted = config.finetune.method == "lora"
     model = base.model if adapted else Transformer(run.model)
     run.adapt(model)
-    checkpoint.restore_weights(*found, model)
+    restore_weights(*found, model)
     path = storage.absolute(config.finetune.model)
     export.publish(
         folder,

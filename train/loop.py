@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from pipeline import storage
-from pipeline.config import Config
+from core import storage
+from core.config import Config
+from model.formats.checkpoint import latest
 from train import checkpoint, setup, validation
 from train.batch import Batch, batch_hash, target_losses
 from train.metrics import Metrics, Progress, peak_flops
@@ -86,7 +87,7 @@ class Trainer:
         self.world.from_leader(
             lambda: checkpoint.remove_others(self.checkpoints, self.train.keep_checkpoints)
         )
-        found = checkpoint.latest(self.checkpoints)
+        found = latest(self.checkpoints)
         if not found or self.partly:  # a checkpoint holds only what is trained
             fill(self.model, self.setup.weights)
         torch.manual_seed(self.train.seed + self.world.rank)

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from pipeline import storage
+from core import storage
+from core.messages import duration
 
 FILE = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
@@ -95,14 +96,6 @@ class Progress:
         )
         end = "\n" if not self._terminal or step == self._steps else ""
         print(f"\r\033[K{line}" if self._terminal else line, end=end, file=sys.stderr, flush=True)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people read them: ``2h 05m``, ``3m 20s``, ``45s``."""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600}h {whole % 3600 // 60:02}m"
-    return f"{whole // 60}m {whole % 60:02}s" if whole >= 60 else f"{whole}s"
 
 
 def peak_flops(device: torch.device) -> float | None:

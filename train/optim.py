@@ -8,11 +8,11 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from pipeline.config import Train
-from pipeline.errors import TrainingError
+from core.config import TrainConfig
+from core.errors import TrainingError
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], train: Train) -> torch.optim.AdamW:
+def build_optimizer(parameters: Iterable[nn.Parameter], train: TrainConfig) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019); weight decay on matrices, none on norms."""
     matrices: list[nn.Parameter] = []
     vectors: list[nn.Parameter] = []
@@ -26,16 +26,16 @@ def build_optimizer(parameters: Iterable[nn.Parameter], train: Train) -> torch.o
     return torch.optim.AdamW(groups, lr=train.learning_rate, betas=(train.beta1, train.beta2), fused=True)
 
 
-def learning_rate(train: Train, step: int) -> float:
+def learning_rate(train: TrainConfig, step: int) -> float:
     """The rate of ``step`` (from 1): linear warm-up, then half a cosine down to its final share."""
     if step <= train.warmup_steps:
         return train.learning_rate * step / train.warmup_steps
     progress = (step - train.warmup_steps) / max(train.steps - train.warmup_steps, 1)
-    floor = train.final_learning_rate
+    floor = train.min_lr_ratio
     return train.learning_rate * (floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2)
 
 
-def update(optimizer: torch.optim.Optimizer, train: Train, step: int, loss: float) -> float:
+def update(optimizer: torch.optim.Optimizer, train: TrainConfig, step: int, loss: float) -> float:
     """Clip the gradients of all processes to ``clip_norm`` and take the step; their norm before that.
 
     Raises :class:`TrainingError` before anything is changed if the loss or the norm is not finite.

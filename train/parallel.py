@@ -21,9 +21,9 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from model.config import ModelConfig
+from core.errors import GristmillError
+from model.config import TransformerConfig
 from model.transformer import Transformer, initial_weight
-from pipeline.errors import GristmillError
 
 T = TypeVar("T")
 FAILED = "gristmill/failed"
@@ -153,7 +153,7 @@ def make_repeatable() -> None:
 
 
 def shard(
-    config: ModelConfig,
+    config: TransformerConfig,
     world: World,
     precision: Literal["float32", "bfloat16"],
     *,
@@ -182,7 +182,7 @@ def shard(
     return model.to_empty(device=world.device)
 
 
-def fresh_weights(config: ModelConfig, seed: int) -> Callable[[str, torch.Size], Tensor]:
+def fresh_weights(config: TransformerConfig, seed: int) -> Callable[[str, torch.Size], Tensor]:
     """A new model's parameters, the same for any number of processes."""
     return lambda name, shape: initial_weight(config, name, shape, random_stream(seed, name))
 

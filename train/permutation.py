@@ -12,11 +12,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from core.hashing import GOLDEN, mix
+
 Integers = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
 ROUNDS = 8
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Permutation:
@@ -63,10 +64,3 @@ class Permutation:
             else:
                 column = (column + width - mix(line ^ key ^ salts) % width) % width
         return line * width + column
-
-
-def mix(values: Words) -> Words:
-    """Scatter 64-bit words: the finalizer of SplitMix64 (Steele, Lea and Flood 2014)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))

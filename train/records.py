@@ -15,10 +15,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, get_args
 
-from pipeline import config, storage
-from pipeline.config import Finetune, Section
-from pipeline.errors import ConfigError, InputError
-from pipeline.tokenizer.chat import Message, Role
+from core import config, storage
+from core.config import FinetuneConfig, Section
+from core.errors import ConfigError, InputError
+from core.tokenizer.chat import Message, Role
 
 PRESETS = Path(__file__).parent / "presets"
 ROLES: tuple[str, ...] = get_args(Role)
@@ -66,7 +66,7 @@ class Reader:
     Raises :class:`ConfigError` for a preset that is not there, and for values and fields that are none.
     """
 
-    def __init__(self, settings: Finetune) -> None:
+    def __init__(self, settings: FinetuneConfig) -> None:
         self._name = settings.preset
         self._preset = _load(settings.preset)
         self._values, self._fields = settings.values, settings.fields

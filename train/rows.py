@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.shards import Shards, Split
+from core.shards import Shards, Split
 from train.batch import Batch, make_batch, piece_numbers
 from train.permutation import Integers
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from core import config as configuration
+from core import errors
+from core.tokenizer import TextTokenizer
 from model.generation import Sampling, generate
+from model.loading import load
 from model.transformer import Transformer
-from pipeline import config as configuration
-from pipeline import errors
-from pipeline.tokenizer import TextTokenizer
-from train.inference import load
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -54,7 +54,7 @@ def text_pieces(tokenizer: TextTokenizer, tokens: Iterator[int]) -> Iterator[str
 def _parse(arguments: Sequence[str]) -> Namespace:
     parser = configuration.parser("Continue a prompt with a model.")
     parser.add_argument(
-        "--model", default="", help="any that train.export takes; without: the run in output.path"
+        "--model", default="", help="any that model.export takes; without: the run in output.path"
     )
     parser.add_argument("--prompt", default="", help="text to continue; empty: a document from its beginning")
     parser.add_argument("--tokens", type=_number(int, 1), default=200, help="how many at most (200)")

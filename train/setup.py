@@ -8,15 +8,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from model.config import ModelConfig, default_hidden
+from core import config as configuration
+from core import manifest, storage
+from core.config import Config, TrainConfig
+from core.errors import ConfigError
+from core.manifest import FileEntry
+from core.shards import Shards, check_tokenizer
+from core.tokenizer import TextTokenizer, Tokenizer
+from model.config import TransformerConfig, default_hidden
 from model.transformer import Transformer
-from pipeline import config as configuration
-from pipeline import manifest, storage
-from pipeline.config import Config, Train
-from pipeline.errors import ConfigError
-from pipeline.manifest import FileEntry
-from pipeline.shards import Shards, check_tokenizer
-from pipeline.tokenizer import TextTokenizer, Tokenizer
 from train.parallel import World, fresh_weights
 from train.rows import PackedRows, ShardRows
 from train.stream import Stream
@@ -42,11 +42,11 @@ class Setup:
     """Names the run's manifest and the section of its settings."""
     folder: str
     """Where checkpoints, metrics and the manifest go."""
-    train: Train
+    train: TrainConfig
     config: Mapping[str, Any]
     """The resolved sections that the manifest tells of."""
     inputs: list[str]
-    model: ModelConfig
+    model: TransformerConfig
     tokenizer: TextTokenizer
     rows: PackedRows
     stream: Stream
@@ -72,7 +72,7 @@ def open_shards(config: Config) -> Shards:
 def prepare(config: Config, shards: Shards) -> Setup:
     """All that pre-training on ``shards`` needs.
 
-    Raises :class:`pipeline.errors.MismatchError` for a tokenizer that the shards were not made with.
+    Raises :class:`core.errors.MismatchError` for a tokenizer that the shards were not made with.
     """
     tokenizer = Tokenizer.load(storage.join(config.output.path, "tokenizer"))
     check_tokenizer(shards, tokenizer)
@@ -97,13 +97,13 @@ def prepare(config: Config, shards: Shards) -> Setup:
     )
 
 
-def stream(rows: PackedRows, train: Train) -> Stream:
+def stream(rows: PackedRows, train: TrainConfig) -> Stream:
     """The order in which a run meets the training rows."""
     counts = {source: rows.rows("train", source) for source in rows.sources}
     return Stream(rows.sha256, train.seed, counts, train.mixture)
 
 
-def pinned(train: Train) -> dict[str, Any]:
+def pinned(train: TrainConfig) -> dict[str, Any]:
     """The settings that decide what is learned."""
     return {key: value for key, value in train.model_dump(mode="json").items() if key not in OPERATIONAL}
 
@@ -119,7 +119,7 @@ def verify_shards(shards: Shards, world: World) -> None:
     world.wait()
 
 
-def check_world(section: str, train: Train, world: World) -> None:
+def check_world(section: str, train: TrainConfig, world: World) -> None:
     """Refuse a batch that cannot be shared out evenly (:class:`ConfigError`)."""
     if train.batch_size % world.size:
         raise ConfigError(
@@ -131,7 +131,7 @@ def check_world(section: str, train: Train, world: World) -> None:
 def claim(setup: Setup, overwrite: bool) -> bool:
     """Take the run's folder for it; whether the run is already complete.
 
-    Raises :class:`pipeline.errors.OutputError` if it holds another run, unless told to ``overwrite``.
+    Raises :class:`core.errors.OutputError` if it holds another run, unless told to ``overwrite``.
     """
     return bool(
         manifest.begin(setup.folder, setup.stage, setup.fingerprint, overwrite=overwrite, owned=OWNED)
@@ -163,22 +163,22 @@ def publish(setup: Setup, **counts: int) -> None:
     )
 
 
-def precision(train: Train, device: torch.device) -> Literal["float32", "bfloat16"]:
+def precision(train: TrainConfig, device: torch.device) -> Literal["float32", "bfloat16"]:
     """The precision to compute in on a device."""
     if train.precision != "auto":
         return train.precision
     return "bfloat16" if device.type == "cuda" else "float32"
 
 
-def _model(config: Config, shards: Shards) -> ModelConfig:
+def _model(config: Config, shards: Shards) -> TransformerConfig:
     section = config.model
-    return ModelConfig(
+    return TransformerConfig(
         vocabulary_size=shards.facts.vocabulary_size,
-        layers=section.layers,
-        width=section.width,
-        heads=section.heads,
-        kv_heads=section.kv_heads,
-        hidden=section.hidden or default_hidden(section.width),
+        num_layers=section.num_layers,
+        hidden_size=section.hidden_size,
+        num_heads=section.num_heads,
+        num_kv_heads=section.num_kv_heads,
+        intermediate_size=section.intermediate_size or default_hidden(section.hidden_size),
         rope_theta=section.rope_theta,
         norm_epsilon=section.norm_epsilon,
         tied=section.tied,

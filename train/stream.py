@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.errors import ConfigError, InputError
+from core.errors import ConfigError, InputError
 from train.mixture import Mixture
 from train.permutation import Integers, Permutation
 

@@ -11,15 +11,15 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import config as configuration
-from pipeline import storage
-from pipeline.config import Config
-from pipeline.errors import InputError
-from pipeline.shards import Shards, Split, check_tokenizer
-from pipeline.tokenizer import Tokenizer
+from core import config as configuration
+from core import storage
+from core.config import Config
+from core.errors import InputError
+from core.shards import Shards, Split, check_tokenizer
+from core.tokenizer import Tokenizer
+from model.loading import load_trained
 from train import parallel, validation
 from train.batch import IGNORED
-from train.inference import load_trained
 from train.parallel import World
 from train.permutation import Integers
 from train.rows import ShardRows, read_rows

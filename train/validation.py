@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from core.tokenizer import TextTokenizer
 from model.transformer import Transformer
-from pipeline.tokenizer import TextTokenizer
 from train.batch import IGNORED, Batch, target_losses
 from train.parallel import World
 from train.permutation import Integers, Permutation

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.hashing import Hashes
 from pipeline.analysis import pieces
 from pipeline.analysis.characters import BREAK, LETTER, UNSPACED, WORDLIKE, Kinds, table
 from pipeline.analysis.hashes import (
     Codes,
-    Hashes,
     Positions,
     code_points,
     hashes_to_the_end,

@@ -5,11 +5,11 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.resources import read_text
 from pipeline.analysis import words
 from pipeline.analysis.hashes import Codes
 
@@ -92,7 +92,7 @@ def table() -> Table:
 @cache
 def sentence_terminals() -> frozenset[str]:
     """The characters that end sentences, in all scripts."""
-    data = resources.files("pipeline.analysis").joinpath("sentence_terminals.txt").read_text("utf-8")
+    data = read_text("pipeline.analysis", "sentence_terminals.txt")
     rows = [line.partition("#")[0].split() for line in data.splitlines()]
     return frozenset(chr(int(code, 16)) for row in rows for code in row)
 

@@ -12,8 +12,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from core.hashing import Hashes, mix
+
 Codes = NDArray[np.uint32]
-Hashes = NDArray[np.uint64]
 Positions = NDArray[np.int64]
 
 BASE = 0x9E3779B97F4A7C15
@@ -46,7 +47,7 @@ def span_values(prefix: Hashes, starts: Positions, ends: Positions) -> Hashes:
 
 def span_hashes(prefix: Hashes, starts: Positions, ends: Positions) -> Hashes:
     """The hash of each span."""
-    return _mix(span_values(prefix, starts, ends))
+    return mix(span_values(prefix, starts, ends))
 
 
 def hashes_to_the_end(data: bytes, starts: Collection[int]) -> Hashes:
@@ -56,7 +57,7 @@ def hashes_to_the_end(data: bytes, starts: Collection[int]) -> Hashes:
         value = (data[place] + 1 + value * BASE) & 0xFFFFFFFFFFFFFFFF
         if place in starts:
             values.append(value)
-    return _mix(np.array(values[::-1], np.uint64))
+    return mix(np.array(values[::-1], np.uint64))
 
 
 def ngram_hashes(hashes: Hashes, n: int) -> Hashes:
@@ -82,10 +83,3 @@ def _powers(bits: int) -> tuple[Hashes, Hashes]:
         return np.multiply.accumulate(factors)
 
     return of(BASE), of(pow(BASE, -1, 1 << 64))
-
-
-def _mix(values: Hashes) -> Hashes:
-    """SplitMix64's finalizer: a bijection after which every bit depends on every bit."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))

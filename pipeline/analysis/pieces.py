@@ -12,6 +12,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from core.hashing import Hashes
 from pipeline.analysis import words
 from pipeline.analysis.characters import (
     APOSTROPHE,
@@ -29,7 +30,7 @@ from pipeline.analysis.characters import (
     WHITE,
     Kinds,
 )
-from pipeline.analysis.hashes import Codes, Hashes, Positions, code_points, prefix_sums, span_values, where
+from pipeline.analysis.hashes import Codes, Positions, code_points, prefix_sums, span_values, where
 
 Flags = NDArray[np.bool_]
 

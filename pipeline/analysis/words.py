@@ -8,13 +8,13 @@ together again (Honnibal et al. 2020, spaCy; the rules' data in ``words.toml``).
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from importlib import resources
 from itertools import accumulate
 from typing import Any
+
+from core.resources import read_toml
 
 LONGEST = 10_000
 """Characters of a piece that is looked into; a longer one (data, not language) is one token."""
@@ -197,7 +197,7 @@ def _alternatives(characters: str) -> str:
 
 
 def _data() -> dict[str, Any]:
-    return tomllib.loads(resources.files("pipeline.analysis").joinpath("words.toml").read_text("utf-8"))
+    return read_toml("pipeline.analysis", "words.toml")
 
 
 @cache

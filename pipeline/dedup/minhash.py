@@ -8,15 +8,10 @@ probability 1 - (1 - s^r)^b (Broder 1997; Leskovec, Rajaraman, Ullman, Mining of
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from rensa import RMinHash
 
-from pipeline.config import Dedup
-
-Hashes = npt.NDArray[np.uint64]
-
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+from core.config import DedupConfig
+from core.hashing import GOLDEN, Hashes, mix
 
 
 def shingle_hashes(word_hashes: Hashes, shingle: int) -> Hashes:
@@ -31,11 +26,11 @@ def shingle_hashes(word_hashes: Hashes, shingle: int) -> Hashes:
     count = len(word_hashes) - width + 1
     combined = np.zeros(count, dtype=np.uint64)
     for position in range(width):
-        combined = _mix(combined + _GOLDEN) ^ word_hashes[position : position + count]
-    return _mix(combined)
+        combined = mix(combined + GOLDEN) ^ word_hashes[position : position + count]
+    return mix(combined)
 
 
-def band_hashes(documents: Sequence[Hashes], settings: Dedup) -> list[list[int]]:
+def band_hashes(documents: Sequence[Hashes], settings: DedupConfig) -> list[list[int]]:
     """The band hashes (int64, ``settings.bands`` each) of documents given by their word hashes.
 
     Two documents agree in band i exactly if all of that band's rows agree, up to 64-bit collisions; the same
@@ -53,16 +48,9 @@ def band_hashes(documents: Sequence[Hashes], settings: Dedup) -> list[list[int]]
     )
     signatures = np.asarray(digests.to_rows(), dtype=np.uint64)
     rows = signatures.reshape(len(filled), settings.bands, settings.rows)
-    bands = np.broadcast_to(np.arange(1, settings.bands + 1, dtype=np.uint64) * _GOLDEN, rows.shape[:2])
+    bands = np.broadcast_to(np.arange(1, settings.bands + 1, dtype=np.uint64) * GOLDEN, rows.shape[:2])
     for position in range(settings.rows):
-        bands = _mix(bands ^ rows[:, :, position]) + _GOLDEN
+        bands = mix(bands ^ rows[:, :, position]) + GOLDEN
     for index, hashes in zip(filled, bands.view(np.int64).tolist(), strict=True):
         result[index] = hashes
     return result
-
-
-def _mix(values: Hashes) -> Hashes:
-    """SplitMix64's finalizer (Steele, Lea, Flood 2014): every input bit reaches every output bit."""
-    values = (values ^ (values >> np.uint64(30))) * _MIX_1
-    values = (values ^ (values >> np.uint64(27))) * _MIX_2
-    return values ^ (values >> np.uint64(31))

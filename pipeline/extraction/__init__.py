@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from pipeline import charset, config
-from pipeline.extraction import peers, wikihtml, wikitext
-from pipeline.extraction.main_content import main_content
+from core import config
+from pipeline import charset
+from pipeline.extraction import wikitext
+from pipeline.extraction.html import peers
+from pipeline.extraction.html.main_content import main_content
 from pipeline.extraction.tidy import one_line, tidy
+from pipeline.extraction.wikitext import rendered_html
 from pipeline.ledger import Drop, Reason
 
 _HTML_METHODS: Mapping[str, Callable[[str, str], tuple[str, str] | Drop]] = MappingProxyType(
@@ -53,7 +56,7 @@ class Extracted:
     title: str
 
 
-def extract(record: Raw, settings: config.Extraction) -> Extracted | Drop:
+def extract(record: Raw, settings: config.ExtractionConfig) -> Extracted | Drop:
     """A record's text, or the reason why there is none. Bad content is a reason and never an exception.
 
     Hostile content can still take for ever or crash its process: :class:`pipeline.extraction.guard.Guard`.
@@ -78,12 +81,12 @@ def decoded(body: bytes | str, declared: str | None) -> str:
     return content.replace("\0", "") if b"\0" in body else content  # To look through a page takes long.
 
 
-def _extract(record: Raw, settings: config.Extraction) -> tuple[str, str] | Drop:
+def _extract(record: Raw, settings: config.ExtractionConfig) -> tuple[str, str] | Drop:
     """Text and title before they are tidied."""
     content = decoded(record.body, record.charset)
     match record.media:
         case "wikihtml":
-            lean = wikihtml.without_furniture(content)
+            lean = rendered_html.without_furniture(content)
             return _HTML_METHODS[settings.method](lean, record.url)
         case "html":
             return _HTML_METHODS[settings.method](content, record.url)
@@ -93,7 +96,7 @@ def _extract(record: Raw, settings: config.Extraction) -> tuple[str, str] | Drop
             return content, ""
 
 
-def _wiki(record: Raw, settings: config.Extraction) -> wikitext.Wiki:
+def _wiki(record: Raw, settings: config.ExtractionConfig) -> wikitext.Wiki:
     return wikitext.Wiki(
         language=record.language,
         project="wiktionary" if ".wiktionary.org/" in record.url else "wikipedia",

@@ -11,7 +11,7 @@ import sys
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
-from pipeline import config
+from core import config
 from pipeline.extraction import extract
 
 _MEMORY = 2 << 30
@@ -34,7 +34,7 @@ def serve(channel: Connection) -> None:
 
     First come the settings, which are answered by None: this end is ready.
     """
-    settings: config.Extraction = channel.recv()
+    settings: config.ExtractionConfig = channel.recv()
     channel.send(None)
     while True:
         try:

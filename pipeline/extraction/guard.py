@@ -13,7 +13,7 @@ from functools import cache
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
-from pipeline import config
+from core import config
 from pipeline.extraction import Extracted, Raw
 from pipeline.ledger import Drop, Reason
 
@@ -25,7 +25,7 @@ class Guard:
     however it ends.
     """
 
-    def __init__(self, settings: config.Extraction) -> None:
+    def __init__(self, settings: config.ExtractionConfig) -> None:
         self._settings = settings
         self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
 
@@ -86,7 +86,7 @@ class Guard:
 
 
 @cache
-def guard(settings: config.Extraction) -> Guard:
+def guard(settings: config.ExtractionConfig) -> Guard:
     """The guard with these settings that all tasks share which run in this process, one after the other."""
     made = Guard(settings)
     atexit.register(made.close)

@@ -4,24 +4,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pipeline import config, storage
+from core import config, storage
 from pipeline.analysis import Analysis, Hashes, analyse
-from pipeline.filters import (
-    c4,
-    dclm,
-    dolma,
-    fineweb,
-    gopher,
-    language,
-    pii,
-    refinedweb,
-    sentences,
-    stop_words,
-    toxicity,
-    url,
-)
-from pipeline.filters.classifier import PASSAGE, Classifier
+from pipeline.filters import language, pii, toxicity, url
+from pipeline.filters.classifier.model import PASSAGE, Classifier
+from pipeline.filters.heuristics import c4, dclm, dolma, fineweb, gopher, refinedweb, stop_words
 from pipeline.filters.recipe import Counting, first_failing, recipe
+from pipeline.filters.toxicity import sentences
 from pipeline.ledger import Drop
 
 
@@ -47,7 +36,7 @@ class Judge:
     Raises :class:`ConfigError` at once for an unknown preset or condition.
     """
 
-    def __init__(self, settings: config.Filters) -> None:
+    def __init__(self, settings: config.FiltersConfig) -> None:
         self._settings = settings
         self._recipe = recipe(settings)
 

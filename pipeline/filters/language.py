@@ -5,16 +5,16 @@ script, ``eng_Latn``; their labels are translated by data/languages.toml.
 """
 
 import re
-import tomllib
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
 import fasttext
 
-from pipeline import storage
-from pipeline.errors import ConfigError, InputError
-from pipeline.filters.stretches import spread
+from core import storage
+from core.errors import ConfigError, InputError
+from core.resources import read_toml
+from pipeline.filters.windows import spread
 
 STRETCHES, STRETCH = 8, 300
 """Stretches by which a longer text is known, and characters of each. On 2,065 pages more of them, up to whole
@@ -91,8 +91,7 @@ def _code(label: str) -> str:
 
 @cache
 def _names() -> dict[str, dict[str, str]]:
-    data = resources.files("pipeline.filters").joinpath("data/languages.toml").read_text("utf-8")
-    return tomllib.loads(data)
+    return read_toml("pipeline.filters", "languages.toml")
 
 
 def _predict(line: str, model: str, *, every: bool) -> list[tuple[float, str]]:

@@ -5,8 +5,6 @@ thresholds, perhaps with other thresholds for some languages. The configuration 
 thresholds and add conditions to it.
 """
 
-import difflib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,8 +14,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
-from pipeline import config, storage
-from pipeline.errors import ConfigError
+from core import config, storage
+from core.errors import ConfigError
+from core.messages import nearest
+from core.resources import read_toml
 from pipeline.filters import language
 from pipeline.ledger import RULES, Demand, Drop, Reason, meets
 
@@ -147,7 +147,7 @@ def names() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
-def recipe(settings: config.Filters) -> Recipe:
+def recipe(settings: config.FiltersConfig) -> Recipe:
     """The recipe that the settings ask for.
 
     A threshold for a reason that the preset has takes the preset's place; others are tried after those.
@@ -179,12 +179,12 @@ def measured_alike(one: Recipe, other: Recipe) -> list[str]:
     return [key for key in keys if getattr(one.preset, key) != getattr(other.preset, key)]
 
 
-def resolved_thresholds(settings: config.Filters) -> dict[str, float]:
+def resolved_thresholds(settings: config.FiltersConfig) -> dict[str, float]:
     """Every condition in force by its reason, in the order in which they are tried, for manifests."""
     return {condition.reason.value: condition.threshold for condition in recipe(settings).conditions}
 
 
-def resolved(settings: config.Filters) -> dict[str, Any]:
+def resolved(settings: config.FiltersConfig) -> dict[str, Any]:
     """What decides beside the settings themselves, for manifests: thresholds, in all and by language; files.
 
     Raises :class:`InputError` for a file that is not there.
@@ -205,7 +205,9 @@ def resolved(settings: config.Filters) -> dict[str, Any]:
     }
 
 
-def _limits(preset: Preset, settings: config.Filters) -> dict[Reason, tuple[float, Mapping[str, float]]]:
+def _limits(
+    preset: Preset, settings: config.FiltersConfig
+) -> dict[Reason, tuple[float, Mapping[str, float]]]:
     """Each condition's threshold, and those of single languages."""
     limits: dict[Reason, tuple[float, Mapping[str, float]]] = {
         reason: (limit, preset.by_language.of(reason)) for reason, limit in preset.thresholds.items()
@@ -228,7 +230,7 @@ def _limits(preset: Preset, settings: config.Filters) -> dict[Reason, tuple[floa
     return limits
 
 
-def _refuse_unmeasured(conditions: list[Condition], settings: config.Filters) -> None:
+def _refuse_unmeasured(conditions: list[Condition], settings: config.FiltersConfig) -> None:
     """A threshold above 0 for quality is refused where no model measures it."""
     for condition in conditions:
         if condition.metric == "quality" and not settings.quality_model and not condition.holds(0.0):
@@ -242,18 +244,13 @@ def _refuse_unmeasured(conditions: list[Condition], settings: config.Filters) ->
 def _preset(name: str) -> Preset:
     if name not in names():
         raise ConfigError(
-            f"filters.preset = {name!r}: no such preset; the nearest valid name is {_nearest(name, names())}"
+            f"filters.preset = {name!r}: no such preset; the nearest valid name is {nearest(name, names())}"
         )
-    text = resources.files("pipeline.filters").joinpath("presets", f"{name}.toml").read_text("utf-8")
-    return Preset.model_validate(tomllib.loads(text))
+    return Preset.model_validate(read_toml("pipeline.filters", f"presets/{name}.toml"))
 
 
 def _reason(name: str) -> Reason:
     if name not in {reason.value for reason in RULES}:
-        near = _nearest(name, [reason.value for reason in RULES])
+        near = nearest(name, [reason.value for reason in RULES])
         raise ConfigError(f"filters.thresholds: {name!r} is no condition; the nearest valid name is {near}")
     return Reason(name)
-
-
-def _nearest(name: str, valid: list[str]) -> str:
-    return difflib.get_close_matches(name, valid, n=1, cutoff=0.0)[0]

@@ -6,10 +6,8 @@ sorted array of 64-bit hashes (36 MB) in the user's cache folder, and shared by 
 mapping; two different domains collide with a probability below one in a trillion.
 """
 
-import os
 import re
 import tarfile
-import tempfile
 import uuid
 from dataclasses import dataclass
 from functools import cache
@@ -20,9 +18,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from pipeline import storage
+from core import storage
+from core.errors import InputError
 from pipeline.analysis import Hashes, hashes_to_the_end, line_hashes
-from pipeline.errors import InputError
 
 CHUNK = 1 << 23
 """Bytes of a list hashed at a time."""
@@ -134,7 +132,9 @@ def _addresses(archive: Path) -> frozenset[str]:
 
 def _domains(archive: Path) -> Hashes:
     """Map the compiled list, compiling it first where no process of this machine has."""
-    compiled = _cache_folder() / f"domains-{metadata.version('datatrove')}-{archive.stat().st_size}.npy"
+    compiled = Path(
+        storage.cache_folder(f"domains-{metadata.version('datatrove')}-{archive.stat().st_size}.npy")
+    )
     if not compiled.exists():
         beside = compiled.with_name(f"{compiled.name}.{uuid.uuid4().hex}")
         with beside.open("wb") as stream:
@@ -160,15 +160,3 @@ def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
     stream = tar.extractfile(name)
     assert stream is not None, f"{name} is a file of datatrove's archive"
     return stream
-
-
-def _cache_folder() -> Path:
-    """``gristmill`` in the user's cache folder, or in the temporary one where there is no home."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(base).expanduser() / "gristmill"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        folder = Path(tempfile.gettempdir()) / f"gristmill-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-    return folder

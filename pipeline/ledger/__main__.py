@@ -7,10 +7,10 @@
 import argparse
 from collections.abc import Sequence
 
-from pipeline import config as configuration
-from pipeline import storage
-from pipeline.config import require
-from pipeline.errors import ConfigError, run
+from core import config as configuration
+from core import storage
+from core.config import require
+from core.errors import ConfigError, run
 from pipeline.ledger.samples import reason_named, samples
 from pipeline.ledger.story import stories
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from pipeline import storage
+from core import storage
 from pipeline.ledger.tables import files
 
 

@@ -1,11 +1,11 @@
 """Why records are dropped: every reason by name, and what its condition demands of which measure."""
 
-import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from importlib import resources
 from typing import Literal
+
+from core.resources import read_toml
 
 Demand = Literal["at least", "at most"]
 
@@ -89,7 +89,7 @@ class Reason(StrEnum):
 
 @cache
 def _meanings() -> dict[str, str]:
-    return tomllib.loads(resources.files("pipeline.ledger").joinpath("meanings.toml").read_text("utf-8"))
+    return read_toml("pipeline.ledger", "meanings.toml")
 
 
 def meets(demand: Demand, value: float, threshold: float) -> bool:

@@ -1,6 +1,5 @@
 """Examples of what one reason dropped: always the same ones, those with a text sample first."""
 
-import difflib
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline import manifest
-from pipeline.errors import InputError
+from core import manifest
+from core.errors import InputError
+from core.messages import nearest
 from pipeline.ledger import lookup
 from pipeline.ledger.reasons import Reason
 from pipeline.ledger.story import addresses, comparison, indented, printable
@@ -22,7 +22,7 @@ def reason_named(name: str) -> Reason:
     """The reason of that name. Raises :class:`InputError` with the nearest valid one."""
     valid = [reason.value for reason in Reason]
     if name not in valid:
-        near = difflib.get_close_matches(name, valid, n=1, cutoff=0.0)[0]
+        near = nearest(name, valid)
         raise InputError(f"--reason {name}: no record is dropped by that; the nearest valid name is {near}")
     return Reason(name)
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from pipeline import manifest
-from pipeline.errors import InputError
+from core import manifest
+from core.errors import InputError
+from core.manifest import Manifest
 from pipeline.ledger import lookup
 from pipeline.ledger.reasons import RULES, Reason, meets
 from pipeline.ledger.tables import COPIES, RECORDS
-from pipeline.manifest import Manifest
 
 Row = Mapping[str, Any]
 

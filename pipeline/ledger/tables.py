@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from pipeline import storage
-from pipeline.errors import InputError
+from core import storage
+from core.errors import InputError
 
 RECORDS, COPIES, LEDGER = "analysis/records", "analysis/copies", "ledger"
 """Folders of a clean run: what the one pass found, which documents have copies, the account."""

@@ -3,25 +3,27 @@
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
-from pipeline import config
-from pipeline.readers import books, jsonl, parquet, warc, wikipedia
+from core import config
+from pipeline.readers import books, warc
 from pipeline.readers.record import Item, Split
+from pipeline.readers.tables import jsonl, parquet
+from pipeline.readers.wikimedia import xml_export
 
-_USUAL = config.Columns()
+_USUAL = config.ColumnsConfig()
 _READERS: Mapping[str, Callable[[Split], Iterator[Item]]] = MappingProxyType(
-    {"warc": warc.read, "wikipedia": wikipedia.read, "books": books.read}
+    {"warc": warc.read, "wikipedia": xml_export.read, "books": books.read}
 )
-_TABLES: Mapping[str, Callable[[Split, config.Columns], Iterator[Item]]] = MappingProxyType(
+_TABLES: Mapping[str, Callable[[Split, config.ColumnsConfig], Iterator[Item]]] = MappingProxyType(
     {"jsonl": jsonl.read, "parquet": parquet.read}
 )
 
 
-def read(split: Split, columns: config.Columns = _USUAL) -> Iterator[Item]:
+def read(split: Split, columns: config.ColumnsConfig = _USUAL) -> Iterator[Item]:
     """Every record that begins in the split, each as exactly one item, in file order.
 
     ``columns`` says where the records of tables have what. Bad data becomes a
     :class:`~pipeline.readers.record.Damaged` item and never an exception. What does raise is storage:
-    :class:`~pipeline.errors.InputError` for a file that is gone, and what a network throws, so that the task
+    :class:`~core.errors.InputError` for a file that is gone, and what a network throws, so that the task
     is tried again.
     """
     if table := _TABLES.get(split.format):

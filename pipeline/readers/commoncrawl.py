@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
-from pipeline import storage
-from pipeline.errors import InputError
+from core import storage
+from core.errors import InputError
 from pipeline.readers.compressed import BrokenStreamError, blocks
 
 SCHEME = "commoncrawl:"

@@ -10,11 +10,15 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import BinaryIO
 
-from pipeline import config, storage
-from pipeline.errors import InputError
-from pipeline.readers import commoncrawl, framing, jsonl, parquet, tei, warc, wikipedia
+from core import config, storage
+from core.errors import InputError
+from pipeline.readers import commoncrawl, warc
+from pipeline.readers.books import tei
 from pipeline.readers.compressed import BZIP2, GZIP, BrokenStreamError, blocks
 from pipeline.readers.record import Damaged, Format, Record, Split
+from pipeline.readers.tables import jsonl, parquet
+from pipeline.readers.warc import framing
+from pipeline.readers.wikimedia import xml_export
 
 _HEAD_BYTES = 1 << 16
 OPENERS = 16
@@ -44,7 +48,7 @@ _WHAT: Mapping[Format, str] = MappingProxyType(
 _SPLITTABLE: Mapping[Format, Callable[[BinaryIO], bool]] = MappingProxyType(
     {
         "warc": warc.splittable,
-        "wikipedia": wikipedia.splittable,
+        "wikipedia": xml_export.splittable,
         "jsonl": jsonl.splittable,
         "parquet": parquet.splittable,
     }
@@ -73,7 +77,7 @@ class InputFile:
     """Changes when the file is rewritten; empty: it never is."""
 
 
-def find(settings: config.Input) -> list[InputFile]:
+def find(settings: config.InputConfig) -> list[InputFile]:
     """The files that ``input.paths`` name, sorted by ``file_name``.
 
     Raises :class:`InputError` for a path with nothing there and for a file that is named twice.
@@ -94,7 +98,7 @@ def find(settings: config.Input) -> list[InputFile]:
     return sorted(found, key=lambda file: file.file_name)
 
 
-def index_files(settings: config.Input) -> list[InputFile]:
+def index_files(settings: config.InputConfig) -> list[InputFile]:
     """The files of ``input.index``. Raises :class:`InputError` if there are none or the first is another."""
     listed = storage.list_files(storage.absolute(settings.index.path))
     if storage.read_range(listed[0].path, 0, 4) != parquet.MAGIC:
@@ -109,12 +113,12 @@ def _listed(pattern: str, commoncrawl_base: str) -> list[InputFile]:
     if pattern.startswith(commoncrawl.SCHEME):
         return [InputFile(path, "", None, "") for path in commoncrawl.expand(pattern, commoncrawl_base)]
     listed = storage.list_files(storage.absolute(pattern))
-    if all(wikipedia.is_index(file.path) for file in listed):
+    if all(xml_export.is_index(file.path) for file in listed):
         raise InputError(f"{pattern}: only the index of a multistream dump; name the dump itself")
     return [
         InputFile(file.path, "", file.size, file.version)
         for file in listed
-        if not wikipedia.is_index(file.path)
+        if not xml_export.is_index(file.path)
     ]
 
 
@@ -131,14 +135,14 @@ def unique_names(paths: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def plan_splits(settings: config.Input) -> list[Split]:
+def plan_splits(settings: config.InputConfig) -> list[Split]:
     """The splits of all inputs, in the order of their file names. Raises :class:`InputError`."""
     with ThreadPoolExecutor(OPENERS) as pool:
         planned = pool.map(lambda file: split_file(file, settings), find(settings))
         return [split for splits in planned for split in splits]
 
 
-def split_file(file: InputFile, settings: config.Input) -> list[Split]:
+def split_file(file: InputFile, settings: config.InputConfig) -> list[Split]:
     """The splits of one file, recognised by its first bytes. Raises :class:`InputError` if it does not fit.
 
     Small and without a driver, so that many files are recognised in parallel.
@@ -166,7 +170,7 @@ def _is_splittable(path: str, found: Format) -> bool:
         return _SPLITTABLE[found](stream)
 
 
-def sniff(path: str, size: int, columns: config.Columns) -> Format:
+def sniff(path: str, size: int, columns: config.ColumnsConfig) -> Format:
     """What a file is, by its first bytes and its name. Raises :class:`InputError` if it is nothing known."""
     head = _head(path)
     if _fits(head, "warc") or (head.startswith(GZIP) and _is_damaged_warc(path)):
@@ -188,7 +192,7 @@ def sniff(path: str, size: int, columns: config.Columns) -> Format:
     )
 
 
-def check(path: str, size: int, expected: Format, columns: config.Columns) -> None:
+def check(path: str, size: int, expected: Format, columns: config.ColumnsConfig) -> None:
     """Raise :class:`InputError` unless the file's first bytes fit the format it is said to have.
 
     A table must have the columns that are wanted of it.
@@ -220,7 +224,7 @@ def _fits(head: bytes, expected: Format) -> bool:
     if expected == "parquet":
         return head.startswith(parquet.MAGIC)
     if expected == "wikipedia":
-        return wikipedia.fits(head)
+        return xml_export.fits(head)
     return bool(head) and (b"\0" not in head or head.startswith((b"\xff\xfe", b"\xfe\xff")))
 
 
@@ -235,7 +239,7 @@ def _is_damaged_dump(path: str, head: bytes) -> bool:
     if not head.startswith(BZIP2) and not path.endswith(".bz2"):
         return False
     with storage.open_read(path) as stream:
-        return wikipedia.holds_page(stream)
+        return xml_export.holds_page(stream)
 
 
 def _head(path: str) -> bytes:

@@ -6,11 +6,9 @@ the side that stays or on the side that is dropped.
 
 import bisect
 import math
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Literal
 
 import numpy as np
@@ -18,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from core.resources import read_toml
 from pipeline.ledger import Demand, meets
 
 COLUMNS = 32
@@ -39,8 +38,10 @@ class Measure(BaseModel):
 @cache
 def measures() -> dict[str, Measure]:
     """Every measure by name."""
-    text = resources.files("pipeline.reports").joinpath("measures.toml").read_text("utf-8")
-    return {name: Measure.model_validate(each) for name, each in tomllib.loads(text).items()}
+    return {
+        name: Measure.model_validate(each)
+        for name, each in read_toml("pipeline.reports", "measures.toml").items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

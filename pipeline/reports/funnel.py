@@ -1,14 +1,13 @@
 """From what became of the records, counted, to the funnel and to groups of records."""
 
-import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 
 from pydantic import BaseModel, ConfigDict
 
+from core.resources import read_toml
 from pipeline.reports.content import Group, Step
 
 UNREADABLE = "unreadable"
@@ -27,8 +26,10 @@ class Stage(BaseModel):
 @cache
 def stages() -> dict[str, Stage]:
     """Every stage by name, in the order in which records pass them."""
-    text = resources.files("pipeline.reports").joinpath("stages.toml").read_text("utf-8")
-    return {name: Stage.model_validate(each) for name, each in tomllib.loads(text).items()}
+    return {
+        name: Stage.model_validate(each)
+        for name, each in read_toml("pipeline.reports", "stages.toml").items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

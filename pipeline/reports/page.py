@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from core.messages import duration
 from pipeline.reports import charts
 from pipeline.reports.content import Content, Sample
 from pipeline.reports.distribution import measures
@@ -35,7 +36,7 @@ def _template() -> Template:
         "share": charts.share,
         "number": charts.number,
         "short": charts.short,
-        "duration": charts.duration,
+        "duration": duration,
     }
     environment.globals |= {
         "charts": charts,

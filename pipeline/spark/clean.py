@@ -22,11 +22,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from pipeline import document, ledger, manifest, storage
-from pipeline.config import Config, require, resolved
+from core import manifest, storage
+from core.config import Config, require, resolved
+from core.manifest import Manifest
+from pipeline import document, ledger
 from pipeline.filters import resolved as resolved_filters
 from pipeline.ledger import COPIES, LEDGER, RECORDS, Reason
-from pipeline.manifest import Manifest
 from pipeline.readers.record import Split
 from pipeline.spark import clusters, one_pass, tables
 from pipeline.spark.inputs import plan

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from pipeline.config import Dedup
+from core.config import DedupConfig
 from pipeline.ledger import Reason
 from pipeline.spark.components import connected_components
 
@@ -32,7 +32,7 @@ def schema() -> pa.Schema:
     )
 
 
-def find_clusters(spark: SparkSession, analysed: DataFrame, settings: Dedup, work: str) -> DataFrame:
+def find_clusters(spark: SparkSession, analysed: DataFrame, settings: DedupConfig, work: str) -> DataFrame:
     """Clusters of the rows that no filter dropped. ``work``: a folder for intermediate rounds."""
     nodes = analysed.where("reason IS NULL AND error IS NULL").select(
         F.unhex("id").alias("node"),
@@ -53,7 +53,7 @@ def _edges(nodes: DataFrame) -> DataFrame:
     return joined.select(F.col("node").alias("u"), F.col("center").alias("v")).distinct()
 
 
-def _decide(members: DataFrame, settings: Dedup) -> DataFrame:
+def _decide(members: DataFrame, settings: DedupConfig) -> DataFrame:
     in_cluster = Window.partitionBy("root")
     in_text = Window.partitionBy("root", "text_hash")
     best = F.min_by("node", F.struct(-F.col("words"), F.col("node")))

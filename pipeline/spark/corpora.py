@@ -18,22 +18,23 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from pipeline import document, manifest, storage
+from core import manifest, storage
+from core.config import Config, CorpusConfig, DedupConfig, IndexConfig
+from core.errors import ConfigError, InputError
+from pipeline import document
 from pipeline.analysis import analyse
-from pipeline.config import Config, Corpus, Dedup, Index
 from pipeline.dedup.minhash import band_hashes
-from pipeline.errors import ConfigError, InputError
 from pipeline.extraction.guard import guard
 from pipeline.filters import language, url
-from pipeline.filters.classifier import LONGEST, PASSAGE, prepare
-from pipeline.filters.learning import Corpora, Example
+from pipeline.filters.classifier.model import LONGEST, PASSAGE, prepare
+from pipeline.filters.classifier.training import Corpora, Example
 from pipeline.ledger import Drop
 from pipeline.readers import read
 from pipeline.readers.inputs import find
 from pipeline.readers.record import Record, Split
 from pipeline.spark import documents, tables
 from pipeline.spark.inputs import plan
-from pipeline.spark.session import session
+from pipeline.spark.session.builder import session
 
 DIGITS = 4
 """Of an id, by which documents are counted: the driver sees 65,536 numbers at most."""
@@ -66,7 +67,7 @@ def corpora(config: Config) -> Corpora | None:
     return Corpora(inputs, partial(_draw, config))
 
 
-def _inputs(config: Config, corpus: Corpus) -> Iterator[str]:
+def _inputs(config: Config, corpus: CorpusConfig) -> Iterator[str]:
     """What tells whether a corpus is still the same."""
     runs, files = _divide(corpus)
     for run in runs:
@@ -81,7 +82,7 @@ def _inputs(config: Config, corpus: Corpus) -> Iterator[str]:
         yield f"{file.path} {file.size} {file.version}"
 
 
-def _divide(corpus: Corpus) -> tuple[list[str], list[str]]:
+def _divide(corpus: CorpusConfig) -> tuple[list[str], list[str]]:
     """The paths that are finished runs, and the others."""
     parts: tuple[list[str], list[str]] = ([], [])
     for path in corpus.paths:
@@ -98,11 +99,11 @@ def _draw(config: Config) -> list[Example]:
     found = []
     for positive, corpus in given.items():
         print(f"classifier: reading {', '.join(corpus.paths)} …", flush=True)
-        found += examples(sample(spark, config, corpus), config.classifier.held_out, positive=positive)
+        found += examples(sample(spark, config, corpus), config.classifier.held_out_fraction, positive=positive)
     return found
 
 
-def sample(spark: SparkSession, config: Config, corpus: Corpus) -> list[dict[str, Any]]:
+def sample(spark: SparkSession, config: Config, corpus: CorpusConfig) -> list[dict[str, Any]]:
     """Rows of at most ``classifier.rows_per_class`` documents of the corpus, ordered by id.
 
     ``text`` is prepared for the classifier, and ``keys`` are those under which near copies meet.
@@ -120,10 +121,10 @@ def sample(spark: SparkSession, config: Config, corpus: Corpus) -> list[dict[str
     return rows[:count]
 
 
-def _table(spark: SparkSession, config: Config, corpus: Corpus) -> Callable[[str | None], DataFrame]:
+def _table(spark: SparkSession, config: Config, corpus: CorpusConfig) -> Callable[[str | None], DataFrame]:
     """The corpus's documents up to an id; for None all of them, where it costs something without text."""
     runs, files = _divide(corpus)
-    reads = config.input.model_copy(update={"paths": tuple(files), "index": Index()})
+    reads = config.input.model_copy(update={"paths": tuple(files), "index": IndexConfig()})
     settings = config.model_copy(update={"input": reads})
     splits = plan(spark, reads).splits if files else None
 
@@ -167,7 +168,7 @@ def _of_split(config: Config, last: str | None, split: Split) -> Iterator[dict[s
         yield row
 
 
-def _prepare(dedup: Dedup, batches: Batches) -> Batches:
+def _prepare(dedup: DedupConfig, batches: Batches) -> Batches:
     """Documents as a classifier sees them, with their keys; without those that no words are left of."""
     for batch in batches:
         rows = batch.to_pylist()
@@ -180,7 +181,7 @@ def _prepare(dedup: Dedup, batches: Batches) -> Batches:
         yield pa.RecordBatch.from_pylist(found, schema=_PREPARED)
 
 
-def examples(rows: Sequence[dict[str, Any]], held_out: int, *, positive: bool) -> list[Example]:
+def examples(rows: Sequence[dict[str, Any]], held_out_fraction: float, *, positive: bool) -> list[Example]:
     """Rows of a sample as examples of one class.
 
     The texts of a site are one group, and those of a file without addresses: a book's chapters. Articles of
@@ -195,7 +196,7 @@ def examples(rows: Sequence[dict[str, Any]], held_out: int, *, positive: bool) -
             language=row["language"] or "",
             source=row["source"],
             url=row["url"] or "",
-            group=place if sizes[place] * held_out <= len(rows) else row["id"],
+            group=place if sizes[place] <= len(rows) * held_out_fraction else row["id"],
             keys=frozenset(row["keys"]),
             length=row["length"],
         )

@@ -3,8 +3,9 @@
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline import document, manifest, storage
-from pipeline.errors import InputError
+from core import manifest, storage
+from core.errors import InputError
+from pipeline import document
 from pipeline.spark import tables
 
 

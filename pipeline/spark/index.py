@@ -9,9 +9,9 @@ from pyspark.logger import PySparkLogger
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline import storage
-from pipeline.config import Input
-from pipeline.errors import InputError
+from core import storage
+from core.config import InputConfig
+from core.errors import InputError
 from pipeline.readers.inputs import unique_names
 
 RECORDS = 2000
@@ -23,7 +23,7 @@ _NEEDED = ("warc_filename", "warc_record_offset", "warc_record_length")
 _SOURCE = "commoncrawl"
 
 
-def select(spark: SparkSession, settings: Input) -> DataFrame:
+def select(spark: SparkSession, settings: InputConfig) -> DataFrame:
     """One row like a :class:`~pipeline.readers.record.Split` for each chosen record, in order in its task.
 
     Reads the index once, to find out which files there are. Raises :class:`InputError` for an index without
@@ -63,7 +63,7 @@ def select(spark: SparkSession, settings: Input) -> DataFrame:
     )
 
 
-def _chosen(spark: SparkSession, settings: Input) -> DataFrame:
+def _chosen(spark: SparkSession, settings: InputConfig) -> DataFrame:
     """The index's rows that fulfil the condition."""
     index = settings.index
     table = spark.read.parquet(storage.spark_path(storage.absolute(index.path)))

@@ -9,8 +9,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from pipeline.config import Input
-from pipeline.errors import ConfigError, InputError
+from core.config import InputConfig
+from core.errors import ConfigError, InputError
 from pipeline.readers.inputs import OPENERS, InputFile, find, index_files, split_file
 from pipeline.readers.record import Split
 from pipeline.spark import index, tables
@@ -38,7 +38,7 @@ class Inputs:
     title: str
 
 
-def plan(spark: SparkSession, settings: Input) -> Inputs:
+def plan(spark: SparkSession, settings: InputConfig) -> Inputs:
     """The inputs, each known to be there and to be what it should be, or :class:`InputError`.
 
     Raises :class:`ConfigError` unless either paths or an index are given.
@@ -55,7 +55,7 @@ def plan(spark: SparkSession, settings: Input) -> Inputs:
     return Inputs(files, tables.distribute(spark, rows, SPLIT, tasks), f"{len(files)} files")
 
 
-def recognise(spark: SparkSession, files: Sequence[InputFile], settings: Input) -> list[Split]:
+def recognise(spark: SparkSession, files: Sequence[InputFile], settings: InputConfig) -> list[Split]:
     """The splits of all files, in the order of ``files``.
 
     Raises :class:`InputError` for the first file, by name, that is not what it should be.
@@ -82,7 +82,7 @@ def recognise(spark: SparkSession, files: Sequence[InputFile], settings: Input) 
     return [Split(**row) for row in ordered]
 
 
-def _described(settings: Input, file: InputFile) -> list[dict[str, object]]:
+def _described(settings: InputConfig, file: InputFile) -> list[dict[str, object]]:
     """The rows of a file's splits, or one that says why it has none."""
     try:
         return [asdict(split) | {"error": None} for split in split_file(file, settings)]

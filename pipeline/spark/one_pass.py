@@ -10,15 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from core.config import Config
 from pipeline import document
-from pipeline.config import Config
 from pipeline.dedup.exact import exact_key
 from pipeline.dedup.minhash import band_hashes
 from pipeline.extraction.guard import guard
 from pipeline.filters import Judge
 from pipeline.ledger import Drop
-from pipeline.readers import indexed, read
+from pipeline.readers import read
 from pipeline.readers.record import Damaged, Item, Record, Skipped, Split
+from pipeline.readers.warc import indexed
 
 BATCH_ROWS = 512
 BATCH_CHARACTERS = 8_000_000

@@ -20,12 +20,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from pipeline import manifest, packing, shards, storage
-from pipeline.config import Config, Pack, require, resolved
-from pipeline.manifest import FileEntry, Manifest
-from pipeline.shards import Header, Totals, WrittenFile
+from core import manifest, shards, storage
+from core.config import Config, PackConfig, require, resolved
+from core.manifest import FileEntry, Manifest
+from core.shards import Header, Totals, WrittenFile, packing
+from core.tokenizer import Tokenizer
 from pipeline.spark import documents, tables
-from pipeline.tokenizer import Tokenizer
 
 STAGE = shards.STAGE
 FILL = 0.9
@@ -69,7 +69,7 @@ def pack(spark: SparkSession, config: Config) -> Manifest:
 
 
 def _files(
-    spark: SparkSession, out: str, tokenizer: Tokenizer, header: Header, settings: Pack
+    spark: SparkSession, out: str, tokenizer: Tokenizer, header: Header, settings: PackConfig
 ) -> list[WrittenFile]:
     tokens = _tokenize(spark, out, tokenizer, settings)
     groups = _groups(tokens, settings)
@@ -86,7 +86,7 @@ def _files(
     return [_from_row(**row.asDict()) for row in written.collect()]
 
 
-def _tokenize(spark: SparkSession, out: str, tokenizer: Tokenizer, settings: Pack) -> DataFrame:
+def _tokenize(spark: SparkSession, out: str, tokenizer: Tokenizer, settings: PackConfig) -> DataFrame:
     """The table of tokens, made unless an earlier attempt finished it."""
 
     def run(batches: Batches) -> Batches:
@@ -102,7 +102,7 @@ def _tokenize(spark: SparkSession, out: str, tokenizer: Tokenizer, settings: Pac
     return tables.read(spark, table, schema)
 
 
-def _groups(tokens: DataFrame, settings: Pack) -> list[Group]:
+def _groups(tokens: DataFrame, settings: PackConfig) -> list[Group]:
     """All groups, those of a split and source in succession; how many follows from the tokens there are."""
     per_group = FILL * settings.shard_sequences * (settings.sequence_length + 1)
     totals = tokens.groupBy("split", "source").agg(F.sum("token_count")).collect()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline import storage
-from pipeline.config import Dedup
+from core import storage
+from core.config import DedupConfig
 from pipeline.filters.recipe import Recipe, first_failing
 from pipeline.ledger import COPIES, RECORDS, Reason
 from pipeline.ledger.comparison import QUARANTINED, Change
@@ -23,7 +23,7 @@ MOST_RECORDS = 200_000
 Row = Mapping[str, Any]
 
 
-def redecide(run: str, columns: list[str], wanted: Recipe, settings: Dedup) -> list[Change]:
+def redecide(run: str, columns: list[str], wanted: Recipe, settings: DedupConfig) -> list[Change]:
     """How many of a run's records go from which fate to which."""
     before = {row["id"]: row["reason"] for row in _rows(run, COPIES, ["id", "reason"])}
     rows = list(_rows(run, RECORDS, columns))
@@ -62,7 +62,7 @@ def decide(row: Row, wanted: Recipe) -> tuple[str | None, str | None]:
     return None, None if row["keys"] else Reason.NEAR_DUPLICATE.value
 
 
-def _copies(kept: list[Row], settings: Dedup) -> dict[str, str]:
+def _copies(kept: list[Row], settings: DedupConfig) -> dict[str, str]:
     """Which documents are dropped as copies, and why: by the rules of ``clusters.py``."""
     met: dict[int, str] = {}
     pairs = [(row["id"], met.setdefault(key, row["id"])) for row in kept for key in row["keys"] or ()]
@@ -78,7 +78,7 @@ def _copies(kept: list[Row], settings: Dedup) -> dict[str, str]:
     }
 
 
-def _dropped(members: list[Row], settings: Dedup) -> Iterator[tuple[str, str]]:
+def _dropped(members: list[Row], settings: DedupConfig) -> Iterator[tuple[str, str]]:
     best = min(members, key=lambda row: (-row["words"], row["id"]))["id"]
     first: dict[str, str] = {}
     for row in sorted(members, key=lambda row: row["id"]):

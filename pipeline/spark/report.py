@@ -8,14 +8,15 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from pipeline import document, ledger, manifest, storage
-from pipeline.config import Config, require
+from core import manifest, storage
+from core.config import Config, require
+from core.manifest import Manifest
+from core.shards import Facts
+from pipeline import document, ledger
 from pipeline.ledger import COPIES, LEDGER, RECORDS, Step
-from pipeline.manifest import Manifest
 from pipeline.reports import Content, render
 from pipeline.reports.funnel import funnel, groups
-from pipeline.shards import Facts
-from pipeline.spark import breakdown, clean, clusters, measured, one_pass, samples, tables
+from pipeline.spark import breakdown, clean, clusters, filter_stats, one_pass, samples, tables
 
 GROUPS = 15
 """Languages and sites shown, at most."""
@@ -26,7 +27,7 @@ POINTS = 400
 def report(spark: SparkSession, config: Config) -> str:
     """Write ``report.html`` beside the run's tables and return its path; a page that is up to date stays.
 
-    Raises :class:`pipeline.errors.ManifestError` where the clean stage is not finished. Packing and training
+    Raises :class:`core.errors.ManifestError` where the clean stage is not finished. Packing and training
     are shown as far as they have come.
     """
     require(config, "output.path")
@@ -60,7 +61,7 @@ def content(spark: SparkSession, out: str, made: Manifest, parts: Mapping[str, s
     copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
     fates = breakdown.fates(entries, records)
     tokens = _tokens(parts["shards"])
-    decided, undecided = measured.filters(records, made)
+    decided, undecided = filter_stats.filters(records, made)
     filters, examples = samples.samples(entries, documents, copies, records, decided)
     return Content(
         counts=made.counts,

@@ -13,13 +13,13 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline import manifest, storage
-from pipeline.config import Config, Dedup, Filters, parse, require, resolved
-from pipeline.errors import MismatchError
+from core import manifest, storage
+from core.config import Config, DedupConfig, FiltersConfig, parse, require, resolved
+from core.errors import MismatchError
+from core.manifest import Manifest
 from pipeline.filters.recipe import FILES, Condition, Recipe, measured_alike, recipe
 from pipeline.ledger import COPIES, RECORDS, Reason
 from pipeline.ledger.comparison import QUARANTINED, Change
-from pipeline.manifest import Manifest
 from pipeline.spark import clean, clusters, one_pass, redecide, tables
 
 _READ = ("id", "language", "language_score", "metrics", "reason", "error", "text_hash", "words", "keys")
@@ -73,7 +73,7 @@ def rethreshold(session: Callable[[], SparkSession], config: Config) -> Rethresh
     return Rethresholded(own.preset, changes, {key: MEASURED_BY[key] for key in unlike})
 
 
-def _on_cluster(spark: SparkSession, out: str, wanted: Recipe, settings: Dedup) -> list[Change]:
+def _on_cluster(spark: SparkSession, out: str, wanted: Recipe, settings: DedupConfig) -> list[Change]:
     schema = one_pass.schema()
     records = tables.read(spark, f"{out}/{RECORDS}", pa.schema([schema.field(name) for name in _READ]))
     decided = decide(records, wanted).cache()
@@ -153,10 +153,12 @@ def _changes(decided: DataFrame, copies_before: DataFrame, copies_after: DataFra
     return [Change(*row) for row in counted.collect()]
 
 
-def _filters(made: Manifest) -> Filters:
+def _filters(made: Manifest) -> FiltersConfig:
     """The settings that the run's manifest records, without what was added to them."""
     recorded = made.config["filters"]
-    return parse({name: recorded[name] for name in Filters.model_fields if name in recorded}, Filters)
+    return parse(
+        {name: recorded[name] for name in FiltersConfig.model_fields if name in recorded}, FiltersConfig
+    )
 
 
 def _refuse_other_keys(config: Config, made: Manifest) -> None:

@@ -26,7 +26,6 @@ with ``extract=none``, all but ``text``.
 Partitions are splits of files: one large file feeds many tasks. Executors need this package.
 """
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -38,8 +37,10 @@ from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from pipeline import config, document
-from pipeline.errors import ConfigError
+from core import config
+from core.errors import ConfigError
+from core.messages import nearest
+from pipeline import document
 from pipeline.extraction.guard import guard
 from pipeline.ledger import Drop
 from pipeline.readers import commoncrawl, read
@@ -91,7 +92,7 @@ class Archive(DataSource):
         by_name = {name.lower(): name for name in _OPTIONS}
         for name in options:
             if name.lower() not in by_name:
-                near = difflib.get_close_matches(name, _OPTIONS, n=1, cutoff=0.0)[0]
+                near = nearest(name, _OPTIONS)
                 raise ConfigError(f"option {name}: no such option; the nearest valid name is {near}")
         given = {by_name[name.lower()]: value for name, value in options.items()}
         self.every = _one_of(given, "records", ("pages", "all")) == "all"
@@ -123,11 +124,11 @@ class Archive(DataSource):
             )
         return ArchiveReader(self.input, self._extraction(), schema.names, every=self.every)
 
-    def _extraction(self) -> config.Extraction:
+    def _extraction(self) -> config.ExtractionConfig:
         method = "default" if self.method == "none" else self.method
-        return config.parse({"method": method}, config.Extraction)
+        return config.parse({"method": method}, config.ExtractionConfig)
 
-    def _input(self, given: Mapping[str, str]) -> config.Input:
+    def _input(self, given: Mapping[str, str]) -> config.InputConfig:
         tree: dict[str, Any] = {_INPUT_KEYS[name]: given[name] for name in _INPUT_KEYS if name in given}
         if tree.get("split_bytes", "").isdecimal():
             tree["split_bytes"] = int(tree["split_bytes"])
@@ -136,7 +137,7 @@ class Archive(DataSource):
         if not paths:
             raise ConfigError(f"format {self.name()}: no path, which must be given; add one to load()")
         tree |= {"format": self.format, "paths": [self._meant(path) for path in paths]}
-        return config.parse(tree, config.Input)
+        return config.parse(tree, config.InputConfig)
 
     def _meant(self, path: str) -> str:
         """A path as ``input.paths`` has it."""
@@ -175,7 +176,12 @@ class ArchiveReader(DataSourceReader):
     """Reads splits of files into Arrow batches of the wanted columns."""
 
     def __init__(
-        self, settings: config.Input, extraction: config.Extraction, columns: list[str], *, every: bool
+        self,
+        settings: config.InputConfig,
+        extraction: config.ExtractionConfig,
+        columns: list[str],
+        *,
+        every: bool,
     ) -> None:
         self._input = settings
         self._extraction = extraction

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from pipeline import storage
-from pipeline.errors import InputError
-from pipeline.manifest import FileEntry
+from core import storage
+from core.errors import InputError
+from core.manifest import FileEntry
 
 _ENTRY = pa.schema(
     [("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("sha256", pa.string())]

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline import manifest, storage
-from pipeline.config import Config, Tokenizer, require, resolved
-from pipeline.manifest import Manifest
+from core import manifest, storage
+from core.config import Config, TokenizerConfig, require, resolved
+from core.manifest import Manifest
+from core.tokenizer import STAGE, train
 from pipeline.spark import documents, tables
-from pipeline.tokenizer import STAGE, train
 
 BUCKET_BITS = 14
 """The sample is chosen by buckets of a hash. The driver sees one number per bucket, whatever the corpus, and
@@ -31,7 +31,7 @@ def train_tokenizer(spark: SparkSession, config: Config) -> Manifest:
         return train(texts, config.tokenizer, folder, fingerprint=fingerprint, inputs=inputs)
 
 
-def sample(table: DataFrame, settings: Tokenizer) -> Iterator[str]:
+def sample(table: DataFrame, settings: TokenizerConfig) -> Iterator[str]:
     """Texts of at most ``sample_characters`` together, the last one cut to fit.
 
     They are the first in the order of a seeded hash of the id, so that the sample depends on the set of

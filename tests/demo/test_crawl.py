@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
+from core import manifest
+from core.errors import OutputError
 from demo import crawl, packages
-from pipeline import manifest
-from pipeline.errors import OutputError
 
 
 def test_every_collection_is_there(sample_crawl: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import InputError
 from demo import index
-from pipeline.errors import InputError
 
 CONTENT = b"what the package holds" * 1000
 

@@ -16,9 +16,9 @@ import pyarrow.dataset as ds
 import pytest
 from pyspark.sql import SparkSession
 
+from core import config, manifest
+from core.config import Config
 from demo import stages, summary
-from pipeline import config, manifest
-from pipeline.config import Config
 from pipeline.spark.clean import clean
 from tests.commands import ROOT
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from core import manifest
+from core.errors import ManifestError
+from core.manifest import Manifest
 from demo import summary
-from pipeline import manifest
-from pipeline.errors import ManifestError
-from pipeline.manifest import Manifest
 
 COUNTS = {
     "records_in": 100,

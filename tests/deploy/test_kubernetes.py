@@ -12,7 +12,7 @@ import yaml
 from kubeflow_spark_api.models.spark_v1beta2_spark_application import SparkV1beta2SparkApplication
 from pydantic import ValidationError
 
-from pipeline import config
+from core import config
 from tests.docker.dockerfile import ROOT, stages
 
 FOLDER = ROOT / "deploy/kubernetes"
@@ -174,7 +174,7 @@ def test_training_meets_at_the_first_pod() -> None:
 def test_a_server_may_finish_its_answers_and_uses_what_it_has() -> None:
     pod = PODS["gristmill-server"]["spec"]
     server = pod["containers"][0]
-    needed = server["lifecycle"]["preStop"]["sleep"]["seconds"] + config.Serve().drain_seconds
+    needed = server["lifecycle"]["preStop"]["sleep"]["seconds"] + config.ServeConfig().drain_seconds
     assert pod["terminationGracePeriodSeconds"] >= needed + 10
     assert f"--set=serve.threads={server['resources']['limits']['cpu']}" in server["args"]
     assert f"--port={server['ports'][0]['containerPort']}" in server["args"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from pipeline import config
+from core import config
 from tests.docker.compose import document, in_order, services
 from tests.docker.dockerfile import ROOT, stages
 
@@ -73,4 +73,4 @@ def test_commands_are_ones_that_our_programs_take() -> None:
 
 def test_the_server_may_finish_its_answers() -> None:
     grace = document()["services"]["server"]["stop_grace_period"]
-    assert int(grace.removesuffix("s")) >= config.Serve().drain_seconds + 10
+    assert int(grace.removesuffix("s")) >= config.ServeConfig().drain_seconds + 10

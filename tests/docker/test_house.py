@@ -16,8 +16,8 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from pipeline.spark import jars
-from pipeline.spark.java import java_home
+from pipeline.spark.session import jars
+from pipeline.spark.session.java import java_home
 from tests import small_crawl
 from tests.docker.compose import Service, in_order, services
 from tests.docker.engine import Container, Engine, Image

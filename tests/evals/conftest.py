@@ -6,13 +6,13 @@ import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 
-from evals.bench import Bench
-from pipeline.config import Evals
+from core.config import EvalsConfig
+from evals.context import Bench
+from model import loading
+from model.loading import Loaded
 from tests.evals.texts import TEXTS
 from tests.train.folder import Folder
 from tests.train.shard_maker import make_run
-from train import inference
-from train.inference import Loaded
 from train.loop import train
 from train.parallel import World
 
@@ -34,11 +34,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def loaded(trained: Path) -> Loaded:
     """The run's model; how long a text it was trained for does not bind here."""
-    found = inference.load(str(trained))
+    found = loading.load(str(trained))
     found.model.config = replace(found.model.config, context=0)
     return found
 
 
 @pytest.fixture
 def bench(loaded: Loaded) -> Bench:
-    return Bench(loaded, Evals(batch_size=3, batch_tokens=256, bootstrap=20))
+    return Bench(loaded, EvalsConfig(batch_size=3, batch_tokens=256, bootstrap=20))

@@ -9,21 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from core import manifest, storage
+from core.errors import ConfigError, GristmillError, InputError, ManifestError, MismatchError, OutputError
+from core.manifest import FileEntry, Manifest
 from evals import card_content, card_text
 from evals.__main__ import main as measure
 from evals.artefacts import Artefacts, Number, Source
 from evals.card import main
-from pipeline import manifest, storage
-from pipeline.errors import (
-    ConfigError,
-    GristmillError,
-    InputError,
-    ManifestError,
-    MismatchError,
-    OutputError,
-)
-from pipeline.manifest import FileEntry, Manifest
-from train import export
+from model import export
 
 TEMPLATES = Path(card_text.__file__).with_name("templates")
 LICENCES = {"books": ["", None, "public | domain"], "wikipedia": ["CC-BY-SA-4.0"] * 2}

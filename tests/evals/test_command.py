@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from core import manifest
+from core.errors import GristmillError, InputError, OutputError
 from evals import results
 from evals.__main__ import main
-from pipeline import manifest
-from pipeline.errors import GristmillError, InputError, OutputError
 from tests.commands import ROOT
 
 QUESTIONS = [

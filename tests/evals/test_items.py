@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.errors import InputError, ManifestError
+from core.shards import Shards
 from evals.items import Item, read
 from evals.suite import Named, find
-from pipeline.errors import InputError, ManifestError
-from pipeline.shards import Shards
 from tests.evals.texts import TEXTS
 
 

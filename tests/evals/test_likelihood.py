@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.kinds.perplexity import windows
 from evals.likelihood import Request, log_likelihoods
-from train.inference import Loaded
+from evals.tasks.perplexity import windows
+from model.loading import Loaded
 
 
 def alone(loaded: Loaded, request: Request) -> float:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from evals import kinds
-from evals.bench import Bench
+from evals import tasks
+from evals.context import Bench
 from evals.items import read
 from evals.suite import Generation, MultipleChoice, Perplexity, fill, find
 from evals.text_metrics import rouge
@@ -35,7 +35,7 @@ def test_every_item_is_sound(bench: Bench, suite: str, paths: dict[str, str], co
     items, files = read(named, {name: str(DATA / path) for name, path in paths.items()})
     assert len(items) == count and {file.rows for file in files} == {count}
     small = bench.settings.model_copy(update={"limit": 50})
-    assert callable(kinds.prepare(named, items, Bench(bench.loaded, small)))
+    assert callable(tasks.prepare(named, items, Bench(bench.loaded, small)))
     assert isinstance(named.suite, (MultipleChoice, Perplexity)) or items[0].fields.keys() == {
         field for file in named.suite.files for field in file.fields
     }

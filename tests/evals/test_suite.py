@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import ConfigError, InputError
 from evals import suite
 from evals.suite import FOLDER, MultipleChoice, Prompted, find
-from pipeline.errors import ConfigError, InputError
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)

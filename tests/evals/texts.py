@@ -1,6 +1,6 @@
 """What the model of these tests was trained on, and what was held out."""
 
-from pipeline.shards import Split
+from core.shards import Split
 from tests.train.shard_maker import sentences
 
 LONG = [" ".join(sentences(9, seed)) for seed in (5, 6)]

@@ -7,12 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.errors import ModelError
 from model import batching, kv_cache
 from model.batching import Batcher
-from model.config import ModelConfig
-from model.errors import ModelError
+from model.config import TransformerConfig
+from model.fused import join
 from model.generation import Sampling, generate
-from model.joined import join
 from model.transformer import Transformer
 
 CAPACITY = 48
@@ -21,8 +21,15 @@ NEVER: frozenset[int] = frozenset()
 
 def make(**shape: object) -> Transformer:
     torch.manual_seed(0)
-    usual = {"vocabulary_size": 60, "layers": 2, "width": 32, "heads": 4, "kv_heads": 2, "hidden": 48}
-    model = Transformer(ModelConfig(**{**usual, **shape})).eval()  # type: ignore[arg-type]
+    usual = {
+        "vocabulary_size": 60,
+        "num_layers": 2,
+        "hidden_size": 32,
+        "num_heads": 4,
+        "num_kv_heads": 2,
+        "intermediate_size": 48,
+    }
+    model = Transformer(TransformerConfig(**{**usual, **shape})).eval()  # type: ignore[arg-type]
     for weight in model.parameters():
         if weight.dim() > 1:
             torch.nn.init.normal_(weight, std=0.3)
@@ -31,7 +38,9 @@ def make(**shape: object) -> Transformer:
 
 MODELS = (
     make(),
-    make(norm="layer", positions="learned", activation="gelu", context=CAPACITY, qkv_bias=True, kv_heads=4),
+    make(
+        norm="layer", positions="learned", activation="gelu", context=CAPACITY, qkv_bias=True, num_kv_heads=4
+    ),
 )
 
 requests = st.builds(

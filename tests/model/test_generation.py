@@ -3,7 +3,7 @@ from itertools import islice
 import pytest
 import torch
 
-from model.config import ModelConfig
+from model.config import TransformerConfig
 from model.generation import Sampling, draw, generate
 from model.transformer import Transformer
 
@@ -13,7 +13,11 @@ PROMPT = [1, 2, 3]
 @pytest.fixture(scope="module")
 def model() -> Transformer:
     torch.manual_seed(0)
-    return Transformer(ModelConfig(40, layers=2, width=16, heads=2, kv_heads=1, hidden=32, tied=False)).eval()
+    return Transformer(
+        TransformerConfig(
+            40, num_layers=2, hidden_size=16, num_heads=2, num_kv_heads=1, intermediate_size=32, tied=False
+        )
+    ).eval()
 
 
 def test_greedy_takes_the_likeliest_token_again_and_again(model: Transformer) -> None:

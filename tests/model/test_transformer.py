@@ -6,16 +6,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.config import ModelConfig, default_hidden
+from model.config import TransformerConfig, default_hidden
 from model.kv_cache import KVCache
 from model.transformer import Transformer, document_mask, initial_weight, positions_in
 
 
-def config(kv_heads: int = 2, tied: bool = True) -> ModelConfig:
-    return ModelConfig(50, layers=3, width=32, heads=4, kv_heads=kv_heads, hidden=48, tied=tied)
+def config(kv_heads: int = 2, tied: bool = True) -> TransformerConfig:
+    return TransformerConfig(
+        50, num_layers=3, hidden_size=32, num_heads=4, num_kv_heads=kv_heads, intermediate_size=48, tied=tied
+    )
 
 
-def fresh(shape: ModelConfig, scale: float = 8.0) -> Transformer:
+def fresh(shape: TransformerConfig, scale: float = 8.0) -> Transformer:
     """A model whose weights are large enough for attention to matter."""
     model = Transformer(shape)
     generator = torch.Generator().manual_seed(1)
@@ -43,7 +45,7 @@ def by_hand(model: Transformer, tokens: list[int]) -> Tensor:
         return result
 
     xs = [weight["embedding.weight"][token] for token in tokens]
-    for layer in range(shape.layers):
+    for layer in range(shape.num_layers):
         prefix = f"blocks.{layer}"
         inner = [norm(x, f"{prefix}.attention_norm.weight") for x in xs]
         parts = {
@@ -53,8 +55,8 @@ def by_hand(model: Transformer, tokens: list[int]) -> Tensor:
         mixed = []
         for at in range(len(tokens)):
             heads = []
-            for head in range(shape.heads):
-                group = head * shape.kv_heads // shape.heads
+            for head in range(shape.num_heads):
+                group = head * shape.num_kv_heads // shape.num_heads
                 query = turn(parts["query"][at][head], at)
                 scores = [query @ turn(parts["key"][j][group], j) / math.sqrt(size) for j in range(at + 1)]
                 chances = torch.stack(scores).softmax(0)
@@ -143,7 +145,7 @@ def test_writes_into_the_residual_stream_are_scaled_down_by_depth() -> None:
     up = initial_weight(shape, "blocks.0.feed_forward.up.weight", wide, generator).std()
     for name in ("blocks.0.feed_forward.down.weight", "blocks.1.attention.output.weight"):
         down = initial_weight(shape, name, wide, generator).std()
-        assert up / down == pytest.approx(math.sqrt(2 * shape.layers), rel=0.02)
+        assert up / down == pytest.approx(math.sqrt(2 * shape.num_layers), rel=0.02)
     assert torch.equal(initial_weight(shape, "norm.weight", torch.Size([5]), generator), torch.ones(5))
 
 

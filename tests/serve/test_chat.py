@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import InputError
+from core.errors import InputError
 from serve.chat import Server, harmless, main
 from serve.local import Model
 from tests.commands import ROOT

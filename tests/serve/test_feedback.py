@@ -15,9 +15,9 @@ from urllib.error import HTTPError
 
 import pytest
 
-from pipeline.config import Finetune
-from pipeline.errors import GristmillError, InputError, ManifestError, OutputError
-from pipeline.tokenizer.chat import Message
+from core.config import FinetuneConfig
+from core.errors import GristmillError, InputError, ManifestError, OutputError
+from core.tokenizer.chat import Message
 from serve.feedback import Feedback, Journal, UnknownResponseError, main
 from tests.commands import ROOT
 from tests.serve.prepared import Prepared, prepared_server
@@ -218,7 +218,7 @@ def test_feedback_on_what_is_not_there(journal: Journal) -> None:
 
 WRITER = """
 import sys
-from pipeline.tokenizer.chat import Message
+from core.tokenizer.chat import Message
 from serve.feedback import Feedback, Journal
 journal = Journal(sys.argv[1])
 for name in sys.argv[2].split(","):
@@ -365,7 +365,7 @@ def test_the_export_is_what_fine_tuning_reads(journal: Journal, database: Path, 
     record(journal, "a")
     rate(journal, "a", "down", "Paris.")
     folder = export(database, tmp_path / "out")
-    reader = Reader(Finetune(preset="chat"))
+    reader = Reader(FinetuneConfig(preset="chat"))
     ((_, messages),) = reader.read(str(folder / "chat.jsonl"))
     assert messages == [Message("user", "Capital of France?"), Message("assistant", "Paris.")]
 

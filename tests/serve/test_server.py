@@ -19,13 +19,13 @@ import openai
 import pytest
 from openai import OpenAI
 
+from core.errors import GristmillError
+from core.tokenizer.chat import Message
+from model import loading
 from model.generation import Sampling, generate
-from pipeline.errors import GristmillError
-from pipeline.tokenizer.chat import Message
+from model.loading import Loaded
 from serve.__main__ import main
 from tests.serve.tiny import CONTEXT, Served, serving
-from train import inference
-from train.inference import Loaded
 
 pytestmark = pytest.mark.server
 
@@ -35,7 +35,7 @@ ASKED: Any = [{"role": "system", "content": "Be kind."}, {"role": "user", "conte
 
 @pytest.fixture(scope="module")
 def loaded(tiny_model: Path) -> Loaded:
-    return inference.load(str(tiny_model))
+    return loading.load(str(tiny_model))
 
 
 @pytest.fixture

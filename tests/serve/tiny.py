@@ -14,10 +14,10 @@ import torch
 from openai import OpenAI
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from model import huggingface
-from model.config import ModelConfig
+from core.tokenizer.hub import HubTokenizer, Settings
+from model.config import TransformerConfig
+from model.formats import huggingface
 from model.transformer import Transformer
-from pipeline.tokenizer.hub import HubTokenizer, Settings
 from tests.servers.process import free_port, running, wait_until
 
 CONTEXT = 3000
@@ -34,8 +34,8 @@ def write_model(folder: Path) -> None:
     tokenizer = letters()
     tokenizer.write(str(folder))
     torch.manual_seed(1)
-    config = ModelConfig(
-        tokenizer.vocabulary_size, layers=2, width=32, heads=4, kv_heads=2, hidden=64, tied=False,
+    config = TransformerConfig(
+        tokenizer.vocabulary_size, num_layers=2, hidden_size=32, num_heads=4, num_kv_heads=2, intermediate_size=64, tied=False,
         context=CONTEXT,
     )  # fmt: skip
     model = Transformer(config)

@@ -13,8 +13,8 @@ from pathlib import Path
 import hdfs_native
 import pyspark
 
-from pipeline.spark import jars
-from pipeline.spark.java import java_home
+from pipeline.spark.session import jars
+from pipeline.spark.session.java import java_home
 from tests.commands import SHORT_LIVED
 from tests.servers.process import free_port, running, wait_until
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyspark
 
-from pipeline.spark.java import java_home
+from pipeline.spark.session.java import java_home
 from tests.commands import SHORT_LIVED
 from tests.servers.process import free_port, running, wait_until
 

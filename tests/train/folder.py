@@ -5,18 +5,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipeline import config
-from pipeline.config import Config
+from core import config
+from core.config import Config
 
 STEPS = 10
 CONFIG = f"""
 [output]
 path = "OUTPUT"
 [model]
-layers = 2
-width = 32
-heads = 4
-kv_heads = 2
+num_layers = 2
+hidden_size = 32
+num_heads = 4
+num_kv_heads = 2
 [train]
 steps = {STEPS}
 batch_size = 8

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pipeline import storage
-from pipeline.config import Tokenizer as Settings
+from core import storage
+from core.config import TokenizerConfig
+from core.shards import Header, Split, publish, write_file
+from core.shards.packing import METHOD, pack
+from core.tokenizer import Tokenizer
+from core.tokenizer.training import train
 from pipeline.document import text_hash
-from pipeline.packing import METHOD, pack
-from pipeline.shards import Header, Split, publish, write_file
-from pipeline.tokenizer import Tokenizer
-from pipeline.tokenizer.training import train
 
 WORDS = ("mill", "grain", "water", "wheel", "stone", "miller", "slow", "old", "sings", "turns", "flour")
 
@@ -31,7 +31,9 @@ def make_run(
     """Write ``output/tokenizer`` and ``output/shards``; ``texts`` by split and source."""
     folder = storage.join(output, "tokenizer")
     train(
-        (text for part in texts.values() for text in part), Settings(vocabulary_size=vocabulary_size), folder
+        (text for part in texts.values() for text in part),
+        TokenizerConfig(vocabulary_size=vocabulary_size),
+        folder,
     )
     tokenizer = Tokenizer.load(folder)
     header = Header(

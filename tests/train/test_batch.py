@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.shards import Spans
+from core.shards import Spans
 from train.batch import IGNORED, batch_hash, make_batch, piece_numbers
 
 

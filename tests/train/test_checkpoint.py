@@ -3,16 +3,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.config import ModelConfig
+from core import storage
+from core.config import TrainConfig
+from core.errors import ManifestError
+from model.config import TransformerConfig
 from model.transformer import Transformer
-from pipeline import storage
-from pipeline.config import Train
-from pipeline.errors import ManifestError
 from train import checkpoint
 from train.optim import build_optimizer, update
 from train.parallel import World, fill, fresh_weights, shard
 
-SHAPE = ModelConfig(40, layers=1, width=16, heads=2, kv_heads=1, hidden=32)
+SHAPE = TransformerConfig(40, num_layers=1, hidden_size=16, num_heads=2, num_kv_heads=1, intermediate_size=32)
 PINS = {"tokenizer_sha256": "0" * 64}
 
 
@@ -20,11 +20,11 @@ def trained(world: World, steps: int) -> tuple[Transformer, torch.optim.AdamW]:
     """A model and its optimizer after some steps on one sentence."""
     model = shard(SHAPE, world, "float32")
     fill(model, fresh_weights(SHAPE, 1))
-    optimizer = build_optimizer(model.parameters(), Train())
+    optimizer = build_optimizer(model.parameters(), TrainConfig())
     for step in range(1, steps + 1):
         loss = model(torch.arange(20).view(1, -1)).square().mean()
         loss.backward()
-        update(optimizer, Train(), step, float(loss.detach()))
+        update(optimizer, TrainConfig(), step, float(loss.detach()))
     return model, optimizer
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import Finetune
-from pipeline.errors import InputError
-from pipeline.tokenizer import Tokenizer
-from pipeline.tokenizer.chat import Chat, Message
+from core.config import FinetuneConfig
+from core.errors import InputError
+from core.tokenizer import Tokenizer
+from core.tokenizer.chat import Chat, Message
 from train.batch import IGNORED
 from train.examples import Example, Examples, collect, pack
 from train.rows import read_rows
@@ -33,7 +33,9 @@ def pairs(path: Path, *texts: tuple[str, str]) -> str:
 
 
 def collected(tokenizer: Tokenizer, *files: str, **others: Any) -> Examples:
-    return collect(Finetune(files=files, **{"sequence_length": 24} | others), Chat(tokenizer), tokenizer.pad)
+    return collect(
+        FinetuneConfig(files=files, **{"sequence_length": 24} | others), Chat(tokenizer), tokenizer.pad
+    )
 
 
 def learned(examples: Examples, tokenizer: Tokenizer, source: str) -> list[str]:
@@ -119,7 +121,7 @@ def test_a_template_that_refuses_is_told_with_its_place(tmp_path: Path) -> None:
 
     path = pairs(tmp_path / "a.jsonl", ("mill", "old"))
     with pytest.raises(InputError, match=r"a\.jsonl, line 1: the chat template refuses"):
-        collect(Finetune(files=(path,)), Refusing(), PAD)  # type: ignore[arg-type]
+        collect(FinetuneConfig(files=(path,)), Refusing(), PAD)  # type: ignore[arg-type]
 
 
 def numbers(length: int) -> npt.NDArray[np.uint32]:

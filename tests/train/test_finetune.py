@@ -12,17 +12,17 @@ import pytest
 import torch
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 
-from model import lora
+from core import config, manifest, storage
+from core.config import FinetuneConfig
+from core.errors import ConfigError, GristmillError, InputError, MismatchError, OutputError
+from model.formats import lora
+from model.loading import Loaded, load
 from model.transformer import Transformer
-from pipeline import config, manifest, storage
-from pipeline.config import Finetune
-from pipeline.errors import ConfigError, GristmillError, InputError, MismatchError, OutputError
 from tests.train.folder import Folder
 from tests.train.launch import kill_after, run
 from tests.train.shard_maker import WORDS
 from train import checkpoint
 from train.finetune import finetune, learning_rate
-from train.inference import Loaded, load
 from train.loop import train
 from train.parallel import World
 
@@ -312,5 +312,5 @@ def test_the_rate_is_a_tenth_or_less(
     found = load(str(base))
     facts = {} if own is None else {"learning_rate": own}
     given = Loaded(found.model, found.tokenizer, found.name, found.sha256, facts)
-    settings = Finetune(method=method, learning_rate=asked)
+    settings = FinetuneConfig(method=method, learning_rate=asked)
     assert learning_rate(settings, given) == pytest.approx(expected)

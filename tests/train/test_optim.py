@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.config import Train
-from pipeline.errors import TrainingError
+from core.config import TrainConfig
+from core.errors import TrainingError
 from train.optim import build_optimizer, learning_rate, update
 
-TRAIN = Train(steps=100, warmup_steps=10, learning_rate=1.0, final_learning_rate=0.2, clip_norm=0.5)
+TRAIN = TrainConfig(steps=100, warmup_steps=10, learning_rate=1.0, min_lr_ratio=0.2, clip_norm=0.5)
 
 
 def test_the_learning_rate_warms_up_and_decays() -> None:
@@ -17,7 +17,7 @@ def test_the_learning_rate_warms_up_and_decays() -> None:
     assert rates[54] == pytest.approx(0.6)
     assert rates[99] == pytest.approx(0.2)
     assert rates[9:] == sorted(rates[9:], reverse=True)
-    assert learning_rate(Train(steps=5, warmup_steps=0), 5) == pytest.approx(3e-5)
+    assert learning_rate(TrainConfig(steps=5, warmup_steps=0), 5) == pytest.approx(3e-5)
 
 
 def test_matrices_decay_and_norms_do_not() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import Finetune
-from pipeline.errors import ConfigError, GristmillError, InputError
-from pipeline.tokenizer.chat import Message
+from core.config import FinetuneConfig
+from core.errors import ConfigError, GristmillError, InputError
+from core.tokenizer.chat import Message
 from train.records import Entry, Reader, source_of
 
 ASKED = {"role": "user", "content": "Why?"}
@@ -17,7 +17,7 @@ ANSWERED = {"role": "assistant", "content": "Because."}
 
 
 def read(entry: Entry, **settings: Any) -> list[list[Message]]:
-    return [messages for _, messages in Reader(Finetune(**settings)).read(entry)]
+    return [messages for _, messages in Reader(FinetuneConfig(**settings)).read(entry)]
 
 
 def lines(path: Path, *records: Any) -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ConfigError, InputError, ManifestError, MismatchError, OutputError
+from core.errors import ConfigError, InputError, ManifestError, MismatchError, OutputError
+from model.loading import load_trained
 from tests.train.folder import Folder
-from train.inference import load_trained
 from train.loop import train
 from train.parallel import World
 

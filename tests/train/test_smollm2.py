@@ -8,11 +8,11 @@ import torch
 import transformers
 from tokenizers import pre_tokenizers
 
+from core.tokenizer.chat import Message
 from demo import packages
+from model import export
 from model.generation import Sampling, generate
-from pipeline.tokenizer.chat import Message
-from train import export
-from train.inference import Loaded, load
+from model.loading import Loaded, load
 
 ROOT = Path(__file__).parents[2]
 SENTENCES = ROOT.parent / "shared/data/langid/sentences"
@@ -85,7 +85,7 @@ def test_greedy_answers(loaded: Loaded, peer: Any) -> None:
 
 
 def test_token_ids_and_chat_template(loaded: Loaded, peer_tokenizer: Any) -> None:
-    texts = [(ROOT / name).read_text() for name in ("LICENSE", "train/export.py", "pyproject.toml")]
+    texts = [(ROOT / name).read_text() for name in ("LICENSE", "model/export.py", "pyproject.toml")]
     texts += QUESTIONS
     if SENTENCES.exists():
         texts += [file.read_text(encoding="utf-8")[:2000] for file in sorted(SENTENCES.glob("*.txt"))]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigError, InputError
+from core.errors import ConfigError, InputError
 from train.mixture import Mixture
 from train.permutation import Permutation
 from train.stream import Stream, batch_positions

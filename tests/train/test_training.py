@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import manifest
+from core import manifest
 from tests.train.folder import STEPS, Folder
 from tests.train.launch import kill_after, run
 from train.loop import train

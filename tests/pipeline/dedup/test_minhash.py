@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipeline.config import Dedup
+from core.config import DedupConfig
 from pipeline.dedup.minhash import band_hashes, shingle_hashes
 
 words = hnp.arrays(np.uint64, st.integers(0, 60))
@@ -19,7 +19,7 @@ def _pair(similarity: float, size: int, seed: int) -> tuple[np.ndarray, np.ndarr
 
 
 def _share_of_equal_bands(similarity: float, trials: int) -> float:
-    settings = Dedup(bands=100, rows=1, shingle=1)
+    settings = DedupConfig(bands=100, rows=1, shingle=1)
     equal = 0
     for seed in range(trials):
         first, second = band_hashes(list(_pair(similarity, 300, seed)), settings)
@@ -39,7 +39,7 @@ def test_single_rows_agree_as_often_as_the_sets_are_similar():
 
 
 def test_detection_follows_the_curve_of_bands_and_rows():
-    settings = Dedup(shingle=1)
+    settings = DedupConfig(shingle=1)
     for similarity in (0.5, 0.72, 0.9):
         documents = [hashes for seed in range(200) for hashes in _pair(similarity, 500, seed)]
         bands = band_hashes(documents, settings)
@@ -50,7 +50,7 @@ def test_detection_follows_the_curve_of_bands_and_rows():
 
 @given(st.lists(words, max_size=6))
 def test_a_documents_bands_do_not_depend_on_its_neighbours(documents):
-    settings = Dedup()
+    settings = DedupConfig()
     together = band_hashes(documents, settings)
     assert together == [band_hashes([document], settings)[0] for document in documents]
     for document, bands in zip(documents, together, strict=True):
@@ -67,11 +67,11 @@ def test_shingles_are_runs_of_words(hashes, shingle):
 
 def test_the_order_of_words_matters_and_the_order_of_shingles_does_not():
     hashes = np.arange(100, dtype=np.uint64)
-    assert band_hashes([hashes], Dedup()) != band_hashes([hashes[::-1]], Dedup())
+    assert band_hashes([hashes], DedupConfig()) != band_hashes([hashes[::-1]], DedupConfig())
     twice = np.concatenate([hashes, hashes])
-    assert band_hashes([twice], Dedup(shingle=1)) == band_hashes([hashes], Dedup(shingle=1))
+    assert band_hashes([twice], DedupConfig(shingle=1)) == band_hashes([hashes], DedupConfig(shingle=1))
 
 
 def test_equal_rows_in_different_bands_hash_differently():
-    bands = band_hashes([np.zeros(3, dtype=np.uint64)], Dedup(bands=50, rows=1))[0]
+    bands = band_hashes([np.zeros(3, dtype=np.uint64)], DedupConfig(bands=50, rows=1))[0]
     assert len(set(bands)) == 50

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import Extraction
+from core.config import ExtractionConfig
 from pipeline.extraction import Extracted, decoded, extract
 from pipeline.extraction.tidy import one_line, tidy
 from pipeline.ledger import Drop, Reason
@@ -21,7 +21,7 @@ its market </title><style>p {{}}</style><script>var x = "<p>script</p>"</script>
 
 
 def text_of(body: bytes | str, media: str = "html", charset: str | None = None) -> str:
-    found = extract(Raw(body, media, charset), Extraction())
+    found = extract(Raw(body, media, charset), ExtractionConfig())
     assert isinstance(found, Extracted)
     return found.text
 
@@ -33,7 +33,7 @@ def text_of(body: bytes | str, media: str = "html", charset: str | None = None) 
 def test_main_content_on_lines_of_its_own(
     method: Literal["default", "resiliparse"], headings: list[str]
 ) -> None:
-    found = extract(Raw(PAGE.encode()), Extraction(method=method))
+    found = extract(Raw(PAGE.encode()), ExtractionConfig(method=method))
     assert isinstance(found, Extracted)
     assert found.title == "A town & its market"
     lines = found.text.splitlines()
@@ -45,7 +45,7 @@ def test_main_content_on_lines_of_its_own(
 
 def test_methods_by_name() -> None:
     for method in ("default", "resiliparse", "trafilatura"):
-        assert isinstance(extract(Raw(PAGE), Extraction(method=method)), Extracted)
+        assert isinstance(extract(Raw(PAGE), ExtractionConfig(method=method)), Extracted)
 
 
 def test_the_declared_charset_is_used() -> None:
@@ -64,13 +64,13 @@ def test_wikitext_and_plain_text() -> None:
 @pytest.mark.parametrize("padding", ["", " \n\0\u00ad"])
 def test_nothing_is_a_reason(body: bytes | str, media: str, padding: str) -> None:
     body = body + padding if isinstance(body, str) else body + padding.encode()
-    assert extract(Raw(body, media), Extraction()) == Drop(Reason.EMPTY)
+    assert extract(Raw(body, media), ExtractionConfig()) == Drop(Reason.EMPTY)
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("method", ["default", "resiliparse"])
 def test_nesting_is_limited(method: Literal["default", "resiliparse"]) -> None:
-    found = extract(Raw("<div>" * 200_000 + "deep"), Extraction(method=method))
+    found = extract(Raw("<div>" * 200_000 + "deep"), ExtractionConfig(method=method))
     assert isinstance(found, Drop)
     assert (found.reason, found.threshold) == (Reason.NESTING, 512)
 
@@ -80,7 +80,7 @@ def test_nesting_is_limited(method: Literal["default", "resiliparse"]) -> None:
     "tag", ["<table><tr><td>", "<ul><li>", "<b><font>", "<svg><g>", "<", "<a x=y ", "&amp;"]
 )
 def test_other_bombs_come_out(tag: str) -> None:
-    extract(Raw(tag * 20_000), Extraction())
+    extract(Raw(tag * 20_000), ExtractionConfig())
 
 
 def test_what_a_parser_trips_over_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_what_a_parser_trips_over_is_a_reason(monkeypatch: pytest.MonkeyPatch) -
         raise RecursionError
 
     monkeypatch.setattr("pipeline.extraction.wikitext.prose", fails)
-    assert extract(Raw("x", "wikitext"), Extraction()) == Drop(Reason.FAILED)
+    assert extract(Raw("x", "wikitext"), ExtractionConfig()) == Drop(Reason.FAILED)
 
 
 UTF_7 = b"~{ Hi +AAA- and +2AA- there. +AOk-t+AOk- caf+AOk- " * 20
@@ -110,7 +110,7 @@ def test_what_parsers_get_has_no_nul_and_no_lone_surrogate(body: bytes | str, de
     st.sampled_from(["html", "wikitext", "text"]),
 )
 def test_text_is_clean_whatever_comes_in(body: bytes | str, media: str) -> None:
-    found = extract(Raw(body, media), Extraction())
+    found = extract(Raw(body, media), ExtractionConfig())
     if isinstance(found, Drop):
         assert found.reason in (Reason.EMPTY, Reason.FAILED)
         return

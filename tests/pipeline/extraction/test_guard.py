@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 
-from pipeline.config import Extraction
+from core.config import ExtractionConfig
 from pipeline.extraction import Extracted, extract
 from pipeline.extraction.guard import Guard
 from pipeline.ledger import Drop, Reason
@@ -44,7 +44,7 @@ WIKITEXT_BOMBS = ("{{a|", "[[a|", "{|\n|", "<ref>", "'''''", "{{{{{", "<b><i>", 
 
 @pytest.mark.parametrize("method", ["default", "resiliparse", "trafilatura"])
 def test_no_page_takes_its_task_along(method: Literal["default", "resiliparse", "trafilatura"]) -> None:
-    guard = Guard(Extraction(method=method, max_seconds=LIMIT))
+    guard = Guard(ExtractionConfig(method=method, max_seconds=LIMIT))
     for bomb, make in HTML_BOMBS.items():
         assert isinstance(guard.extract(Raw(make())), Extracted | Drop), bomb
         assert isinstance(guard.extract(Raw(FINE)), Extracted), f"after {bomb}"
@@ -52,7 +52,7 @@ def test_no_page_takes_its_task_along(method: Literal["default", "resiliparse", 
 
 
 def test_no_article_does() -> None:
-    guard = Guard(Extraction(max_seconds=LIMIT))
+    guard = Guard(ExtractionConfig(max_seconds=LIMIT))
     for token in WIKITEXT_BOMBS:
         assert isinstance(guard.extract(Raw(token * 200_000, "wikitext")), Extracted | Drop), token
         assert isinstance(guard.extract(Raw("Fine.", "wikitext")), Extracted), f"after {token}"
@@ -60,7 +60,7 @@ def test_no_article_does() -> None:
 
 
 def test_the_same_text_as_without_it() -> None:
-    settings = Extraction()
+    settings = ExtractionConfig()
     made = Guard(settings)
     for record in (
         Raw(FINE),
@@ -73,7 +73,7 @@ def test_the_same_text_as_without_it() -> None:
 
 
 def test_reasons() -> None:
-    made = Guard(Extraction(max_seconds=0.5, max_bytes=3_000_000))
+    made = Guard(ExtractionConfig(max_seconds=0.5, max_bytes=3_000_000))
     slow = Raw("a" + "\u0301\u0316" * 1_000_000, "text")
     assert made.extract(slow) == Drop(Reason.TOO_SLOW, None, 0.5)
     assert made.extract(Raw("x" * 3_000_001, "text")) == Drop(Reason.TOO_LONG, 3_000_001, 3_000_000)
@@ -81,7 +81,7 @@ def test_reasons() -> None:
 
 
 def test_a_process_that_crashes_is_a_reason_and_is_replaced() -> None:
-    made = Guard(Extraction())
+    made = Guard(ExtractionConfig())
     assert isinstance(made.extract(Raw(FINE)), Extracted)
     child = process_of(made)
     os.kill(child, signal.SIGSEGV)
@@ -93,7 +93,7 @@ def test_a_process_that_crashes_is_a_reason_and_is_replaced() -> None:
 
 def test_its_process_ends_with_a_parent_that_is_killed() -> None:
     program = (
-        "from pipeline.config import Extraction\n"
+        "from core.config import Extraction\n"
         "from pipeline.extraction.guard import Guard\n"
         "guard = Guard(Extraction())\n"
         "guard._child = guard._start()\n"
@@ -116,7 +116,7 @@ def test_its_process_ends_with_a_parent_that_is_killed() -> None:
 def test_a_process_that_cannot_start_fails_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ChildProcessError, match="before it was ready"):
-        Guard(Extraction()).extract(Raw(FINE))
+        Guard(ExtractionConfig()).extract(Raw(FINE))
 
 
 def process_of(guard: Guard) -> int:

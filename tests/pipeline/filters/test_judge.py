@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.config import FiltersConfig
+from core.errors import ConfigError, InputError
 from pipeline.analysis import analyse
-from pipeline.config import Filters
 from pipeline.document import METRICS
-from pipeline.errors import ConfigError, InputError
 from pipeline.filters import Judge, Judged, recipe, resolved_thresholds
-from pipeline.filters.classifier import NEGATIVE, POSITIVE
+from pipeline.filters.classifier.model import NEGATIVE, POSITIVE
 from pipeline.ledger import RULES, Drop, Reason
 
 PROSE = """The harbour lies on the north side of the island and has been in use since the twelfth century.
@@ -41,12 +41,14 @@ def quality_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def judge(text: str, preset: str = "fineweb", **settings: object) -> Judged:
-    return Judge(Filters.model_validate({"preset": preset, **settings})).text(text)
+    return Judge(FiltersConfig.model_validate({"preset": preset, **settings})).text(text)
 
 
 @pytest.mark.parametrize("preset", recipe.names())
 def test_every_preset_keeps_prose_and_measures_what_it_asks_for(preset: str, quality_model: Path) -> None:
-    settings = Filters(preset=preset, quality_model=str(quality_model), thresholds={"quality.score": 0.01})
+    settings = FiltersConfig(
+        preset=preset, quality_model=str(quality_model), thresholds={"quality.score": 0.01}
+    )
     judged = Judge(settings).text(PROSE)
     assert judged.drop is None
     assert judged.text == PROSE and judged.language == "en" and judged.language_score > 0.65
@@ -58,8 +60,8 @@ def test_every_preset_keeps_prose_and_measures_what_it_asks_for(preset: str, qua
 
 
 def test_what_is_shown_of_a_text_is_masked_as_the_text_is() -> None:
-    assert Judge(Filters()).masked("Write to a@b.org.", "en") == "Write to <email>."
-    assert Judge(Filters(preset="none")).masked("Write to a@b.org.", "en") == "Write to a@b.org."
+    assert Judge(FiltersConfig()).masked("Write to a@b.org.", "en") == "Write to <email>."
+    assert Judge(FiltersConfig(preset="none")).masked("Write to a@b.org.", "en") == "Write to a@b.org."
 
 
 @given(st.text() | st.lists(st.sampled_from(["the ", "word ", "a@b.org ", "\n", "{ ", "# "])).map("".join))
@@ -88,7 +90,7 @@ def test_none_keeps_every_text_as_it_is(text: str) -> None:
 def test_first_failing_condition_is_named(text: str, reason: str) -> None:
     drop = judge(text).drop
     assert drop and drop.reason == reason
-    assert drop.value is not None and drop.threshold == resolved_thresholds(Filters())[reason]
+    assert drop.value is not None and drop.threshold == resolved_thresholds(FiltersConfig())[reason]
 
 
 def test_c4_lines_and_personal_data_leave_the_text() -> None:
@@ -137,7 +139,7 @@ def test_thresholds_and_stop_words_of_the_text_s_own_language() -> None:
 
 
 def test_decisions_follow_from_the_numbers_alone() -> None:
-    settings = Filters(preset="multilingual", languages=("en",))
+    settings = FiltersConfig(preset="multilingual", languages=("en",))
     made, judged = recipe.recipe(settings), Judge(settings).text(PROSE + " # # # # # # # # # # # # # # #")
     again = recipe.first_failing(made, judged.metrics, judged.language, judged.language_score)
     assert again == judged.drop and again and again.reason == Reason.GOPHER_HASHES
@@ -149,7 +151,7 @@ def test_decisions_follow_from_the_numbers_alone() -> None:
 
 def test_recipes_that_measure_alike() -> None:
     presets = ("none", "multilingual", "fineweb", "gopher", "c4", "dolma")
-    made = {name: recipe.recipe(Filters(preset=name)) for name in presets}
+    made = {name: recipe.recipe(FiltersConfig(preset=name)) for name in presets}
     assert recipe.measured_alike(made["fineweb"], made["fineweb"]) == []
     assert recipe.measured_alike(made["none"], made["multilingual"]) == []
     assert recipe.measured_alike(made["fineweb"], made["gopher"]) == ["lines"]
@@ -160,15 +162,18 @@ def test_recipes_that_measure_alike() -> None:
 
 def test_quality_is_measured_by_the_user_s_model(quality_model: Path) -> None:
     asked = {"quality.score": 0.9}
-    settings = Filters(preset="none", quality_model=str(quality_model), thresholds=asked)
+    settings = FiltersConfig(preset="none", quality_model=str(quality_model), thresholds=asked)
     drop = Judge(settings).text("bad worse worst bad worse worst").drop
     assert drop and drop.reason == Reason.QUALITY_SCORE and drop.value is not None and drop.value < 0.1
     assert Judge(settings).text("good better best good better best").drop is None
     with pytest.raises(
         ConfigError, match=r"filters\.quality_model is empty: quality\.score = 0\.9 needs a model"
     ):
-        Judge(Filters(preset="none", thresholds=asked))
-    assert "quality" not in Judge(Filters(preset="dclm", thresholds={"quality.score": 0})).text(PROSE).metrics
+        Judge(FiltersConfig(preset="none", thresholds=asked))
+    assert (
+        "quality"
+        not in Judge(FiltersConfig(preset="dclm", thresholds={"quality.score": 0})).text(PROSE).metrics
+    )
 
 
 def test_words_and_models_of_the_user_s_own(tmp_path: Path, quality_model: Path) -> None:
@@ -177,10 +182,10 @@ def test_words_and_models_of_the_user_s_own(tmp_path: Path, quality_model: Path)
     assert judge(PROSE, toxicity_words=str(words)).metrics["toxicity"] > judge(PROSE).metrics["toxicity"]
     by_another = judge("good better best", "none", toxicity_model=str(quality_model)).metrics["toxicity"]
     assert by_another > 0.9
-    listed = recipe.resolved(Filters(toxicity_words=str(words)))
+    listed = recipe.resolved(FiltersConfig(toxicity_words=str(words)))
     assert listed["files"]["toxicity_words"][0].startswith(str(words))
     with pytest.raises(InputError, match="nothing there"):
-        recipe.resolved(Filters(toxicity_words=str(tmp_path / "none")))
+        recipe.resolved(FiltersConfig(toxicity_words=str(tmp_path / "none")))
 
 
 def test_languages_that_are_not_wanted() -> None:
@@ -193,26 +198,26 @@ def test_thresholds_override_and_add() -> None:
     assert judge(PROSE[:217], thresholds={"gopher.few_words": 20}, preset="gopher").drop is None
     drop = judge(PROSE, "none", thresholds={"gopher.few_words": 1000}).drop
     assert drop and (drop.reason, drop.threshold) == (Reason.GOPHER_FEW_WORDS, 1000)
-    order = list(resolved_thresholds(Filters(thresholds={"language.score": 0.1})))
-    assert order == list(resolved_thresholds(Filters()))
+    order = list(resolved_thresholds(FiltersConfig(thresholds={"language.score": 0.1})))
+    assert order == list(resolved_thresholds(FiltersConfig()))
 
 
 def test_unknown_names_are_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="nearest valid name is fineweb"):
-        Judge(Filters(preset="fineweb2"))
+        Judge(FiltersConfig(preset="fineweb2"))
     with pytest.raises(ConfigError, match=r"few_words: only for de, .* other languages need one"):
-        Judge(Filters(preset="none", thresholds={"gopher.few_words": {"de": 500}}))
+        Judge(FiltersConfig(preset="none", thresholds={"gopher.few_words": {"de": 500}}))
     with pytest.raises(ConfigError, match=r"filters\.languages: 'English' is no language"):
-        Judge(Filters(languages=("English",)))
+        Judge(FiltersConfig(languages=("English",)))
     with pytest.raises(ConfigError, match=r"few_words: 'deu' is a language that is called de here"):
-        Judge(Filters(thresholds={"gopher.few_words": {"deu": 500}}))
-    Judge(Filters(languages=("als", "sr-Latn", "zh", "ceb")))
+        Judge(FiltersConfig(thresholds={"gopher.few_words": {"deu": 500}}))
+    Judge(FiltersConfig(languages=("als", "sr-Latn", "zh", "ceb")))
     with pytest.raises(ConfigError, match=r"nearest valid name is gopher\.few_words"):
-        resolved_thresholds(Filters(thresholds={"gopher.fewwords": 1}))
+        resolved_thresholds(FiltersConfig(thresholds={"gopher.fewwords": 1}))
 
 
 def test_judge_is_pickled_with_its_settings() -> None:
-    original = Judge(Filters(preset="gopher"))
+    original = Judge(FiltersConfig(preset="gopher"))
     copy = pickle.loads(pickle.dumps(original))
     assert copy.text("The end has come.").drop == original.text("The end has come.").drop
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import fasttext
 import pytest
 
-from pipeline.errors import InputError
+from core.errors import InputError
 from pipeline.filters.language import identify
 
 ENGLISH = "The committee will meet on Thursday to discuss the results of the survey."

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from core import config
 from jobs import clean
-from pipeline import config
 from pipeline.filters import recipe, resolved
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -30,6 +30,6 @@ def test_every_configuration_names_conditions_that_there_are(path: Path) -> None
 
 
 def test_a_preset_says_which_figures_differ_by_language() -> None:
-    by_language = resolved(config.Filters(preset="multilingual"))["thresholds_by_language"]
+    by_language = resolved(config.FiltersConfig(preset="multilingual"))["thresholds_by_language"]
     assert by_language["gopher.long_words"]["de"] == 15 and len(by_language) == 16
-    assert resolved(config.Filters())["thresholds_by_language"] == {}
+    assert resolved(config.FiltersConfig())["thresholds_by_language"] == {}

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.config import FiltersConfig
+from core.errors import InputError
 from pipeline.analysis import hash_words
-from pipeline.config import Filters
 from pipeline.document import METRICS
-from pipeline.errors import InputError
 from pipeline.filters import Judge, url
 
 LISTS = url.UrlLists(
@@ -71,7 +71,7 @@ def test_archive_is_compiled_across_chunks(tmp_path: Path, monkeypatch: pytest.M
     ],
 )
 def test_shipped_lists(address: str, reason: str | None) -> None:
-    metrics, drop = Judge(Filters()).url(address)
+    metrics, drop = Judge(FiltersConfig()).url(address)
     assert set(metrics) == ({metric for metric in METRICS if metric.startswith("url_")} if address else set())
     assert (drop and drop.reason) == reason
     assert drop is None or (drop.value is not None and drop.value > (drop.threshold or 0))
@@ -85,7 +85,7 @@ def test_lists_of_the_user_s_own(tmp_path: Path) -> None:
     }
     for name, text in lists.items():
         (tmp_path / name).write_text(text)
-    judge = Judge(Filters.model_validate({name: str(tmp_path / name) for name in lists}))
+    judge = Judge(FiltersConfig.model_validate({name: str(tmp_path / name) for name in lists}))
     reasons = {
         "https://mine.example/a": "url.domain",
         "https://www.other.example": "url.domain",
@@ -100,12 +100,12 @@ def test_lists_of_the_user_s_own(tmp_path: Path) -> None:
 
 def test_lists_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
-        Judge(Filters(url_domains=str(tmp_path / "none.txt"))).url("https://example.org")
+        Judge(FiltersConfig(url_domains=str(tmp_path / "none.txt"))).url("https://example.org")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9.example\n")
     with pytest.raises(InputError, match="not UTF-8"):
-        Judge(Filters(url_words=str(tmp_path / "latin.txt"))).url("https://example.org")
+        Judge(FiltersConfig(url_words=str(tmp_path / "latin.txt"))).url("https://example.org")
 
 
 def test_an_address_is_measured_whatever_the_preset() -> None:
-    metrics, drop = Judge(Filters(preset="none")).url("https://zzzzporn.com")
+    metrics, drop = Judge(FiltersConfig(preset="none")).url("https://zzzzporn.com")
     assert metrics["url_domain"] == 1 and drop is None

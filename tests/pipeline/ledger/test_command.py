@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import document, errors, ledger, manifest, storage
+from core import errors, manifest, storage
+from core.manifest import Manifest
+from pipeline import document, ledger
 from pipeline.ledger.__main__ import main
-from pipeline.manifest import Manifest
 from pipeline.spark import clusters, one_pass
 
 KEPT, FEW, NEAR, UNREAD, DAMAGED = (f"{number:032x}" for number in range(5))

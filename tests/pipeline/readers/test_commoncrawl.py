@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import storage
-from pipeline.config import Input
-from pipeline.errors import InputError
+from core import storage
+from core.config import InputConfig
+from core.errors import InputError
 from pipeline.readers import commoncrawl, read
 from pipeline.readers.inputs import find, plan_splits
 from pipeline.readers.record import Record
-from tests.pipeline.readers.warcs import record
+from tests.pipeline.readers.warc.warcs import record
 from tests.servers.web import web_server
 
 CRAWL = "CC-MAIN-2026-30"
@@ -112,7 +112,7 @@ def test_a_list_that_cannot_be_read_is_refused(mirror: Path, tmp_path: Path) -> 
 
 def test_nothing_but_the_list_is_opened_to_find_the_files(mirror: Path) -> None:
     with web_server(mirror) as web:
-        settings = Input(paths=(f"commoncrawl:{CRAWL}",), commoncrawl=web.url)
+        settings = InputConfig(paths=(f"commoncrawl:{CRAWL}",), commoncrawl=web.url)
         found = find(settings)
         assert [file.path for file in found] == [f"{web.url}/{path}" for path in FILES]
         assert [file.file_name for file in found] == [path.rsplit("/", 1)[1] for path in FILES]
@@ -125,7 +125,7 @@ def test_little_more_than_a_split_is_fetched(tmp_path: Path) -> None:
     pages = (record(source.randbytes(50_000), url=f"http://example.org/{n}") for n in range(300))
     (tmp_path / "large.warc.gz").write_bytes(b"".join(gzip.compress(page, 1) for page in pages))
     with web_server(tmp_path) as web:
-        splits = plan_splits(Input(paths=(f"{web.url}/large.warc.gz",), split_bytes=1 << 20))
+        splits = plan_splits(InputConfig(paths=(f"{web.url}/large.warc.gz",), split_bytes=1 << 20))
         assert len(splits) > 10
         assert web.sent < 2 * storage.READ_AHEAD
         before = web.sent
@@ -140,7 +140,7 @@ def test_a_mirror_on_the_web_gives_what_a_copy_gives(mirror: Path, tmp_path: Pat
     with web_server(mirror) as web:
         found = []
         for base in (web.url, str(mirror)):
-            splits = plan_splits(Input(paths=(f"commoncrawl:{three}",), commoncrawl=base))
+            splits = plan_splits(InputConfig(paths=(f"commoncrawl:{three}",), commoncrawl=base))
             found.append([(split.file_name, item) for split in splits for item in read(split)])
         assert found[0] == found[1]
         assert sum(isinstance(item, Record) for _, item in found[0]) == 3

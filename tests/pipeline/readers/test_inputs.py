@@ -10,10 +10,10 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import Columns, Input
-from pipeline.errors import InputError
+from core.config import ColumnsConfig, InputConfig
+from core.errors import InputError
 from pipeline.readers.inputs import find, plan_splits, sniff, unique_names
-from tests.pipeline.readers.warcs import members, record
+from tests.pipeline.readers.warc.warcs import members, record
 
 WARC = record(b"<p>page")
 WIKI = b'<?xml version="1.0"?>\n<mediawiki xmlns="x" xml:lang="da"></mediawiki>'
@@ -60,7 +60,7 @@ def write(path: Path, data: bytes) -> Path:
 )
 def test_recognised_by_content_and_name(tmp_path: Path, name: str, data: bytes, expected: str) -> None:
     path = write(tmp_path / name, data)
-    assert sniff(str(path), len(data), Columns()) == expected
+    assert sniff(str(path), len(data), ColumnsConfig()) == expected
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_recognised_by_content_and_name(tmp_path: Path, name: str, data: bytes, 
 def test_what_is_not_recognised_is_refused_in_one_line(tmp_path: Path, name: str, data: bytes) -> None:
     path = write(tmp_path / name, data)
     with pytest.raises(InputError, match=r"begins with b.*input\.format") as caught:
-        sniff(str(path), len(data), Columns())
+        sniff(str(path), len(data), ColumnsConfig())
     assert "\n" not in str(caught.value)
 
 
@@ -87,7 +87,7 @@ def test_what_is_not_recognised_is_refused_in_one_line(tmp_path: Path, name: str
 def test_a_format_that_does_not_fit_is_refused(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "a.dat", b"\x7fELF\0\0")
     with pytest.raises(InputError, match=r"a\.dat: begins with b'\\x7fELF.*, not .*input\.format"):
-        plan_splits(Input(paths=(str(path),), format=name))
+        plan_splits(InputConfig(paths=(str(path),), format=name))
 
 
 def test_a_warc_whose_first_member_is_damaged_is_still_one(tmp_path: Path) -> None:
@@ -96,19 +96,19 @@ def test_a_warc_whose_first_member_is_damaged_is_still_one(tmp_path: Path) -> No
         broken = bytearray(b"".join(packed))
         broken[at] ^= 0xFF
         path = write(tmp_path / "a.warc.gz", bytes(broken))
-        assert sniff(str(path), len(broken), Columns()) == "warc"
+        assert sniff(str(path), len(broken), ColumnsConfig()) == "warc"
 
 
 def test_sources_and_splits(tmp_path: Path) -> None:
     write(tmp_path / "a.warc", WARC)
     write(tmp_path / "b.jsonl", JSONL)
-    named = plan_splits(Input(paths=(str(tmp_path),)))
+    named = plan_splits(InputConfig(paths=(str(tmp_path),)))
     assert [(split.file_name, split.format, split.source) for split in named] == [
         ("a.warc", "warc", "commoncrawl"),
         ("b.jsonl", "jsonl", "jsonl"),
     ]
     assert (named[0].start, named[0].length) == (0, len(WARC))
-    own = plan_splits(Input(paths=(str(tmp_path),), source="mine"))
+    own = plan_splits(InputConfig(paths=(str(tmp_path),), source="mine"))
     assert {split.source for split in own} == {"mine"}
 
 
@@ -116,7 +116,7 @@ def test_names_do_not_depend_on_where_files_lie(tmp_path: Path) -> None:
     for root in ("here", "there/deeper"):
         for name in ("x/part.txt", "y/part.txt", "y/other.txt"):
             write(tmp_path / root / name, b"text")
-    here, there = (find(Input(paths=(str(tmp_path / root),))) for root in ("here", "there"))
+    here, there = (find(InputConfig(paths=(str(tmp_path / root),))) for root in ("here", "there"))
     assert [file.file_name for file in here] == ["other.txt", "x/part.txt", "y/part.txt"]
     assert [file.file_name for file in there] == [file.file_name for file in here]
 
@@ -124,12 +124,12 @@ def test_names_do_not_depend_on_where_files_lie(tmp_path: Path) -> None:
 def test_a_file_named_twice_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", b"text")
     with pytest.raises(InputError, match=r"a\.txt: named twice in input\.paths, by .* and by "):
-        find(Input(paths=(str(tmp_path), str(path))))
+        find(InputConfig(paths=(str(tmp_path), str(path))))
 
 
 def test_a_missing_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing there"):
-        find(Input(paths=(str(tmp_path / "none"),)))
+        find(InputConfig(paths=(str(tmp_path / "none"),)))
 
 
 @given(st.sets(st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map("/".join), min_size=1))
@@ -143,7 +143,7 @@ def test_names_are_unique_ends_of_paths(paths: set[str]) -> None:
 def test_a_file_named_like_a_warc_is_told_what_it_lacks(tmp_path: Path) -> None:
     path = write(tmp_path / "a.warc.gz", b"hello")
     with pytest.raises(InputError, match="begins with b'hello', not a WARC record"):
-        sniff(str(path), 5, Columns())
+        sniff(str(path), 5, ColumnsConfig())
 
 
 def test_a_table_without_text_is_told_which_columns_it_has(tmp_path: Path) -> None:
@@ -154,9 +154,13 @@ def test_a_table_without_text_is_told_which_columns_it_has(tmp_path: Path) -> No
         with pytest.raises(
             InputError, match=r"no text in column 'text'; the columns are id, content.*columns"
         ):
-            plan_splits(Input(paths=paths))
-        assert plan_splits(Input(paths=paths, columns=Columns(text="content")))
+            plan_splits(InputConfig(paths=paths))
+        assert plan_splits(InputConfig(paths=paths, columns=ColumnsConfig(text="content")))
     with pytest.raises(InputError, match=r"no text in column 'id'"):
-        plan_splits(Input(paths=(str(tmp_path / "a.parquet"),), columns=Columns(text="id")))
+        plan_splits(InputConfig(paths=(str(tmp_path / "a.parquet"),), columns=ColumnsConfig(text="id")))
     with pytest.raises(InputError, match=r"no column 'a\.b'; .* set input\.columns\.url to one of them"):
-        plan_splits(Input(paths=(str(tmp_path / "a.parquet"),), columns=Columns(text="content", url="a.b")))
+        plan_splits(
+            InputConfig(
+                paths=(str(tmp_path / "a.parquet"),), columns=ColumnsConfig(text="content", url="a.b")
+            )
+        )

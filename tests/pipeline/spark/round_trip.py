@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import storage
-from pipeline.config import from_command_line
-from pipeline.errors import run
-from pipeline.spark.session import session
+from core import storage
+from core.config import from_command_line
+from core.errors import run
+from pipeline.spark.session.builder import session
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline import manifest
-from pipeline.config import Config, load
-from pipeline.errors import InputError, OutputError
+from core import manifest
+from core.config import Config, load
+from core.errors import InputError, OutputError
 from pipeline.ledger import Step
 from pipeline.spark import sources
 from pipeline.spark.clean import clean

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.config import Dedup
+from core.config import DedupConfig
 from pipeline.spark import clusters, one_pass, tables
 
 # id, words, text hash, keys: a, b, c are one cluster (a and c the same text), d and e near copies, f alone.
@@ -29,7 +29,7 @@ def records(spark, tmp_path_factory):
 
 
 def _found(spark, records, tmp_path, **switches):
-    table = clusters.find_clusters(spark, records, Dedup(**switches), str(tmp_path / "rounds"))
+    table = clusters.find_clusters(spark, records, DedupConfig(**switches), str(tmp_path / "rounds"))
     assert table.columns == clusters.schema().names
     rows = table.collect()
     assert all(row["part"].endswith(".parquet") for row in rows)

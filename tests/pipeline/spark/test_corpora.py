@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 import pyarrow.dataset as ds
 import pytest
 
+from core.config import Config, load
+from core.errors import ConfigError, InputError
 from jobs import train_classifier
-from pipeline.config import Config, load
-from pipeline.errors import ConfigError, InputError
-from pipeline.filters.classifier import PASSAGE, prepare
+from pipeline.filters.classifier.model import PASSAGE, prepare
 from pipeline.spark.clean import clean
 from pipeline.spark.corpora import corpora, examples, sample
 from tests import small_crawl
@@ -87,7 +87,7 @@ def test_two_corpora_become_a_classifier(spark, tmp_path, capsys):
         "output.path": tmp_path / "out",
         "classifier.positive.paths": f'["{tmp_path}/good.jsonl"]',
         "classifier.negative.paths": f'["{tmp_path}/bad.jsonl"]',
-        "classifier.held_out": 3,
+        "classifier.held_out_fraction": 0.3,
         "classifier.buckets": 10_000,
         "classifier.dimension": 8,
         "classifier.epochs": 20,

@@ -9,13 +9,14 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import storage
-from pipeline.config import load
+from core import storage
+from core.config import load
+from core.errors import ConfigError, InputError
 from pipeline.document import document_id
-from pipeline.errors import ConfigError, InputError
-from pipeline.readers import indexed, read
+from pipeline.readers import read
 from pipeline.readers.inputs import plan_splits
 from pipeline.readers.record import Damaged, Record, Split
+from pipeline.readers.warc import indexed
 from pipeline.spark.clean import clean
 from pipeline.spark.inputs import plan
 from tests import small_crawl

@@ -7,16 +7,17 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline import document, manifest
-from pipeline.config import Config, Output, Pack, Tokenizer
-from pipeline.errors import InputError, OutputError
-from pipeline.manifest import Manifest
-from pipeline.packing import split_of
-from pipeline.shards import Header, Shards
+from core import manifest
+from core.config import Config, OutputConfig, PackConfig, TokenizerConfig
+from core.errors import InputError, OutputError
+from core.manifest import Manifest
+from core.shards import Header, Shards
+from core.shards.packing import split_of
+from core.tokenizer import Tokenizer as Trained
+from pipeline import document
 from pipeline.spark import documents, tables
 from pipeline.spark.pack import pack, write_groups
 from pipeline.spark.tokenizer import sample, train_tokenizer
-from pipeline.tokenizer import Tokenizer as Trained
 
 pytestmark = pytest.mark.spark
 
@@ -55,9 +56,11 @@ ROWS = _rows()
 
 def _config(out: Path, **settings: object) -> Config:
     return Config(
-        output=Output(path=str(out)),
-        tokenizer=Tokenizer(vocabulary_size=320, sample_characters=20_000),
-        pack=Pack(sequence_length=31, validation_share=0.2, shard_sequences=250).model_copy(update=settings),
+        output=OutputConfig(path=str(out)),
+        tokenizer=TokenizerConfig(vocabulary_size=320, sample_characters=20_000),
+        pack=PackConfig(sequence_length=31, validation_share=0.2, shard_sequences=250).model_copy(
+            update=settings
+        ),
     )
 
 
@@ -185,7 +188,7 @@ def test_cut_short_it_goes_on_from_the_tokens(
 def test_the_sample_is_bounded_and_free_of_order(runs: dict[int, Path], spark: SparkSession) -> None:
     def drawn(partitions: int, characters: int, seed: int = 1) -> list[str]:
         table = documents.read(spark, str(runs[partitions]))
-        return list(sample(table, Tokenizer(sample_characters=characters, seed=seed)))
+        return list(sample(table, TokenizerConfig(sample_characters=characters, seed=seed)))
 
     some = drawn(1, 3000)
     assert sum(map(len, some)) == 3000

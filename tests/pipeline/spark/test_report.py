@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
-from pipeline import config, manifest
-from pipeline.config import Config
-from pipeline.errors import ManifestError
+from core import config, manifest
+from core.config import Config
+from core.errors import ManifestError
+from core.manifest import Manifest
 from pipeline.ledger import RULES, Reason
-from pipeline.manifest import Manifest
 from pipeline.reports.charts import number
 from pipeline.spark.clean import clean
 from pipeline.spark.report import report

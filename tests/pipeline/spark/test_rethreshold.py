@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.config import FiltersConfig, load
+from core.errors import ConfigError, ManifestError, MismatchError
 from jobs import rethreshold as job
 from pipeline import document
-from pipeline.config import Filters, load
-from pipeline.errors import ConfigError, ManifestError, MismatchError
 from pipeline.filters.recipe import FILES, first_failing, measured_alike, names, recipe
 from pipeline.ledger import Reason
 from pipeline.ledger.comparison import QUARANTINED
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.spark
 
 LANGUAGES = ["en", "de", "zh", "xx"]
 OF_MODELS = {"quality_model": "model.ftz", "toxicity_words": "words"}
-RECIPES = [recipe(Filters(preset=name, languages=("en", "de", "zh"), **OF_MODELS)) for name in names()]
+RECIPES = [recipe(FiltersConfig(preset=name, languages=("en", "de", "zh"), **OF_MODELS)) for name in names()]
 LIMITS = {
     metric: sorted({each.limit(language) for each in conditions for language in LANGUAGES})
     for metric in [*document.METRICS, "language_score"]
@@ -81,7 +81,7 @@ def test_what_was_not_measured_stands_and_is_named(spark):
     }
     for name, first in wanted.items():
         thresholds = limits | ({"url.word": 0} if name == "address" else {})
-        asked = recipe(Filters(preset="none", thresholds=thresholds))
+        asked = recipe(FiltersConfig(preset="none", thresholds=thresholds))
         table = decide(_records(spark, rows), asked)
         found = [(row["reason"], row["unasked"]) for row in table.orderBy("id").collect()]
         assert found == [redecide.decide(empty | row, asked) for row in rows]

@@ -5,10 +5,10 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from pipeline import storage
-from pipeline.config import Config, load
+from core import storage
+from core.config import Config, load
+from core.errors import ConfigError
 from pipeline.document import document_id
-from pipeline.errors import ConfigError
 from pipeline.extraction import extract
 from pipeline.ledger import Drop
 from pipeline.readers import read

@@ -1,0 +1,36 @@
+"""The whole configuration: every section under its name."""
+
+from core.config.classifier import ClassifierConfig
+from core.config.evals import EvalsConfig
+from core.config.pipeline import (
+    DedupConfig,
+    ExtractionConfig,
+    FiltersConfig,
+    InputConfig,
+    LedgerConfig,
+    OutputConfig,
+    PackConfig,
+    TokenizerConfig,
+)
+from core.config.section import Section
+from core.config.serve import ServeConfig
+from core.config.train import FinetuneConfig, ModelConfig, TrainConfig
+
+
+class Config(Section):
+    """The whole configuration of a run."""
+
+    input: InputConfig = InputConfig()
+    output: OutputConfig = OutputConfig()
+    extraction: ExtractionConfig = ExtractionConfig()
+    filters: FiltersConfig = FiltersConfig()
+    classifier: ClassifierConfig = ClassifierConfig()
+    dedup: DedupConfig = DedupConfig()
+    ledger: LedgerConfig = LedgerConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    pack: PackConfig = PackConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+    evals: EvalsConfig = EvalsConfig()
+    serve: ServeConfig = ServeConfig()

@@ -1,0 +1,18 @@
+"""Wording that messages of all programs share."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return the valid name most similar to a mistyped one; ``valid`` must not be empty."""
+    return difflib.get_close_matches(name, list(valid), n=1, cutoff=0.0)[0]
+
+
+def duration(seconds: float) -> str:
+    """Format a duration: ``4.2 s``, ``12 min 34 s``, ``3 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

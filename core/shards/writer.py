@@ -1,0 +1,120 @@
+"""Writing shard files and, last, their manifest. The same rows give the same bytes everywhere."""
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from core import manifest, storage
+from core.manifest import FileEntry, Manifest
+from core.shards.format import (
+    SPAN,
+    SPLITS,
+    STAGE,
+    Facts,
+    Header,
+    Rows,
+    Spans,
+    Split,
+    Totals,
+    file_path,
+    schema,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A shard file that stands in the shards' folder."""
+
+    split: Split
+    source: str
+    entry: FileEntry
+    totals: Totals
+
+
+def write_file(
+    folder: str,
+    split: Split,
+    source: str,
+    part: str,
+    rows: Rows,
+    header: Header,
+    byte_lengths: npt.NDArray[np.int32],
+) -> WrittenFile:
+    """Write one shard file, whole or not at all.
+
+    ``part`` is its number; ``byte_lengths`` are the tokenizer's, to count the text in bytes.
+    """
+    path = file_path(split, source, part)
+    with tempfile.TemporaryDirectory(prefix="gristmill-") as temporary:
+        local = str(Path(temporary) / "shard.arrow")
+        _write(local, rows, header)
+        size, sha256 = storage.checksum(local)
+        storage.upload(local, storage.join(folder, path))
+    totals = Totals(
+        rows=len(rows.tokens),
+        tokens=int(rows.spans.length.sum()),
+        documents=int((rows.spans.offset == 0).sum()),
+        bytes=int(byte_lengths[rows.tokens].sum()),
+    )
+    return WrittenFile(
+        split, source, FileEntry(path=path, size=size, rows=totals.rows, sha256=sha256), totals
+    )
+
+
+def publish(
+    folder: str,
+    files: Iterable[WrittenFile],
+    header: Header,
+    *,
+    config: Mapping[str, Any],
+    fingerprint: str = "",
+    inputs: Sequence[str] = (),
+) -> Manifest:
+    """Write the manifest, which makes the shards exist."""
+    ordered = sorted(files, key=lambda file: file.entry.path)
+    sources: dict[Split, dict[str, Totals]] = {split: {} for split in SPLITS}
+    for file in ordered:
+        known = sources[file.split]
+        known[file.source] = known.get(file.source, Totals()) + file.totals
+    facts = Facts(
+        **header.model_dump(),
+        token_type="uint16" if header.dtype == np.uint16 else "uint32",
+        files={file.entry.path: file.totals for file in ordered},
+        sources=sources,
+    )
+    result = Manifest(
+        stage=STAGE,
+        fingerprint=fingerprint,
+        config=dict(config),
+        inputs=list(inputs),
+        counts=sum((file.totals for file in ordered), Totals()).model_dump(),
+        files=[file.entry for file in ordered],
+        facts=facts.model_dump(mode="json"),
+    )
+    manifest.publish(folder, result)
+    return result
+
+
+def _write(local: str, rows: Rows, header: Header) -> None:
+    """The Arrow IPC file. Every buffer is the array's own, so that no stray byte differs between runs."""
+    form = schema(header.sequence_length, header.dtype)
+    tokens = pa.array(np.ascontiguousarray(rows.tokens, header.dtype).reshape(-1))
+    columns = [pa.FixedSizeListArray.from_arrays(tokens, type=form.field("tokens").type), _spans(rows.spans)]
+    with pa.OSFile(local, "wb") as sink, pa.ipc.new_file(sink, form) as file:
+        file.write_batch(pa.record_batch(columns, schema=form))
+
+
+def _spans(spans: Spans) -> pa.Array:
+    ids = pa.Array.from_buffers(
+        pa.binary(16), len(spans.start), [None, pa.py_buffer(np.ascontiguousarray(spans.document_id))]
+    )
+    numbers = [pa.array(column, pa.int32()) for column in (spans.start, spans.length, spans.offset)]
+    values = pa.StructArray.from_arrays([ids, *numbers], fields=list(SPAN))
+    kind = pa.list_(pa.field("item", SPAN, nullable=False))
+    return pa.ListArray.from_arrays(pa.array(spans.bounds, pa.int32()), values, type=kind)

@@ -1,0 +1,101 @@
+"""Training the tokenizer: byte-pair encoding (Sennrich et al. 2016) by SentencePiece."""
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+import sentencepiece
+
+from core import config, manifest, storage
+from core.errors import InputError
+from core.manifest import FileEntry, Manifest
+from core.tokenizer.processor import BOS, CHAT, EOS, MODEL, PAD, STAGE, UNKNOWN, Tokenizer
+
+COVERAGE = 0.9995
+"""Share of the characters that get a piece of their own; the rarest are spelled in bytes."""
+SENTENCE = re.compile(r"[^\n]{1,2000}\n{0,100}|\n{1,100}")
+"""What the trainer sees at a time: a line with the line breaks after it. Its 16-bit positions bound it."""
+
+
+def train(
+    texts: Iterable[str],
+    settings: config.TokenizerConfig,
+    folder: str,
+    *,
+    fingerprint: str = "",
+    inputs: Sequence[str] = (),
+) -> Manifest:
+    """Learn a tokenizer and publish it in ``folder``.
+
+    The result depends on the texts and the vocabulary size only, not on the order of the texts: the trainer
+    counts words, settles ties by the pieces themselves and runs in one thread. Raises :class:`InputError`
+    where the texts cannot fill the vocabulary.
+    """
+    model = _learn(texts, settings.vocabulary_size)
+    tokenizer = Tokenizer(model)
+    storage.write_atomic(storage.join(folder, MODEL), model)
+    result = Manifest(
+        stage=STAGE,
+        fingerprint=fingerprint,
+        config={"tokenizer": settings.model_dump(mode="json")},
+        inputs=list(inputs),
+        counts={"vocabulary_size": tokenizer.vocabulary_size},
+        files=[FileEntry(path=MODEL, size=len(model), rows=1, sha256=tokenizer.sha256)],
+        facts={"sha256": tokenizer.sha256, "special": tokenizer.special},
+    )
+    manifest.publish(folder, result)
+    return result
+
+
+def _learn(texts: Iterable[str], vocabulary_size: int) -> bytes:
+    sentences = _sentences(texts)
+    first = next(sentences, None)
+    if first is None:
+        raise InputError("no text to train a tokenizer on: there must be some; check the documents")
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=chain([first], sentences),
+            model_writer=model,
+            model_type="bpe",
+            vocab_size=vocabulary_size,
+            hard_vocab_limit=False,
+            character_coverage=COVERAGE,
+            byte_fallback=True,
+            split_digits=True,
+            allow_whitespace_only_pieces=True,
+            normalization_rule_name="identity",
+            add_dummy_prefix=False,
+            remove_extra_whitespaces=False,
+            max_sentence_length=1 << 20,
+            unk_id=UNKNOWN,
+            unk_surface="",
+            bos_id=BOS,
+            eos_id=EOS,
+            pad_id=PAD,
+            control_symbols=list(CHAT),
+            num_threads=1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        cause = " ".join(str(error).rpartition("] ")[2].split())
+        raise InputError(
+            f"tokenizer.vocabulary_size = {vocabulary_size}: the trainer refused it ({cause}); raise it"
+        ) from None
+    return _full(model.getvalue(), vocabulary_size)
+
+
+def _full(model: bytes, vocabulary_size: int) -> bytes:
+    found = Tokenizer(model).vocabulary_size
+    if found < vocabulary_size:
+        raise InputError(
+            f"tokenizer.vocabulary_size = {vocabulary_size}: the text supports only {found} pieces; "
+            f"set at most {found} or give more text"
+        )
+    return model
+
+
+def _sentences(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        yield from SENTENCE.findall(text)

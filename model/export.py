@@ -1,0 +1,141 @@
+"""``python -m model.export --model ANY --to DIR``: a model as a Hugging Face folder.
+
+Of whatever :func:`model.loading.load` loads, so that this is also how GGUF files are imported and adapters
+merged. The folder opens in other programs, and has a manifest besides that says what it was made from.
+"""
+
+import argparse
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from core import errors, manifest, storage
+from core.errors import InputError, ModelError
+from core.manifest import FileEntry, Manifest
+from core.tokenizer import TextTokenizer
+from core.tokenizer.chat import Chat
+from model import loading
+from model.formats import huggingface
+from model.loading import STAGE
+from model.transformer import Transformer
+
+REMEDY = "choose another folder with --to, or replace it with --overwrite"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DType = Literal["float32", "bfloat16"]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0].partition(": ")[2])
+    parser.add_argument("--model", required=True, help="a run's, Hugging Face or adapter folder, or a .gguf")
+    parser.add_argument("--to", required=True, help="the folder to write")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the weights (float32)")
+    parser.add_argument("--overwrite", action="store_true", help="replace what the folder holds")
+    options = parser.parse_args(arguments)
+    export(options.model, options.to, options.dtype, overwrite=options.overwrite)
+
+
+def export(model: str, folder: str, dtype: DType = "float32", *, overwrite: bool = False) -> None:
+    """Write the model at the path ``model`` to ``folder``; nothing if that is done already.
+
+    Raises :class:`core.errors.OutputError` if the folder holds something else.
+    """
+    if storage.absolute(model) == storage.absolute(folder):
+        raise InputError(f"{folder}: is the model itself; name another folder with --to")
+    source = loading.find(model)
+    settings = {"dtype": dtype}
+    fingerprint = manifest.fingerprint(STAGE, settings, [source.sha256])
+    claim = partial(manifest.begin, folder, STAGE, fingerprint, remedy=REMEDY)
+    if storage.exists(folder) and not overwrite and claim():
+        print(f"export: already done ({folder})")
+        return
+    loaded = source.load()
+    fill = partial(write, loaded.model, loaded.tokenizer, dtype=dtype)
+    _check(loaded.model)
+    if claim(overwrite=overwrite):
+        print(f"export: already done ({folder})")
+        return
+    publish(
+        folder,
+        fill,
+        fingerprint=fingerprint,
+        config=settings,
+        inputs=[storage.absolute(model)],
+        counts={"parameters": loaded.model.config.parameters},
+        facts={
+            **loaded.facts,
+            "origin": source.name,
+            "origin_sha256": source.sha256,
+            "tokenizer_sha256": loaded.tokenizer.sha256,
+        },
+    )
+    print(f"export: {loaded.model.config.parameters:,} parameters as {dtype}, to {folder}")
+
+
+def write(model: Transformer, tokenizer: TextTokenizer, folder: Path, *, dtype: DType = "float32") -> None:
+    """Write a model and its tokenizer into a local folder that is there, without a manifest."""
+    stop = Chat(tokenizer).stop if tokenizer.chat_template else {tokenizer.eos}
+    tokens: dict[str, int | list[int]] = {"eos_token_id": sorted(stop), "pad_token_id": tokenizer.pad}
+    if tokenizer.bos is not None:
+        tokens["bos_token_id"] = tokenizer.bos
+    huggingface.write(folder, model.config, model.state_dict(), tokens, DTYPES[dtype])
+    tokenizer.write(str(folder))
+
+
+def publish(
+    folder: str,
+    fill: Callable[[Path], None],
+    *,
+    fingerprint: str,
+    config: Mapping[str, Any],
+    inputs: Sequence[str],
+    counts: Mapping[str, int],
+    facts: Mapping[str, Any],
+) -> None:
+    """Fill a folder that was claimed for the stage ``model``, and write its manifest last."""
+    files = []
+    with _local(folder) as place:
+        fill(place)
+        for path in sorted(place.iterdir()):
+            if path.name != manifest.STARTED:
+                size, sha256 = storage.checksum(str(path))
+                files.append(FileEntry(path=path.name, size=size, rows=0, sha256=sha256))
+                if not storage.is_local(folder):
+                    storage.upload(str(path), storage.join(folder, path.name))
+    written = Manifest(
+        stage=STAGE,
+        fingerprint=fingerprint,
+        config=dict(config),
+        inputs=list(inputs),
+        counts=dict(counts),
+        files=files,
+        facts=dict(facts),
+    )
+    manifest.publish(folder, written)
+
+
+@contextlib.contextmanager
+def _local(folder: str) -> Iterator[Path]:
+    """``folder`` itself if it is on this machine, else a place to make its files before they go there."""
+    if storage.is_local(folder):
+        yield Path(folder.removeprefix("file://"))
+        return
+    with tempfile.TemporaryDirectory() as place:
+        yield Path(place)
+
+
+def _check(model: Transformer) -> None:
+    """Raise :class:`InputError` for a model that Hugging Face's library has no name for."""
+    try:
+        huggingface.settings(model.config)
+    except ModelError as error:
+        raise InputError(str(error)) from None
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,23 @@
+"""FineWeb's own quality measures (Penedo et al. 2024, arXiv:2406.17557, section 3.6)."""
+
+from pipeline.analysis import Analysis
+from pipeline.analysis.characters import TERMINAL
+from pipeline.filters.heuristics.gopher import duplicates
+
+SHORT_LINE = 30
+"""Characters that a short line has at most."""
+
+
+def measure(analysis: Analysis) -> dict[str, float]:
+    """Shares of finished lines, of short lines and of characters in repeated lines, and newlines per token.
+
+    Blank lines count for the newlines only. Of a text without lines or tokens every share is 0.
+    """
+    lines = analysis.lines.where(~analysis.line_is_blank)
+    count, newlines = max(len(lines), 1), len(analysis.lines) - 1
+    return {
+        "fineweb_finished_lines": int((analysis.kinds[lines.ends - 1] & TERMINAL != 0).sum()) / count,
+        "fineweb_short_lines": int((lines.lengths <= SHORT_LINE).sum()) / count,
+        "fineweb_duplicate_line_characters": duplicates(lines)[1] / max(len(analysis.text) - newlines, 1),
+        "fineweb_newlines_per_word": newlines / max(len(analysis.tokens), 1),
+    }

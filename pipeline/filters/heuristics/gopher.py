@@ -1,0 +1,133 @@
+"""Gopher's quality and repetition measures (Rae et al. 2021, arXiv:2112.11446, section A.1.1).
+
+Where projects compute the same name differently, these are datatrove's variants: repeated elements count
+from their second occurrence on, characters are counted against all characters of the text, and repeated
+5- to 10-grams are found by walking the text, a repetition being skipped as a whole.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+
+from pipeline.analysis import Analysis, Codes, Flags, Hashes, Positions, Spans, hash_words, running_count
+from pipeline.analysis.characters import SYMBOL
+from pipeline.filters.heuristics.repetition import TOP_ORDERS, Ngrams, repeated_ngrams
+
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+FULL_STOP, ELLIPSIS = 0x2E, 0x2026
+_BULLETS = (0x2D, 0x2022)
+
+
+def quality(analysis: Analysis) -> dict[str, float]:
+    """Word counts and lengths, and shares of symbols, bullets, ellipses and alphabetic words.
+
+    Words are tokens that are not symbols throughout; the mean length is in characters; the other shares are
+    per token (symbols included) or per line. Of a text without tokens or lines every share is 0.
+    """
+    text, tokens = analysis.text, max(len(analysis.tokens), 1)
+    plain = running_count(analysis.kinds & SYMBOL == 0)
+    is_word = plain[analysis.tokens.ends] > plain[analysis.tokens.starts]
+    words, lines = int(is_word.sum()), max(len(analysis.broken_lines), 1)
+    stop_words = (analysis.tokens.hashes[:, None] == _stop_word_hashes()).any(axis=0)
+    hash_signs, dots = text.count("#") / tokens, (text.count("...") + text.count("…")) / tokens
+    return {
+        "gopher_words": words,
+        "gopher_mean_word_length": float(analysis.tokens.lengths[is_word].sum()) / max(words, 1),
+        "gopher_hashes_per_word": hash_signs,
+        "gopher_ellipses_per_word": dots,
+        "gopher_symbols_per_word": hash_signs + dots,
+        "gopher_bullet_lines": _bullet_lines(analysis) / lines,
+        "gopher_ellipsis_lines": _ellipsis_lines(analysis) / lines,
+        "gopher_alphabetic_words": int(analysis.has_letter.sum()) / tokens,
+        "gopher_stop_words": int(stop_words.sum()),
+    }
+
+
+def _bullet_lines(analysis: Analysis) -> int:
+    lines = analysis.broken_lines
+    first = lines.first_piece[lines.past_piece > lines.first_piece]
+    return int(np.isin(analysis.codes[analysis.pieces.starts[first]], _BULLETS).sum())
+
+
+def _ellipsis_lines(analysis: Analysis) -> int:
+    lines = analysis.broken_lines
+    last = lines.past_piece[lines.past_piece > lines.first_piece] - 1
+    starts, ends = analysis.pieces.starts[last], analysis.pieces.ends[last]
+    return int(
+        ends_in_ellipsis(analysis.codes, starts, ends).sum() + (analysis.codes[ends - 1] == ELLIPSIS).sum()
+    )
+
+
+def ends_in_ellipsis(codes: Codes, starts: Positions, ends: Positions) -> Flags:
+    """Which spans end in three full stops."""
+    three = [codes[np.maximum(ends - back, 0)] == FULL_STOP for back in (1, 2, 3)]
+    dots: Flags = (ends - starts >= 3) & three[0] & three[1] & three[2]
+    return dots
+
+
+def repetition(analysis: Analysis) -> dict[str, float]:
+    """Shares of repeated paragraphs and lines, and of characters in them and in repeated n-grams."""
+    characters = max(len(analysis.text), 1)
+    paragraphs, paragraph_characters = duplicates(analysis.paragraphs)
+    ruled = _lines_between_breaks(analysis)
+    lines, line_characters = duplicates(ruled)
+    measures = {
+        "gopher_duplicate_paragraphs": paragraphs / len(analysis.paragraphs),
+        "gopher_duplicate_paragraph_characters": paragraph_characters / characters,
+        "gopher_duplicate_lines": lines / max(len(ruled), 1),
+        "gopher_duplicate_line_characters": line_characters / characters,
+    }
+    measures.update((name, repeated / characters) for name, repeated in _ngram_characters(analysis.tokens))
+    return measures
+
+
+@cache
+def _stop_word_hashes() -> Hashes:
+    return hash_words(STOP_WORDS)
+
+
+def duplicates(spans: Spans) -> tuple[int, int]:
+    """How many spans repeat an earlier one, and the characters in them."""
+    lengths = spans.lengths.tolist()
+    distinct = dict(zip(spans.hashes.tolist(), lengths, strict=True))
+    return len(lengths) - len(distinct), sum(lengths) - sum(distinct.values())
+
+
+def _lines_between_breaks(analysis: Analysis) -> Spans:
+    """The lines that runs of newlines separate: empty ones only at the text's very start and end."""
+    lines = analysis.lines
+    wanted = lines.lengths > 0
+    wanted[0] = wanted[-1] = True
+    return lines.where(wanted)
+
+
+def _ngram_characters(tokens: Spans) -> Iterator[tuple[str, int]]:
+    """Characters in the most frequent 2- to 4-gram and in repeated 5- to 10-grams, by metric."""
+    edges = np.concatenate([[0], tokens.lengths.cumsum()])
+    for ngrams in repeated_ngrams(tokens.hashes, edges):
+        n = ngrams.n
+        if n not in TOP_ORDERS:
+            yield f"gopher_duplicate_{n}_grams", _skipping(ngrams)
+        elif len(ngrams.places):
+            best = ngrams.counts.argmax()  # the first of those that occur equally often
+            yield f"gopher_top_{n}_gram", int((ngrams.sizes[best] + n - 1) * ngrams.counts[best])
+        else:
+            first = int(edges[n]) + n - 1 if len(tokens) >= n else 0
+            yield f"gopher_top_{n}_gram", first
+
+
+def _skipping(ngrams: Ngrams) -> int:
+    """Characters of n-grams met before, when every repetition found is skipped as a whole."""
+    met: set[int] = set()
+    total, resume = 0, 0
+    found = zip(ngrams.places.tolist(), ngrams.hashes.tolist(), ngrams.sizes.tolist(), strict=True)
+    for place, ngram, size in found:
+        if place < resume:
+            continue
+        if ngram in met:
+            total += size
+            resume = place + ngrams.n
+        else:
+            met.add(ngram)
+    return total

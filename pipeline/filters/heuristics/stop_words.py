@@ -1,0 +1,34 @@
+"""The commonest words of many languages: text in which hardly any occurs is no prose, or another language."""
+
+from functools import cache
+
+from core.resources import read_toml
+from pipeline.analysis import Analysis, analyse, ngram_hashes
+
+
+def distinct(analysis: Analysis, language: str) -> dict[str, float]:
+    """How many of the language's stop words occur in the text; no number where there is no list for it."""
+    found = [
+        len(hashes.intersection(ngram_hashes(analysis.word_hashes, length).tolist()))
+        for length, hashes in _by_length(language).items()
+    ]
+    return {"language_stop_words": sum(found)} if found else {}
+
+
+@cache
+def _by_length(language: str) -> dict[int, frozenset[int]]:
+    """The hashes of a language's stop words, by the number of words that each is to :func:`analyse`."""
+    analysis = analyse("\n".join(_lists().get(language, "").split()))
+    firsts, pasts = (
+        analysis.words.starts.searchsorted(edge) for edge in (analysis.lines.starts, analysis.lines.ends)
+    )
+    by_length: dict[int, set[int]] = {}
+    for first, past in zip(firsts.tolist(), pasts.tolist(), strict=True):
+        found = ngram_hashes(analysis.word_hashes[first:past], past - first)
+        by_length.setdefault(past - first, set()).update(found.tolist())
+    return {length: frozenset(hashes) for length, hashes in by_length.items() if length}
+
+
+@cache
+def _lists() -> dict[str, str]:
+    return read_toml("pipeline.filters.heuristics", "stop_words.toml")

@@ -1,0 +1,164 @@
+import hashlib
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.config import TokenizerConfig
+from core.shards import Header, Rows
+from core.shards.packing import best_fit_decreasing, pack, split_of, tokenize, tokenized_schema
+from core.tokenizer import Tokenizer, train
+
+PAD = 3
+Document = tuple[bytes, np.ndarray]
+
+
+def _header(sequence_length: int) -> Header:
+    return Header(
+        sequence_length=sequence_length, vocabulary_size=70_000, bos=1, eos=2, pad=PAD,
+        tokenizer_sha256="", packing="", corpus="",
+    )  # fmt: skip
+
+
+def _documents(lengths: list[int]) -> list[Document]:
+    """Documents whose tokens tell them apart."""
+    starts = np.cumsum([10, *lengths])
+    return [
+        (
+            hashlib.blake2b(bytes([number]), digest_size=16).digest(),
+            np.arange(start, start + length, dtype=np.uint32),
+        )
+        for number, (start, length) in enumerate(zip(starts, lengths, strict=False))
+    ]
+
+
+def _unpack(rows: Rows) -> dict[bytes, list[tuple[int, list[int]]]]:
+    """The pieces of each document, by offset; checks on the way that spans tile the rows from the left."""
+    pieces: dict[bytes, list[tuple[int, list[int]]]] = {}
+    spans = rows.spans
+    for row, tokens in enumerate(rows.tokens):
+        end = 0
+        for span in range(spans.bounds[row], spans.bounds[row + 1]):
+            assert spans.start[span] == end
+            end += spans.length[span]
+            part = tokens[spans.start[span] : end].tolist()
+            pieces.setdefault(spans.document_id[span].tobytes(), []).append((int(spans.offset[span]), part))
+        assert 0 < end <= len(tokens)
+        assert (tokens[end:] == PAD).all()
+    return {document_id: sorted(parts) for document_id, parts in pieces.items()}
+
+
+lengths_and_size = st.integers(8, 20).flatmap(
+    lambda size: st.tuples(st.lists(st.integers(2, 3 * size), max_size=40), st.just(size))
+)
+
+
+@given(lengths_and_size)
+def test_no_token_is_lost_and_none_comes_twice(case: tuple[list[int], int]) -> None:
+    lengths, size = case
+    documents = _documents(lengths)
+    rows = pack(documents, _header(size))
+    assert rows.tokens.shape[1] == size + 1
+    unpacked = _unpack(rows)
+    assert len(unpacked) == len(documents)
+    for document_id, tokens in documents:
+        offsets = [offset for offset, _ in unpacked[document_id]]
+        assert offsets == list(range(0, len(tokens), size + 1))
+        assert [token for _, part in unpacked[document_id] for token in part] == tokens.tolist()
+
+
+@given(lengths_and_size, st.randoms())
+def test_the_order_of_documents_does_not_matter(case: tuple[list[int], int], random: object) -> None:
+    lengths, size = case
+    documents = _documents(lengths)
+    first = pack(documents, _header(size))
+    random.shuffle(documents)  # type: ignore[attr-defined]  # hypothesis gives a Random
+    second = pack(documents, _header(size))
+    assert first.tokens.tobytes() == second.tokens.tobytes()
+    assert first.spans.offset.tobytes() == second.spans.offset.tobytes()
+
+
+def _plain_best_fit(lengths: list[int], capacity: int) -> int:
+    """Rows used by best-fit-decreasing as the books describe it."""
+    rooms: list[int] = []
+    for length in sorted(lengths, reverse=True):
+        fitting = [index for index, room in enumerate(rooms) if room >= length]
+        if not fitting:
+            rooms.append(capacity)
+            fitting = [len(rooms) - 1]
+        rooms[min(fitting, key=rooms.__getitem__)] -= length
+    return len(rooms)
+
+
+@given(st.lists(st.integers(1, 17), max_size=60))
+def test_it_is_best_fit(lengths: list[int]) -> None:
+    rows = best_fit_decreasing(np.array(lengths, np.int64), 17)
+    used = np.bincount(rows, weights=lengths) if lengths else np.zeros(0)
+    assert (used <= 17).all()
+    assert len(used) == _plain_best_fit(lengths, 17)
+    # As with every rule that opens a row only when none has room, no two rows fit into one.
+    assert len(used) < 2 or np.sort(used)[:2].sum() > 17
+
+
+@given(st.lists(st.integers(1, 10), min_size=1, max_size=7))
+def test_rows_stay_near_the_optimum(lengths: list[int]) -> None:
+    """The bound of first- and best-fit-decreasing: 11/9 of the optimum + 6/9 (Dósa 2007)."""
+
+    @cache
+    def optimum(rest: tuple[int, ...], room: int) -> int:
+        if not rest:
+            return 0
+        choices = []
+        for index, length in enumerate(rest):
+            others = rest[:index] + rest[index + 1 :]
+            fits = length <= room
+            choices.append(optimum(others, room - length) if fits else 1 + optimum(others, 10 - length))
+        return min(choices)
+
+    best = optimum(tuple(sorted(lengths)), 0)
+    assert best <= best_fit_decreasing(np.array(lengths), 10).max() + 1 <= 11 / 9 * best + 6 / 9
+
+
+def test_a_run_of_rows_is_a_fair_sample() -> None:
+    """Best-fit-decreasing by itself would put the long documents first."""
+    lengths = np.random.default_rng(2).integers(5, 100, 250)
+    rows = pack(_documents(lengths.tolist()), _header(100))
+    longest = np.maximum.reduceat(rows.spans.length, rows.spans.bounds[:-1])
+    half = len(longest) // 2
+    assert abs(longest[:half].mean() - longest[half:].mean()) < 15
+
+
+def test_the_split_goes_by_cluster_and_share() -> None:
+    drawn = [split_of(f"{number:032x}", 0.25) for number in range(2000)]
+    assert 420 < drawn.count("validation") < 580
+    assert {split_of(f"{number:032x}", 0.0) for number in range(100)} == {"train"}
+    wider = [split_of(f"{number:032x}", 0.5) for number in range(2000)]
+    assert all(b == "validation" for a, b in zip(drawn, wider, strict=True) if a == "validation")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    folder = str(tmp_path_factory.mktemp("tokenizer"))
+    train(
+        ["one two three four five six seven eight nine ten " * 3],
+        TokenizerConfig(vocabulary_size=300),
+        folder,
+    )
+    return Tokenizer.load(folder)
+
+
+def test_tokenizing_adds_the_marks(tokenizer: Tokenizer) -> None:
+    texts = ["one two", "", "drei"]
+    ids = [f"{number:032x}" for number in range(3)]
+    batch = pa.record_batch({"id": ids, "text": texts, "source": ["s"] * 3, "cluster": ids})
+    rows = tokenize(batch, tokenizer, 0.5)
+    assert rows.schema == tokenized_schema()
+    for row, text, document_id in zip(rows.to_pylist(), texts, ids, strict=True):
+        tokens = np.frombuffer(row["tokens"], np.uint16).tolist()
+        assert tokens == [tokenizer.bos, *tokenizer.encode(text), tokenizer.eos]
+        assert row["token_count"] == len(tokens)
+        assert row["document_id"].hex() == document_id
+        assert row["split"] == split_of(document_id, 0.5)

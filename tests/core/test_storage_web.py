@@ -1,0 +1,60 @@
+"""Files on a web server: read, sought in, read in part; never written."""
+
+import pytest
+
+from core import storage
+from core.errors import InputError
+from tests.servers.web import web_server
+
+pytestmark = pytest.mark.server
+
+DATA = bytes(range(256)) * 60_000
+
+
+@pytest.fixture
+def web(tmp_path):
+    (tmp_path / "a file.bin").write_bytes(DATA)
+    (tmp_path / "empty").write_bytes(b"")
+    with web_server(tmp_path) as served:
+        yield served
+
+
+def test_a_file_is_read_whole_in_part_and_sought_in(web):
+    path = f"{web.url}/a file.bin"
+    assert storage.read_bytes(path) == DATA
+    with storage.open_read(path) as stream:
+        stream.seek(9_000_001)
+        assert stream.read(7) == DATA[9_000_001:9_000_008]
+        stream.seek(0)
+        assert stream.read() == DATA
+        assert stream.read(1) == b""
+    with storage.open_read(f"{web.url}/empty") as stream:
+        assert stream.read() == b""
+
+
+def test_a_range_is_one_request_for_just_its_bytes(web):
+    assert storage.read_range(f"{web.url}/a file.bin", 1000, 50) == DATA[1000:1050]
+    assert storage.read_range(f"{web.url}/a file.bin", len(DATA) - 5, 50) == DATA[-5:]
+    assert storage.read_range(f"{web.url}/a file.bin", len(DATA) + 5, 50) == b""
+    answer, *_ = web.answers
+    assert (answer.method, answer.start, answer.length) == ("GET", 1000, 50)
+
+
+def test_a_file_is_listed_with_size_and_version(web):
+    path = f"{web.url}/a file.bin"
+    (found,) = storage.list_files(path)
+    assert (found.path, found.size) == (path, len(DATA))
+    assert found.version
+    assert not web.sent
+
+
+def test_what_is_missing_is_named(web):
+    for attempt in (storage.list_files, storage.read_bytes, storage.open_read, storage.file_info):
+        with pytest.raises(InputError, match="missing: no such file; check the path"):
+            attempt(f"{web.url}/missing")
+
+
+def test_a_server_that_ignores_ranges_is_refused(tmp_path):
+    (tmp_path / "file").write_bytes(DATA)
+    with web_server(tmp_path, ranges=False) as web, pytest.raises(InputError, match="ignores byte ranges"):
+        storage.read_range(f"{web.url}/file", 10, 20)

@@ -1,0 +1,202 @@
+"""Conversations to ids: laws of every template, and known templates beside transformers' own rendering."""
+
+import functools
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import transformers
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from core.errors import InputError
+from core.tokenizer import HubTokenizer, Tokenizer
+from core.tokenizer.chat import Chat, Message
+from core.tokenizer.hub import Settings
+from core.tokenizer.processor import TEMPLATE
+from tests.core.tokenizer.samples import any_text
+
+CHATML = (
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|system|>system\nHelp.<|end|>\n' }}{% endif %}"
+    "{{'<|user|>' + message['role'] + '\n' + message['content'] + '<|end|>' + '\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|user|>assistant\n' }}{% endif %}"
+)
+TRIMMING = (
+    "{{- bos_token }}{%- for message in messages %}\n"
+    "    {{- '<|user|>' + message.role + '<|system|>\n\n' + message['content'] | trim + '<|end|>' }}\n"
+    "{%- endfor %}\n{%- if add_generation_prompt %}\n"
+    "    {{- '<|user|>assistant<|system|>\n\n' }}\n{%- endif %}\n"
+)
+BRACKETS = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'assistant' %}"
+    "{{ ' ' + message['content'] + ' ' + eos_token }}{% else %}"
+    "{{ '[INST] ' + message['content'] + ' [/INST]' }}{% endif %}{% endfor %}"
+)
+TEMPLATES = {"ours": TEMPLATE, "chatml": CHATML, "trimming": TRIMMING, "brackets": BRACKETS}
+marks = st.sampled_from(["<|end|>", "<|user|>", "</s>", "<s>", "\ufdd00.0\ufdd1", "\ufdd00.", "\n", " "])
+contents = any_text | st.lists(any_text | marks, max_size=4).map("".join)
+conversations = st.tuples(st.booleans(), st.lists(st.tuples(contents, contents), min_size=1, max_size=3)).map(
+    lambda drawn: turns(*drawn)
+)
+
+
+def turns(system: bool, pairs: list[tuple[str, str]]) -> list[Message]:
+    found = [Message("system", pairs[0][1])] if system else []
+    for question, answer in pairs:
+        found += [Message("user", question), Message("assistant", answer)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def definition(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("hub")
+    tokenizer.write(str(folder))
+    return (folder / "tokenizer.json").read_text()
+
+
+@pytest.fixture(scope="module", params=list(TEMPLATES))
+def hub(request: pytest.FixtureRequest, tokenizer: Tokenizer, definition: str) -> HubTokenizer:
+    return HubTokenizer(definition, Settings(tokenizer.names, True, TEMPLATES[request.param]))
+
+
+@given(conversation=conversations)
+def test_every_prompt_begins_the_example(hub: HubTokenizer, conversation: list[Message]) -> None:
+    chat = Chat(hub)
+    ids, learn = chat.example(conversation)
+    assert len(ids) == len(learn)
+    for index, message in enumerate(conversation):
+        if message.role == "assistant":
+            prompt = chat.prompt(conversation[:index])
+            assert ids[: len(prompt)] == prompt
+            assert learn[len(prompt)]
+            assert not learn[len(prompt) - 1]
+
+
+@given(conversation=conversations)
+def test_learned_are_the_answers_and_their_end_marks(hub: HubTokenizer, conversation: list[Message]) -> None:
+    ids, learn = Chat(hub).example(conversation)
+    runs: list[list[int]] = []
+    for index, number in enumerate(ids):
+        if learn[index]:
+            if not index or not learn[index - 1]:
+                runs.append([])
+            runs[-1].append(number)
+    answers = [message.content for message in conversation if message.role == "assistant"]
+    ends = Chat(hub).stop
+    assert [run[-1] in ends for run in runs] == [True] * len(answers)
+    for run, answer in zip(runs, answers, strict=True):
+        assert hub.decode(run).strip() == answer.strip()
+        assert not set(run[:-1]) & set(hub.special.values())
+
+
+@given(conversation=conversations)
+def test_no_message_becomes_a_special_token(hub: HubTokenizer, conversation: list[Message]) -> None:
+    """There are as many marks as in the same conversation about nothing."""
+    chat = Chat(hub)
+    plain = [replace(message, content="x") for message in conversation]
+    special = set(hub.special.values())
+
+    def written(messages: Sequence[Message]) -> list[int]:
+        return [number for number in chat.example(messages)[0] if number in special]
+
+    assert written(conversation) == written(plain)
+
+
+@given(conversation=conversations)
+def test_our_own_tokenizer_and_its_export_agree(
+    tokenizer: Tokenizer, definition: str, conversation: list[Message]
+) -> None:
+    hub = HubTokenizer(definition, Settings(tokenizer.names, True, TEMPLATE))
+    assert Chat(tokenizer).example(conversation) == Chat(hub).example(conversation)
+
+
+@functools.cache
+def peer(definition: str, template: str) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings({"bos_token": "<s>", "eos_token": "</s>"}, True, template)
+        HubTokenizer(definition, settings).write(folder)
+        return transformers.AutoTokenizer.from_pretrained(folder)
+
+
+@given(pairs=st.lists(st.tuples(any_text, any_text), min_size=1, max_size=3), system=st.booleans())
+def test_ids_equal_transformers_own(
+    hub: HubTokenizer, definition: str, pairs: list[tuple[str, str]], system: bool
+) -> None:
+    """Of answers without white space at their ends, where it might join with what is beside them."""
+    conversation = turns(system, pairs)
+    assume(not any(name in message.content for message in conversation for name in hub.special))
+    assume(all(answer and answer == answer.strip() for _, answer in pairs))
+    other = peer(definition, hub.chat_template)
+    spoken = [{"role": message.role, "content": message.content} for message in conversation]
+    asked = other.apply_chat_template(spoken[:-1], add_generation_prompt=True, return_dict=False)
+    whole = other.apply_chat_template(spoken, return_dict=False)
+    assert Chat(hub).prompt(conversation[:-1]) == asked
+    assert Chat(hub).example(conversation)[0] == whole
+
+
+def test_stop_is_the_end_mark_and_eos(tokenizer: Tokenizer) -> None:
+    assert Chat(tokenizer).stop == {2, 7}
+
+
+def test_a_small_example_by_hand(tokenizer: Tokenizer) -> None:
+    said = [Message("system", "ka"), Message("user", "lo"), Message("assistant", "mi"), Message("user", "ka")]
+    ka, lo, mi = (tokenizer.encode(text) for text in ("ka", "lo", "mi"))
+    before = [1, 4, *ka, 7, 5, *lo, 7, 6]
+    assert Chat(tokenizer).prompt(said[:2]) == before
+    ids, learn = Chat(tokenizer).example(said)
+    assert ids == [*before, *mi, 7, 5, *ka, 7]
+    assert learn == [False] * len(before) + [True] * (len(mi) + 1) + [False] * (len(ka) + 2)
+
+
+def test_an_answer_that_opens_a_conversation(tokenizer: Tokenizer) -> None:
+    mi = tokenizer.encode("mi")
+    ids, learn = Chat(tokenizer).example([Message("assistant", "mi")])
+    assert ids == [1, 6, *mi, 7]
+    assert learn == [False, False, *[True] * len(mi), True]
+
+
+def test_a_template_that_shortens_history_prompts_and_is_not_learned_from(
+    tokenizer: Tokenizer, definition: str
+) -> None:
+    """As those do that leave out earlier thoughts."""
+    template = "{% for m in messages[-1:] %}{{ m.content }}<|end|>{% endfor %}"
+    chat = Chat(HubTokenizer(definition, Settings(tokenizer.names, True, template)))
+    said = [Message("user", "ka"), Message("assistant", "mi"), Message("user", "lo")]
+    assert chat.prompt(said) == [*tokenizer.encode("lo"), 7]
+    assert chat.stop == {2}
+    with pytest.raises(InputError, match="leaves out message 2, an answer"):
+        chat.example(said)
+
+
+def test_a_conversation_needs_a_message(tokenizer: Tokenizer) -> None:
+    with pytest.raises(InputError, match="give it at least one"):
+        Chat(tokenizer).prompt([])
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("", "has no chat template"),
+        ("{% for %}", "is not Jinja"),
+        (
+            "{{ raise_exception('roles must alternate') }}",
+            r"refuses this conversation \(roles must alternate\)",
+        ),
+        ("{{ messages[7].content }}", "refuses this conversation"),
+        ("{{ 1 / 0 }}", r"refuses this conversation \(division by zero\)"),
+        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "refuses this conversation"),
+        ("{% for m in messages %}{{ m.content[:-1] }}{% endfor %}", "cuts messages into pieces"),
+        ("{% for m in messages %}{{ m.role }}{% endfor %}", "leaves out message 2, an answer"),
+        ("{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}", "otherwise once it is"),
+    ],
+)
+def test_templates_that_fail_are_refused(
+    tokenizer: Tokenizer, definition: str, template: str, message: str
+) -> None:
+    said = [Message("user", "Hello"), Message("assistant", "Good day")]
+    with pytest.raises(InputError, match=message) as caught:
+        Chat(HubTokenizer(definition, Settings(tokenizer.names, True, template))).example(said)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,217 @@
+"""llama.cpp's files, made here by its own package from random models, and read back."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gguf as gguf_package
+import pytest
+import torch
+import transformers
+from gguf import GGMLQuantizationType as Kind
+from torch import Tensor
+
+from core.errors import ModelError
+from model.config import TransformerConfig
+from model.formats import gguf, state_dict_adapter
+from model.transformer import Transformer, rotation
+
+LLAMA = TransformerConfig(96, 2, 64, 4, 2, 128, rope_theta=500.0, context=64)
+GPT2 = TransformerConfig(
+    96,
+    2,
+    64,
+    4,
+    4,
+    256,
+    context=1024,
+    norm="layer",
+    positions="learned",
+    activation="gelu",
+    qkv_bias=True,
+    output_bias=True,
+    feed_forward_bias=True,
+)
+SHAPES = {
+    "llama": LLAMA,
+    "untied": replace(LLAMA, tied=False),
+    "wide heads": replace(LLAMA, head_size=32),
+    "biases": replace(LLAMA, qkv_bias=True, output_bias=True),
+    "llama3": replace(LLAMA, rope_theta=500_000.0, rope_scaling=gguf.LLAMA3_SCALINGS[1]),
+    "gpt2": GPT2,
+}
+
+
+def random_model(config: TransformerConfig) -> Transformer:
+    generator = torch.Generator().manual_seed(0)
+    model = Transformer(config).eval().requires_grad_(False)
+    for name, weight in model.state_dict().items():
+        weight.normal_(1.0 if name.endswith("norm.weight") else 0.0, 0.1, generator=generator)
+    return model
+
+
+def write(path: Path, model: Transformer, kind: Kind = Kind.F32, **fields: Any) -> None:
+    """A file as llama.cpp's converter makes it. ``fields`` are written besides or instead; None: left out."""
+    config = model.config
+    gpt2 = config.positions == "learned"
+    writer = gguf_package.GGUFWriter(path, fields.pop("architecture", "gpt2" if gpt2 else "llama"))
+    settings = {
+        "block_count": config.num_layers,
+        "embedding_length": config.hidden_size,
+        "feed_forward_length": config.intermediate_size,
+        "head_count": config.num_heads,
+        "head_count_kv": config.num_kv_heads,
+        "context_length": config.context,
+        "rope_freq_base": config.rope_theta,
+        "layer_norm_eps" if gpt2 else "layer_norm_rms_eps": config.norm_epsilon,
+        "key_length": config.head_size,
+        "rope_dimension_count": config.head_size,
+    } | fields
+    for name, value in settings.items():
+        if value is not None:
+            getattr(writer, f"add_{name}")(value)
+    for name, tensor in tensors(model).items():
+        data = tensor.numpy()
+        if kind != Kind.F32 and tensor.ndim == 2:
+            writer.add_tensor(name, gguf_package.quantize(data, kind), raw_dtype=kind)
+        else:
+            writer.add_tensor(name, data)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def tensors(model: Transformer) -> dict[str, Tensor]:
+    config = model.config
+    table = state_dict_adapter.GGUF_GPT2 if config.positions == "learned" else state_dict_adapter.GGUF_LLAMA
+    found = state_dict_adapter.outward(table, config, model.state_dict())
+    if config.positions == "rotary":
+        turned = [name for name in found if "attn_q." in name or "attn_k." in name]
+        found |= {name: permuted(found[name], config.head_size) for name in turned}
+    if config.rope_scaling:
+        found[gguf.ROPE_FREQUENCIES] = speeds(replace(config, rope_scaling=None)) / speeds(config)
+    return found
+
+
+def permuted(tensor: Tensor, size: int) -> Tensor:
+    """Channels i and i + d/2 of every head, as neighbours."""
+    order = torch.arange(tensor.shape[0]).view(-1, 2, size // 2).transpose(1, 2).flatten()
+    return tensor[order].contiguous()
+
+
+def speeds(config: TransformerConfig) -> Tensor:
+    cosine, sine = rotation(torch.ones(1, 1, dtype=torch.int64), config)
+    return torch.atan2(sine, cosine).flatten()
+
+
+def tokens() -> Tensor:
+    return torch.randint(96, (2, 40), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", list(SHAPES))
+@torch.inference_mode()
+def test_a_model_comes_back_exactly(name: str, tmp_path: Path) -> None:
+    model = random_model(SHAPES[name])
+    path = tmp_path / "model.formats.gguf"
+    write(path, model)
+    found = gguf.read(path)
+    assert found.config == model.config
+    assert found.state.keys() == model.state_dict().keys()
+    assert all(torch.equal(found.state[name], weight) for name, weight in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["llama", "untied", "gpt2"])
+@torch.inference_mode()
+def test_logits_equal_those_of_another_reader(name: str, tmp_path: Path) -> None:
+    words = [f"<{number}>" for number in range(96)]  # transformers counts them
+    write(tmp_path / "model.formats.gguf", random_model(SHAPES[name]), token_list=words, vocab_size=96)
+    found = gguf.read(tmp_path / "model.formats.gguf")
+    model = Transformer(found.config).eval()
+    model.load_state_dict(found.state)
+    peer = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="model.formats.gguf")
+    torch.testing.assert_close(model(tokens()), peer(tokens()).logits, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "MXFP4"])
+def test_quantized_weights(kind: str, tmp_path: Path) -> None:
+    model = random_model(LLAMA)
+    write(tmp_path / "model.formats.gguf", model, Kind[kind])
+    found = gguf.read(tmp_path / "model.formats.gguf").state
+    for name, weight in model.state_dict().items():
+        expected = weight.numpy()
+        if weight.ndim == 2:
+            packed = gguf_package.quantize(expected, Kind[kind])
+            expected = gguf_package.dequantize(packed, Kind[kind])
+        assert torch.equal(found[name], torch.from_numpy(expected))
+
+
+def test_a_vocabulary_of_the_file_s_own_size(tmp_path: Path) -> None:
+    """The embedding's rows count, whatever the metadata say."""
+    write(tmp_path / "model.formats.gguf", random_model(LLAMA), vocab_size=90)
+    assert gguf.read(tmp_path / "model.formats.gguf").config.vocabulary_size == 96
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "architecture": ({"architecture": "falcon"}, "architecture 'falcon'; only llama and gpt2"),
+    "absent": ({"block_count": None}, r"llama\.block_count = 0; must be a number above 0"),
+    "by layer": (
+        {"head_count": [4, 2]},
+        r"llama\.attention\.head_count = \[4, 2\]; must be a number above 0",
+    ),
+    "no heads": ({"head_count": 0}, r"llama\.attention\.head_count = 0; must be a number above 0"),
+    "experts": ({"expert_count": 8}, "8 experts; only dense models"),
+    "partial": ({"rope_dimension_count": 8}, "rotates 8 of 16 channels"),
+    "scaled": ({"rope_scaling_type": gguf_package.RopeScalingType.YARN}, "scaled by 'yarn'"),
+    "heads": ({"head_count_kv": 3}, "4 heads, 3 for keys and values"),
+    "more layers": ({"block_count": 3}, r"blk\.2\..*: missing"),
+    "fewer layers": ({"block_count": 1}, r"blk\.1\..*no place"),
+    "width": ({"feed_forward_length": 64}, r"shape \[128, 64\], but .* \[64, 64\]"),
+}
+
+
+@pytest.mark.parametrize("name", list(WRONG))
+def test_what_cannot_be_represented_is_refused(name: str, tmp_path: Path) -> None:
+    fields, message = WRONG[name]
+    write(tmp_path / "model.formats.gguf", random_model(LLAMA), **fields)
+    with pytest.raises(ModelError, match=message) as caught:
+        gguf.read(tmp_path / "model.formats.gguf")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_output_matrix_that_repeats_the_embedding_is_shared(tmp_path: Path) -> None:
+    model = random_model(replace(LLAMA, tied=False))
+    assert model.output is not None
+    model.output.weight.copy_(model.embedding.weight)
+    write(tmp_path / "model.formats.gguf", model)
+    found = gguf.read(tmp_path / "model.formats.gguf")
+    assert found.config.tied
+    assert "output.weight" not in found.state
+
+
+def test_a_file_without_an_embedding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.formats.gguf"
+    write(path, random_model(LLAMA))
+    path.write_bytes(path.read_bytes().replace(b"token_embd.weight", b"token_embx.weight"))
+    with pytest.raises(ModelError, match=r"has no token_embd\.weight"):
+        gguf.read(path)
+
+
+def test_unknown_scaling_of_positions_is_refused(tmp_path: Path) -> None:
+    scaling = replace(gguf.LLAMA3_SCALINGS[0], factor=2.0)
+    write(
+        tmp_path / "model.formats.gguf",
+        random_model(replace(LLAMA, rope_theta=500_000.0, rope_scaling=scaling)),
+    )
+    with pytest.raises(ModelError, match=r"rope_freqs\.weight is neither"):
+        gguf.read(tmp_path / "model.formats.gguf")
+
+
+def test_broken_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.formats.gguf"
+    write(path, random_model(LLAMA))
+    whole = path.read_bytes()
+    for broken in (b"", b"GGUF", whole[:30], whole[:400], whole[:-1], b"PK" + whole[2:], bytes(4096)):
+        path.write_bytes(broken)
+        with pytest.raises(ModelError, match="not a whole GGUF file"):
+            gguf.read(path)

@@ -1,0 +1,247 @@
+"""Models from everywhere, and out again."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import peft
+import pytest
+import torch
+import transformers
+from torch import Tensor
+
+from core import manifest, storage
+from core.errors import GristmillError, InputError, ManifestError, MismatchError, OutputError
+from core.tokenizer import Tokenizer
+from core.tokenizer.chat import Message
+from model import export
+from model.formats import huggingface
+from model.loading import Loaded, load
+from model.transformer import Transformer
+from tests.train.folder import Folder
+from train import sample
+from train.loop import train
+from train.parallel import World
+
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")  # peft asks for it
+CONVERSATION = [Message("user", "The mill?"), Message("assistant", "It turns."), Message("user", "Why?")]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, packed: Path, alone: World) -> Folder:
+    """A very short run."""
+    result = Folder(tmp_path_factory.mktemp("run"), packed)
+    train(result.config("train.steps=2"), alone)
+    return result
+
+
+@pytest.fixture(scope="module")
+def trained(run: Folder) -> Loaded:
+    return load(str(run.output))
+
+
+@pytest.fixture(scope="module")
+def exported(run: Folder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    export.main(["--model", str(run.output), "--to", str(folder)])
+    return folder
+
+
+def tokens(loaded: Loaded) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(loaded.model.config.vocabulary_size, (2, 20), generator=generator)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_a_run_is_loaded(run: Folder, trained: Loaded) -> None:
+    assert trained.name == "out"
+    assert trained.model.config.context == 32
+    assert not any(weight.requires_grad for weight in trained.model.parameters())
+    assert not trained.model.training
+    assert trained.facts["format"] == "checkpoint"
+    assert (trained.facts["step"], trained.facts["learning_rate"]) == (2, 3e-3)
+    low = load(str(run.output), dtype=torch.bfloat16).model
+    assert {weight.dtype for weight in low.parameters()} == {torch.bfloat16}
+
+
+def test_an_export_is_the_same_model(trained: Loaded, exported: Path) -> None:
+    again = load(str(exported))
+    assert again.model.config == trained.model.config
+    state = again.model.state_dict()
+    assert all(torch.equal(state[name], weight) for name, weight in trained.model.state_dict().items())
+    assert isinstance(again.tokenizer, Tokenizer)
+    assert again.tokenizer.sha256 == trained.tokenizer.sha256
+    assert again.chat.prompt(CONVERSATION) == trained.chat.prompt(CONVERSATION)
+    assert again.facts["origin_sha256"] == trained.sha256
+    assert again.facts["format"] == "checkpoint"
+    assert again.facts["learning_rate"] == 3e-3
+
+
+@torch.inference_mode()
+def test_an_export_opens_in_transformers(trained: Loaded, exported: Path) -> None:
+    model = transformers.AutoModelForCausalLM.from_pretrained(exported)
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(exported)
+    expected = trained.model(tokens(trained))
+    torch.testing.assert_close(model(tokens(trained)).logits, expected, atol=1e-5, rtol=1e-5)
+    assert tokenizer.encode("The mill ▁", add_special_tokens=False) == trained.tokenizer.encode("The mill ▁")
+    spoken = [{"role": message.role, "content": message.content} for message in CONVERSATION]
+    ids = tokenizer.apply_chat_template(spoken, add_generation_prompt=True, return_dict=False)
+    assert ids == trained.chat.prompt(CONVERSATION)
+    assert set(model.generation_config.eos_token_id) == trained.chat.stop
+
+
+def test_an_export_that_is_done_is_not_done_again(
+    run: Folder, exported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(exported)
+    export.export(str(run.output), str(exported))
+    assert "already done" in capsys.readouterr().out
+    assert contents(exported) == before
+
+
+def test_an_export_replaces_only_what_it_may(run: Folder, exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(exported, folder)
+    with pytest.raises(OutputError, match=r"a finished model of another .* replace it with --overwrite"):
+        export.export(str(run.output), str(folder), "bfloat16")
+    with pytest.raises(OutputError, match="files that are not Gristmill's"):
+        export.export(str(run.output), str(tmp_path))
+    with pytest.raises(InputError, match="is the model itself"):
+        export.export(str(folder), str(folder), overwrite=True)
+    assert contents(folder) == contents(exported)
+    export.export(str(run.output), str(folder), "bfloat16", overwrite=True)
+    _, state = huggingface.read(folder)
+    assert {weight.dtype for weight in state.values()} == {torch.bfloat16}
+    assert load(str(folder)).facts["origin"] == "out"
+
+
+def test_an_export_goes_to_other_storage(run: Folder, exported: Path) -> None:
+    export.export(str(run.output), "memory://exported/model")
+    for name, content in contents(exported).items():
+        if name != manifest.NAME:
+            assert storage.read_bytes(f"memory://exported/model/{name}") == content
+
+
+def test_exports_that_are_not_whole_are_refused(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(exported, folder)
+    (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
+    with pytest.raises(ManifestError, match=r"config\.json: .* it was altered"):
+        load(str(folder))
+    (folder / manifest.NAME).rename(folder / manifest.STARTED)
+    with pytest.raises(ManifestError, match="was not run or was cut short"):
+        load(str(folder))
+
+
+def foreign(exported: Path, folder: Path) -> Path:
+    """The same model as somebody else's: no manifest, no SentencePiece model."""
+    kept = shutil.ignore_patterns(manifest.NAME, "tokenizer.model")
+    shutil.copytree(exported, folder, ignore=kept)
+    return folder
+
+
+def test_a_folder_without_manifest_is_named_by_its_files(exported: Path, tmp_path: Path) -> None:
+    one = load(str(foreign(exported, tmp_path / "one")))
+    assert (one.name, one.facts) == ("one", {"format": "huggingface"})
+    other = foreign(exported, tmp_path / "other")
+    assert load(str(other)).sha256 == one.sha256
+    settings = json.loads((other / "tokenizer_config.json").read_text())
+    (other / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": "{{ 1 }}"}))
+    assert load(str(other)).sha256 != one.sha256
+
+
+def test_vocabularies_may_be_padded_but_not_cut(exported: Path, trained: Loaded, tmp_path: Path) -> None:
+    size = trained.model.config.vocabulary_size
+    for rows, name in ((size + 8, "padded"), (size - 8, "cut")):
+        folder = foreign(exported, tmp_path / name)
+        config = replace(trained.model.config, vocabulary_size=rows)
+        huggingface.write(folder, config, Transformer(config).state_dict(), {"eos_token_id": 2})
+    assert load(str(tmp_path / "padded")).model.config.vocabulary_size == size + 8
+    with pytest.raises(MismatchError, match=f"tokenizer knows {size} tokens, the model only {size - 8}"):
+        load(str(tmp_path / "cut"))
+
+
+def test_a_model_without_chat_template_is_loaded_and_does_not_chat(exported: Path, tmp_path: Path) -> None:
+    folder = foreign(exported, tmp_path / "silent")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    del settings["chat_template"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    loaded = load(str(folder))
+    with pytest.raises(InputError, match="has no chat template"):
+        _ = loaded.chat
+    export.export(str(folder), str(tmp_path / "again"))
+    assert load(str(tmp_path / "again")).tokenizer.chat_template == ""
+
+
+@pytest.fixture
+def adapter(exported: Path, tmp_path: Path) -> tuple[Path, Any]:
+    """One that peft wrote, and peft's own model with it."""
+    base = transformers.AutoModelForCausalLM.from_pretrained(exported)
+    torch.manual_seed(0)
+    targets = ["q_proj", "down_proj"]
+    settings = peft.LoraConfig(r=3, lora_alpha=5, target_modules=targets, task_type="CAUSAL_LM")
+    adapted = peft.get_peft_model(base, settings)
+    with torch.no_grad():
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.normal_()
+    adapted.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter", adapted.eval()
+
+
+@torch.inference_mode()
+def test_an_adapter_is_merged_into_the_base_that_it_names(
+    adapter: tuple[Path, Any], exported: Path, tmp_path: Path
+) -> None:
+    folder, peer = adapter
+    loaded = load(str(folder))
+    assert loaded.facts["format"] == "adapter"
+    assert loaded.facts["base_sha256"] == load(str(exported)).sha256
+    assert loaded.sha256 not in (load(str(exported)).sha256, loaded.facts["base_sha256"])
+    ids = tokens(loaded)
+    torch.testing.assert_close(loaded.model(ids), peer(ids).logits, atol=1e-4, rtol=1e-4)
+    export.export(str(folder), str(tmp_path / "merged"))
+    assert torch.equal(load(str(tmp_path / "merged")).model(ids), loaded.model(ids))
+
+
+def test_adapters_without_their_base_are_refused(adapter: tuple[Path, Any], exported: Path) -> None:
+    folder, _ = adapter
+    path = folder / "adapter_config.json"
+    settings = json.loads(path.read_text())
+    for base in ("", "nowhere/at-all", str(folder)):
+        path.write_text(json.dumps(settings | {"base_model_name_or_path": base}))
+        with pytest.raises(InputError, match=f"corrects the model '{base}', which is not on this machine"):
+            load(str(folder))
+    path.write_text(json.dumps(settings))
+    claim = {"stage": "model", "fingerprint": "", "config": {}, "inputs": [], "counts": {}, "files": []}
+    (folder / manifest.NAME).write_text(json.dumps(claim | {"facts": {"base_sha256": "0" * 64}}))
+    with pytest.raises(MismatchError, match=f"made for a model 000000000000…, but {exported} is"):
+        load(str(folder))
+
+
+def test_what_is_no_model_is_refused(run: Folder, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF")
+    (tmp_path / "untrained" / "training").mkdir(parents=True)
+    for name, message in (
+        ("nothing", "nothing there"),
+        ("empty", "no model that is known here"),
+        ("broken.gguf", "not a whole GGUF file"),
+        ("untrained", "no checkpoint there"),
+    ):
+        with pytest.raises(GristmillError, match=message) as caught:
+            export.export(str(tmp_path / name), str(tmp_path / "to"))
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "to").exists()
+
+
+def test_a_prompt_is_continued_by_any_model(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample.main(["--model", str(exported), "--prompt", "The mill", "--tokens", "3", "--temperature", "0"])
+    assert capsys.readouterr().out.startswith("The mill")
+    with pytest.raises(GristmillError, match=r"output\.path"):
+        sample.main(["--prompt", "The mill"])

@@ -1,0 +1,288 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.extraction.wikitext import templates
+from pipeline.extraction.wikitext.parser import Wiki, prose, without_furniture, without_sections
+
+ARTICLE = """{{Infobox city
+| name = Ribe | map = {{location map|Denmark|lat={{#expr: 1+1}}}}
+}}
+[[File:Ribe.jpg|thumb|The [[cathedral]] of Ribe]]
+'''Ribe''' ({{IPA|da|ˈʁiːpə}}; {{lang-de|Ripen}}) is a [[town]] in [[Denmark|southern Denmark]].<ref>{{cite
+|url=http://example.org}}</ref> It lies {{convert|25|km}} from [[Esbjerg]].<ref name="a" /> <!-- note -->
+
+== History ==
+Ribe is the ''oldest'' town.<br/>It was founded {{circa|710}} .
+
+{| class="wikitable"
+! Year !! People
+|-
+| 1900 || {{formatnum:4000}}
+|}
+
+=== Trade ===
+* Cattle
+* [http://example.org Grain]
+
+== Demography ==
+{{Graph}}
+
+== References ==
+{{reflist}}
+=== Sources ===
+Some book.
+
+== Tidal ==
+Use <code>a[0]</code> and <nowiki>{{not a template}}</nowiki>.
+
+== See also ==
+* [[Other]]
+
+[[Category:Towns]]
+[[Kategori:Byer]]
+[[de:Ribe]]
+__NOTOC__
+"""
+
+
+EXPECTED = [
+    "Ribe (German: Ripen) is a town in southern Denmark. It lies 25 kilometres (16 mi) from Esbjerg.",
+    "History",
+    "Ribe is the oldest town.",
+    "It was founded c. 710.",
+    "Year | People",
+    "1900 | 4,000",
+    "Trade",
+    "- Cattle",
+    "- Grain",
+    "Tidal",
+    "Use a[0] and {{not a template}}.",
+]
+
+
+WIKI = Wiki()
+
+
+def lines(wikitext: str, wiki: Wiki = WIKI) -> list[str]:
+    return [line.rstrip() for line in prose(wikitext, wiki).splitlines() if line.strip()]
+
+
+def test_an_article_becomes_prose() -> None:
+    assert lines(ARTICLE) == EXPECTED
+
+
+def test_tables_and_lists_by_option() -> None:
+    bare = lines(ARTICLE, Wiki(tables=False, lists=False))
+    assert bare == [line for line in EXPECTED if "|" not in line and not line.startswith("- ")]
+
+
+def resolved(wikitext: str) -> str:
+    return without_furniture(wikitext, Wiki())[0]
+
+
+def test_brackets_without_a_partner_cut_nothing_out() -> None:
+    assert resolved("a }} b ]] c {{ d [[e") == "a }} b ]] c  d e"
+    assert resolved("{{a|[[b}} c]]") == " c]]"
+    assert resolved("{| \n|| {{x \n|}\nafter").split() == ["x", "after"]
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ("{{convert|25|km}}", "25 kilometres (16 mi)"),
+        ("{{convert|1,300|mi|km|abbr=on}}", "1,300 mi (2,100 km)"),
+        ("{{convert|100|to|200|ft}}", "100 to 200 feet (30 to 61 m)"),
+        ("{{convert|5|acre}}", "5 acres (2.0 ha)"),
+        ("{{convert|22|e6acre}}", "22 million acres (8.9 million ha)"),
+        ("{{convert|72|F}}", "72°F (22°C)"),
+        ("{{convert|-40|C|F}}", "-40°C (−40°F)"),
+        ("a {{convert|6|ft|adj=on}} man", "a 6-foot (1.8 m) man"),
+        ("{{convert|many|furlong}}", "many"),
+        ("{{birth date|1950|3|4}}", "March 4, 1950"),
+        ("{{birth date and age|df=yes|1950|3|4}}", "4 March 1950"),
+        ("{{death date and age|1990|1||1910|2|3}}", "January 1990"),
+        ("{{nihongo|Tokyo|東京|Tōkyō}}", "Tokyo (東京, Tōkyō)"),
+        ("{{nihongo|Tokyo|東京}}", "Tokyo (東京)"),
+        ("{{lang|de|Ripen}} {{lang-da|Ribe}}", "Ripen Danish: Ribe"),
+        ("{{formatnum:1234567.8}} {{frac|3|1|2}}", "1,234,567.8 3 1⁄2"),
+        ("{{quote|To be.|Hamlet}}", "“To be.” — Hamlet"),
+        ("{{nowrap|a {{abbr|b|bee}}}} {{hlist|x|y}}", "a b x, y"),
+        ("{{quote|see [[a|x=y]]}}", "“see x=y”"),
+        ("{{nowrap|1=a=b}}", "a=b"),
+        ("x<ref>{{cite|a}}</ref>{{fact}} {{unknown|text}}{{infobox\n|a=b}}y", "x y"),
+        ("{{#if: yes | a | b}}{{#if: | a | b}}", "ab"),
+        ("CO<sub>2</sub> and m<sup>-3</sup>", "CO₂ and m⁻³"),
+        ("if <math>x^{2} =  1</math> then", "if $x^{2} = 1$ then"),
+        ("l''''name'' and '''''both'''''", "l'name and both"),
+        ("[[Berlin (city)|]], [[a]]s, [[:Category:B]]", "Berlin, as, Category:B"),
+        ("A ({{IPA|x}} {{lang|fr|y}}; )", "A (y)"),
+        ("&lt;b&gt; &amp;amp;", "<b> &amp;"),
+        ("-{zh-hans:计算机;zh-hant:電腦}-", "计算机"),
+    ],
+)
+def test_what_templates_and_markup_say(call: str, expected: str) -> None:
+    assert prose(call).strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("language", "call", "expected"),
+    [
+        ("it", "{{M|25|ul=km}} {{formatnum:1234}}", "25 km 1.234"),
+        (
+            "it",
+            "{{Bio|Nome=Ada|Cognome=Neri|Sesso=F|LuogoNascita=Roma|GiornoMeseNascita=1º maggio|AnnoNascita="
+            "1900|LuogoMorte=|GiornoMeseMorte=|AnnoMorte=1980|Attività=poetessa|Nazionalità=italiana}}",
+            "Ada Neri (Roma, 1º maggio 1900 – 1980) è stata una poetessa italiana.",
+        ),
+        ("fr", "{{date|1|janvier|1950}}, {{unité|25|km}}, {{s|XIX}}", "1 janvier 1950, 25 km, XIXe siècle"),
+        ("de", '{{"|Ja}} {{lang|en|yes}}', "„Ja“ yes"),
+        ("es", "{{fecha|1950|3|4}} {{unidad|5|kg}}", "4 de marzo de 1950 5 kg"),
+    ],
+)
+def test_templates_of_other_languages(language: str, call: str, expected: str) -> None:
+    assert prose(call, Wiki(language=language)).strip() == expected
+
+
+def test_templates_of_wiktionaries() -> None:
+    wiki = Wiki(project="wiktionary")
+    found = prose("From {{inh|en|enm|word}}, {{cog|de|Wort}}. {{lb|en|rare}} {{m|la|verbum}}", wiki)
+    assert found == "From Middle English word, German Wort. (rare) verbum"
+
+
+def test_a_wiki_s_own_namespaces_are_hidden() -> None:
+    wiki = Wiki(hidden_namespaces=frozenset({"vaizdys", "kategoreja x"}))
+    assert prose("a[[Vaizdys:x.jpg|thumb|b]][[Kategoreja_X:c]]d", wiki) == "ad"
+    assert prose("a[[Portal:x|b]]", wiki) == "ab"
+
+
+def test_rows_of_a_table() -> None:
+    table = """{| class="wikitable" style="x"
+|+ Towns
+|- bgcolor=red
+! scope="col" | Name !! People
+|-
+| rowspan="2" | [[Ribe|The '''town''']] || 8
+|-
+|
+Lines
+* of text
+|
+{| class="inner"
+| a || b
+|}
+|-
+| x
+in lines || y
+|-
+| only
+|}"""
+    assert lines(table) == [
+        "Towns",
+        "Name | People",
+        "The town | 8",
+        "Lines of text | a | b",
+        "x in lines | y",
+        "only",
+    ]
+    assert lines(table.replace("wikitable", "navbox")) == []
+
+
+def test_numbered_lists_and_their_depth() -> None:
+    assert lines("# a\n# b\n## c\n#* d\n# e\n: f\n* g\n") == [
+        "1. a", "2. b", "  1. c", "  - d", "3. e", "f", "- g"
+    ]  # fmt: skip
+
+
+def test_every_pattern_names_a_function_or_has_its_braces_closed() -> None:
+    for patterns in templates._data().templates.values():
+        for names, pattern in patterns.items():
+            assert names == names.lower()
+            assert pattern in templates._FUNCTIONS or not pattern.startswith("@")
+            assert pattern.count("{") == pattern.count("}")
+            assert pattern.count("[") == pattern.count("]")
+    units = templates._data().units
+    assert all(unit.target in units for unit in units.values())
+
+
+def test_sections_are_dropped_with_their_subsections_in_many_languages() -> None:
+    for name in ("References", "EINZELNACHWEISE", "Liens externes", "Примечания", "参考文献"):
+        text = f"Lead.\n== {name} ==\nx\n=== Sub ===\ny\n== Next ==\nz\n"
+        assert without_sections(text) == "Lead.\n== Next ==\nz\n"
+
+
+def test_headings_over_nothing_are_dropped() -> None:
+    assert without_sections("== A ==\n=== B ===\n\n== C ==\n=== D ===\ntext") == "== C ==\n=== D ===\ntext"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "{{",
+        "[[",
+        "{|\n",
+        "<ref>",
+        "{{a|",
+        "''",
+        "== ",
+        "[[File:",
+        "<!--",
+        "((",
+        "|}",
+        "<b>",
+        "<pre>",
+        "[http://x ",
+        "{{quote|",
+        "{{#if:",
+        "{|\n| {{quote|[[a|",
+        "\n|}",
+        "; ",
+        "-{",
+        "= ",
+        "  ",
+        "'' '''",
+        "\n* ",
+        "<sup>",
+        "| a=b ",
+    ],
+)
+def test_bombs_take_no_time(bomb: str) -> None:
+    prose(bomb * 20_000)
+    prose("{{" * 20_000 + bomb * 20_000 + "}}" * 20_000)
+    prose("==" + bomb * 20_000)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "{{",
+                "}}",
+                "[[",
+                "]]",
+                "{|",
+                "|}",
+                "\n",
+                "|",
+                "a",
+                " ",
+                "=",
+                "''",
+                "<ref>",
+                "<",
+                ":",
+                "*",
+                "convert",
+                "'''",
+            ]
+        )
+    )
+)
+def test_no_nesting_raises(tokens: list[str]) -> None:
+    prose("".join(tokens))
+
+
+@given(st.text(alphabet="abc .\n"))
+def test_plain_prose_stays(text: str) -> None:
+    assert prose(text).split() == [word for word in text.split() if word.strip(".")] or "." in text

@@ -1,0 +1,40 @@
+from datatrove.data import Document
+from datatrove.pipeline.filters import FineWebQualityFilter
+from datatrove.utils.text import TERMINAL_PUNCTUATION
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.analysis import analyse
+from pipeline.analysis.characters import sentence_terminals
+from pipeline.filters.heuristics import fineweb
+
+LIMITS = {
+    "line_punct_ratio": lambda measures: measures["fineweb_finished_lines"] < 0.12,
+    "short_line_ratio": lambda measures: measures["fineweb_short_lines"] > 0.67,
+    "char_dup_ratio": lambda measures: measures["fineweb_duplicate_line_characters"] > 0.01,
+    "list_ratio": lambda measures: measures["fineweb_newlines_per_word"] > 0.3,
+}
+LINES = [
+    "Short.",
+    "Short",
+    "  ",
+    "",
+    "A line that is rather longer than thirty characters",
+    "Long enough " * 9 + "।",
+]
+
+
+@given(st.lists(st.sampled_from(LINES), min_size=1).map("\n".join).filter(str.strip))
+def test_decides_as_datatrove(text: str) -> None:
+    decision = FineWebQualityFilter().filter(Document(text=text, id=""))
+    measures = fineweb.measure(analyse(text))
+    failed = next((name for name, fails in LIMITS.items() if fails(measures)), None)
+    assert failed == (None if decision is True else decision[1])
+
+
+def test_sentence_terminals_are_datatroves() -> None:
+    assert sentence_terminals() == TERMINAL_PUNCTUATION
+
+
+def test_measures_of_nothing_are_zero() -> None:
+    assert set(fineweb.measure(analyse("")).values()) == {0}

@@ -1,0 +1,72 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.analysis import analyse
+from pipeline.filters.heuristics.refinedweb import correct
+
+PROSE = "The harbour lies on the north side of the island and has been in use for long."
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "LATEST NEWS FROM the town",
+        "ÄÖÜ ÄÖÜ",
+        "1931",
+        "12 34 56",
+        "3 likes",
+        "1.2K views ",
+        "• 1,204 Comments •",
+        "Home",
+        " Share ",
+        "Sign-in",
+        "Read more...",
+        "items in cart",
+    ],
+)
+def test_lines_that_go(line: str) -> None:
+    corrected = correct(analyse(f"{PROSE}\n{line}\n{PROSE}"))
+    assert corrected.text == f"{PROSE}\n{PROSE}"
+    removed = len(line.split())
+    assert corrected.metrics == {"refinedweb_removed_words": removed / (removed + 2 * len(PROSE.split()))}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        PROSE,
+        "",
+        "NASA and ESA agreed",
+        "In 1931 it rained",
+        "3 likes and a comment",
+        "He likes views",
+        "We signed in blood",
+        "Signs in town",
+        f"{PROSE} Read more...",
+    ],
+)
+def test_lines_that_stay(line: str) -> None:
+    corrected = correct(analyse(f"{PROSE}\n{line}\n{PROSE}"))
+    assert corrected.text == f"{PROSE}\n{line}\n{PROSE}"
+    assert corrected.metrics == {"refinedweb_removed_words": 0}
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("Sign in to the old town", "to the old town"),
+        ("The town is old. Read more…", "The town is old."),
+        ("You have 3 Items in Cart now", "You have 3 now"),
+    ],
+)
+def test_phrases_leave_short_lines(line: str, left: str) -> None:
+    assert correct(analyse(line)).text == left
+
+
+@given(st.lists(st.sampled_from(["Home", "3 likes", "SALE NOW", PROSE, "", "It is old. Read more"])))
+def test_nothing_is_added_and_a_second_time_changes_nothing(lines: list[str]) -> None:
+    once = correct(analyse("\n".join(lines)))
+    assert 0 <= once.metrics["refinedweb_removed_words"] <= 1
+    assert set(once.text.split()) <= set("\n".join(lines).split())
+    assert correct(analyse(once.text)).text == once.text

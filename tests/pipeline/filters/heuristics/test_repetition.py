@@ -1,0 +1,97 @@
+"""Dolma's and DCLM's variants of Gopher's measures, against their definitions spelled out word by word."""
+
+import re
+from collections import Counter
+from statistics import median
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.analysis import analyse
+from pipeline.filters.heuristics import dclm, dolma
+from pipeline.filters.heuristics.gopher import STOP_WORDS
+
+PARTS = ["the ", "Of ", "a ", "bb ", "12 ", "#x ", "... ", "…\n", ". ", "- ", "* ", "\n", "\n\n", "  "]
+TEXTS = st.lists(st.sampled_from(PARTS), max_size=80).map("".join)
+
+
+def ngrams(words: list[str], n: int) -> list[tuple[str, ...]]:
+    return [tuple(words[place : place + n]) for place in range(len(words) - n + 1)]
+
+
+def characters(words: tuple[str, ...] | list[str]) -> int:
+    return sum(map(len, words))
+
+
+def several(items: list[str]) -> list[str]:
+    counts = Counter(items)
+    return [item for item in items if counts[item] > 1]
+
+
+@given(TEXTS)
+def test_dolma(text: str) -> None:
+    words, lines = text.split(), text.split("\n")
+    found, count, size = dolma.measure(text), len(words) or 1, characters(words) or 1
+    assert found["gopher_words"] == len(words)
+    assert found["gopher_mean_word_length"] == (median(map(len, words)) if words else 0)
+    assert found["gopher_symbols_per_word"] == sum("#" in word or "…" in word for word in words) / count
+    assert (
+        found["gopher_alphabetic_words"] == sum(bool(re.search("[a-zA-Z]", word)) for word in words) / count
+    )
+    assert found["gopher_stop_words"] == sum(word in STOP_WORDS for word in words)
+    assert found["gopher_bullet_lines"] == sum(line[:1] in ("*", "-") for line in lines) / len(lines)
+    assert found["gopher_ellipsis_lines"] == sum(line[-1:] == "…" for line in lines) / len(lines)
+    assert found["gopher_duplicate_lines"] == len(several(lines)) / len(lines)
+    assert found["gopher_duplicate_line_characters"] == characters(several(lines)) / size
+    for n in range(2, 5):
+        most = Counter(ngrams(words, n)).most_common(1)
+        assert found[f"gopher_top_{n}_gram"] == sum(times * characters(each) for each, times in most) / size
+    for n in range(5, 11):
+        counts = Counter(ngrams(words, n))
+        repeated = sum(characters(each) * times for each, times in counts.items() if times > 1)
+        occurrences = sum(characters(each) * times for each, times in counts.items())
+        assert found[f"gopher_duplicate_{n}_grams"] == repeated / (occurrences or 1)
+
+
+@given(TEXTS)
+def test_dclm(text: str) -> None:
+    words, lines = text.split(), [line.strip() for line in text.split("\n") if line.strip()]
+    paragraphs = [each.strip() for each in text.split("\n\n") if each.strip()]
+    found, count = dclm.measure(analyse(text)), len(words) or 1
+    assert found["gopher_words"] == sum(word[0].isalnum() for word in words)
+    assert found["gopher_mean_word_length"] == characters(words) / count
+    symbols = len(re.findall(r"#|\.\.\.|…", text)) + len(re.findall(r"\. \. \.", text))
+    assert found["gopher_symbols_per_word"] == symbols / count
+    assert found["gopher_stop_words"] == sum(word.lower() in STOP_WORDS for word in words)
+    assert found["gopher_bullet_lines"] == sum(line[0] in "*-" for line in lines) / (len(lines) or 1)
+    ellipses = sum(line.endswith(("...", ". . .", "…")) for line in lines)
+    assert found["gopher_ellipsis_lines"] == ellipses / (len(lines) or 1)
+    for kind, pieces in (("line", lines), ("paragraph", paragraphs)):
+        size = characters(pieces) or 1
+        assert found[f"gopher_duplicate_{kind}s"] == len(several(pieces)) / (len(pieces) or 1)
+        assert found[f"gopher_duplicate_{kind}_characters"] == characters(several(pieces)) / size
+    words = re.findall(r"\w+", text)
+    for n in range(2, 11):
+        counts = Counter(ngrams(words, n))
+        if n < 5:
+            top = max(counts.values(), default=0)
+            repeated = top * max((characters(each) for each in counts if counts[each] == top), default=0)
+            repeated *= top > 1
+        else:
+            places = [place for place, each in enumerate(ngrams(words, n)) if counts[each] > 1]
+            covered = {place + step for place in places for step in range(n)}
+            repeated = characters([words[place] for place in covered])
+        name = f"gopher_top_{n}_gram" if n < 5 else f"gopher_duplicate_{n}_grams"
+        assert found[name] == repeated / (characters(words) or 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "finished"),
+    [
+        ('Home\nIt rains. \nDoes it?\n\nShe said "so"\nand so on…', 'It rains. \nDoes it?\nShe said "so"'),
+        ("", ""),
+    ],
+)
+def test_dolma_keeps_finished_lines(text: str, finished: str) -> None:
+    assert dolma.finished(text) == finished

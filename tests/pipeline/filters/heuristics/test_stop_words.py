@@ -1,0 +1,35 @@
+import tomllib
+from importlib import resources
+
+import pytest
+
+from pipeline.analysis import analyse
+from pipeline.filters import recipe
+from pipeline.filters.heuristics import stop_words
+
+LISTS = tomllib.loads(resources.files("pipeline.filters").joinpath("data/stop_words.toml").read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "number"),
+    [
+        ("Und der Hund, und DER Kater", "de", 2),
+        ("The dog and the cat", "de", 0),
+        ("The dog and the cat of it", "en", 3),
+        ("ประวัติศาสตร์ของประเทศไทยและภาษา", "th", 2),
+        ("他是一个人", "zh", 3),
+        ("", "en", 0),
+    ],
+)
+def test_distinct(text: str, language: str, number: int) -> None:
+    assert stop_words.distinct(analyse(text), language) == {"language_stop_words": number}
+
+
+def test_language_without_a_list_is_not_measured() -> None:
+    assert stop_words.distinct(analyse("ko te reo"), "mi") == {}
+
+
+def test_every_language_with_thresholds_has_a_list() -> None:
+    rows = recipe._preset("multilingual").by_language.rows
+    assert len(rows) > 40 and set(rows) <= set(LISTS)
+    assert all(len(set(words.split())) >= 8 for words in LISTS.values())

@@ -1,0 +1,157 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.config import ColumnsConfig, InputConfig
+from pipeline.ledger import Reason
+from pipeline.readers import read
+from pipeline.readers.inputs import plan_splits
+from pipeline.readers.record import Damaged, Item, Origin, Record, Skipped, Split
+from pipeline.readers.tables import columns
+
+FINEWEB = {
+    "text": ["A page."],
+    "id": ["<urn:uuid:0d8a309d-25c5-405d-a08a-c11239f0d717>"],
+    "dump": ["CC-MAIN-2013-20"],
+    "url": ["http://example.org/a"],
+    "date": ["2013-05-18T05:48:54Z"],
+    "file_path": ["s3://commoncrawl/crawl-data/x.warc.gz"],
+    "language": ["en"],
+    "language_score": [0.98],
+    "token_count": [3],
+}
+DOLMA = {
+    "id": ["1"],
+    "text": ["A paper."],
+    "source": ["pes2o"],
+    "added": ["2023-07-01T00:00:00Z"],
+    "created": ["2016-05-21T21:24:24.000Z"],
+    "metadata": [{"url": "http://example.org/b", "title": "B", "license": "CC-BY", "length": 8}],
+}
+repeated = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def split(path: Path, start: int = 0, length: int | None = None) -> Split:
+    return Split(
+        str(path), path.name, "parquet", "", start, path.stat().st_size if length is None else length
+    )
+
+
+def items(path: Path, wanted: ColumnsConfig = ColumnsConfig()) -> list[Item]:  # noqa: B008 (it is frozen)
+    return list(read(split(path), wanted))
+
+
+def write(path: Path, table: dict, **options) -> Path:
+    pq.write_table(pa.table(table), path, **options)
+    return path
+
+
+def test_fineweb_and_dolma_need_no_mapping(tmp_path: Path) -> None:
+    (page,) = items(write(tmp_path / "fineweb", FINEWEB))
+    assert page == Record(
+        origin=Origin(0, 0),
+        url="http://example.org/a",
+        title="",
+        fetched_at=datetime(2013, 5, 18, 5, 48, 54, tzinfo=UTC),
+        license="",
+        media="text",
+        body="A page.",
+        language="en",
+    )
+    (paper,) = items(write(tmp_path / "dolma", DOLMA))
+    assert isinstance(paper, Record)
+    assert (paper.url, paper.title, paper.license) == ("http://example.org/b", "B", "CC-BY")
+    assert paper.fetched_at == datetime(2016, 5, 21, 21, 24, 24, tzinfo=UTC)
+
+
+def test_columns_by_name_and_of_any_type_of_text(tmp_path: Path) -> None:
+    table = {
+        "content": pa.array(["one", "two", None]).dictionary_encode(),
+        "raw": pa.array([b"\xe9t\xe9", b"", b"x"]),
+        "when": pa.array([datetime(2024, 1, 2), None, None], pa.timestamp("ms")),
+        "meta": [{"a": {"link": "u"}}, {"a": None}, None],
+    }
+    path = write(tmp_path / "a", table)
+    first, second, third = items(path, ColumnsConfig(text="content", url="meta.a.link", date="when"))
+    assert isinstance(first, Record)
+    assert (first.body, first.url, first.fetched_at) == ("one", "u", datetime(2024, 1, 2, tzinfo=UTC))
+    assert isinstance(second, Record)
+    assert (second.url, second.fetched_at) == ("", None)
+    assert isinstance(third, Damaged)
+    assert third.error.startswith("no text in column 'content'")
+    raw, *_ = items(path, ColumnsConfig(text="raw"))
+    assert isinstance(raw, Record)
+    assert raw.body == b"\xe9t\xe9"
+
+
+@repeated
+@given(
+    texts=st.lists(st.text(max_size=20), min_size=1, max_size=60),
+    group=st.integers(1, 20),
+    piece=st.integers(1, 3000),
+)
+def test_every_row_is_in_exactly_one_split(tmp_path: Path, texts: list[str], group: int, piece: int) -> None:
+    texts = [text.encode("utf-8", "ignore").decode() for text in texts]
+    path = write(tmp_path / "a", {"text": texts}, row_group_size=group)
+    whole = items(path)
+    assert [item.body for item in whole if isinstance(item, Record)] == texts
+    assert [item.origin for item in whole] == [Origin(row, 0) for row in range(len(texts))]
+    pieces = [split(path, start, piece) for start in range(0, path.stat().st_size, piece)]
+    assert [item for each in pieces for item in read(each)] == whole
+
+
+def test_large_files_are_planned_in_splits(tmp_path: Path) -> None:
+    texts = [str(number) * 3000 for number in range(100)]
+    path = write(tmp_path / "a", {"text": texts}, row_group_size=10, compression="none", use_dictionary=False)
+    splits = plan_splits(InputConfig(paths=(str(path),), split_bytes=1 << 16))
+    assert len(splits) > 5
+    assert [item.body for each in splits for item in read(each) if isinstance(item, Record)] == texts
+
+
+def test_damage_costs_its_row_group_only(tmp_path: Path) -> None:
+    texts = [f"{number} " * 100 for number in range(40)]
+    options = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
+    path = write(tmp_path / "a", {"text": texts}, row_group_size=10, **options)
+    begin = pq.ParquetFile(path).metadata.row_group(1).column(0).data_page_offset
+    data = bytearray(path.read_bytes())
+    data[begin + 1000] ^= 0xFF
+    path.write_bytes(data)
+    found = items(path)
+    assert [item.body for item in found if isinstance(item, Record)] == texts[:10] + texts[20:]
+    (damaged,) = (item for item in found if isinstance(item, Damaged))
+    assert damaged.origin == Origin(10, 0)
+    assert damaged.error.startswith("10 rows of row group 1 are lost")
+
+
+@repeated
+@given(share=st.floats(0.1, 0.999))
+def test_a_cut_file_is_one_damage(tmp_path: Path, share: float) -> None:
+    path = write(tmp_path / "a.parquet", FINEWEB)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    (planned,) = plan_splits(InputConfig(paths=(str(path),)))
+    (damaged,) = read(planned)
+    assert isinstance(damaged, Damaged)
+    assert damaged.error.startswith("not a whole Parquet file")
+
+
+def test_values_that_cannot_be_cost_their_row_only(tmp_path: Path) -> None:
+    bad = pa.Array.from_buffers(pa.string(), 2, pa.array([b"\xff", b"ok"]).buffers())
+    path = write(tmp_path / "a", {"text": bad})
+    damaged, sound = items(path)
+    assert isinstance(damaged, Damaged)
+    assert isinstance(sound, Record)
+    path = write(tmp_path / "b", {"text": ["x"], "date": pa.array([2**62], pa.timestamp("us"))})
+    assert isinstance(items(path)[0], Damaged)
+
+
+def test_a_long_text_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "MAX_BYTES", 100)
+    long, short = items(write(tmp_path / "a", {"text": ["x" * 101, "y"]}))
+    assert isinstance(long, Skipped)
+    assert long.drop.reason == Reason.TOO_LARGE
+    assert isinstance(short, Record)
