@@ -10,6 +10,8 @@ import pyspark
 from pipeline.spark.session.java import java_home
 
 ROOT = Path(__file__).parents[1]
+REAL_DATA = ROOT.parent / "shared/data"
+"""Real data that some tests use where it is present; see CONTRIBUTING."""
 
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """Java options for processes that end in a minute: compile quickly, not well. Halves a small job's CPU."""

@@ -99,7 +99,9 @@ def _draw(config: Config) -> list[Example]:
     found = []
     for positive, corpus in given.items():
         print(f"classifier: reading {', '.join(corpus.paths)} …", flush=True)
-        found += examples(sample(spark, config, corpus), config.classifier.held_out_fraction, positive=positive)
+        found += examples(
+            sample(spark, config, corpus), config.classifier.held_out_fraction, positive=positive
+        )
     return found
 
 

@@ -1,7 +1,5 @@
 """The shipped suites on the real sets that they are made for: every item is understood."""
 
-from pathlib import Path
-
 import pytest
 
 from evals import tasks
@@ -9,8 +7,9 @@ from evals.context import Bench
 from evals.items import read
 from evals.suite import Generation, MultipleChoice, Perplexity, fill, find
 from evals.text_metrics import rouge
+from tests.commands import REAL_DATA
 
-DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
+DATA = REAL_DATA
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real sets are not on this machine")
 
 

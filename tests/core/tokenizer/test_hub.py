@@ -12,9 +12,10 @@ from hypothesis import example, given
 from core.errors import InputError
 from core.tokenizer import HubTokenizer, Tokenizer
 from core.tokenizer.hub import Settings
+from tests.commands import REAL_DATA
 from tests.core.tokenizer.samples import any_text
 
-SENTENCES = Path(__file__).parents[4] / "shared/data/langid/sentences"
+SENTENCES = REAL_DATA / "langid/sentences"
 
 
 @pytest.fixture(scope="module")

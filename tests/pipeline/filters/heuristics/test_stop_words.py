@@ -1,13 +1,11 @@
-import tomllib
-from importlib import resources
-
 import pytest
 
+from core.resources import read_toml
 from pipeline.analysis import analyse
 from pipeline.filters import recipe
 from pipeline.filters.heuristics import stop_words
 
-LISTS = tomllib.loads(resources.files("pipeline.filters").joinpath("data/stop_words.toml").read_text("utf-8"))
+LISTS = read_toml("pipeline.filters.heuristics", "stop_words.toml")
 
 
 @pytest.mark.parametrize(

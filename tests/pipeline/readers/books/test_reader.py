@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from pipeline.ledger import Reason
 from pipeline.readers import books, read
 from pipeline.readers.record import Damaged, Record, Skipped, Split
+from tests.commands import REAL_DATA
 
-REAL = Path(__file__).parents[4] / "shared/data/books"
+REAL = REAL_DATA / "books"
 GUTENBERG = """The Project Gutenberg EBook of A Tale, by Nobody
 
 Title: A Tale

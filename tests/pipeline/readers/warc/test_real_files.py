@@ -13,9 +13,10 @@ from core import config
 from pipeline.readers import read
 from pipeline.readers.inputs import plan_splits
 from pipeline.readers.record import Damaged, Item, Origin, Record, Skipped
+from tests.commands import REAL_DATA
 
-WARC = Path(__file__).parents[4] / "shared/data/warc"
-EXPECTED = Path(__file__).parent / "data/warc_real.tsv"
+WARC = REAL_DATA / "warc"
+EXPECTED = Path(__file__).parent / "real_files.tsv"
 """Every file that warcio reads to its end: how many records that finds, and what we make of them."""
 
 pytestmark = pytest.mark.skipif(not WARC.exists(), reason="needs ../shared/data beside the repository")

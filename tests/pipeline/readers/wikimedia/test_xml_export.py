@@ -13,8 +13,9 @@ from pipeline.ledger import Reason
 from pipeline.readers import read
 from pipeline.readers.compressed import blocks
 from pipeline.readers.record import Damaged, Item, Record, Skipped, Split
+from tests.commands import REAL_DATA
 
-WIKI = Path(__file__).parents[4] / "shared/data/wiki"
+WIKI = REAL_DATA / "wiki"
 
 HEAD = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/" version="0.10" xml:lang="da">
   <siteinfo>
