@@ -25,7 +25,7 @@ from core.errors import run
 from pipeline.extraction import extract
 from pipeline.readers import read
 from pipeline.readers.compressed import blocks
-from pipeline.readers.record import Record, Split
+from pipeline.readers.record import InputSplit, Record
 
 RESULTS = Path(__file__).parent / "results/readers.md"
 MB = 1_000_000
@@ -33,7 +33,7 @@ MB = 1_000_000
 
 def ours(path: Path) -> int:
     """The records of a file, by our reader."""
-    return sum(1 for _ in read(Split(str(path), path.name, "warc", "", 0, path.stat().st_size)))
+    return sum(1 for _ in read(InputSplit(str(path), path.name, "warc", "", 0, path.stat().st_size)))
 
 
 def fastwarc_raw(path: Path) -> int:
@@ -58,12 +58,12 @@ def warcio(path: Path) -> int:
 
 def pages(path: Path) -> int:
     """The pages of a dump, by our reader."""
-    return sum(1 for _ in read(Split(str(path), path.name, "wikipedia", "", 0, path.stat().st_size)))
+    return sum(1 for _ in read(InputSplit(str(path), path.name, "wikipedia", "", 0, path.stat().st_size)))
 
 
 def articles(path: Path) -> int:
     """The pages of a dump, and the prose of those that are articles."""
-    items = list(read(Split(str(path), path.name, "wikipedia", "", 0, path.stat().st_size)))
+    items = list(read(InputSplit(str(path), path.name, "wikipedia", "", 0, path.stat().st_size)))
     for item in items:
         if isinstance(item, Record):
             extract(item, ExtractionConfig())

@@ -12,7 +12,7 @@ from pipeline.extraction import decoded
 from pipeline.extraction.html.alignment import words
 from pipeline.extraction.html.training import Page
 from pipeline.readers import read
-from pipeline.readers.record import Record, Split
+from pipeline.readers.record import InputSplit, Record
 
 FOLDS = 5
 
@@ -31,7 +31,7 @@ def load(pages: str, gold: str) -> list[Example]:
     with gzip.open(gold, "rt", encoding="utf-8") as lines:
         entries = {entry["url"]: entry for entry in map(json.loads, lines) if entry["url"]}
     examples = []
-    for item in read(Split(pages, "", "warc", "", 0, storage.file_info(pages).size)):
+    for item in read(InputSplit(pages, "", "warc", "", 0, storage.file_info(pages).size)):
         if isinstance(item, Record) and (entry := entries.get(item.url)):
             html = decoded(item.body, item.charset)
             site = domain(item.url).top_domain_under_public_suffix or item.url

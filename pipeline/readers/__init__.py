@@ -5,20 +5,20 @@ from types import MappingProxyType
 
 from core import config
 from pipeline.readers import books, warc
-from pipeline.readers.record import Item, Split
+from pipeline.readers.record import InputSplit, Item
 from pipeline.readers.tables import jsonl, parquet
 from pipeline.readers.wikimedia import xml_export
 
 _USUAL = config.ColumnsConfig()
-_READERS: Mapping[str, Callable[[Split], Iterator[Item]]] = MappingProxyType(
+_READERS: Mapping[str, Callable[[InputSplit], Iterator[Item]]] = MappingProxyType(
     {"warc": warc.read, "wikipedia": xml_export.read, "books": books.read}
 )
-_TABLES: Mapping[str, Callable[[Split, config.ColumnsConfig], Iterator[Item]]] = MappingProxyType(
+_TABLES: Mapping[str, Callable[[InputSplit, config.ColumnsConfig], Iterator[Item]]] = MappingProxyType(
     {"jsonl": jsonl.read, "parquet": parquet.read}
 )
 
 
-def read(split: Split, columns: config.ColumnsConfig = _USUAL) -> Iterator[Item]:
+def read(split: InputSplit, columns: config.ColumnsConfig = _USUAL) -> Iterator[Item]:
     """Every record that begins in the split, each as exactly one item, in file order.
 
     ``columns`` says where the records of tables have what. Bad data becomes a

@@ -15,13 +15,13 @@ from core.errors import InputError
 from pipeline.readers import commoncrawl, warc
 from pipeline.readers.books import tei
 from pipeline.readers.compressed import BZIP2, GZIP, BrokenStreamError, blocks
-from pipeline.readers.record import Damaged, Format, Record, Split
+from pipeline.readers.record import Damaged, Format, InputSplit, Record
 from pipeline.readers.tables import jsonl, parquet
 from pipeline.readers.warc import framing
 from pipeline.readers.wikimedia import xml_export
 
 _HEAD_BYTES = 1 << 16
-OPENERS = 16
+IO_THREADS = 16
 """Files that one process opens side by side to recognise them: over a network, time goes into waiting."""
 _COMPRESSED = re.compile(r"\.(gz|bz2|zst)$")
 _BZIP2_BLOCK = 1 << 20
@@ -77,7 +77,7 @@ class InputFile:
     """Changes when the file is rewritten; empty: it never is."""
 
 
-def find(settings: config.InputConfig) -> list[InputFile]:
+def find_files(settings: config.InputConfig) -> list[InputFile]:
     """The files that ``input.paths`` name, sorted by ``file_name``.
 
     Raises :class:`InputError` for a path with nothing there and for a file that is named twice.
@@ -135,14 +135,14 @@ def unique_names(paths: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def plan_splits(settings: config.InputConfig) -> list[Split]:
+def plan_splits(settings: config.InputConfig) -> list[InputSplit]:
     """The splits of all inputs, in the order of their file names. Raises :class:`InputError`."""
-    with ThreadPoolExecutor(OPENERS) as pool:
-        planned = pool.map(lambda file: split_file(file, settings), find(settings))
+    with ThreadPoolExecutor(IO_THREADS) as pool:
+        planned = pool.map(lambda file: split_file(file, settings), find_files(settings))
         return [split for splits in planned for split in splits]
 
 
-def split_file(file: InputFile, settings: config.InputConfig) -> list[Split]:
+def split_file(file: InputFile, settings: config.InputConfig) -> list[InputSplit]:
     """The splits of one file, recognised by its first bytes. Raises :class:`InputError` if it does not fit.
 
     Small and without a driver, so that many files are recognised in parallel.
@@ -153,7 +153,7 @@ def split_file(file: InputFile, settings: config.InputConfig) -> list[Split]:
     else:
         found = settings.format
         check(file.path, size, found, settings.columns)
-    whole = Split(file.path, file.file_name, found, settings.source or _SOURCES[found], 0, size)
+    whole = InputSplit(file.path, file.file_name, found, settings.source or _SOURCES[found], 0, size)
     if size <= settings.split_bytes or not _is_splittable(file.path, found):
         return [whole]
     return [
@@ -199,7 +199,7 @@ def check(path: str, size: int, expected: Format, columns: config.ColumnsConfig)
     """
     head, problem = _head(path), ""
     if expected == "jsonl":
-        first = next(jsonl.read(Split(path, "", "jsonl", "", 0, size), columns), None)
+        first = next(jsonl.read(InputSplit(path, "", "jsonl", "", 0, size), columns), None)
         fits = isinstance(first, Record)
         problem = f" ({first.error})" if isinstance(first, Damaged) else ""
     else:

@@ -13,7 +13,7 @@ MAX_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class InputSplit:
     """A piece of work for one task: a whole file, or the records that begin in a range of its bytes."""
 
     path: str

@@ -28,7 +28,7 @@ from core.manifest import Manifest
 from pipeline import document, ledger
 from pipeline.filters import resolved as resolved_filters
 from pipeline.ledger import COPIES, LEDGER, RECORDS, Reason
-from pipeline.readers.record import Split
+from pipeline.readers.record import InputSplit
 from pipeline.spark import clusters, one_pass, tables
 from pipeline.spark.inputs import plan
 
@@ -81,7 +81,7 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
 
 def _analyse(config: Config, splits: DataFrame, folder: str) -> None:
     def run(batches: Batches) -> Batches:
-        pieces = (Split(**row) for batch in batches for row in batch.to_pylist())
+        pieces = (InputSplit(**row) for batch in batches for row in batch.to_pylist())
         return one_pass.analyse_splits(pieces, config)
 
     tables.write(splits.mapInArrow(run, from_arrow_schema(one_pass.schema())), folder)

@@ -30,8 +30,8 @@ from pipeline.filters.classifier.model import LONGEST, PASSAGE, prepare
 from pipeline.filters.classifier.training import Corpora, Example
 from pipeline.ledger import Drop
 from pipeline.readers import read
-from pipeline.readers.inputs import find
-from pipeline.readers.record import Record, Split
+from pipeline.readers.inputs import find_files
+from pipeline.readers.record import InputSplit, Record
 from pipeline.spark import documents, tables
 from pipeline.spark.inputs import plan
 from pipeline.spark.session.builder import session
@@ -78,7 +78,7 @@ def _inputs(config: Config, corpus: CorpusConfig) -> Iterator[str]:
                 f"{run}: has no documents of {', '.join(corpus.sources)}, only of {', '.join(found)}; "
                 "correct the corpus's sources"
             )
-    for file in find(config.input.model_copy(update={"paths": tuple(files)})):
+    for file in find_files(config.input.model_copy(update={"paths": tuple(files)})):
         yield f"{file.path} {file.size} {file.version}"
 
 
@@ -149,13 +149,13 @@ def _of_run(spark: SparkSession, run: str) -> DataFrame:
 
 def _of_files(config: Config, last: str | None, batches: Batches) -> Batches:
     """The documents of raw files; those up to an id with their text, where there is one."""
-    splits = (Split(**row) for batch in batches for row in batch.to_pylist())
+    splits = (InputSplit(**row) for batch in batches for row in batch.to_pylist())
     rows = (row for split in splits for row in _of_split(config, last, split))
     while chunk := list(islice(rows, BATCH_ROWS)):
         yield pa.RecordBatch.from_pylist(chunk, schema=_DOCUMENT)
 
 
-def _of_split(config: Config, last: str | None, split: Split) -> Iterator[dict[str, Any]]:
+def _of_split(config: Config, last: str | None, split: InputSplit) -> Iterator[dict[str, Any]]:
     extract = guard(config.extraction).extract
     for item in read(split, config.input.columns):
         name = document.document_id(split.file_name, item.origin.offset)

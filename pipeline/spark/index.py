@@ -24,7 +24,7 @@ _SOURCE = "commoncrawl"
 
 
 def select(spark: SparkSession, settings: InputConfig) -> DataFrame:
-    """One row like a :class:`~pipeline.readers.record.Split` for each chosen record, in order in its task.
+    """One :class:`~pipeline.readers.record.InputSplit` row for each chosen record, in order in its task.
 
     Reads the index once, to find out which files there are. Raises :class:`InputError` for an index without
     the columns of one, a condition that means nothing there, and one that chooses nothing.

@@ -11,8 +11,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from core.config import InputConfig
 from core.errors import ConfigError, InputError
-from pipeline.readers.inputs import OPENERS, InputFile, find, index_files, split_file
-from pipeline.readers.record import Split
+from pipeline.readers.inputs import IO_THREADS, InputFile, find_files, index_files, split_file
+from pipeline.readers.record import InputSplit
 from pipeline.spark import index, tables
 
 SPLIT = pa.schema(
@@ -48,21 +48,21 @@ def plan(spark: SparkSession, settings: InputConfig) -> Inputs:
         raise ConfigError(f"input.paths, input.index.path: one of them must say what to read; {given}")
     if settings.index.path:
         return Inputs(index_files(settings), index.select(spark, settings), "records of an index")
-    files = find(settings)
+    files = find_files(settings)
     splits = recognise(spark, files, settings)
     rows = [astuple(split) for split in splits]
     tasks = settings.partitions or len(splits)
     return Inputs(files, tables.distribute(spark, rows, SPLIT, tasks), f"{len(files)} files")
 
 
-def recognise(spark: SparkSession, files: Sequence[InputFile], settings: InputConfig) -> list[Split]:
+def recognise(spark: SparkSession, files: Sequence[InputFile], settings: InputConfig) -> list[InputSplit]:
     """The splits of all files, in the order of ``files``.
 
     Raises :class:`InputError` for the first file, by name, that is not what it should be.
     """
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with ThreadPoolExecutor(OPENERS) as pool:
+        with ThreadPoolExecutor(IO_THREADS) as pool:
             for batch in batches:
                 listed = [InputFile(**each) for each in batch.to_pylist()]
                 rows = [row for rows in pool.map(partial(_described, settings), listed) for row in rows]
@@ -79,7 +79,7 @@ def recognise(spark: SparkSession, files: Sequence[InputFile], settings: InputCo
     for row in ordered:
         if error := row.pop("error"):
             raise InputError(error)
-    return [Split(**row) for row in ordered]
+    return [InputSplit(**row) for row in ordered]
 
 
 def _described(settings: InputConfig, file: InputFile) -> list[dict[str, object]]:

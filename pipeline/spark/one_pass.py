@@ -18,7 +18,7 @@ from pipeline.extraction.guard import guard
 from pipeline.filters import Judge
 from pipeline.ledger import Drop
 from pipeline.readers import read
-from pipeline.readers.record import Damaged, Item, Record, Skipped, Split
+from pipeline.readers.record import Damaged, InputSplit, Item, Record, Skipped
 from pipeline.readers.warc import indexed
 
 BATCH_ROWS = 512
@@ -45,7 +45,7 @@ def schema() -> pa.Schema:
     return pa.schema([*of_document, *(pa.field(name, kind) for name, kind in of_verdict)])
 
 
-def analyse_splits(splits: Iterable[Split], config: Config) -> Iterator[pa.RecordBatch]:
+def analyse_splits(splits: Iterable[InputSplit], config: Config) -> Iterator[pa.RecordBatch]:
     """Every record of every split as exactly one row, in batches of bounded size."""
     one_pass, batch = OnePass(config), _Batch(config)
     for split, item in _items(splits, config):
@@ -57,7 +57,7 @@ def analyse_splits(splits: Iterable[Split], config: Config) -> Iterator[pa.Recor
         yield batch.flush()
 
 
-def _items(splits: Iterable[Split], config: Config) -> Iterator[tuple[Split, Item]]:
+def _items(splits: Iterable[InputSplit], config: Config) -> Iterator[tuple[InputSplit, Item]]:
     if config.input.index.path:
         yield from indexed.read(splits)
         return
@@ -75,7 +75,7 @@ class OnePass:
         self.extract = guard(config.extraction).extract
 
     def row(
-        self, split: Split, item: Record | Skipped | Damaged
+        self, split: InputSplit, item: Record | Skipped | Damaged
     ) -> tuple[dict[str, Any], npt.NDArray[np.uint64] | None]:
         """The row of one item, and the word hashes of its text if it has one."""
         row: dict[str, Any] = {

@@ -45,7 +45,7 @@ from pipeline.extraction.guard import guard
 from pipeline.ledger import Drop
 from pipeline.readers import commoncrawl, read
 from pipeline.readers.inputs import plan_splits
-from pipeline.readers.record import Damaged, Item, Record, Skipped, Split
+from pipeline.readers.record import Damaged, InputSplit, Item, Record, Skipped
 
 COLUMNS = pa.schema(
     [
@@ -194,7 +194,7 @@ class ArchiveReader(DataSourceReader):
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         """The rows of a split in batches of bounded size."""
-        split = cast(Split, partition.value)
+        split = cast(InputSplit, partition.value)
         rows: list[dict[str, Any]] = []
         size = 0
         for item in read(split, self._input.columns):
@@ -207,7 +207,7 @@ class ArchiveReader(DataSourceReader):
         if rows:
             yield pa.RecordBatch.from_pylist(rows, schema=self._columns)
 
-    def _row(self, split: Split, item: Item) -> dict[str, Any]:
+    def _row(self, split: InputSplit, item: Item) -> dict[str, Any]:
         row: dict[str, Any] = {
             "id": document.document_id(split.file_name, item.origin.offset),
             "source": split.source,

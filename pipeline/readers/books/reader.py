@@ -15,7 +15,7 @@ from pipeline.ledger import Drop, Reason
 from pipeline.readers.books import chapters, gutenberg, tei
 from pipeline.readers.books.chapters import Chapter, Heading
 from pipeline.readers.compressed import BrokenStreamError, blocks
-from pipeline.readers.record import MAX_BYTES, Damaged, Item, Origin, Record, Skipped, Split
+from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Item, Origin, Record, Skipped
 
 _FIELD = re.compile(r"^(?:#+[ \t]*)?(Title|Author|Language):[ \t]*(\S.*)$", re.MULTILINE | re.IGNORECASE)
 _RULE = r"-{3,}[ \t]*(?:\n|\Z)"
@@ -69,7 +69,7 @@ class Book:
     """Where the text begins: a character of the decoded file; in XML, a byte."""
 
 
-def read(split: Split) -> Iterator[Item]:
+def read(split: InputSplit) -> Iterator[Item]:
     """The book, or its chapters in their order, each with title and author in its title.
 
     A book in one piece has the whole file as its origin; a chapter's is its first character in the decoded

@@ -10,14 +10,14 @@ from core import config, storage
 from pipeline.ledger import Drop, Reason
 from pipeline.readers.compressed import CHUNK, BrokenStreamError, blocks, decompressor_of
 from pipeline.readers.lookahead import FAR, Window
-from pipeline.readers.record import MAX_BYTES, Damaged, Item, Origin, Skipped, Split
+from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Item, Origin, Skipped
 from pipeline.readers.tables import columns
 
 _NEWLINE = re.compile(rb"\n")
 _MAGIC_BYTES = 4
 
 
-def read(split: Split, wanted: config.ColumnsConfig) -> Iterator[Item]:
+def read(split: InputSplit, wanted: config.ColumnsConfig) -> Iterator[Item]:
     """One item for each line that is not blank and begins in the split, in file order.
 
     An origin is the line's bytes in the file or, where that is compressed, in its content. A compressed file
@@ -75,7 +75,7 @@ def parse(line: bytes, names: columns.Names, origin: Origin) -> Item:
     return columns.record(fields, names, origin)
 
 
-def _open(stream: BinaryIO, split: Split) -> "tuple[int, _Content, Window]":
+def _open(stream: BinaryIO, split: InputSplit) -> "tuple[int, _Content, Window]":
     """The split's end, and its content as a stream and as a window that begins at the split's first line."""
     if not splittable(stream):
         stream.seek(0)

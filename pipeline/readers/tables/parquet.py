@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from core import config, storage
 from core.errors import InputError
-from pipeline.readers.record import Damaged, Item, Origin, Split
+from pipeline.readers.record import Damaged, InputSplit, Item, Origin
 from pipeline.readers.tables import columns
 
 MAGIC = b"PAR1"
@@ -15,7 +15,7 @@ MAGIC = b"PAR1"
 _BATCH_ROWS = 256
 
 
-def read(split: Split, wanted: config.ColumnsConfig) -> Iterator[Item]:
+def read(split: InputSplit, wanted: config.ColumnsConfig) -> Iterator[Item]:
     """One item for each row of the split's row groups.
 
     A row group counts as begun where its first row stands among the file's rows, in proportion: exact places

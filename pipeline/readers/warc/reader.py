@@ -13,7 +13,7 @@ from resiliparse.parse.encoding import detect_mime
 from core import storage
 from pipeline.ledger import Drop, Reason
 from pipeline.readers.lookahead import window_of
-from pipeline.readers.record import MAX_BYTES, Damaged, Item, Record, Skipped, Split, date
+from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Item, Record, Skipped, date
 from pipeline.readers.warc import arc, http
 from pipeline.readers.warc.framing import RECORD, Frame, plain_frames
 from pipeline.readers.warc.header import groups, lines
@@ -50,7 +50,7 @@ def splittable(stream: BinaryIO) -> bool:
     return found is None or holds_member(stream, found, 1)
 
 
-def read(split: Split) -> Iterator[Item]:
+def read(split: InputSplit) -> Iterator[Item]:
     """One item for each record that begins in the split, in file order.
 
     Origins are bytes of the file as it is stored: of the record's gzip member or zstd frame, or of the plain

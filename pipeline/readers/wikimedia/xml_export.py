@@ -14,7 +14,7 @@ from core import storage
 from pipeline.ledger import Drop, Reason
 from pipeline.readers.compressed import BrokenStreamError, blocks
 from pipeline.readers.lookahead import Window
-from pipeline.readers.record import MAX_BYTES, Damaged, Item, Origin, Record, Skipped, Split, date
+from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Item, Origin, Record, Skipped, date
 from pipeline.readers.wikimedia import enterprise, multistream
 from pipeline.readers.wikimedia.siteinfo import Site, site
 
@@ -55,7 +55,7 @@ def holds_page(stream: BinaryIO) -> bool:
     return run is not None and Window(run.read).search(_TAG, 0, MAX_BYTES) is not None
 
 
-def read(split: Split) -> Iterator[Item]:
+def read(split: InputSplit) -> Iterator[Item]:
     """One item for each page that begins in the split, in file order; the latest revision of several.
 
     An origin's offset is that of the page's bzip2 stream in the file plus the page's ordinal in the stream.

@@ -10,7 +10,7 @@ from core import storage
 from core.config import InputConfig
 from core.errors import InputError
 from pipeline.readers import commoncrawl, read
-from pipeline.readers.inputs import find, plan_splits
+from pipeline.readers.inputs import find_files, plan_splits
 from pipeline.readers.record import Record
 from tests.pipeline.readers.warc.warcs import record
 from tests.servers.web import web_server
@@ -113,7 +113,7 @@ def test_a_list_that_cannot_be_read_is_refused(mirror: Path, tmp_path: Path) -> 
 def test_nothing_but_the_list_is_opened_to_find_the_files(mirror: Path) -> None:
     with web_server(mirror) as web:
         settings = InputConfig(paths=(f"commoncrawl:{CRAWL}",), commoncrawl=web.url)
-        found = find(settings)
+        found = find_files(settings)
         assert [file.path for file in found] == [f"{web.url}/{path}" for path in FILES]
         assert [file.file_name for file in found] == [path.rsplit("/", 1)[1] for path in FILES]
         assert {answer.path for answer in web.answers} == {f"/crawl-data/{CRAWL}/warc.paths.gz"}

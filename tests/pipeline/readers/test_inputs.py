@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.config import ColumnsConfig, InputConfig
 from core.errors import InputError
-from pipeline.readers.inputs import find, plan_splits, sniff, unique_names
+from pipeline.readers.inputs import find_files, plan_splits, sniff, unique_names
 from tests.pipeline.readers.warc.warcs import members, record
 
 WARC = record(b"<p>page")
@@ -116,7 +116,7 @@ def test_names_do_not_depend_on_where_files_lie(tmp_path: Path) -> None:
     for root in ("here", "there/deeper"):
         for name in ("x/part.txt", "y/part.txt", "y/other.txt"):
             write(tmp_path / root / name, b"text")
-    here, there = (find(InputConfig(paths=(str(tmp_path / root),))) for root in ("here", "there"))
+    here, there = (find_files(InputConfig(paths=(str(tmp_path / root),))) for root in ("here", "there"))
     assert [file.file_name for file in here] == ["other.txt", "x/part.txt", "y/part.txt"]
     assert [file.file_name for file in there] == [file.file_name for file in here]
 
@@ -124,12 +124,12 @@ def test_names_do_not_depend_on_where_files_lie(tmp_path: Path) -> None:
 def test_a_file_named_twice_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", b"text")
     with pytest.raises(InputError, match=r"a\.txt: named twice in input\.paths, by .* and by "):
-        find(InputConfig(paths=(str(tmp_path), str(path))))
+        find_files(InputConfig(paths=(str(tmp_path), str(path))))
 
 
 def test_a_missing_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing there"):
-        find(InputConfig(paths=(str(tmp_path / "none"),)))
+        find_files(InputConfig(paths=(str(tmp_path / "none"),)))
 
 
 @given(st.sets(st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map("/".join), min_size=1))

@@ -15,7 +15,7 @@ from core.errors import ConfigError, InputError
 from pipeline.document import document_id
 from pipeline.readers import read
 from pipeline.readers.inputs import plan_splits
-from pipeline.readers.record import Damaged, Record, Split
+from pipeline.readers.record import Damaged, InputSplit, Record
 from pipeline.readers.warc import indexed
 from pipeline.spark.clean import clean
 from pipeline.spark.inputs import plan
@@ -113,7 +113,9 @@ def test_index_and_records_on_s3(spark, s3, copy):
     )
     assert [split["path"] for split in there] == [split["path"].replace(str(copy), root) for split in near]
     found = [
-        sorted((item for _, item in indexed.read(Split(**split) for split in splits)), key=lambda i: i.url)
+        sorted(
+            (item for _, item in indexed.read(InputSplit(**split) for split in splits)), key=lambda i: i.url
+        )
         for splits in (near, there)
     ]
     assert found[0] == found[1]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.ledger import Reason
 from pipeline.readers import books, read
-from pipeline.readers.record import Damaged, Record, Skipped, Split
+from pipeline.readers.record import Damaged, InputSplit, Record, Skipped
 from tests.commands import REAL_DATA
 
 REAL = REAL_DATA / "books"
@@ -33,7 +33,7 @@ License.
 
 def book(path: Path, data: bytes) -> Record:
     path.write_bytes(data)
-    (found,) = read(Split(str(path), path.name, "books", "books", 0, len(data)))
+    (found,) = read(InputSplit(str(path), path.name, "books", "books", 0, len(data)))
     assert isinstance(found, Record)
     return found
 
@@ -76,10 +76,10 @@ def test_compressed_cut_and_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert book(tmp_path / "a.txt.gz", packed).body == "A tale\n" * 100
     path = tmp_path / "cut.txt.gz"
     path.write_bytes(packed[:-9])
-    (cut,) = read(Split(str(path), "cut.txt.gz", "books", "books", 0, 1))
+    (cut,) = read(InputSplit(str(path), "cut.txt.gz", "books", "books", 0, 1))
     assert isinstance(cut, Damaged)
     monkeypatch.setattr(books, "MAX_BYTES", 100)
-    (large,) = read(Split(str(tmp_path / "a.txt.gz"), "a.txt.gz", "books", "books", 0, 1))
+    (large,) = read(InputSplit(str(tmp_path / "a.txt.gz"), "a.txt.gz", "books", "books", 0, 1))
     assert isinstance(large, Skipped)
     assert large.drop.reason == Reason.TOO_LARGE
 
@@ -91,7 +91,7 @@ def test_a_long_book_is_cut_into_chapters(tmp_path: Path) -> None:
     text = f"# Title: A Tale\n\n## Author: Nobody\n\n## Language: German\n\n{CHAPTERS}"
     path = tmp_path / "tale.md"
     path.write_text(text)
-    found = list(read(Split(str(path), "tale.md", "books", "books", 0, len(text))))
+    found = list(read(InputSplit(str(path), "tale.md", "books", "books", 0, len(text))))
     records = [item for item in found if isinstance(item, Record)]
     assert [record.title for record in records] == [
         f"Nobody: A Tale — Chapter {number} [{number}/3]" for number in (1, 2, 3)
@@ -108,7 +108,7 @@ def test_xml_and_what_is_wrong_with_it(tmp_path: Path) -> None:
     assert (found.body, found.title, found.media) == ("It was a day.\n\n", "a", "text")
     path = tmp_path / "b.xml"
     path.write_bytes(b"<TEI><text><p>It was")
-    (cut,) = read(Split(str(path), "b.xml", "books", "books", 0, 1))
+    (cut,) = read(InputSplit(str(path), "b.xml", "books", "books", 0, 1))
     assert isinstance(cut, Damaged)
     assert "not well-formed" in cut.error
 
@@ -119,7 +119,7 @@ def test_real_books() -> None:
     expected |= {"fr/FRA03201": 16, "fr/FRA07101": 23, "en/Philip_K_Dick": 1, "de/DEU020": 2}
     for name, count in expected.items():
         (path,) = REAL.glob(f"{name}*")
-        records = list(read(Split(str(path), path.name, "books", "books", 0, 1)))
+        records = list(read(InputSplit(str(path), path.name, "books", "books", 0, 1)))
         assert len(records) == count, name
         assert len({record.origin.offset for record in records}) == count
 

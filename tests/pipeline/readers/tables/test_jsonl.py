@@ -13,7 +13,7 @@ from core.config import ColumnsConfig, InputConfig
 from pipeline.ledger import Reason
 from pipeline.readers import read
 from pipeline.readers.inputs import plan_splits
-from pipeline.readers.record import Damaged, Item, Record, Skipped, Split
+from pipeline.readers.record import Damaged, InputSplit, Item, Record, Skipped
 from pipeline.readers.tables import jsonl
 
 repeated = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -21,7 +21,7 @@ repeated = settings(max_examples=100, suppress_health_check=[HealthCheck.functio
 
 def items(path: Path, data: bytes) -> list[Item]:
     path.write_bytes(data)
-    return list(read(Split(str(path), path.name, "jsonl", "jsonl", 0, len(data))))
+    return list(read(InputSplit(str(path), path.name, "jsonl", "jsonl", 0, len(data))))
 
 
 def lines(texts: list[str]) -> bytes:
@@ -96,7 +96,7 @@ def test_every_line_is_in_exactly_one_split(tmp_path: Path, texts: list[str], bl
     data = b"".join(pieces)
     whole = items(tmp_path / "a.jsonl", data)
     path = str(tmp_path / "a.jsonl")
-    splits = [Split(path, "a.jsonl", "jsonl", "", at, piece) for at in range(0, len(data), piece)]
+    splits = [InputSplit(path, "a.jsonl", "jsonl", "", at, piece) for at in range(0, len(data), piece)]
     assert [item for split in splits for item in read(split)] == whole
 
 
@@ -116,7 +116,7 @@ def test_columns_by_name(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(json.dumps(line).encode())
     columns = ColumnsConfig(text="content", url="meta.link", date="meta.when")
-    (found,) = read(Split(str(path), path.name, "jsonl", "", 0, 1000), columns)
+    (found,) = read(InputSplit(str(path), path.name, "jsonl", "", 0, 1000), columns)
     assert isinstance(found, Record)
     assert (found.body, found.url, found.title) == ("t", "u", "")
     assert found.fetched_at == datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)

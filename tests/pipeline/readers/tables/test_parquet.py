@@ -11,7 +11,7 @@ from core.config import ColumnsConfig, InputConfig
 from pipeline.ledger import Reason
 from pipeline.readers import read
 from pipeline.readers.inputs import plan_splits
-from pipeline.readers.record import Damaged, Item, Origin, Record, Skipped, Split
+from pipeline.readers.record import Damaged, InputSplit, Item, Origin, Record, Skipped
 from pipeline.readers.tables import columns
 
 FINEWEB = {
@@ -36,8 +36,8 @@ DOLMA = {
 repeated = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def split(path: Path, start: int = 0, length: int | None = None) -> Split:
-    return Split(
+def split(path: Path, start: int = 0, length: int | None = None) -> InputSplit:
+    return InputSplit(
         str(path), path.name, "parquet", "", start, path.stat().st_size if length is None else length
     )
 

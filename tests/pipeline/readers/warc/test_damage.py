@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.readers import warc
-from pipeline.readers.record import Damaged, Item, Record, Split
+from pipeline.readers.record import Damaged, InputSplit, Item, Record
 from tests.pipeline.readers.warc.warcs import members, record
 
 BODIES = [b"<p>page %d " % number + os.urandom(200 * number % 700).hex().encode() for number in range(7)]
@@ -46,7 +46,7 @@ def in_splits(path: Path, size: int) -> list[Item]:
     return [
         item
         for start in range(0, total, size)
-        for item in warc.read(Split(str(path), "a", "warc", "", start, min(size, total - start)))
+        for item in warc.read(InputSplit(str(path), "a", "warc", "", start, min(size, total - start)))
     ]
 
 

@@ -5,7 +5,7 @@ import pytest
 from core.errors import InputError
 from pipeline.ledger import Reason
 from pipeline.readers import read
-from pipeline.readers.record import Damaged, Item, Skipped, Split
+from pipeline.readers.record import Damaged, InputSplit, Item, Skipped
 from pipeline.readers.warc import indexed
 from tests.pipeline.readers.warc.warcs import members, record, whole
 from tests.servers.web import web_server
@@ -21,10 +21,10 @@ def path(request, tmp_path: Path) -> Path:
     return path
 
 
-def places(path: Path, items: list[Item], root: str = "") -> list[Split]:
+def places(path: Path, items: list[Item], root: str = "") -> list[InputSplit]:
     """The splits of an index that knows where the items lie."""
     return [
-        Split(root or str(path), path.name, "warc", "", item.origin.offset, item.origin.length)
+        InputSplit(root or str(path), path.name, "warc", "", item.origin.offset, item.origin.length)
         for item in items
     ]
 
@@ -51,9 +51,9 @@ def test_each_record_is_one_request_for_its_bytes(path: Path) -> None:
     ("start", "length"), [(-1, 10), (0, 0), (0, -5), (10_000_000, 100), (0, 10_000_000), (10, 50)]
 )
 def test_a_wrong_index_is_damage(path: Path, start: int, length: int) -> None:
-    bare = Split(str(path), path.name, "warc", "", start, length)
+    bare = InputSplit(str(path), path.name, "warc", "", start, length)
     with web_server(path.parent) as web:
-        there = Split(f"{web.url}/{path.name}", path.name, "warc", "", start, length)
+        there = InputSplit(f"{web.url}/{path.name}", path.name, "warc", "", start, length)
         for split in (bare, there):
             ((_, item),) = indexed.read([split])
             assert isinstance(item, Damaged)
@@ -61,11 +61,11 @@ def test_a_wrong_index_is_damage(path: Path, start: int, length: int) -> None:
 
 
 def test_a_record_that_is_too_large_is_not_fetched(path: Path) -> None:
-    ((_, item),) = indexed.read([Split(str(path), path.name, "warc", "", 0, 1 << 40)])
+    ((_, item),) = indexed.read([InputSplit(str(path), path.name, "warc", "", 0, 1 << 40)])
     assert isinstance(item, Skipped)
     assert item.drop.reason == Reason.TOO_LARGE
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.warc\.gz: no such file"):
-        list(indexed.read([Split(str(tmp_path / "none.warc.gz"), "none", "warc", "", 0, 10)]))
+        list(indexed.read([InputSplit(str(tmp_path / "none.warc.gz"), "none", "warc", "", 0, 10)]))

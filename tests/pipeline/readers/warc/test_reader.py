@@ -13,7 +13,7 @@ from warcio.warcwriter import WARCWriter
 
 from pipeline.ledger import Reason
 from pipeline.readers import read, warc
-from pipeline.readers.record import MAX_BYTES, Damaged, Record, Skipped, Split
+from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Record, Skipped
 from pipeline.readers.warc import framing
 from pipeline.readers.warc import members as members_of_files
 from tests.pipeline.readers.warc.warcs import items, members, record
@@ -236,7 +236,7 @@ def test_splits_of_any_size_read_every_record_once(
     found = [
         item
         for start in range(0, len(data), size)
-        for item in read(Split(str(path), "a.warc", "warc", "", start, min(size, len(data) - start)))
+        for item in read(InputSplit(str(path), "a.warc", "warc", "", start, min(size, len(data) - start)))
     ]
     assert found == expected
     assert urls(found) == [f"http://example.org/{number}" for number in range(len(bodies))]

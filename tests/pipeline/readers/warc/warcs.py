@@ -7,7 +7,7 @@ from pathlib import Path
 from core import config
 from pipeline.readers import read
 from pipeline.readers.inputs import plan_splits
-from pipeline.readers.record import Item, Split
+from pipeline.readers.record import InputSplit, Item
 
 
 def record(payload: bytes, url: str = "http://example.org/", kind: str = "response", http: str = "") -> bytes:
@@ -30,7 +30,7 @@ def members(records: list[bytes]) -> list[bytes]:
     return [gzip.compress(one, mtime=0) for one in records]
 
 
-def whole(path: Path) -> Split:
+def whole(path: Path) -> InputSplit:
     """The file as one split, recognised by its content."""
     (split,) = plan_splits(config.InputConfig(paths=(str(path),)))
     return split
@@ -39,5 +39,5 @@ def whole(path: Path) -> Split:
 def items(path: Path, data: bytes) -> list[Item]:
     """What a WARC with these bytes holds."""
     path.write_bytes(data)
-    split = Split(str(path), path.name, "warc", "commoncrawl", 0, os.path.getsize(path))  # noqa: PTH202
+    split = InputSplit(str(path), path.name, "warc", "commoncrawl", 0, os.path.getsize(path))  # noqa: PTH202
     return list(read(split))

@@ -15,7 +15,7 @@ from core.config import InputConfig
 from core.errors import InputError
 from pipeline.readers.compressed import blocks
 from pipeline.readers.inputs import plan_splits
-from pipeline.readers.record import Damaged, Item, Record, Split
+from pipeline.readers.record import Damaged, InputSplit, Item, Record
 from pipeline.readers.wikimedia.xml_export import read
 from tests.pipeline.readers.wikimedia.test_xml_export import HEAD, WIKI, page
 
@@ -42,7 +42,9 @@ def records(path: Path, length: int, split_bytes: int) -> list[Item]:
         item
         for start in range(0, length, split_bytes)
         for item in read(
-            Split(str(path), path.name, "wikipedia", "wikipedia", start, min(split_bytes, length - start))
+            InputSplit(
+                str(path), path.name, "wikipedia", "wikipedia", start, min(split_bytes, length - start)
+            )
         )
     ]
 
@@ -210,7 +212,7 @@ def test_real_dumps_in_streams_give_the_same_records_in_any_splits(
     assert not any(isinstance(item, Damaged) for item in whole)
     for split_bytes in (1 << 16, 1 << 20):
         assert records(path, len(data), split_bytes) == whole
-    unsplit = list(read(Split(str(WIKI / name), name, "wikipedia", "wikipedia", 0, 1)))
+    unsplit = list(read(InputSplit(str(WIKI / name), name, "wikipedia", "wikipedia", 0, 1)))
     assert [getattr(item, "body", item) for item in whole if isinstance(item, Record)] == [
         item.body for item in unsplit if isinstance(item, Record)
     ]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.ledger import Reason
 from pipeline.readers import read
 from pipeline.readers.compressed import blocks
-from pipeline.readers.record import Damaged, Item, Record, Skipped, Split
+from pipeline.readers.record import Damaged, InputSplit, Item, Record, Skipped
 from tests.commands import REAL_DATA
 
 WIKI = REAL_DATA / "wiki"
@@ -41,7 +41,7 @@ DUMP = HEAD + "".join(PAGES) + "</mediawiki>\n"
 
 def items(path: Path, data: bytes) -> list[Item]:
     path.write_bytes(data)
-    return list(read(Split(str(path), path.name, "wikipedia", "wikipedia", 0, len(data))))
+    return list(read(InputSplit(str(path), path.name, "wikipedia", "wikipedia", 0, len(data))))
 
 
 def multistream(chunks: list[str]) -> bytes:
@@ -144,7 +144,7 @@ def counted(path: Path) -> Counter[int | str]:
 )
 def test_real_dumps_by_namespace(name: str, pages: int, articles: int) -> None:
     path = WIKI / name
-    found = list(read(Split(str(path), name, "wikipedia", "wikipedia", 0, path.stat().st_size)))
+    found = list(read(InputSplit(str(path), name, "wikipedia", "wikipedia", 0, path.stat().st_size)))
     by_namespace: Counter[int | str] = Counter(
         0 if isinstance(item, Record) else "redirect" if item.drop.value is None else int(item.drop.value)
         for item in found
