@@ -16,7 +16,7 @@ import numpy as np
 from core import storage
 from core.errors import InputError
 from core.shards import Shards, check_tokenizer
-from core.tokenizer import Tokenizer
+from core.tokenizer import SentencePieceTokenizer
 from evals.suite import FOLDER, File, Named, fill, needed
 
 LARGEST_FIELD = 1 << 24
@@ -214,7 +214,7 @@ def _validation_documents(name: str, run: str) -> tuple[list[Item], list[DataFil
     fair sample of each. All texts are held in memory.
     """
     shards = Shards.open(storage.join(run, "shards"))
-    tokenizer = Tokenizer.load(storage.join(run, "tokenizer"))
+    tokenizer = SentencePieceTokenizer.load(storage.join(run, "tokenizer"))
     check_tokenizer(shards, tokenizer)
     rows = [
         (turn, source, document, tokenizer.decode(tokens))

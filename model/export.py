@@ -17,7 +17,7 @@ import torch
 from core import errors, manifest, storage
 from core.errors import InputError, ModelError
 from core.manifest import FileEntry, Manifest
-from core.tokenizer import TextTokenizer
+from core.tokenizer import Tokenizer
 from core.tokenizer.chat import Chat
 from model import loading
 from model.formats import huggingface
@@ -77,7 +77,7 @@ def export(model: str, folder: str, dtype: DType = "float32", *, overwrite: bool
     print(f"export: {loaded.model.config.parameters:,} parameters as {dtype}, to {folder}")
 
 
-def write(model: Transformer, tokenizer: TextTokenizer, folder: Path, *, dtype: DType = "float32") -> None:
+def write(model: Transformer, tokenizer: Tokenizer, folder: Path, *, dtype: DType = "float32") -> None:
     """Write a model and its tokenizer into a local folder that is there, without a manifest."""
     stop = Chat(tokenizer).stop if tokenizer.chat_template else {tokenizer.eos}
     tokens: dict[str, int | list[int]] = {"eos_token_id": sorted(stop), "pad_token_id": tokenizer.pad}

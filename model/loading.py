@@ -22,9 +22,10 @@ from core import manifest, shards, storage
 from core.config import Config, require
 from core.errors import InputError, MismatchError, ModelError
 from core.manifest import Manifest
-from core.tokenizer import HubTokenizer, TextTokenizer, Tokenizer, ggml, processor
+from core.tokenizer import HuggingFaceTokenizer, SentencePieceTokenizer, Tokenizer, sentencepiece_model
 from core.tokenizer.chat import Chat
-from core.tokenizer.text import DEFINITION
+from core.tokenizer.gguf import tokenizer_from_gguf
+from core.tokenizer.protocol import TOKENIZER_JSON
 from model.config import TransformerConfig
 from model.formats import checkpoint, gguf, huggingface, lora
 from model.transformer import Transformer
@@ -41,7 +42,7 @@ READ = (
 """The files of a foreign folder that decide what a model is."""
 TOLD = ("name", "organization", "license", "languages")
 """What is taken over of a GGUF file's words about itself."""
-Parts = tuple[Transformer, TextTokenizer, Mapping[str, Any]]
+Parts = tuple[Transformer, Tokenizer, Mapping[str, Any]]
 """Model, tokenizer, and what else was found out in reading them."""
 
 
@@ -51,7 +52,7 @@ class Loaded:
 
     model: Transformer
     """Whole, in evaluation mode, without gradients."""
-    tokenizer: TextTokenizer
+    tokenizer: Tokenizer
     name: str
     sha256: str
     """The hash of what was loaded: of the file, or of the folder's manifest, or of its files."""
@@ -149,7 +150,7 @@ def _gguf(path: str) -> Source:
     def parts() -> Parts:
         content = gguf.read(Path(path))
         told = {key: content.fields[f"general.{key}"] for key in TOLD if f"general.{key}" in content.fields}
-        return assembled(content.config, content.state), ggml.tokenizer(content.fields, path), told
+        return assembled(content.config, content.state), tokenizer_from_gguf(content.fields, path), told
 
     return Source(path, Path(path).stem, storage.checksum(path)[1], {"format": "gguf"}, parts)
 
@@ -182,7 +183,7 @@ def _adapter(path: str) -> Source:
     def parts() -> Parts:
         loaded = base.load()
         lora.apply(loaded.model, adapter)
-        own = Path(path, DEFINITION).exists()
+        own = Path(path, TOKENIZER_JSON).exists()
         return loaded.model, _tokenizer(path, facts) if own else loaded.tokenizer, loaded.facts
 
     whole = hashlib.sha256(manifest.canonical([base.sha256, sha256])).hexdigest()
@@ -218,12 +219,12 @@ def _identity(path: str) -> tuple[str, dict[str, Any]]:
     return hashlib.sha256(manifest.canonical(hashes)).hexdigest(), {}
 
 
-def _tokenizer(path: str, facts: Mapping[str, Any]) -> TextTokenizer:
+def _tokenizer(path: str, facts: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer in a folder: one of our own making as such, others by their definition."""
-    own = Path(path, processor.MODEL)
+    own = Path(path, sentencepiece_model.MODEL)
     if own.exists() and storage.checksum(str(own))[1] == facts.get("tokenizer_sha256"):
-        return Tokenizer(own.read_bytes())
-    return HubTokenizer.load(path)
+        return SentencePieceTokenizer(own.read_bytes())
+    return HuggingFaceTokenizer.load(path)
 
 
 def assembled(config: TransformerConfig, state: Mapping[str, Tensor]) -> Transformer:
@@ -234,7 +235,9 @@ def assembled(config: TransformerConfig, state: Mapping[str, Tensor]) -> Transfo
     return model.float().eval().requires_grad_(False)
 
 
-def load_trained(config: Config, device: torch.device) -> tuple[Transformer, Tokenizer, Manifest]:
+def load_trained(
+    config: Config, device: torch.device
+) -> tuple[Transformer, SentencePieceTokenizer, Manifest]:
     """The model of a run's latest checkpoint, whole and in float32, its tokenizer, the checkpoint's manifest.
 
     Raises :class:`InputError` if there is no checkpoint, and :class:`MismatchError` for a foreign tokenizer.
@@ -254,8 +257,8 @@ def _latest(output: str) -> tuple[str, Manifest]:
     return found
 
 
-def _trained(output: str, place: str, found: Manifest) -> tuple[Transformer, Tokenizer]:
-    tokenizer = Tokenizer.load(storage.join(output, "tokenizer"))
+def _trained(output: str, place: str, found: Manifest) -> tuple[Transformer, SentencePieceTokenizer]:
+    tokenizer = SentencePieceTokenizer.load(storage.join(output, "tokenizer"))
     if found.facts["tokenizer_sha256"] != tokenizer.sha256:
         raise MismatchError(
             f"{place}: trained with tokenizer {found.facts['tokenizer_sha256'][:12]}…, but output.path "

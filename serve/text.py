@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from core.tokenizer import TextTokenizer
+from core.tokenizer import Tokenizer
 
 BEFORE = 4
 """Tokens of the prompt that are decoded with the first ones of the answer, for the space between them."""
@@ -16,7 +16,7 @@ class Detokenizer:
     Only the last few tokens are decoded each time. What they mean may depend on those before.
     """
 
-    def __init__(self, tokenizer: TextTokenizer, prompt: Sequence[int]) -> None:
+    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int]) -> None:
         self._tokenizer = tokenizer
         self._tokens = list(prompt[-BEFORE:])
         self._told = len(self._tokens)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from core.config import FinetuneConfig
 from core.errors import InputError
 from core.manifest import canonical
-from core.shards import Split
+from core.shards import SplitName
 from core.shards.packing import best_fit_decreasing, split_of
 from core.tokenizer.chat import Chat, Message
 from train.permutation import Integers
@@ -50,7 +50,7 @@ class Examples:
     """Packed rows (:class:`train.rows.PackedRows`) that are held in memory: 9 bytes a token."""
 
     def __init__(
-        self, packed: Mapping[tuple[Split, str], Packed], sequence_length: int, counts: Mapping[str, int]
+        self, packed: Mapping[tuple[SplitName, str], Packed], sequence_length: int, counts: Mapping[str, int]
     ) -> None:
         self._packed = packed
         self.sequence_length = sequence_length
@@ -59,12 +59,12 @@ class Examples:
         self.sources = tuple(sorted({source for _, source in packed}))
         self.sha256 = _hash(packed)
 
-    def rows(self, split: Split, source: str) -> int:
+    def rows(self, split: SplitName, source: str) -> int:
         """Number of rows."""
         found = self._packed.get((split, source))
         return len(found.tokens) if found else 0
 
-    def read(self, split: Split, source: str, indices: Integers) -> Read:
+    def read(self, split: SplitName, source: str, indices: Integers) -> Read:
         """The rows asked for, in that order."""
         found = self._packed[split, source]
         return Read(found.tokens[indices], found.pieces[indices].astype(np.int64), found.learn[indices])
@@ -77,7 +77,7 @@ def collect(settings: FinetuneConfig, chat: Chat, pad: int) -> Examples:
     conversation, and if nothing is left to learn from.
     """
     counts: Counter[str] = Counter()
-    found: dict[tuple[Split, str], list[Example]] = {}
+    found: dict[tuple[SplitName, str], list[Example]] = {}
     reader = Reader(settings)
     held_out = 0.0 if settings.validation_files else settings.validation_share
     for share, entries in ((held_out, settings.files), (1.0, settings.validation_files)):
@@ -151,7 +151,7 @@ def _nothing(settings: FinetuneConfig, counts: Mapping[str, int]) -> str:
     )
 
 
-def _hash(packed: Mapping[tuple[Split, str], Packed]) -> str:
+def _hash(packed: Mapping[tuple[SplitName, str], Packed]) -> str:
     digest = hashlib.sha256()
     for (split, source), rows in sorted(packed.items()):
         digest.update(canonical([split, source, list(rows.tokens.shape)]))

@@ -22,7 +22,7 @@ from core import config as configuration
 from core import manifest, storage
 from core.config import Config, FinetuneConfig
 from core.errors import ConfigError, InputError, ModelError, OutputError
-from core.tokenizer import TextTokenizer
+from core.tokenizer import Tokenizer
 from model import export
 from model.formats import huggingface, lora
 from model.formats.checkpoint import latest, restore_weights
@@ -218,7 +218,7 @@ def _publish_model(run: Setup, config: Config, base: Loaded, folder: str) -> Non
     )
 
 
-def _write_adapter(model: Transformer, tokenizer: TextTokenizer, base: str, folder: Path) -> None:
+def _write_adapter(model: Transformer, tokenizer: Tokenizer, base: str, folder: Path) -> None:
     lora.write(str(folder), model, base)
     tokenizer.write(str(folder))
 

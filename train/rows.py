@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from core.shards import Shards, Split
+from core.shards import Shards, SplitName
 from train.batch import Batch, make_batch, piece_numbers
 from train.permutation import Integers
 
@@ -39,10 +39,10 @@ class PackedRows(Protocol):
     def sha256(self) -> str:
         """A hash of all rows."""
 
-    def rows(self, split: Split, source: str) -> int:
+    def rows(self, split: SplitName, source: str) -> int:
         """Number of rows."""
 
-    def read(self, split: Split, source: str, indices: Integers) -> Read:
+    def read(self, split: SplitName, source: str, indices: Integers) -> Read:
         """The rows asked for, in that order."""
 
 
@@ -55,18 +55,18 @@ class ShardRows:
         self.sequence_length = shards.facts.sequence_length
         self.sha256 = shards.manifest.sha256()
 
-    def rows(self, split: Split, source: str) -> int:
+    def rows(self, split: SplitName, source: str) -> int:
         """Number of rows."""
         return self.shards.rows(split, source)
 
-    def read(self, split: Split, source: str, indices: Integers) -> Read:
+    def read(self, split: SplitName, source: str, indices: Integers) -> Read:
         """The rows asked for, in that order."""
         tokens, spans = self.shards.read(split, source, indices)
         return Read(tokens, piece_numbers(spans, tokens.shape[1]))
 
 
 def read_rows(
-    rows: PackedRows, split: Split, sources: Sequence[str], source: Integers, row: Integers
+    rows: PackedRows, split: SplitName, sources: Sequence[str], source: Integers, row: Integers
 ) -> tuple[Batch, npt.NDArray[np.uint32]]:
     """The rows (``sources[source[i]]``, ``row[i]``) in that order: as a batch, and their bare tokens."""
     tokens = np.empty((len(row), rows.sequence_length + 1), np.uint32)

@@ -7,7 +7,7 @@ import torch
 
 from core import config as configuration
 from core import errors
-from core.tokenizer import TextTokenizer
+from core.tokenizer import Tokenizer
 from model.generation import Sampling, generate
 from model.loading import load
 from model.transformer import Transformer
@@ -31,14 +31,14 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def complete(
-    model: Transformer, tokenizer: TextTokenizer, prompt: str, tokens: int, sampling: Sampling
+    model: Transformer, tokenizer: Tokenizer, prompt: str, tokens: int, sampling: Sampling
 ) -> Iterator[str]:
     """The text that follows ``prompt``, piece by piece, to the document's end or for ``tokens`` tokens."""
     ids = [*([] if tokenizer.bos is None else [tokenizer.bos]), *tokenizer.encode(prompt)] or [tokenizer.eos]
     return text_pieces(tokenizer, generate(model, ids, tokens, sampling, stop=frozenset({tokenizer.eos})))
 
 
-def text_pieces(tokenizer: TextTokenizer, tokens: Iterator[int]) -> Iterator[str]:
+def text_pieces(tokenizer: Tokenizer, tokens: Iterator[int]) -> Iterator[str]:
     """The text of tokens as they come; a character spread over several is held back until it is whole."""
     drawn: list[int] = []
     told = text = ""

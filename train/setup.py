@@ -14,7 +14,7 @@ from core.config import Config, TrainConfig
 from core.errors import ConfigError
 from core.manifest import FileEntry
 from core.shards import Shards, check_tokenizer
-from core.tokenizer import TextTokenizer, Tokenizer
+from core.tokenizer import SentencePieceTokenizer, Tokenizer
 from model.config import TransformerConfig, default_hidden
 from model.transformer import Transformer
 from train.parallel import World, fresh_weights
@@ -47,7 +47,7 @@ class Setup:
     """The resolved sections that the manifest tells of."""
     inputs: list[str]
     model: TransformerConfig
-    tokenizer: TextTokenizer
+    tokenizer: Tokenizer
     rows: PackedRows
     stream: Stream
     pins: dict[str, Any]
@@ -74,7 +74,7 @@ def prepare(config: Config, shards: Shards) -> Setup:
 
     Raises :class:`core.errors.MismatchError` for a tokenizer that the shards were not made with.
     """
-    tokenizer = Tokenizer.load(storage.join(config.output.path, "tokenizer"))
+    tokenizer = SentencePieceTokenizer.load(storage.join(config.output.path, "tokenizer"))
     check_tokenizer(shards, tokenizer)
     rows, model = ShardRows(shards), _model(config, shards)
     return Setup(

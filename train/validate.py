@@ -15,8 +15,8 @@ from core import config as configuration
 from core import storage
 from core.config import Config
 from core.errors import InputError
-from core.shards import Shards, Split, check_tokenizer
-from core.tokenizer import Tokenizer
+from core.shards import Shards, SplitName, check_tokenizer
+from core.tokenizer import SentencePieceTokenizer
 from model.loading import load_trained
 from train import parallel, validation
 from train.batch import IGNORED
@@ -84,7 +84,7 @@ def _known(path: str, of: Mapping[str, object]) -> list[Line]:
     return [(source, *(row[column] for column in COLUMNS)) for source, row in report["sources"].items()]
 
 
-def unigram(shards: Shards, tokenizer: Tokenizer, rows: Sample) -> dict[str, Sums]:
+def unigram(shards: Shards, tokenizer: SentencePieceTokenizer, rows: Sample) -> dict[str, Sums]:
     """Sums by source of a model that gives each token its frequency in the training rows, plus one."""
     counts = np.ones(shards.facts.vocabulary_size)
     for source in shards.sources:
@@ -100,7 +100,7 @@ def unigram(shards: Shards, tokenizer: Tokenizer, rows: Sample) -> dict[str, Sum
     return sums
 
 
-def _target_counts(shards: Shards, split: Split, source: str, rows: Integers) -> npt.NDArray[np.float64]:
+def _target_counts(shards: Shards, split: SplitName, source: str, rows: Integers) -> npt.NDArray[np.float64]:
     """How often each token id is a target in some rows."""
     batch, _ = read_rows(ShardRows(shards), split, [source], np.zeros_like(rows), rows)
     targets = batch.targets[batch.targets != IGNORED].numpy()

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from core.tokenizer import TextTokenizer
+from core.tokenizer import Tokenizer
 from model.transformer import Transformer
 from train.batch import IGNORED, Batch, target_losses
 from train.parallel import World
@@ -65,7 +65,7 @@ def sample(rows: PackedRows, sequences: int) -> Sample:
 
 @torch.no_grad()
 def validate(
-    model: Transformer, rows: PackedRows, tokenizer: TextTokenizer, chosen: Sample, size: int, world: World
+    model: Transformer, rows: PackedRows, tokenizer: Tokenizer, chosen: Sample, size: int, world: World
 ) -> dict[str, Sums]:
     """Sums by source over the rows of ``chosen``, shared among all processes, ``size`` rows at a time."""
     lengths = torch.from_numpy(tokenizer.byte_lengths().astype(np.int64)).to(world.device)

@@ -5,7 +5,7 @@ targets ``tokens[:, 1:]``. Its spans say which piece of which document lies wher
 padding.
 """
 
-from core.shards.format import STAGE, Facts, Header, Rows, Spans, Split, Totals
+from core.shards.format import STAGE, Facts, Header, Rows, Spans, SplitName, Totals
 from core.shards.reader import Shards, check_tokenizer
 from core.shards.writer import WrittenFile, publish, write_file
 
@@ -16,7 +16,7 @@ __all__ = [
     "Rows",
     "Shards",
     "Spans",
-    "Split",
+    "SplitName",
     "Totals",
     "WrittenFile",
     "check_tokenizer",

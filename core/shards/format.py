@@ -21,8 +21,8 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 STAGE = "pack"
-Split = Literal["train", "validation"]
-SPLITS: tuple[Split, ...] = ("train", "validation")
+SplitName = Literal["train", "validation"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation")
 
 SPAN = pa.struct(
     [
@@ -51,7 +51,7 @@ def schema(sequence_length: int, dtype: np.dtype[np.unsignedinteger]) -> pa.Sche
     )
 
 
-def file_path(split: Split, source: str, part: str) -> str:
+def file_path(split: SplitName, source: str, part: str) -> str:
     """Path of a shard file below the shards' folder, whatever characters the source's name has."""
     folder = re.sub(r"^[._]", lambda first: f"%{ord(first[0]):02X}", quote(source, safe=""))
     return f"{split}/{folder}/part-{part}.arrow"
@@ -148,4 +148,4 @@ class Facts(Header):
     token_type: Literal["uint16", "uint32"]
     files: dict[str, Totals]
     """By path below the shards' folder."""
-    sources: dict[Split, dict[str, Totals]]
+    sources: dict[SplitName, dict[str, Totals]]

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from core.shards.format import Header, Rows, Spans, Split, dtype_for
-from core.tokenizer import Tokenizer
+from core.shards.format import Header, Rows, Spans, SplitName, dtype_for
+from core.tokenizer import SentencePieceTokenizer
 
 METHOD = "best-fit-decreasing"
 
@@ -37,7 +37,9 @@ def tokenized_schema() -> pa.Schema:
     )
 
 
-def tokenize(documents: pa.RecordBatch, tokenizer: Tokenizer, validation_share: float) -> pa.RecordBatch:
+def tokenize(
+    documents: pa.RecordBatch, tokenizer: SentencePieceTokenizer, validation_share: float
+) -> pa.RecordBatch:
     """Documents (``id``, ``text``, ``source``, ``cluster``) to rows of :func:`tokenized_schema`."""
     token = dtype_for(tokenizer.vocabulary_size)
     bos, eos = (np.array([mark], token).tobytes() for mark in (tokenizer.bos, tokenizer.eos))
@@ -57,7 +59,7 @@ def tokenize(documents: pa.RecordBatch, tokenizer: Tokenizer, validation_share: 
     )
 
 
-def split_of(cluster: str, validation_share: float) -> Split:
+def split_of(cluster: str, validation_share: float) -> SplitName:
     """Train or validation, by a hash of the duplicate cluster: near-copies never straddle the split."""
     return "validation" if _draw("split", cluster.encode()) < validation_share * 2.0**64 else "train"
 

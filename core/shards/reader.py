@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from core import manifest, storage
 from core.errors import InputError, ManifestError, MismatchError
 from core.manifest import FileEntry, Manifest
-from core.shards.format import STAGE, Facts, Rows, Spans, Split, schema, split_and_source
+from core.shards.format import STAGE, Facts, Rows, Spans, SplitName, schema, split_and_source
 
 
 class HasHash(Protocol):
@@ -53,13 +53,13 @@ class Shards:
         _check_sizes(folder, found)
         return Shards(folder, found, verify=verify, cache=Path(cache) if cache else default_cache())
 
-    def rows(self, split: Split, source: str) -> int:
+    def rows(self, split: SplitName, source: str) -> int:
         """Number of rows."""
         totals = self.facts.sources[split].get(source)
         return totals.rows if totals else 0
 
     def read(
-        self, split: Split, source: str, indices: npt.NDArray[np.int64]
+        self, split: SplitName, source: str, indices: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.unsignedinteger], Spans]:
         """Tokens, unsigned[n, sequence_length + 1], and spans of the n rows asked for, in that order."""
         wanted = np.asarray(indices, np.int64)

@@ -20,7 +20,7 @@ from core.shards.format import (
     Header,
     Rows,
     Spans,
-    Split,
+    SplitName,
     Totals,
     file_path,
     schema,
@@ -31,7 +31,7 @@ from core.shards.format import (
 class WrittenFile:
     """A shard file that stands in the shards' folder."""
 
-    split: Split
+    split: SplitName
     source: str
     entry: FileEntry
     totals: Totals
@@ -39,7 +39,7 @@ class WrittenFile:
 
 def write_file(
     folder: str,
-    split: Split,
+    split: SplitName,
     source: str,
     part: str,
     rows: Rows,
@@ -78,7 +78,7 @@ def publish(
 ) -> Manifest:
     """Write the manifest, which makes the shards exist."""
     ordered = sorted(files, key=lambda file: file.entry.path)
-    sources: dict[Split, dict[str, Totals]] = {split: {} for split in SPLITS}
+    sources: dict[SplitName, dict[str, Totals]] = {split: {} for split in SPLITS}
     for file in ordered:
         known = sources[file.split]
         known[file.source] = known.get(file.source, Totals()) + file.totals

@@ -1,8 +1,8 @@
 """Text to token ids and back: our own SentencePiece BPE, and the tokenizers that imported models bring."""
 
-from core.tokenizer.hub import HubTokenizer
-from core.tokenizer.processor import STAGE, Tokenizer
-from core.tokenizer.text import TextTokenizer
+from core.tokenizer.huggingface import HuggingFaceTokenizer
+from core.tokenizer.protocol import Tokenizer
+from core.tokenizer.sentencepiece_model import STAGE, SentencePieceTokenizer
 from core.tokenizer.training import train
 
-__all__ = ["STAGE", "HubTokenizer", "TextTokenizer", "Tokenizer", "train"]
+__all__ = ["STAGE", "HuggingFaceTokenizer", "SentencePieceTokenizer", "Tokenizer", "train"]

@@ -14,7 +14,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from core.errors import InputError
-from core.tokenizer.text import TextTokenizer
+from core.tokenizer.protocol import Tokenizer
 
 START, END = "\ufdd0", "\ufdd1"
 """Code points that Unicode keeps free for a program's own use."""
@@ -58,7 +58,7 @@ class Chat:
     Raises :class:`InputError` if the tokenizer has none or it is no Jinja template.
     """
 
-    def __init__(self, tokenizer: TextTokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         if not tokenizer.chat_template:
             raise InputError(

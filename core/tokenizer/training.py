@@ -10,7 +10,16 @@ import sentencepiece
 from core import config, manifest, storage
 from core.errors import InputError
 from core.manifest import FileEntry, Manifest
-from core.tokenizer.processor import BOS, CHAT, EOS, MODEL, PAD, STAGE, UNKNOWN, Tokenizer
+from core.tokenizer.sentencepiece_model import (
+    BOS,
+    CHAT,
+    EOS,
+    MODEL,
+    PAD,
+    STAGE,
+    UNKNOWN,
+    SentencePieceTokenizer,
+)
 
 COVERAGE = 0.9995
 """Share of the characters that get a piece of their own; the rarest are spelled in bytes."""
@@ -33,7 +42,7 @@ def train(
     where the texts cannot fill the vocabulary.
     """
     model = _learn(texts, settings.vocabulary_size)
-    tokenizer = Tokenizer(model)
+    tokenizer = SentencePieceTokenizer(model)
     storage.write_atomic(storage.join(folder, MODEL), model)
     result = Manifest(
         stage=STAGE,
@@ -87,7 +96,7 @@ def _learn(texts: Iterable[str], vocabulary_size: int) -> bytes:
 
 
 def _full(model: bytes, vocabulary_size: int) -> bytes:
-    found = Tokenizer(model).vocabulary_size
+    found = SentencePieceTokenizer(model).vocabulary_size
     if found < vocabulary_size:
         raise InputError(
             f"tokenizer.vocabulary_size = {vocabulary_size}: the text supports only {found} pieces; "

@@ -24,7 +24,7 @@ from core import manifest, shards, storage
 from core.config import Config, PackConfig, require, resolved
 from core.manifest import FileEntry, Manifest
 from core.shards import Header, Totals, WrittenFile, packing
-from core.tokenizer import Tokenizer
+from core.tokenizer import SentencePieceTokenizer
 from pipeline.spark import documents, tables
 
 STAGE = shards.STAGE
@@ -33,7 +33,7 @@ FILL = 0.9
 that needs more than one file gets a second."""
 
 Batches = Iterator[pa.RecordBatch]
-Group = tuple[shards.Split, str, int]
+Group = tuple[shards.SplitName, str, int]
 """Split, source and number of a group."""
 
 
@@ -42,7 +42,7 @@ def pack(spark: SparkSession, config: Config) -> Manifest:
     require(config, "output.path")
     out = storage.absolute(config.output.path)
     corpus = documents.corpus_hash(out)
-    tokenizer = Tokenizer.load(f"{out}/tokenizer")
+    tokenizer = SentencePieceTokenizer.load(f"{out}/tokenizer")
     settings = resolved(config, "pack")
     folder, inputs = f"{out}/shards", [corpus, tokenizer.sha256]
     fingerprint = manifest.fingerprint(STAGE, settings, inputs)
@@ -69,7 +69,7 @@ def pack(spark: SparkSession, config: Config) -> Manifest:
 
 
 def _files(
-    spark: SparkSession, out: str, tokenizer: Tokenizer, header: Header, settings: PackConfig
+    spark: SparkSession, out: str, tokenizer: SentencePieceTokenizer, header: Header, settings: PackConfig
 ) -> list[WrittenFile]:
     tokens = _tokenize(spark, out, tokenizer, settings)
     groups = _groups(tokens, settings)
@@ -86,7 +86,9 @@ def _files(
     return [_from_row(**row.asDict()) for row in written.collect()]
 
 
-def _tokenize(spark: SparkSession, out: str, tokenizer: Tokenizer, settings: PackConfig) -> DataFrame:
+def _tokenize(
+    spark: SparkSession, out: str, tokenizer: SentencePieceTokenizer, settings: PackConfig
+) -> DataFrame:
     """The table of tokens, made unless an earlier attempt finished it."""
 
     def run(batches: Batches) -> Batches:
@@ -161,7 +163,7 @@ def _to_row(file: WrittenFile) -> dict[str, object]:
 
 
 def _from_row(
-    split: shards.Split, source: str, path: str, sha256: str, size: int, **totals: int
+    split: shards.SplitName, source: str, path: str, sha256: str, size: int, **totals: int
 ) -> WrittenFile:
     entry = FileEntry(path=path, size=size, rows=totals["rows"], sha256=sha256)
     return WrittenFile(split, source, entry, Totals(**totals))

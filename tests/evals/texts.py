@@ -1,11 +1,11 @@
 """What the model of these tests was trained on, and what was held out."""
 
-from core.shards import Split
+from core.shards import SplitName
 from tests.train.shard_maker import sentences
 
 LONG = [" ".join(sentences(9, seed)) for seed in (5, 6)]
 """Documents of several rows."""
-TEXTS: dict[tuple[Split, str], list[str]] = {
+TEXTS: dict[tuple[SplitName, str], list[str]] = {
     ("train", "books"): sentences(200, 1),
     ("train", "wikipedia"): sentences(90, 2),
     ("validation", "books"): [*sentences(9, 3), *LONG],

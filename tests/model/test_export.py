@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core import manifest, storage
 from core.errors import GristmillError, InputError, ManifestError, MismatchError, OutputError
-from core.tokenizer import Tokenizer
+from core.tokenizer import SentencePieceTokenizer
 from core.tokenizer.chat import Message
 from model import export
 from model.formats import huggingface
@@ -74,7 +74,7 @@ def test_an_export_is_the_same_model(trained: Loaded, exported: Path) -> None:
     assert again.model.config == trained.model.config
     state = again.model.state_dict()
     assert all(torch.equal(state[name], weight) for name, weight in trained.model.state_dict().items())
-    assert isinstance(again.tokenizer, Tokenizer)
+    assert isinstance(again.tokenizer, SentencePieceTokenizer)
     assert again.tokenizer.sha256 == trained.tokenizer.sha256
     assert again.chat.prompt(CONVERSATION) == trained.chat.prompt(CONVERSATION)
     assert again.facts["origin_sha256"] == trained.sha256

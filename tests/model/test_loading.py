@@ -12,7 +12,7 @@ import torch
 
 from core.errors import ManifestError
 from core.shards import Shards
-from core.tokenizer import Tokenizer
+from core.tokenizer import SentencePieceTokenizer
 from model.generation import Sampling
 from model.loading import load_trained
 from tests.train.folder import Folder
@@ -73,7 +73,7 @@ def test_validation_beside_a_unigram_baseline(
 
 def test_the_baseline_is_add_one_over_the_training_targets(trained: Folder) -> None:
     shards = Shards.open(str(trained.output / "shards"))
-    tokenizer = Tokenizer.load(str(trained.output / "tokenizer"))
+    tokenizer = SentencePieceTokenizer.load(str(trained.output / "tokenizer"))
 
     def targets(split: str) -> list[int]:
         found: list[int] = []

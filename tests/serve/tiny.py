@@ -14,7 +14,7 @@ import torch
 from openai import OpenAI
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from core.tokenizer.hub import HubTokenizer, Settings
+from core.tokenizer.huggingface import HuggingFaceTokenizer, TokenizerSettings
 from model.config import TransformerConfig
 from model.formats import huggingface
 from model.transformer import Transformer
@@ -53,14 +53,16 @@ def write_model(folder: Path) -> None:
     huggingface.write(folder, config, model.state_dict(), {"eos_token_id": tokenizer.eos})
 
 
-def letters() -> HubTokenizer:
+def letters() -> HuggingFaceTokenizer:
     """Every byte is a token; marks of a conversation besides."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     definition = Tokenizer(models.BPE({letter: number for number, letter in enumerate(alphabet)}, []))
     definition.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     definition.decoder = decoders.ByteLevel()
     definition.add_special_tokens([AddedToken(name, special=True) for name in ("<|im_start|>", END)])
-    return HubTokenizer(definition.to_str(), Settings({"eos_token": END}, chat_template=TEMPLATE))
+    return HuggingFaceTokenizer(
+        definition.to_str(), TokenizerSettings({"eos_token": END}, chat_template=TEMPLATE)
+    )
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import numpy as np
 
 from core import storage
 from core.config import TokenizerConfig
-from core.shards import Header, Split, publish, write_file
+from core.shards import Header, SplitName, publish, write_file
 from core.shards.packing import METHOD, pack
-from core.tokenizer import Tokenizer
+from core.tokenizer import SentencePieceTokenizer
 from core.tokenizer.training import train
 from pipeline.document import text_hash
 
@@ -23,7 +23,7 @@ def sentences(count: int, seed: int) -> list[str]:
 
 def make_run(
     output: str,
-    texts: Mapping[tuple[Split, str], Sequence[str]],
+    texts: Mapping[tuple[SplitName, str], Sequence[str]],
     *,
     sequence_length: int = 32,
     vocabulary_size: int = 320,
@@ -35,7 +35,7 @@ def make_run(
         TokenizerConfig(vocabulary_size=vocabulary_size),
         folder,
     )
-    tokenizer = Tokenizer.load(folder)
+    tokenizer = SentencePieceTokenizer.load(folder)
     header = Header(
         sequence_length=sequence_length,
         vocabulary_size=tokenizer.vocabulary_size,

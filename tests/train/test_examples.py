@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.config import FinetuneConfig
 from core.errors import InputError
-from core.tokenizer import Tokenizer
+from core.tokenizer import SentencePieceTokenizer
 from core.tokenizer.chat import Chat, Message
 from train.batch import IGNORED
 from train.examples import Example, Examples, collect, pack
@@ -22,8 +22,8 @@ PAD = 3
 
 
 @pytest.fixture(scope="module")
-def tokenizer(packed: Path) -> Tokenizer:
-    return Tokenizer.load(str(packed / "tokenizer"))
+def tokenizer(packed: Path) -> SentencePieceTokenizer:
+    return SentencePieceTokenizer.load(str(packed / "tokenizer"))
 
 
 def pairs(path: Path, *texts: tuple[str, str]) -> str:
@@ -32,13 +32,13 @@ def pairs(path: Path, *texts: tuple[str, str]) -> str:
     return str(path)
 
 
-def collected(tokenizer: Tokenizer, *files: str, **others: Any) -> Examples:
+def collected(tokenizer: SentencePieceTokenizer, *files: str, **others: Any) -> Examples:
     return collect(
         FinetuneConfig(files=files, **{"sequence_length": 24} | others), Chat(tokenizer), tokenizer.pad
     )
 
 
-def learned(examples: Examples, tokenizer: Tokenizer, source: str) -> list[str]:
+def learned(examples: Examples, tokenizer: SentencePieceTokenizer, source: str) -> list[str]:
     """What the targets that count say, end marks included, per row and piece."""
     rows = np.arange(examples.rows("train", source))
     batch, tokens = read_rows(examples, "train", [source], np.zeros_like(rows), rows)
@@ -50,7 +50,7 @@ def learned(examples: Examples, tokenizer: Tokenizer, source: str) -> list[str]:
     ]
 
 
-def test_only_answers_are_learned_unless_all_is(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_only_answers_are_learned_unless_all_is(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
     path = pairs(tmp_path / "a.jsonl", ("mill", "old"), ("wheel", "slow stone"))
     examples = collected(tokenizer, path, validation_share=0.0)
     assert sorted(learned(examples, tokenizer, "a")) == ["old", "slow stone"]
@@ -62,7 +62,7 @@ def test_only_answers_are_learned_unless_all_is(tokenizer: Tokenizer, tmp_path: 
     assert (rows.tokens[rows.learn] == end).sum() == 2
 
 
-def test_the_order_of_records_does_not_matter(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_the_order_of_records_does_not_matter(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
     texts = [(f"mill {number}", f"stone {number}") for number in range(40)]
     one = collected(tokenizer, pairs(tmp_path / "a.jsonl", *texts), validation_share=0.3)
     again = collected(tokenizer, pairs(tmp_path / "a.jsonl", *reversed(texts)), validation_share=0.3)
@@ -71,7 +71,9 @@ def test_the_order_of_records_does_not_matter(tokenizer: Tokenizer, tmp_path: Pa
     assert one.sha256 != other.sha256
 
 
-def test_equal_examples_are_on_one_side_of_the_split(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_equal_examples_are_on_one_side_of_the_split(
+    tokenizer: SentencePieceTokenizer, tmp_path: Path
+) -> None:
     texts = [(f"mill {number % 20}", "stone") for number in range(60)]
     examples = collected(tokenizer, pairs(tmp_path / "a.jsonl", *texts), validation_share=0.4)
     assert examples.counts["train"] + examples.counts["validation"] == 60
@@ -79,7 +81,7 @@ def test_equal_examples_are_on_one_side_of_the_split(tokenizer: Tokenizer, tmp_p
     assert examples.counts["validation"] % 3 == 0
 
 
-def test_files_to_validate_on(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_files_to_validate_on(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
     one, two = pairs(tmp_path / "a.jsonl", ("mill", "old")), pairs(tmp_path / "b.jsonl", ("wheel", "slow"))
     examples = collected(tokenizer, one, validation_files=(two,))
     assert examples.counts == {"train": 1, "validation": 1}
@@ -87,7 +89,7 @@ def test_files_to_validate_on(tokenizer: Tokenizer, tmp_path: Path) -> None:
     assert (examples.rows("train", "b"), examples.rows("validation", "a")) == (0, 0)
 
 
-def test_what_is_too_long_is_counted(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_what_is_too_long_is_counted(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
     path = pairs(tmp_path / "a.jsonl", ("mill", "old"), ("mill", "old " * 40), ("mill " * 40, "old"))
     settings = {"validation_share": 0.0}
     assert collected(tokenizer, path, **settings).counts == {"train": 1, "too long": 2}
@@ -96,7 +98,7 @@ def test_what_is_too_long_is_counted(tokenizer: Tokenizer, tmp_path: Path) -> No
     assert max(len(text) for text in learned(cut, tokenizer, "a")) > 20
 
 
-def test_nothing_to_train_on(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_nothing_to_train_on(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
     path = pairs(tmp_path / "a.jsonl", ("mill", "old " * 40))
     with pytest.raises(
         InputError, match=r"nothing to train on \(1 too long; finetune.sequence_length is 24\)"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from core.config import TokenizerConfig
 from core.shards import Header, Rows
 from core.shards.packing import best_fit_decreasing, pack, split_of, tokenize, tokenized_schema
-from core.tokenizer import Tokenizer, train
+from core.tokenizer import SentencePieceTokenizer, train
 
 PAD = 3
 Document = tuple[bytes, np.ndarray]
@@ -140,17 +140,17 @@ def test_the_split_goes_by_cluster_and_share() -> None:
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> SentencePieceTokenizer:
     folder = str(tmp_path_factory.mktemp("tokenizer"))
     train(
         ["one two three four five six seven eight nine ten " * 3],
         TokenizerConfig(vocabulary_size=300),
         folder,
     )
-    return Tokenizer.load(folder)
+    return SentencePieceTokenizer.load(folder)
 
 
-def test_tokenizing_adds_the_marks(tokenizer: Tokenizer) -> None:
+def test_tokenizing_adds_the_marks(tokenizer: SentencePieceTokenizer) -> None:
     texts = ["one two", "", "drei"]
     ids = [f"{number:032x}" for number in range(3)]
     batch = pa.record_batch({"id": ids, "text": texts, "source": ["s"] * 3, "cluster": ids})

@@ -3,7 +3,7 @@
 import pytest
 
 from core.config import TokenizerConfig
-from core.tokenizer import Tokenizer, train
+from core.tokenizer import SentencePieceTokenizer, train
 from tests.core.tokenizer.samples import texts
 
 
@@ -15,5 +15,5 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def tokenizer(folder: str) -> Tokenizer:
-    return Tokenizer.load(folder)
+def tokenizer(folder: str) -> SentencePieceTokenizer:
+    return SentencePieceTokenizer.load(folder)

@@ -12,10 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from core.errors import InputError
-from core.tokenizer import HubTokenizer, Tokenizer
+from core.tokenizer import HuggingFaceTokenizer, SentencePieceTokenizer
 from core.tokenizer.chat import Chat, Message
-from core.tokenizer.hub import Settings
-from core.tokenizer.processor import TEMPLATE
+from core.tokenizer.huggingface import TokenizerSettings
+from core.tokenizer.sentencepiece_model import TEMPLATE
 from tests.core.tokenizer.samples import any_text
 
 CHATML = (
@@ -51,19 +51,23 @@ def turns(system: bool, pairs: list[tuple[str, str]]) -> list[Message]:
 
 
 @pytest.fixture(scope="module")
-def definition(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> str:
+def definition(tokenizer: SentencePieceTokenizer, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("hub")
     tokenizer.write(str(folder))
     return (folder / "tokenizer.json").read_text()
 
 
 @pytest.fixture(scope="module", params=list(TEMPLATES))
-def hub(request: pytest.FixtureRequest, tokenizer: Tokenizer, definition: str) -> HubTokenizer:
-    return HubTokenizer(definition, Settings(tokenizer.names, True, TEMPLATES[request.param]))
+def hub(
+    request: pytest.FixtureRequest, tokenizer: SentencePieceTokenizer, definition: str
+) -> HuggingFaceTokenizer:
+    return HuggingFaceTokenizer(
+        definition, TokenizerSettings(tokenizer.names, True, TEMPLATES[request.param])
+    )
 
 
 @given(conversation=conversations)
-def test_every_prompt_begins_the_example(hub: HubTokenizer, conversation: list[Message]) -> None:
+def test_every_prompt_begins_the_example(hub: HuggingFaceTokenizer, conversation: list[Message]) -> None:
     chat = Chat(hub)
     ids, learn = chat.example(conversation)
     assert len(ids) == len(learn)
@@ -76,7 +80,9 @@ def test_every_prompt_begins_the_example(hub: HubTokenizer, conversation: list[M
 
 
 @given(conversation=conversations)
-def test_learned_are_the_answers_and_their_end_marks(hub: HubTokenizer, conversation: list[Message]) -> None:
+def test_learned_are_the_answers_and_their_end_marks(
+    hub: HuggingFaceTokenizer, conversation: list[Message]
+) -> None:
     ids, learn = Chat(hub).example(conversation)
     runs: list[list[int]] = []
     for index, number in enumerate(ids):
@@ -93,7 +99,7 @@ def test_learned_are_the_answers_and_their_end_marks(hub: HubTokenizer, conversa
 
 
 @given(conversation=conversations)
-def test_no_message_becomes_a_special_token(hub: HubTokenizer, conversation: list[Message]) -> None:
+def test_no_message_becomes_a_special_token(hub: HuggingFaceTokenizer, conversation: list[Message]) -> None:
     """There are as many marks as in the same conversation about nothing."""
     chat = Chat(hub)
     plain = [replace(message, content="x") for message in conversation]
@@ -107,23 +113,23 @@ def test_no_message_becomes_a_special_token(hub: HubTokenizer, conversation: lis
 
 @given(conversation=conversations)
 def test_our_own_tokenizer_and_its_export_agree(
-    tokenizer: Tokenizer, definition: str, conversation: list[Message]
+    tokenizer: SentencePieceTokenizer, definition: str, conversation: list[Message]
 ) -> None:
-    hub = HubTokenizer(definition, Settings(tokenizer.names, True, TEMPLATE))
+    hub = HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, TEMPLATE))
     assert Chat(tokenizer).example(conversation) == Chat(hub).example(conversation)
 
 
 @functools.cache
 def peer(definition: str, template: str) -> Any:
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings({"bos_token": "<s>", "eos_token": "</s>"}, True, template)
-        HubTokenizer(definition, settings).write(folder)
+        settings = TokenizerSettings({"bos_token": "<s>", "eos_token": "</s>"}, True, template)
+        HuggingFaceTokenizer(definition, settings).write(folder)
         return transformers.AutoTokenizer.from_pretrained(folder)
 
 
 @given(pairs=st.lists(st.tuples(any_text, any_text), min_size=1, max_size=3), system=st.booleans())
 def test_ids_equal_transformers_own(
-    hub: HubTokenizer, definition: str, pairs: list[tuple[str, str]], system: bool
+    hub: HuggingFaceTokenizer, definition: str, pairs: list[tuple[str, str]], system: bool
 ) -> None:
     """Of answers without white space at their ends, where it might join with what is beside them."""
     conversation = turns(system, pairs)
@@ -137,11 +143,11 @@ def test_ids_equal_transformers_own(
     assert Chat(hub).example(conversation)[0] == whole
 
 
-def test_stop_is_the_end_mark_and_eos(tokenizer: Tokenizer) -> None:
+def test_stop_is_the_end_mark_and_eos(tokenizer: SentencePieceTokenizer) -> None:
     assert Chat(tokenizer).stop == {2, 7}
 
 
-def test_a_small_example_by_hand(tokenizer: Tokenizer) -> None:
+def test_a_small_example_by_hand(tokenizer: SentencePieceTokenizer) -> None:
     said = [Message("system", "ka"), Message("user", "lo"), Message("assistant", "mi"), Message("user", "ka")]
     ka, lo, mi = (tokenizer.encode(text) for text in ("ka", "lo", "mi"))
     before = [1, 4, *ka, 7, 5, *lo, 7, 6]
@@ -151,7 +157,7 @@ def test_a_small_example_by_hand(tokenizer: Tokenizer) -> None:
     assert learn == [False] * len(before) + [True] * (len(mi) + 1) + [False] * (len(ka) + 2)
 
 
-def test_an_answer_that_opens_a_conversation(tokenizer: Tokenizer) -> None:
+def test_an_answer_that_opens_a_conversation(tokenizer: SentencePieceTokenizer) -> None:
     mi = tokenizer.encode("mi")
     ids, learn = Chat(tokenizer).example([Message("assistant", "mi")])
     assert ids == [1, 6, *mi, 7]
@@ -159,11 +165,11 @@ def test_an_answer_that_opens_a_conversation(tokenizer: Tokenizer) -> None:
 
 
 def test_a_template_that_shortens_history_prompts_and_is_not_learned_from(
-    tokenizer: Tokenizer, definition: str
+    tokenizer: SentencePieceTokenizer, definition: str
 ) -> None:
     """As those do that leave out earlier thoughts."""
     template = "{% for m in messages[-1:] %}{{ m.content }}<|end|>{% endfor %}"
-    chat = Chat(HubTokenizer(definition, Settings(tokenizer.names, True, template)))
+    chat = Chat(HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, template)))
     said = [Message("user", "ka"), Message("assistant", "mi"), Message("user", "lo")]
     assert chat.prompt(said) == [*tokenizer.encode("lo"), 7]
     assert chat.stop == {2}
@@ -171,7 +177,7 @@ def test_a_template_that_shortens_history_prompts_and_is_not_learned_from(
         chat.example(said)
 
 
-def test_a_conversation_needs_a_message(tokenizer: Tokenizer) -> None:
+def test_a_conversation_needs_a_message(tokenizer: SentencePieceTokenizer) -> None:
     with pytest.raises(InputError, match="give it at least one"):
         Chat(tokenizer).prompt([])
 
@@ -194,9 +200,11 @@ def test_a_conversation_needs_a_message(tokenizer: Tokenizer) -> None:
     ],
 )
 def test_templates_that_fail_are_refused(
-    tokenizer: Tokenizer, definition: str, template: str, message: str
+    tokenizer: SentencePieceTokenizer, definition: str, template: str, message: str
 ) -> None:
     said = [Message("user", "Hello"), Message("assistant", "Good day")]
     with pytest.raises(InputError, match=message) as caught:
-        Chat(HubTokenizer(definition, Settings(tokenizer.names, True, template))).example(said)
+        Chat(HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, template))).example(
+            said
+        )
     assert "\n" not in str(caught.value)

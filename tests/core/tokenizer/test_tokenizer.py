@@ -10,8 +10,8 @@ from hypothesis import example, given
 from core import storage
 from core.config import TokenizerConfig
 from core.errors import InputError, ManifestError
-from core.tokenizer import Tokenizer, train
-from core.tokenizer.processor import MODEL, WORD
+from core.tokenizer import SentencePieceTokenizer, train
+from core.tokenizer.sentencepiece_model import MODEL, WORD
 from tests.core.tokenizer.samples import any_text, texts
 
 
@@ -24,7 +24,7 @@ def whole(folder: str) -> sentencepiece.SentencePieceProcessor:
 @given(any_text)
 @example("▁ a▁b ▁")
 @example("  two  spaces  ")
-def test_decoding_gives_the_text_back(tokenizer: Tokenizer, text: str) -> None:
+def test_decoding_gives_the_text_back(tokenizer: SentencePieceTokenizer, text: str) -> None:
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids) == text
     assert tokenizer.byte_lengths()[ids].sum() == len(text.encode())
@@ -33,13 +33,13 @@ def test_decoding_gives_the_text_back(tokenizer: Tokenizer, text: str) -> None:
 
 @given(any_text.filter(lambda text: "▁" not in text))
 def test_cutting_into_words_changes_nothing(
-    tokenizer: Tokenizer, whole: sentencepiece.SentencePieceProcessor, text: str
+    tokenizer: SentencePieceTokenizer, whole: sentencepiece.SentencePieceProcessor, text: str
 ) -> None:
     assert tokenizer.encode(text) == whole.encode(text)
 
 
 def test_no_piece_reaches_over_a_cut(
-    tokenizer: Tokenizer, whole: sentencepiece.SentencePieceProcessor
+    tokenizer: SentencePieceTokenizer, whole: sentencepiece.SentencePieceProcessor
 ) -> None:
     pieces = [whole.id_to_piece(token) for token in range(tokenizer.vocabulary_size)]
     pieces_as_text = [
@@ -48,7 +48,7 @@ def test_no_piece_reaches_over_a_cut(
     assert [text for text in pieces_as_text if text != "<unk>" and WORD.findall(text) != [text]] == []
 
 
-def test_special_tokens_have_fixed_ids_and_no_text(tokenizer: Tokenizer) -> None:
+def test_special_tokens_have_fixed_ids_and_no_text(tokenizer: SentencePieceTokenizer) -> None:
     assert (tokenizer.bos, tokenizer.eos, tokenizer.pad) == (1, 2, 3)
     assert tokenizer.special == {
         "<unk>": 0, "<s>": 1, "</s>": 2, "<pad>": 3,
@@ -58,12 +58,14 @@ def test_special_tokens_have_fixed_ids_and_no_text(tokenizer: Tokenizer) -> None
     assert not tokenizer.byte_lengths()[:8].any()
 
 
-def test_a_pickle_encodes_alike(tokenizer: Tokenizer) -> None:
+def test_a_pickle_encodes_alike(tokenizer: SentencePieceTokenizer) -> None:
     other = pickle.loads(pickle.dumps(tokenizer))
     assert all(other.encode(text) == tokenizer.encode(text) for text in texts()[:3])
 
 
-def test_the_order_of_texts_does_not_matter(folder: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_the_order_of_texts_does_not_matter(
+    folder: str, tokenizer: SentencePieceTokenizer, tmp_path: Path
+) -> None:
     shuffled = texts()
     random.Random(1).shuffle(shuffled)
     assert (
@@ -100,6 +102,6 @@ def test_an_altered_model_is_refused(folder: str, tmp_path: Path) -> None:
             data[1000] ^= 1
         (tmp_path / name).write_bytes(data)
     with pytest.raises(ManifestError, match="altered"):
-        Tokenizer.load(str(tmp_path))
+        SentencePieceTokenizer.load(str(tmp_path))
     with pytest.raises(ManifestError, match=r"has no manifest\.json"):
-        Tokenizer.load(str(tmp_path / "elsewhere"))
+        SentencePieceTokenizer.load(str(tmp_path / "elsewhere"))

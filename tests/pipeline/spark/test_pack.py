@@ -13,7 +13,7 @@ from core.errors import InputError, OutputError
 from core.manifest import Manifest
 from core.shards import Header, Shards
 from core.shards.packing import split_of
-from core.tokenizer import Tokenizer as Trained
+from core.tokenizer import SentencePieceTokenizer as Trained
 from pipeline import document
 from pipeline.spark import documents, tables
 from pipeline.spark.pack import pack, write_groups

@@ -1,0 +1,158 @@
+"""Tokenizers of others, and our own written for others."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+from hypothesis import example, given
+
+from core.errors import InputError
+from core.tokenizer import HuggingFaceTokenizer, SentencePieceTokenizer
+from core.tokenizer.huggingface import TokenizerSettings
+from tests.commands import REAL_DATA
+from tests.core.tokenizer.samples import any_text
+
+SENTENCES = REAL_DATA / "langid/sentences"
+
+
+@pytest.fixture(scope="module")
+def written(tokenizer: SentencePieceTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Our own tokenizer as a Hugging Face folder."""
+    folder = tmp_path_factory.mktemp("written")
+    tokenizer.write(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hub(written: Path) -> HuggingFaceTokenizer:
+    return HuggingFaceTokenizer.load(str(written))
+
+
+@given(any_text)
+@example("▁ a▁b ▁")
+@example("<|user|></s><0x41>")
+def test_ours_written_for_others_encodes_alike(
+    tokenizer: SentencePieceTokenizer, hub: HuggingFaceTokenizer, text: str
+) -> None:
+    ids = tokenizer.encode(text)
+    assert hub.encode(text) == ids
+    assert hub.encode_array(text).tolist() == ids
+    assert hub.decode(ids) == text
+
+
+def test_ours_written_for_others_is_the_same_in_every_respect(
+    tokenizer: SentencePieceTokenizer, hub: HuggingFaceTokenizer
+) -> None:
+    for one in (hub, pickle.loads(pickle.dumps(hub))):
+        assert one.vocabulary_size == tokenizer.vocabulary_size
+        assert (one.bos, one.eos, one.pad) == (tokenizer.bos, tokenizer.eos, tokenizer.pad)
+        assert one.special == tokenizer.special
+        assert one.names == tokenizer.names
+        assert one.chat_template == tokenizer.chat_template
+        assert one.byte_lengths().tolist() == tokenizer.byte_lengths().tolist()
+    assert hub.decode(range(8)) == ""
+
+
+def test_transformers_opens_what_we_write(tokenizer: SentencePieceTokenizer, written: Path) -> None:
+    peer: Any = transformers.AutoTokenizer.from_pretrained(written)
+    text = "Naïve  kalomi ▁ 2024 \n\n日本 🙂"
+    assert peer.encode(text, add_special_tokens=False) == tokenizer.encode(text)
+    assert peer.decode(tokenizer.encode(text)) == text
+    assert (peer.bos_token_id, peer.eos_token_id, peer.pad_token_id) == (1, 2, 3)
+
+
+@pytest.mark.skipif(not SENTENCES.exists(), reason="needs ../shared/data beside the repository")
+def test_real_text_in_many_languages_encodes_alike(
+    tokenizer: SentencePieceTokenizer, hub: HuggingFaceTokenizer
+) -> None:
+    files = sorted(SENTENCES.glob("*.txt"))
+    assert len(files) > 50
+    for file in files:
+        text = file.read_text(encoding="utf-8")[:3000]
+        assert hub.encode(text) == tokenizer.encode(text), file.name
+
+
+def test_writing_and_reading_changes_nothing(hub: HuggingFaceTokenizer, tmp_path: Path) -> None:
+    hub.write(str(tmp_path))
+    again = HuggingFaceTokenizer.load(str(tmp_path))
+    assert again.sha256 == hub.sha256
+    assert again.__reduce__() == hub.__reduce__()
+
+
+def changed(
+    written: Path,
+    folder: Path,
+    definition: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> HuggingFaceTokenizer:
+    """The tokenizer of a copy of the folder with some keys changed; None removes one."""
+    for name, changes in (("tokenizer.json", definition), ("tokenizer_config.json", settings)):
+        values = json.loads((written / name).read_text()) | (changes or {})
+        (folder / name).write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
+    return HuggingFaceTokenizer.load(str(folder))
+
+
+def test_marks_are_special_even_where_they_are_not_said_to_be(written: Path, tmp_path: Path) -> None:
+    """What the settings name, and what the chat template writes, must not be read out of text."""
+    tokens = json.loads((written / "tokenizer.json").read_text())["added_tokens"]
+    plain = [token | {"special": False} for token in tokens]
+    found = changed(written, tmp_path, {"added_tokens": plain}, {"chat_template": "{{ '<|user|>' }}"})
+    assert set(found.special) == {"<unk>", "<s>", "</s>", "<pad>", "<|user|>"}
+    assert not set(found.encode("<s></s><pad><|user|>")) & set(found.special.values())
+    assert found.encode("<|system|>") == [4]
+
+
+def test_settings_in_their_many_spellings(written: Path, tmp_path: Path) -> None:
+    templates = [{"name": "tool_use", "template": "no"}, {"name": "default", "template": "yes"}]
+    bos = {"content": "<s>", "lstrip": False}
+    settings = {"bos_token": bos, "chat_template": templates, "add_bos_token": False, "pad_token": None}
+    found = changed(written, tmp_path, settings=settings)
+    assert (found.names["bos_token"], found.chat_template) == ("<s>", "yes")
+    assert found.bos is None
+    assert found.pad == found.eos == 2
+    (tmp_path / "chat_template.jinja").write_text("from its own file")
+    assert HuggingFaceTokenizer.load(str(tmp_path)).chat_template == "from its own file"
+
+
+def test_a_post_processor_that_adds_bos_says_that_documents_begin_with_it(
+    written: Path, tmp_path: Path
+) -> None:
+    silent = {"add_bos_token": None}
+    assert changed(written, tmp_path, settings=silent).bos is None
+    sequence = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    tokens = {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}
+    added = {"type": "TemplateProcessing", "single": sequence, "pair": sequence, "special_tokens": tokens}
+    found = changed(written, tmp_path, {"post_processor": added}, silent)
+    assert found.bos == 1
+    assert found.encode("ka") == HuggingFaceTokenizer.load(str(written)).encode("ka")
+
+
+def test_what_cannot_be_used_is_refused(written: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"has no tokenizer\.json"):
+        HuggingFaceTokenizer.load(str(tmp_path))
+    for definition in ("{", "[]", '{"model": {"type": "Guess"}}', '{"added_tokens": [1]}'):
+        (tmp_path / "tokenizer.json").write_text(definition)
+        with pytest.raises(InputError, match=r"tokenizer\.json: not a tokenizer") as caught:
+            HuggingFaceTokenizer.load(str(tmp_path))
+        assert "\n" not in str(caught.value)
+    for name, shown in ((None, "''"), ("<nothing>", "'<nothing>'")):
+        with pytest.raises(InputError, match=f"eos_token = {shown}, which is no token of it; name one"):
+            changed(written, tmp_path, settings={"eos_token": name})
+    (tmp_path / "tokenizer.json").write_bytes(b"\xff")
+    with pytest.raises(InputError, match=r"tokenizer\.json: not UTF-8"):
+        HuggingFaceTokenizer.load(str(tmp_path))
+    changed(written, tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text("[]")
+    with pytest.raises(InputError, match="not a JSON object"):
+        HuggingFaceTokenizer.load(str(tmp_path))
+
+
+def test_a_definition_may_truncate_for_others_but_not_here(hub: HuggingFaceTokenizer, written: Path) -> None:
+    values = json.loads((written / "tokenizer.json").read_text())
+    values["truncation"] = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
+    names = {"eos_token": "</s>"}
+    text = "ka lo mi ter ven"
+    assert HuggingFaceTokenizer(json.dumps(values), TokenizerSettings(names)).encode(text) == hub.encode(text)
