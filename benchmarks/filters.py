@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from core.config import ExtractionConfig, FiltersConfig, InputConfig
 from core.errors import run
 from pipeline.extraction import extract
-from pipeline.filters import Judge, resolved_thresholds
+from pipeline.filters import FilterPipeline, resolved_thresholds
 from pipeline.ledger import Drop
 from pipeline.readers import read
 from pipeline.readers.inputs import plan_splits
@@ -42,14 +42,14 @@ def passages(path: str) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Judge the passages of every path and print a line for each."""
-    judge, threshold = Judge(FiltersConfig()), resolved_thresholds(FiltersConfig())["toxicity.score"]
-    judge.text("Load the models.")
+    """FilterPipeline the passages of every path and print a line for each."""
+    judge, threshold = FilterPipeline(FiltersConfig()), resolved_thresholds(FiltersConfig())["toxicity.score"]
+    judge.filter_text("Load the models.")
     print(f"{'passages':>10}{'characters':>12}{'per second':>12}{'toxic, ‰':>10}  path")
     for path in arguments:
         texts = list(passages(path))
         start = time.process_time()
-        scores = [judge.text(text).metrics["toxicity"] for text in texts]
+        scores = [judge.filter_text(text).metrics["toxicity"] for text in texts]
         spent = time.process_time() - start
         loud = sorted(((score, text) for score, text in zip(scores, texts, strict=True) if score > threshold))
         mean = sum(map(len, texts)) / max(len(texts), 1)

@@ -170,7 +170,7 @@ def recipe(settings: config.FiltersConfig) -> Recipe:
     )
 
 
-def measured_alike(one: Recipe, other: Recipe) -> list[str]:
+def differing_settings(one: Recipe, other: Recipe) -> list[str]:
     """The settings by which two recipes measure differently: one's numbers cannot decide for the other.
 
     None: whatever one has measured, the other would have.

@@ -10,7 +10,7 @@ from core.config import FiltersConfig
 from core.errors import InputError
 from pipeline.analysis import hash_words
 from pipeline.document import METRICS
-from pipeline.filters import Judge, url
+from pipeline.filters import FilterPipeline, url
 
 LISTS = url.UrlLists(
     domains=np.sort(hash_words(["bad.com", "worse.example.org"])),
@@ -71,7 +71,7 @@ def test_archive_is_compiled_across_chunks(tmp_path: Path, monkeypatch: pytest.M
     ],
 )
 def test_shipped_lists(address: str, reason: str | None) -> None:
-    metrics, drop = Judge(FiltersConfig()).url(address)
+    metrics, drop = FilterPipeline(FiltersConfig()).check_url(address)
     assert set(metrics) == ({metric for metric in METRICS if metric.startswith("url_")} if address else set())
     assert (drop and drop.reason) == reason
     assert drop is None or (drop.value is not None and drop.value > (drop.threshold or 0))
@@ -85,7 +85,7 @@ def test_lists_of_the_user_s_own(tmp_path: Path) -> None:
     }
     for name, text in lists.items():
         (tmp_path / name).write_text(text)
-    judge = Judge(FiltersConfig.model_validate({name: str(tmp_path / name) for name in lists}))
+    judge = FilterPipeline(FiltersConfig.model_validate({name: str(tmp_path / name) for name in lists}))
     reasons = {
         "https://mine.example/a": "url.domain",
         "https://www.other.example": "url.domain",
@@ -94,18 +94,18 @@ def test_lists_of_the_user_s_own(tmp_path: Path) -> None:
         "https://zzzzporn.com": "url.domain",
         "https://example.org/good/page": None,
     }
-    dropped = {address: judge.url(address)[1] for address in reasons}
+    dropped = {address: judge.check_url(address)[1] for address in reasons}
     assert {address: drop and drop.reason for address, drop in dropped.items()} == reasons
 
 
 def test_lists_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
-        Judge(FiltersConfig(url_domains=str(tmp_path / "none.txt"))).url("https://example.org")
+        FilterPipeline(FiltersConfig(url_domains=str(tmp_path / "none.txt"))).check_url("https://example.org")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9.example\n")
     with pytest.raises(InputError, match="not UTF-8"):
-        Judge(FiltersConfig(url_words=str(tmp_path / "latin.txt"))).url("https://example.org")
+        FilterPipeline(FiltersConfig(url_words=str(tmp_path / "latin.txt"))).check_url("https://example.org")
 
 
 def test_an_address_is_measured_whatever_the_preset() -> None:
-    metrics, drop = Judge(FiltersConfig(preset="none")).url("https://zzzzporn.com")
+    metrics, drop = FilterPipeline(FiltersConfig(preset="none")).check_url("https://zzzzporn.com")
     assert metrics["url_domain"] == 1 and drop is None

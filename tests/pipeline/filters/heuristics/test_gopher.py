@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.parity import REASONS
 from core.config import FiltersConfig
 from pipeline.analysis import analyse
-from pipeline.filters import Judge
+from pipeline.filters import FilterPipeline
 from pipeline.filters.heuristics import gopher
 
 PARTS = [
@@ -52,7 +52,7 @@ def test_repetition_as_datatrove_counts(text: str) -> None:
 @given(TEXTS)
 def test_repetition_decides_as_datatrove(text: str) -> None:
     decision = gopher_repetition_filter.GopherRepetitionFilter().filter(Document(text=text, id=""))
-    judged = Judge(FiltersConfig(preset="gopher")).text(text)
+    judged = FilterPipeline(FiltersConfig(preset="gopher")).filter_text(text)
     if decision is True:
         assert judged.drop is None or judged.drop.reason not in REPETITION
     else:
@@ -64,7 +64,7 @@ def test_quality_decides_as_datatrove(text: str, times: int) -> None:
     text *= times
     decision = gopher_quality_filter.GopherQualityFilter().filter(Document(text=text, id=""))
     lenient = dict.fromkeys(REPETITION, float("inf"))
-    judged = Judge(FiltersConfig(preset="gopher", thresholds=lenient)).text(text)
+    judged = FilterPipeline(FiltersConfig(preset="gopher", thresholds=lenient)).filter_text(text)
     assert (judged.drop and judged.drop.reason) == (None if decision is True else REASONS[decision[1]])
 
 

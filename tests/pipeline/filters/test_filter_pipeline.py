@@ -12,7 +12,7 @@ from core.config import FiltersConfig
 from core.errors import ConfigError, InputError
 from pipeline.analysis import analyse
 from pipeline.document import METRICS
-from pipeline.filters import Judge, Judged, recipe, resolved_thresholds
+from pipeline.filters import FilterPipeline, FilterResult, recipe, resolved_thresholds
 from pipeline.filters.classifier.model import NEGATIVE, POSITIVE
 from pipeline.ledger import RULES, Drop, Reason
 
@@ -40,8 +40,8 @@ def quality_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def judge(text: str, preset: str = "fineweb", **settings: object) -> Judged:
-    return Judge(FiltersConfig.model_validate({"preset": preset, **settings})).text(text)
+def judge(text: str, preset: str = "fineweb", **settings: object) -> FilterResult:
+    return FilterPipeline(FiltersConfig.model_validate({"preset": preset, **settings})).filter_text(text)
 
 
 @pytest.mark.parametrize("preset", recipe.names())
@@ -49,7 +49,7 @@ def test_every_preset_keeps_prose_and_measures_what_it_asks_for(preset: str, qua
     settings = FiltersConfig(
         preset=preset, quality_model=str(quality_model), thresholds={"quality.score": 0.01}
     )
-    judged = Judge(settings).text(PROSE)
+    judged = FilterPipeline(settings).filter_text(PROSE)
     assert judged.drop is None
     assert judged.text == PROSE and judged.language == "en" and judged.language_score > 0.65
     asked = {condition.metric for condition in recipe.recipe(settings).on_text}
@@ -60,8 +60,8 @@ def test_every_preset_keeps_prose_and_measures_what_it_asks_for(preset: str, qua
 
 
 def test_what_is_shown_of_a_text_is_masked_as_the_text_is() -> None:
-    assert Judge(FiltersConfig()).masked("Write to a@b.org.", "en") == "Write to <email>."
-    assert Judge(FiltersConfig(preset="none")).masked("Write to a@b.org.", "en") == "Write to a@b.org."
+    assert FilterPipeline(FiltersConfig()).mask("Write to a@b.org.", "en") == "Write to <email>."
+    assert FilterPipeline(FiltersConfig(preset="none")).mask("Write to a@b.org.", "en") == "Write to a@b.org."
 
 
 @given(st.text() | st.lists(st.sampled_from(["the ", "word ", "a@b.org ", "\n", "{ ", "# "])).map("".join))
@@ -140,7 +140,7 @@ def test_thresholds_and_stop_words_of_the_text_s_own_language() -> None:
 
 def test_decisions_follow_from_the_numbers_alone() -> None:
     settings = FiltersConfig(preset="multilingual", languages=("en",))
-    made, judged = recipe.recipe(settings), Judge(settings).text(PROSE + " # # # # # # # # # # # # # # #")
+    made, judged = recipe.recipe(settings), FilterPipeline(settings).filter_text(PROSE + " # # # # # # # # # # # # # # #")
     again = recipe.first_failing(made, judged.metrics, judged.language, judged.language_score)
     assert again == judged.drop and again and again.reason == Reason.GOPHER_HASHES
     assert recipe.first_failing(made, {}) is None
@@ -152,27 +152,27 @@ def test_decisions_follow_from_the_numbers_alone() -> None:
 def test_recipes_that_measure_alike() -> None:
     presets = ("none", "multilingual", "fineweb", "gopher", "c4", "dolma")
     made = {name: recipe.recipe(FiltersConfig(preset=name)) for name in presets}
-    assert recipe.measured_alike(made["fineweb"], made["fineweb"]) == []
-    assert recipe.measured_alike(made["none"], made["multilingual"]) == []
-    assert recipe.measured_alike(made["fineweb"], made["gopher"]) == ["lines"]
-    assert recipe.measured_alike(made["fineweb"], made["c4"]) == ["terminal_punctuation"]
+    assert recipe.differing_settings(made["fineweb"], made["fineweb"]) == []
+    assert recipe.differing_settings(made["none"], made["multilingual"]) == []
+    assert recipe.differing_settings(made["fineweb"], made["gopher"]) == ["lines"]
+    assert recipe.differing_settings(made["fineweb"], made["c4"]) == ["terminal_punctuation"]
     differences = ["counting", "split_unspaced", "lines", "toxic_sentence"]
-    assert recipe.measured_alike(made["fineweb"], made["dolma"]) == differences
+    assert recipe.differing_settings(made["fineweb"], made["dolma"]) == differences
 
 
 def test_quality_is_measured_by_the_user_s_model(quality_model: Path) -> None:
     asked = {"quality.score": 0.9}
     settings = FiltersConfig(preset="none", quality_model=str(quality_model), thresholds=asked)
-    drop = Judge(settings).text("bad worse worst bad worse worst").drop
+    drop = FilterPipeline(settings).filter_text("bad worse worst bad worse worst").drop
     assert drop and drop.reason == Reason.QUALITY_SCORE and drop.value is not None and drop.value < 0.1
-    assert Judge(settings).text("good better best good better best").drop is None
+    assert FilterPipeline(settings).filter_text("good better best good better best").drop is None
     with pytest.raises(
         ConfigError, match=r"filters\.quality_model is empty: quality\.score = 0\.9 needs a model"
     ):
-        Judge(FiltersConfig(preset="none", thresholds=asked))
+        FilterPipeline(FiltersConfig(preset="none", thresholds=asked))
     assert (
         "quality"
-        not in Judge(FiltersConfig(preset="dclm", thresholds={"quality.score": 0})).text(PROSE).metrics
+        not in FilterPipeline(FiltersConfig(preset="dclm", thresholds={"quality.score": 0})).filter_text(PROSE).metrics
     )
 
 
@@ -204,22 +204,22 @@ def test_thresholds_override_and_add() -> None:
 
 def test_unknown_names_are_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="nearest valid name is fineweb"):
-        Judge(FiltersConfig(preset="fineweb2"))
+        FilterPipeline(FiltersConfig(preset="fineweb2"))
     with pytest.raises(ConfigError, match=r"few_words: only for de, .* other languages need one"):
-        Judge(FiltersConfig(preset="none", thresholds={"gopher.few_words": {"de": 500}}))
+        FilterPipeline(FiltersConfig(preset="none", thresholds={"gopher.few_words": {"de": 500}}))
     with pytest.raises(ConfigError, match=r"filters\.languages: 'English' is no language"):
-        Judge(FiltersConfig(languages=("English",)))
+        FilterPipeline(FiltersConfig(languages=("English",)))
     with pytest.raises(ConfigError, match=r"few_words: 'deu' is a language that is called de here"):
-        Judge(FiltersConfig(thresholds={"gopher.few_words": {"deu": 500}}))
-    Judge(FiltersConfig(languages=("als", "sr-Latn", "zh", "ceb")))
+        FilterPipeline(FiltersConfig(thresholds={"gopher.few_words": {"deu": 500}}))
+    FilterPipeline(FiltersConfig(languages=("als", "sr-Latn", "zh", "ceb")))
     with pytest.raises(ConfigError, match=r"nearest valid name is gopher\.few_words"):
         resolved_thresholds(FiltersConfig(thresholds={"gopher.fewwords": 1}))
 
 
 def test_judge_is_pickled_with_its_settings() -> None:
-    original = Judge(FiltersConfig(preset="gopher"))
+    original = FilterPipeline(FiltersConfig(preset="gopher"))
     copy = pickle.loads(pickle.dumps(original))
-    assert copy.text("The end has come.").drop == original.text("The end has come.").drop
+    assert copy.filter_text("The end has come.").drop == original.filter_text("The end has come.").drop
 
 
 def test_every_rule_has_a_metric() -> None:

@@ -15,7 +15,7 @@ from pipeline.ledger import Drop
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class FilterResult:
     """What the filters make of one text."""
 
     text: str
@@ -30,7 +30,7 @@ class Judged:
     """Of the published text, for MinHash."""
 
 
-class Judge:
+class FilterPipeline:
     """Decides by one configuration. Cheap to make and to pickle; models and lists load where they are used.
 
     Raises :class:`ConfigError` at once for an unknown preset or condition.
@@ -52,7 +52,7 @@ class Judge:
         metrics = lists.measure(address)
         return metrics, first_failing(self._recipe, metrics)
 
-    def text(self, text: str, declared_language: str = "") -> Judged:
+    def text(self, text: str, declared_language: str = "") -> FilterResult:
         """Measure and decide. FineWeb's measures are those of the text that the line rules leave.
 
         Some 5 ms for 3,000 characters, once the models are loaded (half a second per process).
@@ -75,7 +75,7 @@ class Judge:
         masked = pii.mask(clean, code)
         metrics |= spoken | masked.metrics | {"pii_items": sum(masked.metrics.values())}
         published = self._reanalyse(edited, masked.text if self._recipe.mask_pii else clean)
-        return Judged(
+        return FilterResult(
             text=published.text,
             metrics=metrics,
             language=code,
