@@ -15,7 +15,7 @@ from pipeline import document
 from pipeline.dedup.exact import exact_key
 from pipeline.dedup.minhash import band_hashes
 from pipeline.extraction.guard import guard
-from pipeline.filters import Judge
+from pipeline.filters import FilterPipeline
 from pipeline.ledger import Drop
 from pipeline.readers import read
 from pipeline.readers.record import Damaged, InputSplit, Item, Record, Skipped
@@ -71,7 +71,7 @@ class OnePass:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.judge = Judge(config.filters)
+        self.filters = FilterPipeline(config.filters)
         self.extract = guard(config.extraction).extract
 
     def row(
@@ -93,37 +93,37 @@ class OnePass:
             "fetched_at": item.fetched_at,
             "license": item.license,
         }
-        row["metrics"], drop = self.judge.url(item.url)
+        row["metrics"], drop = self.filters.check_url(item.url)
         if drop:
             return row | _verdict(drop), None
         extracted = self.extract(item)
         if isinstance(extracted, Drop):
             return row | _verdict(extracted), None
         row["title"] = item.title or extracted.title
-        return self._judged(row, extracted.text, item.language)
+        return self._filtered(row, extracted.text, item.language)
 
-    def _judged(
+    def _filtered(
         self, row: dict[str, Any], text: str, declared_language: str
     ) -> tuple[dict[str, Any], npt.NDArray[np.uint64] | None]:
-        judged = self.judge.text(text, declared_language)
+        filtered = self.filters.filter_text(text, declared_language)
         row |= {
-            "language": judged.language,
-            "language_score": judged.language_score,
-            "metrics": row["metrics"] | judged.metrics,
+            "language": filtered.language,
+            "language_score": filtered.language_score,
+            "metrics": row["metrics"] | filtered.metrics,
         }
-        row |= {"text_hash": document.text_hash(judged.text), "words": len(judged.word_hashes)}
-        if judged.drop:
-            row |= _verdict(judged.drop) | {"sample": self._sample(row, text)}
+        row |= {"text_hash": document.text_hash(filtered.text), "words": len(filtered.word_hashes)}
+        if filtered.drop:
+            row |= _verdict(filtered.drop) | {"sample": self._sample(row, text)}
         else:
-            row["text"] = judged.text
-        return row, judged.word_hashes
+            row["text"] = filtered.text
+        return row, filtered.word_hashes
 
     def _sample(self, row: dict[str, Any], text: str) -> str | None:
         """First characters of a share of the dropped texts, chosen by id; masked as what is kept is."""
         if int(row["id"][:8], 16) >= self.config.ledger.sample_share * 2**32:
             return None
         characters = self.config.ledger.sample_characters
-        return self.judge.masked(text[: 2 * characters], row["language"])[:characters]
+        return self.filters.mask(text[: 2 * characters], row["language"])[:characters]
 
 
 class _Batch:

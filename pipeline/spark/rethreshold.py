@@ -17,7 +17,7 @@ from core import manifest, storage
 from core.config import Config, DedupConfig, FiltersConfig, parse, require, resolved
 from core.errors import MismatchError
 from core.manifest import Manifest
-from pipeline.filters.recipe import FILES, Condition, Recipe, measured_alike, recipe
+from pipeline.filters.recipe import FILES, Condition, Recipe, differing_settings, recipe
 from pipeline.ledger import COPIES, RECORDS, Reason
 from pipeline.ledger.comparison import QUARANTINED, Change
 from pipeline.spark import clean, clusters, one_pass, redecide, tables
@@ -64,7 +64,7 @@ def rethreshold(session: Callable[[], SparkSession], config: Config) -> Rethresh
     made = manifest.read(out, clean.STAGE)
     _refuse_other_keys(config, made)
     own, asked = _filters(made), config.filters
-    unlike = measured_alike(recipe(own), recipe(asked))
+    unlike = differing_settings(recipe(own), recipe(asked))
     unlike += [key for key in (*FILES, "mask_pii") if getattr(own, key) != getattr(asked, key)]
     if made.counts["records_in"] <= redecide.MOST_RECORDS:
         changes = redecide.redecide(out, list(_READ), recipe(asked), config.dedup)

@@ -10,7 +10,7 @@ from core.config import FiltersConfig, load
 from core.errors import ConfigError, ManifestError, MismatchError
 from jobs import rethreshold as job
 from pipeline import document
-from pipeline.filters.recipe import FILES, first_failing, measured_alike, names, recipe
+from pipeline.filters.recipe import FILES, first_failing, differing_settings, names, recipe
 from pipeline.ledger import Reason
 from pipeline.ledger.comparison import QUARANTINED
 from pipeline.spark import one_pass, redecide, tables
@@ -156,7 +156,7 @@ def test_the_job_prints_both_funnels_and_what_is_not_certain(spark, runs, capsys
 
 
 def test_whatever_makes_recipes_measure_otherwise_is_explained():
-    differing = {key for one in RECIPES for other in RECIPES for key in measured_alike(one, other)}
+    differing = {key for one in RECIPES for other in RECIPES for key in differing_settings(one, other)}
     assert {*differing, *FILES, "mask_pii"} <= set(MEASURED_BY)
 
 
