@@ -40,21 +40,21 @@ def generate(
     running: dict[int, _Running] = {}
     texts = [""] * len(prompts)
     while waiting or running:
-        while waiting and batcher.free:
+        while waiting and batcher.num_free:
             number = waiting.pop()
             own = prompts[number]
             key = batcher.add(own.ids, own.tokens, own.sampling, own.stop_tokens)
             running[key] = _Running(number, own)
         for drawn in batcher.step():
-            each = running[drawn.id]
-            if drawn.finished != "stop":
+            each = running[drawn.request_id]
+            if drawn.finish_reason != "stop":
                 each.drawn.append(drawn.token)
             ended = _ended(loaded, each)
-            if ended and not drawn.finished:
-                batcher.cancel(drawn.id)
-            if ended or drawn.finished:
+            if ended and not drawn.finish_reason:
+                batcher.cancel(drawn.request_id)
+            if ended or drawn.finish_reason:
                 texts[each.number] = _cut(loaded.tokenizer.decode(each.drawn), each.prompt.stop_texts)
-                del running[drawn.id]
+                del running[drawn.request_id]
                 progress(len(prompts) - len(waiting) - len(running))
     return texts
 

@@ -61,7 +61,7 @@ def document(loaded: Loaded, evals: EvalsConfig, measured: Sequence[Measured]) -
         "model": {
             "name": loaded.name,
             "sha256": loaded.sha256,
-            "parameters": loaded.model.config.parameters,
+            "parameters": loaded.model.config.num_parameters,
             "tokenizer_sha256": loaded.tokenizer.sha256,
         },
         "settings": evals.model_dump(mode="json"),

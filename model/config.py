@@ -1,4 +1,4 @@
-"""The shape of a decoder, and what that shape costs."""
+"""Model configuration, with parameter and FLOP counts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 DEFAULT_CONTEXT = 4096
-"""Context length in tokens assumed for a model whose configuration states none."""
+"""Context length in tokens, assumed for models whose configuration states none."""
 
 _RENAMED: Mapping[str, str] = MappingProxyType(
     {
@@ -17,16 +17,16 @@ _RENAMED: Mapping[str, str] = MappingProxyType(
         "hidden": "intermediate_size",
     }
 )
-"""Names that checkpoints of version 0.1 use, and today's."""
+"""Field names in checkpoints of version 0.1 -> current names."""
 
 
 @dataclass(frozen=True, slots=True)
 class RopeScaling:
-    """Llama 3's way to longer texts: slow rotations are slowed further, fast ones are left alone.
+    """Llama 3's scaling of rotary frequencies for longer contexts.
 
-    Rotations that turn less than ``low_frequency_factor`` times within ``original_context`` tokens are slowed
-    by ``factor``, those that turn more than ``high_frequency_factor`` times are kept, those between are
-    blended.
+    Frequencies with fewer than ``low_frequency_factor`` rotations within ``original_context`` tokens are
+    divided by ``factor``; those with more than ``high_frequency_factor`` are kept; in between, the two are
+    interpolated.
     """
 
     factor: float
@@ -37,9 +37,9 @@ class RopeScaling:
 
 @dataclass(frozen=True, slots=True)
 class TransformerConfig:
-    """A decoder of the Llama family (the defaults) or of GPT-2's.
+    """Architecture of a :class:`model.transformer.Transformer`: Llama (the defaults) or GPT-2.
 
-    ``num_kv_heads`` divides ``num_heads``. Heads of rotary positions have an even size.
+    ``num_kv_heads`` divides ``num_heads``. ``head_size`` is even with rotary positions.
     """
 
     vocabulary_size: int
@@ -48,22 +48,22 @@ class TransformerConfig:
     num_heads: int
     num_kv_heads: int
     intermediate_size: int
-    """Width of the feed-forward layer."""
+    """Size of the feed-forward layer."""
     rope_theta: float = 10_000.0
     norm_epsilon: float = 1e-5
     tied: bool = True
-    """Input and output embeddings share one matrix."""
+    """Share one matrix between input and output embeddings."""
     head_size: int = 0
-    """Channels of one attention head; 0 becomes ``hidden_size`` / ``num_heads``."""
+    """Channels per attention head; 0 becomes ``hidden_size`` / ``num_heads``."""
     context: int = 0
-    """Tokens of the longest sequence that the model is made for; 0: no limit is known."""
+    """Maximum sequence length in tokens; 0: unknown."""
     norm: Literal["rms", "layer"] = "rms"
     positions: Literal["rotary", "learned"] = "rotary"
-    """Learned positions are a table of ``context`` rows."""
+    """``learned``: an embedding table with ``context`` rows."""
     activation: Literal["swiglu", "gelu"] = "swiglu"
     qkv_bias: bool = False
     output_bias: bool = False
-    """Of the projection that ends attention."""
+    """Bias of the attention output projection."""
     feed_forward_bias: bool = False
     rope_scaling: RopeScaling | None = None
 
@@ -73,24 +73,24 @@ class TransformerConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TransformerConfig":
-        """Rebuild a configuration from the dictionary that :func:`dataclasses.asdict` made of it."""
+        """Create a configuration from :func:`dataclasses.asdict` output, also of version 0.1."""
         known = {_RENAMED.get(name, name): value for name, value in values.items()}
         scaling = known.get("rope_scaling")
         return cls(**{**known, "rope_scaling": RopeScaling(**scaling) if scaling else None})
 
     @property
-    def parameters(self) -> int:
-        """How many numbers training adjusts; shared embeddings count once."""
+    def num_parameters(self) -> int:
+        """Number of trainable parameters; tied embeddings count once."""
         embeddings = self.vocabulary_size * self.hidden_size * (1 if self.tied else 2)
         positions = self.context * self.hidden_size if self.positions == "learned" else 0
         return embeddings + positions + self.num_layers * self._block_parameters + self._norm_parameters
 
     def training_flops(self, context: int) -> int:
-        """Floating-point operations of one token's forward and backward pass among ``context`` tokens.
+        """Return the FLOPs per token of a forward and backward pass over sequences of ``context`` tokens.
 
-        Six per weight that takes part in a matrix product (the input embedding is looked up, not multiplied)
-        and 12 · layers · heads · head size · context for attention, as PaLM counts them (Chowdhery et al.
-        2022, appendix B): masked-out scores are counted too, recomputed activations are not.
+        As in PaLM (Chowdhery et al. 2022, appendix B): 6 per weight used in matrix products (the input
+        embedding is a lookup and not counted), and 12 · layers · heads · head size · context for attention.
+        Includes masked-out scores, excludes recomputed activations.
         """
         weights = self.num_layers * self._block_matrices + self.vocabulary_size * self.hidden_size
         return 6 * weights + 12 * self.num_layers * self.num_heads * self.head_size * context
@@ -119,9 +119,9 @@ class TransformerConfig:
         return self.hidden_size * (1 if self.norm == "rms" else 2)
 
 
-def default_hidden(width: int) -> int:
-    """The feed-forward width at which SwiGLU's three matrices weigh as much as two of 4 · ``hidden_size``.
+def default_intermediate_size(hidden_size: int) -> int:
+    """Return 8/3 of ``hidden_size``, rounded up to a multiple of 64.
 
-    That is 8/3 of ``hidden_size`` (Shazeer 2020), rounded up to a multiple of 64.
+    SwiGLU's three matrices then have about as many weights as two of 4 · ``hidden_size`` (Shazeer 2020).
     """
-    return -(-8 * width // (3 * 64)) * 64
+    return -(-8 * hidden_size // (3 * 64)) * 64

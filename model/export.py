@@ -66,7 +66,7 @@ def export(model: str, folder: str, dtype: DType = "float32", *, overwrite: bool
         fingerprint=fingerprint,
         config=settings,
         inputs=[storage.absolute(model)],
-        counts={"parameters": loaded.model.config.parameters},
+        counts={"parameters": loaded.model.config.num_parameters},
         facts={
             **loaded.facts,
             "origin": source.name,
@@ -74,7 +74,7 @@ def export(model: str, folder: str, dtype: DType = "float32", *, overwrite: bool
             "tokenizer_sha256": loaded.tokenizer.sha256,
         },
     )
-    print(f"export: {loaded.model.config.parameters:,} parameters as {dtype}, to {folder}")
+    print(f"export: {loaded.model.config.num_parameters:,} parameters as {dtype}, to {folder}")
 
 
 def write(model: Transformer, tokenizer: Tokenizer, folder: Path, *, dtype: DType = "float32") -> None:

@@ -1,9 +1,11 @@
-"""Llama's decoder: RMSNorm, rotary positions, grouped-query attention, SwiGLU (Touvron et al. 2023).
+"""A decoder-only transformer in the styles of Llama and GPT-2.
 
-And GPT-2's, by the same code: LayerNorm, learned positions, GELU, biases (Radford et al. 2019). Every
-difference is a field of :class:`TransformerConfig`.
+Llama (Touvron et al. 2023): RMSNorm, rotary position embeddings, grouped-query attention, SwiGLU.
+GPT-2 (Radford et al. 2019): LayerNorm, learned position embeddings, GELU, biases.
+Each difference is a field of :class:`TransformerConfig`.
 
-Shapes in this file: ``n`` sequences, ``t`` tokens each, ``w`` the width, ``h`` heads of size ``d``.
+Shapes in this file: B batch size, T tokens, S keys (T plus the cached tokens), C ``hidden_size``, H heads,
+D ``head_size``, V ``vocabulary_size``.
 """
 
 import math
@@ -17,69 +19,74 @@ from torch.utils.checkpoint import checkpoint
 from model.config import RopeScaling, TransformerConfig
 from model.kv_cache import Cache
 
-INITIAL_STD = 0.02
-"""Standard deviation of fresh weights, as GPT-2 set it."""
+INIT_STD = 0.02
+"""Standard deviation of newly initialized matrices (GPT-2)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What every block needs to know beyond its input; made once per forward pass.
+class ForwardContext:
+    """Inputs that all blocks of one forward pass share.
 
-    Not a tuple: FSDP casts tensors that it finds in arguments to the low precision of the weights, and the
-    rotation must stay in float32.
+    A class and not a tuple: FSDP casts tensors found in arguments to the precision of the weights, but the
+    rotary embedding must stay in float32.
     """
 
-    rotation: tuple[Tensor, Tensor] | None
-    """Cosine and sine of every position's angles; None where positions are learned."""
+    rotary: tuple[Tensor, Tensor] | None
+    """Cosine and sine, float32 ``[B or 1, 1, T, D/2]``; None with learned positions."""
     mask: Tensor | None
-    """True where a query (row) may look at a key (column), ``[n, 1, t, keys]``; None: plain causal."""
+    """``[B or 1, 1, T, S]``, boolean (True: may attend) or added to the scores; None: causal."""
     cache: Cache | None
-    recompute: bool
+    activation_checkpointing: bool
 
 
 class Attention(nn.Module):
-    """Causal attention with fewer key-value heads than query heads (Ainslie et al. 2023)."""
+    """Causal self-attention with grouped key-value heads (Ainslie et al. 2023)."""
 
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
         self.layer = layer
         self.head_size = config.head_size
-        self.grouped = config.num_heads != config.num_kv_heads
-        inner, inner_kv = config.num_heads * config.head_size, config.num_kv_heads * config.head_size
-        self.query = nn.Linear(config.hidden_size, inner, bias=config.qkv_bias)
-        self.key = nn.Linear(config.hidden_size, inner_kv, bias=config.qkv_bias)
-        self.value = nn.Linear(config.hidden_size, inner_kv, bias=config.qkv_bias)
-        self.output = nn.Linear(inner, config.hidden_size, bias=config.output_bias)
+        self.enable_gqa = config.num_heads != config.num_kv_heads
+        query_size = config.num_heads * config.head_size
+        kv_size = config.num_kv_heads * config.head_size
+        self.query = nn.Linear(config.hidden_size, query_size, bias=config.qkv_bias)
+        self.key = nn.Linear(config.hidden_size, kv_size, bias=config.qkv_bias)
+        self.value = nn.Linear(config.hidden_size, kv_size, bias=config.qkv_bias)
+        self.output = nn.Linear(query_size, config.hidden_size, bias=config.output_bias)
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
-        """``[n, t, w]`` to ``[n, t, w]``."""
-        queries, keys, values = self._project(x)
-        if context.rotation is not None:
-            queries, keys = rotate(queries, *context.rotation), rotate(keys, *context.rotation)
+    def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
+        """Map ``[B, T, C]`` to ``[B, T, C]``."""
+        query, key, value = self._project(x)
+        if context.rotary is not None:
+            query, key = apply_rotary(query, *context.rotary), apply_rotary(key, *context.rotary)
         if context.cache is not None:
-            keys, values = context.cache.extend(self.layer, keys, values)
-        mixed = F.scaled_dot_product_attention(
-            queries,
-            keys,
-            values,
+            key, value = context.cache.update(self.layer, key, value)
+        attended = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
             attn_mask=context.mask,
             is_causal=context.mask is None,
-            enable_gqa=self.grouped,
+            enable_gqa=self.enable_gqa,
         )
-        result: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        result: Tensor = self.output(attended.transpose(1, 2).flatten(2))
         return result
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, ``[n, h, t, d]`` each."""
-        return self._heads(self.query(x)), self._heads(self.key(x)), self._heads(self.value(x))
+        """Return query, key and value, ``[B, H, T, D]`` each."""
+        return (
+            self._split_heads(self.query(x)),
+            self._split_heads(self.key(x)),
+            self._split_heads(self.value(x)),
+        )
 
-    def _heads(self, x: Tensor) -> Tensor:
-        """``[n, t, h·d]`` to ``[n, h, t, d]``."""
+    def _split_heads(self, x: Tensor) -> Tensor:
+        """Map ``[B, T, H·D]`` to ``[B, H, T, D]``."""
         return x.view(*x.shape[:2], -1, self.head_size).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
-    """SwiGLU, a linear unit gated by SiLU (Shazeer 2020), or two layers with a GELU between."""
+    """SwiGLU (Shazeer 2020), or two linear layers with a GELU between them."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -89,70 +96,74 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(config.intermediate_size, config.hidden_size, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[n, t, w]`` to ``[n, t, w]``."""
+        """Map ``[B, T, C]`` to ``[B, T, C]``."""
         up = self.up(x)
-        inner = F.gelu(up, approximate="tanh") if self.gate is None else F.silu(self.gate(x)) * up
-        result: Tensor = self.down(inner)
+        activated = F.gelu(up, approximate="tanh") if self.gate is None else F.silu(self.gate(x)) * up
+        result: Tensor = self.down(activated)
         return result
 
 
 class Block(nn.Module):
-    """Tokens look at each other, then each thinks for itself; both add to what is already known."""
+    """Pre-norm residual block: attention mixes tokens, the feed-forward layer acts on each token."""
 
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
-        self.attention_norm = _norm(config)
+        self.attention_norm = _build_norm(config)
         self.attention = Attention(config, layer)
-        self.feed_forward_norm = _norm(config)
+        self.feed_forward_norm = _build_norm(config)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
-        """``[n, t, w]`` to ``[n, t, w]``."""
-        if context.recompute and torch.is_grad_enabled():
-            recomputed: Tensor = checkpoint(self._forward, x, context, use_reentrant=False)
-            return recomputed
+    def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
+        """Map ``[B, T, C]`` to ``[B, T, C]``."""
+        if context.activation_checkpointing and torch.is_grad_enabled():
+            result: Tensor = checkpoint(self._forward, x, context, use_reentrant=False)
+            return result
         return self._forward(x, context)
 
-    def _forward(self, x: Tensor, context: Context) -> Tensor:
+    def _forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         x = x + self.attention(self.attention_norm(x), context)
         result: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
         return result
 
 
 class Transformer(nn.Module):
-    """The whole decoder: tokens in, logits out."""
+    """The complete model: token ids in, logits out."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.config = config
-        self.recompute = False
-        """Keep no activations for the backward pass, compute them again: less memory, a third more work."""
+        self.activation_checkpointing = False
+        """Recompute activations in the backward pass: less memory, about a third more computation."""
         self.embedding = nn.Embedding(config.vocabulary_size, config.hidden_size)
         learned = config.positions == "learned"
         self.positions = nn.Embedding(config.context, config.hidden_size) if learned else None
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
-        self.norm = _norm(config)
+        self.norm = _build_norm(config)
         self.output = (
             None if config.tied else nn.Linear(config.hidden_size, config.vocabulary_size, bias=False)
         )
 
-    def forward(self, tokens: Tensor, documents: Tensor | None = None, cache: Cache | None = None) -> Tensor:
-        """Logits ``[n, t, vocabulary]`` of the token after each of ``tokens`` (int64 ``[n, t]``).
+    def forward(
+        self, tokens: Tensor, document_ids: Tensor | None = None, cache: Cache | None = None
+    ) -> Tensor:
+        """Return the logits of each next token, ``[B, T, V]``, for ``tokens`` (int64 ``[B, T]``).
 
-        ``documents`` (int64 ``[n, t]``) numbers the piece that each position belongs to; attention stays
-        inside a piece and positions restart with it. Without it, each row is one piece. With ``cache``,
-        ``tokens`` continue what the cache holds, and the cache grows by them.
+        ``document_ids`` (int64 ``[B, T]``) tells packed documents apart: attention does not cross their
+        boundaries, and positions restart at 0. Without it, each row is one document. With ``cache``,
+        ``tokens`` continue the cached sequences and are added to them.
         """
-        return self.logits(self.states(tokens, documents, cache))
+        return self.logits(self.hidden_states(tokens, document_ids, cache))
 
-    def states(self, tokens: Tensor, documents: Tensor | None = None, cache: Cache | None = None) -> Tensor:
-        """What :meth:`forward` computes before the output matrix, ``[n, t, w]``.
+    def hidden_states(
+        self, tokens: Tensor, document_ids: Tensor | None = None, cache: Cache | None = None
+    ) -> Tensor:
+        """Return the final hidden states, ``[B, T, C]``; arguments as in :meth:`forward`.
 
-        Whoever wants the logits of a few positions only gives those to :meth:`logits`.
+        Pass a selection of them to :meth:`logits` when only some positions are needed.
         """
-        positions, mask = _places(tokens, documents, cache)
-        turns = rotation(positions, self.config) if self.positions is None else None
-        context = Context(turns, mask, cache, self.recompute)
+        positions, mask = _positions_and_mask(tokens, document_ids, cache)
+        rotary = rotary_embedding(positions, self.config) if self.positions is None else None
+        context = ForwardContext(rotary, mask, cache, self.activation_checkpointing)
         x = self.embedding(tokens)
         if self.positions is not None:
             x = x + self.positions(positions)
@@ -160,83 +171,87 @@ class Transformer(nn.Module):
             x = block(x, context)
         if cache is not None:
             cache.advance(tokens.shape[1])
-        normed: Tensor = self.norm(x)
-        return normed
+        result: Tensor = self.norm(x)
+        return result
 
-    def logits(self, states: Tensor) -> Tensor:
-        """``[…, w]`` to ``[…, vocabulary]``."""
-        matrix = self.embedding.weight if self.output is None else self.output.weight
-        return F.linear(states, matrix)
-
-
-def _norm(config: TransformerConfig) -> nn.Module:
-    kind = nn.RMSNorm if config.norm == "rms" else nn.LayerNorm
-    return kind(config.hidden_size, eps=config.norm_epsilon)
+    def logits(self, hidden_states: Tensor) -> Tensor:
+        """Map ``[…, C]`` to ``[…, V]``."""
+        weight = self.embedding.weight if self.output is None else self.output.weight
+        return F.linear(hidden_states, weight)
 
 
-def _places(tokens: Tensor, documents: Tensor | None, cache: Cache | None) -> tuple[Tensor, Tensor | None]:
-    """Where each token stands, int64 ``[n or 1, t]``, and the mask of who may look at whom."""
-    if documents is not None:
-        return positions_in(documents), document_mask(documents)
+def _build_norm(config: TransformerConfig) -> nn.Module:
+    norm_class = nn.RMSNorm if config.norm == "rms" else nn.LayerNorm
+    return norm_class(config.hidden_size, eps=config.norm_epsilon)
+
+
+def _positions_and_mask(
+    tokens: Tensor, document_ids: Tensor | None, cache: Cache | None
+) -> tuple[Tensor, Tensor | None]:
+    """Return the position of each token, int64 ``[B or 1, T]``, and the attention mask."""
+    if document_ids is not None:
+        return document_positions(document_ids), document_mask(document_ids)
     if cache is not None:
-        return cache.place(tokens.shape[1])
+        return cache.positions_and_mask(tokens.shape[1])
     return torch.arange(tokens.shape[1], device=tokens.device)[None], None
 
 
-def rotation(positions: Tensor, config: TransformerConfig) -> tuple[Tensor, Tensor]:
-    """Cosine and sine, float32 ``[n, 1, t, d/2]``, of each position's angles (RoPE, Su et al. 2021)."""
+def rotary_embedding(positions: Tensor, config: TransformerConfig) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine of the rotary angles at ``positions`` (RoPE, Su et al. 2021).
+
+    ``positions`` is ``[B or 1, T]``; both results are float32 ``[B or 1, 1, T, D/2]``.
+    """
     size = config.head_size
     exponents = torch.arange(0, size, 2, device=positions.device, dtype=torch.float32) / size
-    speeds = 1.0 / config.rope_theta**exponents
+    frequencies = 1.0 / config.rope_theta**exponents
     if config.rope_scaling is not None:
-        speeds = _slowed(speeds, config.rope_scaling)
-    angles = positions[:, None, :, None].float() * speeds
+        frequencies = _scale_frequencies(frequencies, config.rope_scaling)
+    angles = positions[:, None, :, None].float() * frequencies
     return angles.cos(), angles.sin()
 
 
-def _slowed(speeds: Tensor, scaling: RopeScaling) -> Tensor:
-    """Radians per token after Llama 3's scaling."""
-    turns = speeds * (scaling.original_context / (2 * math.pi))
-    kept = (turns - scaling.low_frequency_factor) / (
+def _scale_frequencies(frequencies: Tensor, scaling: RopeScaling) -> Tensor:
+    """Apply Llama 3's scaling to ``frequencies`` in radians per token."""
+    rotations = frequencies * (scaling.original_context / (2 * math.pi))
+    unscaled_share = (rotations - scaling.low_frequency_factor) / (
         scaling.high_frequency_factor - scaling.low_frequency_factor
     )
-    return torch.lerp(speeds / scaling.factor, speeds, kept.clamp(0, 1))
+    return torch.lerp(frequencies / scaling.factor, frequencies, unscaled_share.clamp(0, 1))
 
 
-def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn the pairs (channel i, channel i + d/2) of ``[n, h, t, d]`` by their position's angles."""
+def apply_rotary(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Rotate channel pairs (i, i + D/2) of ``[B, H, T, D]``; computed in float32, returned in x's dtype."""
     first, second = x.float().chunk(2, dim=-1)
-    turned = torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
-    return turned.to(x.dtype)
+    rotated = torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+    return rotated.to(x.dtype)
 
 
-def positions_in(documents: Tensor) -> Tensor:
-    """Each position's distance from the start of its piece, int64 ``[n, t]``."""
-    index = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
-    begins = torch.ones_like(documents, dtype=torch.bool)
-    begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
-    return index - torch.where(begins, index, 0).cummax(dim=1).values
+def document_positions(document_ids: Tensor) -> Tensor:
+    """Return the position of each token within its document, int64 ``[B, T]``."""
+    index = torch.arange(document_ids.shape[1], device=document_ids.device).expand_as(document_ids)
+    is_start = torch.ones_like(document_ids, dtype=torch.bool)
+    is_start[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
+    return index - torch.where(is_start, index, 0).cummax(dim=1).values
 
 
-def document_mask(documents: Tensor) -> Tensor:
-    """Block-diagonal causal mask ``[n, 1, t, t]``: a position sees its piece up to itself."""
-    same = documents[:, :, None] == documents[:, None, :]
-    return same.tril()[:, None]
+def document_mask(document_ids: Tensor) -> Tensor:
+    """Return the block-diagonal causal mask, bool ``[B, 1, T, T]``."""
+    same_document = document_ids[:, :, None] == document_ids[:, None, :]
+    return same_document.tril()[:, None]
 
 
 def initial_weight(
     config: TransformerConfig, name: str, shape: torch.Size, generator: torch.Generator
 ) -> Tensor:
-    """A fresh value, float32 on the CPU, for the parameter ``name`` of a :class:`Transformer`.
+    """Return the initial value, float32 on the CPU, of parameter ``name`` of a :class:`Transformer`.
 
-    Norms begin at one, biases at zero. Matrices are normal; those that write into the residual stream are
-    scaled down by the square root of the number of such writes, so that its variance does not grow with depth
-    (GPT-2).
+    Norm weights are 1 and biases 0. Matrices are normal with :data:`INIT_STD`; projections into the residual
+    stream are scaled by 1/√(2 · layers), so that its variance does not grow with depth (GPT-2).
     """
     if name.endswith("norm.weight"):
         return torch.ones(shape)
     if name.endswith(".bias"):
         return torch.zeros(shape)
-    writes = name.endswith(("attention.output.weight", "feed_forward.down.weight"))
-    std = INITIAL_STD / math.sqrt(2 * config.num_layers) if writes else INITIAL_STD
+    residual = name.endswith(("attention.output.weight", "feed_forward.down.weight"))
+    std = INIT_STD / math.sqrt(2 * config.num_layers) if residual else INIT_STD
     return torch.empty(shape).normal_(0.0, std, generator=generator)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 
-from model.batching import Drawn
+from model.batching import SampledToken
 from serve.engine import Engine, Generation
 from serve.metrics import Metrics
 from serve.safety import Outlet
@@ -79,11 +79,11 @@ class Answer:
         if self.tokens > 1:
             metrics.next_token.observe((time.perf_counter() - self._first) / (self.tokens - 1))
 
-    def _read(self, drawn: Drawn) -> str:
+    def _read(self, drawn: SampledToken) -> str:
         """The text that a token adds."""
         self._first = self._first or time.perf_counter()
-        self.finish_reason = drawn.finished or ""
-        if drawn.finished == "stop":
+        self.finish_reason = drawn.finish_reason or ""
+        if drawn.finish_reason == "stop":
             return ""
         self.tokens += 1
         return self._detokenizer.push(drawn.token)

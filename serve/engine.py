@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from model.batching import Batcher, Drawn
+from model.batching import Batcher, SampledToken
 from model.generation import Sampling
 
 GATHER_SECONDS = 0.02
@@ -45,9 +45,9 @@ class Generation:
     number: int = 0
     """At the batcher; 0 while it waits."""
     ended: bool = False
-    events: asyncio.Queue[Drawn | Exception] = field(default_factory=asyncio.Queue)
+    events: asyncio.Queue[SampledToken | Exception] = field(default_factory=asyncio.Queue)
 
-    async def next(self) -> Drawn:
+    async def next(self) -> SampledToken:
         """The next token; the last one says why it is the last. Raises :class:`FailedError`, TimeoutError."""
         event = await self.events.get()
         if isinstance(event, Exception):
@@ -67,7 +67,7 @@ class Engine:
 
     def __init__(self, batcher: Batcher, waiting: int) -> None:
         self.capacity = batcher.capacity
-        self.slots = batcher.free
+        self.slots = batcher.num_free
         self.count = 0
         """Requests that are not ended, by the event loop's account."""
         self._coming = 0
@@ -125,14 +125,14 @@ class Engine:
         """Compute until :meth:`close` is called. All that follows belongs to this thread."""
         while not self._closed:
             self._obey()
-            while self._waiting and self._batcher.free:
+            while self._waiting and self._batcher.num_free:
                 self._admit(self._waiting.popleft())
-            if self._batcher.running:
+            if self._batcher.num_running:
                 self._step()
 
     def _obey(self) -> None:
         """Carry out what was asked for; wait for something if there is nothing to compute."""
-        if not self._batcher.running and not self._waiting:
+        if not self._batcher.num_running and not self._waiting:
             self._commands.get()()
             self._gather()
         while not self._commands.empty():
@@ -157,20 +157,20 @@ class Engine:
             drawn = self._batcher.step()
         except Exception:
             log.exception("the model failed; %d requests end", len(self._running))
-            events: list[tuple[Generation, Drawn | Exception]] = [
+            events: list[tuple[Generation, SampledToken | Exception]] = [
                 (generation, FailedError()) for generation in self._running.values()
             ]
             for number in list(self._running):
                 self._batcher.cancel(number)
             self._running.clear()
         else:
-            events = [(self._running[token.id], token) for token in drawn]
+            events = [(self._running[token.request_id], token) for token in drawn]
             for token in drawn:
-                if token.finished:
-                    del self._running[token.id]
+                if token.finish_reason:
+                    del self._running[token.request_id]
         self._tell(events)
 
-    def _tell(self, events: list[tuple[Generation, Drawn | Exception]]) -> None:
+    def _tell(self, events: list[tuple[Generation, SampledToken | Exception]]) -> None:
         def deliver() -> None:
             for generation, event in events:
                 generation.events.put_nowait(event)

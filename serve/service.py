@@ -11,7 +11,7 @@ from core.config import ServeConfig
 from model import loading
 from model.batching import Batcher
 from model.config import DEFAULT_CONTEXT
-from model.fused import join
+from model.fused import fuse
 from model.generation import Sampling
 from model.loading import Loaded
 from serve.engine import Engine
@@ -90,9 +90,9 @@ def _load(path: str, settings: ServeConfig) -> tuple[Loaded, Batcher]:
     loaded = loading.load(path, device, _precision(settings, device))
     limit = loaded.model.config.context or DEFAULT_CONTEXT
     capacity = min(settings.context or DEFAULT_CONTEXT, limit)
-    batcher = Batcher(join(loaded.model), settings.slots, capacity)
+    batcher = Batcher(fuse(loaded.model), settings.slots, capacity)
     batcher.add([0] * min(16, capacity - 2), 2, Sampling(temperature=0), frozenset())
-    while batcher.running:
+    while batcher.num_running:
         batcher.step()
     return loaded, batcher
 

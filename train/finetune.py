@@ -206,7 +206,7 @@ def _publish_model(run: Setup, config: Config, base: Loaded, folder: str) -> Non
         fingerprint=run.fingerprint,
         config=run.config,
         inputs=run.inputs,
-        counts={"parameters": run.model.parameters},
+        counts={"parameters": run.model.num_parameters},
         facts={
             **base.facts,
             "origin": base.name,

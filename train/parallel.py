@@ -173,7 +173,7 @@ def shard(
         adapt(model)
     low = precision == "bfloat16"
     policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if low else MixedPrecisionPolicy()
-    model.recompute = recompute
+    model.activation_checkpointing = recompute
     for block in model.blocks:
         if compile_blocks:
             block.compile()

@@ -15,7 +15,7 @@ from core.errors import ConfigError
 from core.manifest import FileEntry
 from core.shards import Shards, check_tokenizer
 from core.tokenizer import SentencePieceTokenizer, Tokenizer
-from model.config import TransformerConfig, default_hidden
+from model.config import TransformerConfig, default_intermediate_size
 from model.transformer import Transformer
 from train.parallel import World, fresh_weights
 from train.rows import PackedRows, ShardRows
@@ -154,7 +154,7 @@ def publish(setup: Setup, **counts: int) -> None:
             counts={
                 "steps": steps,
                 "sequences": steps * batch,
-                "parameters": setup.model.parameters,
+                "parameters": setup.model.num_parameters,
                 **counts,
             },
             files=[FileEntry(path="metrics.jsonl", size=size, rows=steps, sha256=sha256)],
@@ -178,7 +178,7 @@ def _model(config: Config, shards: Shards) -> TransformerConfig:
         hidden_size=section.hidden_size,
         num_heads=section.num_heads,
         num_kv_heads=section.num_kv_heads,
-        intermediate_size=section.intermediate_size or default_hidden(section.hidden_size),
+        intermediate_size=section.intermediate_size or default_intermediate_size(section.hidden_size),
         rope_theta=section.rope_theta,
         norm_epsilon=section.norm_epsilon,
         tied=section.tied,

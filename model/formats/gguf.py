@@ -16,7 +16,7 @@ from torch import Tensor
 from core.errors import ModelError
 from model.config import RopeScaling, TransformerConfig
 from model.formats import state_dict_adapter
-from model.transformer import rotation
+from model.transformer import rotary_embedding
 
 EMBEDDING = "token_embd.weight"
 ROPE_FREQUENCIES = "rope_freqs.weight"
@@ -129,7 +129,7 @@ def _with_rotation(
 
 def _speeds(config: TransformerConfig) -> Tensor:
     """Radians per token of each pair of channels."""
-    cosine, sine = rotation(torch.ones(1, 1, dtype=torch.int64), config)
+    cosine, sine = rotary_embedding(torch.ones(1, 1, dtype=torch.int64), config)
     return torch.atan2(sine, cosine).flatten()
 
 

@@ -11,7 +11,7 @@ from core.errors import ModelError
 from model import batching, kv_cache
 from model.batching import Batcher
 from model.config import TransformerConfig
-from model.fused import join
+from model.fused import fuse
 from model.generation import Sampling, generate
 from model.transformer import Transformer
 
@@ -55,8 +55,8 @@ requests = st.builds(
 
 def drain(batcher: Batcher, into: dict[int, list[int]]) -> None:
     for drawn in batcher.step():
-        if drawn.finished != "stop":
-            into.setdefault(drawn.id, []).append(drawn.token)
+        if drawn.finish_reason != "stop":
+            into.setdefault(drawn.request_id, []).append(drawn.token)
 
 
 @given(
@@ -72,11 +72,11 @@ def test_each_draws_what_it_draws_alone(
     model, stop = MODELS[which], frozenset({7, 8})
     expected, drawn, cut = {}, dict[int, list[int]](), set[int]()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batching, "PIECE", piece)
-        patch.setattr(batching, "STRETCH", 2 * piece)
+        patch.setattr(batching, "PREFILL_CHUNK", piece)
+        patch.setattr(batching, "MAX_PREFILL_RUN", 2 * piece)
         batcher = Batcher(model, 4, CAPACITY)
         for place, ((prompt, limit, sampling), steps) in enumerate(arrivals):
-            while not batcher.free:
+            while not batcher.num_free:
                 drain(batcher, drawn)
             number = batcher.add(prompt, limit, sampling, stop)
             expected[number] = list(generate(model, prompt, limit, sampling, stop))
@@ -85,18 +85,18 @@ def test_each_draws_what_it_draws_alone(
             if place in cancelled:
                 batcher.cancel(number)
                 cut.add(number)
-        while batcher.running:
+        while batcher.num_running:
             drain(batcher, drawn)
     for number, tokens in expected.items():
         got = drawn.get(number, [])
         assert got == (tokens[: len(got)] if number in cut else tokens)
-    assert batcher.free == 4
+    assert batcher.num_free == 4
 
 
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize(("rows", "length"), [(1, 1), (1, 12), (3, 5), (40, 1)])
 def test_the_joined_model_computes_the_same(which: int, rows: int, length: int) -> None:
-    plain, joined = MODELS[which], join(deepcopy(MODELS[which]))
+    plain, joined = MODELS[which], fuse(deepcopy(MODELS[which]))
     tokens = torch.randint(0, 60, (rows, length))
     with torch.no_grad():
         torch.testing.assert_close(joined(tokens), plain(tokens), atol=1e-4, rtol=1e-4)
@@ -110,19 +110,19 @@ def test_the_cache_grows_up_to_its_capacity() -> None:
     prompt = torch.randint(0, 60, (500,)).tolist()
     long = batcher.add(prompt, 100, Sampling(0), NEVER)
     batcher.add(prompt[:5], 3, Sampling(0), NEVER)
-    while batcher.running:
+    while batcher.num_running:
         drain(batcher, drawn)
     assert drawn[long] == list(generate(model, prompt, 100, Sampling(0)))
 
 
 def test_a_long_prompt_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, "PIECE", 4)
-    monkeypatch.setattr(batching, "STRETCH", 8)
+    monkeypatch.setattr(batching, "PREFILL_CHUNK", 4)
+    monkeypatch.setattr(batching, "MAX_PREFILL_RUN", 8)
     batcher = Batcher(make(), 2, CAPACITY)
     first = batcher.add([1], 20, Sampling(0), NEVER)
-    assert [drawn.id for drawn in batcher.step()] == [first]
+    assert [drawn.request_id for drawn in batcher.step()] == [first]
     second = batcher.add([2] * 12, 4, Sampling(0), NEVER)
-    assert [[drawn.id for drawn in batcher.step()] for _ in range(7)] == [
+    assert [[drawn.request_id for drawn in batcher.step()] for _ in range(7)] == [
         [],
         [],
         [first],
@@ -143,14 +143,14 @@ def test_cancelled_requests_make_room() -> None:
     batcher.cancel(first)
     batcher.cancel(first)
     third = batcher.add([4], 1, Sampling(0), NEVER)
-    while batcher.running:
-        assert first not in {drawn.id for drawn in batcher.step()}
+    while batcher.num_running:
+        assert first not in {drawn.request_id for drawn in batcher.step()}
     assert third == 3
-    assert batcher.free == 2
+    assert batcher.num_free == 2
 
 
 def test_a_request_is_cancelled_once_the_cache_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kv_cache, "FIRST_ROOM", 4)
+    monkeypatch.setattr(kv_cache, "INITIAL_CAPACITY", 4)
     batcher = Batcher(MODELS[0], 2, CAPACITY)
     sampling = Sampling(temperature=0)
     first, second = (batcher.add([1, 2, 3], 8, sampling, NEVER) for _ in range(2))
@@ -158,12 +158,12 @@ def test_a_request_is_cancelled_once_the_cache_has_grown(monkeypatch: pytest.Mon
     for _ in range(5):
         drain(batcher, told)
     batcher.cancel(first)
-    while batcher.running:
+    while batcher.num_running:
         drain(batcher, told)
     assert told[second] == list(generate(MODELS[0], [1, 2, 3], 8, sampling))
 
 
 @pytest.mark.parametrize(("prompt", "limit"), [([], 1), ([1], 0), ([1] * 40, 9)])
 def test_what_does_not_fit_is_refused(prompt: list[int], limit: int) -> None:
-    with pytest.raises(ModelError, match=f"{len(prompt)} tokens of prompt and {limit} to draw"):
+    with pytest.raises(ModelError, match=f"{len(prompt)} prompt tokens and {limit} to generate"):
         Batcher(make(), 1, CAPACITY).add(prompt, limit, Sampling(), NEVER)

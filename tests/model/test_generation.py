@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from model.config import TransformerConfig
-from model.generation import Sampling, draw, generate
+from model.generation import Sampling, generate, sample_token
 from model.transformer import Transformer
 
 PROMPT = [1, 2, 3]
@@ -45,7 +45,7 @@ def test_only_what_the_filters_leave_is_drawn() -> None:
     generator = torch.Generator().manual_seed(0)
 
     def drawn(sampling: Sampling) -> set[int]:
-        return {draw(logits, sampling, generator) for _ in range(200)}
+        return {sample_token(logits, sampling, generator) for _ in range(200)}
 
     assert drawn(Sampling()) == {0, 1, 2, 3}
     assert drawn(Sampling(top_k=2)) == {1, 3}
@@ -60,5 +60,5 @@ def test_frequencies_are_the_probabilities() -> None:
     generator = torch.Generator().manual_seed(0)
     counts = torch.zeros(4)
     for _ in range(4000):
-        counts[draw(chances.log(), Sampling(), generator)] += 1
+        counts[sample_token(chances.log(), Sampling(), generator)] += 1
     torch.testing.assert_close(counts / 4000, chances, atol=0.03, rtol=0)

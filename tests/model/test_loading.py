@@ -102,7 +102,7 @@ def test_a_prompt_is_continued_as_text(trained: Folder, capsys: pytest.CaptureFi
     assert len(pieces) > 1
     arguments = [*trained.arguments, "--prompt", "The mill", "--tokens", "30", "--seed", "5"]
     sample.main([*arguments, "--temperature", "1", "--top-p", "1"])
-    assert capsys.readouterr().out == "The mill" + "".join(pieces) + "\n"
+    assert capsys.readouterr().out == "The mill" + "".fuse(pieces) + "\n"
 
 
 def test_characters_of_many_bytes_come_whole(trained: Folder) -> None:
@@ -111,7 +111,7 @@ def test_characters_of_many_bytes_come_whole(trained: Folder) -> None:
     ids = tokenizer.encode("naïve 水車 🌾")
     assert len(ids) > len("naïve 水車 🌾")
     shown = list(sample.text_pieces(tokenizer, iter(ids)))
-    assert "".join(shown) == "naïve 水車 🌾"
+    assert "".fuse(shown) == "naïve 水車 🌾"
     assert not any("\ufffd" in piece for piece in shown)
 
 

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.config import TransformerConfig, default_hidden
+from model.config import TransformerConfig, default_intermediate_size
 from model.kv_cache import KVCache
-from model.transformer import Transformer, document_mask, initial_weight, positions_in
+from model.transformer import Transformer, document_mask, document_positions, initial_weight
 
 
 def config(kv_heads: int = 2, tied: bool = True) -> TransformerConfig:
@@ -98,7 +98,7 @@ def test_documents_in_a_pack_do_not_see_each_other() -> None:
 
 def test_positions_restart_and_the_mask_is_block_diagonal() -> None:
     documents = torch.tensor([[3, 3, 3, 4, 4, -1]])
-    assert positions_in(documents).tolist() == [[0, 1, 2, 0, 1, 0]]
+    assert document_positions(documents).tolist() == [[0, 1, 2, 0, 1, 0]]
     blocks = torch.block_diag(torch.ones(3, 3).tril(), torch.ones(2, 2).tril(), torch.ones(1, 1))
     assert torch.equal(document_mask(documents)[0, 0], blocks.bool())
 
@@ -106,7 +106,7 @@ def test_positions_restart_and_the_mask_is_block_diagonal() -> None:
 def test_cached_logits_equal_uncached_ones_however_the_text_is_cut() -> None:
     model = fresh(config())
     tokens = torch.randint(50, (2, 20), generator=torch.Generator().manual_seed(4))
-    cache = KVCache(model.config, 20, batch=2)
+    cache = KVCache(model.config, 20, batch_size=2)
     with torch.no_grad():
         parts = [model(part, cache=cache) for part in tokens.split([8, 1, 1, 6, 4], dim=1)]
         torch.testing.assert_close(torch.cat(parts, dim=1), model(tokens), atol=1e-5, rtol=1e-5)
@@ -118,7 +118,7 @@ def test_recomputed_activations_give_the_same_gradients() -> None:
     gradients = []
     for recompute in (False, True):
         model = fresh(config())
-        model.recompute = recompute
+        model.activation_checkpointing = recompute
         model(tokens).square().mean().backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
     torch.testing.assert_close(gradients[0], gradients[1], atol=0, rtol=0)
@@ -127,7 +127,7 @@ def test_recomputed_activations_give_the_same_gradients() -> None:
 @pytest.mark.parametrize(("kv_heads", "tied"), [(4, True), (1, False)])
 def test_parameters_are_counted(kv_heads: int, tied: bool) -> None:
     shape = config(kv_heads, tied)
-    assert shape.parameters == sum(parameter.numel() for parameter in Transformer(shape).parameters())
+    assert shape.num_parameters == sum(parameter.numel() for parameter in Transformer(shape).parameters())
 
 
 def test_operations_are_counted() -> None:
@@ -150,4 +150,4 @@ def test_writes_into_the_residual_stream_are_scaled_down_by_depth() -> None:
 
 
 def test_the_default_feed_forward_width() -> None:
-    assert [default_hidden(width) for width in (64, 192, 768, 4096)] == [192, 512, 2048, 10944]
+    assert [default_intermediate_size(width) for width in (64, 192, 768, 4096)] == [192, 512, 2048, 10944]

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from model.batching import Batcher, Drawn
+from model.batching import Batcher, SampledToken
 from model.generation import Sampling
 from serve import engine
 from serve.engine import Engine, Generation
@@ -19,23 +19,23 @@ class Recorder:
     """A batcher that answers every request by one token, and notes how many it had at each step."""
 
     capacity = 10
-    free = 8
+    num_free = 8
 
     def __init__(self) -> None:
         self.steps: list[int] = []
         self._numbers: list[int] = []
 
     @property
-    def running(self) -> int:
+    def num_running(self) -> int:
         return len(self._numbers)
 
     def add(self, *_: object) -> int:
         self._numbers.append(len(self.steps) * 100 + len(self._numbers) + 1)
         return self._numbers[-1]
 
-    def step(self) -> list[Drawn]:
+    def step(self) -> list[SampledToken]:
         self.steps.append(len(self._numbers))
-        drawn = [Drawn(number, 1, "length") for number in self._numbers]
+        drawn = [SampledToken(number, 1, "length") for number in self._numbers]
         self._numbers.clear()
         return drawn
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from core.errors import ModelError
 from model.config import TransformerConfig
 from model.formats import gguf, state_dict_adapter
-from model.transformer import Transformer, rotation
+from model.transformer import Transformer, rotary_embedding
 
 LLAMA = TransformerConfig(96, 2, 64, 4, 2, 128, rope_theta=500.0, context=64)
 GPT2 = TransformerConfig(
@@ -101,7 +101,7 @@ def permuted(tensor: Tensor, size: int) -> Tensor:
 
 
 def speeds(config: TransformerConfig) -> Tensor:
-    cosine, sine = rotation(torch.ones(1, 1, dtype=torch.int64), config)
+    cosine, sine = rotary_embedding(torch.ones(1, 1, dtype=torch.int64), config)
     return torch.atan2(sine, cosine).flatten()
 
 
