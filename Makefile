@@ -1,46 +1,51 @@
-# `make demo`, `make chat`, `make test`: each sets up what it needs. Python 3.11 or newer is enough.
+# Each target installs what it needs. Python 3.11 or newer is enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat test check clean-demo constraints
+.PHONY: help setup demo chat test check stats clean-demo constraints
 
 PYTHON := .venv/bin/python
 UV := .venv/bin/uv
-# The environment is up to date if the stamp of these very pins is in it.
+# The environment is up to date if it contains the stamp of the current pins.
 PINS := $(shell cat constraints.txt pyproject.toml | cksum | cut -d ' ' -f 1)
 STAMP := .venv/installed-$(PINS)
 
-help:  ## this list
+help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
-demo: $(STAMP)  ## the whole of it on this machine: crawl, corpus, tokenizer, shards, model, report
+setup: $(STAMP)  ## install the environment; then `. ./activate`
+
+demo: $(STAMP)  ## run everything on this machine: crawl, corpus, tokenizer, shards, model, report
 	@$(PYTHON) -m demo
 
-chat: $(STAMP)  ## a chat page with SmolLM2, or with MODEL=DIR; PORT=8000
+chat: $(STAMP)  ## serve a chat page with SmolLM2, or with MODEL=DIR; PORT=8000
 	@$(PYTHON) -m demo.chat $(if $(MODEL),--model $(MODEL)) $(if $(PORT),--port $(PORT))
 
-test: $(STAMP)  ## all tests
+test: $(STAMP)  ## run all tests
 	@$(PYTHON) -m pytest
 
-check: $(STAMP)  ## style, types and layers
+check: $(STAMP)  ## check style, types and layers
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports
 
-clean-demo:  ## remove what the demo made (its downloads stay cached)
+stats: $(STAMP)  ## print size and shape of the source
+	@$(PYTHON) benchmarks/structure.py
+
+clean-demo:  ## remove the demo's output (its downloads stay cached)
 	rm -rf demo-output
 
-constraints: $(STAMP)  ## pin the newest versions that fit pyproject.toml
+constraints: $(STAMP)  ## pin the newest versions that pyproject.toml allows
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --no-header \
 	    --no-emit-index-url --no-emit-find-links --output-file constraints.txt --quiet
 
-# Prefer a Python that all wheels were built for; a newer one may have to compile some of them.
+# Prefer a Python that all wheels were built for; a newer one may have to compile some.
 FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3 python; do \
 	    if $$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; \
 	    then echo $$python; exit; fi; done; \
 	echo 'error: no Python 3.11 or newer (with its venv module) on the path; install one' >&2; exit 1
 
-# Nothing is resolved: uv installs the pins as they stand, from its cache where it can. pip installs uv.
+# Nothing is resolved: uv installs the pins, from its cache where possible. pip installs uv.
 $(STAMP): constraints.txt pyproject.toml
 	@echo 'Setting up .venv (once, and again when the pins change)'
 	@$(PYTHON) -c '' 2> /dev/null || { python=$$($(FIND_PYTHON)) && $$python -m venv --clear .venv; }
