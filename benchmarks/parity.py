@@ -32,7 +32,7 @@ from core.errors import run
 from pipeline.analysis import Analysis, analyse
 from pipeline.extraction import extract
 from pipeline.filters.heuristics import c4, fineweb, gopher
-from pipeline.filters.recipe import Condition, recipe
+from pipeline.filters.recipe import Condition, build_recipe
 from pipeline.ledger import Drop
 from pipeline.readers import read
 from pipeline.readers.inputs import plan_splits
@@ -177,7 +177,7 @@ class Contest:
 
 def contests() -> list[Contest]:
     """Gopher's two filters, C4's in both settings and FineWeb's."""
-    conditions = recipe(FiltersConfig(preset="fineweb")).conditions
+    conditions = build_recipe(FiltersConfig(preset="fineweb")).conditions
 
     def of(*prefixes: str) -> tuple[Condition, ...]:
         return tuple(each for each in conditions if each.reason.value.startswith(prefixes))

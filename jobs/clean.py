@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from core.config import from_command_line
 from core.errors import run
-from pipeline.ledger import Step
+from pipeline.ledger import FunnelStep
 from pipeline.spark.clean import clean
 from pipeline.spark.session.builder import session
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> None:
     for reason, number in sorted(dropped.items(), key=lambda item: -item[1]):
         print(f"  {number:>12,} {reason}")
     for step in made.facts["funnel"]:
-        if warning := Step.model_validate(step).warning:
+        if warning := FunnelStep.model_validate(step).warning:
             print(f"warning: {warning}", file=sys.stderr)
 
 

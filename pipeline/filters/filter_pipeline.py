@@ -1,4 +1,4 @@
-"""The filters' one door: measure everything about a text, then let the recipe decide."""
+"""Measure a document with every filter, then decide by the configured recipe."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,43 +7,43 @@ from pathlib import Path
 from core import config, storage
 from pipeline.analysis import Analysis, Hashes, analyse
 from pipeline.filters import language, pii, toxicity, url
-from pipeline.filters.classifier.model import PASSAGE, Classifier
+from pipeline.filters.classifier.model import QUALITY_CHARACTERS, Classifier
 from pipeline.filters.heuristics import c4, dclm, dolma, fineweb, gopher, refinedweb, stop_words
-from pipeline.filters.recipe import Counting, first_failing, recipe
+from pipeline.filters.recipe import Counting, build_recipe, first_failing
 from pipeline.filters.toxicity import sentences
 from pipeline.ledger import Drop
 
 
 @dataclass(frozen=True, slots=True)
 class FilterResult:
-    """What the filters make of one text."""
+    """The edited text of one document, its metrics and the decision."""
 
     text: str
-    """As published: edited as the preset says, and with personal data masked, if so asked."""
+    """The text to publish: edited by the preset's line rules, personal data masked if configured."""
     metrics: dict[str, float]
-    """Numbers by their names in :data:`pipeline.document.METRICS`; those that were not taken are missing."""
+    """Values by their names in :data:`pipeline.document.METRICS`; metrics not computed are absent."""
     language: str
     language_score: float
     drop: Drop | None
-    """The first condition that fails, or None: the document stays."""
+    """The first failing condition, or None if the document is kept."""
     word_hashes: Hashes
-    """Of the published text, for MinHash."""
+    """Word hashes of the published text, for MinHash."""
 
 
 class FilterPipeline:
-    """Decides by one configuration. Cheap to make and to pickle; models and lists load where they are used.
+    """All filters under one configuration. Cheap to create and to pickle: models and lists load on first use.
 
-    Raises :class:`ConfigError` at once for an unknown preset or condition.
+    Raises :class:`ConfigError` on construction for an unknown preset or condition.
     """
 
     def __init__(self, settings: config.FiltersConfig) -> None:
         self._settings = settings
-        self._recipe = recipe(settings)
+        self._recipe = build_recipe(settings)
 
-    def url(self, address: str) -> tuple[dict[str, float], Drop | None]:
-        """The metrics of an address, and the first condition on it that fails; before a page is extracted.
+    def check_url(self, address: str) -> tuple[dict[str, float], Drop | None]:
+        """Return the metrics of a URL and the first condition on it that fails, before extraction.
 
-        No address has no metrics. About 0.1 ms.
+        An empty URL has no metrics. About 0.1 ms.
         """
         if not address:
             return {}, None
@@ -52,28 +52,28 @@ class FilterPipeline:
         metrics = lists.measure(address)
         return metrics, first_failing(self._recipe, metrics)
 
-    def text(self, text: str, declared_language: str = "") -> FilterResult:
-        """Measure and decide. FineWeb's measures are those of the text that the line rules leave.
+    def filter_text(self, text: str, declared_language: str = "") -> FilterResult:
+        """Measure a text, edit it and decide. FineWeb's metrics are computed after the line rules.
 
-        Some 5 ms for 3,000 characters, once the models are loaded (half a second per process).
+        About 5 ms for 3,000 characters, once the models are loaded (half a second per process).
         """
         preset = self._recipe.preset
         analysis = analyse(text, split_unspaced=preset.split_unspaced)
         code, score = language.identify(text, declared_language, self._settings.language_model)
-        page = c4.clean(analysis, terminal_punctuation=preset.terminal_punctuation)
-        corrected = refinedweb.correct(analysis)
-        edited = self._edited(analysis, page, corrected)
+        c4_result = c4.clean(analysis, terminal_punctuation=preset.terminal_punctuation)
+        refinedweb_result = refinedweb.correct(analysis)
+        edited = self._edit(analysis, c4_result, refinedweb_result)
         metrics = {
-            **stop_words.distinct(analysis, code),
-            **_gopher(preset.counting, analysis, edited),
-            **page.metrics,
-            **corrected.metrics,
+            **stop_words.count_distinct(analysis, code),
+            **_gopher_metrics(preset.counting, analysis, edited),
+            **c4_result.metrics,
+            **refinedweb_result.metrics,
             **fineweb.measure(edited),
-            **self._scores(text),
+            **self._classifier_scores(text),
         }
-        clean, spoken = self._without_toxic_sentences(edited.text)
+        clean, sentence_metrics = self._remove_toxic_sentences(edited.text)
         masked = pii.mask(clean, code)
-        metrics |= spoken | masked.metrics | {"pii_items": sum(masked.metrics.values())}
+        metrics |= sentence_metrics | masked.metrics | {"pii_items": sum(masked.metrics.values())}
         published = self._reanalyse(edited, masked.text if self._recipe.mask_pii else clean)
         return FilterResult(
             text=published.text,
@@ -84,42 +84,43 @@ class FilterPipeline:
             word_hashes=published.word_hashes,
         )
 
-    def masked(self, text: str, language: str) -> str:
-        """The text without personal data, if the recipe masks it."""
+    def mask(self, text: str, language: str) -> str:
+        """Mask personal data if the recipe does so; otherwise return the text unchanged."""
         return pii.mask(text, language).text if self._recipe.mask_pii else text
 
-    def _edited(self, analysis: Analysis, page: c4.Page, corrected: refinedweb.Corrected) -> Analysis:
-        """What the line rules leave which the preset names."""
+    def _edit(
+        self, analysis: Analysis, c4_result: c4.CleanResult, refinedweb_result: refinedweb.CorrectResult
+    ) -> Analysis:
+        """Apply the line rules that the preset selects."""
         match self._recipe.preset.lines:
-            case "c4" if page.kept is not None and page.text != analysis.text:
-                return analysis.select(page.kept)
+            case "c4" if c4_result.kept is not None and c4_result.text != analysis.text:
+                return analysis.select(c4_result.kept)
             case "c4":
-                return self._reanalyse(analysis, page.text)
+                return self._reanalyse(analysis, c4_result.text)
             case "refinedweb":
-                return self._reanalyse(analysis, corrected.text)
+                return self._reanalyse(analysis, refinedweb_result.text)
             case "finished":
-                return self._reanalyse(analysis, dolma.finished(analysis.text))
+                return self._reanalyse(analysis, dolma.finished_lines(analysis.text))
             case _:
                 return analysis
 
     def _reanalyse(self, analysis: Analysis, text: str) -> Analysis:
-        """The analysis of an edited text; the same one where nothing was edited."""
+        """Analyse an edited text; return ``analysis`` itself if the text is unchanged."""
         split_unspaced = self._recipe.preset.split_unspaced
         return analysis if text == analysis.text else analyse(text, split_unspaced=split_unspaced)
 
-    def _without_toxic_sentences(self, text: str) -> tuple[str, dict[str, float]]:
-        """The text as it is, and no number, where the preset does not ask for it."""
+    def _remove_toxic_sentences(self, text: str) -> tuple[str, dict[str, float]]:
+        """Remove toxic sentences if the preset sets a threshold; otherwise add no metric."""
         threshold = self._recipe.preset.toxic_sentence
         if threshold is None:
             return text, {}
-        clean, number = sentences.without_toxic(text, self._toxicity().scores, threshold)
+        clean, number = sentences.remove_toxic(text, self._toxicity().scores, threshold)
         return clean, {"toxic_sentences": number}
 
-    def _scores(self, text: str) -> dict[str, float]:
-        """The classifiers'."""
+    def _classifier_scores(self, text: str) -> dict[str, float]:
         scores = {"toxicity": self._toxicity().score(text)}
         if self._settings.quality_model:
-            scores["quality"] = _quality(self._settings.quality_model).score(text[:PASSAGE])
+            scores["quality"] = _quality(self._settings.quality_model).score(text[:QUALITY_CHARACTERS])
         return scores
 
     def _toxicity(self) -> toxicity.Scorer:
@@ -136,8 +137,8 @@ def _quality(model: str) -> Classifier:
     return Classifier(Path(storage.local_copy(model)))
 
 
-def _gopher(counting: Counting, analysis: Analysis, edited: Analysis) -> dict[str, float]:
-    """Gopher's measures in the variant that the preset names. Dolma measures after its line rule."""
+def _gopher_metrics(counting: Counting, analysis: Analysis, edited: Analysis) -> dict[str, float]:
+    """Gopher's metrics in the preset's variant. Dolma measures after its line rule."""
     match counting:
         case "dolma":
             return dolma.measure(edited.text)

@@ -14,7 +14,7 @@ import fasttext
 from core import storage
 from core.errors import ConfigError, InputError
 from core.resources import read_toml
-from pipeline.filters.windows import spread
+from pipeline.filters.windows import sample_windows
 
 STRETCHES, STRETCH = 8, 300
 """Stretches by which a longer text is known, and characters of each. On 2,065 pages more of them, up to whole
@@ -47,7 +47,7 @@ def identify(text: str, declared: str = "", model: str = "") -> tuple[str, float
     scored by the model; one that the model does not know scores 1, since there is nothing to doubt it by.
     Text without words has no language and scores 0.
     """
-    line = spread(text, STRETCHES, STRETCH).encode("utf-8", "replace").decode().replace("\n", " ")
+    line = sample_windows(text, STRETCHES, STRETCH).encode("utf-8", "replace").decode().replace("\n", " ")
     code = _names()["editions"].get(declared.lower()) or declared.lower().partition("-")[0]
     codes = _codes(model)
     if code and code not in codes.values():

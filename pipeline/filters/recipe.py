@@ -19,9 +19,9 @@ from core.errors import ConfigError
 from core.messages import nearest
 from core.resources import read_toml
 from pipeline.filters import language
-from pipeline.ledger import RULES, Demand, Drop, Reason, meets
+from pipeline.ledger import RULES, Bound, Drop, Reason, satisfies
 
-FILES = (
+FILE_SETTINGS = (
     "language_model",
     "url_domains",
     "url_addresses",
@@ -84,7 +84,7 @@ class Condition:
 
     reason: Reason
     metric: str
-    demand: Demand
+    bound: Bound
     threshold: float
     by_language: Mapping[str, float]
 
@@ -96,7 +96,7 @@ class Condition:
         """Whether ``value`` satisfies the condition; what was not measured does."""
         if value is None:
             return True
-        return meets(self.demand, value, self.limit(language))
+        return satisfies(self.bound, value, self.limit(language))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +104,16 @@ class Recipe:
     """A preset with the configuration's own settings on top."""
 
     preset: Preset
-    on_address: tuple[Condition, ...]
+    url_conditions: tuple[Condition, ...]
     """What is asked of the address, before anything else."""
-    on_text: tuple[Condition, ...]
+    text_conditions: tuple[Condition, ...]
     mask_pii: bool
     languages: frozenset[str]
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
         """All of them, in the order in which they are tried."""
-        return self.on_address + self.on_text
+        return self.url_conditions + self.text_conditions
 
 
 def first_failing(
@@ -124,11 +124,11 @@ def first_failing(
     Decides by the record's numbers alone, now or later: a metric that is missing or None was not taken and is
     not asked about, nor is the language where ``score``, its ``language_score``, is None.
     """
-    if drop := _first(recipe.on_address, metrics, language):
+    if drop := _first(recipe.url_conditions, metrics, language):
         return drop
     if score is not None and recipe.languages and language not in recipe.languages:
         return Drop(Reason.LANGUAGE_UNWANTED, score)
-    return _first(recipe.on_text, {**metrics, "language_score": score}, language)
+    return _first(recipe.text_conditions, {**metrics, "language_score": score}, language)
 
 
 def _first(
@@ -141,13 +141,13 @@ def _first(
     return None
 
 
-def names() -> list[str]:
+def preset_names() -> list[str]:
     """The presets there are."""
     files = resources.files("pipeline.filters").joinpath("presets").iterdir()
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
-def recipe(settings: config.FiltersConfig) -> Recipe:
+def build_recipe(settings: config.FiltersConfig) -> Recipe:
     """The recipe that the settings ask for.
 
     A threshold for a reason that the preset has takes the preset's place; others are tried after those.
@@ -163,8 +163,8 @@ def recipe(settings: config.FiltersConfig) -> Recipe:
     _refuse_unmeasured(conditions, settings)
     return Recipe(
         preset=preset,
-        on_address=tuple(condition for condition in conditions if condition.reason.stage == "url"),
-        on_text=tuple(condition for condition in conditions if condition.reason.stage != "url"),
+        url_conditions=tuple(condition for condition in conditions if condition.reason.stage == "url"),
+        text_conditions=tuple(condition for condition in conditions if condition.reason.stage != "url"),
         mask_pii=preset.mask_pii and settings.mask_pii,
         languages=frozenset(settings.languages),
     )
@@ -181,7 +181,7 @@ def differing_settings(one: Recipe, other: Recipe) -> list[str]:
 
 def resolved_thresholds(settings: config.FiltersConfig) -> dict[str, float]:
     """Every condition in force by its reason, in the order in which they are tried, for manifests."""
-    return {condition.reason.value: condition.threshold for condition in recipe(settings).conditions}
+    return {condition.reason.value: condition.threshold for condition in build_recipe(settings).conditions}
 
 
 def resolved(settings: config.FiltersConfig) -> dict[str, Any]:
@@ -189,7 +189,7 @@ def resolved(settings: config.FiltersConfig) -> dict[str, Any]:
 
     Raises :class:`InputError` for a file that is not there.
     """
-    in_force = recipe(settings).conditions
+    in_force = build_recipe(settings).conditions
     return {
         "thresholds": resolved_thresholds(settings),
         "thresholds_by_language": {
@@ -199,7 +199,7 @@ def resolved(settings: config.FiltersConfig) -> dict[str, Any]:
         },
         "files": {
             key: [f"{file.path} {file.size} {file.version}" for file in storage.list_files(path)]
-            for key in FILES
+            for key in FILE_SETTINGS
             if (path := getattr(settings, key))
         },
     }
@@ -242,9 +242,9 @@ def _refuse_unmeasured(conditions: list[Condition], settings: config.FiltersConf
 
 @cache
 def _preset(name: str) -> Preset:
-    if name not in names():
+    if name not in preset_names():
         raise ConfigError(
-            f"filters.preset = {name!r}: no such preset; the nearest valid name is {nearest(name, names())}"
+            f"filters.preset = {name!r}: no such preset; the nearest valid name is {nearest(name, preset_names())}"
         )
     return Preset.model_validate(read_toml("pipeline.filters", f"presets/{name}.toml"))
 

@@ -3,8 +3,8 @@
 The law: records in = kept + Σ dropped by reason + quarantined.
 """
 
-from pipeline.ledger.funnel import Step, steps
-from pipeline.ledger.reasons import RULES, Demand, Drop, Reason, meets
+from pipeline.ledger.funnel import FunnelStep, funnel_steps
+from pipeline.ledger.reasons import RULES, Bound, Drop, Reason, satisfies
 from pipeline.ledger.tables import COPIES, LEDGER, RECORDS, quarantine_schema, schema
 
 __all__ = [
@@ -12,12 +12,12 @@ __all__ = [
     "LEDGER",
     "RECORDS",
     "RULES",
-    "Demand",
+    "Bound",
     "Drop",
+    "FunnelStep",
     "Reason",
-    "Step",
-    "meets",
+    "funnel_steps",
     "quarantine_schema",
+    "satisfies",
     "schema",
-    "steps",
 ]

@@ -16,8 +16,8 @@ class Change(NamedTuple):
     before: str | None
     after: str | None
     language: str | None
-    unasked: str | None
-    """Why ``after`` is not certain: see :func:`pipeline.spark.rethreshold.decide`."""
+    unmeasured: str | None
+    """Reason not evaluated, so that ``after`` is uncertain: see :mod:`pipeline.filters.rethreshold`."""
     records: int
 
 
@@ -77,8 +77,8 @@ def _languages(changes: list[Change]) -> Iterator[str]:
 def _doubts(changes: list[Change]) -> Iterator[str]:
     doubts: Counter[tuple[str, bool]] = Counter()
     for change in changes:
-        if change.unasked:
-            doubts[change.unasked, change.after == change.unasked] += change.records
+        if change.unmeasured:
+            doubts[change.unmeasured, change.after == change.unmeasured] += change.records
     for (reason, stands), count in sorted(doubts.items()):
         if stands:
             yield f"not certain: {count:,} stay dropped by {reason}, since they were not measured any further"

@@ -10,7 +10,7 @@ GREEDY = 0.9
 """A condition that drops a larger share of what reaches it is suspected of a wrong threshold."""
 
 
-class Step(BaseModel):
+class FunnelStep(BaseModel):
     """One condition of a run: ``reached`` records were dropped by nothing before it, ``dropped`` by it."""
 
     model_config = ConfigDict(frozen=True)
@@ -31,7 +31,7 @@ class Step(BaseModel):
         return ""
 
 
-def steps(counts: Mapping[str, int], addressed: int, conditions: Iterable[Reason]) -> list[Step]:
+def funnel_steps(counts: Mapping[str, int], addressed: int, conditions: Iterable[Reason]) -> list[FunnelStep]:
     """The conditions in the order given, those on addresses before all others, as they are tried.
 
     ``counts``: a clean run's; ``addressed``: of the records that reading let through, those with an address,
@@ -47,7 +47,7 @@ def steps(counts: Mapping[str, int], addressed: int, conditions: Iterable[Reason
     found = []
     for reason in sorted(conditions, key=lambda reason: reason.stage != "url"):
         dropped = counts.get(f"dropped.{reason}", 0)
-        on_address = reason.stage == "url"
-        found.append(Step(reason=reason, reached=reached[on_address], dropped=dropped))
-        reached[on_address] -= dropped
+        url_conditions = reason.stage == "url"
+        found.append(FunnelStep(reason=reason, reached=reached[url_conditions], dropped=dropped))
+        reached[url_conditions] -= dropped
     return found

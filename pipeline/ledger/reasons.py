@@ -7,7 +7,7 @@ from typing import Literal
 
 from core.resources import read_toml
 
-Demand = Literal["at least", "at most"]
+Bound = Literal["at least", "at most"]
 
 
 class Reason(StrEnum):
@@ -92,9 +92,9 @@ def _meanings() -> dict[str, str]:
     return read_toml("pipeline.ledger", "meanings.toml")
 
 
-def meets(demand: Demand, value: float, threshold: float) -> bool:
+def satisfies(bound: Bound, value: float, threshold: float) -> bool:
     """Whether a value is at least, or at most, the threshold."""
-    return value >= threshold if demand == "at least" else value <= threshold
+    return value >= threshold if bound == "at least" else value <= threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Drop:
     threshold: float | None = None
 
 
-RULES: dict[Reason, tuple[str, Demand]] = {
+RULES: dict[Reason, tuple[str, Bound]] = {
     Reason.URL_DOMAIN: ("url_domain", "at most"),
     Reason.URL_ADDRESS: ("url_address", "at most"),
     Reason.URL_WORD: ("url_word", "at most"),

@@ -10,7 +10,7 @@ from core import manifest
 from core.errors import InputError
 from core.manifest import Manifest
 from pipeline.ledger import lookup
-from pipeline.ledger.reasons import RULES, Reason, meets
+from pipeline.ledger.reasons import RULES, Reason, satisfies
 from pipeline.ledger.tables import COPIES, RECORDS
 
 Row = Mapping[str, Any]
@@ -95,8 +95,8 @@ def _decision(record: Row, copy: Row, others: Mapping[str, str], made: Manifest)
 
 def comparison(reason: Reason, value: float | None, threshold: float | None) -> str:
     """What was found beside what is demanded, to follow a sentence; nothing where there is no number."""
-    metric, demand = RULES.get(reason, ("it", "at most"))
-    demanded = "" if threshold is None else f"must be {demand} {number(threshold)}"
+    metric, bound = RULES.get(reason, ("it", "at most"))
+    demanded = "" if threshold is None else f"must be {bound} {number(threshold)}"
     if value is None:
         return demanded and f": {metric} {demanded}"
     return f": {metric} is {number(value)}" + (demanded and f", and {demanded}")
@@ -121,10 +121,10 @@ def _measures(record: Row, thresholds: Mapping[str, float]) -> Iterator[str]:
         if not conditions:
             yield f"          {shown}"
         for name in conditions:
-            demand, threshold = RULES[Reason(name)][1], thresholds[name]
-            mark = "ok" if meets(demand, value, threshold) else "FAILS"
+            bound, threshold = RULES[Reason(name)][1], thresholds[name]
+            mark = "ok" if satisfies(bound, value, threshold) else "FAILS"
             decided = " (decided)" if name == record["reason"] else ""
-            yield f"    {mark:<6}{shown}  {demand} {number(threshold):<9} {name}{decided}"
+            yield f"    {mark:<6}{shown}  {bound} {number(threshold):<9} {name}{decided}"
 
 
 def number(value: float) -> str:

@@ -55,7 +55,7 @@ def histogram(of: Distribution) -> Markup:
 
 def describe(of: Distribution) -> str:
     """A histogram in words."""
-    limits = ", ".join(f"{limit.demand} {number(limit.threshold)} stays" for limit in of.limits)
+    limits = ", ".join(f"{limit.bound} {number(limit.threshold)} stays" for limit in of.limits)
     commonest = max(range(len(of.counts)), key=lambda index: of.counts[index])
     low, high = of.edges[commonest], of.edges[commonest + 1]
     return (
@@ -93,7 +93,7 @@ def _threshold(of: Distribution, limit: Limit) -> Markup:
         BASE,
         x + (2 if place > 0.5 else -2),
         "end" if place > 0.5 else "start",
-        limit.demand,
+        limit.bound,
         number(limit.threshold),
     )
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from core.resources import read_toml
-from pipeline.ledger import Demand, meets
+from pipeline.ledger import Bound, satisfies
 
 COLUMNS = 32
 """Columns of a histogram, about."""
@@ -49,12 +49,12 @@ class Limit:
     """A condition on a measure."""
 
     reason: str
-    demand: Demand
+    bound: Bound
     threshold: float
 
     def fails(self, value: float) -> bool:
         """Whether a record of this value is dropped."""
-        return not meets(self.demand, value, self.threshold)
+        return not satisfies(self.bound, value, self.threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _boundary(limit: Limit, scale: str) -> float:
     """What separates the values that stay from those that fail: for whole numbers, the middle between two."""
     if scale == "linear":
         return limit.threshold
-    return limit.threshold + (0.5 if limit.demand == "at most" else -0.5)
+    return limit.threshold + (0.5 if limit.bound == "at most" else -0.5)
 
 
 def round_step(step: float) -> float:
@@ -192,7 +192,7 @@ def count(
             values = batch.column(metric).drop_null().to_numpy(zero_copy_only=False)
             drawn = values[values != 0]
             # A value on an edge belongs to the side of the threshold that it is on.
-            upper = any(limit.demand == "at most" for limit in limits[metric])
+            upper = any(limit.bound == "at most" for limit in limits[metric])
             at = np.searchsorted(ends, drawn, "left" if upper else "right") - 1
             counts = np.bincount(at.clip(0, len(ends) - 2), minlength=len(ends) - 1)
             for column in np.flatnonzero(counts).tolist():
@@ -206,7 +206,7 @@ def count(
 
 
 def _failing(values: npt.NDArray[np.float64], limit: Limit) -> int:
-    failing = values < limit.threshold if limit.demand == "at least" else values > limit.threshold
+    failing = values < limit.threshold if limit.bound == "at least" else values > limit.threshold
     return int(failing.sum())
 
 

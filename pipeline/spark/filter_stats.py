@@ -28,8 +28,8 @@ def filters(records: DataFrame, made: Manifest) -> tuple[list[Filter], list[Dist
     thresholds = {Reason(name): value for name, value in made.config["filters"]["thresholds"].items()}
     limits: dict[str, list[Limit]] = defaultdict(list)
     for reason, threshold in thresholds.items():
-        metric, demand = RULES[reason]
-        limits[metric].append(Limit(reason.value, demand, threshold))
+        metric, bound = RULES[reason]
+        limits[metric].append(Limit(reason.value, bound, threshold))
     ranges = _ranges(records)
     columns = {metric: edges(metric, values, limits[metric]) for metric, values in ranges.items()}
     sums = _sums(records, columns, {metric: limits[metric] for metric in columns})
@@ -65,7 +65,7 @@ def _filter(
     reached = {step["reason"]: step["reached"] for step in made.facts["funnel"]}.get(reason.value)
     if reason not in thresholds:
         return Filter(reason.value, reason.meaning, dropped, reached)
-    metric, demand = RULES[reason]
+    metric, bound = RULES[reason]
     others = made.config["filters"]["thresholds_by_language"].get(reason.value, {})
     return Filter(
         reason=reason.value,
@@ -73,7 +73,7 @@ def _filter(
         dropped=dropped,
         reached=reached,
         failing=None if others else sums.get((reason.value, FAILING), 0),
-        limit=Limit(reason.value, demand, thresholds[reason]),
+        limit=Limit(reason.value, bound, thresholds[reason]),
         exceptions=len(others),
         metric=metric,
         distribution=drawn.get(metric),

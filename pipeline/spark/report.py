@@ -13,7 +13,7 @@ from core.config import Config, require
 from core.manifest import Manifest
 from core.shards import Facts
 from pipeline import document, ledger
-from pipeline.ledger import COPIES, LEDGER, RECORDS, Step
+from pipeline.ledger import COPIES, LEDGER, RECORDS, FunnelStep
 from pipeline.reports import Content, render
 from pipeline.reports.funnel import funnel, groups
 from pipeline.spark import breakdown, clean, clusters, filter_stats, one_pass, samples, tables
@@ -84,7 +84,7 @@ def content(spark: SparkSession, out: str, made: Manifest, parts: Mapping[str, s
 
 
 def _warnings(made: Manifest) -> list[str]:
-    steps = [Step.model_validate(step) for step in made.facts["funnel"]]
+    steps = [FunnelStep.model_validate(step) for step in made.facts["funnel"]]
     return [step.warning for step in steps if step.warning]
 
 

@@ -66,7 +66,7 @@ def _kept(documents: DataFrame, filters: Sequence[Filter]) -> dict[str, list[Row
 def _nearest(each: Filter) -> Column:
     assert each.limit is not None, "of conditions only"
     value, limit = F.col(each.metric), F.lit(each.limit.threshold)
-    telling = value.isNotNull() & ((value != 0) | F.lit(each.limit.demand == "at least"))
+    telling = value.isNotNull() & ((value != 0) | F.lit(each.limit.bound == "at least"))
     row = F.struct("id", value.alias("value"), limit.alias("threshold"))
     return F.min_by(row, F.when(telling, F.struct(F.abs(value - limit), F.col("id"))), SAMPLES)
 

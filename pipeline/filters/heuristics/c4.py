@@ -35,7 +35,7 @@ _TELLING = (*_POLICIES, _LOREM_IPSUM, _SCRIPT, _BRACKET)
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class CleanResult:
     """What C4's rules make of a page: the lines that stay, and the measures of its page rules."""
 
     text: str
@@ -44,7 +44,7 @@ class Page:
     metrics: dict[str, float]
 
 
-def clean(analysis: Analysis, *, terminal_punctuation: bool) -> Page:
+def clean(analysis: Analysis, *, terminal_punctuation: bool) -> CleanResult:
     """Apply the line rules; ``terminal_punctuation`` decides whether lines must end in a terminal mark."""
     stays = _have_words(analysis)
     told = _telling_lines(analysis)
@@ -74,7 +74,7 @@ def clean(analysis: Analysis, *, terminal_punctuation: bool) -> Page:
         sentences += int(_sentences(analyse("\n".join(edited.values()))).sum())
     kept = where(stays)
     texts = dict(zip(kept.tolist(), _lines(analysis, kept.tolist()), strict=True)) | edited
-    return Page(
+    return CleanResult(
         text="\n".join(texts[number] for number in sorted(texts)).strip(),
         kept=None if edited else kept,
         metrics={"c4_sentences": sentences, "c4_lorem_ipsum": lorem_ipsum, "c4_curly_brackets": brackets},

@@ -16,10 +16,10 @@ from pipeline.filters.heuristics.gopher import STOP_WORDS
 from pipeline.filters.heuristics.repetition import (
     TOP_ORDERS,
     Ngrams,
-    copied,
-    lengths,
-    numbered,
+    count_repeated,
+    exact_ids,
     repeated_ngrams,
+    word_lengths,
 )
 
 _SYMBOLS = ("#", "...", ". . .", "…")
@@ -51,7 +51,7 @@ def _stripped(pieces: Sequence[str]) -> list[str]:
 
 
 def _copies(kind: str, pieces: list[str]) -> dict[str, float]:
-    copies, characters = copied(pieces)
+    copies, characters = count_repeated(pieces)
     return {
         f"gopher_duplicate_{kind}s": copies / max(len(pieces), 1),
         f"gopher_duplicate_{kind}_characters": characters / max(sum(map(len, pieces)), 1),
@@ -61,8 +61,8 @@ def _copies(kind: str, pieces: list[str]) -> dict[str, float]:
 def _ngrams(analysis: Analysis) -> Iterator[tuple[str, float]]:
     text, spans = analysis.text, analysis.tokens.where(analysis.is_word)
     words = [text[start:end] for start, end in zip(spans.starts.tolist(), spans.ends.tolist(), strict=True)]
-    edges = np.concatenate([[0], np.cumsum(lengths(words))])
-    for ngrams in repeated_ngrams(numbered(words), edges):
+    edges = np.concatenate([[0], np.cumsum(word_lengths(words))])
+    for ngrams in repeated_ngrams(exact_ids(words), edges):
         if ngrams.n in TOP_ORDERS:
             most = ngrams.counts == ngrams.counts.max(initial=0)
             size = int((ngrams.sizes[most] * ngrams.counts[most]).max(initial=0))

@@ -14,14 +14,20 @@ import numpy as np
 
 from pipeline.analysis import Positions
 from pipeline.filters.heuristics.gopher import STOP_WORDS
-from pipeline.filters.heuristics.repetition import TOP_ORDERS, copied, lengths, numbered, repeated_ngrams
+from pipeline.filters.heuristics.repetition import (
+    TOP_ORDERS,
+    count_repeated,
+    exact_ids,
+    repeated_ngrams,
+    word_lengths,
+)
 
 _FINISHED = (".", "?", "!", '"')
 _SYMBOLS = ("#", "…")
 _BULLETS = ("*", "-")
 
 
-def finished(text: str) -> str:
+def finished_lines(text: str) -> str:
     """The lines that end in ``.``, ``?``, ``!`` or ``"``: of C4's rules the only one that Dolma applies."""
     return "\n".join(line for line in text.split("\n") if line.rstrip().endswith(_FINISHED))
 
@@ -30,8 +36,8 @@ def measure(text: str) -> dict[str, float]:
     """The measures that Dolma's rules ask for, by Gopher's names. Of a text without words every one is 0."""
     words, lines = text.split(), text.split("\n")
     count = max(len(words), 1)
-    edges = np.concatenate([[0], np.cumsum(lengths(words))])
-    copies, copied_characters = copied(lines)
+    edges = np.concatenate([[0], np.cumsum(word_lengths(words))])
+    copies, copied_characters = count_repeated(lines)
     return {
         "gopher_words": len(words),
         "gopher_mean_word_length": float(median(map(len, words))) if words else 0.0,
@@ -47,7 +53,7 @@ def measure(text: str) -> dict[str, float]:
 
 
 def _ngrams(words: list[str], edges: Positions) -> Iterator[tuple[str, float]]:
-    for ngrams in repeated_ngrams(numbered(words), edges):
+    for ngrams in repeated_ngrams(exact_ids(words), edges):
         n = ngrams.n
         sizes = edges[n:] - edges[:-n]
         if n not in TOP_ORDERS:

@@ -23,14 +23,14 @@ CAPITALS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Corrected:
+class CorrectResult:
     """The text that the rules leave, and the share of words that they take."""
 
     text: str
     metrics: dict[str, float]
 
 
-def correct(analysis: Analysis) -> Corrected:
+def correct(analysis: Analysis) -> CorrectResult:
     """Apply the rules. About 0.2 ms for 3,000 characters."""
     lines, pieces = analysis.lines, analysis.pieces
     words = pieces.starts.searchsorted(lines.ends) - pieces.starts.searchsorted(lines.starts)
@@ -42,10 +42,10 @@ def correct(analysis: Analysis) -> Corrected:
         if corrected != line:
             changed[number] = corrected
     if not changed:
-        return Corrected(analysis.text, {"refinedweb_removed_words": 0.0})
+        return CorrectResult(analysis.text, {"refinedweb_removed_words": 0.0})
     left = [changed.get(number, line) for number, line in enumerate(analysis.text.split("\n"))]
     gone = sum(int(words[number]) - len((line or "").split()) for number, line in changed.items())
-    return Corrected(
+    return CorrectResult(
         text="\n".join(line for line in left if line is not None).strip(),
         metrics={"refinedweb_removed_words": gone / len(pieces.starts)},
     )

@@ -29,18 +29,18 @@ class Ngrams:
     """How often it occurs."""
 
 
-def copied(items: Sequence[str]) -> tuple[int, int]:
+def count_repeated(items: Sequence[str]) -> tuple[int, int]:
     """How many items are equal to another one, and the characters in them."""
     several = [(item, count) for item, count in Counter(items).items() if count > 1]
     return sum(count for _, count in several), sum(len(item) * count for item, count in several)
 
 
-def lengths(words: Sequence[str]) -> Positions:
+def word_lengths(words: Sequence[str]) -> Positions:
     """Characters of each word."""
     return np.fromiter(map(len, words), np.int64, len(words))
 
 
-def numbered(words: Sequence[str]) -> Hashes:
+def exact_ids(words: Sequence[str]) -> Hashes:
     """A number for each word, the same for equal ones: hashes that are known not to collide."""
     numbers: dict[str, int] = {}
     return np.fromiter((numbers.setdefault(word, len(numbers)) for word in words), np.uint64, len(words))

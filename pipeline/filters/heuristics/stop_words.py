@@ -6,7 +6,7 @@ from core.resources import read_toml
 from pipeline.analysis import Analysis, analyse, ngram_hashes
 
 
-def distinct(analysis: Analysis, language: str) -> dict[str, float]:
+def count_distinct(analysis: Analysis, language: str) -> dict[str, float]:
     """How many of the language's stop words occur in the text; no number where there is no list for it."""
     found = [
         len(hashes.intersection(ngram_hashes(analysis.word_hashes, length).tolist()))

@@ -44,7 +44,7 @@ def judge(text: str, preset: str = "fineweb", **settings: object) -> FilterResul
     return FilterPipeline(FiltersConfig.model_validate({"preset": preset, **settings})).filter_text(text)
 
 
-@pytest.mark.parametrize("preset", recipe.names())
+@pytest.mark.parametrize("preset", recipe.preset_names())
 def test_every_preset_keeps_prose_and_measures_what_it_asks_for(preset: str, quality_model: Path) -> None:
     settings = FiltersConfig(
         preset=preset, quality_model=str(quality_model), thresholds={"quality.score": 0.01}
@@ -52,9 +52,9 @@ def test_every_preset_keeps_prose_and_measures_what_it_asks_for(preset: str, qua
     judged = FilterPipeline(settings).filter_text(PROSE)
     assert judged.drop is None
     assert judged.text == PROSE and judged.language == "en" and judged.language_score > 0.65
-    asked = {condition.metric for condition in recipe.recipe(settings).on_text}
+    asked = {condition.metric for condition in recipe.build_recipe(settings).text_conditions}
     assert asked <= {*judged.metrics, "language_score"} and set(judged.metrics) <= set(METRICS)
-    assert set(judged.metrics) >= TAKEN or recipe.recipe(settings).preset.counting != "datatrove"
+    assert set(judged.metrics) >= TAKEN or recipe.build_recipe(settings).preset.counting != "datatrove"
     assert all(isinstance(value, int | float) for value in judged.metrics.values())
     assert judged.word_hashes.tolist() == analyse(PROSE).word_hashes.tolist()
 
@@ -140,7 +140,10 @@ def test_thresholds_and_stop_words_of_the_text_s_own_language() -> None:
 
 def test_decisions_follow_from_the_numbers_alone() -> None:
     settings = FiltersConfig(preset="multilingual", languages=("en",))
-    made, judged = recipe.recipe(settings), FilterPipeline(settings).filter_text(PROSE + " # # # # # # # # # # # # # # #")
+    made, judged = (
+        recipe.build_recipe(settings),
+        FilterPipeline(settings).filter_text(PROSE + " # # # # # # # # # # # # # # #"),
+    )
     again = recipe.first_failing(made, judged.metrics, judged.language, judged.language_score)
     assert again == judged.drop and again and again.reason == Reason.GOPHER_HASHES
     assert recipe.first_failing(made, {}) is None
@@ -151,7 +154,7 @@ def test_decisions_follow_from_the_numbers_alone() -> None:
 
 def test_recipes_that_measure_alike() -> None:
     presets = ("none", "multilingual", "fineweb", "gopher", "c4", "dolma")
-    made = {name: recipe.recipe(FiltersConfig(preset=name)) for name in presets}
+    made = {name: recipe.build_recipe(FiltersConfig(preset=name)) for name in presets}
     assert recipe.differing_settings(made["fineweb"], made["fineweb"]) == []
     assert recipe.differing_settings(made["none"], made["multilingual"]) == []
     assert recipe.differing_settings(made["fineweb"], made["gopher"]) == ["lines"]
@@ -172,7 +175,9 @@ def test_quality_is_measured_by_the_user_s_model(quality_model: Path) -> None:
         FilterPipeline(FiltersConfig(preset="none", thresholds=asked))
     assert (
         "quality"
-        not in FilterPipeline(FiltersConfig(preset="dclm", thresholds={"quality.score": 0})).filter_text(PROSE).metrics
+        not in FilterPipeline(FiltersConfig(preset="dclm", thresholds={"quality.score": 0}))
+        .filter_text(PROSE)
+        .metrics
     )
 
 

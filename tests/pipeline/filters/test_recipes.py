@@ -12,7 +12,7 @@ from pipeline.filters import recipe, resolved
 CONFIGS = Path(__file__).parents[3] / "configs"
 
 
-@pytest.mark.parametrize("name", [name for name in recipe.names() if name != "none"])
+@pytest.mark.parametrize("name", [name for name in recipe.preset_names() if name != "none"])
 def test_every_preset_has_a_configuration_that_is_ready(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ledger import Reason, Step, steps
+from pipeline.ledger import FunnelStep, Reason, funnel_steps
 
 ON_ADDRESS = [reason for reason in Reason if reason.stage == "url"]
 ON_TEXT = [reason for reason in Reason if reason.stage not in {"read", "url", "extract", "dedup"}]
@@ -22,7 +22,7 @@ def test_every_record_is_followed_from_step_to_step(dropped, conditions, kept, q
     }
     counts = {f"dropped.{reason}": count for reason, count in dropped.items()}
     counts |= {"records_in": sum(dropped.values()) + kept + quarantined, "quarantined": quarantined}
-    found = steps(counts, counts["records_in"] - quarantined - lost["read"], conditions)
+    found = funnel_steps(counts, counts["records_in"] - quarantined - lost["read"], conditions)
     assert sorted(step.reason for step in found) == sorted(conditions)
     for before, after in pairwise(found):
         extraction = before.reason in ON_ADDRESS and after.reason in ON_TEXT
@@ -31,14 +31,14 @@ def test_every_record_is_followed_from_step_to_step(dropped, conditions, kept, q
 
 
 def test_only_what_was_asked_is_called_idle():
-    assert Step(reason=Reason.URL_WORD, reached=0, dropped=0).warning == ""
-    assert Step(reason=Reason.URL_WORD, reached=1234, dropped=0).warning == (
+    assert FunnelStep(reason=Reason.URL_WORD, reached=0, dropped=0).warning == ""
+    assert FunnelStep(reason=Reason.URL_WORD, reached=1234, dropped=0).warning == (
         "url.word never fired: it dropped none of the 1,234 records that reached it"
     )
 
 
 def test_more_than_nine_tenths_is_too_much():
-    assert Step(reason=Reason.C4_FEW_SENTENCES, reached=1000, dropped=900).warning == ""
-    assert Step(reason=Reason.C4_FEW_SENTENCES, reached=1000, dropped=901).warning == (
+    assert FunnelStep(reason=Reason.C4_FEW_SENTENCES, reached=1000, dropped=900).warning == ""
+    assert FunnelStep(reason=Reason.C4_FEW_SENTENCES, reached=1000, dropped=901).warning == (
         "c4.few_sentences dropped 90.1%: 901 of the 1,000 records that reached it"
     )

@@ -49,16 +49,16 @@ def test_every_measure_is_described():
 
 @pytest.mark.parametrize("metric", [SHARE, WORDS, BRACKETS])
 @given(st.lists(POSITIVE, min_size=2, max_size=2), st.none() | POSITIVE, DEMANDS)
-def test_edges_ascend_and_are_few(metric, ends, threshold, demand):
-    limits = [] if threshold is None else [Limit("a", demand, threshold)]
+def test_edges_ascend_and_are_few(metric, ends, threshold, bound):
+    limits = [] if threshold is None else [Limit("a", bound, threshold)]
     found = edges(metric, _range(ends), limits)
     assert all(before < after for before, after in pairwise(found))
     assert 2 <= len(found) <= MOST_COLUMNS + 40
 
 
 @given(st.lists(st.floats(0, 1), min_size=1), st.floats(0.001, 1), DEMANDS)
-def test_the_columns_of_a_share_hold_all_that_fail_and_only_them(values, threshold, demand):
-    limit = Limit("a", demand, threshold)
+def test_the_columns_of_a_share_hold_all_that_fail_and_only_them(values, threshold, bound):
+    limit = Limit("a", bound, threshold)
     ends, sums = _counted(SHARE, values, [limit])
     of = distribution(SHARE, ends, sums, max(values), [limit])
     assert sum(of.counts) + of.zeros == of.measured == len(values)
@@ -68,8 +68,8 @@ def test_the_columns_of_a_share_hold_all_that_fail_and_only_them(values, thresho
 
 @pytest.mark.parametrize("metric", [WORDS, BRACKETS])
 @given(st.lists(st.integers(0, 30), min_size=1), st.integers(0, 30), DEMANDS)
-def test_so_do_those_of_whole_numbers(metric, values, threshold, demand):
-    limit = Limit("a", demand, threshold)
+def test_so_do_those_of_whole_numbers(metric, values, threshold, bound):
+    limit = Limit("a", bound, threshold)
     ends, sums = _counted(metric, [float(value) for value in values], [limit])
     of = distribution(metric, ends, sums, max(values), [limit])
     failing = sum(of.counts[column] for column in range(len(of.counts)) if of.fails(column))

@@ -8,7 +8,7 @@ import pytest
 from core import manifest
 from core.config import Config, load
 from core.errors import InputError, OutputError
-from pipeline.ledger import Step
+from pipeline.ledger import FunnelStep
 from pipeline.spark import sources
 from pipeline.spark.clean import clean
 from tests import small_crawl
@@ -73,7 +73,7 @@ def test_reasons_are_those_that_the_crawl_was_made_with(cleaned):
 
 def test_the_manifest_tells_what_each_condition_was_asked_and_dropped(cleaned):
     _, made = cleaned
-    funnel = [Step.model_validate(step) for step in made.facts["funnel"]]
+    funnel = [FunnelStep.model_validate(step) for step in made.facts["funnel"]]
     assert [step.reason.value for step in funnel] == list(made.config["filters"]["thresholds"])
     assert {step.reason: step.dropped for step in funnel if step.dropped} == {
         key.removeprefix("dropped."): count

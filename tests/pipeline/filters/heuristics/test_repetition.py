@@ -94,4 +94,4 @@ def test_dclm(text: str) -> None:
     ],
 )
 def test_dolma_keeps_finished_lines(text: str, finished: str) -> None:
-    assert dolma.finished(text) == finished
+    assert dolma.finished_lines(text) == finished
