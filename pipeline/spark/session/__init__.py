@@ -1,8 +1,5 @@
 """The Spark session of every job: settings, a Java to run on, and the jars that Spark's distribution lacks.
 
-Start reading with :mod:`~pipeline.spark.session.builder`.
+Start reading with :mod:`~pipeline.spark.session.builder`. Nothing is imported here, so that finding a Java
+(``python -m pipeline.spark.session.java``) stays fast.
 """
-
-from pipeline.spark.session.builder import session
-
-__all__ = ["session"]
