@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     seconds = monotonic() - begun
     for line in side_by_side(found.changes, f"run ({found.preset})", config.filters.preset):
         print(line)
-    for setting, measures in found.unlike.items():
+    for setting, measures in found.differing.items():
         print(f"not certain: {setting} differs from the run's, so that these would be others: {measures}")
     print(f"rethreshold: {sum(change.records for change in found.changes):,} records in {seconds:.1f} s")
 

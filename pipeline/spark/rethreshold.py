@@ -1,28 +1,43 @@
-"""A finished run decided anew under another recipe, from what it measured: no text is read.
+"""Apply another recipe to a finished run, from what the run measured. No text is read.
 
-Every record's numbers, and the keys under which copies meet, are in ``analysis/records``. So the filters
-decide and clusters are found as in a run of its own, wherever both recipes measure and edit alike. A run of
-moderate size is decided in this process (``redecide.py``), a larger one by Spark.
+1. Settings under which the run would have measured or edited its texts differently are collected.
+2. Every record is decided about by its stored metrics (:mod:`pipeline.filters.rethreshold`).
+3. The records that remain are clustered by their stored keys, and duplicates among them are dropped
+   (:mod:`pipeline.dedup.survivors`).
+4. Records are counted by what happened to them in the run and what happens to them now.
+
+Runs of up to :data:`LOCAL_RECORDS` are processed here, before a JVM could have started; larger ones by Spark.
+Both apply the same rules.
 """
 
 import uuid
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from core import manifest, storage
 from core.config import Config, DedupConfig, FiltersConfig, parse, require, resolved
 from core.errors import MismatchError
 from core.manifest import Manifest
-from pipeline.filters.recipe import FILES, Condition, Recipe, differing_settings, recipe
-from pipeline.ledger import COPIES, RECORDS, Reason
+from pipeline.dedup.survivors import duplicates
+from pipeline.filters.recipe import FILE_SETTINGS, Recipe, build_recipe, differing_settings
+from pipeline.filters.rethreshold import COLUMNS, decide
+from pipeline.ledger import COPIES, RECORDS
 from pipeline.ledger.comparison import QUARANTINED, Change
-from pipeline.spark import clean, clusters, one_pass, redecide, tables
+from pipeline.ledger.tables import files
+from pipeline.spark import clean, clusters, one_pass, tables
+from pipeline.spark.components import roots
 
-_READ = ("id", "language", "language_score", "metrics", "reason", "error", "text_hash", "words", "keys")
+LOCAL_RECORDS = 200_000
+"""Largest run that is processed without Spark: some ten seconds and a gigabyte."""
 
 MEASURED_BY = {
     "counting": "gopher_*",
@@ -39,122 +54,167 @@ MEASURED_BY = {
     "toxicity_model": "toxicity",
     "toxicity_words": "toxicity",
 }
-"""What is measured otherwise, or on texts that were edited otherwise, where a setting differs."""
+"""Metrics and results that depend on each setting."""
+
+_READ = ("id", "error", "text_hash", "words", *COLUMNS)
+_DECIDED = pa.schema(
+    [
+        ("id", pa.string()),
+        ("language", pa.string()),
+        ("error", pa.string()),
+        ("text_hash", pa.string()),
+        ("words", pa.int64()),
+        ("keys", pa.list_(pa.int64())),
+        ("previous", pa.string()),
+        ("reason", pa.string()),
+        ("unmeasured", pa.string()),
+    ]
+)
+
+Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Rethresholded:
-    """What became of a run's records, and what of it is not certain."""
+    """What another recipe makes of a run, and how reliable that is."""
 
     preset: str
-    """The run's own."""
+    """The run's own preset."""
     changes: list[Change]
-    unlike: dict[str, str]
-    """Settings that differ so that texts would be measured or edited otherwise, and what that concerns."""
+    differing: dict[str, str]
+    """Settings that affect measuring or editing and differ from the run's, each with what depends on it."""
+
+
+class _Fates(NamedTuple):
+    """Everything that decides how one record is counted."""
+
+    damaged: bool
+    previous_copy: str | None
+    """Why the run dropped the record as a duplicate, if it did."""
+    previous: str | None
+    copy: str | None
+    """Why the record is dropped as a duplicate now, if it is."""
+    reason: str | None
+    language: str | None
+    unmeasured: str | None
+
+    def change(self, records: int) -> Change:
+        """Count records with these fates. Deduplication only sees records that no filter dropped."""
+        before, after = self.previous_copy or self.previous, self.copy or self.reason
+        if self.damaged:
+            before = after = QUARANTINED
+        return Change(before, after, self.language, self.unmeasured, records)
 
 
 def rethreshold(session: Callable[[], SparkSession], config: Config) -> Rethresholded:
-    """Decide about the records of the run in ``output.path`` as ``[filters]`` and ``[dedup]`` say.
+    """Decide about the records of the run in ``output.path`` by ``[filters]`` and ``[dedup]``.
 
-    Asks for a session if it needs one, and writes nothing that stays. Raises :class:`ManifestError` where no
-    finished run is, and :class:`MismatchError` if ``[dedup]`` asks for other keys than the run made.
+    Calls ``session`` only if Spark is needed. Leaves no files. Raises :class:`ManifestError` if there is no
+    finished run, and :class:`MismatchError` if ``[dedup]`` asks for other keys than the run computed.
     """
     require(config, "output.path")
     out = storage.absolute(config.output.path)
     made = manifest.read(out, clean.STAGE)
     _refuse_other_keys(config, made)
-    own, asked = _filters(made), config.filters
-    unlike = differing_settings(recipe(own), recipe(asked))
-    unlike += [key for key in (*FILES, "mask_pii") if getattr(own, key) != getattr(asked, key)]
-    if made.counts["records_in"] <= redecide.MOST_RECORDS:
-        changes = redecide.redecide(out, list(_READ), recipe(asked), config.dedup)
+    own, requested = _filters(made), config.filters
+    differing = differing_settings(build_recipe(own), build_recipe(requested))
+    differing += [key for key in (*FILE_SETTINGS, "mask_pii") if getattr(own, key) != getattr(requested, key)]
+    if made.counts["records_in"] <= LOCAL_RECORDS:
+        counts = _count_locally(out, build_recipe(requested), config.dedup)
     else:
-        changes = _on_cluster(session(), out, recipe(asked), config.dedup)
-    return Rethresholded(own.preset, changes, {key: MEASURED_BY[key] for key in unlike})
+        counts = _count_by_spark(session(), out, build_recipe(requested), config.dedup)
+    changes = [fates.change(records) for fates, records in counts.items()]
+    return Rethresholded(own.preset, changes, {key: MEASURED_BY[key] for key in differing})
 
 
-def _on_cluster(spark: SparkSession, out: str, wanted: Recipe, settings: DedupConfig) -> list[Change]:
+def _count_locally(out: str, wanted: Recipe, settings: DedupConfig) -> Counter[_Fates]:
+    previous_copies = {row["id"]: row["reason"] for row in _read_rows(out, COPIES, ["id", "reason"])}
+    records = list(_read_rows(out, RECORDS, list(_READ)))
+    decisions = [decide(record, wanted) for record in records]
+    kept = [
+        record
+        for record, decision in zip(records, decisions, strict=True)
+        if not (decision.reason or record["error"])
+    ]
+    copies = _find_duplicates(kept, settings)
+    return Counter(
+        _Fates(
+            damaged=record["error"] is not None,
+            previous_copy=previous_copies.get(record["id"]),
+            previous=record["reason"],
+            copy=copies.get(record["id"]),
+            reason=decision.reason,
+            language=record["language"],
+            unmeasured=decision.unmeasured,
+        )
+        for record, decision in zip(records, decisions, strict=True)
+    )
+
+
+def _read_rows(out: str, table: str, columns: list[str]) -> Iterator[Record]:
+    """Read a table file by file. An Arrow dataset would import pandas first, which takes as long."""
+    for path in files(out, table):
+        with storage.open_read(path) as stream:
+            yield from pq.ParquetFile(stream).read(columns).to_pylist()
+
+
+def _find_duplicates(kept: Iterable[Record], settings: DedupConfig) -> dict[str, str]:
+    """Find what :func:`clusters.find_clusters` finds, in memory: the reason of each dropped duplicate."""
+    by_id = {record["id"]: record for record in kept}
+    first_with_key: dict[int, str] = {}
+    edges = [
+        (record["id"], first_with_key.setdefault(key, record["id"]))
+        for record in by_id.values()
+        for key in record["keys"] or ()
+    ]
+    members: dict[str, list[Record]] = defaultdict(list)
+    for identifier, root in roots(edge for edge in edges if edge[0] != edge[1]).items():
+        members[root].append(by_id[identifier])
+    return {
+        identifier: duplicate.reason.value
+        for cluster in members.values()
+        for identifier, duplicate in duplicates(cluster, settings)
+    }
+
+
+def _count_by_spark(spark: SparkSession, out: str, wanted: Recipe, settings: DedupConfig) -> Counter[_Fates]:
     schema = one_pass.schema()
     records = tables.read(spark, f"{out}/{RECORDS}", pa.schema([schema.field(name) for name in _READ]))
-    decided = decide(records, wanted).cache()
+    decided = records.mapInArrow(partial(_decide_batches, wanted=wanted), from_arrow_schema(_DECIDED)).cache()
+    previous_copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
     work = f"{out}/analysis/rethreshold-{uuid.uuid4().hex}"
     try:
         copies = clusters.find_clusters(spark, decided, settings, work)
-        return _changes(decided, tables.read(spark, f"{out}/{COPIES}", clusters.schema()), copies)
+        return _count_fates(decided, previous_copies, copies)
     finally:
         storage.remove(work)
         decided.unpersist()
 
 
-def decide(records: DataFrame, wanted: Recipe) -> DataFrame:
-    """Records with what dropped them in their run (``before``) and what drops them now, copies aside.
-
-    ``unasked`` is why the latter is not certain: a condition that nobody measured the record for, so that it
-    stays; or what dropped it by its address before it had a text and now would not, so that this stands.
-    """
-    verdict, before, score = F.col("verdict"), F.col("reason"), F.col("language_score")
-    stage = F.substring_index(before, ".", 1)
-    reason = F.when(stage == "read", before).otherwise(F.coalesce(verdict, F.when(score.isNull(), before)))
-    missing = [F.when(_value(each).isNull(), each.reason.value) for each in wanted.on_text]
-    missing.append(F.when(F.col("keys").isNull(), Reason.NEAR_DUPLICATE.value))
-    unasked = F.when(score.isNotNull() & verdict.isNull(), F.coalesce(*missing))
-    unmeasured = F.when((stage == "url") & verdict.isNull(), before)
-    return records.withColumn("verdict", failing(wanted)).select(
-        *("id", "language", "error", "text_hash", "words", "keys"),
-        before.alias("before"),
-        reason.alias("reason"),
-        F.coalesce(unasked, unmeasured).alias("unasked"),
-    )
+def _decide_batches(batches: Iterable[pa.RecordBatch], wanted: Recipe) -> Iterator[pa.RecordBatch]:
+    """Replace the metrics of records by the decisions about them: rows of ``_DECIDED``."""
+    for batch in batches:
+        decisions = [decide(record, wanted) for record in batch.select(COLUMNS).to_pylist()]
+        columns: dict[str, Any] = {
+            "previous": batch.column("reason"),
+            "reason": pa.array([decision.reason for decision in decisions], pa.string()),
+            "unmeasured": pa.array([decision.unmeasured for decision in decisions], pa.string()),
+        }
+        arrays = [columns[name] if name in columns else batch.column(name) for name in _DECIDED.names]
+        yield pa.RecordBatch.from_arrays(arrays, schema=_DECIDED)
 
 
-def failing(wanted: Recipe) -> Column:
-    """The reason of the first condition that a record's numbers fail; null: none, it stays.
-
-    What :func:`pipeline.filters.recipe.first_failing` decides, as an expression: rows need not go to Python.
-    """
-    unwanted = F.when(
-        F.col("language_score").isNotNull() & ~F.col("language").isin(*wanted.languages),
-        Reason.LANGUAGE_UNWANTED.value,
-    )
-    return F.coalesce(
-        *map(_failing, wanted.on_address),
-        *([unwanted] if wanted.languages else []),
-        *map(_failing, wanted.on_text),
-        F.lit(None).cast("string"),
-    )
-
-
-def _failing(condition: Condition) -> Column:
-    limit = F.lit(float(condition.threshold))
-    if condition.by_language:
-        pairs = [F.lit(item) for pair in condition.by_language.items() for item in pair]
-        limit = F.coalesce(F.try_element_at(F.create_map(*pairs), F.col("language")), limit)
-    value = _value(condition)
-    fails = value < limit if condition.demand == "at least" else value > limit
-    return F.when(fails, condition.reason.value)
-
-
-def _value(condition: Condition) -> Column:
-    in_metrics = condition.metric != "language_score"
-    return F.col(f"metrics.{condition.metric}" if in_metrics else condition.metric)
-
-
-def _changes(decided: DataFrame, copies_before: DataFrame, copies_after: DataFrame) -> list[Change]:
-    """How many records went from which fate to which, by language."""
-    before = copies_before.select("id", F.col("reason").alias("copy_before"))
-    after = copies_after.select("id", F.col("reason").alias("copy_after"))
-    damaged = F.when(F.col("error").isNotNull(), QUARANTINED)
-    fates = [
-        F.coalesce(damaged, "copy_before", "before").alias("fate_before"),
-        F.coalesce(damaged, "copy_after", "reason").alias("fate_after"),
-    ]
-    joined = decided.join(before, "id", "left").join(after, "id", "left")
-    counted = joined.groupBy(*fates, "language", "unasked").count()
-    return [Change(*row) for row in counted.collect()]
+def _count_fates(decided: DataFrame, previous_copies: DataFrame, copies: DataFrame) -> Counter[_Fates]:
+    previous = previous_copies.select("id", F.col("reason").alias("previous_copy"))
+    now = copies.select("id", F.col("reason").alias("copy"))
+    damaged = F.col("error").isNotNull().alias("damaged")
+    joined = decided.join(previous, "id", "left").join(now, "id", "left")
+    counted = joined.select(damaged, *_Fates._fields[1:]).groupBy(*_Fates._fields).count()
+    return Counter({_Fates(*row[:-1]): row[-1] for row in counted.collect()})
 
 
 def _filters(made: Manifest) -> FiltersConfig:
-    """The settings that the run's manifest records, without what was added to them."""
+    """The run's filter settings: what its manifest records under their names."""
     recorded = made.config["filters"]
     return parse(
         {name: recorded[name] for name in FiltersConfig.model_fields if name in recorded}, FiltersConfig
@@ -162,10 +222,10 @@ def _filters(made: Manifest) -> FiltersConfig:
 
 
 def _refuse_other_keys(config: Config, made: Manifest) -> None:
-    asked, own = resolved(config, "dedup")["dedup"], made.config["dedup"]
+    requested, own = resolved(config, "dedup")["dedup"], made.config["dedup"]
     for key in ("bands", "rows", "shingle", "seed"):
-        if asked[key] != own[key]:
+        if requested[key] != own[key]:
             raise MismatchError(
-                f"dedup.{key} = {asked[key]}: the run compared its documents with {own[key]}, which stands; "
-                f"say --set dedup.{key}={own[key]}, or run clean again"
+                f"dedup.{key} = {requested[key]}: the run compared its documents with {own[key]}, which is "
+                f"fixed; pass --set dedup.{key}={own[key]}, or run clean again"
             )

@@ -1,4 +1,4 @@
-"""What other filters would make of a run, beside what they make of its input."""
+"""Another recipe applied to a finished run decides as a run of its own would."""
 
 from collections import Counter
 
@@ -6,127 +6,74 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.config import FiltersConfig, load
+from core.config import DedupConfig, FiltersConfig, load
 from core.errors import ConfigError, ManifestError, MismatchError
 from jobs import rethreshold as job
-from pipeline import document
-from pipeline.filters.recipe import FILES, first_failing, differing_settings, names, recipe
+from pipeline.filters.recipe import FILE_SETTINGS, build_recipe, differing_settings, preset_names
 from pipeline.ledger import Reason
 from pipeline.ledger.comparison import QUARANTINED
-from pipeline.spark import one_pass, redecide, tables
+from pipeline.spark import clusters, one_pass, tables
 from pipeline.spark.clean import clean
-from pipeline.spark.rethreshold import MEASURED_BY, decide, failing, rethreshold
+from pipeline.spark.rethreshold import LOCAL_RECORDS, MEASURED_BY, _find_duplicates, rethreshold
 from tests import small_crawl
 
 pytestmark = pytest.mark.spark
 
-LANGUAGES = ["en", "de", "zh", "xx"]
-OF_MODELS = {"quality_model": "model.ftz", "toxicity_words": "words"}
-RECIPES = [recipe(FiltersConfig(preset=name, languages=("en", "de", "zh"), **OF_MODELS)) for name in names()]
-LIMITS = {
-    metric: sorted({each.limit(language) for each in conditions for language in LANGUAGES})
-    for metric in [*document.METRICS, "language_score"]
-    if (conditions := [each for wanted in RECIPES for each in wanted.conditions if each.metric == metric])
-}
-
-
-def _values(metric):
-    """Numbers at a threshold, about it, or none."""
-    beside = [limit + step for limit in LIMITS.get(metric, [0.0]) for step in (-1e-9, 0.0, 1e-9)]
-    return st.sampled_from([*beside, None])
-
-
-MEASURES = st.fixed_dictionaries({metric: _values(metric) for metric in document.METRICS})
-RECORDS = st.lists(st.tuples(MEASURES, st.sampled_from(LANGUAGES), _values("language_score")), min_size=1)
-
-
-def _records(spark, rows):
-    schema = one_pass.schema()
-    full = [{name: row.get(name) for name in schema.names} for row in rows]
-    return spark.createDataFrame(full, tables.from_arrow_schema(schema))
+RECIPES = [
+    build_recipe(FiltersConfig(preset=name, quality_model="model.ftz", toxicity_words="words"))
+    for name in preset_names()
+]
+NODES = st.lists(
+    st.tuples(st.sampled_from("abc"), st.lists(st.integers(0, 6), min_size=1, max_size=2)), max_size=12
+)
 
 
 @settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(RECORDS)
-def test_the_expression_decides_as_the_judge_does(spark, records):
+@given(NODES, st.booleans(), st.booleans())
+def test_spark_and_one_process_find_the_same_duplicates(spark, tmp_path, nodes, exact, near):
     rows = [
-        {"id": str(number), "metrics": metrics, "language": language, "language_score": score}
-        for number, (metrics, language, score) in enumerate(records)
+        {"id": f"{number:04x}", "text_hash": f"{ord(text):04x}", "words": ord(text) // 2, "keys": keys}
+        for number, (text, keys) in enumerate(nodes)
     ]
-    decisions = [failing(wanted).alias(str(number)) for number, wanted in enumerate(RECIPES)]
-    for row in _records(spark, rows).select("id", *decisions).collect():
-        metrics, language, score = records[int(row["id"])]
-        for number, wanted in enumerate(RECIPES):
-            drop = first_failing(wanted, metrics, language, score)
-            assert row[str(number)] == (drop and drop.reason.value)
-
-
-def test_what_was_not_measured_stands_and_is_named(spark):
-    fine = dict.fromkeys(document.METRICS, None) | {"gopher_words": 100.0}
-    address = dict.fromkeys(document.METRICS, None) | {"url_word": 1.0}
-    measured = {"language": "en", "language_score": 0.9}
-    rows = [
-        {"id": "0", "reason": "read.revisit"},
-        {"id": "1", "reason": "url.word", "metrics": address},
-        {"id": "2", "reason": "extract.empty", "metrics": address},
-        {"id": "3", "reason": "gopher.few_words", "metrics": fine, **measured},
-        {"id": "4", "metrics": fine | {"gopher_words": 9.0}, **measured},
-        {"id": "5", "metrics": fine | {"toxicity": 0.1}, **measured},
-    ]
-    empty = dict.fromkeys(one_pass.schema().names)
-    limits = {"gopher.few_words": 50, "toxicity.score": 0.5}
-    wanted = {
-        "none": [("read.revisit", None), ("url.word", "url.word"), ("extract.empty", None)],
-        "address": [("read.revisit", None), ("url.word", None), ("url.word", None)],
-    }
-    for name, first in wanted.items():
-        thresholds = limits | ({"url.word": 0} if name == "address" else {})
-        asked = recipe(FiltersConfig(preset="none", thresholds=thresholds))
-        table = decide(_records(spark, rows), asked)
-        found = [(row["reason"], row["unasked"]) for row in table.orderBy("id").collect()]
-        assert found == [redecide.decide(empty | row, asked) for row in rows]
-        assert found == [
-            *first,
-            (None, "toxicity.score"),
-            ("gopher.few_words", None),
-            (None, "dedup.near"),  # without keys
-        ]
+    schema = tables.from_arrow_schema(one_pass.schema())
+    frame = spark.createDataFrame([{name: row.get(name) for name in schema.names} for row in rows], schema)
+    dedup = DedupConfig(exact=exact, near=near)
+    found = clusters.find_clusters(spark, frame, dedup, str(tmp_path / "rounds")).where("reason IS NOT NULL")
+    assert dict(found.select("id", "reason").collect()) == _find_duplicates(rows, dedup)
 
 
 @pytest.fixture(scope="module")
 def runs(spark, tmp_path_factory):
-    """The same crawl cleaned by recipes that measure and edit alike, one of them keeping all."""
+    """The same crawl cleaned by two presets that measure and edit alike, one of which keeps everything."""
     folder = tmp_path_factory.mktemp("rethreshold")
     crawl = small_crawl.build(folder / "raw").folder
     made = {}
     for preset in ("none", "gopher"):
-        config = load(None, [f'input.paths=["{crawl}"]', *_wanted(folder / preset, preset)])
+        config = load(None, [f'input.paths=["{crawl}"]', *_overrides(folder / preset, preset)])
         made[preset] = folder / preset, clean(spark, config)
     return made
 
 
-def _wanted(out, preset):
+def _overrides(out, preset):
     return [f"output.path={out}", f"filters.preset={preset}", "filters.mask_pii=false"]
 
 
-@pytest.mark.parametrize("most_here", [0, redecide.MOST_RECORDS], ids=["by Spark", "here"])
+@pytest.mark.parametrize("local_records", [0, LOCAL_RECORDS], ids=["by Spark", "in one process"])
 @pytest.mark.parametrize("before", ["none", "gopher"])
 @pytest.mark.parametrize("after", ["none", "gopher"])
-def test_it_is_what_a_run_of_its_own_decides(spark, runs, before, after, most_here, monkeypatch):
-    monkeypatch.setattr(redecide, "MOST_RECORDS", most_here)
+def test_decisions_equal_those_of_a_run_of_its_own(spark, runs, before, after, local_records, monkeypatch):
+    monkeypatch.setattr("pipeline.spark.rethreshold.LOCAL_RECORDS", local_records)
     out, own = runs[before]
     files = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    found = rethreshold(lambda: spark, load(None, _wanted(out, after)))
+    found = rethreshold(lambda: spark, load(None, _overrides(out, after)))
     assert found.preset == before
-    assert not set(found.unlike) - {
-        "split_unspaced",
-        "terminal_punctuation",
-    }  # which Gopher's rules do not see
+    # Gopher's conditions do not depend on these.
+    assert set(found.differing) <= {"split_unspaced", "terminal_punctuation"}
     fates = [Counter(), Counter()]
     for change in found.changes:
         fates[0][change.before] += change.records
         fates[1][change.after] += change.records
-        assert change.unasked is None
+        assert change.unmeasured is None
     assert [_counts(fate) for fate in fates] == [_expected(own), _expected(runs[after][1])]
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == {
         path: time for path, time in files.items() if path.is_file()
@@ -145,7 +92,7 @@ def _expected(made):
     return reasons | {"kept": made.counts["kept"], QUARANTINED: made.counts["quarantined"]}
 
 
-def test_the_job_prints_both_funnels_and_what_is_not_certain(spark, runs, capsys):
+def test_job_prints_both_funnels_and_uncertain_decisions(spark, runs, capsys):
     out, made = runs["gopher"]
     job.main([f"--set={each}" for each in (f"output.path={out}", "filters.preset=c4")])
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
@@ -155,9 +102,9 @@ def test_the_job_prints_both_funnels_and_what_is_not_certain(spark, runs, capsys
     assert any(line.startswith("not certain: lines differs from the run's, ") for line in lines)
 
 
-def test_whatever_makes_recipes_measure_otherwise_is_explained():
+def test_every_differing_setting_is_explained():
     differing = {key for one in RECIPES for other in RECIPES for key in differing_settings(one, other)}
-    assert {*differing, *FILES, "mask_pii"} <= set(MEASURED_BY)
+    assert {*differing, *FILE_SETTINGS, "mask_pii"} <= set(MEASURED_BY)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +115,7 @@ def test_whatever_makes_recipes_measure_otherwise_is_explained():
         ("output.path=/nowhere", ManifestError, r"has no manifest\.json"),
     ],
 )
-def test_what_cannot_be_decided_is_refused(spark, runs, override, error, message):
+def test_invalid_requests_are_rejected(spark, runs, override, error, message):
     out, _ = runs["gopher"]
     with pytest.raises(error, match=message):
-        rethreshold(lambda: spark, load(None, [*_wanted(out, "gopher"), override]))
+        rethreshold(lambda: spark, load(None, [*_overrides(out, "gopher"), override]))
