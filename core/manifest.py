@@ -1,13 +1,14 @@
-"""Manifest last: a stage's output exists only once its ``manifest.json`` does.
+"""Manifests: the output of a stage exists once its ``manifest.json`` does.
 
-A stage calls :func:`begin` with the fingerprint of everything its output depends on. Same fingerprint and a
-manifest: nothing to do. Same fingerprint without one: an earlier attempt was cut short and is taken up again.
-Another fingerprint: refused, unless the configuration says ``output.overwrite``.
+A stage describes its run as a :class:`Stage`, claims the output folder with :meth:`Stage.begin`, writes its
+files and calls :meth:`Stage.publish` last. Rerunning a finished stage is a no-op; rerunning an interrupted
+one resumes it. A folder with any other content is refused unless ``output.overwrite`` is set.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,11 +19,12 @@ from core.errors import ManifestError, OutputError
 SCHEMA_VERSION = 1
 NAME = "manifest.json"
 STARTED = "started.json"
+"""Marks a claimed folder until the manifest is written."""
 REMEDY = "choose another output.path or replace it with --set output.overwrite=true"
 
 
 class FileEntry(BaseModel):
-    """One file of a stage: its path below the stage's folder, bytes, rows and SHA-256."""
+    """One file of a stage: its path relative to the stage's folder, bytes, rows and SHA-256."""
 
     model_config = ConfigDict(frozen=True)
     path: str
@@ -32,7 +34,7 @@ class FileEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a finished stage wrote, from what, and under which configuration."""
+    """The output of a finished stage, its inputs and its configuration."""
 
     model_config = ConfigDict(frozen=True)
     stage: str
@@ -43,82 +45,149 @@ class Manifest(BaseModel):
     counts: dict[str, int]
     files: list[FileEntry]
     facts: dict[str, Any] = {}
-    """Whatever else the stage's readers need, such as a tokenizer's hash."""
+    """Stage-specific values that later stages need, such as a tokenizer's hash."""
 
     def sha256(self) -> str:
-        """The hash by which other stages name this output. Storage locations do not enter it."""
-        named = self.model_dump(mode="json", include={"stage", "schema_version", "counts", "facts"})
-        named["files"] = sorted((file.path, file.sha256) for file in self.files)
-        return hashlib.sha256(canonical(named)).hexdigest()
+        """Return the hash by which other stages refer to this output. It is independent of locations."""
+        hashed = self.model_dump(mode="json", include={"stage", "schema_version", "counts", "facts"})
+        hashed["files"] = sorted((file.path, file.sha256) for file in self.files)
+        return hashlib.sha256(canonical(hashed)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One run of a stage: its output folder, its configuration and inputs, and how to claim the folder."""
+
+    name: str
+    folder: str
+    fingerprint: str = ""
+    """Hash of everything the output depends on, see :func:`fingerprint`."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The resolved configuration, recorded in the manifest."""
+    inputs: Sequence[str] = ()
+    """The inputs, recorded in the manifest."""
+    owned: Sequence[str] = ()
+    """Entries of a shared folder that belong to this stage; empty if the whole folder does."""
+    overwrite: bool = False
+    remedy: str = REMEDY
+    """How to replace the folder's content on this command line; ends the error message."""
+    done_message: str | None = None
+    """Printed if the output exists already. Default: ``NAME: already done``. Empty: print nothing."""
+
+    def finished(self) -> Manifest | None:
+        """Return the manifest if this output exists already, and say so; else None. Changes nothing.
+
+        Raises :class:`OutputError` if the folder holds anything but this stage under this fingerprint, unless
+        ``overwrite`` is set.
+        """
+        found = self._published()
+        if found and found.fingerprint == self.fingerprint:
+            message = f"{self.name}: already done" if self.done_message is None else self.done_message
+            if message:
+                print(message)
+            return found
+        if not self.overwrite and not self._interrupted(found) and storage.exists(self.folder):
+            raise OutputError(
+                f"{self.folder}: holds {self._content(found)}, which would be lost; {self.remedy}"
+            )
+        return None
+
+    def begin(self) -> Manifest | None:
+        """Claim the folder and return None; if the output exists already, return its manifest, and say so.
+
+        A stage with ``owned`` entries keeps what an interrupted attempt left in them; a stage without starts
+        from an empty folder. Raises :class:`OutputError` as :meth:`finished` does.
+        """
+        if done := self.finished():
+            return done
+        interrupted = self._interrupted(self._published())
+        if not interrupted:
+            storage.remove(storage.join(self.folder, NAME))
+        if not self.owned:
+            storage.remove(self.folder)
+        elif not interrupted:
+            for entry in self.owned:
+                storage.remove(storage.join(self.folder, entry))
+        storage.write_atomic(self._started, self._mark)
+        return None
+
+    def write(self, path: str, data: bytes, rows: int = 0) -> FileEntry:
+        """Write a file at ``path``, relative to the folder, and return its entry."""
+        storage.write_atomic(storage.join(self.folder, path), data)
+        return FileEntry(path=path, size=len(data), rows=rows, sha256=hashlib.sha256(data).hexdigest())
+
+    def publish(
+        self,
+        counts: Mapping[str, int],
+        files: Sequence[FileEntry],
+        facts: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """Write and return the manifest, which makes the output exist."""
+        made = Manifest(
+            stage=self.name,
+            fingerprint=self.fingerprint,
+            config=dict(self.config),
+            inputs=list(self.inputs),
+            counts=dict(counts),
+            files=list(files),
+            facts=dict(facts or {}),
+        )
+        publish(self.folder, made)
+        return made
+
+    @property
+    def _started(self) -> str:
+        return storage.join(self.folder, STARTED)
+
+    @property
+    def _mark(self) -> bytes:
+        return canonical({"stage": self.name, "fingerprint": self.fingerprint})
+
+    def _published(self) -> Manifest | None:
+        """Return the manifest in the folder, whatever its fingerprint."""
+        return _parse(self.folder, self.name) if storage.exists(storage.join(self.folder, NAME)) else None
+
+    def _interrupted(self, published: Manifest | None) -> bool:
+        """True if the folder holds an unfinished attempt of this very run."""
+        return (
+            not published
+            and storage.exists(self._started)
+            and storage.read_bytes(self._started) == self._mark
+        )
+
+    def _content(self, published: Manifest | None) -> str:
+        if published:
+            return f"a finished {self.name} of another configuration or input"
+        if storage.exists(self._started):
+            return f"an unfinished {self.name} of another configuration or input"
+        return "files that are not Gristmill's"
+
+
+def fingerprint(stage: str, config: Mapping[str, Any], inputs: Iterable[str]) -> str:
+    """Return the SHA-256 of what a stage's output depends on: its name, configuration and inputs."""
+    return hashlib.sha256(canonical([stage, SCHEMA_VERSION, config, list(inputs)])).hexdigest()
+
+
+def canonical(value: object) -> bytes:
+    """Encode a value for hashing: JSON with sorted keys and no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def file_entry(folder: str, path: str, rows: int = 0) -> FileEntry:
-    """Describe the file at ``path`` below ``folder``, read back from where it was written."""
+    """Describe the file at ``path``, relative to ``folder``, by reading it back from storage."""
     size, sha256 = storage.checksum(storage.join(folder, path))
     return FileEntry(path=path, size=size, rows=rows, sha256=sha256)
 
 
-def canonical(value: object) -> bytes:
-    """JSON with sorted keys and no spaces, for hashing."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def fingerprint(stage: str, config: Mapping[str, Any], inputs: Iterable[str]) -> str:
-    """SHA-256 over what a stage's output depends on: its name, configuration and inputs."""
-    return hashlib.sha256(canonical([stage, SCHEMA_VERSION, config, list(inputs)])).hexdigest()
-
-
-def begin(
-    folder: str,
-    stage: str,
-    fingerprint: str,
-    *,
-    overwrite: bool = False,
-    owned: Sequence[str] = (),
-    remedy: str = REMEDY,
-) -> Manifest | None:
-    """Claim ``folder`` for a stage; its manifest if it is already done, else None: go to work.
-
-    A stage that shares its folder with others names its own entries (``owned``); resumed, it finds what it
-    left in them. A stage without owned entries has the folder for itself and finds it empty.
-    Raises :class:`OutputError` if the folder holds anything but this stage under this fingerprint; ``remedy``
-    says how this command line lets that be replaced.
-    """
-    found = _parse(folder, stage) if storage.exists(storage.join(folder, NAME)) else None
-    if found and found.fingerprint == fingerprint:
-        return found
-    mark = canonical({"stage": stage, "fingerprint": fingerprint})
-    started = storage.join(folder, STARTED)
-    resumed = not found and storage.exists(started) and storage.read_bytes(started) == mark
-    if not resumed and storage.exists(folder):
-        if not overwrite:
-            _refuse(folder, stage, remedy, finished=found is not None, unfinished=storage.exists(started))
-        storage.remove(storage.join(folder, NAME))
-    if owned and not resumed:
-        for entry in owned:
-            storage.remove(storage.join(folder, entry))
-    elif not owned:
-        storage.remove(folder)
-    storage.write_atomic(started, mark)
-    return None
-
-
-def _refuse(folder: str, stage: str, remedy: str, *, finished: bool, unfinished: bool) -> None:
-    what = "files that are not Gristmill's"
-    if finished or unfinished:
-        what = f"{'a finished' if finished else 'an unfinished'} {stage} of another configuration or input"
-    raise OutputError(f"{folder}: holds {what}, which would be lost; {remedy}")
-
-
 def publish(folder: str, manifest: Manifest) -> None:
-    """Make a stage's output exist."""
+    """Write ``manifest`` to ``folder`` and remove the mark of the attempt."""
     data = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
     storage.write_atomic(storage.join(folder, NAME), data.encode() + b"\n")
     storage.remove(storage.join(folder, STARTED))
 
 
 def read(folder: str, stage: str) -> Manifest:
-    """The manifest of a finished stage. Raises :class:`ManifestError` if there is none or it does not fit."""
+    """Return the manifest of a finished stage. Raises :class:`ManifestError` if it is missing or invalid."""
     if not storage.exists(storage.join(folder, NAME)):
         raise ManifestError(
             f"{folder}: has no {NAME}: the {stage} stage was not run or was cut short; run it (again)"
@@ -127,7 +196,7 @@ def read(folder: str, stage: str) -> Manifest:
 
 
 def _parse(folder: str, stage: str) -> Manifest:
-    """Parse and check the manifest that stands in ``folder``."""
+    """Parse and check the manifest in ``folder``."""
     path = storage.join(folder, NAME)
     try:
         manifest = Manifest.model_validate_json(storage.read_bytes(path))
@@ -144,13 +213,13 @@ def _parse(folder: str, stage: str) -> Manifest:
 
 
 def verify(folder: str, manifest: Manifest) -> None:
-    """Compare every file's size and SHA-256. Raises :class:`ManifestError` at the first that differs."""
+    """Compare every file's size and SHA-256. Raises :class:`ManifestError` at the first mismatch."""
     for entry in manifest.files:
         verify_file(folder, entry)
 
 
 def verify_file(folder: str, entry: FileEntry) -> None:
-    """Compare one file's size and SHA-256 with its entry. Raises :class:`ManifestError` if it differs."""
+    """Compare one file's size and SHA-256 with its entry. Raises :class:`ManifestError` on a mismatch."""
     path = storage.join(folder, entry.path)
     if not storage.exists(path):
         raise ManifestError(f"{path}: listed in {NAME} but missing; run the stage again")

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from core import manifest
 from core.errors import OutputError
-from core.manifest import Manifest
+from core.manifest import Manifest, Stage
 from demo import packages, warc
 from demo.packages import Package
 
@@ -38,15 +38,20 @@ def build(folder: str) -> Manifest:
     Raises :class:`OutputError` if the folder holds anything else, :class:`core.errors.InputError` if a
     package cannot be had.
     """
-    fingerprint = manifest.fingerprint("crawl", {"layout": LAYOUT, "packages": _pinned()}, [])
+    stage = Stage(
+        "crawl",
+        folder,
+        manifest.fingerprint("crawl", {"layout": LAYOUT, "packages": _pinned()}, []),
+        inputs=[package.file for package in packages.table().values()],
+        done_message=f"  {folder}: already built",
+    )
     try:
-        found = manifest.begin(folder, "crawl", fingerprint)
+        found = stage.begin()
     except OutputError:
         raise OutputError(
             f"{folder}: holds something other than this sample crawl; remove it with make clean-demo"
         ) from None
     if found:
-        print(f"  {folder}: already built")
         return found
     for below in ("warc", "wiki", "books"):
         Path(folder, below).mkdir()
@@ -56,7 +61,7 @@ def build(folder: str) -> Manifest:
         added = _lay_out(package, archive, Path(folder))
         print(f"  {package.project} {package.version}: {_summary(package, added)}")
         rows |= added
-    return _publish(folder, fingerprint, rows)
+    return _publish(stage, rows)
 
 
 def _pinned() -> object:
@@ -127,23 +132,15 @@ def _page_in_some_encoding(name: str, content: bytes) -> warc.Page:
     return warc.Page(url, MEDIA_TYPES.get(path.suffix, "text/plain"), content)
 
 
-def _publish(folder: str, fingerprint: str, rows: dict[str, int]) -> Manifest:
+def _publish(stage: Stage, rows: dict[str, int]) -> Manifest:
     """Write the manifest; a file that was taken as it is has 0 rows, for nobody has counted its records."""
-    files = [manifest.file_entry(folder, file, rows[file]) for file in sorted(rows)]
-    result = Manifest(
-        stage="crawl",
-        fingerprint=fingerprint,
-        config={},
-        inputs=[package.file for package in packages.table().values()],
-        counts={
-            "files": len(files),
-            "bytes": sum(file.size for file in files),
-            "pages_repacked": sum(rows.values()),
-        },
-        files=files,
-    )
-    manifest.publish(folder, result)
-    return result
+    files = [manifest.file_entry(stage.folder, file, rows[file]) for file in sorted(rows)]
+    counts = {
+        "files": len(files),
+        "bytes": sum(file.size for file in files),
+        "pages_repacked": sum(rows.values()),
+    }
+    return stage.publish(counts, files)
 
 
 def _summary(package: Package, added: dict[str, int]) -> str:

@@ -1,6 +1,5 @@
 """``python -m evals --model DIR --suite NAME… [--data NAME=PATH…] --to OUT``: measure a model."""
 
-import functools
 import sys
 import time
 from argparse import Namespace
@@ -9,9 +8,10 @@ from collections.abc import Sequence
 import torch
 
 from core import config as configuration
-from core import errors, manifest, storage
+from core import errors
 from core.config import Config
 from core.errors import ConfigError
+from core.manifest import Stage, fingerprint
 from evals import results, tasks
 from evals.context import Bench, Progress
 from evals.items import read
@@ -44,30 +44,30 @@ def evaluate(config: Config, model: str, suites: Sequence[Named], paths: dict[st
     source = loading.find(model)
     settings = results.settings(config.evals, suites)
     inputs = [source.sha256, *(file.sha256 for _, files in data for file in files)]
-    fingerprint = manifest.fingerprint(results.STAGE, settings, inputs)
-    overwrite = config.output.overwrite
-    claim = functools.partial(manifest.begin, to, results.STAGE, fingerprint, remedy=results.REMEDY)
-    if storage.exists(to) and not overwrite and claim():
-        _tell_again(to)
+    stage = Stage(
+        results.STAGE,
+        to,
+        fingerprint(results.STAGE, settings, inputs),
+        settings,
+        inputs,
+        overwrite=config.output.overwrite,
+        remedy=results.REMEDY,
+        done_message=f"{to}: already measured with these very settings",
+    )
+    if stage.finished():
+        print(results.table(results.read(to)))
         return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bench = Bench(source.load(device, getattr(torch, config.evals.precision)), config.evals)
     works = [tasks.prepare(each, items, bench) for each, (items, _) in zip(suites, data, strict=True)]
-    if claim(overwrite=overwrite):
-        _tell_again(to)
-        return
+    stage.begin()
     done: list[Measured] = []
     for each, (_, files), work in zip(suites, data, works, strict=True):
         outcome = work(_progress(each.name))
         done.append(Measured(each, files, bench.chats(each.suite), outcome))
     said = results.document(bench.loaded, config.evals, done)
-    results.write(to, fingerprint, settings, said, done)
+    results.write(stage, said, done)
     print(results.table(said))
-
-
-def _tell_again(to: str) -> None:
-    print(f"{to}: already measured with these very settings")
-    print(results.table(results.read(to)))
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:

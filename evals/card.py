@@ -8,9 +8,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from core import config as configuration
-from core import errors, manifest, storage
+from core import errors, storage
 from core.errors import ConfigError, InputError
-from core.manifest import FileEntry, Manifest
+from core.manifest import Stage, fingerprint
 from evals import card_content, card_text
 from evals.results import REMEDY
 
@@ -27,18 +27,17 @@ def main(arguments: Sequence[str]) -> None:
         raise ConfigError("neither --run nor --model: a card must be of something; name a run or a model")
     cards = _render(options)
     hashes = [hashlib.sha256(text.encode()).hexdigest() for text in cards.values()]
-    fingerprint = manifest.fingerprint(STAGE, {}, hashes)
-    if manifest.begin(options.to, STAGE, fingerprint, overwrite=config.output.overwrite, remedy=REMEDY):
-        print(f"{options.to}: the cards are up to date")
+    stage = Stage(
+        STAGE,
+        options.to,
+        fingerprint(STAGE, {}, hashes),
+        overwrite=config.output.overwrite,
+        remedy=REMEDY,
+        done_message=f"{options.to}: the cards are up to date",
+    )
+    if stage.begin():
         return
-    for name, text in cards.items():
-        storage.write_atomic(storage.join(options.to, name), text.encode())
-    files = [
-        FileEntry(path=name, size=len(text.encode()), rows=text.count("\n"), sha256=sha256)
-        for (name, text), sha256 in zip(cards.items(), hashes, strict=True)
-    ]
-    made = Manifest(stage=STAGE, fingerprint=fingerprint, config={}, inputs=[], counts={}, files=files)
-    manifest.publish(options.to, made)
+    stage.publish({}, [stage.write(name, text.encode(), text.count("\n")) for name, text in cards.items()])
     for name in cards:
         print(storage.join(options.to, name))
 

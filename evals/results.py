@@ -20,10 +20,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from core import manifest, storage
+from core import storage
 from core.config import EvalsConfig
 from core.errors import InputError
-from core.manifest import FileEntry, Manifest
+from core.manifest import Stage
 from evals.context import Outcome
 from evals.items import DataFile
 from evals.suite import Named
@@ -82,29 +82,13 @@ def document(loaded: Loaded, evals: EvalsConfig, measured: Sequence[Measured]) -
     }
 
 
-def write(
-    folder: str, fingerprint: str, config: Mapping[str, Any], said: dict[str, Any], done: Sequence[Measured]
-) -> None:
-    """Write it all into a folder that :func:`core.manifest.begin` has claimed, the manifest last."""
+def write(stage: Stage, said: dict[str, Any], done: Sequence[Measured]) -> None:
+    """Write all files of an evaluation, the manifest last."""
     contents = {_items_path(each): _lines(each) for each in done}
     contents[NAME] = json.dumps(said, indent=2, ensure_ascii=False).encode() + b"\n"
     contents["results.html"] = page(said, {each.named.name: each.outcome.records for each in done}).encode()
-    for path, data in contents.items():
-        storage.write_atomic(storage.join(folder, path), data)
-    files = [
-        FileEntry(path=path, size=len(data), rows=data.count(b"\n"), sha256=sha256(data).hexdigest())
-        for path, data in contents.items()
-    ]
-    counts = {each.named.name: len(each.outcome.records) for each in done}
-    result = Manifest(
-        stage=STAGE,
-        fingerprint=fingerprint,
-        config=dict(config),
-        inputs=[said["model"]["sha256"], *(file.sha256 for each in done for file in each.files)],
-        counts=counts,
-        files=files,
-    )
-    manifest.publish(folder, result)
+    files = [stage.write(path, data, rows=data.count(b"\n")) for path, data in contents.items()]
+    stage.publish({each.named.name: len(each.outcome.records) for each in done}, files)
 
 
 def read(path: str) -> dict[str, Any]:

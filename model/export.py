@@ -16,7 +16,7 @@ import torch
 
 from core import errors, manifest, storage
 from core.errors import InputError, ModelError
-from core.manifest import FileEntry, Manifest
+from core.manifest import FileEntry, Stage
 from core.tokenizer import Tokenizer
 from core.tokenizer.chat import Chat
 from model import loading
@@ -49,23 +49,25 @@ def export(model: str, folder: str, dtype: DType = "float32", *, overwrite: bool
         raise InputError(f"{folder}: is the model itself; name another folder with --to")
     source = loading.find(model)
     settings = {"dtype": dtype}
-    fingerprint = manifest.fingerprint(STAGE, settings, [source.sha256])
-    claim = partial(manifest.begin, folder, STAGE, fingerprint, remedy=REMEDY)
-    if storage.exists(folder) and not overwrite and claim():
-        print(f"export: already done ({folder})")
+    stage = Stage(
+        STAGE,
+        folder,
+        manifest.fingerprint(STAGE, settings, [source.sha256]),
+        settings,
+        [storage.absolute(model)],
+        overwrite=overwrite,
+        remedy=REMEDY,
+        done_message=f"export: already done ({folder})",
+    )
+    if stage.finished():
         return
     loaded = source.load()
     fill = partial(write, loaded.model, loaded.tokenizer, dtype=dtype)
     _check(loaded.model)
-    if claim(overwrite=overwrite):
-        print(f"export: already done ({folder})")
-        return
+    stage.begin()
     publish(
-        folder,
+        stage,
         fill,
-        fingerprint=fingerprint,
-        config=settings,
-        inputs=[storage.absolute(model)],
         counts={"parameters": loaded.model.config.num_parameters},
         facts={
             **loaded.facts,
@@ -88,17 +90,11 @@ def write(model: Transformer, tokenizer: Tokenizer, folder: Path, *, dtype: DTyp
 
 
 def publish(
-    folder: str,
-    fill: Callable[[Path], None],
-    *,
-    fingerprint: str,
-    config: Mapping[str, Any],
-    inputs: Sequence[str],
-    counts: Mapping[str, int],
-    facts: Mapping[str, Any],
+    stage: Stage, fill: Callable[[Path], None], counts: Mapping[str, int], facts: Mapping[str, Any]
 ) -> None:
-    """Fill a folder that was claimed for the stage ``model``, and write its manifest last."""
+    """Write the files with ``fill`` into the claimed folder of ``stage``, and the manifest last."""
     files = []
+    folder = stage.folder
     with _local(folder) as place:
         fill(place)
         for path in sorted(place.iterdir()):
@@ -107,16 +103,7 @@ def publish(
                 files.append(FileEntry(path=path.name, size=size, rows=0, sha256=sha256))
                 if not storage.is_local(folder):
                     storage.upload(str(path), storage.join(folder, path.name))
-    written = Manifest(
-        stage=STAGE,
-        fingerprint=fingerprint,
-        config=dict(config),
-        inputs=list(inputs),
-        counts=dict(counts),
-        files=files,
-        facts=dict(facts),
-    )
-    manifest.publish(folder, written)
+    stage.publish(counts, files, facts)
 
 
 @contextlib.contextmanager

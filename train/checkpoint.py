@@ -18,7 +18,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as save_parts
 
 from core import manifest, storage
-from core.manifest import Manifest
+from core.manifest import Manifest, Stage
 from model.formats.checkpoint import LATEST, STAGE, latest
 from model.formats.dcp_storage import DcpReader, DcpWriter
 from model.transformer import Transformer
@@ -47,17 +47,8 @@ def save(
     ]
     files = [entry for part in world.gather(entries) for entry in part]
     facts = {**pins, "world_size": world.size, "torch": torch.__version__}
-    finished = Manifest(
-        stage=STAGE,
-        fingerprint=fingerprint,
-        config={},
-        inputs=[],
-        counts={"step": step},
-        files=files,
-        facts=facts,
-    )
     if world.leads:
-        manifest.publish(place, finished)
+        Stage(STAGE, place, fingerprint).publish({"step": step}, files, facts)
         storage.write_atomic(storage.join(folder, LATEST), _name(step).encode())
 
 

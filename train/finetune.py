@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from core import config as configuration
-from core import manifest, storage
+from core import storage
 from core.config import Config, FinetuneConfig
 from core.errors import ConfigError, InputError, ModelError, OutputError
+from core.manifest import Stage
 from core.tokenizer import Tokenizer
 from model import export
 from model.formats import huggingface, lora
@@ -68,9 +69,7 @@ def finetune(config: Config, world: World) -> None:
         Trainer(run, world).run()
     if world.leads:
         _publish_model(run, config, base, model_folder)
-        if done:
-            print(f"finetune: already done (step {run.train.steps})")
-        else:
+        if not done:
             setup.publish(
                 run, **{f"examples_{name.replace(' ', '_')}": count for name, count in rows.counts.items()}
             )
@@ -178,7 +177,7 @@ def _adapter(settings: FinetuneConfig, base: Loaded) -> Callable[[Transformer], 
 def _claim(run: Setup, model_folder: str, overwrite: bool) -> bool:
     """Take both folders, or neither; whether the training is complete."""
     stood = storage.exists(model_folder)
-    manifest.begin(model_folder, MODEL, run.fingerprint, overwrite=overwrite)
+    _model_stage(run, model_folder, overwrite).begin()
     try:
         return setup.claim(run, overwrite)
     except OutputError:
@@ -187,9 +186,14 @@ def _claim(run: Setup, model_folder: str, overwrite: bool) -> bool:
         raise
 
 
+def _model_stage(run: Setup, folder: str, overwrite: bool = False) -> Stage:
+    return Stage(MODEL, folder, run.fingerprint, run.config, run.inputs, overwrite=overwrite, done_message="")
+
+
 def _publish_model(run: Setup, config: Config, base: Loaded, folder: str) -> None:
     """Write what was learned to ``OUT/model``, unless it is there."""
-    if manifest.begin(folder, MODEL, run.fingerprint):
+    stage = _model_stage(run, folder)
+    if stage.begin():
         return
     found = latest(storage.join(run.folder, "checkpoints"))
     assert found
@@ -199,13 +203,10 @@ def _publish_model(run: Setup, config: Config, base: Loaded, folder: str) -> Non
     restore_weights(*found, model)
     path = storage.absolute(config.finetune.model)
     export.publish(
-        folder,
+        stage,
         partial(_write_adapter, model, base.tokenizer, path)
         if adapted
         else partial(export.write, model, base.tokenizer),
-        fingerprint=run.fingerprint,
-        config=run.config,
-        inputs=run.inputs,
         counts={"parameters": run.model.num_parameters},
         facts={
             **base.facts,

@@ -27,8 +27,6 @@ def train(config: Config, world: World) -> None:
     run = setup.prepare(config, shards)
     setup.verify_shards(shards, world)
     if world.from_leader(lambda: setup.claim(run, config.output.overwrite)):
-        if world.leads:
-            print(f"train: already done (step {config.train.steps})")
         return
     make_repeatable()
     Trainer(run, world).run()

@@ -12,7 +12,7 @@ from core import config as configuration
 from core import manifest, storage
 from core.config import Config, TrainConfig
 from core.errors import ConfigError
-from core.manifest import FileEntry
+from core.manifest import Stage
 from core.shards import Shards, check_tokenizer
 from core.tokenizer import SentencePieceTokenizer, Tokenizer
 from model.config import TransformerConfig, default_intermediate_size
@@ -133,33 +133,30 @@ def claim(setup: Setup, overwrite: bool) -> bool:
 
     Raises :class:`core.errors.OutputError` if it holds another run, unless told to ``overwrite``.
     """
-    return bool(
-        manifest.begin(setup.folder, setup.stage, setup.fingerprint, overwrite=overwrite, owned=OWNED)
-    )
+    return bool(_stage(setup, overwrite).begin())
 
 
 def publish(setup: Setup, **counts: int) -> None:
     """Write the manifest of a complete run, with the last step's metrics."""
-    path = storage.join(setup.folder, "metrics.jsonl")
-    size, sha256 = storage.checksum(path)
-    last = json.loads(storage.read_bytes(path).splitlines()[-1])
+    lines = storage.read_bytes(storage.join(setup.folder, "metrics.jsonl")).splitlines()
     steps, batch = setup.train.steps, setup.train.batch_size
-    manifest.publish(
+    _stage(setup).publish(
+        {"steps": steps, "sequences": steps * batch, "parameters": setup.model.num_parameters, **counts},
+        [manifest.file_entry(setup.folder, "metrics.jsonl", rows=steps)],
+        {**setup.pins, "metrics": json.loads(lines[-1])},
+    )
+
+
+def _stage(setup: Setup, overwrite: bool = False) -> Stage:
+    return Stage(
+        setup.stage,
         setup.folder,
-        manifest.Manifest(
-            stage=setup.stage,
-            fingerprint=setup.fingerprint,
-            config=dict(setup.config),
-            inputs=setup.inputs,
-            counts={
-                "steps": steps,
-                "sequences": steps * batch,
-                "parameters": setup.model.num_parameters,
-                **counts,
-            },
-            files=[FileEntry(path="metrics.jsonl", size=size, rows=steps, sha256=sha256)],
-            facts={**setup.pins, "metrics": last},
-        ),
+        setup.fingerprint,
+        setup.config,
+        setup.inputs,
+        owned=OWNED,
+        overwrite=overwrite,
+        done_message=f"{setup.stage}: already done (step {setup.train.steps})",
     )
 
 

@@ -1,21 +1,19 @@
 """Writing shard files and, last, their manifest. The same rows give the same bytes everywhere."""
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from core import manifest, storage
-from core.manifest import FileEntry, Manifest
+from core import storage
+from core.manifest import FileEntry, Manifest, Stage
 from core.shards.format import (
     SPAN,
     SPLITS,
-    STAGE,
     Facts,
     Header,
     Rows,
@@ -67,15 +65,7 @@ def write_file(
     )
 
 
-def publish(
-    folder: str,
-    files: Iterable[WrittenFile],
-    header: Header,
-    *,
-    config: Mapping[str, Any],
-    fingerprint: str = "",
-    inputs: Sequence[str] = (),
-) -> Manifest:
+def publish(stage: Stage, files: Iterable[WrittenFile], header: Header) -> Manifest:
     """Write the manifest, which makes the shards exist."""
     ordered = sorted(files, key=lambda file: file.entry.path)
     sources: dict[SplitName, dict[str, Totals]] = {split: {} for split in SPLITS}
@@ -88,17 +78,11 @@ def publish(
         files={file.entry.path: file.totals for file in ordered},
         sources=sources,
     )
-    result = Manifest(
-        stage=STAGE,
-        fingerprint=fingerprint,
-        config=dict(config),
-        inputs=list(inputs),
+    return stage.publish(
         counts=sum((file.totals for file in ordered), Totals()).model_dump(),
         files=[file.entry for file in ordered],
         facts=facts.model_dump(mode="json"),
     )
-    manifest.publish(folder, result)
-    return result
 
 
 def _write(local: str, rows: Rows, header: Header) -> None:

@@ -2,21 +2,20 @@
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 import sentencepiece
 
-from core import config, manifest, storage
+from core import config
 from core.errors import InputError
-from core.manifest import FileEntry, Manifest
+from core.manifest import Manifest, Stage
 from core.tokenizer.sentencepiece_model import (
     BOS,
     CHAT,
     EOS,
     MODEL,
     PAD,
-    STAGE,
     UNKNOWN,
     SentencePieceTokenizer,
 )
@@ -27,15 +26,8 @@ SENTENCE = re.compile(r"[^\n]{1,2000}\n{0,100}|\n{1,100}")
 """What the trainer sees at a time: a line with the line breaks after it. Its 16-bit positions bound it."""
 
 
-def train(
-    texts: Iterable[str],
-    settings: config.TokenizerConfig,
-    folder: str,
-    *,
-    fingerprint: str = "",
-    inputs: Sequence[str] = (),
-) -> Manifest:
-    """Learn a tokenizer and publish it in ``folder``.
+def train(texts: Iterable[str], settings: config.TokenizerConfig, stage: Stage) -> Manifest:
+    """Train a tokenizer and publish it in the folder of ``stage``.
 
     The result depends on the texts and the vocabulary size only, not on the order of the texts: the trainer
     counts words, settles ties by the pieces themselves and runs in one thread. Raises :class:`InputError`
@@ -43,18 +35,11 @@ def train(
     """
     model = _learn(texts, settings.vocabulary_size)
     tokenizer = SentencePieceTokenizer(model)
-    storage.write_atomic(storage.join(folder, MODEL), model)
-    result = Manifest(
-        stage=STAGE,
-        fingerprint=fingerprint,
-        config={"tokenizer": settings.model_dump(mode="json")},
-        inputs=list(inputs),
+    return stage.publish(
         counts={"vocabulary_size": tokenizer.vocabulary_size},
-        files=[FileEntry(path=MODEL, size=len(model), rows=1, sha256=tokenizer.sha256)],
+        files=[stage.write(MODEL, model, rows=1)],
         facts={"sha256": tokenizer.sha256, "special": tokenizer.special},
     )
-    manifest.publish(folder, result)
-    return result
 
 
 def _learn(texts: Iterable[str], vocabulary_size: int) -> bytes:

@@ -22,9 +22,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from core import manifest, storage
+from core import storage
 from core.config import Config, require, resolved
-from core.manifest import Manifest
+from core.manifest import Manifest, Stage, fingerprint
 from pipeline import document, ledger
 from pipeline.filters import resolved as resolved_filters
 from pipeline.ledger import COPIES, LEDGER, RECORDS, Reason
@@ -45,12 +45,16 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     settings["filters"] |= resolved_filters(config.filters)
     inputs = plan(spark, config.input)
     files = (f"{file.path} {file.size} {file.version}" for file in inputs.files)
-    fingerprint = manifest.fingerprint(STAGE, settings, files)
-    done = manifest.begin(
-        out, STAGE, fingerprint, overwrite=config.output.overwrite, owned=(*TABLES, "analysis")
+    stage = Stage(
+        STAGE,
+        out,
+        fingerprint(STAGE, settings, files),
+        settings,
+        [file.path for file in inputs.files],
+        owned=(*TABLES, "analysis"),
+        overwrite=config.output.overwrite,
     )
-    if done:
-        print(f"{STAGE}: already done")
+    if done := stage.begin():
         return done
 
     title = f"{STAGE}: reading {inputs.title}"
@@ -65,18 +69,12 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     conditions = [Reason(name) for name in settings["filters"]["thresholds"]]
     if config.filters.languages:
         conditions.insert(0, Reason.LANGUAGE_UNWANTED)
-    funnel = [step.model_dump() for step in ledger.steps(counts, addressed, conditions)]
-    made = Manifest(
-        stage=STAGE,
-        fingerprint=fingerprint,
-        config=settings,
-        inputs=[file.path for file in inputs.files],
+    funnel = [step.model_dump() for step in ledger.funnel_steps(counts, addressed, conditions)]
+    return stage.publish(
         counts=counts | {"duplicate_clusters": copies.select("cluster").distinct().count()},
         files=[entry for table in TABLES for entry in tables.entries(spark, out, table)],
         facts={"by_source": by_source, "funnel": funnel, "corpus": corpus_hash(analysed, copies)},
     )
-    manifest.publish(out, made)
-    return made
 
 
 def _analyse(config: Config, splits: DataFrame, folder: str) -> None:

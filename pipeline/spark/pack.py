@@ -20,9 +20,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from core import manifest, shards, storage
+from core import shards, storage
 from core.config import Config, PackConfig, require, resolved
-from core.manifest import FileEntry, Manifest
+from core.manifest import FileEntry, Manifest, Stage, fingerprint
 from core.shards import Header, Totals, WrittenFile, packing
 from core.tokenizer import SentencePieceTokenizer
 from pipeline.spark import documents, tables
@@ -44,12 +44,17 @@ def pack(spark: SparkSession, config: Config) -> Manifest:
     corpus = documents.corpus_hash(out)
     tokenizer = SentencePieceTokenizer.load(f"{out}/tokenizer")
     settings = resolved(config, "pack")
-    folder, inputs = f"{out}/shards", [corpus, tokenizer.sha256]
-    fingerprint = manifest.fingerprint(STAGE, settings, inputs)
-    owned = ("train", "validation", "work")
-    done = manifest.begin(folder, STAGE, fingerprint, overwrite=config.output.overwrite, owned=owned)
-    if done:
-        print(f"{STAGE}: already done")
+    inputs = [corpus, tokenizer.sha256]
+    stage = Stage(
+        STAGE,
+        f"{out}/shards",
+        fingerprint(STAGE, settings, inputs),
+        settings,
+        inputs,
+        owned=("train", "validation", "work"),
+        overwrite=config.output.overwrite,
+    )
+    if done := stage.begin():
         return done
 
     header = Header(
@@ -62,10 +67,10 @@ def pack(spark: SparkSession, config: Config) -> Manifest:
         packing=packing.METHOD,
         corpus=corpus,
     )
-    with tables.timed(folder, f"{STAGE}: documents to token shards"):
+    with tables.timed(stage.folder, f"{STAGE}: documents to token shards"):
         files = _files(spark, out, tokenizer, header, config.pack)
-    storage.remove(f"{folder}/work")
-    return shards.publish(folder, files, header, config=settings, fingerprint=fingerprint, inputs=inputs)
+    storage.remove(f"{stage.folder}/work")
+    return shards.publish(stage, files, header)
 
 
 def _files(

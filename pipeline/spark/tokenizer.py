@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from core import manifest, storage
+from core import storage
 from core.config import Config, TokenizerConfig, require, resolved
-from core.manifest import Manifest
+from core.manifest import Manifest, Stage, fingerprint
 from core.tokenizer import STAGE, train
 from pipeline.spark import documents, tables
 
@@ -20,15 +20,19 @@ def train_tokenizer(spark: SparkSession, config: Config) -> Manifest:
     """Run the plan into ``tokenizer/`` of the output; its manifest, written now or before."""
     require(config, "output.path")
     out = storage.absolute(config.output.path)
-    folder, inputs = f"{out}/tokenizer", [documents.corpus_hash(out)]
-    fingerprint = manifest.fingerprint(STAGE, resolved(config, "tokenizer"), inputs)
-    done = manifest.begin(folder, STAGE, fingerprint, overwrite=config.output.overwrite)
-    if done:
-        print(f"{STAGE}: already done")
+    settings, inputs = resolved(config, "tokenizer"), [documents.corpus_hash(out)]
+    stage = Stage(
+        STAGE,
+        f"{out}/tokenizer",
+        fingerprint(STAGE, settings, inputs),
+        settings,
+        inputs,
+        overwrite=config.output.overwrite,
+    )
+    if done := stage.begin():
         return done
-    with tables.timed(folder, f"{STAGE}: learning from a sample"):
-        texts = sample(documents.read(spark, out), config.tokenizer)
-        return train(texts, config.tokenizer, folder, fingerprint=fingerprint, inputs=inputs)
+    with tables.timed(stage.folder, f"{STAGE}: learning from a sample"):
+        return train(sample(documents.read(spark, out), config.tokenizer), config.tokenizer, stage)
 
 
 def sample(table: DataFrame, settings: TokenizerConfig) -> Iterator[str]:

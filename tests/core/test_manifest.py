@@ -1,86 +1,109 @@
-import hashlib
+from pathlib import Path
 
 import pytest
 
 from core import manifest
 from core.errors import ManifestError, OutputError
-from core.manifest import FileEntry, Manifest
+from core.manifest import Manifest, Stage
 
 
-def _finish(folder, fingerprint, data=b"abc"):
-    (folder / "data").write_bytes(data)
-    entry = FileEntry(path="data", size=len(data), rows=1, sha256=hashlib.sha256(data).hexdigest())
-    made = Manifest(
-        stage="pack", fingerprint=fingerprint, config={}, inputs=[], counts={"rows": 1}, files=[entry]
-    )
-    manifest.publish(str(folder), made)
-    return made
+def _stage(folder: Path, fingerprint: str = "f1", **options: object) -> Stage:
+    return Stage("pack", str(folder), fingerprint, **options)  # type: ignore[arg-type]  # tests only
 
 
-def test_a_finished_stage_is_a_no_op(tmp_path):
+def _finish(stage: Stage, data: bytes = b"abc") -> Manifest:
+    return stage.publish({"rows": 1}, [stage.write("data", data, rows=1)])
+
+
+def test_finished_stage_is_a_no_op(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "out"
-    assert manifest.begin(str(folder), "pack", "f1") is None
-    made = _finish(folder, "f1")
-    assert manifest.begin(str(folder), "pack", "f1") == made
+    stage = _stage(folder)
+    assert stage.begin() is None
+    made = _finish(stage)
+    assert capsys.readouterr().out == ""
+    assert stage.begin() == made
+    assert capsys.readouterr().out == "pack: already done\n"
+    assert _stage(folder, done_message="").finished() == made
+    assert _stage(folder, done_message="nothing to do").finished() == made
+    assert capsys.readouterr().out == "nothing to do\n"
     assert manifest.read(str(folder), "pack") == made
     assert not (folder / manifest.STARTED).exists()
 
 
-def test_an_attempt_cut_short_is_cleared_and_begun_again(tmp_path):
+def test_manifest_records_the_run(tmp_path: Path) -> None:
+    config, inputs = {"pack": {"a": 1}}, ["in"]
+    stage = Stage("pack", str(tmp_path / "out"), "f1", config, inputs)
+    stage.begin()
+    made = stage.publish({"rows": 1}, [stage.write("data", b"abc", rows=1)], {"sha256": "x"})
+    assert (made.stage, made.fingerprint, made.config, made.inputs) == ("pack", "f1", config, inputs)
+    assert made.counts == {"rows": 1}
+    assert made.facts == {"sha256": "x"}
+    assert made.files == [manifest.file_entry(stage.folder, "data", rows=1)]
+
+
+def test_interrupted_attempt_is_cleared_and_restarted(tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    manifest.begin(str(folder), "pack", "f1")
+    _stage(folder).begin()
     (folder / "half").write_text("x")
     with pytest.raises(ManifestError, match="was not run or was cut short"):
         manifest.read(str(folder), "pack")
-    assert manifest.begin(str(folder), "pack", "f1") is None
+    assert _stage(folder).finished() is None
+    assert (folder / "half").exists()
+    assert _stage(folder).begin() is None
     assert not (folder / "half").exists()
 
 
-def test_owned_entries_survive_a_resume_but_not_an_overwrite(tmp_path):
+def test_owned_entries_survive_a_resume_but_not_an_overwrite(tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    manifest.begin(str(folder), "pack", "f1", owned=["mine"])
+    _stage(folder, owned=["mine"]).begin()
     (folder / "mine").write_text("x")
     (folder / "other").write_text("y")
-    assert manifest.begin(str(folder), "pack", "f1", owned=["mine"]) is None
+    assert _stage(folder, owned=["mine"]).begin() is None
     assert (folder / "mine").exists()
-    assert manifest.begin(str(folder), "pack", "f2", owned=["mine"], overwrite=True) is None
+    assert _stage(folder, "f2", owned=["mine"], overwrite=True).begin() is None
     assert not (folder / "mine").exists()
     assert (folder / "other").exists()
 
 
 @pytest.mark.parametrize("state", ["finished", "unfinished", "foreign"])
-def test_another_run_is_refused_and_left_as_it_is(tmp_path, state):
+def test_another_run_is_refused_and_left_unchanged(tmp_path: Path, state: str) -> None:
     folder = tmp_path / "out"
     if state == "foreign":
         folder.mkdir()
         (folder / "thesis.txt").write_text("years of work")
     else:
-        manifest.begin(str(folder), "pack", "f1")
+        _stage(folder).begin()
     if state == "finished":
-        _finish(folder, "f1")
+        _finish(_stage(folder))
     before = {path: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(OutputError, match=r"^[^\n]*output.overwrite=true$"):
-        manifest.begin(str(folder), "pack", "f2")
+        _stage(folder, "f2").finished()
+    with pytest.raises(OutputError, match=r"^[^\n]*output.overwrite=true$"):
+        _stage(folder, "f2").begin()
+    assert _stage(folder, "f2", overwrite=True).finished() is None
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
-    assert manifest.begin(str(folder), "pack", "f2", overwrite=True) is None
+    assert _stage(folder, "f2", overwrite=True).begin() is None
     assert [path.name for path in folder.iterdir()] == [manifest.STARTED]
 
 
-def test_a_changed_byte_is_named(tmp_path):
-    manifest.begin(str(tmp_path / "out"), "pack", "f1")
-    made = _finish(tmp_path / "out", "f1")
-    manifest.verify(str(tmp_path / "out"), made)
-    (tmp_path / "out" / "data").write_bytes(b"abd")
+def test_error_names_the_altered_file(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    stage = _stage(folder)
+    stage.begin()
+    made = _finish(stage)
+    manifest.verify(str(folder), made)
+    (folder / "data").write_bytes(b"abd")
     with pytest.raises(ManifestError, match=r"out/data: .*it was altered"):
-        manifest.verify(str(tmp_path / "out"), made)
-    (tmp_path / "out" / "data").unlink()
+        manifest.verify(str(folder), made)
+    (folder / "data").unlink()
     with pytest.raises(ManifestError, match=r"out/data: .*missing"):
-        manifest.verify(str(tmp_path / "out"), made)
+        manifest.verify(str(folder), made)
 
 
-def test_foreign_stage_and_version_are_refused(tmp_path):
-    manifest.begin(str(tmp_path), "pack", "f1", overwrite=True)
-    made = _finish(tmp_path, "f1")
+def test_other_stages_and_versions_are_rejected(tmp_path: Path) -> None:
+    stage = _stage(tmp_path, overwrite=True)
+    stage.begin()
+    made = _finish(stage)
     with pytest.raises(ManifestError, match="of stage pack, but clean is needed"):
         manifest.read(str(tmp_path), "clean")
     manifest.publish(str(tmp_path), made.model_copy(update={"schema_version": 99}))
@@ -91,9 +114,10 @@ def test_foreign_stage_and_version_are_refused(tmp_path):
         manifest.read(str(tmp_path), "pack")
 
 
-def test_the_hash_of_an_output_does_not_know_where_it_lies(tmp_path):
-    manifest.begin(str(tmp_path), "pack", "f1", overwrite=True)
-    made = _finish(tmp_path, "f1")
+def test_hash_of_an_output_is_independent_of_its_location(tmp_path: Path) -> None:
+    stage = _stage(tmp_path, overwrite=True)
+    stage.begin()
+    made = _finish(stage)
     moved = made.model_copy(update={"inputs": ["s3://elsewhere"], "config": {"output": "x"}})
     assert moved.sha256() == made.sha256()
     assert made.model_copy(update={"counts": {"rows": 2}}).sha256() != made.sha256()

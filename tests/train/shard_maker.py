@@ -6,8 +6,10 @@ import numpy as np
 
 from core import storage
 from core.config import TokenizerConfig
-from core.shards import Header, SplitName, publish, write_file
+from core.manifest import Stage
+from core.shards import STAGE, Header, SplitName, publish, write_file
 from core.shards.packing import METHOD, pack
+from core.tokenizer import STAGE as TOKENIZER
 from core.tokenizer import SentencePieceTokenizer
 from core.tokenizer.training import train
 from pipeline.document import text_hash
@@ -33,7 +35,7 @@ def make_run(
     train(
         (text for part in texts.values() for text in part),
         TokenizerConfig(vocabulary_size=vocabulary_size),
-        folder,
+        Stage(TOKENIZER, folder),
     )
     tokenizer = SentencePieceTokenizer.load(folder)
     header = Header(
@@ -67,7 +69,7 @@ def make_run(
                     tokenizer.byte_lengths(),
                 )
             )
-    publish(shards, files, header, config={})
+    publish(Stage(STAGE, shards), files, header)
 
 
 def small_run(output: str) -> None:

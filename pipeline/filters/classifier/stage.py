@@ -1,4 +1,4 @@
-"""The stage that makes a classifier: from labelled sets or two corpora to a published model, measured."""
+"""The classifier stage: labelled sets or two corpora in, a published and evaluated model out."""
 
 import json
 import math
@@ -15,16 +15,24 @@ import numpy as np
 from core import manifest, storage
 from core.config import ClassifierConfig, Config, require, resolved
 from core.errors import ConfigError, InputError
+from core.manifest import Stage
 from pipeline.filters.classifier import card
-from pipeline.filters.classifier.evaluation import THRESHOLD, Outcome, Page, Quality, measure, pick_threshold
+from pipeline.filters.classifier.evaluation import (
+    DEFAULT_THRESHOLD,
+    Evaluation,
+    Metrics,
+    Page,
+    choose_threshold,
+    evaluate,
+)
 from pipeline.filters.classifier.model import Classifier
 from pipeline.filters.classifier.training import (
-    FEWEST,
+    MIN_LANGUAGE_TEXTS,
     Corpora,
     Example,
     balance,
     hold_out,
-    read,
+    read_set,
     shuffle,
     train,
 )
@@ -32,68 +40,69 @@ from pipeline.filters.classifier.training import (
 STAGE = "classifier"
 MODEL, QUALITY, CARD = "model.ftz", "quality.json", "card.md"
 
-EVERYTHING = "both corpora"
-"""The part that stands for all that was held out of them."""
-PAGES = 10
-"""Negative texts that are named, with the highest and with the lowest scores."""
+BOTH_CORPORA = "both corpora"
+"""Name of the part with all held-out texts of the corpora."""
+CARD_PAGES = 10
+"""Number of highest-scoring and of lowest-scoring negative pages in the card."""
 
 
 @dataclass(frozen=True, slots=True)
-class Division:
-    """Who is learned from, in that order and each class as often, and who is measured on, by part."""
+class TrainingSplit:
+    """Training examples, balanced and shuffled, and held-out examples by part."""
 
-    seen: list[Example]
-    unseen: dict[str, list[Example]]
+    training: list[Example]
+    held_out: dict[str, list[Example]]
 
 
-def learn(config: Config, corpora: Corpora | None = None) -> Outcome:
-    """Train and publish under ``output.path``. Done already: only read what was measured.
+def train_classifier(config: Config, corpora: Corpora | None = None) -> Evaluation:
+    """Train, evaluate and publish a classifier under ``output.path``; return its evaluation.
 
-    Raises :class:`ConfigError` for missing keys, :class:`InputError` for what cannot be read or learned from
-    and :class:`OutputError` where something else stands.
+    If the same classifier is already published, only its evaluation is read. Raises :class:`ConfigError` for
+    missing keys, :class:`InputError` for input that cannot be read or trained on, and :class:`OutputError` if
+    the folder holds anything else.
     """
     inputs, paths = _inputs(config, corpora)
     folder = storage.join(config.output.path, STAGE)
     settings = _settings(config)
-    fingerprint = manifest.fingerprint(STAGE, settings, inputs)
-    if _is_done(folder, fingerprint, overwrite=config.output.overwrite):
-        return _load(folder)
-    division = divide(config.classifier, corpora.draw() if corpora else None)
-    manifest.begin(folder, STAGE, fingerprint, overwrite=config.output.overwrite)
-    with tempfile.TemporaryDirectory() as working:
-        model = train(division.seen, config.classifier, Path(working))
-        outcome = _measure(Classifier(model), division, config.classifier)
-        storage.upload(str(model), storage.join(folder, MODEL))
-    counts = {"learned_from": len(division.seen), "measured_on": sum(map(len, division.unseen.values()))}
-    data = json.dumps(_plain(asdict(outcome)), indent=2, ensure_ascii=False) + "\n"
-    storage.write_atomic(storage.join(folder, QUALITY), data.encode())
-    text = card.render(config.classifier, paths, division.seen, outcome)
-    storage.write_atomic(storage.join(folder, CARD), text.encode())
-    rows = {MODEL: 1, QUALITY: len(outcome.parts), CARD: text.count("\n")}
-    manifest.publish(
+    stage = Stage(
+        STAGE,
         folder,
-        manifest.Manifest(
-            stage=STAGE,
-            fingerprint=fingerprint,
-            config={STAGE: settings},
-            inputs=paths,
-            counts=counts,
-            files=[manifest.file_entry(folder, name, count) for name, count in rows.items()],
-            facts={"threshold": outcome.threshold},
-        ),
+        manifest.fingerprint(STAGE, settings, inputs),
+        {STAGE: settings},
+        paths,
+        overwrite=config.output.overwrite,
+        done_message="",
     )
-    return outcome
+    if done := stage.finished():
+        manifest.verify(folder, done)
+        return _load(folder)
+    split = split_examples(config.classifier, corpora.draw() if corpora else None)
+    stage.begin()
+    with tempfile.TemporaryDirectory() as working:
+        model = train(split.training, config.classifier, Path(working))
+        evaluation = _evaluate(Classifier(model), split, config.classifier)
+        storage.upload(str(model), storage.join(folder, MODEL))
+    counts = {"learned_from": len(split.training), "measured_on": sum(map(len, split.held_out.values()))}
+    data = json.dumps(_nan_to_none(asdict(evaluation)), indent=2, ensure_ascii=False) + "\n"
+    text = card.render(config.classifier, paths, split.training, evaluation)
+    files = [
+        manifest.file_entry(folder, MODEL, rows=1),
+        stage.write(QUALITY, data.encode(), rows=len(evaluation.parts)),
+        stage.write(CARD, text.encode(), rows=text.count("\n")),
+    ]
+    stage.publish(counts, files, {"threshold": evaluation.threshold})
+    return evaluation
 
 
 def _inputs(config: Config, corpora: Corpora | None) -> tuple[list[str], list[str]]:
-    """What tells whether the input is still the same, and the paths of all of it."""
+    """Return identifiers of the input's contents for the fingerprint, and all input paths."""
     settings = config.classifier
     require(config, "output.path")
     if settings.sets or not corpora:
         for key in ("classifier.folder", "classifier.sets"):
             require(config, key)
     if not corpora and not any(labelled.learn for labelled in settings.sets):
-        raise ConfigError("classifier.sets: none with learn = true; there must be one to learn from; add one")
+        raise ConfigError("classifier.sets: none has learn = true; training needs at least one; add one")
     paths = [storage.join(settings.folder, labelled.path) for labelled in settings.sets]
     inputs = [":".join(map(str, storage.checksum(path))) for path in paths]
     if corpora:
@@ -103,7 +112,7 @@ def _inputs(config: Config, corpora: Corpora | None) -> tuple[list[str], list[st
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    """The part of the configuration that the model depends on, wherever its inputs lie."""
+    """Return the settings that the model depends on, without the locations of its inputs."""
     settings: dict[str, Any] = resolved(config, STAGE)[STAGE] | {"folder": ""}
     for name in ("positive", "negative"):
         settings[name].pop("paths")
@@ -112,92 +121,85 @@ def _settings(config: Config) -> dict[str, Any]:
     return settings
 
 
-def _is_done(folder: str, fingerprint: str, *, overwrite: bool) -> bool:
-    """Whether this very model stands there, unaltered. Another one is refused before any time is spent."""
-    if not storage.exists(storage.join(folder, manifest.NAME)):
-        return False
-    found = manifest.read(folder, STAGE)
-    if overwrite and found.fingerprint != fingerprint:
-        return False
-    manifest.begin(folder, STAGE, fingerprint)
-    manifest.verify(folder, found)
-    return True
-
-
-def divide(settings: ClassifierConfig, drawn: Sequence[Example] | None) -> Division:
-    """Sets and, if there are any, what was drawn from corpora: held out and balanced."""
-    division = Division([], {})
+def split_examples(settings: ClassifierConfig, drawn: Sequence[Example] | None) -> TrainingSplit:
+    """Read the labelled sets, and split them and the sample drawn from the corpora, if any."""
+    split = TrainingSplit([], {})
     for labelled in settings.sets:
-        examples = read(settings.folder, labelled)
+        examples = read_set(settings.folder, labelled)
         if labelled.learn:
-            rest, division.unseen[labelled.name] = hold_out(examples, settings.held_out_fraction)
-            division.seen.extend(balance(rest, settings.rows_per_class, settings.seed))
+            rest, split.held_out[labelled.name] = hold_out(examples, settings.held_out_fraction)
+            split.training.extend(balance(rest, settings.rows_per_class, settings.seed))
         else:
-            division.unseen[labelled.name] = examples
+            split.held_out[labelled.name] = examples
     if drawn is not None:
-        _divide_corpora(drawn, settings, division)
-    return Division(shuffle(division.seen, settings.seed), division.unseen)
+        _split_corpora(drawn, settings, split)
+    return TrainingSplit(shuffle(split.training, settings.seed), split.held_out)
 
 
-def _divide_corpora(drawn: Sequence[Example], settings: ClassifierConfig, division: Division) -> None:
-    """Balance the classes within each language, so that no language is a sign of either."""
+def _split_corpora(drawn: Sequence[Example], settings: ClassifierConfig, split: TrainingSplit) -> None:
+    """Add the corpora to ``split``; classes are balanced within each language, so that it predicts neither."""
     rest, held_out = hold_out(drawn, settings.held_out_fraction)
     by_language: dict[str, list[Example]] = defaultdict(list)
     for example in rest:
         by_language[example.language].append(example)
-    fewest = {language: _rarer(examples) for language, examples in by_language.items()}
-    learned = sorted(language for language, count in fewest.items() if count >= FEWEST)
-    if not learned:
+    class_sizes = {language: _smaller_class_size(examples) for language, examples in by_language.items()}
+    languages = sorted(language for language, size in class_sizes.items() if size >= MIN_LANGUAGE_TEXTS)
+    if not languages:
         raise InputError(
-            f"classifier.positive, classifier.negative: no language in which both have {FEWEST} texts to "
-            f"learn from, at most {max(fewest.values(), default=0)}; give more texts of one language in both"
+            "classifier.positive, classifier.negative: no language in which both have "
+            f"{MIN_LANGUAGE_TEXTS} texts to train on, at most {max(class_sizes.values(), default=0)}; give "
+            "more texts of one language in both"
         )
-    for language in learned:
+    for language in languages:
         examples = by_language[language]
-        division.seen.extend(balance(examples, len(examples) - fewest[language], settings.seed))
+        larger_class_size = len(examples) - class_sizes[language]
+        split.training.extend(balance(examples, larger_class_size, settings.seed))
     for example in held_out:
-        names = [EVERYTHING, f"language {example.language}", f"source {example.source}"]
-        for name in names if example.language in learned else ["other languages"]:
-            division.unseen.setdefault(name, []).append(example)
-    negative = sum(not example.positive for example in division.unseen.get(EVERYTHING, ()))
+        names = [BOTH_CORPORA, f"language {example.language}", f"source {example.source}"]
+        for name in names if example.language in languages else ["other languages"]:
+            split.held_out.setdefault(name, []).append(example)
+    negative = sum(not example.positive for example in split.held_out.get(BOTH_CORPORA, ()))
     if negative * settings.keep_share < 1:
         raise InputError(
             f"classifier.keep_share = {settings.keep_share}: is less than one of the {negative} negative "
-            "texts that are held out; give more in classifier.negative, or lower classifier.held_out_fraction"
+            "texts that are held out; give more in classifier.negative, or raise classifier.held_out_fraction"
         )
 
 
-def _rarer(examples: Sequence[Example]) -> int:
-    """How many there are of the class that there are fewer of."""
+def _smaller_class_size(examples: Sequence[Example]) -> int:
     positive = sum(example.positive for example in examples)
     return min(positive, len(examples) - positive)
 
 
-def _measure(classifier: Classifier, division: Division, settings: ClassifierConfig) -> Outcome:
-    """Score what was held out, pick the threshold where there are corpora, and count."""
-    score = cache(classifier.score)  # a text is in several parts
-    negative = [each for each in division.unseen.get(EVERYTHING, []) if not each.positive]
-    scores = np.array([score(example.text) for example in negative])
-    threshold = pick_threshold(scores, settings.keep_share) if EVERYTHING in division.unseen else THRESHOLD
+def _evaluate(classifier: Classifier, split: TrainingSplit, settings: ClassifierConfig) -> Evaluation:
+    """Score the held-out texts, choose the threshold if there are corpora, and evaluate each part."""
+    score = cache(classifier.score)  # A text may be in several parts.
+    negative = [each for each in split.held_out.get(BOTH_CORPORA, []) if not each.positive]
+    threshold = DEFAULT_THRESHOLD
+    if BOTH_CORPORA in split.held_out:
+        scores = np.array([score(example.text) for example in negative])
+        threshold = choose_threshold(scores, settings.keep_share)
     parts = {
-        name: measure(examples, np.array([score(example.text) for example in examples]), threshold)
-        for name, examples in sorted(division.unseen.items())
+        name: evaluate(examples, np.array([score(example.text) for example in examples]), threshold)
+        for name, examples in sorted(split.held_out.items())
     }
     pages = sorted((Page(score(each.text), each.language, each.url) for each in negative), reverse=True)
-    return Outcome(threshold, parts, pages if len(pages) <= 2 * PAGES else pages[:PAGES] + pages[-PAGES:])
+    if len(pages) > 2 * CARD_PAGES:
+        pages = pages[:CARD_PAGES] + pages[-CARD_PAGES:]
+    return Evaluation(threshold, parts, pages)
 
 
-def _plain(value: Any) -> Any:
-    """NaN has no JSON: it is written as null."""
+def _nan_to_none(value: Any) -> Any:
+    """Replace NaN, which JSON lacks, in nested dictionaries."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _nan_to_none(each) for key, each in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _load(folder: str) -> Outcome:
+def _load(folder: str) -> Evaluation:
     saved: dict[str, Any] = json.loads(storage.read_bytes(storage.join(folder, QUALITY)))
     parts = {
-        name: Quality(**{key: math.nan if value is None else value for key, value in each.items()})  # type: ignore[arg-type]
+        name: Metrics(**{key: math.nan if value is None else value for key, value in each.items()})
         for name, each in saved["parts"].items()
     }
-    return Outcome(saved["threshold"], parts, [Page(**page) for page in saved["pages"]])
+    return Evaluation(saved["threshold"], parts, [Page(**page) for page in saved["pages"]])

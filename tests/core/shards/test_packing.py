@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.config import TokenizerConfig
+from core.manifest import Stage
 from core.shards import Header, Rows
 from core.shards.packing import best_fit_decreasing, pack, split_of, tokenize, tokenized_schema
-from core.tokenizer import SentencePieceTokenizer, train
+from core.tokenizer import STAGE, SentencePieceTokenizer, train
 
 PAD = 3
 Document = tuple[bytes, np.ndarray]
@@ -145,7 +146,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> SentencePieceTokenize
     train(
         ["one two three four five six seven eight nine ten " * 3],
         TokenizerConfig(vocabulary_size=300),
-        folder,
+        Stage(STAGE, folder),
     )
     return SentencePieceTokenizer.load(folder)
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from core import storage
 from core.errors import InputError, ManifestError, MismatchError
-from core.shards import Header, Rows, Shards, Spans, Totals, check_tokenizer, publish, write_file
+from core.manifest import Stage
+from core.shards import STAGE, Header, Rows, Shards, Spans, Totals, check_tokenizer, publish, write_file
 
 LENGTH = 15
 BYTES = np.arange(300, dtype=np.int32) % 7
@@ -41,7 +42,7 @@ def _write(folder: str) -> None:
         write_file(folder, "train", "web", f"{n:05d}", rows, header, BYTES) for n, rows in enumerate(PARTS)
     ]
     files.append(write_file(folder, "validation", ODD, "00000", PARTS[0], header, BYTES))
-    publish(folder, reversed(files), header, config={})
+    publish(Stage(STAGE, folder), reversed(files), header)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_wide_vocabularies_take_four_bytes(tmp_path: Path) -> None:
     header = _header(70_000)
     rows = Rows(PARTS[0].tokens.astype(np.uint32) + 69_000, PARTS[0].spans)
     file = write_file(str(tmp_path), "train", "web", "00000", rows, header, np.ones(70_000, np.int32))
-    publish(str(tmp_path), [file], header, config={})
+    publish(Stage(STAGE, str(tmp_path)), [file], header)
     tokens, _ = Shards.open(str(tmp_path)).read("train", "web", np.arange(10))
     assert tokens.dtype == np.uint32
     assert (tokens == rows.tokens).all()

@@ -1,16 +1,17 @@
-"""One small tokenizer for all tests of this room."""
+"""A small trained tokenizer, shared by the tests of this folder."""
 
 import pytest
 
 from core.config import TokenizerConfig
-from core.tokenizer import SentencePieceTokenizer, train
+from core.manifest import Stage
+from core.tokenizer import STAGE, SentencePieceTokenizer, train
 from tests.core.tokenizer.samples import texts
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = str(tmp_path_factory.mktemp("tokenizer"))
-    train(texts(), TokenizerConfig(vocabulary_size=900), path)
+    train(texts(), TokenizerConfig(vocabulary_size=900), Stage(STAGE, path))
     return path
 
 

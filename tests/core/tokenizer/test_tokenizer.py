@@ -10,7 +10,8 @@ from hypothesis import example, given
 from core import storage
 from core.config import TokenizerConfig
 from core.errors import InputError, ManifestError
-from core.tokenizer import SentencePieceTokenizer, train
+from core.manifest import Stage
+from core.tokenizer import STAGE, SentencePieceTokenizer, train
 from core.tokenizer.sentencepiece_model import MODEL, WORD
 from tests.core.tokenizer.samples import any_text, texts
 
@@ -69,7 +70,7 @@ def test_the_order_of_texts_does_not_matter(
     shuffled = texts()
     random.Random(1).shuffle(shuffled)
     assert (
-        train(shuffled, TokenizerConfig(vocabulary_size=900), str(tmp_path)).facts["sha256"]
+        train(shuffled, TokenizerConfig(vocabulary_size=900), Stage(STAGE, str(tmp_path))).facts["sha256"]
         == tokenizer.sha256
     )
 
@@ -90,7 +91,7 @@ def test_a_size_that_does_not_fit_the_text_is_refused(
     given_texts: list[str], size: int, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        train(given_texts, TokenizerConfig(vocabulary_size=size), str(tmp_path / "out"))
+        train(given_texts, TokenizerConfig(vocabulary_size=size), Stage(STAGE, str(tmp_path / "out")))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
