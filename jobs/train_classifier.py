@@ -11,24 +11,24 @@ from collections.abc import Sequence
 
 from core.config import Config, from_command_line
 from core.errors import run
-from pipeline.filters.classifier.evaluation import Outcome
-from pipeline.filters.classifier.stage import MODEL, STAGE, learn
+from pipeline.filters.classifier.evaluation import Evaluation
+from pipeline.filters.classifier.stage import MODEL, STAGE, train_classifier
 from pipeline.spark.corpora import corpora
 
 
 def main(arguments: Sequence[str]) -> None:
     """Train, measure and publish; print a line per part, and how to clean by it."""
     if config := from_command_line("Two corpora, or labelled text, to a fastText classifier.", arguments):
-        show(config, learn(config, corpora(config)))
+        show(config, train_classifier(config, corpora(config)))
 
 
-def show(config: Config, outcome: Outcome) -> None:
+def show(config: Config, evaluation: Evaluation) -> None:
     """What was measured, and the threshold."""
     print(
         f"{'part':28}{'texts':>8}{'positive':>10}{'precision':>11}{'recall':>8}{'kept':>8}{'ROC-AUC':>9}"
         f"{'by length':>11}"
     )
-    for name, part in outcome.parts.items():
+    for name, part in evaluation.parts.items():
         print(
             f"{name:28}{part.texts:>8,}{part.positive:>10,}{part.precision:>11.3f}{part.recall:>8.3f}"
             f"{part.kept:>8.3f}{part.roc_auc:>9.3f}{part.length_roc_auc:>11.3f}"
@@ -37,7 +37,7 @@ def show(config: Config, outcome: Outcome) -> None:
         print(
             f"the best {config.classifier.keep_share:.1%} of the negative corpus are kept by "
             f"--set filters.quality_model={config.output.path}/{STAGE}/{MODEL} "
-            f"--set 'filters.thresholds={{\"quality.score\" = {outcome.threshold}}}'"
+            f"--set 'filters.thresholds={{\"quality.score\" = {evaluation.threshold}}}'"
         )
 
 

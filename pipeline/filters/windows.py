@@ -1,10 +1,13 @@
-"""What a long text is known by: stretches from all over it."""
+"""Sampling of long texts."""
 
 
-def spread(text: str, number: int, length: int) -> str:
-    """So many stretches of so many characters, evenly spread over the text; a shorter one as it is."""
-    gap = (len(text) - length) / (number - 1)
-    if gap <= length:
+def sample_windows(text: str, count: int, length: int) -> str:
+    """Return ``count`` windows of ``length`` characters, evenly spaced over the text and joined by spaces.
+
+    A text too short for windows with gaps between them is returned unchanged.
+    """
+    step = (len(text) - length) / (count - 1)
+    if step <= length:
         return text
-    starts = [int(place * gap) for place in range(number)]
+    starts = [int(index * step) for index in range(count)]
     return " ".join(text[start : start + length] for start in starts)

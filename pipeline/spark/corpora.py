@@ -1,10 +1,9 @@
-"""Two corpora to a sample that one machine can hold: what a classifier learns to tell apart.
+"""Training sample of a classifier: a random sample of two corpora that fits on one machine.
 
-1. Documents are counted by the first digits of their ids. No text is read, let alone extracted.
-2. Those with the least ids, as many as are wanted, are read, prepared and hashed.
+1. Count documents by the first digits of their ids, without reading text.
+2. Read, prepare and hash the documents with the lowest ids, as many as are requested.
 
-Ids are hashes themselves, so the sample is random, and the same wherever and in whatever pieces the corpus is
-stored.
+Ids are hashes, so the sample is random, and it does not depend on the location or partitioning of the corpus.
 """
 
 from collections import Counter
@@ -26,7 +25,7 @@ from pipeline.analysis import analyse
 from pipeline.dedup.minhash import band_hashes
 from pipeline.extraction.guard import guard
 from pipeline.filters import language, url
-from pipeline.filters.classifier.model import LONGEST, PASSAGE, prepare
+from pipeline.filters.classifier.model import MAX_CHARACTERS, QUALITY_CHARACTERS, prepare
 from pipeline.filters.classifier.training import Corpora, Example
 from pipeline.ledger import Drop
 from pipeline.readers import read
@@ -36,12 +35,12 @@ from pipeline.spark import documents, tables
 from pipeline.spark.inputs import plan
 from pipeline.spark.session.builder import session
 
-DIGITS = 4
-"""Of an id, by which documents are counted: the driver sees 65,536 numbers at most."""
-EVERY = "g"
-"""After all of them."""
+ID_DIGITS = 4
+"""Leading digits of the ids by which documents are counted. The driver collects at most 65,536 counts."""
+ALL_IDS = "g"
+"""Sorts after every hexadecimal digit."""
 ENCYCLOPEDIA = "wikipedia"
-"""The source whose texts have nothing to do with each other, though they lie at one place."""
+"""Source whose texts are independent of each other although they share a host."""
 BATCH_ROWS = 512
 
 _DOCUMENT = pa.schema([(name, pa.string()) for name in ("id", "source", "url", "path", "language", "text")])
@@ -50,26 +49,27 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def corpora(config: Config) -> Corpora | None:
-    """The two corpora, known to be there; None if none is given.
+    """Return the two configured corpora after checking that they exist, or None if none is configured.
 
-    Raises :class:`ConfigError` if only one is given, :class:`InputError` if there is nothing at a path and
-    :class:`ManifestError` for a run that is unfinished.
+    Raises :class:`ConfigError` if only one is configured, :class:`InputError` if a path holds nothing and
+    :class:`ManifestError` for an unfinished run.
     """
-    given = {"positive": config.classifier.positive, "negative": config.classifier.negative}
-    if not any(corpus.paths for corpus in given.values()):
+    configured = {"positive": config.classifier.positive, "negative": config.classifier.negative}
+    if not any(corpus.paths for corpus in configured.values()):
         return None
-    for name, corpus in given.items():
+    for name, corpus in configured.items():
         if not corpus.paths:
             raise ConfigError(
-                f"classifier.{name}.paths is empty: a classifier tells two corpora apart; give the other one"
+                f"classifier.{name}.paths is empty: a classifier needs a positive and a negative corpus; "
+                "set both"
             )
-    inputs = [f"{name} {each}" for name, corpus in given.items() for each in _inputs(config, corpus)]
+    inputs = [f"{name} {each}" for name, corpus in configured.items() for each in _inputs(config, corpus)]
     return Corpora(inputs, partial(_draw, config))
 
 
 def _inputs(config: Config, corpus: CorpusConfig) -> Iterator[str]:
-    """What tells whether a corpus is still the same."""
-    runs, files = _divide(corpus)
+    """Yield identifiers of a corpus's contents, which change when the contents do."""
+    runs, files = _runs_and_files(corpus)
     for run in runs:
         yield f"run {documents.corpus_hash(run)}"
         found = manifest.read(run, "clean").facts["by_source"]
@@ -82,8 +82,8 @@ def _inputs(config: Config, corpus: CorpusConfig) -> Iterator[str]:
         yield f"{file.path} {file.size} {file.version}"
 
 
-def _divide(corpus: CorpusConfig) -> tuple[list[str], list[str]]:
-    """The paths that are finished runs, and the others."""
+def _runs_and_files(corpus: CorpusConfig) -> tuple[list[str], list[str]]:
+    """Separate paths of finished runs from paths of raw files."""
     parts: tuple[list[str], list[str]] = ([], [])
     for path in corpus.paths:
         parts[not storage.exists(storage.join(path, manifest.NAME))].append(path)
@@ -91,106 +91,111 @@ def _divide(corpus: CorpusConfig) -> tuple[list[str], list[str]]:
 
 
 def _draw(config: Config) -> list[Example]:
-    """A sample of each corpus; texts of one site have one group, unless it makes up much of its corpus."""
-    given = {True: config.classifier.positive, False: config.classifier.negative}
-    places = (*given[True].paths, *given[False].paths)
-    reads = config.input.model_copy(update={"paths": places})
-    spark = session(config.model_copy(update={"input": reads}), "train_classifier")
-    found = []
-    for positive, corpus in given.items():
+    """Return a sample of each corpus, the positive one first."""
+    corpora_by_label = {True: config.classifier.positive, False: config.classifier.negative}
+    paths = (*corpora_by_label[True].paths, *corpora_by_label[False].paths)
+    input_section = config.input.model_copy(update={"paths": paths})
+    spark = session(config.model_copy(update={"input": input_section}), "train_classifier")
+    drawn = []
+    for positive, corpus in corpora_by_label.items():
         print(f"classifier: reading {', '.join(corpus.paths)} …", flush=True)
-        found += examples(
+        drawn += examples(
             sample(spark, config, corpus), config.classifier.held_out_fraction, positive=positive
         )
-    return found
+    return drawn
 
 
 def sample(spark: SparkSession, config: Config, corpus: CorpusConfig) -> list[dict[str, Any]]:
-    """Rows of at most ``classifier.rows_per_class`` documents of the corpus, ordered by id.
+    """Return rows of at most ``classifier.rows_per_class`` documents of the corpus, ordered by id.
 
-    ``text`` is prepared for the classifier, and ``keys`` are those under which near copies meet.
+    ``text`` is prepared for the classifier; ``keys`` are MinHash band hashes, shared by near duplicates.
     """
-    table, digits = _table(spark, config, corpus), F.substring("id", 1, DIGITS)
+    documents_until, digits = _documents(spark, config, corpus), F.substring("id", 1, ID_DIGITS)
     count = config.classifier.rows_per_class
-    counts = table(None).groupBy(digits.alias("digits")).count().orderBy("digits").collect()
+    counts = documents_until(None).groupBy(digits.alias("digits")).count().orderBy("digits").collect()
     sums = accumulate(found for _, found in counts)
-    last = next((row[0] for row, found in zip(counts, sums, strict=True) if found >= count), EVERY)
-    chosen = table(last).where(digits <= last)
+    last = next((row[0] for row, found in zip(counts, sums, strict=True) if found >= count), ALL_IDS)
+    chosen = documents_until(last).where(digits <= last)
     prepared = chosen.mapInArrow(partial(_prepare, config.dedup), from_arrow_schema(_PREPARED)).cache()
-    prepared.count()  # in parallel; what follows takes one partition after the other
+    prepared.count()  # Fills the cache in parallel; toLocalIterator computes one partition at a time.
     rows = sorted((row.asDict() for row in prepared.toLocalIterator()), key=lambda row: str(row["id"]))
     prepared.unpersist()
     return rows[:count]
 
 
-def _table(spark: SparkSession, config: Config, corpus: CorpusConfig) -> Callable[[str | None], DataFrame]:
-    """The corpus's documents up to an id; for None all of them, where it costs something without text."""
-    runs, files = _divide(corpus)
-    reads = config.input.model_copy(update={"paths": tuple(files), "index": IndexConfig()})
-    settings = config.model_copy(update={"input": reads})
-    splits = plan(spark, reads).splits if files else None
+def _documents(
+    spark: SparkSession, config: Config, corpus: CorpusConfig
+) -> Callable[[str | None], DataFrame]:
+    """Return a function from the leading digits of an id to the table of the corpus's documents up to it.
+
+    With None it returns all documents, those of raw files without text, which would have to be extracted.
+    """
+    runs, files = _runs_and_files(corpus)
+    input_section = config.input.model_copy(update={"paths": tuple(files), "index": IndexConfig()})
+    settings = config.model_copy(update={"input": input_section})
+    splits = plan(spark, input_section).splits if files else None
 
     def documents_until(last: str | None) -> DataFrame:
-        parts = [_of_run(spark, run) for run in runs]
+        parts = [_run_documents(spark, run) for run in runs]
         if splits is not None:
-            run = partial(_of_files, settings, last)
-            parts.append(splits.mapInArrow(run, from_arrow_schema(_DOCUMENT)))
+            read_splits = partial(_file_documents, settings, last)
+            parts.append(splits.mapInArrow(read_splits, from_arrow_schema(_DOCUMENT)))
         table = reduce(DataFrame.unionByName, parts)
         return table.where(F.col("source").isin(*corpus.sources)) if corpus.sources else table
 
     return documents_until
 
 
-def _of_run(spark: SparkSession, run: str) -> DataFrame:
+def _run_documents(spark: SparkSession, run: str) -> DataFrame:
     table = tables.read(spark, storage.join(run, "documents"), document.schema())
-    text = F.substring("text", 1, LONGEST).alias("text")
+    text = F.substring("text", 1, MAX_CHARACTERS).alias("text")
     return table.select("id", "source", "url", F.col("origin.path").alias("path"), "language", text)
 
 
-def _of_files(config: Config, last: str | None, batches: Batches) -> Batches:
-    """The documents of raw files; those up to an id with their text, where there is one."""
+def _file_documents(config: Config, last: str | None, batches: Batches) -> Batches:
+    """Yield the documents of input splits, with text up to the id digits ``last``; for None all, without text."""
     splits = (InputSplit(**row) for batch in batches for row in batch.to_pylist())
-    rows = (row for split in splits for row in _of_split(config, last, split))
+    rows = (row for split in splits for row in _split_documents(config, last, split))
     while chunk := list(islice(rows, BATCH_ROWS)):
         yield pa.RecordBatch.from_pylist(chunk, schema=_DOCUMENT)
 
 
-def _of_split(config: Config, last: str | None, split: InputSplit) -> Iterator[dict[str, Any]]:
+def _split_documents(config: Config, last: str | None, split: InputSplit) -> Iterator[dict[str, Any]]:
     extract = guard(config.extraction).extract
     for item in read(split, config.input.columns):
-        name = document.document_id(split.file_name, item.origin.offset)
-        if not isinstance(item, Record) or (last is not None and name[:DIGITS] > last):
+        identifier = document.document_id(split.file_name, item.origin.offset)
+        if not isinstance(item, Record) or (last is not None and identifier[:ID_DIGITS] > last):
             continue
-        row = {"id": name, "source": split.source, "url": item.url, "path": split.path}
+        row = {"id": identifier, "source": split.source, "url": item.url, "path": split.path}
         if last is not None:
             if isinstance(extracted := extract(item), Drop):
                 continue
             code, _ = language.identify(extracted.text, item.language)
-            row |= {"language": code, "text": extracted.text[:LONGEST]}
+            row |= {"language": code, "text": extracted.text[:MAX_CHARACTERS]}
         yield row
 
 
 def _prepare(dedup: DedupConfig, batches: Batches) -> Batches:
-    """Documents as a classifier sees them, with their keys; without those that no words are left of."""
+    """Prepare documents for the classifier and add their keys; documents without words are dropped."""
     for batch in batches:
         rows = batch.to_pylist()
         keys = band_hashes([analyse(row["text"]).word_hashes for row in rows], dedup)
         found = [
-            row | {"text": line, "keys": own, "length": len(row["text"])}
-            for row, own in zip(rows, keys, strict=True)
-            if (line := prepare(row["text"][:PASSAGE]))
+            row | {"text": line, "keys": row_keys, "length": len(row["text"])}
+            for row, row_keys in zip(rows, keys, strict=True)
+            if (line := prepare(row["text"][:QUALITY_CHARACTERS]))
         ]
         yield pa.RecordBatch.from_pylist(found, schema=_PREPARED)
 
 
 def examples(rows: Sequence[dict[str, Any]], held_out_fraction: float, *, positive: bool) -> list[Example]:
-    """Rows of a sample as examples of one class.
+    """Convert rows of a sample to examples of one class, in groups that are held out together.
 
-    The texts of a site are one group, and those of a file without addresses: a book's chapters. Articles of
-    an encyclopedia are each for themselves, and all texts of a place that has more than are to be held out.
+    A group is the texts of one host or, without addresses, of one file, such as a book's chapters. Articles of
+    an encyclopedia are grouped individually, and so are texts of a group larger than the fraction to hold out.
     """
-    places = [row["id"] if row["source"] == ENCYCLOPEDIA else _place(row) for row in rows]
-    sizes = Counter(places)
+    origins = [row["id"] if row["source"] == ENCYCLOPEDIA else _host_or_file(row) for row in rows]
+    sizes = Counter(origins)
     return [
         Example(
             text=row["text"],
@@ -198,15 +203,15 @@ def examples(rows: Sequence[dict[str, Any]], held_out_fraction: float, *, positi
             language=row["language"] or "",
             source=row["source"],
             url=row["url"] or "",
-            group=place if sizes[place] <= len(rows) * held_out_fraction else row["id"],
+            group=origin if sizes[origin] <= len(rows) * held_out_fraction else row["id"],
             keys=frozenset(row["keys"]),
             length=row["length"],
         )
-        for row, place in zip(rows, places, strict=True)
+        for row, origin in zip(rows, origins, strict=True)
     ]
 
 
-def _place(row: dict[str, Any]) -> str:
-    """The host of a document's address; without one, the file that it comes from."""
+def _host_or_file(row: dict[str, Any]) -> str:
+    """Return the host of a document's address, or without one the path of its file."""
     host, _ = url.host_and_address(row["url"] or "")
     return host.removeprefix("www.") or str(row["path"])

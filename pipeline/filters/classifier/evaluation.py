@@ -1,4 +1,4 @@
-"""How well a classifier's scores tell positive from negative texts, and from which score on to believe it."""
+"""Evaluation of a classifier's scores on held-out texts, and choice of the threshold."""
 
 import math
 from collections.abc import Sequence
@@ -9,33 +9,33 @@ from numpy.typing import NDArray
 
 from pipeline.filters.classifier.training import Example
 
-THRESHOLD = 0.5
-"""From which score on a text counts as positive, where no other threshold is picked."""
+DEFAULT_THRESHOLD = 0.5
+"""Score at which a text counts as positive, unless a threshold is chosen by share."""
 
 Scores = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
-    """How well scores tell positive from negative texts. A ratio without a denominator is NaN."""
+class Metrics:
+    """Metrics of scores on labelled texts. A ratio without a denominator is NaN."""
 
     texts: int
     positive: int
     precision: float
-    """Positive texts among those that reach the threshold."""
+    """Share of positive texts among those that reach the threshold."""
     recall: float
-    """Those that reach the threshold among the positive ones."""
+    """Share of the positive texts that reach the threshold."""
     kept: float
-    """Those that reach the threshold among the negative ones."""
+    """Share of the negative texts that reach the threshold (the false positive rate)."""
     roc_auc: float
     length_roc_auc: float
-    """What the length of the text would reach in place of the score: 0.5 if the classes are equally long."""
+    """ROC-AUC of the text's length in place of the score: 0.5 if both classes are equally long."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Page:
-    """A text that was held out, by its address, and its score."""
+    """Score, language and address of a held-out text."""
 
     score: float
     language: str
@@ -43,23 +43,23 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What is known of a finished classifier."""
+class Evaluation:
+    """Evaluation of a finished classifier."""
 
     threshold: float
-    """Picked by kept share where corpora were learned from."""
-    parts: dict[str, Quality]
-    """By set, and for corpora in all, by language and by source; of texts that were held out."""
+    """Chosen by the share to keep if the classifier was trained on corpora."""
+    parts: dict[str, Metrics]
+    """On held-out texts, by labelled set; for corpora in total, by language and by source."""
     pages: list[Page]
-    """Of the negative corpus those with the highest and the lowest scores, from high to low."""
+    """The highest-scoring and lowest-scoring pages of the negative corpus, in descending order."""
 
 
-def measure(examples: Sequence[Example], scores: Scores, threshold: float = THRESHOLD) -> Quality:
-    """The quality of the examples' scores."""
+def evaluate(examples: Sequence[Example], scores: Scores, threshold: float = DEFAULT_THRESHOLD) -> Metrics:
+    """Return the metrics of the examples' scores."""
     truth = np.array([example.positive for example in examples], dtype=bool)
     lengths = np.array([example.length for example in examples], dtype=np.float64)
     found = scores >= threshold
-    return Quality(
+    return Metrics(
         texts=len(examples),
         positive=int(truth.sum()),
         precision=_share(truth[found]),
@@ -70,17 +70,20 @@ def measure(examples: Sequence[Example], scores: Scores, threshold: float = THRE
     )
 
 
-def pick_threshold(scores: Scores, keep_share: float) -> float:
-    """The score that ``keep_share`` of these reach, or a little more where several are equal.
+def choose_threshold(scores: Scores, keep_share: float) -> float:
+    """Return the score that a share of ``keep_share`` reaches, at least one text; more in case of ties.
 
-    Rounded down to six digits. The share is at least one of them.
+    Rounded down to six digits.
     """
     kept = int(round(len(scores) * keep_share, 6))
     return math.floor(float(np.sort(scores)[-kept]) * 1e6) / 1e6
 
 
 def roc_auc(scores: Scores, truth: Flags) -> float:
-    """The chance that a positive scores above a negative, ties counting half (Mann and Whitney 1947)."""
+    """Return the probability that a positive scores above a negative, ties counting half (Mann and Whitney 1947).
+
+    NaN if a class is empty.
+    """
     positive, negative = int(truth.sum()), int((~truth).sum())
     if not positive or not negative:
         return float("nan")

@@ -1,4 +1,4 @@
-"""A binary fastText classifier (Joulin et al. 2016): how text is prepared for it and how it is asked."""
+"""A binary fastText classifier of text (Joulin et al. 2016): input preparation and scoring."""
 
 import html
 import math
@@ -11,29 +11,38 @@ from core.errors import InputError
 
 POSITIVE, NEGATIVE = "__label__positive", "__label__negative"
 
-LONGEST = 20_000
-"""Characters of a text that are looked at, from its beginning."""
-PASSAGE = 1_000
-"""Characters by which quality is learned and judged: the beginning, so that length is no sign of it. Judged
-as a whole, a long page scores higher than a short one that begins as well."""
-ADDED, LEAST = 1e-5, 1e-12
+MAX_CHARACTERS = 20_000
+"""Characters of a text that are used, from its beginning."""
+QUALITY_CHARACTERS = 1_000
+"""Characters of a text that the quality classifier is trained on and scores, from its beginning. A fixed length
+keeps the score independent of the length: on whole texts, long pages score higher than short ones that start
+equally well."""
+
+_FASTTEXT_EPSILON = 1e-5
+"""Added by fastText to every probability, to avoid the logarithm of 0."""
+_MIN_PROBABILITY = 1e-12
 
 _ADDRESS_OR_MENTION = re.compile(r"https?://\S+|@\w+")
 _ASCII_BETWEEN_WORDS = bytes(code for code in range(128) if not chr(code).isalnum())
 _TO_SPACES = bytes.maketrans(_ASCII_BETWEEN_WORDS, b" " * len(_ASCII_BETWEEN_WORDS))
 _SYMBOLS = re.compile(rb"\xc2[\x80-\xbf]|\xe2\x80[\x80-\xbf]|\xe3\x80[\x80-\xbf]")
-"""In UTF-8: Latin-1's, general and East Asian punctuation (U+0080 to 00BF, 2000 to 203F, 3000 to 303F)."""
-_NEGATION = re.compile(r"__label__(?:(?:non?|not)(?:[-_].*|toxic|hate.*|nsfw)?|neutral|neg(?:ative)?|cc|0)")
+"""UTF-8 of Latin-1, general and East Asian punctuation (U+0080 to 00BF, 2000 to 203F, 3000 to 303F)."""
+_NEGATIVE_LABEL = re.compile(
+    r"__label__(?:(?:non?|not)(?:[-_].*|toxic|hate.*|nsfw)?|neutral|neg(?:ative)?|cc|0)"
+)
 
 
 def prepare(text: str) -> str:
-    """One line of lower-cased words, each once; without addresses, mentions, entities and punctuation."""
-    return " ".join(dict.fromkeys(split(text)))
+    """Return the classifier's input: one line of the distinct lower-case words, in order of first occurrence.
+
+    Addresses, mentions, entities and punctuation are removed.
+    """
+    return " ".join(dict.fromkeys(split_words(text)))
 
 
-def split(text: str) -> list[str]:
-    """The words of a text as :func:`prepare` has them, in order and as often as they occur."""
-    text = text[:LONGEST]
+def split_words(text: str) -> list[str]:
+    """Split a text into lower-case words as :func:`prepare` does, repetitions included."""
+    text = text[:MAX_CHARACTERS]
     text = html.unescape(text) if "&" in text else text
     if "@" in text or "://" in text:
         text = _ADDRESS_OR_MENTION.sub(" ", text)
@@ -42,37 +51,36 @@ def split(text: str) -> list[str]:
 
 
 class Classifier:
-    """A trained model of two labels; the positive one is no negation, such as ``non_toxic`` or ``0`` are.
+    """A trained fastText model with two labels, one of which is a negation such as ``non_toxic`` or ``0``.
 
-    Raises :class:`InputError` for a file that is no fastText model, or has not two such labels.
+    Raises :class:`InputError` for a file that is not a fastText model or has other labels.
     """
 
     def __init__(self, path: Path) -> None:
         try:
             self._model = fasttext.load_model(str(path))
         except ValueError as error:
-            raise InputError(f"{path}: no fastText model ({error}); name a .bin or .ftz file") from None
+            raise InputError(f"{path}: not a fastText model ({error}); name a .bin or .ftz file") from None
         labels: list[str] = self._model.labels
-        positive = [label for label in labels if not _NEGATION.fullmatch(label)]
+        positive = [label for label in labels if not _NEGATIVE_LABEL.fullmatch(label)]
         if len(labels) != 2 or len(positive) != 1:
             raise InputError(
-                f"{path}: has the labels {', '.join(labels)}, but two are needed, one of them a negation "
+                f"{path}: has the labels {', '.join(labels)}, but must have two, one of them a negation "
                 "such as __label__negative or __label__0; name another model"
             )
         self._positive = positive[0]
 
     def score(self, text: str) -> float:
-        """How positive the model finds the text, 0 to 1; 0 for text without words."""
+        """Return the probability that the text is positive; 0 for text without words."""
         line = prepare(text)
         return 1 / (1 + math.exp(-self.logit(line))) if line else 0.0
 
     def logit(self, line: str) -> float:
-        """The log-odds of a prepared line being positive."""
+        """Return the log-odds that a prepared line is positive."""
         scores = {label: score for score, label in self._model.f.predict(line + "\n", 2, 0.0, "strict")}
         positive = scores.pop(self._positive, 0.0)
-        return math.log(_share(positive) / _share(sum(scores.values())))
+        return math.log(_probability(positive) / _probability(sum(scores.values())))
 
 
-def _share(score: float) -> float:
-    """fastText adds a little to every share, lest it take the logarithm of 0."""
-    return max(score - ADDED, LEAST)
+def _probability(score: float) -> float:
+    return max(score - _FASTTEXT_EPSILON, _MIN_PROBABILITY)

@@ -1,7 +1,7 @@
-"""Learning a classifier from labelled text: read, hold out, balance, train, quantize.
+"""Training of a classifier on labelled text: read, hold out, balance, train, quantize.
 
-fastText is deterministic with one thread and a seed; nothing else here is random: what is held out is decided
-by a hash of the text or of its group, so that a text that occurs twice is never on both sides.
+The result is deterministic: fastText with one thread and a seed is, and held-out texts are chosen by a hash of
+the text or of its group. Identical texts are therefore never on both sides of the split.
 """
 
 import csv
@@ -21,14 +21,14 @@ from core.config import ClassifierConfig, LabelledText
 from core.errors import InputError
 from pipeline.filters.classifier.model import NEGATIVE, POSITIVE, prepare
 
-FEWEST = 20
-"""A language in which one of the corpora has fewer texts to learn from is not learned from: the classifier
-would tell languages apart."""
+MIN_LANGUAGE_TEXTS = 20
+"""Training texts that both corpora must have in a language for it to be trained on. With fewer, the classifier
+would learn to identify the language."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text, prepared, and whether it is positive."""
+    """A prepared text and its label."""
 
     text: str
     positive: bool
@@ -36,31 +36,31 @@ class Example:
     source: str = ""
     url: str = ""
     group: str = ""
-    """What is learned from, or measured on, as one; empty: the text by itself."""
+    """Texts of one group are all trained on or all held out. Empty: the text is its own group."""
     keys: frozenset[int] = frozenset()
-    """Near copies share one."""
+    """MinHash band hashes; near duplicates share at least one."""
     length: int = 0
-    """Characters of the text as it was."""
+    """Characters of the text before preparation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Corpora:
-    """Two corpora, one positive and one negative, that are not read yet."""
+    """A positive and a negative corpus, read on demand."""
 
     inputs: list[str]
-    """Changes when they do."""
+    """Identify the contents of the corpora; they change when the contents do."""
     draw: Callable[[], list[Example]]
     """Reads a sample of both."""
 
 
-def read(folder: str, labelled: LabelledText) -> list[Example]:
-    """The examples of one set, without those that no words are left of.
+def read_set(folder: str, labelled: LabelledText) -> list[Example]:
+    """Read the examples of one labelled set; texts without words are left out.
 
-    Raises :class:`InputError` for a missing file, one that is no text, or a column that it does not have.
+    Raises :class:`InputError` for a missing file, a file that is not text, or a missing column.
     """
     path = storage.join(folder, labelled.path)
     rows = csv.reader(
-        io.StringIO(_text(path), newline=""),
+        io.StringIO(_read_text(path), newline=""),
         delimiter=labelled.delimiter,
         quoting=csv.QUOTE_MINIMAL if labelled.quoted else csv.QUOTE_NONE,
     )
@@ -83,7 +83,7 @@ def read(folder: str, labelled: LabelledText) -> list[Example]:
     return [example for example in examples if example.text]
 
 
-def _text(path: str) -> str:
+def _read_text(path: str) -> str:
     data = storage.read_bytes(path)
     try:
         return (gzip.decompress(data) if path.endswith(".gz") else data).decode("utf-8-sig")
@@ -92,50 +92,53 @@ def _text(path: str) -> str:
 
 
 def hold_out(examples: Sequence[Example], fraction: float) -> tuple[list[Example], list[Example]]:
-    """Split into examples to learn from and examples to measure on, by a hash of their group.
+    """Split examples into training and held-out examples, by a hash of their group.
 
-    Near copies of what is learned from are not measured on.
+    Held-out examples that are near duplicates of training examples are dropped.
     """
     parts: tuple[list[Example], list[Example]] = ([], [])
     for example in examples:
         parts[_uniform(example.group or example.text) < fraction].append(example)
-    seen, unseen = parts
-    known = frozenset().union(*(example.keys for example in seen))
-    return seen, [example for example in unseen if known.isdisjoint(example.keys)]
+    training, held_out = parts
+    keys = frozenset().union(*(example.keys for example in training))
+    return training, [example for example in held_out if keys.isdisjoint(example.keys)]
 
 
 def _uniform(key: str) -> float:
-    """Hash ``key`` to a number in [0, 1), by the hash's lowest decimal digit first."""
+    """Hash ``key`` to a number in [0, 1), with the hash's lowest decimal digit first."""
     digest = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
     rest, digit = divmod(digest, 10)
     return (digit + rest / (2**64 / 10)) / 10
 
 
 def balance(examples: Sequence[Example], per_class: int, seed: int) -> list[Example]:
-    """``per_class`` examples of each class; all repeated in turn where there are fewer.
+    """Return ``per_class`` random examples of each class; a smaller class is repeated as often as needed.
 
-    Raises :class:`InputError` where a class has none.
+    Raises :class:`InputError` if a class has no examples.
     """
     chosen = []
     generator = np.random.default_rng(seed)
     for positive in (False, True):
         members = [example for example in examples if example.positive is positive]
         if not members:
-            kind = "positive" if positive else "negative"
-            raise InputError(f"no {kind} examples to learn from; correct positive in classifier.sets")
+            label = "positive" if positive else "negative"
+            raise InputError(f"no {label} examples to train on; correct positive in classifier.sets")
         rounds = -(-per_class // len(members))
         order = np.concatenate([generator.permutation(len(members)) for _ in range(rounds)])
-        chosen += [members[place] for place in order[:per_class].tolist()]
+        chosen += [members[index] for index in order[:per_class].tolist()]
     return chosen
 
 
 def shuffle(examples: Sequence[Example], seed: int) -> list[Example]:
-    """The examples in an order that depends on the seed and their number alone."""
-    return [examples[place] for place in np.random.default_rng(seed).permutation(len(examples)).tolist()]
+    """Return the examples in an order that depends only on the seed and their number."""
+    return [examples[index] for index in np.random.default_rng(seed).permutation(len(examples)).tolist()]
 
 
 def train(examples: Sequence[Example], settings: ClassifierConfig, folder: Path) -> Path:
-    """Train on the examples in their order, quantize, and save; ``folder`` holds working files too."""
+    """Train on the examples in their order, quantize and save the model.
+
+    Returns the model's path in ``folder``, which also receives working files.
+    """
     text_path, model_path = folder / "examples.txt", folder / "model.ftz"
     with text_path.open("w", encoding="utf-8") as stream:
         for example in examples:

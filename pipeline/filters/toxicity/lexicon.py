@@ -1,170 +1,201 @@
-"""What the toxicity classifier is told of a text besides its words: signs that are the same in all languages.
+"""Language-independent features for the toxicity classifier, from word lists.
 
-Lists say of words that they are obscene, hostile, name a group, negate … (data/toxicity.toml). Each kind that
-occurs in a text is a sign, and each pair of kinds of which the second follows the first closely. So what
-labelled texts of one language teach on, say, hostility next to a group holds in those without such texts, and
-an insult after a negation is something else than an insult.
+The lists assign words to categories: obscene, hostile, the name of a group, negation and so on. Each category
+that occurs in a passage becomes a token, and so does each pair of categories whose words occur within
+:data:`MAX_DISTANCE` words, in order, if one of the two may offend. The tokens are the same in all languages, so
+what the classifier learns about hostility next to a group in one language applies in others, and an insult
+after a negation differs from an insult. Example:
+
+>>> lexicon = load()
+>>> words = ["i", "hate", "women"]
+>>> lexicon.features(words, lexicon.guess_language(words)) == [
+...     token(Category.SELF),
+...     token(Category.HOSTILITY),
+...     token(Category.GROUP),
+...     token(Category.SELF, Category.HOSTILITY),
+...     token(Category.HOSTILITY, Category.GROUP),
+... ]
+True
+>>> lexicon.features(["je", "déteste", "les", "femmes"], "fr") == lexicon.features(words, "en")
+True
 """
 
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cache
 from itertools import chain
+from typing import NamedTuple
 
-from core.resources import read_text, read_toml
+from pipeline.filters.toxicity import word_lists
+from pipeline.filters.toxicity.categories import OFFENSIVE, Category, token
+from pipeline.filters.toxicity.word_lists import WordLists
 
-NEAR = 6
-"""Words that a pair may be apart."""
-TELLING = 100
-"""Words of a text by which its language is guessed."""
+MAX_DISTANCE = 6
+"""Maximum distance, in words, between the two words of a pair."""
+LANGUAGE_WORDS = 100
+"""Number of leading words from which the language is guessed."""
 
-_SIGN, _LETTERS = "ᛝ", "ᚠᚢᚦᚨᚱᚲᚷᚹᚺᚾᛁᛃ"
-"""Runes: what begins a sign, and a letter for each kind. Words of today's texts share no parts with them."""
-OFFENSIVE = frozenset("ᚠᚨᚱᚲ")
-"""Letters of the kinds that may offend: obscene, hostility, insult, slur."""
 _UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _UNSPACED_LANGUAGES = frozenset(("ja", "ko", "th", "zh"))
-_CHARACTERS = 2
-"""Characters that are as long as a word where words are not separated."""
+_UNSPACED_WORD_LENGTH = 2
+"""Characters that count as one word in scripts without spaces."""
 
-_LEARNED = ("ko", "de", "pt", "en")
-"""Languages with labelled texts: of those with as many votes, these are taken, later ones first."""
-
-_Meaning = tuple[int, str, frozenset[str]]
-"""What a word means: where in it (in words), a kind's letter, and in which languages."""
+_TIE_BREAK = ("ko", "de", "pt", "en")
+"""Languages with labelled training texts. They win ties, later ones first."""
 
 
-class Signs:
-    """The lists. Words are to be prepared (lower case, no punctuation) and in the order of the text."""
+class _Meaning(NamedTuple):
+    """One meaning of a word."""
 
-    def __init__(self) -> None:
-        package = "pipeline.filters.toxicity"
-        table = read_toml(package, "data/toxicity.toml")
-        harmless = frozenset(table["harmless"]["words"].split())
-        obscene = _by_language(read_text(package, "data/obscene_words.txt"))
-        kinds = {"obscene": {code: words - harmless for code, words in obscene.items()}}
-        for kind, by_language in table["kinds"].items():
-            kinds[kind] = {code: frozenset(words.split()) for code, words in by_language.items()}
-        languages: dict[tuple[str, str], set[str]] = {}
-        for by_language, letter in zip(kinds.values(), _LETTERS, strict=False):
-            for code, words in by_language.items():
-                for word in words | set(map(_unaccented, words)):
-                    languages.setdefault((word, letter), set()).add(code)
+    offset: int
+    """Position relative to the word's, in words. Not 0 only inside unspaced text."""
+    category: Category
+    languages: frozenset[str]
+
+
+class Lexicon:
+    """Word lists compiled for lookup.
+
+    All methods expect words as :func:`pipeline.filters.classifier.model.split_words` returns them: lower case,
+    without punctuation, in the order of the text.
+    """
+
+    def __init__(self, lists: WordLists) -> None:
+        self._common = lists.common
+        languages = _languages_by_word(lists.by_category)
         self._meanings: dict[str, list[_Meaning]] = {}
-        for (word, letter), codes in languages.items():
-            self._meanings.setdefault(word, []).append((0, letter, frozenset(codes)))
-        unspaced = {
+        for (word, category), codes in languages.items():
+            self._meanings.setdefault(word, []).append(_Meaning(0, category, frozenset(codes)))
+        self._unspaced_words = _alternatives(
             word
             for (word, _), codes in languages.items()
             if codes & _UNSPACED_LANGUAGES and (len(word) > 1 or "ko" not in codes)
-        }
-        longest_first = sorted(unspaced, key=lambda word: (-len(word), word))
-        self._unspaced = re.compile("|".join(map(re.escape, longest_first)))
-        self._offending = {
-            word: frozenset().union(*(codes for _, letter, codes in meanings if letter in OFFENSIVE))
+        )
+        self._offensive_languages = {
+            word: frozenset().union(*(each.languages for each in meanings if each.category in OFFENSIVE))
             for word, meanings in self._meanings.items()
-            if any(letter in OFFENSIVE for _, letter, _ in meanings)
+            if any(each.category in OFFENSIVE for each in meanings)
         }
-        """Words that may offend, and in which languages they do so for sure."""
-        self._offensive: dict[str, AbstractSet[str]] = {}
-        self._ordinary = _by_language(read_text(package, "data/ordinary_words.txt"))
-        self._spoken: dict[str, list[str]] = {}
-        for by_language in (self._ordinary, kinds["negation"], kinds["self"], kinds["you"]):
+        """For each word that may offend, the languages whose lists have it as offensive."""
+        self._offensive_words: dict[str, AbstractSet[str]] = {}
+        """Cache of :meth:`_offensive_words_in`."""
+        self._language_votes: dict[str, list[str]] = {}
+        """For each word, the languages it is common in; twice if it has no category."""
+        frequent = (lists.by_category[each] for each in (Category.NEGATION, Category.SELF, Category.YOU))
+        for by_language in (self._common, *frequent):
             for code, words in by_language.items():
                 for word in words:
-                    self._spoken.setdefault(word, []).extend([code] * (1 + (word not in self._meanings)))
+                    votes = [code] * (1 if word in self._meanings else 2)
+                    self._language_votes.setdefault(word, []).extend(votes)
 
-    def of(self, words: Sequence[str], language: str) -> list[str]:
-        """The signs of a passage, each once; none where nothing in it might offend."""
-        if not self.may_tell(words, language):
+    def features(self, words: Sequence[str], language: str) -> list[str]:
+        """Return the distinct tokens of a passage, first categories, then pairs; empty if nothing may offend."""
+        if not self.may_offend(words, language):
             return []
         hits = list(self._hits(words, language))
-        found = {letter: None for _, letter in hits}
-        if OFFENSIVE.isdisjoint(found):
+        found: dict[tuple[Category, ...], None] = {(category,): None for _, category in hits}
+        if OFFENSIVE.isdisjoint(category for _, category in hits):
             return []
-        for index, (place, letter) in enumerate(hits):
-            if letter in OFFENSIVE:
-                for other_place, other in hits[max(0, index - NEAR) : index + NEAR + 1]:
-                    if other != letter and abs(other_place - place) <= NEAR:
-                        found[letter + other if other_place >= place else other + letter] = None
-        return [_SIGN + letters for letters in found]
+        for index, (position, category) in enumerate(hits):
+            if category in OFFENSIVE:
+                neighbours = hits[max(0, index - MAX_DISTANCE) : index + MAX_DISTANCE + 1]
+                for other_position, other in neighbours:
+                    if other != category and abs(other_position - position) <= MAX_DISTANCE:
+                        in_order = other_position >= position
+                        found[(category, other) if in_order else (other, category)] = None
+        return [token(*categories) for categories in found]
 
-    def may_tell(self, words: Sequence[str], language: str) -> bool:
-        """Whether anything in the words, of a passage or of a whole text, might offend."""
-        if not self._offensive_in(language).isdisjoint(words):
+    def may_offend(self, words: Sequence[str], language: str) -> bool:
+        """True if any of the words, of a passage or of a whole text, may offend. False rules out features."""
+        if not self._offensive_words_in(language).isdisjoint(words):
             return True
-        together = " ".join(words)
-        return not together.isascii() and _UNSPACED.search(together) is not None
+        joined = " ".join(words)
+        return not joined.isascii() and _UNSPACED.search(joined) is not None
 
-    def _offensive_in(self, language: str) -> AbstractSet[str]:
-        """The words that may offend in texts of a language; gathered when first asked for."""
-        if language not in self._offensive:
-            ordinary = self._ordinary.get(language, frozenset()) & self._offending.keys()
-            harmless = {word for word in ordinary if language not in self._offending[word]}
-            self._offensive[language] = self._offending.keys() - harmless
-        return self._offensive[language]
+    def guess_language(self, words: Sequence[str]) -> str:
+        """Return the language whose common words are most frequent at the beginning of a text, or ``""``.
 
-    def language(self, words: Sequence[str]) -> str:
-        """The language whose common words are most frequent at the beginning of a text; empty where none are.
-
-        Those that another language's list has count half. Where two are as frequent, one of which there are
-        labelled texts is preferred: of a post there are few words to tell by.
+        Words that have a category count half. Ties are frequent in posts of a few words; languages with
+        labelled training texts win them.
         """
-        votes = Counter(chain.from_iterable(filter(None, map(self._spoken.get, words[:TELLING]))))
+        votes = Counter(
+            chain.from_iterable(filter(None, map(self._language_votes.get, words[:LANGUAGE_WORDS])))
+        )
         most = max(votes.values(), default=0)
-        first = [code for code, count in votes.items() if count == most]
+        tied = [code for code, count in votes.items() if count == most]
         return max(
-            first, key=lambda code: (_LEARNED.index(code) if code in _LEARNED else -1, code), default=""
+            tied, key=lambda code: (_TIE_BREAK.index(code) if code in _TIE_BREAK else -1, code), default=""
         )
 
-    def is_common_elsewhere(self, word: str, language: str) -> bool:
-        """Whether the word is among the common ones of another language."""
-        return any(word in words for code, words in self._ordinary.items() if code != language)
+    def is_common_in_other_language(self, word: str, language: str) -> bool:
+        """True if the word is among the common words of any language but ``language``."""
+        return any(word in words for code, words in self._common.items() if code != language)
 
-    def _hits(self, words: Sequence[str], language: str) -> Iterator[tuple[int, str]]:
-        """Places, in words, and kinds of what the lists have, in the order of the text."""
-        ordinary, shift = self._ordinary.get(language, frozenset()), 0
-        for place, word in enumerate(words):
+    def _offensive_words_in(self, language: str) -> AbstractSet[str]:
+        """Words that may offend in texts of a language: not those that are common and harmless there."""
+        if language not in self._offensive_words:
+            common = self._common.get(language, frozenset()) & self._offensive_languages.keys()
+            harmless = {word for word in common if language not in self._offensive_languages[word]}
+            self._offensive_words[language] = self._offensive_languages.keys() - harmless
+        return self._offensive_words[language]
+
+    def _hits(self, words: Sequence[str], language: str) -> Iterator[tuple[int, Category]]:
+        """Yield position (in words) and category of each listed word, in the order of the text.
+
+        A common word of the text's language counts only if it is listed for that language: "die" is not
+        hostile in German.
+        """
+        common, shift = self._common.get(language, frozenset()), 0
+        for position, word in enumerate(words):
             meanings = self._meanings.get(word)
             if meanings is None:
                 if word.isascii() or not _UNSPACED.match(word):
                     continue
-                meanings = self._within(word)
-                shift += len(word) // _CHARACTERS
-            for offset, letter, codes in meanings:
-                if word not in ordinary or language in codes:
-                    yield place + shift + offset, letter
+                meanings = self._meanings_within(word)
+                shift += len(word) // _UNSPACED_WORD_LENGTH
+            for offset, category, languages in meanings:
+                if word not in common or language in languages:
+                    yield position + shift + offset, category
 
-    def _within(self, word: str) -> list[_Meaning]:
-        length = len(word) // _CHARACTERS
+    def _meanings_within(self, run: str) -> list[_Meaning]:
+        """Meanings of the listed words inside a run of unspaced text; offsets count from its end."""
+        length = len(run) // _UNSPACED_WORD_LENGTH
         return [
-            (match.start() // _CHARACTERS - length, letter, codes)
-            for match in self._unspaced.finditer(word)
-            for _, letter, codes in self._meanings[match[0]]
+            _Meaning(match.start() // _UNSPACED_WORD_LENGTH - length, each.category, each.languages)
+            for match in self._unspaced_words.finditer(run)
+            for each in self._meanings[match[0]]
         ]
 
 
 @cache
-def load() -> Signs:
-    """The lists, once per process."""
-    return Signs()
+def load() -> Lexicon:
+    """Return the lexicon of the shipped word lists, compiled once per process."""
+    return Lexicon(word_lists.load())
 
 
-def _unaccented(word: str) -> str:
-    """As many write who are in haste; only Latin letters lose their marks."""
+def _languages_by_word(
+    by_category: Mapping[Category, word_lists.Words],
+) -> dict[tuple[str, Category], set[str]]:
+    """Languages in which each word has each category, also for its spelling without diacritics."""
+    languages: dict[tuple[str, Category], set[str]] = {}
+    for category, by_language in by_category.items():
+        for code, words in by_language.items():
+            for word in words | set(map(_strip_diacritics, words)):
+                languages.setdefault((word, category), set()).add(code)
+    return languages
+
+
+def _alternatives(words: Iterable[str]) -> re.Pattern[str]:
+    """Compile a pattern that matches any of the words, the longest first."""
+    longest_first = sorted(set(words), key=lambda word: (-len(word), word))
+    return re.compile("|".join(map(re.escape, longest_first)))
+
+
+def _strip_diacritics(word: str) -> str:
+    """Strip diacritics from Latin letters, since informal text often omits them."""
     if not "a" <= word[:1] <= "\u024f":
         return word
     return "".join(each for each in unicodedata.normalize("NFD", word) if not unicodedata.combining(each))
-
-
-def _by_language(text: str) -> dict[str, frozenset[str]]:
-    """Lines of a language's code, a colon and words; a code may come twice. ``#`` begins a comment."""
-    words: dict[str, frozenset[str]] = {}
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            code, _, rest = line.partition(":")
-            words[code] = words.get(code, frozenset()) | frozenset(rest.split())
-    return words

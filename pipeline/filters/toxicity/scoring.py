@@ -1,4 +1,4 @@
-"""Insult, obscenity and hatred in a text, by the classifier that is shipped; see models/toxicity.md."""
+"""Score of insult, obscenity and hatred in a text, by the shipped classifier; see ``models/toxicity.md``."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -7,115 +7,116 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.errors import InputError
-from pipeline.filters.classifier.model import Classifier, prepare, split
-from pipeline.filters.toxicity import lexicon, word_weights
-from pipeline.filters.toxicity.deobfuscate import undisguise
-from pipeline.filters.toxicity.word_weights import Grades
-from pipeline.filters.windows import spread
+from pipeline.filters.classifier.model import Classifier, prepare, split_words
+from pipeline.filters.toxicity import calibration, lexicon, word_weights
+from pipeline.filters.toxicity.calibration import Calibration, Evidence
+from pipeline.filters.toxicity.deobfuscate import deobfuscate
+from pipeline.filters.toxicity.word_weights import WordWeights
+from pipeline.filters.windows import sample_windows
 
 MODEL = "models/toxicity.ftz"
-PASSAGE = 50
-"""Words that are judged together, as many as a post has, of which the classifier learned."""
-SLOPE, GRADE, SHIFT = 0.222, 0.074, -0.492
-"""From log-odds of the classifier, and grades, to calibrated log-odds (Platt 1999); benchmarks/toxicity.py
-finds them."""
-STRETCHES, STRETCH = 16, 400
-"""Stretches by which a longer text is known, and characters of each."""
-FULL_SHARE = 0.1
-"""The share of words of one's own lists at which a text scores 1."""
+PASSAGE_WORDS = 50
+"""Words that are scored together: about as many as the posts that the classifier was trained on have."""
+WINDOWS, WINDOW_LENGTH = 16, 400
+"""Number and length (in characters) of the windows that represent a long text."""
+SATURATION_SHARE = 0.1
+"""Share of user-listed words at which a text scores 1."""
 
 
-def passages(text: str, graded: Grades | None = None) -> Iterator[tuple[list[str], int]]:
-    """Of every passage what the shipped classifier sees, its words, each once, and signs; and its grade.
+def passages(text: str, weights: WordWeights | None = None) -> Iterator[tuple[list[str], int]]:
+    """Yield each passage's input to the shipped classifier and its sum of word weights.
 
-    Grades are those that are shipped, unless others are given.
+    The input is the distinct words, then the lexicon's tokens. ``weights`` replaces the shipped weights.
     """
-    words, lists, graded = _words(text), lexicon.load(), graded or word_weights.load()
-    language = lists.language(words)
-    signs_of = lists.of if lists.may_tell(words, language) else lambda *_: ()
-    for start in range(0, len(words), PASSAGE):
-        passage = words[start : start + PASSAGE]
-        seen = list(dict.fromkeys(passage))
-        grade = graded.of(seen, language)
-        seen.extend(signs_of(passage, language))
-        yield seen, grade
+    words, weights = _words(text), weights or word_weights.load()
+    features = lexicon.load()
+    language = features.guess_language(words)
+    may_offend = features.may_offend(words, language)
+    for start in range(0, len(words), PASSAGE_WORDS):
+        passage = words[start : start + PASSAGE_WORDS]
+        tokens = list(dict.fromkeys(passage))
+        weight = weights.total(tokens, language)
+        if may_offend:
+            tokens.extend(features.features(passage, language))
+        yield tokens, weight
 
 
 def _words(text: str) -> list[str]:
-    return split(undisguise(spread(text, STRETCHES, STRETCH)))
+    return split_words(deobfuscate(sample_windows(text, WINDOWS, WINDOW_LENGTH)))
 
 
-def _tells(passage: list[str]) -> bool:
-    """A letter by itself is no word."""
-    return len(passage) > 1 or len(passage[0]) > 1
+def evidence(model: Classifier, text: str, weights: WordWeights | None = None) -> Evidence:
+    """Return the evidence in each passage of a text; passages of a single letter are left out."""
+    rows = [
+        (model.logit(" ".join(tokens)), weight)
+        for tokens, weight in passages(text, weights)
+        if len(tokens) > 1 or len(tokens[0]) > 1
+    ]
+    return np.array(rows).reshape(-1, 2)
 
 
 class Scorer:
-    """A model, and word lists on top: the score is the model's, or higher where many words are listed."""
+    """Toxicity scores by a model, raised by listed words.
 
-    def __init__(self, model: Classifier, shipped: bool, words: frozenset[str] = frozenset()) -> None:
+    ``calibration`` is for a model that takes the input of :func:`passages`; without one, the model is a plain
+    classifier of text.
+    """
+
+    def __init__(
+        self, model: Classifier, calibration: Calibration | None, listed_words: frozenset[str] = frozenset()
+    ) -> None:
         self._model = model
-        self._shipped = shipped
-        self._listed = words
+        self._calibration = calibration
+        self._listed_words = listed_words
 
     def score(self, text: str) -> float:
-        """How toxic the text is, 0 to 1; see models/toxicity.md for what that means of the shipped model."""
-        score = mean(evidence(self._model, text)) if self._shipped else self._model.score(text)
-        if not self._listed:
+        """Return how toxic the text is, 0 to 1. ``models/toxicity.md`` defines the shipped model's score."""
+        if self._calibration:
+            score = self._calibration.probability(evidence(self._model, text))
+        else:
+            score = self._model.score(text)
+        if not self._listed_words:
             return score
         words = set(_words(text))
-        return max(score, min(1.0, len(self._listed & words) / max(len(words), 1) / FULL_SHARE))
+        share = len(self._listed_words & words) / max(len(words), 1)
+        return max(score, min(1.0, share / SATURATION_SHARE))
 
     def scores(self, texts: Sequence[str]) -> list[float]:
-        """The score of each text."""
+        """Return the score of each text."""
         return [self.score(text) for text in texts]
-
-
-def evidence(model: Classifier, text: str, graded: Grades | None = None) -> NDArray[np.float64]:
-    """Of every passage, a row: its log-odds by the model, and its grade. None of a text without words."""
-    told = [(seen, grade) for seen, grade in passages(text, graded) if _tells(seen)]
-    return np.array([(model.logit(" ".join(seen)), grade) for seen, grade in told]).reshape(-1, 2)
-
-
-def mean(rows: NDArray[np.float64]) -> float:
-    """The score of a text by the evidence in its passages."""
-    if not len(rows):
-        return 0.0
-    log_odds = SLOPE * rows[:, 0] + GRADE * rows[:, 1] + SHIFT
-    return float(np.mean(1 / (1 + np.exp(-log_odds))))
 
 
 @cache
 def load(model: str = "", words: str = "") -> Scorer:
-    """A scorer, made once per process: of the shipped model, or that at a path, and of words at a path.
+    """Return a scorer, created once per process.
 
-    ``words`` is a UTF-8 file of a word a line, or a folder of such. Raises :class:`InputError` for a path
-    that cannot be read and a model that is none.
+    ``model`` is the local path of another fastText model; empty for the shipped one. ``words`` is the local path
+    of a UTF-8 file with one word per line, or of a folder of such files. Raises :class:`InputError`
+    for a path that cannot be read or is not a model.
     """
-    listed = _listed(Path(words)) if words else frozenset()
+    listed_words = _read_words(Path(words)) if words else frozenset()
     if model:
-        return Scorer(Classifier(Path(model)), shipped=False, words=listed)
+        return Scorer(Classifier(Path(model)), None, listed_words)
     with ExitStack() as stack:
         path = stack.enter_context(
             resources.as_file(resources.files("pipeline.filters.toxicity").joinpath(MODEL))
         )
-        return Scorer(Classifier(path), shipped=True, words=listed)
+        return Scorer(Classifier(path), calibration.load(), listed_words)
 
 
 def score(text: str) -> float:
-    """How toxic the text is, 0 to 1, by the shipped model alone."""
+    """Return how toxic the text is, 0 to 1, by the shipped model."""
     return load().score(text)
 
 
-def _listed(path: Path) -> frozenset[str]:
+def _read_words(path: Path) -> frozenset[str]:
     files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
     try:
         lines = [prepare(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path}: cannot be read ({error}); name a UTF-8 file of a word a line, or a folder of such"
+            f"{path}: cannot be read ({error}); name a UTF-8 file with one word per line, or a folder of such"
         ) from None
     return frozenset(line for line in lines if line and " " not in line)

@@ -1,22 +1,24 @@
-"""Sentences by a rule of thumb, and texts without their toxic ones."""
+"""Rule-based sentence splitting, and removal of toxic sentences."""
 
 import re
 from collections.abc import Callable
 
 BOUNDARY = re.compile(r"[.!?…。！？｡]++[\"'”’»)\]」』）]*+(?:[^\S\n]+(?=\S)|(?<=[。！？｡」』）])(?=[^\n]))")
-"""The end of a sentence that another follows on the line: a space between, except after East Asian marks."""
+"""End of a sentence that is followed by another on the same line. A space is required, except after East Asian
+punctuation."""
 
 
 def split(line: str) -> list[str]:
-    """The sentences of one line, each with the spaces that follow it; joined, they are the line."""
+    """Split a line into sentences, each with its trailing spaces. Joined, they equal the line."""
     ends = [match.end() for match in BOUNDARY.finditer(line)]
     return [line[start:end] for start, end in zip([0, *ends], [*ends, len(line)], strict=True)]
 
 
-def without_toxic(text: str, scores: Callable[[list[str]], list[float]], threshold: float) -> tuple[str, int]:
-    """The text without its sentences that score at least ``threshold``, and their number.
+def remove_toxic(text: str, scores: Callable[[list[str]], list[float]], threshold: float) -> tuple[str, int]:
+    """Remove sentences that score at least ``threshold``; return the rest and the number removed.
 
-    A line that loses all its sentences goes as a whole (Dolma: Soldaini et al. 2024, section 5.3).
+    A line that loses all its sentences is removed with its line break (Dolma: Soldaini et al. 2024, section
+    5.3).
     """
     lines = [split(line) for line in text.split("\n")]
     distinct = list({sentence: None for line in lines for sentence in line if sentence.strip()})
@@ -24,5 +26,5 @@ def without_toxic(text: str, scores: Callable[[list[str]], list[float]], thresho
     if not toxic:
         return text, 0
     kept = [[each for each in line if each not in toxic] for line in lines]
-    number = sum(map(len, lines)) - sum(map(len, kept))
-    return "\n".join("".join(line) for line in kept if line), number
+    removed = sum(map(len, lines)) - sum(map(len, kept))
+    return "\n".join("".join(line) for line in kept if line), removed

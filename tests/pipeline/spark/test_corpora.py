@@ -9,7 +9,7 @@ import pytest
 from core.config import Config, load
 from core.errors import ConfigError, InputError
 from jobs import train_classifier
-from pipeline.filters.classifier.model import PASSAGE, prepare
+from pipeline.filters.classifier.model import QUALITY_CHARACTERS, prepare
 from pipeline.spark.clean import clean
 from pipeline.spark.corpora import corpora, examples, sample
 from tests import small_crawl
@@ -24,7 +24,7 @@ def crawl(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(spark, crawl, tmp_path_factory):
-    """A run that keeps all."""
+    """A run of the pipeline that keeps every document."""
     out = tmp_path_factory.mktemp("run") / "out"
     keep = ("filters.preset=none", "dedup.exact=false", "dedup.near=false")
     clean(spark, load(None, [f'input.paths=["{crawl}"]', f"output.path={out}", *keep]))
@@ -35,25 +35,25 @@ def _config(positive: Path, *overrides: str) -> Config:
     return load(None, [f'classifier.positive.paths=["{positive}"]', *overrides])
 
 
-def test_a_sample_is_that_of_the_least_ids_and_the_same_from_a_run_and_from_its_raw_files(spark, crawl, run):
+def test_sample_has_the_lowest_ids_and_is_equal_for_a_run_and_its_raw_files(spark, crawl, run):
     documents = ds.dataset(run / "documents", partitioning="hive").to_table().to_pylist()
-    expected = sorted((row["id"], prepare(row["text"][:PASSAGE])) for row in documents)
+    expected = sorted((row["id"], prepare(row["text"][:QUALITY_CHARACTERS])) for row in documents)
     for count in (5, 1000):
-        for place in (run, crawl):
-            config = _config(place, f"classifier.rows_per_class={count}")
+        for path in (run, crawl):
+            config = _config(path, f"classifier.rows_per_class={count}")
             rows = sample(spark, config, config.classifier.positive)
             assert [(row["id"], row["text"]) for row in rows] == expected[:count]
             assert all(len(row["keys"]) == config.dedup.bands and row["language"] == "en" for row in rows)
 
 
-def test_only_the_sources_that_are_wanted_are_drawn(spark, crawl, run):
-    for place in (run, crawl):
-        config = _config(place, 'classifier.positive.sources=["wikipedia", "books"]')
+def test_only_configured_sources_are_sampled(spark, crawl, run):
+    for path in (run, crawl):
+        config = _config(path, 'classifier.positive.sources=["wikipedia", "books"]')
         rows = sample(spark, config, config.classifier.positive)
         assert {row["source"] for row in rows} == {"wikipedia", "books"}
 
 
-def test_near_copies_share_keys_and_sites_are_groups_unless_they_are_the_corpus(spark, run):
+def test_near_duplicates_share_keys_and_small_sites_are_groups(spark, run):
     config = _config(run)
     rows = sample(spark, config, config.classifier.positive)
     for row in rows[::2]:
@@ -71,10 +71,10 @@ def test_near_copies_share_keys_and_sites_are_groups_unless_they_are_the_corpus(
     book = [row["id"] for row in rows if row["source"] == "books"]
     assert {each.group for each in examples(rows, 1, positive=True) if each.source == "books"} != set(book)
     keys = [frozenset(row["keys"]) for row in rows]
-    assert any(one & other for place, one in enumerate(keys) for other in keys[:place])
+    assert any(one & other for index, one in enumerate(keys) for other in keys[:index])
 
 
-def test_two_corpora_become_a_classifier(spark, tmp_path, capsys):
+def test_classifier_is_trained_on_two_corpora(spark, tmp_path, capsys):
     for name, seeds in (("good", range(60)), ("bad", range(60, 130))):
         word = "".join(reversed(name))
         lines = (
@@ -104,7 +104,7 @@ def test_two_corpora_become_a_classifier(spark, tmp_path, capsys):
     assert again == printed[printed.index("part ") :]
 
 
-def test_refuses_what_are_no_two_corpora(run, tmp_path):
+def test_missing_or_empty_corpora_are_rejected(run, tmp_path):
     def attempt(*overrides: str) -> None:
         corpora(load(None, [f"output.path={tmp_path}/out", *overrides]))
 

@@ -12,7 +12,7 @@ from core import manifest
 from core.config import ClassifierConfig, Config, CorpusConfig, LabelledText, load
 from core.errors import ConfigError, InputError, OutputError
 from pipeline.filters.classifier import training
-from pipeline.filters.classifier.stage import learn
+from pipeline.filters.classifier.stage import train_classifier
 from pipeline.filters.classifier.training import Corpora, Example
 
 GOOD, BAD = ("fine pleasant kind sunny", "awful nasty horrid vile")
@@ -20,7 +20,7 @@ GOOD, BAD = ("fine pleasant kind sunny", "awful nasty horrid vile")
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    """Two sets of 200 rows, one to learn from and one only to measure on, in two forms."""
+    """Two sets of 200 rows in different formats, one for training and one only for evaluation."""
     generator = np.random.default_rng(0)
     rows = []
     for number in range(200):
@@ -48,33 +48,35 @@ def config(tmp_path: Path) -> Config:
     return Config.model_validate({"classifier": classifier, "output": {"path": str(tmp_path / "out")}})
 
 
-def test_learns_measures_and_publishes_once(config: Config) -> None:
-    outcome = learn(config)
-    quality = outcome.parts
-    assert set(quality) == {"plain", "bare"} and outcome.threshold == 0.5
+def test_trains_evaluates_and_publishes_once(config: Config) -> None:
+    evaluation = train_classifier(config)
+    quality = evaluation.parts
+    assert set(quality) == {"plain", "bare"} and evaluation.threshold == 0.5
     assert quality["bare"].texts == 200 and quality["bare"].positive == 100
     assert 5 <= quality["plain"].texts <= 40
     assert min(each.roc_auc for each in quality.values()) > 0.99
     out = Path(config.output.path) / "classifier"
     first = (out / "model.ftz").read_bytes()
     stamp = (out / "model.ftz").stat().st_mtime_ns
-    assert learn(config) == outcome and (out / "model.ftz").stat().st_mtime_ns == stamp
+    assert train_classifier(config) == evaluation and (out / "model.ftz").stat().st_mtime_ns == stamp
     again = config.model_copy(update={"output": config.output.model_copy(update={"overwrite": True})})
     changed = again.classifier.model_copy(update={"seed": 2})
     with pytest.raises(OutputError, match="another configuration"):
-        learn(config.model_copy(update={"classifier": changed}))
-    learn(again.model_copy(update={"classifier": changed}))
-    learn(again)
-    assert (out / "model.ftz").read_bytes() == first, "one thread and one seed give one model"
+        train_classifier(config.model_copy(update={"classifier": changed}))
+    train_classifier(again.model_copy(update={"classifier": changed}))
+    train_classifier(again)
+    assert (out / "model.ftz").read_bytes() == first, "training with one thread and one seed is deterministic"
 
 
-def test_refuses_what_cannot_be_learned_from(config: Config, tmp_path: Path) -> None:
+def test_invalid_sets_are_rejected(config: Config, tmp_path: Path) -> None:
     plain, bare = config.classifier.sets
 
     def attempt(*sets: LabelledText) -> None:
-        learn(config.model_copy(update={"classifier": config.classifier.model_copy(update={"sets": sets})}))
+        train_classifier(
+            config.model_copy(update={"classifier": config.classifier.model_copy(update={"sets": sets})})
+        )
 
-    with pytest.raises(ConfigError, match="none with learn"):
+    with pytest.raises(ConfigError, match="none has learn = true"):
         attempt(bare)
     with pytest.raises(InputError, match="no such file"):
         attempt(plain.model_copy(update={"path": "absent.csv"}))
@@ -90,7 +92,7 @@ def test_refuses_what_cannot_be_learned_from(config: Config, tmp_path: Path) -> 
     assert not Path(config.output.path).exists()
 
 
-def test_the_shipped_recipes_are_valid() -> None:
+def test_shipped_configurations_are_valid() -> None:
     sets = load("configs/toxicity.toml").classifier.sets
     assert {each.name for each in sets if not each.learn} == {"OLID"}
     quality = load("configs/quality.toml").classifier
@@ -113,7 +115,7 @@ def _texts(language: str, words: str, count: int, *, positive: bool) -> list[Exa
 
 @pytest.fixture
 def corpora() -> Corpora:
-    """English and Danish in both corpora, French in one alone."""
+    """English and Danish in both corpora, French only in the negative one."""
     examples = [
         *_texts("en", GOOD, 300, positive=True),
         *_texts("en", BAD, 300, positive=False),
@@ -126,7 +128,7 @@ def corpora() -> Corpora:
 
 @pytest.fixture
 def quality(config: Config) -> Config:
-    """The same, to learn from corpora instead."""
+    """The same configuration with corpora instead of sets."""
     settings = {
         "sets": (),
         "positive": CorpusConfig(paths=("good",)),
@@ -135,11 +137,11 @@ def quality(config: Config) -> Config:
     return config.model_copy(update={"classifier": config.classifier.model_copy(update=settings)})
 
 
-def test_corpora_are_balanced_within_languages_and_a_share_of_the_negative_is_kept(
+def test_corpora_are_balanced_by_language_and_the_threshold_keeps_a_share_of_the_negative(
     quality: Config, corpora: Corpora
 ) -> None:
-    outcome = learn(quality, corpora)
-    assert set(outcome.parts) == {
+    evaluation = train_classifier(quality, corpora)
+    assert set(evaluation.parts) == {
         "both corpora",
         "language da",
         "language en",
@@ -147,33 +149,35 @@ def test_corpora_are_balanced_within_languages_and_a_share_of_the_negative_is_ke
         "source books",
         "source commoncrawl",
     }
-    whole, negative = outcome.parts["both corpora"], outcome.parts["source commoncrawl"]
-    assert whole.roc_auc > 0.99 and whole.recall > 0.9
-    assert negative.positive == 0 and negative.kept == whole.kept == pytest.approx(0.1, abs=0.02)
-    assert math.isnan(negative.recall) and outcome.parts["other languages"].positive == 0
-    assert [page.score for page in outcome.pages] == sorted(
-        (page.score for page in outcome.pages), reverse=True
+    total, negative = evaluation.parts["both corpora"], evaluation.parts["source commoncrawl"]
+    assert total.roc_auc > 0.99 and total.recall > 0.9
+    assert negative.positive == 0 and negative.kept == total.kept == pytest.approx(0.1, abs=0.02)
+    assert math.isnan(negative.recall) and evaluation.parts["other languages"].positive == 0
+    assert [page.score for page in evaluation.pages] == sorted(
+        (page.score for page in evaluation.pages), reverse=True
     )
-    assert all(page.url.startswith(f"https://{page.language}.example/") for page in outcome.pages)
+    assert all(page.url.startswith(f"https://{page.language}.example/") for page in evaluation.pages)
     out = Path(quality.output.path) / "classifier"
     found = manifest.read(str(out), "classifier")
     danish, english = 2 * 270, 2 * 270
     assert found.counts["learned_from"] == pytest.approx(danish + english, rel=0.1)
     card = (out / "card.md").read_text()
-    assert str(outcome.threshold) in card and "| da | books | positive |" in card and "| fr |" not in card
-    unread = Corpora(corpora.inputs, lambda: pytest.fail("done already: nothing is read"))
-    assert repr(learn(quality, unread)) == repr(outcome)  # NaN differs from itself
+    assert str(evaluation.threshold) in card and "| da | books | positive |" in card and "| fr |" not in card
+    unread = Corpora(
+        corpora.inputs, lambda: pytest.fail("the corpora are read again although the stage is done")
+    )
+    assert repr(train_classifier(quality, unread)) == repr(evaluation)  # NaN differs from itself
 
 
-def test_refuses_corpora_that_have_nothing_in_common(quality: Config, corpora: Corpora) -> None:
+def test_corpora_without_a_common_language_are_rejected(quality: Config, corpora: Corpora) -> None:
     def attempt(examples: list[Example], **settings: Any) -> None:
         changed = quality.classifier.model_copy(update=settings)
-        learn(quality.model_copy(update={"classifier": changed}), Corpora([""], lambda: examples))
+        train_classifier(quality.model_copy(update={"classifier": changed}), Corpora([""], lambda: examples))
 
     examples = corpora.draw()
-    with pytest.raises(InputError, match="no language in which both have 20 texts to learn from, at most 0"):
+    with pytest.raises(InputError, match="no language in which both have 20 texts to train on, at most 0"):
         attempt([each for each in examples if each.positive == (each.language == "en")])
-    with pytest.raises(InputError, match="no language in which both have 20 texts to learn from, at most 0"):
+    with pytest.raises(InputError, match="no language in which both have 20 texts to train on, at most 0"):
         attempt([])
     with pytest.raises(InputError, match=r"keep_share = 0\.001: is less than one of the \d+ negative texts"):
         attempt(examples, keep_share=0.001)
@@ -190,16 +194,16 @@ _EXAMPLES = st.builds(
 
 
 @given(st.lists(_EXAMPLES))
-def test_held_out_texts_are_never_learned_nor_their_near_copies(examples: list[Example]) -> None:
-    learned, held_out = training.hold_out(examples, 1 / 3)
-    assert not {each.group or each.text for each in learned} & {each.group or each.text for each in held_out}
-    known = frozenset().union(*(each.keys for each in learned))
-    assert not any(each.keys & known for each in held_out)
-    left_out = [each for each in examples if each not in learned and each not in held_out]
-    assert all(each.keys & known for each in left_out)
+def test_training_texts_and_their_near_duplicates_are_not_held_out(examples: list[Example]) -> None:
+    rest, held_out = training.hold_out(examples, 1 / 3)
+    assert not {each.group or each.text for each in rest} & {each.group or each.text for each in held_out}
+    training_keys = frozenset().union(*(each.keys for each in rest))
+    assert not any(each.keys & training_keys for each in held_out)
+    dropped = [each for each in examples if each not in rest and each not in held_out]
+    assert all(each.keys & training_keys for each in dropped)
 
 
-def test_balance_repeats_what_is_rare() -> None:
+def test_balance_repeats_the_smaller_class() -> None:
     examples = [Example(str(number), number < 2) for number in range(10)]
     balanced = training.balance(examples, 5, seed=1)
     assert sum(example.positive for example in balanced) == 5 == len(balanced) // 2

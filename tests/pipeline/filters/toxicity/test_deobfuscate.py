@@ -3,11 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.filters.toxicity import deobfuscate
-from pipeline.filters.toxicity.deobfuscate import undisguise
+from pipeline.filters.toxicity.deobfuscate import deobfuscate as undo
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "plain"),
     [
         ("sh1t B!tch a$$hole f*ck", "shit bitch asshole fck"),
         ("f u c k you, b.i.t.c.h", "fuck you, bitch"),
@@ -17,13 +17,13 @@ from pipeline.filters.toxicity.deobfuscate import undisguise
         ("Москва и Athens", "москва и athens"),
     ],
 )
-def test_letters_in_disguise_are_recognized(text: str, meant: str) -> None:
-    assert undisguise(text) == meant
+def test_plain_spelling_is_restored(text: str, plain: str) -> None:
+    assert undo(text) == plain
 
 
 @given(st.text("ab \n._-*@$!0134é²\u0e01\u0abe\u200d"))
-def test_no_disguise_is_overlooked(text: str) -> None:
-    stand_ins, spaced, stretched = deobfuscate._disguises(text)
-    assert stand_ins or deobfuscate._STAND_IN.sub(deobfuscate._meant, text) == text
+def test_every_obfuscation_is_found(text: str) -> None:
+    substituted, spaced, repeated = deobfuscate._find_obfuscations(text)
+    assert substituted or deobfuscate._SUBSTITUTED.sub(deobfuscate._restore_letters, text) == text
     assert spaced or not deobfuscate._SPACED.search(text)
-    assert stretched or deobfuscate._STRETCHED.sub(deobfuscate._unstretched, text) == text
+    assert repeated or deobfuscate._REPEATED.sub(deobfuscate._shorten, text) == text

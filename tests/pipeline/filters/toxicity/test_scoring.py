@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from core.errors import InputError
 from pipeline.filters import toxicity
-from pipeline.filters.classifier.model import Classifier, prepare, split
+from pipeline.filters.classifier.model import Classifier, prepare, split_words
 from pipeline.filters.toxicity import lexicon
 
 
@@ -41,13 +41,13 @@ def test_medicine_towns_wars_and_identities_score_low(text: str) -> None:
     assert toxicity.score(text) < 0.5
 
 
-def test_a_long_text_scores_the_mean_of_its_passages() -> None:
+def test_score_of_a_long_text_is_the_mean_of_its_passages() -> None:
     clean = "The museum of the town shows how ships were built in earlier times, and opens at nine. " * 20
     insult = "you are a stupid bitch and nobody likes you, go to hell"
     assert toxicity.score(clean) < toxicity.score(f"{clean} {insult}") < toxicity.score(insult)
 
 
-def test_a_very_long_text_is_known_by_all_of_it() -> None:
+def test_windows_cover_all_of_a_very_long_text() -> None:
     clean = "The museum of the town shows how ships were built in earlier times, and opens at nine. " * 500
     insults = "you are a stupid bitch and nobody likes you, go to hell. " * 750
     half, whole = toxicity.score(clean + insults), toxicity.score(insults)
@@ -55,7 +55,7 @@ def test_a_very_long_text_is_known_by_all_of_it() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " \n", "...", "https://a.org", "\ud800"])
-def test_nothing_to_read_scores_zero(text: str) -> None:
+def test_text_without_words_scores_zero(text: str) -> None:
     assert toxicity.score(text) == 0
 
 
@@ -76,32 +76,32 @@ def test_prepare(text: str, prepared: str) -> None:
     assert prepare(text) == prepared
 
 
-def test_signs_are_of_kinds_and_of_pairs_close_together_and_the_same_in_all_languages() -> None:
+def test_features_are_categories_and_close_pairs_and_equal_in_all_languages() -> None:
     english, french = (
-        lexicon.load().of(split(text), language)
+        lexicon.load().features(split_words(text), language)
         for text, language in (("i hate women", "en"), ("je déteste les femmes", "fr"))
     )
     assert set(english) == set(french)
-    far = lexicon.load().of(split("hate " + "x " * 20 + "women"), "en")
+    far = lexicon.load().features(split_words("hate " + "x " * 20 + "women"), "en")
     assert set(far) < set(english)
 
 
-def test_a_common_word_is_no_sign_where_it_means_something_else() -> None:
-    lists = lexicon.load()
-    german, english = split("die Katze ist hier"), split("they should all die")
-    assert lists.language(german) == "de"
-    assert lists.of(german, "de") == []
-    assert lists.of(english, lists.language(english)) != []
+def test_word_is_not_offensive_in_a_language_where_it_is_common_and_harmless() -> None:
+    shipped = lexicon.load()
+    german, english = split_words("die Katze ist hier"), split_words("they should all die")
+    assert shipped.guess_language(german) == "de"
+    assert shipped.features(german, "de") == []
+    assert shipped.features(english, shipped.guess_language(english)) != []
 
 
-def test_words_are_found_where_none_are_separated() -> None:
-    assert lexicon.load().of(split("我讨厌下雨"), "") != []
-    assert lexicon.load().of(split("今天天气很好"), "") == []
+def test_words_are_found_in_unspaced_text() -> None:
+    assert lexicon.load().features(split_words("我讨厌下雨"), "") != []
+    assert lexicon.load().features(split_words("今天天气很好"), "") == []
 
 
 @pytest.fixture(scope="module")
 def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of words and pairs of words, with labels as Jigsaw's have them."""
+    """A model of words and word pairs, with the labels of the Jigsaw data set."""
     folder = tmp_path_factory.mktemp("model")
     lines = ["__label__toxic bad awful words here", "__label__non_toxic good kind words there"] * 50
     (folder / "lines.txt").write_text("\n".join(lines))
@@ -112,13 +112,13 @@ def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "model.bin"
 
 
-def test_another_model_is_taken_by_path_and_its_positive_label_found(other_model: Path) -> None:
+def test_other_model_is_loaded_by_path_and_its_positive_label_found(other_model: Path) -> None:
     scorer = toxicity.load(str(other_model))
     bad, good = scorer.scores(["bad awful", "good kind"])
     assert good < 0.5 < bad
 
 
-def test_words_by_path_raise_the_score_with_their_share(tmp_path: Path) -> None:
+def test_listed_words_raise_the_score_by_their_share(tmp_path: Path) -> None:
     (tmp_path / "words").mkdir()
     (tmp_path / "words" / "en").write_text("Gristle\ntwo words\n")
     scorer = toxicity.load("", str(tmp_path / "words"))
@@ -128,31 +128,31 @@ def test_words_by_path_raise_the_score_with_their_share(tmp_path: Path) -> None:
     assert scorer.score("a town by the sea") == toxicity.score("a town by the sea")
 
 
-def test_files_that_are_no_model_or_no_text_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_a_model_or_text_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "bad").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="no fastText model"):
+    with pytest.raises(InputError, match="not a fastText model"):
         toxicity.load(str(tmp_path / "bad"))
     with pytest.raises(InputError, match="cannot be read"):
         toxicity.load("", str(tmp_path / "bad"))
 
 
-def test_labels_must_be_two_of_which_one_is_a_negation(tmp_path: Path) -> None:
+def test_labels_must_be_two_with_one_negation(tmp_path: Path) -> None:
     (tmp_path / "lines.txt").write_text("__label__a x\n__label__b y\n" * 20)
     model = fasttext.train_supervised(str(tmp_path / "lines.txt"), dim=4, thread=1, verbose=0)
     model.save_model(str(tmp_path / "model.bin"))
-    with pytest.raises(InputError, match="two are needed"):
+    with pytest.raises(InputError, match="must have two"):
         Classifier(tmp_path / "model.bin")
 
 
-def test_the_card_is_of_the_model_that_is_shipped_which_is_small() -> None:
-    folder = Path(str(resources.files("pipeline.filters")))
+def test_card_describes_the_shipped_model_which_is_small() -> None:
+    folder = Path(str(resources.files("pipeline.filters.toxicity")))
     model, card = (folder / toxicity.MODEL).read_bytes(), (folder / "models/toxicity.md").read_text("utf-8")
     assert f"| {len(model):,} bytes |" in card and hashlib.sha256(model).hexdigest() in card
-    assert len(model) + (folder / "data/graded_words.txt").stat().st_size <= 3_000_000
+    assert len(model) + (folder / "data/word_weights.txt").stat().st_size <= 3_000_000
 
 
-def test_scores_are_fasttexts_own() -> None:
-    classifier = Classifier(Path(str(resources.files("pipeline.filters").joinpath(toxicity.MODEL))))
+def test_scores_equal_those_of_fasttext() -> None:
+    classifier = Classifier(Path(str(resources.files("pipeline.filters.toxicity").joinpath(toxicity.MODEL))))
     for text in ["you idiot", "a town by the sea", "völlig verrückt"]:
         line = prepare(text)
         own = {label: score for score, label in classifier._model.f.predict(line + "\n", 2, 0.0, "strict")}

@@ -6,7 +6,7 @@ from pipeline.filters.toxicity import sentences
 
 
 @pytest.mark.parametrize(
-    ("line", "pieces"),
+    ("line", "expected"),
     [
         ("One is here. Two is here! Three?", ["One is here. ", "Two is here! ", "Three?"]),
         ("Version 3.14 is out... and it works", ["Version 3.14 is out... ", "and it works"]),
@@ -15,21 +15,21 @@ from pipeline.filters.toxicity import sentences
         ("", [""]),
     ],
 )
-def test_split(line: str, pieces: list[str]) -> None:
-    assert sentences.split(line) == pieces
+def test_split(line: str, expected: list[str]) -> None:
+    assert sentences.split(line) == expected
 
 
 @given(st.text(st.sampled_from("ab .!?。”")))
-def test_sentences_are_the_line(line: str) -> None:
+def test_joined_sentences_equal_the_line(line: str) -> None:
     assert "".join(sentences.split(line)) == line
 
 
-def by_word(texts: list[str]) -> list[float]:
+def contains_bad(texts: list[str]) -> list[float]:
     return [float("bad" in text) for text in texts]
 
 
 @pytest.mark.parametrize(
-    ("text", "left", "number"),
+    ("text", "expected", "removed"),
     [
         ("Good. Bad is bad. Fine.", "Good. Fine.", 1),
         ("Good.\nIt is bad.\n\nFine.", "Good.\n\nFine.", 1),
@@ -37,5 +37,5 @@ def by_word(texts: list[str]) -> list[float]:
         ("Good. \n\n Fine.", "Good. \n\n Fine.", 0),
     ],
 )
-def test_toxic_sentences_go(text: str, left: str, number: int) -> None:
-    assert sentences.without_toxic(text, by_word, 0.4) == (left, number)
+def test_toxic_sentences_are_removed(text: str, expected: str, removed: int) -> None:
+    assert sentences.remove_toxic(text, contains_bad, 0.4) == (expected, removed)

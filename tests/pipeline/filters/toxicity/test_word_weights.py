@@ -1,27 +1,29 @@
 from pipeline.filters.toxicity import word_weights
-from pipeline.filters.toxicity.word_weights import Grades
+from pipeline.filters.toxicity.word_weights import WordWeights
 
-SOME = Grades({"en": {"fool": 3, "thanks": -2, "die": 4}, "pt": {"burro": 2}})
-
-
-def test_the_grades_of_all_words_are_summed() -> None:
-    assert SOME.of(["you", "fool", "thanks"], "en") == 1
-    assert SOME.of([], "en") == 0
+WEIGHTS = WordWeights({"en": {"fool": 3, "thanks": -2, "die": 4}, "pt": {"burro": 2}})
 
 
-def test_languages_without_grades_have_those_of_others_except_of_words_common_anywhere_else() -> None:
-    assert SOME.of(["burro", "fool"], "pt") == 2
-    assert SOME.of(["burro", "fool", "die"], "de") == 5
-    assert SOME.of(["die"], "en") == 4
+def test_weights_are_summed() -> None:
+    assert WEIGHTS.total(["you", "fool", "thanks"], "en") == 1
+    assert WEIGHTS.total([], "en") == 0
 
 
-def test_grades_can_be_left_out_by_language() -> None:
-    assert SOME.without("en").of(["fool", "burro"], "en") == 2
+def test_other_languages_use_all_weights_but_of_words_common_in_any_other_language() -> None:
+    assert WEIGHTS.total(["burro", "fool"], "pt") == 2
+    assert WEIGHTS.total(["burro", "fool", "die"], "de") == 5
+    assert WEIGHTS.total(["die"], "en") == 4
 
 
-def test_insults_are_graded_and_groups_medicine_and_names_are_not() -> None:
+def test_weights_of_a_language_can_be_left_out() -> None:
+    assert WEIGHTS.without("en").total(["fool", "burro"], "en") == 2
+
+
+def test_insults_have_weights_and_groups_medicine_and_names_do_not() -> None:
     shipped = word_weights.load()
-    assert shipped.of(["idiot"], "en") > shipped.of(["silly"], "en") > 0 > shipped.of(["thanks"], "en")
-    assert shipped.of(["arsch"], "de") > 0 < shipped.of(["babaca"], "pt")
+    assert (
+        shipped.total(["idiot"], "en") > shipped.total(["silly"], "en") > 0 > shipped.total(["thanks"], "en")
+    )
+    assert shipped.total(["arsch"], "de") > 0 < shipped.total(["babaca"], "pt")
     for word in ["gay", "women", "muslims", "jews", "black", "cancer", "penis", "mother", "warner", "mexico"]:
-        assert shipped.of([word], "en") == 0
+        assert shipped.total([word], "en") == 0
