@@ -93,9 +93,9 @@ def test_a_process_that_crashes_is_a_reason_and_is_replaced() -> None:
 
 def test_its_process_ends_with_a_parent_that_is_killed() -> None:
     program = (
-        "from core.config import Extraction\n"
+        "from core.config import ExtractionConfig\n"
         "from pipeline.extraction.guard import Guard\n"
-        "guard = Guard(Extraction())\n"
+        "guard = Guard(ExtractionConfig())\n"
         "guard._child = guard._start()\n"
         "print(guard._child[0].pid, flush=True)\n"
         "input()\n"
