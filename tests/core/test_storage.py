@@ -1,4 +1,4 @@
-"""The same tests on local disk, on an S3 server and on HDFS."""
+"""Storage operations on local disk, on an S3 server and on HDFS."""
 
 import hashlib
 import subprocess
@@ -21,7 +21,7 @@ from core.errors import InputError
     ]
 )
 def root(request, tmp_path):
-    """A path of its own for each test, where nothing is yet."""
+    """A new path for each test; nothing exists there yet."""
     base = str(tmp_path) if request.param == "local" else request.getfixturevalue(request.param)
     return storage.join(base, uuid.uuid4().hex)
 
@@ -30,7 +30,7 @@ def _paths(found):
     return [file.path for file in found]
 
 
-def test_a_written_file_is_read_back_and_can_be_overwritten(root):
+def test_write_atomic_round_trips_and_overwrites(root):
     path = storage.join(root, "a", "b", "file.bin")
     assert not storage.exists(path)
     for data in (b"", b"one", b"\x00\xff" * 3_000_000, b"two"):
@@ -38,10 +38,10 @@ def test_a_written_file_is_read_back_and_can_be_overwritten(root):
         assert storage.exists(path)
         assert storage.read_bytes(path) == data
     assert storage.exists(storage.join(root, "a"))
-    assert _paths(storage.list_files(root)) == [path]  # nothing was left beside it
+    assert _paths(storage.list_files(root)) == [path]  # no temporary file is left
 
 
-def test_readers_never_see_a_part_of_a_file(root):
+def test_readers_never_see_a_partial_file(root):
     path = storage.join(root, "file.bin")
     versions = [bytes([number]) * 500_000 for number in range(1, 7)]
     storage.write_atomic(path, versions[0])
@@ -59,7 +59,7 @@ def test_readers_never_see_a_part_of_a_file(root):
     assert seen <= set(versions)
 
 
-def test_an_opened_file_seeks(root):
+def test_open_read_supports_seeking(root):
     path = storage.join(root, "file.bin")
     data = bytes(range(256)) * 40_000
     storage.write_atomic(path, data)
@@ -75,7 +75,7 @@ def test_an_opened_file_seeks(root):
         assert stream.read(1) == b""
 
 
-def test_a_range_is_what_there_is_of_it(root):
+def test_read_range_stops_at_the_end_of_the_file(root):
     path = storage.join(root, "file.bin")
     storage.write_atomic(path, bytes(range(100)))
     assert storage.read_range(path, 10, 20) == bytes(range(10, 30))
@@ -85,7 +85,7 @@ def test_a_range_is_what_there_is_of_it(root):
         storage.read_range(storage.join(root, "none"), 0, 1)
 
 
-def test_an_opened_file_has_lines(root):
+def test_open_read_supports_lines(root):
     path = storage.join(root, "file.txt")
     lines = [b"one\n", b"\n", b"x" * 2_000_000 + b"\n", b"end"]
     storage.write_atomic(path, b"".join(lines))
@@ -112,7 +112,7 @@ def test_upload_copies_a_local_file(root, tmp_path):
     assert source.exists()
 
 
-def test_files_are_listed_sorted_without_hidden_ones(root):
+def test_list_files_is_sorted_and_skips_hidden_files(root):
     for inner in ("b/2.txt", "b/1.txt", "a.txt", "c/d/3.txt", "_SUCCESS", ".hidden", "b/_x/4", "c/.y/5"):
         storage.write_atomic(storage.join(root, inner), inner.encode())
     found = storage.list_files(root)
@@ -126,15 +126,15 @@ def test_files_are_listed_sorted_without_hidden_ones(root):
 
 
 @pytest.mark.server
-def test_a_process_that_read_from_hdfs_can_fork(hdfs):
+def test_process_can_fork_after_reading_from_hdfs(hdfs):
     code = (
-        "import os, sys; from pipeline import storage; storage.exists(sys.argv[1]);"
+        "import os, sys; from core import storage; storage.exists(sys.argv[1]);"
         "child = os.fork(); child or os._exit(0); sys.exit(os.waitpid(child, 0)[1])"
     )
     subprocess.run([sys.executable, "-c", code, f"{hdfs}/"], timeout=60, check=True)
 
 
-def test_a_hidden_folder_can_be_listed_by_its_name(root):
+def test_list_files_accepts_a_hidden_folder_by_name(root):
     path = storage.join(root, "_work", "1.txt")
     storage.write_atomic(path, b"1")
     assert _paths(storage.list_files(storage.join(root, "_work"))) == [path]
@@ -151,14 +151,14 @@ def test_a_hidden_folder_can_be_listed_by_its_name(root):
         ("**/*.txt", ["a.txt", "b/1.txt", "c/1.txt", "c/d/3.txt"]),
     ],
 )
-def test_globs(root, glob, expected):
+def test_list_files_expands_globs(root, glob, expected):
     for inner in ("a.txt", "b/1.txt", "b/2.gz", "c/1.txt", "c/d/3.txt", "b/.1.txt"):
         storage.write_atomic(storage.join(root, inner), b"x")
     found = _paths(storage.list_files(storage.join(root, glob)))
     assert found == [storage.join(root, inner) for inner in expected]
 
 
-def test_names_with_spaces_and_other_scripts(root):
+def test_names_with_spaces_and_non_latin_letters(root):
     paths = [storage.join(root, inner) for inner in ("a b/c+d%20.txt", "a;b#c?d=e.txt", "ä/文書.txt")]
     for path in paths:
         storage.write_atomic(path, path.encode())
@@ -167,7 +167,7 @@ def test_names_with_spaces_and_other_scripts(root):
 
 
 @pytest.mark.server
-def test_the_marks_that_hadoop_leaves_for_folders_are_no_files(s3):
+def test_list_files_skips_hadoop_folder_markers(s3):
     root = storage.join(s3, uuid.uuid4().hex)
     bucket, key = root.removeprefix("s3://").split("/")
     for inner in ("", "folder/", "folder/below/", "folder/file"):
@@ -176,7 +176,7 @@ def test_the_marks_that_hadoop_leaves_for_folders_are_no_files(s3):
     assert _paths(storage.list_files(storage.join(root, "*"))) == [storage.join(root, "folder", "file")]
 
 
-def test_the_version_changes_when_a_file_is_rewritten(root):
+def test_version_changes_when_a_file_is_rewritten(root):
     path = storage.join(root, "file")
     storage.write_atomic(path, b"one")
     (before,) = storage.list_files(path)
@@ -187,7 +187,7 @@ def test_the_version_changes_when_a_file_is_rewritten(root):
     assert after.version != before.version
 
 
-def test_what_is_missing_is_named_with_a_remedy(root):
+def test_errors_name_the_missing_path_and_a_remedy(root):
     missing = storage.join(root, "missing")
     for attempt in (
         storage.list_files,
@@ -202,13 +202,13 @@ def test_what_is_missing_is_named_with_a_remedy(root):
         assert "check the path" in str(caught.value)
 
 
-def test_a_folder_is_no_file(root):
+def test_read_bytes_rejects_a_folder(root):
     storage.write_atomic(storage.join(root, "folder", "file"), b"x")
     with pytest.raises(InputError, match="no such file"):
         storage.read_bytes(storage.join(root, "folder"))
 
 
-def test_remove_takes_files_folders_and_nothing(root):
+def test_remove_accepts_files_folders_and_missing_paths(root):
     for inner in ("a/1", "a/b/2", "c"):
         storage.write_atomic(storage.join(root, inner), b"x")
     storage.remove(storage.join(root, "a"))
@@ -220,12 +220,12 @@ def test_remove_takes_files_folders_and_nothing(root):
 
 
 @pytest.mark.parametrize("path", ["ftpx://host/file", "s3a//x://"])
-def test_other_kinds_of_storage_are_refused(path):
+def test_unknown_schemes_are_rejected(path):
     with pytest.raises(InputError, match=r"use a local path, s3://, hdfs:// or https://"):
         storage.exists(path)
 
 
-def test_paths_are_spelled_for_each_side(tmp_path, monkeypatch):
+def test_path_helpers(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert storage.absolute("a/../b/") == f"{tmp_path}/b"
     assert storage.absolute("s3://bucket/a/") == "s3://bucket/a"
@@ -239,7 +239,7 @@ def test_paths_are_spelled_for_each_side(tmp_path, monkeypatch):
     assert not storage.is_local("hdfs://host/a")
 
 
-def test_a_local_copy_is_made_once_for_each_version(root, tmp_path, monkeypatch):
+def test_local_copy_is_made_once_per_version(root, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = storage.join(root, "models", "one.bin")
     with pytest.raises(InputError, match="nothing there"):

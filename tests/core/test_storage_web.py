@@ -1,4 +1,4 @@
-"""Files on a web server: read, sought in, read in part; never written."""
+"""Reading files from a web server."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def web(tmp_path):
         yield served
 
 
-def test_a_file_is_read_whole_in_part_and_sought_in(web):
+def test_open_read_supports_seeking(web):
     path = f"{web.url}/a file.bin"
     assert storage.read_bytes(path) == DATA
     with storage.open_read(path) as stream:
@@ -32,7 +32,7 @@ def test_a_file_is_read_whole_in_part_and_sought_in(web):
         assert stream.read() == b""
 
 
-def test_a_range_is_one_request_for_just_its_bytes(web):
+def test_read_range_sends_one_request_for_the_range(web):
     assert storage.read_range(f"{web.url}/a file.bin", 1000, 50) == DATA[1000:1050]
     assert storage.read_range(f"{web.url}/a file.bin", len(DATA) - 5, 50) == DATA[-5:]
     assert storage.read_range(f"{web.url}/a file.bin", len(DATA) + 5, 50) == b""
@@ -40,7 +40,7 @@ def test_a_range_is_one_request_for_just_its_bytes(web):
     assert (answer.method, answer.start, answer.length) == ("GET", 1000, 50)
 
 
-def test_a_file_is_listed_with_size_and_version(web):
+def test_list_files_returns_size_and_version(web):
     path = f"{web.url}/a file.bin"
     (found,) = storage.list_files(path)
     assert (found.path, found.size) == (path, len(DATA))
@@ -48,13 +48,13 @@ def test_a_file_is_listed_with_size_and_version(web):
     assert not web.sent
 
 
-def test_what_is_missing_is_named(web):
+def test_errors_name_the_missing_path(web):
     for attempt in (storage.list_files, storage.read_bytes, storage.open_read, storage.file_info):
         with pytest.raises(InputError, match="missing: no such file; check the path"):
             attempt(f"{web.url}/missing")
 
 
-def test_a_server_that_ignores_ranges_is_refused(tmp_path):
+def test_servers_without_ranges_are_rejected(tmp_path):
     (tmp_path / "file").write_bytes(DATA)
     with web_server(tmp_path, ranges=False) as web, pytest.raises(InputError, match="ignores byte ranges"):
         storage.read_range(f"{web.url}/file", 10, 20)
