@@ -132,7 +132,7 @@ def model(folder: str, path: str, result_paths: Sequence[str]) -> Content:
     }
 
 
-def _origin(run: _Run, path: str, found: loading.Source) -> tuple[Source | None, bool]:
+def _origin(run: _Run, path: str, found: loading.ModelSource) -> tuple[Source | None, bool]:
     """What the run tells of the model's fine-tuning, and whether its pre-training is the model's own.
 
     Raises :class:`MismatchError` if the run did neither.

@@ -12,7 +12,7 @@ from evals.items import Item
 from evals.likelihood import Request, log_likelihoods
 from evals.statistics import Bootstrap, Metric
 from evals.suite import Prompted, Suite
-from model.loading import Loaded
+from model.loading import LoadedModel
 
 
 class Progress(Protocol):
@@ -38,7 +38,7 @@ Work = Callable[[Progress], Outcome]
 class Bench:
     """The model and the settings."""
 
-    loaded: Loaded
+    loaded: LoadedModel
     settings: EvalsConfig
 
     @property

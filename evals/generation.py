@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from model.batching import Batcher
 from model.generation import Sampling
-from model.loading import Loaded
+from model.loading import LoadedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,10 @@ class _Running:
 
 
 def generate(
-    loaded: Loaded, prompts: Sequence[Prompt], slots: int, progress: Callable[[int], None] = lambda _: None
+    loaded: LoadedModel,
+    prompts: Sequence[Prompt],
+    slots: int,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> list[str]:
     """The text after each prompt, up to what stops it; ``slots`` of them are on the way at any time.
 
@@ -59,7 +62,7 @@ def generate(
     return texts
 
 
-def _ended(loaded: Loaded, each: _Running) -> bool:
+def _ended(loaded: LoadedModel, each: _Running) -> bool:
     """Whether one of the stop texts has come."""
     if not each.prompt.stop_texts:
         return False

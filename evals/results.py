@@ -27,7 +27,7 @@ from core.manifest import Stage
 from evals.context import Outcome
 from evals.items import DataFile
 from evals.suite import Named
-from model.loading import Loaded
+from model.loading import LoadedModel
 
 STAGE = "evals"
 REMEDY = "choose another folder with --to, or replace it with --set output.overwrite=true"
@@ -54,7 +54,7 @@ def settings(evals: EvalsConfig, suites: Sequence[Named]) -> dict[str, Any]:
     return {"evals": evals.model_dump(mode="json"), "suites": own}
 
 
-def document(loaded: Loaded, evals: EvalsConfig, measured: Sequence[Measured]) -> dict[str, Any]:
+def document(loaded: LoadedModel, evals: EvalsConfig, measured: Sequence[Measured]) -> dict[str, Any]:
     """What ``results.json`` says."""
     return {
         "schema_version": SCHEMA_VERSION,

@@ -1,7 +1,7 @@
-"""``python -m model.export --model ANY --to DIR``: a model as a Hugging Face folder.
+"""``python -m model.export --model PATH --to DIR``: export a model as a Hugging Face folder.
 
-Of whatever :func:`model.loading.load` loads, so that this is also how GGUF files are imported and adapters
-merged. The folder opens in other programs, and has a manifest besides that says what it was made from.
+Accepts every format of :func:`model.loading.load`, so it also converts GGUF files and merges adapters. The
+folder gets a manifest that records the origin.
 """
 
 import argparse
@@ -30,20 +30,20 @@ DType = Literal["float32", "bfloat16"]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0].partition(": ")[2])
-    parser.add_argument("--model", required=True, help="a run's, Hugging Face or adapter folder, or a .gguf")
-    parser.add_argument("--to", required=True, help="the folder to write")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the weights (float32)")
-    parser.add_argument("--overwrite", action="store_true", help="replace what the folder holds")
+    parser.add_argument("--model", required=True, help="run, Hugging Face or adapter folder, or .gguf file")
+    parser.add_argument("--to", required=True, help="folder to write")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="dtype of the weights (float32)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the content of the folder")
     options = parser.parse_args(arguments)
     export(options.model, options.to, options.dtype, overwrite=options.overwrite)
 
 
 def export(model: str, folder: str, dtype: DType = "float32", *, overwrite: bool = False) -> None:
-    """Write the model at the path ``model`` to ``folder``; nothing if that is done already.
+    """Write the model at path ``model`` to ``folder``; no effect if that is already done.
 
-    Raises :class:`core.errors.OutputError` if the folder holds something else.
+    Raises :class:`core.errors.OutputError` if the folder has other content.
     """
     if storage.absolute(model) == storage.absolute(folder):
         raise InputError(f"{folder}: is the model itself; name another folder with --to")
@@ -63,7 +63,7 @@ def export(model: str, folder: str, dtype: DType = "float32", *, overwrite: bool
         return
     loaded = source.load()
     fill = partial(write, loaded.model, loaded.tokenizer, dtype=dtype)
-    _check(loaded.model)
+    _check_exportable(loaded.model)
     stage.begin()
     publish(
         stage,
@@ -80,7 +80,7 @@ def export(model: str, folder: str, dtype: DType = "float32", *, overwrite: bool
 
 
 def write(model: Transformer, tokenizer: Tokenizer, folder: Path, *, dtype: DType = "float32") -> None:
-    """Write a model and its tokenizer into a local folder that is there, without a manifest."""
+    """Write a model and its tokenizer, without a manifest, to an existing local folder."""
     stop = Chat(tokenizer).stop if tokenizer.chat_template else {tokenizer.eos}
     tokens: dict[str, int | list[int]] = {"eos_token_id": sorted(stop), "pad_token_id": tokenizer.pad}
     if tokenizer.bos is not None:
@@ -92,12 +92,12 @@ def write(model: Transformer, tokenizer: Tokenizer, folder: Path, *, dtype: DTyp
 def publish(
     stage: Stage, fill: Callable[[Path], None], counts: Mapping[str, int], facts: Mapping[str, Any]
 ) -> None:
-    """Write the files with ``fill`` into the claimed folder of ``stage``, and the manifest last."""
+    """Write the files with ``fill`` to the folder of a ``stage`` in progress, and the manifest last."""
     files = []
     folder = stage.folder
-    with _local(folder) as place:
-        fill(place)
-        for path in sorted(place.iterdir()):
+    with _local_folder(folder) as local:
+        fill(local)
+        for path in sorted(local.iterdir()):
             if path.name != manifest.STARTED:
                 size, sha256 = storage.checksum(str(path))
                 files.append(FileEntry(path=path.name, size=size, rows=0, sha256=sha256))
@@ -107,19 +107,19 @@ def publish(
 
 
 @contextlib.contextmanager
-def _local(folder: str) -> Iterator[Path]:
-    """``folder`` itself if it is on this machine, else a place to make its files before they go there."""
+def _local_folder(folder: str) -> Iterator[Path]:
+    """Yield ``folder`` itself if it is local, else a temporary folder."""
     if storage.is_local(folder):
         yield Path(folder.removeprefix("file://"))
         return
-    with tempfile.TemporaryDirectory() as place:
-        yield Path(place)
+    with tempfile.TemporaryDirectory() as temporary:
+        yield Path(temporary)
 
 
-def _check(model: Transformer) -> None:
-    """Raise :class:`InputError` for a model that Hugging Face's library has no name for."""
+def _check_exportable(model: Transformer) -> None:
+    """Raise :class:`InputError` for an architecture that Hugging Face's library does not have."""
     try:
-        huggingface.settings(model.config)
+        huggingface.config_json(model.config)
     except ModelError as error:
         raise InputError(str(error)) from None
 

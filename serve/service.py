@@ -13,7 +13,7 @@ from model.batching import Batcher
 from model.config import DEFAULT_CONTEXT
 from model.fused import fuse
 from model.generation import Sampling
-from model.loading import Loaded
+from model.loading import LoadedModel
 from serve.engine import Engine
 from serve.errors import unavailable
 from serve.feedback import Journal
@@ -26,7 +26,7 @@ from serve.safety import Safety
 class Ready:
     """A model that answers."""
 
-    loaded: Loaded
+    loaded: LoadedModel
     engine: Engine
     since: int
     """Seconds since 1970."""
@@ -83,7 +83,7 @@ class Service:
         self.journal.close()
 
 
-def _load(path: str, settings: ServeConfig) -> tuple[Loaded, Batcher]:
+def _load(path: str, settings: ServeConfig) -> tuple[LoadedModel, Batcher]:
     """The model, warm, and its batcher."""
     torch.set_num_threads(_threads(settings))
     device = "cuda" if torch.cuda.is_available() else "cpu"

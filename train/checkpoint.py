@@ -19,7 +19,7 @@ from torch.distributed.checkpoint.state_dict_saver import save as save_parts
 
 from core import manifest, storage
 from core.manifest import Manifest, Stage
-from model.formats.checkpoint import LATEST, STAGE, latest
+from model.formats.checkpoint import LATEST, STAGE, find_latest
 from model.formats.dcp_storage import DcpReader, DcpWriter
 from model.transformer import Transformer
 from train.parallel import World
@@ -58,7 +58,7 @@ def remove_others(folder: str, keep: int) -> None:
         return
     fs, inner = storage.filesystem(folder)
     names = sorted(storage.name(path) for path in fs.ls(inner, detail=False))
-    found = latest(folder)
+    found = find_latest(folder)
     last = storage.name(found[0]) if found else ""
     steps = [name for name in names if name.startswith("step-")]
     kept = [name for name in steps if name <= last][-keep:]

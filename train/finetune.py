@@ -26,9 +26,9 @@ from core.manifest import Stage
 from core.tokenizer import Tokenizer
 from model import export
 from model.formats import huggingface, lora
-from model.formats.checkpoint import latest, restore_weights
+from model.formats.checkpoint import find_latest, load_weights
 from model.loading import STAGE as MODEL
-from model.loading import Loaded, load
+from model.loading import LoadedModel, load
 from model.transformer import Transformer
 from train import examples, parallel, setup
 from train.examples import Examples
@@ -75,7 +75,7 @@ def finetune(config: Config, world: World) -> None:
             )
 
 
-def prepare(config: Config, base: Loaded, rows: Examples) -> Setup:
+def prepare(config: Config, base: LoadedModel, rows: Examples) -> Setup:
     """All that fine-tuning ``base`` on ``rows`` needs.
 
     Raises :class:`ConfigError` for rows that are too long for the model, a learning rate that is too high,
@@ -83,7 +83,7 @@ def prepare(config: Config, base: Loaded, rows: Examples) -> Setup:
     """
     settings, shape = config.finetune, base.model.config
     try:
-        huggingface.settings(shape)
+        huggingface.config_json(shape)
     except ModelError as error:
         raise InputError(f"{settings.model}: {error}") from None
     state: dict[str, Tensor] = base.model.state_dict()
@@ -127,7 +127,7 @@ def prepare(config: Config, base: Loaded, rows: Examples) -> Setup:
     )
 
 
-def learning_rate(settings: FinetuneConfig, base: Loaded) -> float:
+def learning_rate(settings: FinetuneConfig, base: LoadedModel) -> float:
     """The rate that is asked for, or a tenth of the one that ``base`` was pre-trained with.
 
     Raises :class:`ConfigError` for one that is higher than that, where it is known.
@@ -145,7 +145,7 @@ def learning_rate(settings: FinetuneConfig, base: Loaded) -> float:
     return settings.learning_rate or own / 10
 
 
-def _examples(settings: FinetuneConfig, base: Loaded) -> Examples:
+def _examples(settings: FinetuneConfig, base: LoadedModel) -> Examples:
     if not base.tokenizer.chat_template:
         raise InputError(
             f"{settings.model}: its tokenizer has no chat template, by which conversations become tokens; "
@@ -154,7 +154,7 @@ def _examples(settings: FinetuneConfig, base: Loaded) -> Examples:
     return examples.collect(settings, base.chat, base.tokenizer.pad)
 
 
-def _adapter(settings: FinetuneConfig, base: Loaded) -> Callable[[Transformer], None]:
+def _adapter(settings: FinetuneConfig, base: LoadedModel) -> Callable[[Transformer], None]:
     """What makes of a model the one that is trained. Raises :class:`ConfigError` for targets it has not."""
     if settings.method == "full":
         return lambda _: None
@@ -190,17 +190,17 @@ def _model_stage(run: Setup, folder: str, overwrite: bool = False) -> Stage:
     return Stage(MODEL, folder, run.fingerprint, run.config, run.inputs, overwrite=overwrite, done_message="")
 
 
-def _publish_model(run: Setup, config: Config, base: Loaded, folder: str) -> None:
+def _publish_model(run: Setup, config: Config, base: LoadedModel, folder: str) -> None:
     """Write what was learned to ``OUT/model``, unless it is there."""
     stage = _model_stage(run, folder)
     if stage.begin():
         return
-    found = latest(storage.join(run.folder, "checkpoints"))
+    found = find_latest(storage.join(run.folder, "checkpoints"))
     assert found
     adapted = config.finetune.method == "lora"
     model = base.model if adapted else Transformer(run.model)
     run.adapt(model)
-    restore_weights(*found, model)
+    load_weights(*found, model)
     path = storage.absolute(config.finetune.model)
     export.publish(
         stage,

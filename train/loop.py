@@ -9,7 +9,7 @@ import torch
 
 from core import storage
 from core.config import Config
-from model.formats.checkpoint import latest
+from model.formats.checkpoint import find_latest
 from train import checkpoint, setup, validation
 from train.batch import Batch, batch_hash, target_losses
 from train.metrics import Metrics, Progress, peak_flops
@@ -85,7 +85,7 @@ class Trainer:
         self.world.from_leader(
             lambda: checkpoint.remove_others(self.checkpoints, self.train.keep_checkpoints)
         )
-        found = latest(self.checkpoints)
+        found = find_latest(self.checkpoints)
         if not found or self.partly:  # a checkpoint holds only what is trained
             fill(self.model, self.setup.weights)
         torch.manual_seed(self.train.seed + self.world.rank)

@@ -35,7 +35,9 @@ def complete(
 ) -> Iterator[str]:
     """The text that follows ``prompt``, piece by piece, to the document's end or for ``tokens`` tokens."""
     ids = [*([] if tokenizer.bos is None else [tokenizer.bos]), *tokenizer.encode(prompt)] or [tokenizer.eos]
-    return text_pieces(tokenizer, generate(model, ids, tokens, sampling, stop_tokens=frozenset({tokenizer.eos})))
+    return text_pieces(
+        tokenizer, generate(model, ids, tokens, sampling, stop_tokens=frozenset({tokenizer.eos}))
+    )
 
 
 def text_pieces(tokenizer: Tokenizer, tokens: Iterator[int]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from core.config import Config
 from core.errors import InputError
 from core.shards import Shards, SplitName, check_tokenizer
 from core.tokenizer import SentencePieceTokenizer
-from model.loading import load_trained
+from model.loading import load_latest_checkpoint
 from train import parallel, validation
 from train.batch import IGNORED
 from train.parallel import World
@@ -43,7 +43,7 @@ def compare(config: Config, world: World) -> None:
 
     What that file already says of the same model and shards is only printed again.
     """
-    model, tokenizer, checkpoint = load_trained(config, world.device)
+    model, tokenizer, checkpoint = load_latest_checkpoint(config, world.device)
     shards = Shards.open(storage.join(config.output.path, "shards"))
     check_tokenizer(shards, tokenizer)
     path = storage.join(config.output.path, "training", FILE)

@@ -1,4 +1,4 @@
-"""Checkpoint formats: Hugging Face folders, GGUF files, LoRA adapters and our own training checkpoints.
+"""Model formats: Hugging Face folders, GGUF files, LoRA adapters and our own training checkpoints.
 
-Foreign parameter names are translated by :mod:`model.formats.state_dict_adapter`; start reading there.
+:mod:`model.formats.state_dict_adapter` translates foreign parameter names; start reading there.
 """

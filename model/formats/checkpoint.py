@@ -1,4 +1,4 @@
-"""Read training checkpoints: find the latest published one and load its weights into a whole model.
+"""Read training checkpoints: find the latest one, and load its weights into an unsharded model.
 
 :mod:`train.checkpoint` writes them and describes the layout.
 """
@@ -14,27 +14,28 @@ from model.transformer import Transformer
 
 STAGE = "checkpoint"
 LATEST = "latest"
-"""File in the checkpoints' folder that names the last published one."""
+"""File in the checkpoints folder that names the last published checkpoint."""
 
 
-def latest(folder: str) -> tuple[str, Manifest] | None:
-    """The folder and manifest of the last published checkpoint, if there is one."""
-    path = storage.join(folder, LATEST)
-    if not storage.exists(path):
+def find_latest(folder: str) -> tuple[str, Manifest] | None:
+    """Return the path and manifest of the last published checkpoint in ``folder``, if there is one."""
+    pointer = storage.join(folder, LATEST)
+    if not storage.exists(pointer):
         return None
-    place = storage.join(folder, storage.read_bytes(path).decode())
-    return place, manifest.read(place, STAGE)
+    path = storage.join(folder, storage.read_bytes(pointer).decode())
+    return path, manifest.read(path, STAGE)
 
 
-def restore_weights(place: str, found: Manifest, model: Transformer) -> None:
-    """Load only the weights of a checkpoint, after comparing its files, into a model that is not sharded.
+def load_weights(path: str, found: Manifest, model: Transformer) -> None:
+    """Verify a checkpoint and load its weights into an unsharded model.
 
-    Frozen weights stay as they are.
+    Frozen parameters are left unchanged. Raises :class:`core.errors.ManifestError` if a file was altered.
     """
-    manifest.verify(place, found)
-    parameters = {name: each.detach() for name, each in model.named_parameters() if each.requires_grad}
-    state = {"model": parameters}
+    manifest.verify(path, found)
+    parameters = {
+        name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
     with warnings.catch_warnings():
-        # It is meant: one process, no group.
+        # Intended: a single process without a process group.
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        load(state, storage_reader=DcpReader(place), no_dist=True)
+        load({"model": parameters}, storage_reader=DcpReader(path), no_dist=True)

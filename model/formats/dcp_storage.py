@@ -1,4 +1,4 @@
-"""Where torch.distributed.checkpoint keeps its files: anywhere :mod:`core.storage` reaches."""
+"""Storage backend of torch.distributed.checkpoint for all file systems of :mod:`core.storage`."""
 
 import io
 import os
@@ -14,39 +14,39 @@ Path = str | os.PathLike[str]
 
 
 class DcpWriter(FileSystemWriter):
-    """Writes one file per process, and the leading one ``.metadata``, into a folder."""
+    """Writes one file per process, and ``.metadata`` by rank 0, to a folder."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(folder, sync_files=storage.is_local(folder))
-        _redirect(self, folder)
+        _set_file_system(self, folder)
 
 
 class DcpReader(FileSystemReader):
-    """Reads what a :class:`DcpWriter` wrote, any number of processes what any other number did."""
+    """Reads what a :class:`DcpWriter` wrote, with any number of processes."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(folder)
-        _redirect(self, folder)
+        _set_file_system(self, folder)
 
 
-def _redirect(parts: Any, folder: str) -> None:
-    """Give torch's classes our files: they take them by attribute, as those for fsspec in torch itself do."""
-    parts.fs, parts.path = _Files(), folder
+def _set_file_system(target: Any, folder: str) -> None:
+    """Replace the file system of torch's reader or writer, as torch's own fsspec classes do."""
+    target.fs, target.path = _StorageFileSystem(), folder
 
 
-class _Files(FileSystemBase):
-    """The file operations that torch asks for."""
+class _StorageFileSystem(FileSystemBase):
+    """The file operations that torch uses."""
 
     @contextmanager
     def create_stream(self, path: Path, mode: str) -> Generator[io.IOBase, None, None]:
-        """Open a file for ``rb`` or ``wb``."""
+        """Open a file in mode ``rb`` or ``wb``."""
         if mode == "rb":
             with storage.open_read(os.fspath(path)) as source:
                 yield cast(io.IOBase, source)
         else:
             fs, inner = storage.filesystem(os.fspath(path))
             with fs.open(inner, mode) as sink:
-                yield _Sink(sink)
+                yield _TrackingWriter(sink)
 
     def concat_path(self, path: Path, suffix: str) -> str:
         return storage.join(os.fspath(path), suffix)
@@ -73,10 +73,11 @@ class _Files(FileSystemBase):
         storage.remove(os.fspath(path))
 
 
-class _Sink(io.RawIOBase):
-    """A file being written, as torch wants it: it tells its position, which HDFS cannot, and closes twice.
+class _TrackingWriter(io.RawIOBase):
+    """Writable stream that tracks its position, which HDFS streams cannot report.
 
-    HDFS takes the second time amiss, so only the opener's closing counts.
+    ``close`` does not close the wrapped stream: torch closes it and its opener closes it again, which is an
+    error on HDFS.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:

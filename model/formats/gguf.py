@@ -1,7 +1,7 @@
-"""Reading GGUF, the file format of llama.cpp: weights, dequantized, with configuration and tokenizer.
+"""Read GGUF, the model format of llama.cpp: dequantized weights, configuration and metadata.
 
-The ``gguf`` package of llama.cpp's own repository reads and dequantizes; here its fields become a
-:class:`TransformerConfig` and its tensors ours.
+The ``gguf`` package from llama.cpp's repository parses and dequantizes; this module translates its metadata
+to a :class:`TransformerConfig` and its tensors to our state dict.
 """
 
 from collections.abc import Mapping
@@ -21,76 +21,70 @@ from model.transformer import rotary_embedding
 EMBEDDING = "token_embd.weight"
 ROPE_FREQUENCIES = "rope_freqs.weight"
 LLAMA3_SCALINGS = (RopeScaling(8.0, 1.0, 4.0, 8192), RopeScaling(32.0, 1.0, 4.0, 8192))
-"""Of Llama 3.1 and of 3.2. GGUF keeps only their effect on each frequency, as a tensor."""
-REQUIRED = ("block_count", "embedding_length", "attention.head_count", "feed_forward_length")
+"""Scaling of Llama 3.1 and 3.2. GGUF stores only its effect on each frequency, as a tensor."""
+REQUIRED_SIZES = ("block_count", "embedding_length", "attention.head_count", "feed_forward_length")
 
 
 @dataclass(frozen=True, slots=True)
-class Gguf:
-    """What one file holds."""
+class GgufModel:
+    """Content of a GGUF file."""
 
     config: TransformerConfig
     state: dict[str, Tensor]
-    """Parameters by our names, float32."""
-    fields: dict[str, Any]
-    """The metadata: ``tokenizer.ggml.tokens``, ``tokenizer.chat_template``, ``general.name`` and so on."""
+    """State dict with our parameter names, float32."""
+    metadata: dict[str, Any]
+    """All fields: ``tokenizer.ggml.tokens``, ``tokenizer.chat_template``, ``general.name`` and so on."""
 
 
-def read(path: Path) -> Gguf:
-    """Read a whole file; its weights are dequantized one by one, to float32.
+def read(path: Path) -> GgufModel:
+    """Read a GGUF file; weights are dequantized to float32 one by one.
 
-    Raises :class:`ModelError` for a file that is damaged or holds another kind of model.
+    Raises :class:`ModelError` for damaged files and unsupported models.
     """
     try:
         reader = gguf.GGUFReader(path)
-        fields = {name: field.contents() for name, field in reader.fields.items()}
-        tensors = {each.name: _dequantized(each) for each in reader.tensors}
+        metadata = {name: field.contents() for name, field in reader.fields.items()}
+        tensors = {tensor.name: _dequantize(tensor) for tensor in reader.tensors}
     except NotImplementedError as error:
-        raise ModelError(f"{path}: {error}; choose a file of another quantization") from None
+        raise ModelError(f"{path}: {error}; choose a file with another quantization") from None
     except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
         raise ModelError(
-            f"{path}: not a whole GGUF file ({' '.join(str(error).split())[:100]}); download it again"
+            f"{path}: not a complete GGUF file ({' '.join(str(error).split())[:100]}); download it again"
         ) from None
-    config = _config(path, fields, tensors)
-    table = state_dict_adapter.GGUF_GPT2 if config.positions == "learned" else state_dict_adapter.GGUF_LLAMA
-    state = state_dict_adapter.inward(table, config, tensors, path)
-    return Gguf(config, _unpermuted(config, state), fields)
+    config = _config(path, metadata, tensors)
+    names = state_dict_adapter.GGUF_GPT2 if config.positions == "learned" else state_dict_adapter.GGUF_LLAMA
+    state = state_dict_adapter.from_foreign(names, config, tensors, path)
+    return GgufModel(config, _unpermute_rotary(config, state), metadata)
 
 
-def _dequantized(tensor: Any) -> Tensor:
-    """One tensor as float32, ``[out, in]`` or ``[out]``. A copy: the file's pages need not stay mapped."""
+def _dequantize(tensor: Any) -> Tensor:
+    """Return a tensor as float32, ``[out, in]`` or ``[out]``; a copy, so that the file can be unmapped."""
     return torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type).astype("float32"))
 
 
-def _config(path: Path, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> TransformerConfig:
-    kind = fields.get("general.architecture")
-    if kind not in ("llama", "gpt2"):
-        raise ModelError(f"{path}: architecture {kind!r}; only llama and gpt2 are known: choose such a model")
-    own = {key.removeprefix(f"{kind}."): value for key, value in fields.items()}
-    for key in (*REQUIRED, "attention.head_count_kv"):
-        value = own.get(key, 0 if key in REQUIRED else 1)
-        if not isinstance(value, int) or value < 1:
-            raise ModelError(
-                f"{path}: {kind}.{key} = {str(value)[:60]}; must be a number above 0: choose another model"
-            )
-    if EMBEDDING not in tensors:
-        raise ModelError(f"{path}: has no {EMBEDDING}, as every model has; get the whole file")
-    if own.get("expert_count"):
-        raise ModelError(f"{path}: {own['expert_count']} experts; only dense models are known: choose one")
-    heads = own["attention.head_count"]
-    llama = kind == "llama"
+def _config(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> TransformerConfig:
+    architecture = metadata.get("general.architecture")
+    if architecture not in ("llama", "gpt2"):
+        raise ModelError(
+            f"{path}: architecture {architecture!r}; only llama and gpt2 are supported: choose such a model"
+        )
+    values = {key.removeprefix(f"{architecture}."): value for key, value in metadata.items()}
+    _check_values(path, architecture, values, tensors)
+    llama = architecture == "llama"
+    epsilon = values.get(f"attention.layer_norm_{'rms_' if llama else ''}epsilon", 1e-5)
+    num_heads = values["attention.head_count"]
     config = TransformerConfig(
         vocabulary_size=tensors[EMBEDDING].shape[0],
-        num_layers=own["block_count"],
-        hidden_size=own["embedding_length"],
-        num_heads=heads,
-        num_kv_heads=own.get("attention.head_count_kv", heads),
-        intermediate_size=own["feed_forward_length"],
-        rope_theta=own.get("rope.freq_base", 10_000.0),
-        norm_epsilon=_shortest(own.get(f"attention.layer_norm_{'rms_' if llama else ''}epsilon", 1e-5)),
+        num_layers=values["block_count"],
+        hidden_size=values["embedding_length"],
+        num_heads=num_heads,
+        num_kv_heads=values.get("attention.head_count_kv", num_heads),
+        intermediate_size=values["feed_forward_length"],
+        rope_theta=values.get("rope.freq_base", 10_000.0),
+        norm_epsilon=_shortest_decimal(epsilon),
         tied=torch.equal(tensors.get("output.weight", tensors[EMBEDDING]), tensors[EMBEDDING]),
-        head_size=own.get("attention.key_length", 0),
-        context=own.get("context_length", 0),
+        head_size=values.get("attention.key_length", 0),
+        context=values.get("context_length", 0),
         norm="rms" if llama else "layer",
         positions="rotary" if llama else "learned",
         activation="swiglu" if llama else "gelu",
@@ -98,50 +92,69 @@ def _config(path: Path, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]
         output_bias="blk.0.attn_output.bias" in tensors,
         feed_forward_bias="blk.0.ffn_up.bias" in tensors,
     )
-    return _with_rotation(path, config, own, tensors) if llama else config
+    return _with_rope_scaling(path, config, values, tensors) if llama else config
 
 
-def _with_rotation(
-    path: Path, config: TransformerConfig, own: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> TransformerConfig:
-    """The configuration with its rotary scaling."""
-    if own.get("rope.dimension_count", config.head_size) != config.head_size:
+def _check_values(
+    path: Path, architecture: str, values: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
+    for key in (*REQUIRED_SIZES, "attention.head_count_kv"):
+        value = values.get(key, 0 if key in REQUIRED_SIZES else 1)
+        if not isinstance(value, int) or value < 1:
+            raise ModelError(
+                f"{path}: {architecture}.{key} = {str(value)[:60]}; must be a number above 0: choose another "
+                "model"
+            )
+    if EMBEDDING not in tensors:
+        raise ModelError(f"{path}: has no {EMBEDDING}, which every model needs; get the whole file")
+    if values.get("expert_count"):
         raise ModelError(
-            f"{path}: rotates {own['rope.dimension_count']} of {config.head_size} channels; only all are "
-            "known: choose another model"
+            f"{path}: {values['expert_count']} experts; only dense models are supported: choose one"
         )
-    if own.get("rope.scaling.type", "none") != "none":
+
+
+def _with_rope_scaling(
+    path: Path, config: TransformerConfig, values: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> TransformerConfig:
+    """Return the configuration with its rotary scaling."""
+    if values.get("rope.dimension_count", config.head_size) != config.head_size:
         raise ModelError(
-            f"{path}: positions scaled by {own['rope.scaling.type']!r}; only Llama 3's way is known: choose "
-            "another model"
+            f"{path}: rotates {values['rope.dimension_count']} of {config.head_size} channels; only all are "
+            "supported: choose another model"
+        )
+    if values.get("rope.scaling.type", "none") != "none":
+        raise ModelError(
+            f"{path}: rotary positions scaled by {values['rope.scaling.type']!r}; only Llama 3's scaling is "
+            "supported: choose another model"
         )
     if ROPE_FREQUENCIES not in tensors:
         return config
-    plain = _speeds(config)
+    unscaled = _frequencies(config)
     for scaling in (None, *LLAMA3_SCALINGS):
         scaled = replace(config, rope_scaling=scaling)
-        if torch.allclose(plain / _speeds(scaled), tensors[ROPE_FREQUENCIES], rtol=1e-3):
+        if torch.allclose(unscaled / _frequencies(scaled), tensors[ROPE_FREQUENCIES], rtol=1e-3):
             return scaled
     raise ModelError(
         f"{path}: {ROPE_FREQUENCIES} is neither Llama 3.1's nor 3.2's; import the model's Hugging Face folder"
     )
 
 
-def _speeds(config: TransformerConfig) -> Tensor:
-    """Radians per token of each pair of channels."""
+def _frequencies(config: TransformerConfig) -> Tensor:
+    """Return the rotary frequency of each channel pair in radians per token."""
     cosine, sine = rotary_embedding(torch.ones(1, 1, dtype=torch.int64), config)
     return torch.atan2(sine, cosine).flatten()
 
 
-def _shortest(value: float) -> float:
-    """The decimal that was meant by a number stored in 32 bits."""
+def _shortest_decimal(value: float) -> float:
+    """Return the short decimal that was stored as a 32-bit float."""
     return float(f"{value:.6g}")
 
 
-def _unpermuted(config: TransformerConfig, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Undo llama.cpp's order of the rotated channels.
+def _unpermute_rotary(config: TransformerConfig, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Restore the channel order of queries and keys.
 
-    It turns neighbours (2i, 2i + 1) where we turn (i, i + d/2), and has reordered queries and keys for that.
+    llama.cpp rotates neighbouring channels (2i, 2i + 1) and reorders the weights for that; ours rotates
+    (i, i + d/2).
     """
     if config.positions != "rotary":
         return state

@@ -1,7 +1,7 @@
-"""Hugging Face folders: ``config.json`` and ``model.safetensors``, one file or several with an index.
+"""Read and write Hugging Face folders: ``config.json`` and safetensors files, with an index if sharded.
 
-Llama, with Mistral and Qwen2, which are written the same way, and GPT-2. What this decoder cannot do exactly
-as their own code does is refused.
+Supports Llama, Mistral, Qwen2 and GPT-2. Models that :mod:`model.transformer` cannot reproduce exactly are
+refused.
 """
 
 import json
@@ -18,24 +18,28 @@ from torch import Tensor
 from core.errors import ModelError
 from model.config import RopeScaling, TransformerConfig
 from model.formats import state_dict_adapter
-from model.formats.state_dict_adapter import Names
+from model.formats.state_dict_adapter import NameMap
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 GPT2 = "GPT2LMHeadModel"
-LLAMAS = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
-TYPES = dict(zip(("gpt2", "llama", "mistral", "qwen2"), (GPT2, *LLAMAS), strict=True))
-"""Architecture of each ``model_type``."""
+ARCHITECTURES = {
+    "gpt2": GPT2,
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+}
+"""``model_type`` -> architecture."""
 
-ANY_LLAMA: dict[str, tuple[object, ...]] = {
+LLAMA_SETTINGS: dict[str, tuple[object, ...]] = {
     "hidden_act": ("silu",),
     "partial_rotary_factor": (None, 1),
     "quantization_config": (None,),
 }
-LIMITS: dict[str, dict[str, tuple[object, ...]]] = {
-    "LlamaForCausalLM": ANY_LLAMA,
-    "MistralForCausalLM": ANY_LLAMA | {"sliding_window": (None,)},
-    "Qwen2ForCausalLM": ANY_LLAMA | {"use_sliding_window": (None, False)},
+SUPPORTED_SETTINGS: dict[str, dict[str, tuple[object, ...]]] = {
+    "LlamaForCausalLM": LLAMA_SETTINGS,
+    "MistralForCausalLM": LLAMA_SETTINGS | {"sliding_window": (None,)},
+    "Qwen2ForCausalLM": LLAMA_SETTINGS | {"use_sliding_window": (None, False)},
     GPT2: {
         "activation_function": (None, "gelu_new", "gelu_pytorch_tanh"),
         "scale_attn_weights": (None, True),
@@ -44,21 +48,21 @@ LIMITS: dict[str, dict[str, tuple[object, ...]]] = {
         "quantization_config": (None,),
     },
 }
-"""By architecture, settings with the values that this decoder can represent."""
-ABSENT = {"hidden_act": "silu", "sliding_window": 4096, "activation_function": "gelu_new"}
-"""What the absence of a setting means; of others: null."""
+"""Architecture -> setting -> supported values."""
+DEFAULTS = {"hidden_act": "silu", "sliding_window": 4096, "activation_function": "gelu_new"}
+"""Values of absent settings; all others default to null."""
 
 
 def read(folder: Path) -> tuple[TransformerConfig, dict[str, Tensor]]:
-    """Configuration and parameters (by our names, in the file's dtype) of a model.
+    """Return configuration and state dict (our names, the file's dtype) of the model in ``folder``.
 
-    Raises :class:`ModelError` for a folder that is not whole, or a model that cannot be represented.
+    Raises :class:`ModelError` for incomplete folders and unsupported models.
     """
-    values = _json(folder / CONFIG)
+    values = _load_json(folder / CONFIG)
     architecture = _architecture(folder, values)
-    _check_limits(folder, architecture, values)
-    config = (_gpt2 if architecture == GPT2 else _llama)(folder, values)
-    state = state_dict_adapter.inward(table(config), config, _tensors(folder), folder)
+    _check_settings(folder, architecture, values)
+    config = (_gpt2_config if architecture == GPT2 else _llama_config)(folder, values)
+    state = state_dict_adapter.from_foreign(name_map(config), config, _load_tensors(folder), folder)
     return config, state
 
 
@@ -71,61 +75,63 @@ def write(
 ) -> None:
     """Write ``config.json``, ``generation_config.json`` and ``model.safetensors`` into an existing folder.
 
-    ``tokens`` are ``bos_token_id``, ``eos_token_id`` and ``pad_token_id``, as far as there are such.
-    Raises :class:`ModelError` for a shape that has no name in Hugging Face's library.
+    ``tokens`` holds those of ``bos_token_id``, ``eos_token_id`` and ``pad_token_id`` that exist.
+    Raises :class:`ModelError` for an architecture that Hugging Face's library does not have.
     """
-    values = settings(config) | {"dtype": str(dtype).removeprefix("torch."), **tokens}
-    tensors = state_dict_adapter.outward(
-        table(config), config, {name: each.to(dtype) for name, each in state.items()}
-    )
+    values = config_json(config) | {"dtype": str(dtype).removeprefix("torch."), **tokens}
+    converted = {name: tensor.to(dtype) for name, tensor in state.items()}
+    tensors = state_dict_adapter.to_foreign(name_map(config), config, converted)
     for file, content in ((CONFIG, values), (GENERATION, dict(tokens))):
         (folder / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    shutil.copymode(folder / CONFIG, folder / WEIGHTS)  # safetensors lets nobody else read it
+    shutil.copymode(
+        folder / CONFIG, folder / WEIGHTS
+    )  # safetensors creates files readable by their owner only
 
 
-def table(config: TransformerConfig) -> Names:
-    """The names that Hugging Face gives to a model of this shape."""
+def name_map(config: TransformerConfig) -> NameMap:
+    """Return the parameter names of this architecture in Hugging Face format."""
     return state_dict_adapter.GPT2 if config.positions == "learned" else state_dict_adapter.LLAMA
 
 
 def _architecture(folder: Path, values: Mapping[str, Any]) -> str:
-    """The class that would read this folder."""
-    named = values.get("architectures") or [TYPES.get(str(values.get("model_type")))]
-    if not isinstance(named, list) or len(named) != 1 or named[0] not in LIMITS:
+    """Return the name of the model class in Hugging Face's library."""
+    named = values.get("architectures") or [ARCHITECTURES.get(str(values.get("model_type")))]
+    if not isinstance(named, list) or len(named) != 1 or named[0] not in SUPPORTED_SETTINGS:
+        supported = ", ".join(SUPPORTED_SETTINGS)
         raise ModelError(
-            f"{folder / CONFIG}: architecture {named}; known are {', '.join(LIMITS)}: choose such a model"
+            f"{folder / CONFIG}: architecture {named}; supported are {supported}: choose such a model"
         )
     return str(named[0])
 
 
-def _check_limits(folder: Path, architecture: str, values: Mapping[str, Any]) -> None:
-    for key, allowed in LIMITS[architecture].items():
-        if (found := values.get(key, ABSENT.get(key))) not in allowed:
+def _check_settings(folder: Path, architecture: str, values: Mapping[str, Any]) -> None:
+    for key, supported in SUPPORTED_SETTINGS[architecture].items():
+        if (value := values.get(key, DEFAULTS.get(key))) not in supported:
             raise ModelError(
-                f"{folder / CONFIG}: {key} = {found!r}; only {allowed[-1]!r} can be represented: choose "
-                "another model"
+                f"{folder / CONFIG}: {key} = {value!r}; only {supported[-1]!r} is supported: choose another "
+                "model"
             )
 
 
-def _llama(folder: Path, values: Mapping[str, Any]) -> TransformerConfig:
-    get = _Reader(folder, values)
-    heads = get.whole("num_attention_heads")
+def _llama_config(folder: Path, values: Mapping[str, Any]) -> TransformerConfig:
+    config = _ConfigReader(folder, values)
+    num_heads = config.integer("num_attention_heads")
     qwen = _architecture(folder, values) == "Qwen2ForCausalLM"
     bias = bool(values.get("attention_bias"))
-    theta, scaling = _rotation(folder, values)
+    theta, scaling = _rope(folder, values)
     return TransformerConfig(
-        vocabulary_size=get.whole("vocab_size"),
-        num_layers=get.whole("num_hidden_layers"),
-        hidden_size=get.whole("hidden_size"),
-        num_heads=heads,
-        num_kv_heads=get.whole("num_key_value_heads", heads),
-        intermediate_size=get.whole("intermediate_size"),
+        vocabulary_size=config.integer("vocab_size"),
+        num_layers=config.integer("num_hidden_layers"),
+        hidden_size=config.integer("hidden_size"),
+        num_heads=num_heads,
+        num_kv_heads=config.integer("num_key_value_heads", num_heads),
+        intermediate_size=config.integer("intermediate_size"),
         rope_theta=theta,
-        norm_epsilon=get.number("rms_norm_eps", 1e-6),
+        norm_epsilon=config.number("rms_norm_eps", 1e-6),
         tied=bool(values.get("tie_word_embeddings", False)),
-        head_size=get.whole("head_dim", 0),
-        context=get.whole("max_position_embeddings", 0),
+        head_size=config.integer("head_dim", 0),
+        context=config.integer("max_position_embeddings", 0),
         qkv_bias=bias or qwen,
         output_bias=bias and not qwen,
         feed_forward_bias=bool(values.get("mlp_bias")),
@@ -133,46 +139,46 @@ def _llama(folder: Path, values: Mapping[str, Any]) -> TransformerConfig:
     )
 
 
-def _rotation(folder: Path, values: Mapping[str, Any]) -> tuple[float, RopeScaling | None]:
-    """Base and scaling of the rotary positions, in the spelling of either generation of the library."""
+def _rope(folder: Path, values: Mapping[str, Any]) -> tuple[float, RopeScaling | None]:
+    """Return base and scaling of the rotary positions; accepts the keys of all versions of the library."""
     rope: dict[str, Any] = {"rope_theta": values.get("rope_theta")}
     for key in ("rope_scaling", "rope_parameters"):
-        if not isinstance(found := values.get(key) or {}, dict):
-            raise ModelError(f"{folder / CONFIG}: {key} = {found!r}; must be an object: get the file again")
-        rope |= found
-    get = _Reader(folder, rope)
-    theta = get.number("rope_theta", 10_000.0)
-    kind = rope.get("rope_type", rope.get("type", "default"))
+        if not isinstance(value := values.get(key) or {}, dict):
+            raise ModelError(f"{folder / CONFIG}: {key} = {value!r}; must be an object: get the file again")
+        rope |= value
+    settings = _ConfigReader(folder, rope)
+    theta = settings.number("rope_theta", 10_000.0)
+    rope_type = rope.get("rope_type", rope.get("type", "default"))
     if rope.get("partial_rotary_factor", 1) != 1:
-        kind = "a part of the channels"
-    if kind == "default":
+        rope_type = "part of the channels"
+    if rope_type == "default":
         return theta, None
-    if kind != "llama3":
+    if rope_type != "llama3":
         raise ModelError(
-            f"{folder / CONFIG}: positions scaled by {kind!r}; only 'llama3' can be represented: choose "
-            "another model"
+            f"{folder / CONFIG}: rotary positions scaled by {rope_type!r}; only 'llama3' is supported: "
+            "choose another model"
         )
     return theta, RopeScaling(
-        get.number("factor"),
-        get.number("low_freq_factor"),
-        get.number("high_freq_factor"),
-        get.whole("original_max_position_embeddings"),
+        settings.number("factor"),
+        settings.number("low_freq_factor"),
+        settings.number("high_freq_factor"),
+        settings.integer("original_max_position_embeddings"),
     )
 
 
-def _gpt2(folder: Path, values: Mapping[str, Any]) -> TransformerConfig:
-    get = _Reader(folder, values)
-    width, heads = get.whole("n_embd"), get.whole("n_head")
+def _gpt2_config(folder: Path, values: Mapping[str, Any]) -> TransformerConfig:
+    config = _ConfigReader(folder, values)
+    hidden_size, num_heads = config.integer("n_embd"), config.integer("n_head")
     return TransformerConfig(
-        vocabulary_size=get.whole("vocab_size"),
-        num_layers=get.whole("n_layer"),
-        hidden_size=width,
-        num_heads=heads,
-        num_kv_heads=heads,
-        intermediate_size=get.whole("n_inner", 4 * width),
-        norm_epsilon=get.number("layer_norm_epsilon", 1e-5),
+        vocabulary_size=config.integer("vocab_size"),
+        num_layers=config.integer("n_layer"),
+        hidden_size=hidden_size,
+        num_heads=num_heads,
+        num_kv_heads=num_heads,
+        intermediate_size=config.integer("n_inner", 4 * hidden_size),
+        norm_epsilon=config.number("layer_norm_epsilon", 1e-5),
         tied=bool(values.get("tie_word_embeddings", True)),
-        context=get.whole("n_positions", 1024),
+        context=config.integer("n_positions", 1024),
         norm="layer",
         positions="learned",
         activation="gelu",
@@ -182,24 +188,27 @@ def _gpt2(folder: Path, values: Mapping[str, Any]) -> TransformerConfig:
     )
 
 
-def settings(config: TransformerConfig) -> dict[str, Any]:
-    """What ``config.json`` says of a shape. Raises :class:`ModelError` if it has no name there."""
+def config_json(config: TransformerConfig) -> dict[str, Any]:
+    """Return the content of ``config.json``.
+
+    Raises :class:`ModelError` for an architecture that Hugging Face's library does not have.
+    """
     gpt2 = ("layer", "learned", "gelu", True, True, True, config.num_heads, config.hidden_size)
     llama = ("rms", "rotary", "swiglu")
     shape = (config.norm, config.positions, config.activation)
     biases = (config.qkv_bias, config.output_bias, config.feed_forward_bias)
     if (*shape, *biases, config.num_kv_heads, config.num_heads * config.head_size) == gpt2:
-        return _gpt2_settings(config)
+        return _gpt2_json(config)
     qwen = biases == (True, False, False)
     if shape != llama or (config.qkv_bias != config.output_bias and not qwen):
         raise ModelError(
-            f"{shape} with biases {biases}: no architecture of Hugging Face's has this shape; keep the "
-            "model in its own format"
+            f"{shape} with biases {biases}: no such architecture in Hugging Face's library; keep the model "
+            "in its own format"
         )
-    return _llama_settings(config, qwen=qwen)
+    return _llama_json(config, qwen=qwen)
 
 
-def _gpt2_settings(config: TransformerConfig) -> dict[str, Any]:
+def _gpt2_json(config: TransformerConfig) -> dict[str, Any]:
     return {
         "architectures": [GPT2],
         "model_type": "gpt2",
@@ -215,10 +224,10 @@ def _gpt2_settings(config: TransformerConfig) -> dict[str, Any]:
     }
 
 
-def _llama_settings(config: TransformerConfig, *, qwen: bool) -> dict[str, Any]:
+def _llama_json(config: TransformerConfig, *, qwen: bool) -> dict[str, Any]:
     scaling = config.rope_scaling
     return {
-        "architectures": [TYPES["qwen2" if qwen else "llama"]],
+        "architectures": [ARCHITECTURES["qwen2" if qwen else "llama"]],
         "model_type": "qwen2" if qwen else "llama",
         "vocab_size": config.vocabulary_size,
         "num_hidden_layers": config.num_layers,
@@ -244,37 +253,39 @@ def _llama_settings(config: TransformerConfig, *, qwen: bool) -> dict[str, Any]:
     }
 
 
-def _tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a folder, by their foreign names."""
+def _load_tensors(folder: Path) -> dict[str, Tensor]:
+    """Load all tensors of a folder, with their foreign names."""
     if (folder / WEIGHTS).exists():
-        return _file(folder / WEIGHTS)
+        return _load_file(folder / WEIGHTS)
     if (folder / INDEX).exists():
-        places = _json(folder / INDEX).get("weight_map")
-        if not isinstance(places, dict) or any(Path(str(file)).name != file for file in places.values()):
-            raise ModelError(f"{folder / INDEX}: weight_map must name files beside it; get the index again")
-        found: dict[str, Tensor] = {}
-        for file in sorted(set(places.values())):
-            found |= _file(folder / file)
-        if absent := sorted(places.keys() - found.keys()):
-            raise ModelError(f"{folder}: {absent[0]} is not in {places[absent[0]]}; get that file again")
-        return found
+        files = _load_json(folder / INDEX).get("weight_map")
+        if not isinstance(files, dict) or any(Path(str(file)).name != file for file in files.values()):
+            raise ModelError(
+                f"{folder / INDEX}: weight_map must name files in the same folder; get the index again"
+            )
+        tensors: dict[str, Tensor] = {}
+        for file in sorted(set(files.values())):
+            tensors |= _load_file(folder / file)
+        if missing := sorted(files.keys() - tensors.keys()):
+            raise ModelError(f"{folder}: {missing[0]} is not in {files[missing[0]]}; get that file again")
+        return tensors
     if any(folder.glob("pytorch_model*.bin")):
         raise ModelError(
-            f"{folder}: its weights are a pickle, which can run any program when it is opened; load it with "
-            "transformers, if you trust it, and save it as safetensors"
+            f"{folder}: the weights are a pickle, which can execute code when loaded; if you trust it, load "
+            "it with transformers and save it as safetensors"
         )
-    raise ModelError(f"{folder}: neither {WEIGHTS} nor {INDEX} in it; get the whole model")
+    raise ModelError(f"{folder}: contains neither {WEIGHTS} nor {INDEX}; get the whole model")
 
 
-def _file(path: Path) -> dict[str, Tensor]:
+def _load_file(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         cause = " ".join(str(error).split())[:100]
-        raise ModelError(f"{path}: not a whole safetensors file ({cause}); get it again") from None
+        raise ModelError(f"{path}: not a complete safetensors file ({cause}); get it again") from None
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _load_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
@@ -286,23 +297,26 @@ def _json(path: Path) -> dict[str, Any]:
     return values
 
 
-class _Reader:
-    """Reads numbers out of a ``config.json``, and says which is wrong."""
+class _ConfigReader:
+    """Reads numbers from ``config.json``; raises :class:`ModelError` for invalid ones."""
 
     def __init__(self, folder: Path, values: Mapping[str, Any]) -> None:
         self._path, self._values = folder / CONFIG, values
 
-    def whole(self, key: str, default: int | None = None) -> int:
-        """A whole number; ``default`` where it is absent or null, without one it is needed and positive."""
+    def integer(self, key: str, default: int | None = None) -> int:
+        """Return an integer of at least 0, or ``default`` if absent or null; without default, at least 1."""
         value = self._values.get(key)
         value = default if value is None else value
-        least = 1 if default is None else 0
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ModelError(f"{self._path}: {key} = {value!r}; must be a whole number: get the file again")
+        minimum = 1 if default is None else 0
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+            raise ModelError(
+                f"{self._path}: {key} = {value!r}; must be an integer of at least {minimum}: get the file "
+                "again"
+            )
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
-        """A number; ``default`` where it is absent or null."""
+        """Return a number, or ``default`` if absent or null."""
         value = self._values.get(key)
         value = default if value is None else value
         if isinstance(value, bool) or not isinstance(value, int | float):

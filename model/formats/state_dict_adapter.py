@@ -1,11 +1,11 @@
-"""What others call our parameters, and how they lay them out: tables, and the translation by them.
+"""Translate state dicts between foreign parameter names and layouts and our own.
 
-A table maps a module of a foreign checkpoint to ours; ``#`` stands for the number of a block. Where it names
-three of ours, the foreign matrix is theirs stacked along the output axis.
+A :class:`NameMap` maps each module of a foreign checkpoint to ours; ``#`` is the index of a block. A foreign
+module that maps to several of ours holds their matrices concatenated along the output axis.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,33 +20,33 @@ QKV = "blocks.#.attention.query blocks.#.attention.key blocks.#.attention.value"
 
 
 @dataclass(frozen=True)
-class Names:
-    """One family's table."""
+class NameMap:
+    """Module names and matrix layout of one model family in one format."""
 
     modules: Mapping[str, str]
-    """Foreign module to ours (several separated by spaces: stacked)."""
+    """Foreign module -> our modules, separated by spaces."""
     transposed: frozenset[str] = frozenset()
     """Foreign modules whose matrices are stored ``[in, out]``."""
     prefix: str = ""
-    """What their names begin with; some files leave it out everywhere."""
-    derived: str = r"(?!)"
-    """A pattern of tensors that can be computed from the configuration and say nothing new."""
+    """Common prefix of the foreign names, which some files omit."""
+    ignored: str = r"(?!)"
+    """Pattern of foreign tensors that follow from the configuration and are not read."""
 
     @cached_property
-    def theirs(self) -> dict[str, str]:
-        """Our module to the foreign one."""
-        return {ours: module for module, several in self.modules.items() for ours in several.split()}
+    def foreign_modules(self) -> dict[str, str]:
+        """Our module -> foreign module."""
+        return {own: foreign for foreign, several in self.modules.items() for own in several.split()}
 
-    def foreign(self, name: str) -> str:
-        """The foreign name of our parameter or module ``name`` (of the whole stack if it is part of one)."""
-        module, dot, kind = name.rpartition(".")
-        if kind not in ("weight", "bias"):
-            module, dot, kind = name, "", ""
-        number = "".join(re.findall(r"\.(\d+)\.", module))
-        return self.theirs[re.sub(r"\.\d+\.", ".#.", module)].replace("#", number) + dot + kind
+    def foreign_name(self, name: str) -> str:
+        """Return the foreign name of our parameter or module ``name``."""
+        module, dot, parameter = name.rpartition(".")
+        if parameter not in ("weight", "bias"):
+            module, dot, parameter = name, "", ""
+        block = "".join(re.findall(r"\.(\d+)\.", module))
+        return self.foreign_modules[_generic(module)].replace("#", block) + dot + parameter
 
 
-LLAMA = Names(
+LLAMA = NameMap(
     {
         "model.embed_tokens": "embedding",
         "model.layers.#.input_layernorm": "blocks.#.attention_norm",
@@ -62,11 +62,11 @@ LLAMA = Names(
         "lm_head": "output",
     },
     prefix="model.",
-    derived=r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
+    ignored=r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
 )
-"""Hugging Face's Llama; Mistral and Qwen2 say the same."""
+"""Llama, Mistral and Qwen2 in Hugging Face format."""
 
-GPT2 = Names(
+GPT2 = NameMap(
     {
         "transformer.wte": "embedding",
         "transformer.wpe": "positions",
@@ -83,11 +83,11 @@ GPT2 = Names(
         f"transformer.h.#.{module}" for module in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
     ),
     prefix="transformer.",
-    derived=r"transformer\.h\.\d+\.attn\.(masked_)?bias",
+    ignored=r"transformer\.h\.\d+\.attn\.(masked_)?bias",
 )
-"""Hugging Face's GPT-2, whose matrices come from TensorFlow's 1×1 convolutions."""
+"""GPT-2 in Hugging Face format, whose matrices originate from TensorFlow's 1×1 convolutions."""
 
-GGUF_LLAMA = Names(
+GGUF_LLAMA = NameMap(
     {
         "token_embd": "embedding",
         "blk.#.attn_norm": "blocks.#.attention_norm",
@@ -102,9 +102,9 @@ GGUF_LLAMA = Names(
         "output_norm": "norm",
         "output": "output",
     },
-    derived=r"rope_freqs\.weight",
+    ignored=r"rope_freqs\.weight",
 )
-GGUF_GPT2 = Names(
+GGUF_GPT2 = NameMap(
     {
         "token_embd": "embedding",
         "position_embd": "positions",
@@ -120,8 +120,87 @@ GGUF_GPT2 = Names(
 )
 
 
-def _check(config: TransformerConfig, tensors: int) -> None:
-    """See that a foreign configuration makes sense before a model of that size is made."""
+def parameter_shapes(config: TransformerConfig) -> dict[str, torch.Size]:
+    """Return the shape of each parameter of a :class:`Transformer`, by name."""
+    with torch.device("meta"):
+        return {name: weight.shape for name, weight in Transformer(config).state_dict().items()}
+
+
+def from_foreign(
+    names: NameMap, config: TransformerConfig, tensors: Mapping[str, Tensor], path: object
+) -> dict[str, Tensor]:
+    """Convert the tensors of the foreign checkpoint at ``path`` to a state dict of ours.
+
+    Raises :class:`ModelError` if a tensor is missing, unexpected or of the wrong shape, or if the
+    configuration is inconsistent.
+    """
+    try:
+        _check_config(config, len(tensors))
+        return _from_foreign(names, config, tensors)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+
+
+def to_foreign(names: NameMap, config: TransformerConfig, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert a state dict of ours to foreign names, contiguous tensors; inverse of :func:`from_foreign`."""
+    return {
+        foreign: _transpose(names, foreign, torch.cat([state[name] for name in shapes])).contiguous()
+        for foreign, shapes in _foreign_parameters(names, config).items()
+    }
+
+
+def _from_foreign(
+    names: NameMap, config: TransformerConfig, tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    has_prefix = any(name.startswith(names.prefix) for name in tensors)
+    foreign_tensors = {
+        name if has_prefix or name.startswith("lm_head") else names.prefix + name: tensor
+        for name, tensor in tensors.items()
+    }
+    expected = _foreign_parameters(names, config)
+    state: dict[str, Tensor] = {}
+    for foreign, shapes in expected.items():
+        if foreign not in foreign_tensors:
+            raise ModelError(f"{foreign}: missing, but the configuration needs it; get the whole checkpoint")
+        state |= _split(foreign, _transpose(names, foreign, foreign_tensors[foreign]), shapes)
+    for foreign in foreign_tensors.keys() - expected.keys():
+        _check_unexpected(names, config, foreign, foreign_tensors[foreign], state)
+    return state
+
+
+def _foreign_parameters(names: NameMap, config: TransformerConfig) -> dict[str, dict[str, torch.Size]]:
+    """Return each foreign parameter with the names and shapes of our parameters in it."""
+    found: dict[str, dict[str, torch.Size]] = {}
+    for name, shape in parameter_shapes(config).items():
+        found.setdefault(names.foreign_name(name), {})[name] = shape
+    return found
+
+
+def _generic(module: str) -> str:
+    """Replace the block index in a module name by ``#``."""
+    return re.sub(r"\.\d+\.", ".#.", module)
+
+
+def _transpose(names: NameMap, foreign: str, tensor: Tensor) -> Tensor:
+    """Transpose a matrix that the foreign format stores the other way round."""
+    module = _generic(foreign).rpartition(".")[0]
+    return tensor.T if module in names.transposed and tensor.ndim == 2 else tensor
+
+
+def _split(foreign: str, tensor: Tensor, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """Split a foreign tensor into our parameters."""
+    sizes = [shape[0] for shape in shapes.values()]
+    expected = [sum(sizes), *next(iter(shapes.values()))[1:]]
+    if list(tensor.shape) != expected:
+        raise ModelError(
+            f"{foreign}: shape {list(tensor.shape)}, but by the configuration {expected}; configuration and "
+            "weights are of different models: get both from the same place"
+        )
+    return dict(zip(shapes, tensor.split_with_sizes(sizes), strict=True))
+
+
+def _check_config(config: TransformerConfig, num_tensors: int) -> None:
+    """Check a foreign configuration before a model of its size is built."""
     sizes = (
         config.vocabulary_size,
         config.num_layers,
@@ -132,103 +211,28 @@ def _check(config: TransformerConfig, tensors: int) -> None:
     )
     if min(sizes) < 1 or config.num_heads % config.num_kv_heads:
         raise ModelError(
-            f"{config.num_heads} heads, {config.num_kv_heads} for keys and values, width {config.hidden_size}: all must be "
-            "positive, and the second divide the first; get the configuration again"
+            f"{config.num_heads} heads, {config.num_kv_heads} key-value heads, hidden size "
+            f"{config.hidden_size}: all must be positive, and the second must divide the first; get the "
+            "configuration again"
         )
     if config.positions == "rotary" and (config.head_size < 2 or config.head_size % 2):
-        raise ModelError(f"heads of size {config.head_size}: must be even for rotation; choose another model")
-    if config.num_layers > tensors:
-        raise ModelError(f"{config.num_layers} layers, but only {tensors} tensors; get the whole model")
-
-
-def shapes(config: TransformerConfig) -> dict[str, torch.Size]:
-    """The shape of each parameter of a :class:`Transformer`, by name."""
-    with torch.device("meta"):
-        return {name: weight.shape for name, weight in Transformer(config).state_dict().items()}
-
-
-def inward(
-    names: Names, config: TransformerConfig, tensors: Mapping[str, Tensor], source: object
-) -> dict[str, Tensor]:
-    """The tensors of a foreign checkpoint, which lies at ``source``, by our names.
-
-    Raises :class:`ModelError` if one is missing, has another shape, or has no place in the model, or if the
-    configuration's own numbers do not fit together.
-    """
-    try:
-        _check(config, len(tensors))
-        return _translated(names, config, tensors)
-    except ModelError as error:
-        raise ModelError(f"{source}: {error}") from None
-
-
-def _translated(names: Names, config: TransformerConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    given = {_prefixed(names, name, tensors): tensor for name, tensor in tensors.items()}
-    state: dict[str, Tensor] = {}
-    used = set()
-    for theirs, parts in _stacks(names, config):
-        if theirs not in given:
-            raise ModelError(
-                f"{theirs}: missing, but the configuration asks for it; get the whole checkpoint"
-            )
-        used.add(theirs)
-        state |= _unstacked(theirs, _turned(names, theirs, given[theirs]), parts)
-    for name in given.keys() - used:
-        _check_superfluous(names, config, name, given, state)
-    return state
-
-
-def outward(names: Names, config: TransformerConfig, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our parameters by their foreign names, contiguous; the inverse of :func:`inward`."""
-    return {
-        theirs: _turned(names, theirs, torch.cat([state[ours] for ours in parts])).contiguous()
-        for theirs, parts in _stacks(names, config)
-    }
-
-
-def _stacks(names: Names, config: TransformerConfig) -> Iterator[tuple[str, dict[str, torch.Size]]]:
-    """Each foreign name with the parameters of ours, and their shapes, that it holds."""
-    found: dict[str, dict[str, torch.Size]] = {}
-    for name, shape in shapes(config).items():
-        found.setdefault(names.foreign(name), {})[name] = shape
-    yield from found.items()
-
-
-def _prefixed(names: Names, name: str, tensors: Mapping[str, Tensor]) -> str:
-    whole = any(each.startswith(names.prefix) for each in tensors)
-    return name if whole or name.startswith("lm_head") else names.prefix + name
-
-
-def _turned(names: Names, theirs: str, tensor: Tensor) -> Tensor:
-    module = re.sub(r"\.\d+\.", ".#.", theirs).rpartition(".")[0]
-    return tensor.T if module in names.transposed and tensor.ndim == 2 else tensor
-
-
-def _unstacked(theirs: str, tensor: Tensor, parts: Mapping[str, torch.Size]) -> dict[str, Tensor]:
-    rows = [shape[0] for shape in parts.values()]
-    expected = [sum(rows), *next(iter(parts.values()))[1:]]
-    if list(tensor.shape) != expected:
         raise ModelError(
-            f"{theirs}: shape {list(tensor.shape)}, but the configuration makes it {expected}; "
-            "configuration and weights are not of one model: get both from the same place"
+            f"head size {config.head_size}: must be even with rotary positions; choose another model"
         )
-    return dict(zip(parts, tensor.split_with_sizes(rows), strict=True))
+    if config.num_layers > num_tensors:
+        raise ModelError(f"{config.num_layers} layers, but only {num_tensors} tensors; get the whole model")
 
 
-def _check_superfluous(
-    names: Names,
-    config: TransformerConfig,
-    name: str,
-    given: Mapping[str, Tensor],
-    state: Mapping[str, Tensor],
+def _check_unexpected(
+    names: NameMap, config: TransformerConfig, foreign: str, tensor: Tensor, state: Mapping[str, Tensor]
 ) -> None:
-    """Accept a tensor that says nothing new."""
-    if re.fullmatch(names.derived, name):
+    """Accept ignored tensors and a copy of the tied embedding; refuse any other."""
+    if re.fullmatch(names.ignored, foreign):
         return
-    head = names.theirs["output"] + ".weight"
-    if name == head and config.tied and torch.equal(given[name], state["embedding.weight"]):
+    head = names.foreign_modules["output"] + ".weight"
+    if foreign == head and config.tied and torch.equal(tensor, state["embedding.weight"]):
         return
     raise ModelError(
-        f"{name}: a tensor that this model has no place for: not a model of this family, or its "
-        "configuration is another's; correct the configuration or choose another checkpoint"
+        f"{foreign}: no such parameter in this model: the checkpoint is of another model family, or does not "
+        "belong to its configuration; correct the configuration or choose another checkpoint"
     )

@@ -17,5 +17,5 @@ def test_a_model_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         timeout=120,
     )
     assert done.returncode == 1
-    assert done.stderr == "error: nowhere: nothing there on this machine; check the path\n"
+    assert done.stderr == "error: nowhere: does not exist on this machine; check the path\n"
     assert not list(tmp_path.iterdir())

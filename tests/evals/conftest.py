@@ -9,7 +9,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from core.config import EvalsConfig
 from evals.context import Bench
 from model import loading
-from model.loading import Loaded
+from model.loading import LoadedModel
 from tests.evals.texts import TEXTS
 from tests.train.folder import Folder
 from tests.train.shard_maker import make_run
@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def loaded(trained: Path) -> Loaded:
+def loaded(trained: Path) -> LoadedModel:
     """The run's model; how long a text it was trained for does not bind here."""
     found = loading.load(str(trained))
     found.model.config = replace(found.model.config, context=0)
@@ -40,5 +40,5 @@ def loaded(trained: Path) -> Loaded:
 
 
 @pytest.fixture
-def bench(loaded: Loaded) -> Bench:
+def bench(loaded: LoadedModel) -> Bench:
     return Bench(loaded, EvalsConfig(batch_size=3, batch_tokens=256, bootstrap=20))

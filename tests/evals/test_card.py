@@ -219,7 +219,7 @@ def test_a_fine_tuned_model_tells_of_its_fine_tuning(trained: Path, tmp_path: Pa
     [
         ([], ConfigError, "neither --run nor --model"),
         (["--run", "/nowhere"], InputError, "/nowhere: no finished model in it; train one first"),
-        (["--model", "/nowhere"], InputError, "/nowhere: nothing there"),
+        (["--model", "/nowhere"], InputError, "/nowhere: does not exist"),
     ],
 )
 def test_nothing_to_tell_of(

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from evals.likelihood import Request, log_likelihoods
 from evals.tasks.perplexity import windows
-from model.loading import Loaded
+from model.loading import LoadedModel
 
 
-def alone(loaded: Loaded, request: Request) -> float:
+def alone(loaded: LoadedModel, request: Request) -> float:
     """The likelihood by its definition: one token after the other."""
     total = 0.0
     tokens = [*request.context, *request.continuation]
@@ -22,7 +22,7 @@ def alone(loaded: Loaded, request: Request) -> float:
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 20, 1000])
-def test_a_batch_changes_nothing(loaded: Loaded, batch_tokens: int) -> None:
+def test_a_batch_changes_nothing(loaded: LoadedModel, batch_tokens: int) -> None:
     random = torch.Generator().manual_seed(2)
     size = loaded.model.config.vocabulary_size
     requests = []

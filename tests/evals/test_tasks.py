@@ -17,7 +17,7 @@ from evals.context import Bench, Outcome
 from evals.items import Item, read
 from evals.suite import Named, Suite, find
 from model.generation import Sampling, generate
-from model.loading import Loaded
+from model.loading import LoadedModel
 from pipeline.filters import toxicity
 
 
@@ -51,7 +51,7 @@ def values(outcome: Outcome) -> dict[str, float]:
     return {metric.name: metric.value for metric in outcome.metrics}
 
 
-def log_likelihood(loaded: Loaded, context: list[int], continuation: list[int]) -> float:
+def log_likelihood(loaded: LoadedModel, context: list[int], continuation: list[int]) -> float:
     logits = loaded.model(torch.tensor([[*context, *continuation]]))[0, len(context) - 1 : -1]
     return -float(F.cross_entropy(logits.double(), torch.tensor(continuation), reduction="sum"))
 

@@ -18,7 +18,7 @@ from core.tokenizer import SentencePieceTokenizer
 from core.tokenizer.chat import Message
 from model import export
 from model.formats import huggingface
-from model.loading import Loaded, load
+from model.loading import LoadedModel, load
 from model.transformer import Transformer
 from tests.train.folder import Folder
 from train import sample
@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, packed: Path, alone: World) ->
 
 
 @pytest.fixture(scope="module")
-def trained(run: Folder) -> Loaded:
+def trained(run: Folder) -> LoadedModel:
     return load(str(run.output))
 
 
@@ -49,7 +49,7 @@ def exported(run: Folder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tokens(loaded: Loaded) -> Tensor:
+def tokens(loaded: LoadedModel) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randint(loaded.model.config.vocabulary_size, (2, 20), generator=generator)
 
@@ -58,7 +58,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def test_a_run_is_loaded(run: Folder, trained: Loaded) -> None:
+def test_a_run_is_loaded(run: Folder, trained: LoadedModel) -> None:
     assert trained.name == "out"
     assert trained.model.config.context == 32
     assert not any(weight.requires_grad for weight in trained.model.parameters())
@@ -69,7 +69,7 @@ def test_a_run_is_loaded(run: Folder, trained: Loaded) -> None:
     assert {weight.dtype for weight in low.parameters()} == {torch.bfloat16}
 
 
-def test_an_export_is_the_same_model(trained: Loaded, exported: Path) -> None:
+def test_an_export_is_the_same_model(trained: LoadedModel, exported: Path) -> None:
     again = load(str(exported))
     assert again.model.config == trained.model.config
     state = again.model.state_dict()
@@ -83,7 +83,7 @@ def test_an_export_is_the_same_model(trained: Loaded, exported: Path) -> None:
 
 
 @torch.inference_mode()
-def test_an_export_opens_in_transformers(trained: Loaded, exported: Path) -> None:
+def test_an_export_opens_in_transformers(trained: LoadedModel, exported: Path) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(exported)
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(exported)
     expected = trained.model(tokens(trained))
@@ -155,14 +155,14 @@ def test_a_folder_without_manifest_is_named_by_its_files(exported: Path, tmp_pat
     assert load(str(other)).sha256 != one.sha256
 
 
-def test_vocabularies_may_be_padded_but_not_cut(exported: Path, trained: Loaded, tmp_path: Path) -> None:
+def test_vocabularies_may_be_padded_but_not_cut(exported: Path, trained: LoadedModel, tmp_path: Path) -> None:
     size = trained.model.config.vocabulary_size
     for rows, name in ((size + 8, "padded"), (size - 8, "cut")):
         folder = foreign(exported, tmp_path / name)
         config = replace(trained.model.config, vocabulary_size=rows)
         huggingface.write(folder, config, Transformer(config).state_dict(), {"eos_token_id": 2})
     assert load(str(tmp_path / "padded")).model.config.vocabulary_size == size + 8
-    with pytest.raises(MismatchError, match=f"tokenizer knows {size} tokens, the model only {size - 8}"):
+    with pytest.raises(MismatchError, match=f"tokenizer has {size} tokens, the model only {size - 8}"):
         load(str(tmp_path / "cut"))
 
 
@@ -215,12 +215,12 @@ def test_adapters_without_their_base_are_refused(adapter: tuple[Path, Any], expo
     settings = json.loads(path.read_text())
     for base in ("", "nowhere/at-all", str(folder)):
         path.write_text(json.dumps(settings | {"base_model_name_or_path": base}))
-        with pytest.raises(InputError, match=f"corrects the model '{base}', which is not on this machine"):
+        with pytest.raises(InputError, match=f"adapts the model '{base}', which is not on this machine"):
             load(str(folder))
     path.write_text(json.dumps(settings))
     claim = {"stage": "model", "fingerprint": "", "config": {}, "inputs": [], "counts": {}, "files": []}
     (folder / manifest.NAME).write_text(json.dumps(claim | {"facts": {"base_sha256": "0" * 64}}))
-    with pytest.raises(MismatchError, match=f"made for a model 000000000000…, but {exported} is"):
+    with pytest.raises(MismatchError, match=f"made for model 000000000000…, but {exported} is"):
         load(str(folder))
 
 
@@ -229,10 +229,10 @@ def test_what_is_no_model_is_refused(run: Folder, tmp_path: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF")
     (tmp_path / "untrained" / "training").mkdir(parents=True)
     for name, message in (
-        ("nothing", "nothing there"),
-        ("empty", "no model that is known here"),
-        ("broken.gguf", "not a whole GGUF file"),
-        ("untrained", "no checkpoint there"),
+        ("nothing", "does not exist on this machine"),
+        ("empty", "not a supported model"),
+        ("broken.gguf", "not a complete GGUF file"),
+        ("untrained", "contains no checkpoint"),
     ):
         with pytest.raises(GristmillError, match=message) as caught:
             export.export(str(tmp_path / name), str(tmp_path / "to"))

@@ -14,7 +14,7 @@ from core.errors import ManifestError
 from core.shards import Shards
 from core.tokenizer import SentencePieceTokenizer
 from model.generation import Sampling
-from model.loading import load_trained
+from model.loading import load_latest_checkpoint
 from tests.train.folder import Folder
 from train import sample, validate
 from train.loop import train
@@ -96,7 +96,7 @@ def test_the_baseline_is_add_one_over_the_training_targets(trained: Folder) -> N
 
 
 def test_a_prompt_is_continued_as_text(trained: Folder, capsys: pytest.CaptureFixture[str]) -> None:
-    model, tokenizer, manifest = load_trained(trained.config(), torch.device("cpu"))
+    model, tokenizer, manifest = load_latest_checkpoint(trained.config(), torch.device("cpu"))
     assert manifest.counts == {"step": 6}
     pieces = list(sample.complete(model, tokenizer, "The mill", 30, Sampling(seed=5)))
     assert len(pieces) > 1
@@ -107,7 +107,7 @@ def test_a_prompt_is_continued_as_text(trained: Folder, capsys: pytest.CaptureFi
 
 def test_characters_of_many_bytes_come_whole(trained: Folder) -> None:
     """Byte tokens of one character never show as a broken one."""
-    _, tokenizer, _ = load_trained(trained.config(), torch.device("cpu"))
+    _, tokenizer, _ = load_latest_checkpoint(trained.config(), torch.device("cpu"))
     ids = tokenizer.encode("naïve 水車 🌾")
     assert len(ids) > len("naïve 水車 🌾")
     shown = list(sample.text_pieces(tokenizer, iter(ids)))
@@ -129,4 +129,4 @@ def test_an_altered_checkpoint_is_refused(trained: Folder, tmp_path: Path) -> No
     data[100] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(ManifestError, match="it was altered"):
-        load_trained(altered.config(), torch.device("cpu"))
+        load_latest_checkpoint(altered.config(), torch.device("cpu"))

@@ -23,7 +23,7 @@ from core.errors import GristmillError
 from core.tokenizer.chat import Message
 from model import loading
 from model.generation import Sampling, generate
-from model.loading import Loaded
+from model.loading import LoadedModel
 from serve.__main__ import main
 from tests.serve.tiny import CONTEXT, Served, serving
 
@@ -34,7 +34,7 @@ ASKED: Any = [{"role": "system", "content": "Be kind."}, {"role": "user", "conte
 
 
 @pytest.fixture(scope="module")
-def loaded(tiny_model: Path) -> Loaded:
+def loaded(tiny_model: Path) -> LoadedModel:
     return loading.load(str(tiny_model))
 
 
@@ -44,14 +44,14 @@ def client(served: Served) -> Iterator[OpenAI]:
         yield opened
 
 
-def expected(loaded: Loaded, tokens: int, sampling: Sampling = GREEDY) -> str:
+def expected(loaded: LoadedModel, tokens: int, sampling: Sampling = GREEDY) -> str:
     """What the model says to :data:`ASKED` without any server."""
     turns = [Message(turn["role"], turn["content"]) for turn in ASKED]
     prompt = loaded.chat.prompt(turns)
     return loaded.tokenizer.decode(list(generate(loaded.model, prompt, tokens, sampling, loaded.chat.stop)))
 
 
-def test_a_chat_is_what_the_model_says(served: Served, client: OpenAI, loaded: Loaded) -> None:
+def test_a_chat_is_what_the_model_says(served: Served, client: OpenAI, loaded: LoadedModel) -> None:
     answer = client.chat.completions.create(
         model="tiny", messages=ASKED, max_tokens=40, temperature=0, extra_body={"top_k": 3}
     )
@@ -67,7 +67,7 @@ def test_a_chat_is_what_the_model_says(served: Served, client: OpenAI, loaded: L
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + 40
 
 
-def test_the_seed_decides(client: OpenAI, loaded: Loaded) -> None:
+def test_the_seed_decides(client: OpenAI, loaded: LoadedModel) -> None:
     def ask(**more: Any) -> str | None:
         made = client.chat.completions.create(model="tiny", messages=ASKED, max_completion_tokens=30, **more)
         return made.choices[0].message.content
@@ -77,7 +77,7 @@ def test_the_seed_decides(client: OpenAI, loaded: Loaded) -> None:
     assert ask() != ask()
 
 
-def test_a_stream_says_the_same(client: OpenAI, loaded: Loaded) -> None:
+def test_a_stream_says_the_same(client: OpenAI, loaded: LoadedModel) -> None:
     stream = client.chat.completions.create(
         model="tiny", messages=ASKED, max_tokens=40, temperature=0, stream=True,
         stream_options={"include_usage": True},
@@ -94,7 +94,7 @@ def test_a_stream_says_the_same(client: OpenAI, loaded: Loaded) -> None:
     assert len({part.id for part in parts}) == 1
 
 
-def test_completions_continue_text_and_tokens(client: OpenAI, loaded: Loaded) -> None:
+def test_completions_continue_text_and_tokens(client: OpenAI, loaded: LoadedModel) -> None:
     prompt = "Once upon"
     ids = loaded.tokenizer.encode(prompt)
     said = loaded.tokenizer.decode(list(generate(loaded.model, ids, 16, Sampling(temperature=0))))
@@ -106,7 +106,7 @@ def test_completions_continue_text_and_tokens(client: OpenAI, loaded: Loaded) ->
     assert "".join(part.choices[0].text for part in stream) == said
 
 
-def test_stop_strings_cut_exactly(client: OpenAI, loaded: Loaded) -> None:
+def test_stop_strings_cut_exactly(client: OpenAI, loaded: LoadedModel) -> None:
     whole = expected(loaded, 60)
     string = whole[20:23]
     for stop in (string, [string, "never there"]):
@@ -119,7 +119,7 @@ def test_stop_strings_cut_exactly(client: OpenAI, loaded: Loaded) -> None:
         assert parts[-1].choices[0].finish_reason == "stop"
 
 
-def test_models_are_named(client: OpenAI, loaded: Loaded) -> None:
+def test_models_are_named(client: OpenAI, loaded: LoadedModel) -> None:
     listed = client.models.list().data
     assert [model.id for model in listed] == ["tiny"]
     assert client.models.retrieve("tiny").id == "tiny"
@@ -262,7 +262,7 @@ def test_nothing_of_the_text_is_logged(served: Served, client: OpenAI) -> None:
     assert said.choices[0].message.content not in log
 
 
-def test_many_at_once_get_what_each_gets_alone(client: OpenAI, loaded: Loaded) -> None:
+def test_many_at_once_get_what_each_gets_alone(client: OpenAI, loaded: LoadedModel) -> None:
     results: dict[int, str | None] = {}
 
     def ask(tokens: int) -> None:

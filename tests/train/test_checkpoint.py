@@ -7,6 +7,7 @@ from core import storage
 from core.config import TrainConfig
 from core.errors import ManifestError
 from model.config import TransformerConfig
+from model.formats.checkpoint import find_latest, load_weights
 from model.transformer import Transformer
 from train import checkpoint
 from train.optim import build_optimizer, update
@@ -45,7 +46,7 @@ def test_training_goes_on_from_a_checkpoint_wherever_it_lies(
     assert kept == ["latest", "step-00000002", "step-00000003"]
 
     model, optimizer = trained(alone, 0)
-    found = checkpoint.latest(folder)
+    found = find_latest(folder)
     assert found
     assert found[1].facts["tokenizer_sha256"] == "0" * 64
     assert checkpoint.restore(*found, model, optimizer, alone) == 3
@@ -55,20 +56,20 @@ def test_training_goes_on_from_a_checkpoint_wherever_it_lies(
     assert torch.equal(torch.rand(3), upcoming)
 
     whole = Transformer(SHAPE)
-    checkpoint.restore_weights(*found, whole)
+    load_weights(*found, whole)
     for name, weight in expected.state_dict().items():
         assert torch.equal(whole.state_dict()[name], weight.full_tensor())
 
 
 def test_what_latest_does_not_name_is_not_trusted(alone: World, tmp_path: Path) -> None:
     folder = str(tmp_path / "checkpoints")
-    assert checkpoint.latest(folder) is None
+    assert find_latest(folder) is None
     checkpoint.remove_others(folder, keep=2)
     state = trained(alone, 0)
     checkpoint.save(folder, 1, *state, PINS, "fingerprint", alone)
     (tmp_path / "checkpoints" / "step-00000002").mkdir()
     checkpoint.remove_others(folder, keep=2)
-    found = checkpoint.latest(folder)
+    found = find_latest(folder)
     assert found
     assert storage.name(found[0]) == "step-00000001"
     assert not (tmp_path / "checkpoints" / "step-00000002").exists()

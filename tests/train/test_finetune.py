@@ -16,12 +16,12 @@ from core import config, manifest, storage
 from core.config import FinetuneConfig
 from core.errors import ConfigError, GristmillError, InputError, MismatchError, OutputError
 from model.formats import lora
-from model.loading import Loaded, load
+from model.formats.checkpoint import find_latest, load_weights
+from model.loading import LoadedModel, load
 from model.transformer import Transformer
 from tests.train.folder import Folder
 from tests.train.launch import kill_after, run
 from tests.train.shard_maker import WORDS
-from train import checkpoint
 from train.finetune import finetune, learning_rate
 from train.loop import train
 from train.parallel import World
@@ -130,9 +130,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Tuning:
 
 def whole(tuning: Tuning, model: Transformer) -> Transformer:
     """A model with the weights of a run's last checkpoint."""
-    found = checkpoint.latest(str(tuning.output / "finetuning" / "checkpoints"))
+    found = find_latest(str(tuning.output / "finetuning" / "checkpoints"))
     assert found
-    checkpoint.restore_weights(*found, model)
+    load_weights(*found, model)
     return model.eval()
 
 
@@ -222,7 +222,7 @@ def test_another_base_under_an_adapter_is_refused(
         for entry in facts.files
     ]
     manifest.publish(moved.model, facts.model_copy(update={"files": files}))
-    with pytest.raises(MismatchError, match="made for a model"):
+    with pytest.raises(MismatchError, match="made for model"):
         load(moved.model)
 
 
@@ -248,7 +248,7 @@ def leave(folder: str) -> Callable[[Tuning], None]:
         (ConfigError, "output.path is empty", ["output.path=''"], None),
         (ConfigError, "finetune.model is empty", ["finetune.model=''"], None),
         (ConfigError, "finetune.files is empty", ["finetune.files=[]"], None),
-        (InputError, "nothing there", ["finetune.model='none'"], None),
+        (InputError, "does not exist on this machine", ["finetune.model='none'"], None),
         (InputError, "line 1: not JSON", [], write("{")),
         (InputError, "nothing to train on", ["finetune.sequence_length=8"], None),
         (InputError, "nothing to train on", [], write('{"messages": [{"role": "user", "content": "x"}]}')),
@@ -311,6 +311,6 @@ def test_the_rate_is_a_tenth_or_less(
 ) -> None:
     found = load(str(base))
     facts = {} if own is None else {"learning_rate": own}
-    given = Loaded(found.model, found.tokenizer, found.name, found.sha256, facts)
+    given = LoadedModel(found.model, found.tokenizer, found.name, found.sha256, facts)
     settings = FinetuneConfig(method=method, learning_rate=asked)
     assert learning_rate(settings, given) == pytest.approx(expected)

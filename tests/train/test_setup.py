@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError, InputError, ManifestError, MismatchError, OutputError
-from model.loading import load_trained
+from model.loading import load_latest_checkpoint
 from tests.train.folder import Folder
 from train.loop import train
 from train.parallel import World
@@ -70,5 +70,5 @@ def test_another_configuration_over_a_run_unless_told(folder: Folder, alone: Wor
 
 
 def test_sampling_without_a_checkpoint(folder: Folder, alone: World) -> None:
-    with pytest.raises(InputError, match="no checkpoint there"):
-        load_trained(folder.config(), alone.device)
+    with pytest.raises(InputError, match="contains no checkpoint"):
+        load_latest_checkpoint(folder.config(), alone.device)

@@ -85,7 +85,7 @@ def write(path: Path, model: Transformer, kind: Kind = Kind.F32, **fields: Any) 
 def tensors(model: Transformer) -> dict[str, Tensor]:
     config = model.config
     table = state_dict_adapter.GGUF_GPT2 if config.positions == "learned" else state_dict_adapter.GGUF_LLAMA
-    found = state_dict_adapter.outward(table, config, model.state_dict())
+    found = state_dict_adapter.to_foreign(table, config, model.state_dict())
     if config.positions == "rotary":
         turned = [name for name in found if "attn_q." in name or "attn_k." in name]
         found |= {name: permuted(found[name], config.head_size) for name in turned}
@@ -113,7 +113,7 @@ def tokens() -> Tensor:
 @torch.inference_mode()
 def test_a_model_comes_back_exactly(name: str, tmp_path: Path) -> None:
     model = random_model(SHAPES[name])
-    path = tmp_path / "model.formats.gguf"
+    path = tmp_path / "model.gguf"
     write(path, model)
     found = gguf.read(path)
     assert found.config == model.config
@@ -125,19 +125,19 @@ def test_a_model_comes_back_exactly(name: str, tmp_path: Path) -> None:
 @torch.inference_mode()
 def test_logits_equal_those_of_another_reader(name: str, tmp_path: Path) -> None:
     words = [f"<{number}>" for number in range(96)]  # transformers counts them
-    write(tmp_path / "model.formats.gguf", random_model(SHAPES[name]), token_list=words, vocab_size=96)
-    found = gguf.read(tmp_path / "model.formats.gguf")
+    write(tmp_path / "model.gguf", random_model(SHAPES[name]), token_list=words, vocab_size=96)
+    found = gguf.read(tmp_path / "model.gguf")
     model = Transformer(found.config).eval()
     model.load_state_dict(found.state)
-    peer = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="model.formats.gguf")
+    peer = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="model.gguf")
     torch.testing.assert_close(model(tokens()), peer(tokens()).logits, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "MXFP4"])
 def test_quantized_weights(kind: str, tmp_path: Path) -> None:
     model = random_model(LLAMA)
-    write(tmp_path / "model.formats.gguf", model, Kind[kind])
-    found = gguf.read(tmp_path / "model.formats.gguf").state
+    write(tmp_path / "model.gguf", model, Kind[kind])
+    found = gguf.read(tmp_path / "model.gguf").state
     for name, weight in model.state_dict().items():
         expected = weight.numpy()
         if weight.ndim == 2:
@@ -148,8 +148,8 @@ def test_quantized_weights(kind: str, tmp_path: Path) -> None:
 
 def test_a_vocabulary_of_the_file_s_own_size(tmp_path: Path) -> None:
     """The embedding's rows count, whatever the metadata say."""
-    write(tmp_path / "model.formats.gguf", random_model(LLAMA), vocab_size=90)
-    assert gguf.read(tmp_path / "model.formats.gguf").config.vocabulary_size == 96
+    write(tmp_path / "model.gguf", random_model(LLAMA), vocab_size=90)
+    assert gguf.read(tmp_path / "model.gguf").config.vocabulary_size == 96
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
@@ -163,9 +163,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "experts": ({"expert_count": 8}, "8 experts; only dense models"),
     "partial": ({"rope_dimension_count": 8}, "rotates 8 of 16 channels"),
     "scaled": ({"rope_scaling_type": gguf_package.RopeScalingType.YARN}, "scaled by 'yarn'"),
-    "heads": ({"head_count_kv": 3}, "4 heads, 3 for keys and values"),
+    "heads": ({"head_count_kv": 3}, "4 heads, 3 key-value heads"),
     "more layers": ({"block_count": 3}, r"blk\.2\..*: missing"),
-    "fewer layers": ({"block_count": 1}, r"blk\.1\..*no place"),
+    "fewer layers": ({"block_count": 1}, r"blk\.1\..*no such parameter"),
     "width": ({"feed_forward_length": 64}, r"shape \[128, 64\], but .* \[64, 64\]"),
 }
 
@@ -173,9 +173,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", list(WRONG))
 def test_what_cannot_be_represented_is_refused(name: str, tmp_path: Path) -> None:
     fields, message = WRONG[name]
-    write(tmp_path / "model.formats.gguf", random_model(LLAMA), **fields)
+    write(tmp_path / "model.gguf", random_model(LLAMA), **fields)
     with pytest.raises(ModelError, match=message) as caught:
-        gguf.read(tmp_path / "model.formats.gguf")
+        gguf.read(tmp_path / "model.gguf")
     assert "\n" not in str(caught.value)
 
 
@@ -183,14 +183,14 @@ def test_an_output_matrix_that_repeats_the_embedding_is_shared(tmp_path: Path) -
     model = random_model(replace(LLAMA, tied=False))
     assert model.output is not None
     model.output.weight.copy_(model.embedding.weight)
-    write(tmp_path / "model.formats.gguf", model)
-    found = gguf.read(tmp_path / "model.formats.gguf")
+    write(tmp_path / "model.gguf", model)
+    found = gguf.read(tmp_path / "model.gguf")
     assert found.config.tied
     assert "output.weight" not in found.state
 
 
 def test_a_file_without_an_embedding_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "model.formats.gguf"
+    path = tmp_path / "model.gguf"
     write(path, random_model(LLAMA))
     path.write_bytes(path.read_bytes().replace(b"token_embd.weight", b"token_embx.weight"))
     with pytest.raises(ModelError, match=r"has no token_embd\.weight"):
@@ -200,18 +200,18 @@ def test_a_file_without_an_embedding_is_refused(tmp_path: Path) -> None:
 def test_unknown_scaling_of_positions_is_refused(tmp_path: Path) -> None:
     scaling = replace(gguf.LLAMA3_SCALINGS[0], factor=2.0)
     write(
-        tmp_path / "model.formats.gguf",
+        tmp_path / "model.gguf",
         random_model(replace(LLAMA, rope_theta=500_000.0, rope_scaling=scaling)),
     )
     with pytest.raises(ModelError, match=r"rope_freqs\.weight is neither"):
-        gguf.read(tmp_path / "model.formats.gguf")
+        gguf.read(tmp_path / "model.gguf")
 
 
 def test_broken_files_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "model.formats.gguf"
+    path = tmp_path / "model.gguf"
     write(path, random_model(LLAMA))
     whole = path.read_bytes()
     for broken in (b"", b"GGUF", whole[:30], whole[:400], whole[:-1], b"PK" + whole[2:], bytes(4096)):
         path.write_bytes(broken)
-        with pytest.raises(ModelError, match="not a whole GGUF file"):
+        with pytest.raises(ModelError, match="not a complete GGUF file"):
             gguf.read(path)

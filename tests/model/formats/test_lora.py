@@ -172,7 +172,7 @@ def test_adapters_that_are_none_or_of_another_kind(tmp_path: Path) -> None:
     path = tmp_path / lora.CONFIG
     settings = json.loads(path.read_text())
     path.write_text(json.dumps(settings | {"use_dora": True}))
-    with pytest.raises(ModelError, match="use_dora = True: only plain LoRA is known"):
+    with pytest.raises(ModelError, match="use_dora = True: only plain LoRA is supported"):
         lora.read(str(tmp_path))
     path.write_text(json.dumps(settings))
     other = ours("gpt2")
