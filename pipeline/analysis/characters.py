@@ -1,4 +1,4 @@
-"""What every character can be, in one table that text is looked up in at once."""
+"""Classes of every Unicode character, as one lookup table."""
 
 import sys
 import unicodedata
@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 
 from core.resources import read_text
 from pipeline.analysis import words
-from pipeline.analysis.hashes import Codes
+from pipeline.analysis.arrays import Codes
 
-Kinds = NDArray[np.uint32]
+CharClasses = NDArray[np.uint32]
+"""Bitmasks of the classes below, one per code point."""
 
-WHITE, BREAK, LETTER, DIGIT, WORDLIKE, MARK, UNSPACED, SMALL = (1 << bit for bit in range(8))
-"""White space; what ``str.splitlines`` splits at; letter; ASCII digit; letter, number or mark; combining
-mark; letter of a script without spaces; small letter, or one of a script that has no capitals."""
-OPENING, CLOSING, HYPHEN, APOSTROPHE, JOINER, UNRULED = (1 << bit for bit in range(8, 14))
-"""A sign that comes off the front of a piece, or off its back; that stands between words, within a word, or
-between digits; a letter that the rules for hyphens and full stops do not know."""
+WHITE, BREAK, LETTER, DIGIT, WORDLIKE, MARK, UNSPACED, LOWERCASE = (1 << bit for bit in range(8))
+"""White space; line break of ``str.splitlines``; letter; ASCII digit; letter, number or mark; combining mark;
+letter of a script written without spaces; lower-case letter, or a letter of a script without case."""
+OPENING, CLOSING, HYPHEN, APOSTROPHE, JOINER, UNCLASSIFIED_LETTER = (1 << bit for bit in range(8, 14))
+"""Sign that is split off the front of a segment, or off its end; that joins words, parts of a word, or
+digits; letter that the rules for hyphens and full stops do not list."""
 PUNCTUATION, TERMINAL, SYMBOL = (1 << bit for bit in range(14, 17))
-"""Punctuation by Unicode's category; what ends a sentence; what makes no word by datatrove's count."""
+"""Punctuation by Unicode category; sentence terminal; character that makes no word in datatrove's count."""
 BITS = 17
 
 _UNSPACED_RANGES = (
@@ -49,53 +50,55 @@ _CONTROLS = (*range(9), *range(11, 13), *range(13, 32), *range(127, 160))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
-    """Per code point."""
+class CharacterTable:
+    """Properties per code point."""
 
-    kinds: Kinds
-    """The bits above."""
+    classes: CharClasses
     lower: Codes
-    """Lower case, where that is a single character; else the character itself."""
+    """The lower-case character if it is a single one, else the character itself."""
 
 
 @cache
-def table() -> Table:
-    """By this Python's Unicode data; built once per process, in 0.7 s."""
+def character_table() -> CharacterTable:
+    """Return the table for this Python's Unicode version. Built once per process, in 0.7 s."""
     characters = [chr(code) for code in range(sys.maxunicode + 1)]
     by_category = {"L": LETTER | WORDLIKE, "M": MARK | WORDLIKE, "N": WORDLIKE}
     first = (by_category.get(unicodedata.category(character)[0], 0) for character in characters)
-    kinds = np.fromiter(first, np.uint32, len(characters))
+    classes = np.fromiter(first, np.uint32, len(characters))
 
-    def add(bit: int, which: Iterable[str]) -> None:
-        kinds[[ord(character) for character in which]] |= bit
+    def add(bit: int, members: Iterable[str]) -> None:
+        classes[[ord(character) for character in members]] |= bit
 
     add(WHITE, filter(str.isspace, characters))
-    add(BREAK, (character for character in characters if character.isspace() and _breaks(character)))
+    add(BREAK, (character for character in characters if character.isspace() and _is_line_break(character)))
     add(MARK | WORDLIKE, _INVISIBLE_WITHIN_WORDS)
     add(PUNCTUATION, (character for character in characters if unicodedata.category(character)[0] == "P"))
     add(TERMINAL, sentence_terminals())
     add(SYMBOL, (*sentence_terminals(), *_SYMBOLS, *map(chr, _CONTROLS)))
-    add(SMALL, filter(words.small_letter().match, characters))
-    add(UNRULED, (letter for letter in filter(str.isalpha, characters) if not words.letter().match(letter)))
+    add(LOWERCASE, filter(words.lowercase_letter().match, characters))
+    add(
+        UNCLASSIFIED_LETTER,
+        (letter for letter in filter(str.isalpha, characters) if not words.letter().match(letter)),
+    )
     for bit, signs in _SIGNS:
         add(bit, signs)
     for start, end in _UNSPACED_RANGES:
-        block = kinds[start : end + 1]
+        block = classes[start : end + 1]
         block[block & LETTER != 0] |= UNSPACED
     lower = np.arange(len(characters), dtype=np.uint32)
     for code, character in enumerate(characters):
-        if len(small := character.lower()) == 1:
-            lower[code] = ord(small)
-    return Table(kinds, lower)
+        if len(lowered := character.lower()) == 1:
+            lower[code] = ord(lowered)
+    return CharacterTable(classes, lower)
 
 
 @cache
 def sentence_terminals() -> frozenset[str]:
-    """The characters that end sentences, in all scripts."""
+    """Return the characters that end sentences, in all scripts."""
     data = read_text("pipeline.analysis", "sentence_terminals.txt")
     rows = [line.partition("#")[0].split() for line in data.splitlines()]
     return frozenset(chr(int(code, 16)) for row in rows for code in row)
 
 
-def _breaks(character: str) -> bool:
+def _is_line_break(character: str) -> bool:
     return len(f"a{character}b".splitlines()) > 1

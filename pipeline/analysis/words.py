@@ -1,10 +1,10 @@
-"""Where the words of a text begin and end, by the rules of spaCy's English tokenizer.
+"""Split text into tokens by the rules of spaCy's English tokenizer.
 
-datatrove counts words by that tokenizer, and the figures of published recipes are in its words. What white
-space separates is a piece. A piece of letters alone is one token, as are listed exceptions (``e.g.``); from
-others signs are taken off at both ends until an exception or nothing more is found, and what is left is split
-at signs within (``either-or``), if it is no address. Last, tokens in a row that make an exception are put
-together again (Honnibal et al. 2020, spaCy; the rules' data in ``words.toml``).
+datatrove counts words with that tokenizer, and the thresholds of published recipes refer to its counts. Text
+is first split at white space into segments. A segment of letters is one token, as are listed exceptions
+(``e.g.``). From other segments, prefixes and suffixes are split off until an exception or none is left; the
+rest is split at infixes (``either-or``) unless it is a URL or an e-mail address. Finally, adjacent tokens
+that form an exception are merged (Honnibal et al. 2020, spaCy; the data of the rules is in ``words.toml``).
 """
 
 import re
@@ -16,33 +16,36 @@ from typing import Any
 
 from core.resources import read_toml
 
-LONGEST = 10_000
-"""Characters of a piece that is looked into; a longer one (data, not language) is one token."""
+MAX_LENGTH = 10_000
+"""Maximum length in characters of a segment that is split; a longer one, most likely data, is one token."""
 
-LONGEST_SUFFIX = 8
-"""Characters that the longest of what comes off the back has, or more; runs of full stops aside."""
+MAX_SUFFIX = 8
+"""Upper bound for the length of a suffix in characters, except for runs of full stops."""
 
 
 @lru_cache(maxsize=1 << 18)
-def token_lengths(piece: str) -> tuple[int, ...]:
-    """Characters of each token of a piece (text without white space), in order; their sum is its length."""
-    return _rules().lengths(piece) if len(piece) <= LONGEST else (len(piece),)
+def token_lengths(segment: str) -> tuple[int, ...]:
+    """Return the length of each token of a segment (text without white space), in order.
+
+    The lengths add up to that of the segment.
+    """
+    return _rules().token_lengths(segment) if len(segment) <= MAX_LENGTH else (len(segment),)
 
 
 def exceptions() -> list[str]:
-    """The pieces that are listed, whatever the rules would make of them."""
+    """Return the segments that are listed with their tokens, regardless of the rules."""
     return list(_rules().exceptions)
 
 
 @cache
-def small_letter() -> re.Pattern[str]:
-    """A small letter, or one of a script without capitals."""
+def lowercase_letter() -> re.Pattern[str]:
+    """Return a pattern for a lower-case letter, or a letter of a script without case."""
     return re.compile(_alternatives(_cased()[0]))
 
 
 @cache
 def letter() -> re.Pattern[str]:
-    """A letter that the rules know: of Latin, Greek, Cyrillic and many scripts without capitals."""
+    """Return a pattern for a letter that the rules list: Latin, Greek, Cyrillic, many uncased scripts."""
     return re.compile(_alternatives("".join(_cased())))
 
 
@@ -53,44 +56,44 @@ class _Rules:
     suffix: re.Pattern[str]
     infix: re.Pattern[str]
     address: re.Pattern[str]
-    owned_address: re.Pattern[str]
-    """One with a user's name."""
+    user_address: re.Pattern[str]
+    """An address with a user name."""
 
-    def lengths(self, piece: str) -> tuple[int, ...]:
-        """Of the piece's tokens."""
-        if piece in self.exceptions:
-            return self.exceptions[piece]
-        return tuple(self._joined(piece, self._tokens(piece, self.exceptions)))
+    def token_lengths(self, segment: str) -> tuple[int, ...]:
+        """Return the length of each token of the segment."""
+        if segment in self.exceptions:
+            return self.exceptions[segment]
+        return tuple(self._merge_exceptions(segment, self._split_segment(segment, self.exceptions)))
 
-    def _tokens(self, piece: str, exceptions: Mapping[str, tuple[int, ...]]) -> list[int]:
-        before, start, end, after = self._strip(piece, exceptions)
-        core = piece[start:end]
+    def _split_segment(self, segment: str, exceptions: Mapping[str, tuple[int, ...]]) -> list[int]:
+        before, start, end, after = self._strip(segment, exceptions)
+        core = segment[start:end]
         middle: Iterable[int] = (len(core),) if core else ()
         if core in exceptions:
             middle = exceptions[core]
         elif core and not self._is_address(core):
-            middle = self._split(core)
+            middle = self._split_infixes(core)
         return [*before, *middle, *reversed(after)]
 
     def _is_address(self, core: str) -> bool:
         if "." not in core:
             return False
-        return bool(self.address.match(core) or ("@" in core and self.owned_address.match(core)))
+        return bool(self.address.match(core) or ("@" in core and self.user_address.match(core)))
 
     def _strip(
-        self, piece: str, exceptions: Mapping[str, tuple[int, ...]]
+        self, segment: str, exceptions: Mapping[str, tuple[int, ...]]
     ) -> tuple[list[int], int, int, list[int]]:
-        """Lengths of what comes off the front; where the rest begins and ends; what comes off the back."""
+        """Return the lengths of the prefixes, start and end of the rest, and the lengths of the suffixes."""
         before: list[int] = []
         after: list[int] = []
-        start, end = 0, len(piece)
-        while start < end and (rest := piece[start:end]) not in exceptions:
+        start, end = 0, len(segment)
+        while start < end and (rest := segment[start:end]) not in exceptions:
             found = self.prefix.match(rest)
             front = len(found[0]) if found else 0
             if front and rest[front:] in exceptions:
                 before.append(front)
                 return before, start + front, end, after
-            back = self._suffix(rest[front:])
+            back = self._suffix_length(rest[front:])
             if back and rest[:-back] in exceptions:
                 after.append(back)
                 return before, start, end - back, after
@@ -105,12 +108,12 @@ class _Rules:
             start, end = start + front, end - back
         return before, start, end, after
 
-    def _suffix(self, rest: str) -> int:
-        """Characters that come off the back. Few but for full stops in a row: else only the end is read."""
-        found = self.suffix.search(rest, 0 if rest.endswith("..") else max(len(rest) - LONGEST_SUFFIX, 0))
+    def _suffix_length(self, rest: str) -> int:
+        """Return the length of the suffix to split off, or 0. Reads only the end, runs of dots aside."""
+        found = self.suffix.search(rest, 0 if rest.endswith("..") else max(len(rest) - MAX_SUFFIX, 0))
         return len(found[0]) if found else 0
 
-    def _split(self, core: str) -> list[int]:
+    def _split_infixes(self, core: str) -> list[int]:
         lengths, start = [], 0
         for found in self.infix.finditer(core):
             if found.start() == 0:
@@ -119,41 +122,44 @@ class _Rules:
             start = found.end()
         return [length for length in (*lengths, len(core) - start) if length]
 
-    def _joined(self, piece: str, lengths: list[int]) -> Iterator[int]:
-        """The tokens, but exceptions of several tokens as they are listed: the longest from the left on."""
+    def _merge_exceptions(self, segment: str, lengths: list[int]) -> Iterator[int]:
+        """Merge adjacent tokens that form an exception, the longest first, from left to right."""
         edges = [0, *accumulate(lengths)]
-        place = 0
-        while place < len(lengths):
-            most = self._joined_from.get(piece[edges[place] : edges[place + 1]], 1)
-            for after in range(min(place + most, len(lengths)), place + 1, -1):
-                word = piece[edges[place] : edges[after]]
-                if self._apart.get(word) == lengths[place:after]:
+        index = 0
+        while index < len(lengths):
+            limit = self._max_tokens_by_first.get(segment[edges[index] : edges[index + 1]], 1)
+            for after in range(min(index + limit, len(lengths)), index + 1, -1):
+                word = segment[edges[index] : edges[after]]
+                if self._split_exceptions.get(word) == lengths[index:after]:
                     yield from self.exceptions[word]
-                    place = after
+                    index = after
                     break
             else:
-                yield lengths[place]
-                place += 1
+                yield lengths[index]
+                index += 1
 
     @cached_property
-    def _apart(self) -> dict[str, list[int]]:
-        """The exceptions that would be several tokens by the rules, and which."""
-        ruled = {word: self._tokens(word, {}) for word in self.exceptions}
-        return {word: lengths for word, lengths in ruled.items() if len(lengths) > 1}
+    def _split_exceptions(self) -> dict[str, list[int]]:
+        """The exceptions that the rules would split, with the token lengths that the rules give."""
+        by_rules = {word: self._split_segment(word, {}) for word in self.exceptions}
+        return {word: lengths for word, lengths in by_rules.items() if len(lengths) > 1}
 
     @cached_property
-    def _joined_from(self) -> dict[str, int]:
-        """How many tokens those exceptions have at most, by their first."""
-        most: dict[str, int] = {}
-        for word, lengths in self._apart.items():
+    def _max_tokens_by_first(self) -> dict[str, int]:
+        """The maximum number of tokens of those exceptions, by their first token."""
+        limits: dict[str, int] = {}
+        for word, lengths in self._split_exceptions.items():
             first = word[: lengths[0]]
-            most[first] = max(most.get(first, 0), len(lengths))
-        return most
+            limits[first] = max(limits.get(first, 0), len(lengths))
+        return limits
 
 
 @cache
 def _rules() -> _Rules:
-    """Compiled once per process, in 0.3 s. Signs come before what must surround them, which is slow."""
+    """Compile the rules, once per process, in 0.3 s.
+
+    Patterns match the sign first and its context by lookaround afterwards, which is faster.
+    """
     data = _data()
     signs = data["characters"]
     lower, upper = map(_alternatives, _cased())
@@ -185,12 +191,12 @@ def _rules() -> _Rules:
         suffix=re.compile(f"(?:{suffixes})$"),
         infix=re.compile(infixes),
         address=re.compile(rf"(?:[\w+\-.]{{2,}}://)?{host}"),
-        owned_address=re.compile(rf"(?:[\w+\-.]{{2,}}://)?\S+@{host}"),
+        user_address=re.compile(rf"(?:[\w+\-.]{{2,}}://)?\S+@{host}"),
     )
 
 
 def _alternatives(characters: str) -> str:
-    """A class in two parts: characters of four hexadecimal digits are looked up, others tried one by one."""
+    """Return a class in two parts: ``re`` looks up characters up to U+FFFF and tries others one by one."""
     ranges = re.findall(r"\\?.-\\?.|\\?.", characters)
     basic = "".join(each for each in ranges if each[-1] <= "\uffff")
     return f"(?:[{basic}]|[{''.join(each for each in ranges if each[-1] > chr(0xFFFF))}])"
@@ -202,13 +208,13 @@ def _data() -> dict[str, Any]:
 
 @cache
 def _cased() -> tuple[str, str]:
-    """Classes of small and of capital letters; letters of scripts without case are in both."""
+    """Return the classes of lower- and upper-case letters; letters of scripts without case are in both."""
     signs = _data()["characters"]
-    turns = [chr(code) for first, last in signs["alternating"] for code in range(first, last + 1)]
+    alternating = [chr(code) for first, last in signs["alternating"] for code in range(first, last + 1)]
     uncased = "".join(f"{chr(first)}-{chr(last)}" for first, last in signs["uncased"])
-    small = "".join(character for character in turns if not character.isupper())
-    capital = "".join(character for character in turns if character.isupper())
-    return signs["lower"] + small + uncased, signs["upper"] + capital + uncased
+    lower = "".join(character for character in alternating if not character.isupper())
+    upper = "".join(character for character in alternating if character.isupper())
+    return signs["lower"] + lower + uncased, signs["upper"] + upper + uncased
 
 
 def _icons(signs: dict[str, Any]) -> str:
@@ -221,8 +227,8 @@ def _exceptions(data: dict[str, Any]) -> Iterable[tuple[str, tuple[int, ...]]]:
     for word in words["whole"].split():
         yield word, (len(word),)
     for hour in range(1, 13):
-        for half in words["hours"].split():
-            yield f"{hour}{half}", (len(str(hour)), len(half))
+        for suffix in words["hours"].split():
+            yield f"{hour}{suffix}", (len(str(hour)), len(suffix))
     for entry in words["split"].split():
         parts = entry.split("|")
         yield "".join(parts), tuple(map(len, parts))
@@ -231,14 +237,14 @@ def _exceptions(data: dict[str, Any]) -> Iterable[tuple[str, tuple[int, ...]]]:
     for ending, stems in contractions.items():
         for stem in stems.split():
             parts = [stem, *ending.split()]
-            yield from _with_capital(parts)
-            yield from _with_capital([part.replace("'", "’") for part in parts])
+            yield from _with_capitalized(parts)
+            yield from _with_capitalized([part.replace("'", "’") for part in parts])
             bare = [part.replace("'", "") for part in parts]
             if "".join(bare) not in not_bare:
-                yield from _with_capital(bare)
+                yield from _with_capitalized(bare)
 
 
-def _with_capital(parts: list[str]) -> Iterable[tuple[str, tuple[int, ...]]]:
+def _with_capitalized(parts: list[str]) -> Iterable[tuple[str, tuple[int, ...]]]:
     word, lengths = "".join(parts), tuple(map(len, parts))
     yield word, lengths
     yield word[0].upper() + word[1:], lengths

@@ -20,7 +20,7 @@ import numpy as np
 
 from core import storage
 from core.errors import InputError
-from pipeline.analysis import Hashes, hashes_to_the_end, line_hashes
+from pipeline.analysis import Hashes, line_hashes, suffix_hashes
 
 CHUNK = 1 << 23
 """Bytes of a list hashed at a time."""
@@ -62,7 +62,7 @@ class UrlLists:
         starts = [0, *(place + 1 for place, sign in enumerate(host) if sign == ".")][:-1]
         if not starts:
             return 0
-        hashes = hashes_to_the_end(host.encode("ascii", "replace"), starts)
+        hashes = suffix_hashes(host.encode("ascii", "replace"), starts)
         places = np.minimum(self.domains.searchsorted(hashes), len(self.domains) - 1)
         shipped = (self.domains[places] == hashes).tolist()
         return sum(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.analysis import Analysis, Flags, Positions, analyse, running_count, where
+from pipeline.analysis import Analysis, Flags, Positions, analyse, nonzero_indices, prefix_counts
 from pipeline.analysis.characters import PUNCTUATION, TERMINAL
 from pipeline.filters.heuristics.gopher import ends_in_ellipsis
 
@@ -72,7 +72,7 @@ def clean(analysis: Analysis, *, terminal_punctuation: bool) -> CleanResult:
     sentences = int(_sentences(analysis)[stays].sum())
     if edited:
         sentences += int(_sentences(analyse("\n".join(edited.values()))).sum())
-    kept = where(stays)
+    kept = nonzero_indices(stays)
     texts = dict(zip(kept.tolist(), _lines(analysis, kept.tolist()), strict=True)) | edited
     return CleanResult(
         text="\n".join(texts[number] for number in sorted(texts)).strip(),
@@ -83,27 +83,27 @@ def clean(analysis: Analysis, *, terminal_punctuation: bool) -> CleanResult:
 
 def _have_words(analysis: Analysis) -> Flags:
     """Which lines have words enough, and none that is too long."""
-    lines, pieces = analysis.broken_lines, analysis.pieces
-    too_long = running_count(pieces.ends - pieces.starts > LONGEST_WORD)
-    enough = lines.past_piece - lines.first_piece >= FEWEST_WORDS
-    fitting: Flags = enough & (too_long[lines.past_piece] == too_long[lines.first_piece])
+    lines, segments = analysis.split_lines, analysis.segments
+    too_long = prefix_counts(segments.ends - segments.starts > LONGEST_WORD)
+    enough = lines.end_segment - lines.first_segment >= FEWEST_WORDS
+    fitting: Flags = enough & (too_long[lines.end_segment] == too_long[lines.first_segment])
     return fitting
 
 
 def _finished(analysis: Analysis) -> Flags:
     """Which lines end in a terminal mark that is not the last of an ellipsis."""
-    lines, pieces = analysis.broken_lines, analysis.pieces
-    if not len(pieces.starts):
+    lines, segments = analysis.split_lines, analysis.segments
+    if not len(segments.starts):
         return np.zeros(len(lines), np.bool_)
-    last = np.maximum(lines.past_piece - 1, 0)
-    ends = pieces.ends[last]
-    ellipsis = ends_in_ellipsis(analysis.codes, pieces.starts[last], ends)
+    last = np.maximum(lines.end_segment - 1, 0)
+    ends = segments.ends[last]
+    ellipsis = ends_in_ellipsis(analysis.codes, segments.starts[last], ends)
     return np.isin(analysis.codes[ends - 1], [ord(mark) for mark in _FINISHED]) & ~ellipsis
 
 
 def _telling_lines(analysis: Analysis) -> Positions:
     """The lines with a citation mark, a bracket or a phrase; all, if lower case is longer than the text."""
-    text, starts = analysis.text, analysis.broken_lines.starts
+    text, starts = analysis.text, analysis.split_lines.starts
     lowered = text.lower()
     present = [sign for sign in _TELLING if sign in lowered]
     if present and len(lowered) != len(text):
@@ -116,22 +116,22 @@ def _telling_lines(analysis: Analysis) -> Positions:
 
 def _lines(analysis: Analysis, numbers: list[int]) -> list[str]:
     """The lines of those numbers, which all have words, without white space around them."""
-    lines, pieces, text = analysis.broken_lines, analysis.pieces, analysis.text
-    starts = pieces.starts[lines.first_piece[numbers]].tolist()
-    ends = pieces.ends[lines.past_piece[numbers] - 1].tolist()
+    lines, segments, text = analysis.split_lines, analysis.segments, analysis.text
+    starts = segments.starts[lines.first_segment[numbers]].tolist()
+    ends = segments.ends[lines.end_segment[numbers] - 1].tolist()
     return [text[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
 def _sentences(analysis: Analysis) -> Positions:
     """How many sentences each line has: one, and one more wherever a word follows a terminal mark."""
-    lines, tokens, kinds = analysis.broken_lines, analysis.tokens, analysis.kinds
-    signs = running_count(kinds & PUNCTUATION != 0)
+    lines, tokens, kinds = analysis.split_lines, analysis.tokens, analysis.char_classes
+    signs = prefix_counts(kinds & PUNCTUATION != 0)
     terminal = (tokens.lengths == 1) & (kinds[tokens.starts] & TERMINAL != 0)
-    inner = where(~terminal & (signs[tokens.ends] - signs[tokens.starts] < tokens.lengths))
+    inner = nonzero_indices(~terminal & (signs[tokens.ends] - signs[tokens.starts] < tokens.lengths))
     line_of = lines.starts.searchsorted(tokens.starts[inner], "right")
-    marks = running_count(terminal)
+    marks = prefix_counts(terminal)
     line_begins = tokens.starts.searchsorted(lines.starts)
     previous = np.concatenate([[-1], inner])[:-1]
     begins = marks[inner] > marks[np.maximum(previous + 1, line_begins[line_of - 1])]
     counts = np.bincount(line_of[begins] - 1, minlength=len(lines))
-    return np.where(lines.past_piece > lines.first_piece, counts + 1, 0)
+    return np.where(lines.end_segment > lines.first_segment, counts + 1, 0)

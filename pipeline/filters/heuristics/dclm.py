@@ -59,7 +59,7 @@ def _copies(kind: str, pieces: list[str]) -> dict[str, float]:
 
 
 def _ngrams(analysis: Analysis) -> Iterator[tuple[str, float]]:
-    text, spans = analysis.text, analysis.tokens.where(analysis.is_word)
+    text, spans = analysis.text, analysis.tokens.filter(analysis.is_word)
     words = [text[start:end] for start, end in zip(spans.starts.tolist(), spans.ends.tolist(), strict=True)]
     edges = np.concatenate([[0], np.cumsum(word_lengths(words))])
     for ngrams in repeated_ngrams(exact_ids(words), edges):

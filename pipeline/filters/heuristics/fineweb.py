@@ -13,10 +13,10 @@ def measure(analysis: Analysis) -> dict[str, float]:
 
     Blank lines count for the newlines only. Of a text without lines or tokens every share is 0.
     """
-    lines = analysis.lines.where(~analysis.line_is_blank)
+    lines = analysis.lines.filter(~analysis.line_is_blank)
     count, newlines = max(len(lines), 1), len(analysis.lines) - 1
     return {
-        "fineweb_finished_lines": int((analysis.kinds[lines.ends - 1] & TERMINAL != 0).sum()) / count,
+        "fineweb_finished_lines": int((analysis.char_classes[lines.ends - 1] & TERMINAL != 0).sum()) / count,
         "fineweb_short_lines": int((lines.lengths <= SHORT_LINE).sum()) / count,
         "fineweb_duplicate_line_characters": duplicates(lines)[1] / max(len(analysis.text) - newlines, 1),
         "fineweb_newlines_per_word": newlines / max(len(analysis.tokens), 1),

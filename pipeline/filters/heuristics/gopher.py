@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from pipeline.analysis import Analysis, Codes, Flags, Hashes, Positions, Spans, hash_words, running_count
+from pipeline.analysis import Analysis, Codes, Flags, Hashes, Positions, Spans, hash_words, prefix_counts
 from pipeline.analysis.characters import SYMBOL
 from pipeline.filters.heuristics.repetition import TOP_ORDERS, Ngrams, repeated_ngrams
 
@@ -26,9 +26,9 @@ def quality(analysis: Analysis) -> dict[str, float]:
     per token (symbols included) or per line. Of a text without tokens or lines every share is 0.
     """
     text, tokens = analysis.text, max(len(analysis.tokens), 1)
-    plain = running_count(analysis.kinds & SYMBOL == 0)
+    plain = prefix_counts(analysis.char_classes & SYMBOL == 0)
     is_word = plain[analysis.tokens.ends] > plain[analysis.tokens.starts]
-    words, lines = int(is_word.sum()), max(len(analysis.broken_lines), 1)
+    words, lines = int(is_word.sum()), max(len(analysis.split_lines), 1)
     stop_words = (analysis.tokens.hashes[:, None] == _stop_word_hashes()).any(axis=0)
     hash_signs, dots = text.count("#") / tokens, (text.count("...") + text.count("…")) / tokens
     return {
@@ -45,15 +45,15 @@ def quality(analysis: Analysis) -> dict[str, float]:
 
 
 def _bullet_lines(analysis: Analysis) -> int:
-    lines = analysis.broken_lines
-    first = lines.first_piece[lines.past_piece > lines.first_piece]
-    return int(np.isin(analysis.codes[analysis.pieces.starts[first]], _BULLETS).sum())
+    lines = analysis.split_lines
+    first = lines.first_segment[lines.end_segment > lines.first_segment]
+    return int(np.isin(analysis.codes[analysis.segments.starts[first]], _BULLETS).sum())
 
 
 def _ellipsis_lines(analysis: Analysis) -> int:
-    lines = analysis.broken_lines
-    last = lines.past_piece[lines.past_piece > lines.first_piece] - 1
-    starts, ends = analysis.pieces.starts[last], analysis.pieces.ends[last]
+    lines = analysis.split_lines
+    last = lines.end_segment[lines.end_segment > lines.first_segment] - 1
+    starts, ends = analysis.segments.starts[last], analysis.segments.ends[last]
     return int(
         ends_in_ellipsis(analysis.codes, starts, ends).sum() + (analysis.codes[ends - 1] == ELLIPSIS).sum()
     )
@@ -99,7 +99,7 @@ def _lines_between_breaks(analysis: Analysis) -> Spans:
     lines = analysis.lines
     wanted = lines.lengths > 0
     wanted[0] = wanted[-1] = True
-    return lines.where(wanted)
+    return lines.filter(wanted)
 
 
 def _ngram_characters(tokens: Spans) -> Iterator[tuple[str, int]]:

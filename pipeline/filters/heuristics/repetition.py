@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.analysis import Hashes, Positions, lengthen, where
+from pipeline.analysis import Hashes, Positions, extend_ngrams, nonzero_indices
 
 ORDERS, TOP_ORDERS = range(2, 11), range(2, 5)
 """Words of all n-grams that are looked at, and of those of which the most frequent one counts."""
@@ -55,9 +55,9 @@ def repeated_ngrams(words: Hashes, edges: Positions) -> Iterator[Ngrams]:
     for n in ORDERS:
         fitting = places.searchsorted(len(words) - n, "right")
         places = places[:fitting]
-        hashes = lengthen(hashes[:fitting], words[places + n - 1])
+        hashes = extend_ngrams(hashes[:fitting], words[places + n - 1])
         counts = _occurrences(hashes)
-        several = where(counts > 1)
+        several = nonzero_indices(counts > 1)
         places, hashes = places[several], hashes[several]
         yield Ngrams(n, places, hashes, edges[places + n] - edges[places], counts[several])
 
@@ -68,7 +68,7 @@ def _occurrences(hashes: Hashes) -> Positions:
     ordered = hashes[order]
     begins = np.ones(len(hashes) + 1, np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=begins[1:-1])
-    edges = where(begins)
+    edges = nonzero_indices(begins)
     sizes = edges[1:] - edges[:-1]
     counts = np.empty(len(hashes), np.int64)
     counts[order] = sizes.repeat(sizes)

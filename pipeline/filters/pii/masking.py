@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.resources import read_toml
-from pipeline.analysis.hashes import code_points
+from pipeline.analysis.arrays import code_points
 from pipeline.filters.pii import phones
 from pipeline.filters.pii.phones import Span
 

@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.analysis.characters import DIGIT, MARK, WORDLIKE, character_table
 from pipeline.analysis.arrays import code_points
+from pipeline.analysis.characters import DIGIT, MARK, WORDLIKE, character_table
 
 _INVISIBLE = re.compile("[\\u00ad\\u200b-\\u200f\\u2060\\ufeff]")
 _LOOKALIKE = re.compile("[асеіјорѕхуԁνοα]")
@@ -25,9 +25,9 @@ _IS_LETTER, _IS_SUBSTITUTE, _IS_SEPARATOR = 1, 2, 4
 
 
 def deobfuscate(text: str) -> str:
-    """Return the text in lower case with plain spelling: sh1t, f u c k, b.i.t.c.h, whooore, lookalike letters.
+    """Return the text in lower case, with plain spelling of sh1t, f u c k, b.i.t.c.h, whooore, mixed scripts.
 
-    Masked letters (f*ck) are dropped. Of a letter repeated three or more times one is kept, of g, l and s two.
+    Masked letters (f*ck) are dropped. A letter repeated three or more times is kept once; g, l and s twice.
     """
     text = text.lower()
     if not text.isascii():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis import Spans, analyse, hash_words, hashes_to_the_end, line_hashes, ngram_hashes
+from pipeline.analysis import Spans, analyse, hash_words, line_hashes, ngram_hashes, suffix_hashes
 from pipeline.analysis.words import token_lengths
 
 SIGNS = st.text(st.sampled_from("abAB09.,'’-_/:;()$%<>=sdn \n\t\r漢กé\u0301\u00ad\ud800😀"), max_size=60)
@@ -32,7 +32,7 @@ WORDS = [
 TEXTS = SIGNS | st.text() | st.lists(st.sampled_from(WORDS)).map("".join)
 
 
-def pieces(text: str, spans: Spans) -> list[str]:
+def parts(text: str, spans: Spans) -> list[str]:
     return [text[start:end] for start, end in zip(spans.starts, spans.ends, strict=True)]
 
 
@@ -54,52 +54,52 @@ def pieces(text: str, spans: Spans) -> list[str]:
     ],
 )
 def test_tokens(text: str, tokens: list[str]) -> None:
-    assert pieces(text, analyse(text).tokens) == tokens
+    assert parts(text, analyse(text).tokens) == tokens
 
 
 @given(TEXTS)
-def test_spans_are_those_of_string_methods(text: str) -> None:
+def test_lines_and_paragraphs_match_string_methods(text: str) -> None:
     analysis = analyse(text)
-    assert pieces(text, analysis.lines) == text.split("\n")
-    assert pieces(text, analysis.paragraphs) == re.split(r"\n{2,}", text.strip())
+    assert parts(text, analysis.lines) == text.split("\n")
+    assert parts(text, analysis.paragraphs) == re.split(r"\n{2,}", text.strip())
     assert analysis.line_is_blank.tolist() == [not line.strip() for line in text.split("\n")]
 
 
-def test_scripts_without_spaces_are_split_if_so_asked() -> None:
+def test_unspaced_scripts_are_split_on_request() -> None:
     clauses = analyse("漢字abc。กา\n漢字、かな", split_unspaced=False)
-    assert pieces(clauses.text, clauses.tokens) == ["漢字abc。กา", "漢字、かな"]
+    assert parts(clauses.text, clauses.tokens) == ["漢字abc。กา", "漢字、かな"]
     assert clauses.word_hashes.tolist() == analyse(clauses.text).word_hashes.tolist()
 
 
 @given(TEXTS, st.booleans())
-def test_tokens_are_those_of_the_rules(text: str, split_unspaced: bool) -> None:
+def test_tokens_match_the_rules(text: str, split_unspaced: bool) -> None:
     analysis = analyse(text, split_unspaced=split_unspaced)
-    tokens = pieces(text, analysis.tokens)
+    tokens = parts(text, analysis.tokens)
     assert "".join(tokens) == "".join(text.split())
     assert analysis.has_letter.tolist() == [any(map(str.isalpha, token)) for token in tokens]
     assert not any(any(map(str.isalnum, token)) for token in np.array(tokens)[~analysis.is_word])
     if not split_unspaced:
-        assert tokens == [token for piece in text.split() for token in by_rules(piece)]
+        assert tokens == [token for segment in text.split() for token in by_rules(segment)]
 
 
-def by_rules(piece: str) -> list[str]:
-    edges = [0, *accumulate(token_lengths(piece))]
-    return [piece[start:end] for start, end in pairwise(edges)]
+def by_rules(segment: str) -> list[str]:
+    edges = [0, *accumulate(token_lengths(segment))]
+    return [segment[start:end] for start, end in pairwise(edges)]
 
 
 @given(TEXTS | st.text(st.sampled_from("ab .\n\r\x0b\x1c\x85\u2028")))
-def test_broken_lines_are_those_of_splitlines(text: str) -> None:
+def test_split_lines_match_str_splitlines(text: str) -> None:
     analysis = analyse(text)
-    lines, found = analysis.broken_lines, analysis.pieces
-    spans = zip(lines.starts, lines.ends, lines.first_piece, lines.past_piece, strict=True)
+    lines, segments = analysis.split_lines, analysis.segments
+    spans = zip(lines.starts, lines.ends, lines.first_segment, lines.end_segment, strict=True)
     assert [
-        (text[start:end], [text[found.starts[piece] : found.ends[piece]] for piece in range(first, past)])
+        (text[start:end], [text[segments.starts[i] : segments.ends[i]] for i in range(first, past)])
         for start, end, first, past in spans
     ] == [(line, line.split()) for line in text.splitlines()]
 
 
 @given(st.lists(st.text(st.characters(categories=["L"], max_codepoint=0x24F), min_size=1, max_size=5)))
-def test_equal_hashes_mean_equal_strings(words: list[str]) -> None:
+def test_hashes_are_equal_only_for_equal_strings(words: list[str]) -> None:
     analysis = analyse(" ".join(words))
     hashes = analysis.tokens.hashes.tolist()
     assert len(set(zip(words, hashes, strict=True))) == len(set(words)) == len(set(hashes))
@@ -119,50 +119,50 @@ def test_words_are_hashed_in_lower_case() -> None:
     assert len(set(analyse("The THE the").tokens.hashes.tolist())) == 3
 
 
-def test_hashes_are_the_same_in_every_process() -> None:
-    """The figures are part of the published format: MinHash keys depend on them."""
+def test_hashes_are_stable_across_processes() -> None:
+    """The values are part of the published format: MinHash keys depend on them."""
     script = "from pipeline.analysis import analyse; print(analyse('Some words, élan').word_hashes.tolist())"
     command = [sys.executable, "-c", script]
-    elsewhere = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    assert elsewhere == "[12951581136611898380, 5598054855401954742, 11893491080312339309]"
+    other_process = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert other_process == "[12951581136611898380, 5598054855401954742, 11893491080312339309]"
 
 
-def test_lines_of_bytes_hash_like_words() -> None:
+def test_line_hashes_equal_word_hashes() -> None:
     data = np.frombuffer(b"example.com\nabc", np.uint8)
     assert line_hashes(data).tolist() == hash_words(["example.com", "abc"]).tolist()
 
 
-def test_ends_of_bytes_hash_alike() -> None:
-    assert hashes_to_the_end(b"a.example.com", [0, 2, 10]).tolist() == (
+def test_suffix_hashes_equal_word_hashes() -> None:
+    assert suffix_hashes(b"a.example.com", [0, 2, 10]).tolist() == (
         hash_words(["a.example.com", "example.com", "com"]).tolist()
     )
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=12), st.integers(1, 5))
-def test_ngram_hashes_tell_ngrams_apart(words: list[str], n: int) -> None:
+def test_ngram_hashes_distinguish_ngrams(words: list[str], n: int) -> None:
     hashes = ngram_hashes(hash_words(words), n).tolist()
     ngrams = [tuple(words[start : start + n]) for start in range(len(words) - n + 1)]
     assert len(hashes) == len(ngrams) and len(set(hashes)) == len(set(ngrams))
     assert len(set(zip(ngrams, hashes, strict=True))) == len(set(ngrams))
 
 
-def test_a_long_text() -> None:
+def test_long_text() -> None:
     text = "word " * 100_000
     analysis = analyse(text)
     assert len(analysis.word_hashes) == 100_000 and len(set(analysis.word_hashes.tolist())) == 1
 
 
 @given(TEXTS | st.lists(TEXTS).map("\n".join), st.booleans(), st.data())
-def test_selected_lines_are_analysed_already(text: str, split_unspaced: bool, data: st.DataObject) -> None:
+def test_select_equals_a_new_analysis(text: str, split_unspaced: bool, data: st.DataObject) -> None:
     analysis = analyse(text, split_unspaced=split_unspaced)
-    lines = analysis.broken_lines
-    wordy = np.flatnonzero(lines.past_piece > lines.first_piece).tolist()
+    lines = analysis.split_lines
+    wordy = np.flatnonzero(lines.end_segment > lines.first_segment).tolist()
     chosen = sorted(data.draw(st.sets(st.sampled_from(wordy)))) if wordy else []
     selected = analysis.select(np.array(chosen, np.int64))
-    anew = analyse(
+    expected = analyse(
         "\n".join(text.splitlines()[number].strip() for number in chosen), split_unspaced=split_unspaced
     )
-    assert flat(selected) == flat(anew)
+    assert flat(selected) == flat(expected)
 
 
 def flat(part: object) -> object:

@@ -1,4 +1,4 @@
-"""Against spaCy's blank English pipeline, whose rules these are."""
+"""Compare the tokenizer with its model: spaCy's blank English pipeline."""
 
 from functools import cache
 
@@ -17,7 +17,7 @@ PARTS = st.sampled_from(
         *("www.", "example.org", "http://", "user@", "word", "Word", "WORD", "ſ", "Ж", "ж", "א", "१", "Ⅳ"),
     ]
 )
-PIECES = st.lists(PARTS, min_size=1, max_size=8).map("".join) | st.text(min_size=1, max_size=12)
+SEGMENTS = st.lists(PARTS, min_size=1, max_size=8).map("".join) | st.text(min_size=1, max_size=12)
 
 
 @cache
@@ -25,24 +25,24 @@ def tokenizer() -> Tokenizer:
     return spacy.blank("en").tokenizer
 
 
-def is_decided(piece: str) -> bool:
-    """Where signs that make several emoticons overlap, spaCy's matcher has its own ways."""
+def is_unambiguous(segment: str) -> bool:
+    """Return False if several emoticons overlap, which spaCy's matcher resolves differently."""
     signs = [word for word in words.exceptions() if not any(map(str.isalnum, word)) and len(word) > 1]
-    return sum(piece.startswith(sign, place) for sign in signs for place in range(len(piece))) < 2
+    return sum(segment.startswith(sign, start) for sign in signs for start in range(len(segment))) < 2
 
 
-@given(PIECES.filter(lambda piece: piece == "".join(piece.split()) and is_decided(piece)))
-def test_pieces_are_cut_as_spacy_cuts_them(piece: str) -> None:
-    wanted = tuple(len(token.text) for token in tokenizer()(piece))
-    assert words.token_lengths(piece) == wanted
+@given(SEGMENTS.filter(lambda segment: segment == "".join(segment.split()) and is_unambiguous(segment)))
+def test_tokens_match_spacy(segment: str) -> None:
+    expected = tuple(len(token.text) for token in tokenizer()(segment))
+    assert words.token_lengths(segment) == expected
 
 
-def test_the_exceptions_are_spacys() -> None:
-    rules = {piece: tuple(len(part[65]) for part in parts) for piece, parts in tokenizer().rules.items()}
-    ours = {piece: words.token_lengths(piece) for piece in words.exceptions()}
-    assert ours == {piece: lengths for piece, lengths in rules.items() if piece.strip()}
+def test_exceptions_match_spacy() -> None:
+    rules = {segment: tuple(len(part[65]) for part in parts) for segment, parts in tokenizer().rules.items()}
+    ours = {segment: words.token_lengths(segment) for segment in words.exceptions()}
+    assert ours == {segment: lengths for segment, lengths in rules.items() if segment.strip()}
 
 
-@pytest.mark.parametrize("piece", ["a" * 200_000, "." * 200_000, "a@" * 100_000, "a." * 5_000, "-" * 9_000])
-def test_long_pieces_take_no_longer_than_they_are_long(piece: str) -> None:
-    assert sum(words.token_lengths(piece)) == len(piece)
+@pytest.mark.parametrize("segment", ["a" * 200_000, "." * 200_000, "a@" * 100_000, "a." * 5_000, "-" * 9_000])
+def test_long_segments_take_linear_time(segment: str) -> None:
+    assert sum(words.token_lengths(segment)) == len(segment)
