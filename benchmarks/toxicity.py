@@ -28,7 +28,7 @@ from filters import passages as passages_of
 from numpy.typing import NDArray
 from toxicity_peers import Judge, Row
 
-from core.config import LabelledText, load
+from core.config import LabelledSetConfig, load
 from pipeline.filters import toxicity
 from pipeline.filters.classifier.evaluation import roc_auc
 from pipeline.filters.classifier.model import Classifier, prepare, split
@@ -76,7 +76,7 @@ def labelled(folder: Path) -> dict[str, list[Row]]:
     """The labelled sets, raw, by name."""
     sets = {}
     for entry in tomllib.loads((HERE / "toxicity-sources.toml").read_text())["sets"]:
-        each = LabelledText(**entry)
+        each = LabelledSetConfig(**entry)
         text = gzip.decompress((folder / each.path).read_bytes()).decode("utf-8-sig")
         quoting = csv.QUOTE_MINIMAL if each.quoted else csv.QUOTE_NONE
         rows = csv.DictReader(

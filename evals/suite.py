@@ -6,7 +6,6 @@ of a suite: ``--data NAME=PATH`` says where it lies.
 
 import functools
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,10 +169,7 @@ def find(name: str) -> Named:
 
 
 def _parse(path: str, data: bytes) -> Suite:
-    try:
-        tree = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML ({error}); correct the file") from None
+    tree = config.parse_toml(path, data)
     kind = tree.get("kind")
     if kind not in KINDS:
         raise ConfigError(f"{path}: kind = {kind!r}: must be one of {', '.join(KINDS)}; set one")

@@ -8,7 +8,6 @@ not as it must be is refused with its file and line.
 import gzip
 import json
 import re
-import tomllib
 import zlib
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
@@ -134,10 +133,7 @@ def _load(name: str) -> Preset:
         raise ConfigError(
             f"finetune.preset = {name}: no such preset; choose from {known} or give the path of a .toml file"
         )
-    try:
-        return config.parse(tomllib.loads(path.read_text(encoding="utf-8")), Preset)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML ({error}); correct the file") from None
+    return config.parse(config.parse_toml(str(path), path.read_bytes()), Preset)
 
 
 def _lines(path: str) -> Iterator[str]:

@@ -1,148 +1,198 @@
-"""Sections of the data half: input, output, extraction, filters, dedup, ledger, tokenizer, pack."""
+"""Sections of the data pipeline: input, output, extraction, filters, dedup, ledger, tokenizer, pack."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
-from core.config.section import Section
+from core.config.section import ByteSize, Section
 
 
 class ColumnsConfig(Section):
-    """``[input.columns]``: which columns of Parquet and JSON lines hold what; dots lead into objects.
+    """Column names of Parquet tables and JSON lines.
 
-    Empty: the usual names, such as ``url`` and ``metadata.url``.
+    A dot selects a field of an object, as in ``metadata.url``. An empty name selects the first of the usual
+    names that is present.
     """
 
     text: str = ""
+    """Column with the text of a document."""
     url: str = ""
+    """Column with the URL that the document was fetched from."""
     title: str = ""
+    """Column with the title."""
     language: str = ""
+    """Column with the language code; where it is missing, the language is identified."""
     date: str = ""
+    """Column with the date on which the document was fetched or written."""
     license: str = ""
+    """Column with the license."""
 
 
 class IndexConfig(Section):
-    """``[input.index]``: records chosen from an index of WARC files, each read by its bytes alone.
+    """WARC records selected by an index. Only the bytes of the selected records are read.
 
-    Takes the place of ``input.paths``.
+    Use either this section or ``input.paths``.
     """
 
     path: str = ""
-    """A Parquet table with the columns of Common Crawl's: ``warc_filename`` (under ``input.commoncrawl``),
-    ``warc_record_offset``, ``warc_record_length`` and whatever ``where`` speaks of."""
+    """Parquet table with the columns of Common Crawl's index: ``warc_filename`` (relative to
+    ``input.commoncrawl``), ``warc_record_offset``, ``warc_record_length``, and those that ``where`` uses."""
     where: str = ""
-    """A condition in Spark SQL, such as ``content_languages = 'dan' AND fetch_status = 200``; empty: all."""
+    """Condition in Spark SQL, such as ``content_languages = 'dan' AND fetch_status = 200``; empty: all
+    rows."""
 
 
 class InputConfig(Section):
-    """``[input]``: where the raw records are and what they are."""
+    """Raw records: where they are and which format they have."""
 
     paths: tuple[str, ...] = ()
-    """Files, folders or globs: local, ``hdfs://`` or ``s3://``; files on ``https://``; ``commoncrawl:`` and a
-    crawl's name, perhaps with ``/wet``, or a list of paths, and perhaps ``?sample=0.01``."""
+    """Files, folders and globs, on local disk, ``hdfs://`` or ``s3://``; single files on ``https://``. A
+    crawl is named as ``commoncrawl:CC-MAIN-2024-51``, for plain text ``commoncrawl:CC-MAIN-2024-51/wet``;
+    ``commoncrawl:`` also takes a file that lists paths. ``?sample=0.01`` reads 1 % of the files."""
     commoncrawl: str = "s3://commoncrawl/"
-    """Where ``commoncrawl:`` names and an index's files lie: Common Crawl's bucket, a mirror (``https://``
-    ``data.commoncrawl.org/``) or a copy."""
+    """Base of ``commoncrawl:`` paths and of the files in an index: Common Crawl's bucket, its mirror
+    ``https://data.commoncrawl.org/`` or a copy."""
     format: Literal["auto", "warc", "wikipedia", "books", "jsonl", "parquet"] = "auto"
-    """``auto`` decides per file by content and name."""
+    """Reader to use; ``auto`` chooses one for each file by its content and name."""
     source: str = ""
-    """The documents' ``source``; empty: ``commoncrawl``, ``wikipedia`` or ``books`` by format."""
-    split_bytes: int = Field(default=1 << 27, ge=1 << 16)
-    """A file whose records can be reached from anywhere in it is read in pieces of so many stored bytes."""
+    """Value of the documents' ``source`` column; empty: by format, such as ``commoncrawl`` for WARC."""
+    split_bytes: ByteSize = Field(default=1 << 27, ge=1 << 16)
+    """Largest part of a file that one task reads, in stored bytes. Applies to formats that can be split."""
     partitions: int = Field(default=0, ge=0)
-    """Spark tasks that read; 0: one per split."""
+    """Number of Spark tasks that read; 0: one per split."""
     columns: ColumnsConfig = ColumnsConfig()
     index: IndexConfig = IndexConfig()
 
 
 class OutputConfig(Section):
-    """``[output]``: the folder that everything of one run is written to."""
+    """Folder of the run. Every stage writes below it and reads there what earlier stages wrote."""
 
     path: str = ""
+    """Local folder, ``hdfs://`` or ``s3://``."""
     overwrite: bool = False
-    """Replace what another configuration wrote there; otherwise that is refused."""
+    """Replace a stage's output that was written with another configuration, instead of stopping."""
 
 
 class ExtractionConfig(Section):
-    """``[extraction]``: HTML and wikitext to text."""
+    """Extraction of text from HTML and wikitext."""
 
     method: Literal["default", "resiliparse", "trafilatura"] = "default"
-    """How a page's main content is found; the others as they come, for comparison."""
-    max_bytes: int = Field(default=1 << 24, ge=1)
-    """A record with more bytes (characters, where they are decoded already) is dropped."""
+    """Extractor of a page's main content: ours, or a library's unchanged, for comparison."""
+    max_bytes: ByteSize = Field(default=1 << 24, ge=1)
+    """Largest record that is extracted, in bytes (characters if the reader decodes them); larger ones are
+    dropped."""
     max_seconds: float = Field(default=10.0, gt=0)
-    """A record that takes more of the processor's time is dropped."""
+    """CPU time that one record may take, in seconds; slower ones are dropped."""
     tables: bool = True
-    """Keep the tables of wikis' articles, a line for each row."""
+    """Keep tables of wiki articles, one line per row."""
     lists: bool = True
-    """Keep the items of wikis' lists, a line for each."""
+    """Keep lists of wiki articles, one line per item."""
 
 
 class FiltersConfig(Section):
-    """``[filters]``: which rules decide, and with which thresholds."""
+    """Filters that decide which documents are kept, and their thresholds.
+
+    Every metric is stored with the document, whatever the thresholds are, so that other thresholds can be
+    applied later (``jobs/rethreshold.py``) without reading the text again.
+    """
 
     preset: str = "fineweb"
-    """A file name in ``pipeline/filters/presets``; ``none`` keeps all and still measures all."""
+    """Set of filters and thresholds: the name of a file in ``pipeline/filters/presets``. ``none`` keeps
+    everything and still measures everything."""
     languages: tuple[str, ...] = ()
-    """ISO 639-1 codes to keep; empty: every language that is identified with enough confidence."""
+    """Languages to keep, as ISO 639-1 codes; ISO 639-3 for languages without one. Empty: every language that
+    is identified with sufficient confidence."""
     thresholds: dict[str, float | dict[str, float]] = Field(default={})
-    """Rules of the preset to override, by reason: ``{"gopher.few_words" = 20}``; with other figures for some
-    languages: ``{"gopher.few_words" = {default = 50, de = 40}}``."""
+    """Thresholds that replace or extend the preset's, by reason: ``{"gopher.few_words" = 20}``. Thresholds by
+    language have a default: ``{"gopher.few_words" = {default = 50, de = 40}}``. Names of reasons contain a
+    dot and need quotes."""
     mask_pii: bool = True
-    """Replace e-mail addresses, public IP addresses and the like by tags."""
+    """Replace e-mail addresses, public IP addresses and other personal data by tags."""
     language_model: str = ""
-    """A fastText model that tells languages, such as GlotLID's; empty: lid.176. Paths here and below: local,
-    ``hdfs://`` or ``s3://``."""
+    """fastText model for language identification, such as GlotLID; empty: the packaged lid.176. This and the
+    paths below may be local, ``hdfs://`` or ``s3://``."""
     url_domains: str = ""
-    """A text file with a domain a line; it and those below it are counted by ``url.domain``, beside the list
-    that is shipped."""
+    """Text file with one blocked domain per line, in addition to the packaged list. Subdomains are blocked as
+    well (``url.domain``)."""
     url_addresses: str = ""
-    """The same of single pages, for ``url.address``."""
+    """Text file with one blocked page address per line (``url.address``)."""
     url_words: str = ""
-    """The same of words in addresses, for ``url.word``."""
+    """Text file with one word per line that must not occur in addresses (``url.word``)."""
     quality_model: str = ""
-    """A fastText classifier, such as ``jobs/train_classifier.py`` makes; its score is the metric ``quality``,
-    for ``quality.score``. Empty: not measured."""
+    """fastText classifier, such as ``jobs/train_classifier.py`` writes. Its score is the metric ``quality``,
+    for the threshold ``quality.score``. Empty: not measured."""
     toxicity_model: str = ""
-    """A fastText classifier in the place of the one that is shipped."""
+    """fastText classifier that replaces the packaged toxicity classifier."""
     toxicity_words: str = ""
-    """A text file with a word a line, or a folder of such files: a text with many of them scores higher."""
+    """Text file with one word per line, or a folder of such files: texts with many of these words get a
+    higher toxicity score."""
+
+    @field_validator("thresholds", mode="before")
+    @classmethod
+    def _names_are_quoted(cls, thresholds: Any) -> Any:
+        """Reject ``thresholds.gopher.few_words``, which TOML reads as nested tables, with the remedy."""
+        for name, limit in thresholds.items() if isinstance(thresholds, dict) else ():
+            if "." not in name:
+                nested = isinstance(limit, dict) and limit
+                raise PydanticCustomError(
+                    "unquoted",
+                    "{name} is not the name of a condition; names contain a dot and need quotes; write "
+                    '"{example}" = …, on the command line --set \'filters.thresholds."{example}"=…\'',
+                    {
+                        "name": name,
+                        "example": f"{name}.{next(iter(limit))}" if nested else "gopher.few_words",
+                    },
+                )
+        return thresholds
 
 
 class DedupConfig(Section):
-    """``[dedup]``: MinHash with ``bands`` × ``rows`` permutations over word shingles."""
+    """Removal of duplicates: equal texts, and near-duplicates by MinHash over word shingles.
+
+    ``bands`` × ``rows`` permutations; documents are compared if all ``rows`` hashes of a band agree.
+    """
 
     exact: bool = True
+    """Remove documents with equal text."""
     near: bool = True
+    """Remove near-duplicates."""
     bands: int = Field(default=14, ge=1)
+    """Number of bands; more bands find less similar documents."""
     rows: int = Field(default=8, ge=1)
+    """Hashes per band; more rows require more similar documents."""
     shingle: int = Field(default=5, ge=1)
     """Words per shingle."""
     seed: int = Field(default=1, ge=0)
+    """Seed of the permutations."""
 
 
 class LedgerConfig(Section):
-    """``[ledger]``: the account of every record."""
+    """Ledger: one row per input record that says whether it was kept, and why not."""
 
     sample_share: float = Field(default=0.1, ge=0, le=1)
-    """Share of dropped records whose first characters are kept for inspection."""
+    """Fraction of the dropped records whose first characters are stored for inspection."""
     sample_characters: int = Field(default=300, ge=1)
+    """Characters stored per sampled record."""
 
 
 class TokenizerConfig(Section):
-    """``[tokenizer]``: SentencePiece BPE with byte fallback."""
+    """Training of the tokenizer: SentencePiece BPE with byte fallback."""
 
     vocabulary_size: int = Field(default=32_000, ge=300, le=1_000_000)
+    """Number of tokens, special tokens and the 256 bytes included."""
     sample_characters: int = Field(default=1_000_000_000, ge=1)
-    """Characters of text to learn from: a fixed, order-free sample of the documents."""
+    """Characters of text to train on: a fixed sample of the documents, independent of their order."""
     seed: int = Field(default=1, ge=0)
+    """Seed of the sample."""
 
 
 class PackConfig(Section):
-    """``[pack]``: documents to fixed-length sequences in Arrow shards."""
+    """Packing of documents into fixed-length sequences in Arrow shards."""
 
     sequence_length: int = Field(default=2048, ge=8)
+    """Tokens per sequence that a model sees; each row stores one more, the last target."""
     validation_share: float = Field(default=0.01, ge=0, lt=1)
-    """Share of duplicate clusters that go to validation."""
+    """Fraction of the duplicate clusters that go to the validation split."""
     shard_sequences: int = Field(default=16_384, ge=1)
-    """Sequences per shard file, at most."""
+    """Largest number of sequences in a shard file."""

@@ -1,4 +1,4 @@
-"""Configuration keys of earlier versions, refused with the name that replaced each."""
+"""Configuration keys of earlier versions. They are rejected with the name that replaced each."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -18,3 +18,8 @@ RENAMED: Mapping[str, str] = MappingProxyType(
         "classifier.rarest_word": "classifier.min_count",
     }
 )
+
+CONVERSIONS: Mapping[str, str] = MappingProxyType(
+    {"classifier.held_out": "write a fraction: 0.1 instead of 10"},
+)
+"""How to convert the value of a renamed key whose meaning changed as well."""

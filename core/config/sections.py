@@ -1,4 +1,4 @@
-"""The whole configuration: every section under its name."""
+"""The root of the configuration: every section under its name."""
 
 from core.config.classifier import ClassifierConfig
 from core.config.evals import EvalsConfig
@@ -18,7 +18,7 @@ from core.config.train import FinetuneConfig, ModelConfig, TrainConfig
 
 
 class Config(Section):
-    """The whole configuration of a run."""
+    """The configuration of a run. Each program uses the sections it needs."""
 
     input: InputConfig = InputConfig()
     output: OutputConfig = OutputConfig()

@@ -9,18 +9,28 @@ from core.config.section import Section
 
 
 class ModelConfig(Section):
-    """``[model]``: a Llama-style decoder."""
+    """Architecture of the model, a Llama-style decoder.
+
+    ``num_heads`` must divide ``hidden_size`` into an even head size, and ``num_kv_heads`` must divide
+    ``num_heads``.
+    """
 
     num_layers: int = Field(default=12, ge=1)
+    """Number of transformer blocks."""
     hidden_size: int = Field(default=768, ge=8)
+    """Width of the residual stream."""
     num_heads: int = Field(default=12, ge=1)
+    """Query heads of each attention layer."""
     num_kv_heads: int = Field(default=12, ge=1)
+    """Key and value heads of each attention layer; fewer than ``num_heads``: grouped-query attention."""
     intermediate_size: int = Field(default=0, ge=0)
-    """Size of the feed-forward layer; 0: 8/3 of ``hidden_size``, rounded up to a multiple of 64."""
+    """Width of the feed-forward layer; 0: 8/3 of ``hidden_size``, rounded up to a multiple of 64."""
     rope_theta: float = Field(default=10_000.0, gt=0)
+    """Base of the rotary position embedding."""
     norm_epsilon: float = Field(default=1e-5, gt=0)
+    """Epsilon of RMSNorm."""
     tied: bool = True
-    """Input and output embeddings share one matrix."""
+    """Share one matrix between input and output embeddings."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "ModelConfig":
@@ -31,88 +41,109 @@ class ModelConfig(Section):
         ):
             raise PydanticCustomError(
                 "head_sizes",
-                "hidden_size {hidden_size}, num_heads {num_heads}, num_kv_heads {num_kv_heads}: num_heads must "
-                "divide hidden_size into an even head size and num_kv_heads must divide num_heads",
+                "hidden_size {hidden_size}, num_heads {num_heads}, num_kv_heads {num_kv_heads}: num_heads "
+                "must divide hidden_size into an even head size and num_kv_heads must divide num_heads; "
+                "change one of them",
                 self.model_dump(include={"hidden_size", "num_heads", "num_kv_heads"}),
             )
         return self
 
 
 class TrainConfig(Section):
-    """``[train]``: pre-training."""
+    """Pre-training with AdamW and a cosine learning rate schedule."""
 
     steps: int = Field(default=1000, ge=1)
+    """Optimizer steps."""
     batch_size: int = Field(default=64, ge=1)
-    """Sequences per optimizer step, over all processes."""
+    """Sequences per optimizer step, over all processes; a multiple of the number of processes."""
     micro_batch_size: int = Field(default=8, ge=1)
     """Sequences per forward pass of one process."""
     learning_rate: float = Field(default=3e-4, gt=0)
+    """Peak learning rate."""
     min_lr_ratio: float = Field(default=0.1, ge=0, le=1)
     """Learning rate at the end of the cosine schedule, as a fraction of ``learning_rate``."""
     warmup_steps: int = Field(default=100, ge=0)
+    """Steps of linear warm-up from 0 to ``learning_rate``."""
     weight_decay: float = Field(default=0.1, ge=0)
+    """Weight decay of matrices; vectors have none."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
+    """AdamW's decay rate of the first moment."""
     beta2: float = Field(default=0.95, ge=0, lt=1)
+    """AdamW's decay rate of the second moment."""
     clip_norm: float = Field(default=1.0, gt=0)
+    """Norm to which gradients are clipped."""
     mixture: dict[str, float] = Field(default={})
-    """Relative weight of each source; empty: by its number of sequences."""
+    """Relative weight of each source, such as ``{wikipedia = 2, commoncrawl = 1}``; empty: by its number of
+    sequences."""
     seed: int = Field(default=1, ge=0)
+    """Seed of the initial weights and of the order of the data."""
     validate_every: int = Field(default=100, ge=1)
+    """Steps between validations."""
     validation_sequences: int = Field(default=256, ge=1)
+    """Sequences of a validation, the same each time."""
     checkpoint_every: int = Field(default=100, ge=1)
+    """Steps between checkpoints."""
     keep_checkpoints: int = Field(default=2, ge=1)
+    """Most recent checkpoints to keep."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """``auto``: bfloat16 on CUDA, float32 on CPU."""
+    """Precision of activations. ``auto``: bfloat16 on CUDA, float32 on CPU."""
     compile: bool = False
-    """``torch.compile`` each block."""
+    """Compile each block with ``torch.compile``."""
     activation_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more computation."""
 
 
 class LoraConfig(Section):
-    """``[finetune.lora]``: low-rank adapters."""
+    """Low-rank adapters (LoRA), for ``finetune.method = "lora"``."""
 
     rank: int = Field(default=16, ge=1)
+    """Rank of the adapter matrices."""
     alpha: float = Field(default=32.0, gt=0)
-    """The correction counts ``alpha`` / ``rank``."""
+    """Scale: the output of an adapter is multiplied by ``alpha`` / ``rank``."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of an adapter's inputs that are left out in training."""
+    """Dropout probability of an adapter's input in training."""
     targets: tuple[str, ...] = ()
-    """Of query, key, value, output, gate, up and down those to adapt; empty: all."""
+    """Projections to adapt, of ``query``, ``key``, ``value``, ``output``, ``gate``, ``up`` and ``down``;
+    empty: all."""
 
 
 class FinetuneConfig(TrainConfig):
-    """``[finetune]``: what ``[train]`` has, with defaults of its own, and what is learned from what."""
+    """Supervised fine-tuning on conversations. Has all keys of ``[train]``, some with other defaults."""
 
     model: str = ""
-    """The folder of a run, a Hugging Face folder, a GGUF file or an adapter."""
+    """Model to start from: the folder of a run, a Hugging Face folder, a GGUF file or an adapter."""
     method: Literal["full", "lora"] = "full"
+    """Train all weights, or low-rank adapters only."""
     lora: LoraConfig = LoraConfig()
     files: tuple[str | tuple[str, str], ...] = ()
-    """JSONL files, or pairs of text files whose lines belong together; ``.gz`` or not, local or remote."""
+    """Training data: JSONL files, or pairs of text files whose lines correspond. Plain or ``.gz``, local or
+    remote."""
     validation_files: tuple[str | tuple[str, str], ...] = ()
-    """The same, to validate on; none: a share of the examples."""
+    """Validation data in the same formats; empty: ``validation_share`` of the examples."""
     validation_share: float = Field(default=0.02, ge=0, lt=1)
-    """Share of the examples, by a hash of their content, that is validated on instead of learned."""
+    """Fraction of the examples, chosen by a hash of their content, that is used for validation."""
     preset: str = "chat"
-    """How a record becomes a conversation: a file name in ``train/presets``, or the path of one's own."""
+    """How a record becomes a conversation: the name of a file in ``train/presets``, or the path of a
+    ``.toml`` file of your own."""
     fields: dict[str, str] = Field(default={})
-    """What the records call the preset's fields, where they use other names: ``{"source" = "en"}``."""
+    """Names of the preset's fields in the records, where they differ: ``{source = "en"}``."""
     values: dict[str, str] = Field(default={})
-    """What the preset leaves open: ``{"target_language" = "German"}``."""
+    """Values that the preset asks for: ``{target_language = "German"}``."""
     learn: Literal["assistant", "all"] = "assistant"
-    """Which tokens to learn: those of the assistant and the marks that end its turns, or all."""
+    """Tokens that the loss counts: those of the assistant, end-of-turn tokens included, or all."""
     sequence_length: int = Field(default=1024, ge=8)
     """Tokens of a packed row."""
     too_long: Literal["drop", "truncate"] = "drop"
-    """What becomes of an example that is longer than a row."""
+    """Treatment of examples that are longer than a row."""
     steps: int = Field(default=0, ge=0)
-    """0: as many as ``epochs`` take."""
+    """Optimizer steps; 0: as many as ``epochs`` require."""
     epochs: float = Field(default=1.0, gt=0)
+    """Passes over the examples, if ``steps`` is 0."""
     batch_size: int = Field(default=16, ge=1)
     micro_batch_size: int = Field(default=4, ge=1)
     learning_rate: float = Field(default=0.0, ge=0)
-    """0: a tenth of the rate that the model was pre-trained with; 3e-5, and 3e-4 for adapters, if that is not
-    known."""
+    """Peak learning rate; 0: a tenth of the rate that the model was pre-trained with, and if that is unknown,
+    3e-5, for adapters 3e-4."""
     warmup_steps: int = Field(default=10, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
     validation_sequences: int = Field(default=64, ge=1)

@@ -45,7 +45,7 @@ def test_refuses_in_one_line(override, message):
 
 
 def test_missing_and_malformed_files(tmp_path):
-    with pytest.raises(ConfigError, match="must name a readable TOML file"):
+    with pytest.raises(ConfigError, match="must name a readable local TOML file"):
         config.load(str(tmp_path / "none.toml"))
     (tmp_path / "bad.toml").write_text("[train\n")
     with pytest.raises(ConfigError, match="not TOML"):

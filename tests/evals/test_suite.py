@@ -46,7 +46,7 @@ BASE = 'description = "d."\n[[files]]\nformat = "tsv"\nfields = ["a", "b"]\n'
             "kind = 'perplexity'\nwindows = 3\n" + BASE,
             "windows: no such key; the nearest valid name is window",
         ),
-        ("kind = 'perplexity'\nlimit = -1\n" + BASE, "limit = -1: Input should be greater than"),
+        ("kind = 'perplexity'\nlimit = -1\n" + BASE, "limit = -1: must be at least 0"),
         ("kind = 'perplexity'\ndescription = 'd.'\nfiles = []", "files = "),
         ("kind = 'perplexity'\n" + BASE.replace('fields = ["a", "b"]', ""), "set files.fields"),
         (
@@ -60,7 +60,7 @@ BASE = 'description = "d."\n[[files]]\nformat = "tsv"\nfields = ["a", "b"]\n'
         ),
         (
             "kind = 'generation'\nprompt = '{{ a }}'\nreferences = ['{{ b }}']\nmetrics = ['blue']\n" + BASE,
-            "Input should be 'bleu', 'chrf', 'rouge' or 'meteor'",
+            "must be one of bleu, chrf, rouge, meteor",
         ),
     ],
 )

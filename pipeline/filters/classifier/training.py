@@ -1,7 +1,7 @@
 """Training of a classifier on labelled text: read, hold out, balance, train, quantize.
 
-The result is deterministic: fastText with one thread and a seed is, and held-out texts are chosen by a hash of
-the text or of its group. Identical texts are therefore never on both sides of the split.
+The result is deterministic: fastText with one thread and a seed is, and held-out texts are chosen by a hash
+of the text or of its group. Identical texts are therefore never on both sides of the split.
 """
 
 import csv
@@ -17,13 +17,13 @@ import fasttext
 import numpy as np
 
 from core import storage
-from core.config import ClassifierConfig, LabelledText
+from core.config import ClassifierConfig, LabelledSetConfig
 from core.errors import InputError
 from pipeline.filters.classifier.model import NEGATIVE, POSITIVE, prepare
 
 MIN_LANGUAGE_TEXTS = 20
-"""Training texts that both corpora must have in a language for it to be trained on. With fewer, the classifier
-would learn to identify the language."""
+"""Training texts that both corpora must have in a language for it to be trained on. With fewer, the
+classifier would learn to identify the language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Corpora:
     """Reads a sample of both."""
 
 
-def read_set(folder: str, labelled: LabelledText) -> list[Example]:
+def read_set(folder: str, labelled: LabelledSetConfig) -> list[Example]:
     """Read the examples of one labelled set; texts without words are left out.
 
     Raises :class:`InputError` for a missing file, a file that is not text, or a missing column.

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import manifest
-from core.config import ClassifierConfig, Config, CorpusConfig, LabelledText, load
+from core.config import ClassifierConfig, Config, CorpusConfig, LabelledSetConfig, load
 from core.errors import ConfigError, InputError, OutputError
 from pipeline.filters.classifier import training
 from pipeline.filters.classifier.stage import train_classifier
@@ -31,8 +31,8 @@ def config(tmp_path: Path) -> Config:
         stream.writelines(f'{text} "\t{kind}\n' for text, kind in rows)
     common = {"language": "en", "text": "text", "labels": ("kind",), "positive": ("rude",)}
     sets = (
-        LabelledText(name="plain", path="plain.csv", **common),
-        LabelledText(
+        LabelledSetConfig(name="plain", path="plain.csv", **common),
+        LabelledSetConfig(
             name="bare",
             path="bare.tsv.gz",
             columns=("text", "kind"),
@@ -71,7 +71,7 @@ def test_trains_evaluates_and_publishes_once(config: Config) -> None:
 def test_invalid_sets_are_rejected(config: Config, tmp_path: Path) -> None:
     plain, bare = config.classifier.sets
 
-    def attempt(*sets: LabelledText) -> None:
+    def attempt(*sets: LabelledSetConfig) -> None:
         train_classifier(
             config.model_copy(update={"classifier": config.classifier.model_copy(update={"sets": sets})})
         )

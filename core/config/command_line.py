@@ -1,0 +1,68 @@
+"""The options that all programs share: ``--config``, ``--set`` and ``--dry-run``."""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from core.config.loading import load, resolved
+from core.config.sections import Config
+from core.errors import ConfigError
+
+Check = Callable[[Config], object]
+"""Raises an error of ours for a configuration that a program cannot run with; the result is ignored."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments") and "--set" in self._option_string_actions:
+            message += (
+                "; write an override as one argument without spaces around =: --set 'section.key=value'"
+            )
+        super().error(message)
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that all programs share."""
+    result = _Parser(description=description)
+    result.add_argument("--config", metavar="FILE.toml", help="the configuration of the run")
+    result.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_override,
+        metavar="a.b=VALUE",
+        help="override one key; VALUE is TOML, a bare word is a string; may be repeated",
+    )
+    result.add_argument(
+        "--dry-run", action="store_true", help="check the configuration, print it with all defaults and stop"
+    )
+    return result
+
+
+def from_command_line(description: str, arguments: Sequence[str], *checks: Check) -> Config | None:
+    """Parse the shared options and return what :func:`from_options` returns."""
+    return from_options(parser(description).parse_args(arguments), *checks)
+
+
+def from_options(options: argparse.Namespace, *checks: Check) -> Config | None:
+    """Load the configuration that parsed options name and run the program's own checks on it.
+
+    With ``--dry-run``, print the configuration as JSON and return None.
+    """
+    config = load(options.config, options.set)
+    for check in checks:
+        check(config)
+    if options.dry_run:
+        print(json.dumps(resolved(config), indent=2, ensure_ascii=False))
+        return None
+    return config
+
+
+def _override(text: str) -> str:
+    if "=" not in text:
+        raise ConfigError(
+            f"--set {text}: must read section.key=value, as one argument without spaces around =; "
+            "for example --set train.steps=100"
+        )
+    return text
