@@ -61,7 +61,7 @@ class Stage:
     name: str
     folder: str
     fingerprint: str = ""
-    """Hash of everything the output depends on, see :func:`fingerprint`."""
+    """Hash of everything the output depends on, from :func:`fingerprint`."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """The resolved configuration, recorded in the manifest."""
     inputs: Sequence[str] = ()
@@ -75,7 +75,7 @@ class Stage:
     """Printed if the output exists already. Default: ``NAME: already done``. Empty: print nothing."""
 
     def finished(self) -> Manifest | None:
-        """Return the manifest if this output exists already, and say so; else None. Changes nothing.
+        """Print ``done_message`` and return the manifest if the output exists already; else return None.
 
         Raises :class:`OutputError` if the folder holds anything but this stage under this fingerprint, unless
         ``overwrite`` is set.
@@ -93,7 +93,7 @@ class Stage:
         return None
 
     def begin(self) -> Manifest | None:
-        """Claim the folder and return None; if the output exists already, return its manifest, and say so.
+        """Claim the folder and return None, unless the output exists already: then do as :meth:`finished`.
 
         A stage with ``owned`` entries keeps what an interrupted attempt left in them; a stage without starts
         from an empty folder. Raises :class:`OutputError` as :meth:`finished` does.
@@ -144,7 +144,7 @@ class Stage:
         return canonical({"stage": self.name, "fingerprint": self.fingerprint})
 
     def _published(self) -> Manifest | None:
-        """Return the manifest in the folder, whatever its fingerprint."""
+        """Return the manifest in the folder, with any fingerprint."""
         return _parse(self.folder, self.name) if storage.exists(storage.join(self.folder, NAME)) else None
 
     def _interrupted(self, published: Manifest | None) -> bool:

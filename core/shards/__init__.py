@@ -1,8 +1,8 @@
 """Token shards: the contract between the data half and the trainer.
 
-One row is one packed sequence of ``sequence_length + 1`` tokens, so that inputs are ``tokens[:, :-1]`` and
-targets ``tokens[:, 1:]``. Its spans say which piece of which document lies where; what no span covers is
-padding.
+A row is a packed sequence of ``sequence_length + 1`` tokens: inputs are ``tokens[:, :-1]``, targets
+``tokens[:, 1:]``. Its spans map tokens to documents; tokens outside all spans are padding. Start reading with
+:mod:`core.shards.format`.
 """
 
 from core.shards.format import STAGE, Facts, Header, Rows, Spans, SplitName, Totals

@@ -1,13 +1,13 @@
-"""What a shard file and its manifest hold.
+"""Format of shard files and of their manifest.
 
-A file is an Arrow IPC file with one record batch, uncompressed and without nulls, so that a reader maps it
-into memory and takes rows as they lie::
+A shard is an Arrow IPC file with one record batch, uncompressed and without nulls, so that it can be
+memory-mapped and read without copying::
 
     tokens  fixed_size_list<uint16 | uint32>[sequence_length + 1]
     spans   list<struct<document_id: fixed_size_binary[16], start: int32, length: int32, offset: int32>>
 
-A span: ``length`` tokens from ``start`` in the row are the tokens from ``offset`` of the document, counted in
-the document's full sequence ``bos, text, eos``.
+In each span, ``length`` tokens of the row from ``start`` are tokens of the document from ``offset``. Offsets
+count the document's whole sequence ``bos, text, eos``.
 """
 
 import re
@@ -35,12 +35,12 @@ SPAN = pa.struct(
 
 
 def dtype_for(vocabulary_size: int) -> np.dtype[np.unsignedinteger]:
-    """The narrowest type that holds every token id."""
+    """Return the narrowest dtype for all token ids of a vocabulary."""
     return np.dtype("<u2" if vocabulary_size <= 1 << 16 else "<u4")
 
 
 def schema(sequence_length: int, dtype: np.dtype[np.unsignedinteger]) -> pa.Schema:
-    """The schema of a shard file."""
+    """Return the schema of a shard file."""
     token = pa.field("item", pa.from_numpy_dtype(dtype), nullable=False)
     span = pa.field("item", SPAN, nullable=False)
     return pa.schema(
@@ -52,20 +52,20 @@ def schema(sequence_length: int, dtype: np.dtype[np.unsignedinteger]) -> pa.Sche
 
 
 def file_path(split: SplitName, source: str, part: str) -> str:
-    """Path of a shard file below the shards' folder, whatever characters the source's name has."""
+    """Return the path of a shard file below the shards' folder. The source is percent-encoded."""
     folder = re.sub(r"^[._]", lambda first: f"%{ord(first[0]):02X}", quote(source, safe=""))
     return f"{split}/{folder}/part-{part}.arrow"
 
 
 def split_and_source(path: str) -> tuple[str, str]:
-    """The split and the source whose rows the file of this path holds."""
+    """Return the split and the source in the path of a shard file."""
     split, folder, _ = path.split("/")
     return split, unquote(folder)
 
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """The document pieces of n rows, flat: those of row i are ``bounds[i]:bounds[i + 1]``."""
+    """The document spans of n rows as flat arrays; those of row i are ``bounds[i]:bounds[i + 1]``."""
 
     bounds: npt.NDArray[np.int64]
     """int64[n + 1]."""
@@ -79,7 +79,7 @@ class Spans:
     """int32[m]: first token in the document."""
 
     def take(self, rows: npt.NDArray[np.int64]) -> "Spans":
-        """The spans of some rows, in the order asked for."""
+        """Return the spans of the given rows, in that order."""
         counts = self.bounds[rows + 1] - self.bounds[rows]
         bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
         index = np.arange(bounds[-1]) + np.repeat(self.bounds[rows] - bounds[:-1], counts)
@@ -90,25 +90,25 @@ class Spans:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Packed sequences: ``tokens`` is unsigned[n, sequence_length + 1]."""
+    """Packed sequences; ``tokens`` is unsigned[n, sequence_length + 1]."""
 
     tokens: npt.NDArray[np.unsignedinteger]
     spans: Spans
 
     def take(self, rows: npt.NDArray[np.int64]) -> "Rows":
-        """Some rows, in the order asked for."""
+        """Return the given rows, in that order."""
         return Rows(self.tokens[rows], self.spans.take(rows))
 
 
 class Totals(BaseModel):
-    """Sums over rows."""
+    """Totals over rows."""
 
     model_config = ConfigDict(frozen=True)
     rows: int = 0
     tokens: int = 0
-    """Without padding, with each document's bos and eos."""
+    """Tokens without padding, including each document's bos and eos."""
     documents: int = 0
-    """Documents that begin in these rows."""
+    """Documents that start in these rows."""
     bytes: int = 0
     """UTF-8 bytes of the text of these rows."""
 
@@ -122,7 +122,7 @@ class Totals(BaseModel):
 
 
 class Header(BaseModel):
-    """What every row of a set of shards has in common."""
+    """Properties common to all rows of a set of shards."""
 
     model_config = ConfigDict(frozen=True)
     sequence_length: int
@@ -134,16 +134,16 @@ class Header(BaseModel):
     packing: str
     """Name of the packing method."""
     corpus: str
-    """Hash of the manifest of the documents that were packed."""
+    """Hash of the manifest of the packed documents."""
 
     @property
     def dtype(self) -> np.dtype[np.unsignedinteger]:
-        """The type of the tokens."""
+        """Dtype of the tokens."""
         return dtype_for(self.vocabulary_size)
 
 
 class Facts(Header):
-    """The facts of the manifest: the header, and totals per file and per split and source."""
+    """Facts in the manifest: the header, and totals per file and per split and source."""
 
     token_type: Literal["uint16", "uint32"]
     files: dict[str, Totals]

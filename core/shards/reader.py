@@ -1,7 +1,7 @@
-"""Reading shards by row, wherever they lie.
+"""Read rows of local and remote shards.
 
-Local files are mapped into memory. Remote ones are fetched whole, when first needed, into a cache folder
-under their SHA-256, so that a cache never serves a wrong file and may serve several sets of shards.
+Local files are memory-mapped. Remote files are downloaded when first used, into a cache that is keyed by
+their SHA-256: it can hold several sets of shards and never returns an outdated file.
 """
 
 import tempfile
@@ -20,13 +20,13 @@ from core.shards.format import STAGE, Facts, Rows, Spans, SplitName, schema, spl
 
 
 class HasHash(Protocol):
-    """Something with a SHA-256, such as a tokenizer."""
+    """An object with a SHA-256, such as a tokenizer."""
 
     sha256: str
 
 
 class Shards:
-    """A finished set of shards. Rows are numbered per split and source, through its files in their order."""
+    """A published set of shards. Rows are numbered per split and source, across its files in path order."""
 
     def __init__(self, folder: str, found: Manifest, *, verify: bool, cache: Path) -> None:
         self.folder = folder
@@ -44,54 +44,54 @@ class Shards:
 
     @staticmethod
     def open(folder: str, verify: bool = True, cache: str | None = None) -> "Shards":
-        """Open a set of shards after comparing every file's size with the manifest.
+        """Open a set of shards and compare every file's size with the manifest.
 
-        With ``verify``, a file's SHA-256 is compared before its first row is read; :meth:`verify` does it at
-        once for all. ``cache`` takes the copies of remote files. Raises :class:`ManifestError`.
+        With ``verify``, a file's SHA-256 is compared before its first row is read; :meth:`verify` compares
+        all files at once. ``cache`` is the folder for copies of remote files. Raises :class:`ManifestError`.
         """
         found = manifest.read(folder, STAGE)
         _check_sizes(folder, found)
         return Shards(folder, found, verify=verify, cache=Path(cache) if cache else default_cache())
 
     def rows(self, split: SplitName, source: str) -> int:
-        """Number of rows."""
+        """Return the number of rows of a split and source."""
         totals = self.facts.sources[split].get(source)
         return totals.rows if totals else 0
 
     def read(
         self, split: SplitName, source: str, indices: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.unsignedinteger], Spans]:
-        """Tokens, unsigned[n, sequence_length + 1], and spans of the n rows asked for, in that order."""
-        wanted = np.asarray(indices, np.int64)
+        """Return tokens, unsigned[n, sequence_length + 1], and spans of the n rows at ``indices``."""
+        indices = np.asarray(indices, np.int64)
         entries = self._entries.get((split, source), [])
         bounds = np.cumsum([0, *(entry.rows for entry in entries)])
-        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < bounds[-1]:
+        if len(indices) and not 0 <= indices.min() <= indices.max() < bounds[-1]:
             raise InputError(
-                f"{self.folder}: rows {wanted.min()} to {wanted.max()} of {split}/{source}, which has "
+                f"{self.folder}: rows {indices.min()} to {indices.max()} of {split}/{source}, which has "
                 f"{bounds[-1]}; ask for rows within it"
             )
-        parts = np.searchsorted(bounds, wanted, side="right") - 1
+        parts = np.searchsorted(bounds, indices, side="right") - 1
         taken = [
-            self._rows(entries[part]).take(wanted[parts == part] - bounds[part]) for part in np.unique(parts)
+            self._rows(entries[part]).take(indices[parts == part] - bounds[part]) for part in np.unique(parts)
         ]
         rows = _join(taken, self.facts)
-        # The rows now stand file by file: put them back into the order asked for.
-        order = np.empty(len(wanted), np.int64)
-        order[np.argsort(parts, kind="stable")] = np.arange(len(wanted))
+        # The rows are grouped by file: restore the requested order.
+        order = np.empty(len(indices), np.int64)
+        order[np.argsort(parts, kind="stable")] = np.arange(len(indices))
         return rows.tokens[order], rows.spans.take(order)
 
     def verify(self) -> None:
-        """Compare the SHA-256 of every file now. Raises :class:`ManifestError` at the first that differs."""
+        """Compare the SHA-256 of every file. Raises :class:`ManifestError` at the first mismatch."""
         manifest.verify(self.folder, self.manifest)
         self._verify = False
 
     def _rows(self, entry: FileEntry) -> Rows:
         if entry.path not in self._opened:
-            self._opened[entry.path] = _map(self._local(entry), self.facts)
+            self._opened[entry.path] = _map(self._local_path(entry), self.facts)
         return self._opened[entry.path]
 
-    def _local(self, entry: FileEntry) -> str:
-        """A local path to a file, checked."""
+    def _local_path(self, entry: FileEntry) -> str:
+        """Return the local path of a verified file."""
         path = storage.join(self.folder, entry.path)
         if not storage.is_local(path):
             return _fetch(path, entry, self._cache)
@@ -101,7 +101,7 @@ class Shards:
 
 
 def check_tokenizer(shards: Shards, tokenizer: HasHash) -> None:
-    """Refuse a tokenizer other than the one that the shards were made with (:class:`MismatchError`)."""
+    """Raise :class:`MismatchError` unless the shards were packed with this tokenizer."""
     if shards.facts.tokenizer_sha256 != tokenizer.sha256:
         raise MismatchError(
             f"{shards.folder}: packed with tokenizer {shards.facts.tokenizer_sha256[:12]}…, but this one is "
@@ -110,7 +110,7 @@ def check_tokenizer(shards: Shards, tokenizer: HasHash) -> None:
 
 
 def default_cache() -> Path:
-    """Where copies of remote shards go unless told otherwise."""
+    """Return the default folder for copies of remote shards."""
     return Path(storage.cache_folder("shards"))
 
 
@@ -123,7 +123,7 @@ def _facts(folder: str, found: Manifest) -> Facts:
 
 
 def _check_sizes(folder: str, found: Manifest) -> None:
-    """Compare sizes with one listing of the folder."""
+    """Compare the sizes of all files, from one listing of the folder."""
     sizes = {info.path: info.size for info in storage.list_files(storage.absolute(folder))}
     for entry in found.files:
         path = storage.join(storage.absolute(folder).removeprefix("file://"), entry.path)
@@ -135,7 +135,7 @@ def _check_sizes(folder: str, found: Manifest) -> None:
 
 
 def _fetch(path: str, entry: FileEntry, cache: Path) -> str:
-    """The cached copy of a remote file, fetched and checked if it is not there yet."""
+    """Return the cached copy of a remote file; download and verify it if necessary."""
     target = cache / f"{entry.sha256}.arrow"
     if not target.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -148,11 +148,11 @@ def _fetch(path: str, entry: FileEntry, cache: Path) -> str:
 
 
 def _map(local: str, facts: Facts) -> Rows:
-    """The rows of a local file, mapped into memory."""
+    """Memory-map the rows of a local file."""
     with pa.memory_map(local) as source:
         file = pa.ipc.open_file(source)
         if not file.schema.equals(schema(facts.sequence_length, facts.dtype)):
-            raise ManifestError(f"{local}: its columns are not those the manifest tells of; run pack again")
+            raise ManifestError(f"{local}: its columns differ from those in the manifest; run pack again")
         batch = file.get_batch(0)
     tokens = batch.column("tokens").values.to_numpy().reshape(-1, facts.sequence_length + 1)
     spans = batch.column("spans")

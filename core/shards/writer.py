@@ -1,4 +1,4 @@
-"""Writing shard files and, last, their manifest. The same rows give the same bytes everywhere."""
+"""Write shard files and their manifest. Files are deterministic: equal rows give equal bytes."""
 
 import tempfile
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ from core.shards.format import (
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """A shard file that stands in the shards' folder."""
+    """A shard file that has been written to the shards' folder."""
 
     split: SplitName
     source: str
@@ -44,9 +44,9 @@ def write_file(
     header: Header,
     byte_lengths: npt.NDArray[np.int32],
 ) -> WrittenFile:
-    """Write one shard file, whole or not at all.
+    """Write one shard file atomically.
 
-    ``part`` is its number; ``byte_lengths`` are the tokenizer's, to count the text in bytes.
+    ``part`` is the number in its name. ``byte_lengths`` are those of the tokenizer, for the total of bytes.
     """
     path = file_path(split, source, part)
     with tempfile.TemporaryDirectory(prefix="gristmill-") as temporary:
@@ -70,8 +70,8 @@ def publish(stage: Stage, files: Iterable[WrittenFile], header: Header) -> Manif
     ordered = sorted(files, key=lambda file: file.entry.path)
     sources: dict[SplitName, dict[str, Totals]] = {split: {} for split in SPLITS}
     for file in ordered:
-        known = sources[file.split]
-        known[file.source] = known.get(file.source, Totals()) + file.totals
+        totals = sources[file.split]
+        totals[file.source] = totals.get(file.source, Totals()) + file.totals
     facts = Facts(
         **header.model_dump(),
         token_type="uint16" if header.dtype == np.uint16 else "uint32",
@@ -86,12 +86,15 @@ def publish(stage: Stage, files: Iterable[WrittenFile], header: Header) -> Manif
 
 
 def _write(local: str, rows: Rows, header: Header) -> None:
-    """The Arrow IPC file. Every buffer is the array's own, so that no stray byte differs between runs."""
-    form = schema(header.sequence_length, header.dtype)
+    """Write the Arrow IPC file. Buffers are not slices of larger ones, so unused bytes cannot differ."""
+    file_schema = schema(header.sequence_length, header.dtype)
     tokens = pa.array(np.ascontiguousarray(rows.tokens, header.dtype).reshape(-1))
-    columns = [pa.FixedSizeListArray.from_arrays(tokens, type=form.field("tokens").type), _spans(rows.spans)]
-    with pa.OSFile(local, "wb") as sink, pa.ipc.new_file(sink, form) as file:
-        file.write_batch(pa.record_batch(columns, schema=form))
+    columns = [
+        pa.FixedSizeListArray.from_arrays(tokens, type=file_schema.field("tokens").type),
+        _spans(rows.spans),
+    ]
+    with pa.OSFile(local, "wb") as sink, pa.ipc.new_file(sink, file_schema) as file:
+        file.write_batch(pa.record_batch(columns, schema=file_schema))
 
 
 def _spans(spans: Spans) -> pa.Array:
@@ -100,5 +103,5 @@ def _spans(spans: Spans) -> pa.Array:
     )
     numbers = [pa.array(column, pa.int32()) for column in (spans.start, spans.length, spans.offset)]
     values = pa.StructArray.from_arrays([ids, *numbers], fields=list(SPAN))
-    kind = pa.list_(pa.field("item", SPAN, nullable=False))
-    return pa.ListArray.from_arrays(pa.array(spans.bounds, pa.int32()), values, type=kind)
+    list_type = pa.list_(pa.field("item", SPAN, nullable=False))
+    return pa.ListArray.from_arrays(pa.array(spans.bounds, pa.int32()), values, type=list_type)

@@ -25,7 +25,7 @@ def _header(sequence_length: int) -> Header:
 
 
 def _documents(lengths: list[int]) -> list[Document]:
-    """Documents whose tokens tell them apart."""
+    """Documents with disjoint tokens."""
     starts = np.cumsum([10, *lengths])
     return [
         (
@@ -37,8 +37,8 @@ def _documents(lengths: list[int]) -> list[Document]:
 
 
 def _unpack(rows: Rows) -> dict[bytes, list[tuple[int, list[int]]]]:
-    """The pieces of each document, by offset; checks on the way that spans tile the rows from the left."""
-    pieces: dict[bytes, list[tuple[int, list[int]]]] = {}
+    """Return the segments of each document, by offset; assert that spans tile the rows from the left."""
+    segments: dict[bytes, list[tuple[int, list[int]]]] = {}
     spans = rows.spans
     for row, tokens in enumerate(rows.tokens):
         end = 0
@@ -46,10 +46,10 @@ def _unpack(rows: Rows) -> dict[bytes, list[tuple[int, list[int]]]]:
             assert spans.start[span] == end
             end += spans.length[span]
             part = tokens[spans.start[span] : end].tolist()
-            pieces.setdefault(spans.document_id[span].tobytes(), []).append((int(spans.offset[span]), part))
+            segments.setdefault(spans.document_id[span].tobytes(), []).append((int(spans.offset[span]), part))
         assert 0 < end <= len(tokens)
         assert (tokens[end:] == PAD).all()
-    return {document_id: sorted(parts) for document_id, parts in pieces.items()}
+    return {document_id: sorted(parts) for document_id, parts in segments.items()}
 
 
 lengths_and_size = st.integers(8, 20).flatmap(
@@ -58,7 +58,7 @@ lengths_and_size = st.integers(8, 20).flatmap(
 
 
 @given(lengths_and_size)
-def test_no_token_is_lost_and_none_comes_twice(case: tuple[list[int], int]) -> None:
+def test_pack_keeps_every_token_once(case: tuple[list[int], int]) -> None:
     lengths, size = case
     documents = _documents(lengths)
     rows = pack(documents, _header(size))
@@ -72,7 +72,7 @@ def test_no_token_is_lost_and_none_comes_twice(case: tuple[list[int], int]) -> N
 
 
 @given(lengths_and_size, st.randoms())
-def test_the_order_of_documents_does_not_matter(case: tuple[list[int], int], random: object) -> None:
+def test_pack_is_independent_of_document_order(case: tuple[list[int], int], random: object) -> None:
     lengths, size = case
     documents = _documents(lengths)
     first = pack(documents, _header(size))
@@ -82,49 +82,49 @@ def test_the_order_of_documents_does_not_matter(case: tuple[list[int], int], ran
     assert first.spans.offset.tobytes() == second.spans.offset.tobytes()
 
 
-def _plain_best_fit(lengths: list[int], capacity: int) -> int:
-    """Rows used by best-fit-decreasing as the books describe it."""
-    rooms: list[int] = []
+def _reference_best_fit(lengths: list[int], capacity: int) -> int:
+    """Number of rows of a textbook best-fit-decreasing."""
+    spaces: list[int] = []
     for length in sorted(lengths, reverse=True):
-        fitting = [index for index, room in enumerate(rooms) if room >= length]
+        fitting = [index for index, space in enumerate(spaces) if space >= length]
         if not fitting:
-            rooms.append(capacity)
-            fitting = [len(rooms) - 1]
-        rooms[min(fitting, key=rooms.__getitem__)] -= length
-    return len(rooms)
+            spaces.append(capacity)
+            fitting = [len(spaces) - 1]
+        spaces[min(fitting, key=spaces.__getitem__)] -= length
+    return len(spaces)
 
 
 @given(st.lists(st.integers(1, 17), max_size=60))
-def test_it_is_best_fit(lengths: list[int]) -> None:
+def test_best_fit_decreasing_matches_a_reference(lengths: list[int]) -> None:
     rows = best_fit_decreasing(np.array(lengths, np.int64), 17)
     used = np.bincount(rows, weights=lengths) if lengths else np.zeros(0)
     assert (used <= 17).all()
-    assert len(used) == _plain_best_fit(lengths, 17)
-    # As with every rule that opens a row only when none has room, no two rows fit into one.
+    assert len(used) == _reference_best_fit(lengths, 17)
+    # A row is opened only if no other has space, so no two rows fit into one.
     assert len(used) < 2 or np.sort(used)[:2].sum() > 17
 
 
 @given(st.lists(st.integers(1, 10), min_size=1, max_size=7))
-def test_rows_stay_near_the_optimum(lengths: list[int]) -> None:
-    """The bound of first- and best-fit-decreasing: 11/9 of the optimum + 6/9 (Dósa 2007)."""
+def test_row_count_is_within_the_known_bound(lengths: list[int]) -> None:
+    """First- and best-fit-decreasing use at most 11/9 of the optimum + 6/9 rows (Dósa 2007)."""
 
     @cache
-    def optimum(rest: tuple[int, ...], room: int) -> int:
+    def optimum(rest: tuple[int, ...], space: int) -> int:
         if not rest:
             return 0
         choices = []
         for index, length in enumerate(rest):
             others = rest[:index] + rest[index + 1 :]
-            fits = length <= room
-            choices.append(optimum(others, room - length) if fits else 1 + optimum(others, 10 - length))
+            fits = length <= space
+            choices.append(optimum(others, space - length) if fits else 1 + optimum(others, 10 - length))
         return min(choices)
 
     best = optimum(tuple(sorted(lengths)), 0)
     assert best <= best_fit_decreasing(np.array(lengths), 10).max() + 1 <= 11 / 9 * best + 6 / 9
 
 
-def test_a_run_of_rows_is_a_fair_sample() -> None:
-    """Best-fit-decreasing by itself would put the long documents first."""
+def test_consecutive_rows_are_a_representative_sample() -> None:
+    """Best-fit-decreasing alone would put long documents first."""
     lengths = np.random.default_rng(2).integers(5, 100, 250)
     rows = pack(_documents(lengths.tolist()), _header(100))
     longest = np.maximum.reduceat(rows.spans.length, rows.spans.bounds[:-1])
@@ -132,7 +132,7 @@ def test_a_run_of_rows_is_a_fair_sample() -> None:
     assert abs(longest[:half].mean() - longest[half:].mean()) < 15
 
 
-def test_the_split_goes_by_cluster_and_share() -> None:
+def test_split_follows_cluster_hash_and_share() -> None:
     drawn = [split_of(f"{number:032x}", 0.25) for number in range(2000)]
     assert 420 < drawn.count("validation") < 580
     assert {split_of(f"{number:032x}", 0.0) for number in range(100)} == {"train"}
@@ -151,7 +151,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> SentencePieceTokenize
     return SentencePieceTokenizer.load(folder)
 
 
-def test_tokenizing_adds_the_marks(tokenizer: SentencePieceTokenizer) -> None:
+def test_tokenize_adds_bos_and_eos(tokenizer: SentencePieceTokenizer) -> None:
     texts = ["one two", "", "drei"]
     ids = [f"{number:032x}" for number in range(3)]
     batch = pa.record_batch({"id": ids, "text": texts, "source": ["s"] * 3, "cluster": ids})

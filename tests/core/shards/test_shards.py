@@ -13,8 +13,8 @@ from core.shards import STAGE, Header, Rows, Shards, Spans, Totals, check_tokeni
 
 LENGTH = 15
 BYTES = np.arange(300, dtype=np.int32) % 7
-ODD = "_my source/2024"
-"""A source's name that is no name for a folder."""
+UNSAFE_NAME = "_my source/2024"
+"""A source name that is not a valid folder name."""
 COLUMNS = ("document_id", "start", "length", "offset")
 
 
@@ -41,7 +41,7 @@ def _write(folder: str) -> None:
     files = [
         write_file(folder, "train", "web", f"{n:05d}", rows, header, BYTES) for n, rows in enumerate(PARTS)
     ]
-    files.append(write_file(folder, "validation", ODD, "00000", PARTS[0], header, BYTES))
+    files.append(write_file(folder, "validation", UNSAFE_NAME, "00000", PARTS[0], header, BYTES))
     publish(Stage(STAGE, folder), reversed(files), header)
 
 
@@ -59,40 +59,44 @@ def _expect(shards: Shards, indices: list[int]) -> None:
     for at, index in enumerate(indices):
         part, row = (PARTS[0], index) if index < 10 else (PARTS[2], index - 10)
         assert (tokens[at] == part.tokens[row]).all()
-        here, there = slice(*spans.bounds[at : at + 2]), slice(*part.spans.bounds[row : row + 2])
+        got, expected = slice(*spans.bounds[at : at + 2]), slice(*part.spans.bounds[row : row + 2])
         for column in COLUMNS:
-            assert (getattr(spans, column)[here] == getattr(part.spans, column)[there]).all()
+            assert (getattr(spans, column)[got] == getattr(part.spans, column)[expected]).all()
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 16)))
-def test_rows_are_read_in_the_order_asked_for(folder: str, indices: list[int]) -> None:
+def test_read_returns_rows_in_requested_order(folder: str, indices: list[int]) -> None:
     _expect(Shards.open(folder), indices)
 
 
-def test_totals_add_up(folder: str) -> None:
+def test_totals_are_sums_over_files(folder: str) -> None:
     shards = Shards.open(folder)
-    assert shards.sources == (ODD, "web")
-    assert [shards.rows("train", "web"), shards.rows("validation", ODD), shards.rows("train", ODD)] == [
+    assert shards.sources == (UNSAFE_NAME, "web")
+    assert [
+        shards.rows("train", "web"),
+        shards.rows("validation", UNSAFE_NAME),
+        shards.rows("train", UNSAFE_NAME),
+    ] == [
         17,
         10,
         0,
     ]
-    assert shards.read("validation", ODD, np.arange(10))[0].tolist() == PARTS[0].tokens.tolist()
+    assert shards.read("validation", UNSAFE_NAME, np.arange(10))[0].tolist() == PARTS[0].tokens.tolist()
     web = shards.facts.sources["train"]["web"]
     assert web.tokens == sum(int(part.spans.length.sum()) for part in PARTS)
     assert web.bytes == sum(int(BYTES[part.tokens].sum()) for part in PARTS)
     assert sum(shards.facts.files.values(), Totals()).model_dump() == shards.manifest.counts
 
 
-def test_the_same_rows_give_the_same_bytes(folder: str, tmp_path: Path) -> None:
+def test_files_are_deterministic(folder: str, tmp_path: Path) -> None:
     _write(str(tmp_path))
     again, first = Shards.open(str(tmp_path)), Shards.open(folder)
     assert again.manifest == first.manifest
     assert again.manifest.sha256() == first.manifest.sha256()
 
 
-def test_wide_vocabularies_take_four_bytes(tmp_path: Path) -> None:
+def test_large_vocabularies_use_uint32(tmp_path: Path) -> None:
     header = _header(70_000)
     rows = Rows(PARTS[0].tokens.astype(np.uint32) + 69_000, PARTS[0].spans)
     file = write_file(str(tmp_path), "train", "web", "00000", rows, header, np.ones(70_000, np.int32))
@@ -102,14 +106,14 @@ def test_wide_vocabularies_take_four_bytes(tmp_path: Path) -> None:
     assert (tokens == rows.tokens).all()
 
 
-def test_one_changed_byte_is_found_before_it_is_used(tmp_path: Path) -> None:
+def test_altered_files_are_detected_before_use(tmp_path: Path) -> None:
     _write(str(tmp_path))
     path = tmp_path / "train/web/part-00002.arrow"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     shards = Shards.open(str(tmp_path))
-    shards.read("train", "web", np.array([9]))  # another file, still sound
+    shards.read("train", "web", np.array([9]))  # another file, intact
     for use in (shards.verify, lambda: shards.read("train", "web", np.array([0, 10]))):
         with pytest.raises(
             ManifestError, match=r"part-00002\.arrow: .* altered; restore it or run the stage again"
@@ -123,7 +127,7 @@ def test_one_changed_byte_is_found_before_it_is_used(tmp_path: Path) -> None:
         Shards.open(str(tmp_path))
 
 
-def test_unfinished_shards_and_rows_beyond_are_refused(folder: str, tmp_path: Path) -> None:
+def test_unfinished_shards_and_out_of_range_rows_are_rejected(folder: str, tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="run it"):
         Shards.open(str(tmp_path))
     with pytest.raises(InputError, match="rows 3 to 17 of train/web, which has 17"):
@@ -132,7 +136,7 @@ def test_unfinished_shards_and_rows_beyond_are_refused(folder: str, tmp_path: Pa
         Shards.open(folder).read("train", "none", np.array([0]))
 
 
-def test_a_foreign_tokenizer_is_refused(folder: str) -> None:
+def test_mismatched_tokenizer_is_rejected(folder: str) -> None:
     shards = Shards.open(folder)
     check_tokenizer(shards, SimpleNamespace(sha256="f" * 64))
     with pytest.raises(
@@ -142,7 +146,7 @@ def test_a_foreign_tokenizer_is_refused(folder: str) -> None:
 
 
 @pytest.mark.server
-def test_remote_shards_are_cached_under_their_hash(s3: str, tmp_path: Path) -> None:
+def test_remote_shards_are_cached_by_hash(s3: str, tmp_path: Path) -> None:
     remote = storage.join(s3, "shards")
     _write(remote)
     shards = Shards.open(remote, cache=str(tmp_path))
