@@ -1,6 +1,6 @@
 #!/bin/sh
-# The first process of every image: files of NAME=value lines in /run/secrets (or SECRETS) become environment,
-# then the command takes this process's place, so that signals reach it.
+# First process of every image: export the NAME=value lines of files in /run/secrets (or SECRETS), then replace this
+# process by the command, so that signals reach it.
 set -eu
 
 for file in "${SECRETS:-/run/secrets}"/*.env; do

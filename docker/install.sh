@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs Gristmill into a fresh environment, every version as pinned. Run it in the repository's folder, with
-# the Python that the environment shall have.
+# Install Gristmill into a new environment, with pinned versions. Run it in the repository's folder, with the
+# Python that the environment is for.
 #
-#   docker/install.sh needs FOLDER EXTRA…   what Gristmill with these extras needs
+#   docker/install.sh needs FOLDER EXTRA…   dependencies of Gristmill with these extras
 #   docker/install.sh gristmill FOLDER      Gristmill itself
 #
-# Two steps, since the first is long and changes only with the pins. uv stays outside of the environment.
+# Two steps, because the first is slow and changes only with the pins. uv is installed outside the environment.
 set -eu
 
 step=$1
@@ -33,7 +33,7 @@ gristmill)
     install --no-deps .
     ;;
 *)
-    echo "error: $step: no such step; it is needs or gristmill" >&2
+    echo "error: $step: no such step; use needs or gristmill" >&2
     exit 1
     ;;
 esac

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# What a container of the jobs image is to be:
+# Role of a container of the jobs image:
 #
-#   master, worker     of a standalone cluster; further arguments are theirs
+#   master, worker     of a standalone cluster; further arguments are passed on
 #   driver, executor   as Spark on Kubernetes starts them
-#   anything else      a command, which finds Java and Spark set up
+#   anything else      a command, with Java and Spark set up
 set -euo pipefail
 
 JAVA_HOME=${JAVA_HOME:-$(python -m pipeline.spark.session.java)}

@@ -1,6 +1,6 @@
-"""Fill the cache of the jobs image while it is built, so that no container downloads or compiles anything.
+"""Fill the cache of the jobs image during its build, so that containers download and compile nothing.
 
-A Java that Spark can run on, the jars of S3A, the compiled list of domains: in ``XDG_CACHE_HOME``.
+A Java for Spark, the jars of S3A and the compiled domain list are placed in ``XDG_CACHE_HOME``.
 """
 
 from pipeline.filters import url
@@ -8,7 +8,7 @@ from pipeline.spark.session import jars, java
 
 
 def main() -> None:
-    """Fetch or make each."""
+    """Fetch or build each."""
     java.java_home()
     jars.fetch(jars.S3A)
     url.load()

@@ -1,16 +1,16 @@
-"""Reading the Dockerfile: stages and their instructions, in order."""
+"""Read the Dockerfile: stages and their instructions, in order."""
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.commands import ROOT
+
 DOCKER = ROOT / "docker"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """From one FROM to the next."""
+    """One build stage."""
 
     name: str
     base: str
@@ -21,7 +21,7 @@ class Stage:
 
 
 def stages() -> dict[str, Stage]:
-    """All stages of docker/Dockerfile by name."""
+    """Return all stages of docker/Dockerfile by name."""
     text = re.sub(r"^#.*\n", "", (DOCKER / "Dockerfile").read_text(), flags=re.MULTILINE)
     found: dict[str, Stage] = {}
     for line in re.sub(r"\\\n\s*", "", text).splitlines():
@@ -37,7 +37,7 @@ def stages() -> dict[str, Stage]:
 
 
 def lineage(name: str) -> list[Stage]:
-    """A stage after those it is built on."""
+    """Return a stage preceded by those it is built on."""
     known, found = stages(), []
     while name in known:
         found.insert(0, known[name])

@@ -1,4 +1,4 @@
-"""The compose file against the specification's schema, and against what it speaks of."""
+"""The compose file: valid by its specification, consistent with the Dockerfile and our programs."""
 
 import copy
 import json
@@ -14,8 +14,9 @@ from tests.docker.dockerfile import ROOT, stages
 SCHEMA = json.loads(Path(__file__).with_name("compose-spec.json").read_text())
 
 
-def test_it_follows_the_specification() -> None:
-    jsonschema.Draft202012Validator(SCHEMA).validate(document())
+@pytest.mark.parametrize("name", ["compose.yaml", "test/compose.yaml"])
+def test_files_follow_the_specification(name: str) -> None:
+    jsonschema.Draft202012Validator(SCHEMA).validate(document(name))
 
 
 @pytest.mark.parametrize(("key", "value"), [("comand", ["x"]), ("read_only", 1.5), ("cap_drop", "ALL")])
@@ -26,23 +27,23 @@ def test_the_schema_is_strict(key: str, value: object) -> None:
         jsonschema.Draft202012Validator(SCHEMA).validate(wrong)
 
 
-def test_what_it_speaks_of_is_there() -> None:
-    whole, found = document(), services()
+def test_references_resolve() -> None:
+    declared, found = document(), services()
     assert [service.name for service in in_order(found)][-1] == "server"
     for service in found.values():
         assert not service.target or service.target in stages()
-        assert set(service.secrets) <= set(whole["secrets"])
+        assert set(service.secrets) <= set(declared["secrets"])
         assert {source for source, target in service.volumes.items() if target != "/crawl"} <= set(
-            whole["volumes"]
+            declared["volumes"]
         )
         for other, condition in service.depends_on.items():
-            assert condition == "service_completed_successfully" or found[other].healthcheck, (
+            assert condition == "service_completed_successfully" or found[other].has_healthcheck, (
                 service.name,
                 other,
             )
 
 
-def test_every_service_has_as_little_power_as_it_needs() -> None:
+def test_services_have_minimal_privileges() -> None:
     for name, raw in document()["services"].items():
         assert not raw.get("privileged"), name
         assert raw["cap_drop"] == ["ALL"], name
@@ -52,13 +53,13 @@ def test_every_service_has_as_little_power_as_it_needs() -> None:
         assert all(port.startswith("127.0.0.1:") for port in raw.get("ports", [])), name
 
 
-def test_secrets_are_files_that_git_does_not_know() -> None:
+def test_secrets_are_ignored_by_git() -> None:
     ignored = (ROOT / "docker/secrets/.gitignore").read_text().split()
     assert ignored == ["*", "!.gitignore"]
     assert {how["file"] for how in document()["secrets"].values()} == {"secrets/s3.env", "secrets/server.env"}
 
 
-def test_commands_are_ones_that_our_programs_take() -> None:
+def test_commands_have_valid_configuration() -> None:
     checked = 0
     for service in services().values():
         given = [word.removeprefix("--set=") for word in service.command if word.startswith("--set=")]
@@ -71,6 +72,11 @@ def test_commands_are_ones_that_our_programs_take() -> None:
     assert checked == 5
 
 
-def test_the_server_may_finish_its_answers() -> None:
+def test_the_tests_overrides_name_services_and_valid_keys() -> None:
+    assert document("test/compose.yaml")["services"].keys() <= document()["services"].keys()
+    config.load(str(ROOT / "docker/test/demo.toml"))
+
+
+def test_grace_period_exceeds_the_servers_drain_time() -> None:
     grace = document()["services"]["server"]["stop_grace_period"]
     assert int(grace.removesuffix("s")) >= config.ServeConfig().drain_seconds + 10

@@ -1,4 +1,4 @@
-"""The Dockerfile: what it copies is there, what it runs is tested, whom it runs as, what it pins."""
+"""The Dockerfile: its sources exist, base images are pinned, images run as an unprivileged user."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import pytest
 from tests.docker.dockerfile import DOCKER, ROOT, lineage, stages
 
 TARGETS = ("jobs", "trainer", "server")
-SCRIPTS = [*sorted(DOCKER.glob("*.sh")), ROOT / "deploy/slurm/train.sbatch"]
+SCRIPTS = [*sorted(DOCKER.rglob("*.sh")), ROOT / "deploy/slurm/train.sbatch"]
 
 
 def _ignored() -> list[str]:
@@ -27,7 +27,7 @@ def _last(target: str, instruction: str) -> str:
     return [value for stage in lineage(target) for value in stage.values(instruction)][-1]
 
 
-def test_everything_copied_is_there_and_in_the_context() -> None:
+def test_copied_files_exist_in_the_build_context() -> None:
     context = {path for pattern in _ignored() for path in ROOT.glob(pattern)}
     assert len(context) >= len(_ignored())
     for stage in stages().values():
@@ -44,15 +44,14 @@ def test_everything_copied_is_there_and_in_the_context() -> None:
                 ), source
 
 
-def test_the_context_is_enough_to_install() -> None:
-    """What pyproject.toml names is not left out."""
+def test_build_context_has_all_that_pyproject_names() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = {project["project"]["readme"], *project["project"]["license-files"], "constraints.txt"}
     packages = project["tool"]["setuptools"]["packages"]["find"]["include"]
     assert wanted | {package.rstrip("*") for package in packages} <= set(_ignored())
 
 
-def test_what_it_runs_is_a_script_of_ours() -> None:
+def test_run_instructions_call_our_scripts() -> None:
     ran = [shlex.split(value) for stage in stages().values() for value in stage.values("RUN")]
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for words in ran:
@@ -62,7 +61,7 @@ def test_what_it_runs_is_a_script_of_ours() -> None:
             assert set(words[words.index("needs") + 2 :]) <= set(extras)
 
 
-def test_bases_and_images_of_others_are_pinned() -> None:
+def test_foreign_images_are_pinned() -> None:
     known = stages()
     bases = {stage.base for stage in known.values()} - set(known)
     images = re.findall(r"image: (\S+)", (DOCKER / "compose.yaml").read_text())
@@ -72,7 +71,7 @@ def test_bases_and_images_of_others_are_pinned() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_images_run_as_nobody_in_particular(target: str) -> None:
+def test_images_run_as_an_unprivileged_user(target: str) -> None:
     uid = _last(target, "USER").split(":")[0]
     assert int(uid) >= 10000
     assert f"--uid {uid} " in _last(target, "RUN")
@@ -80,22 +79,22 @@ def test_images_run_as_nobody_in_particular(target: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_signals_reach_the_program(target: str) -> None:
-    """Exec form: no shell in between."""
+    """Exec form is used, so there is no shell in between."""
     for instruction in ("ENTRYPOINT", "CMD"):
         assert all(isinstance(word, str) for word in json.loads(_last(target, instruction)))
     for script in json.loads(_last(target, "ENTRYPOINT")):
         commands = re.findall(r"^\s*(exec )?\"?\$[@S{].*", (DOCKER / script).read_text(), re.MULTILINE)
-        assert all(commands), f"{script}: every command takes the shell's place"
+        assert all(commands), f"{script}: every command replaces the shell"
 
 
-def test_the_server_is_watched() -> None:
+def test_server_has_a_health_check() -> None:
     options, _, command = stages()["server"].values("HEALTHCHECK")[0].partition("CMD ")
     assert "--timeout=5s" in options
     assert "/health/live" in json.loads(command)[-1]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_scripts_can_be_run_and_are_sound(script: Path) -> None:
+def test_scripts_are_executable_and_pass_shellcheck(script: Path) -> None:
     assert script.suffix == ".sbatch" or script.stat().st_mode & stat.S_IXOTH
     here = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     shellcheck = shutil.which("shellcheck", path=here)
@@ -104,7 +103,7 @@ def test_scripts_can_be_run_and_are_sound(script: Path) -> None:
     subprocess.run([shellcheck, str(script)], check=True)
 
 
-def test_secrets_become_environment_and_the_command_takes_over(tmp_path: Path) -> None:
+def test_entrypoint_exports_secrets_and_execs_the_command(tmp_path: Path) -> None:
     (tmp_path / "one.env").write_text("FIRST=1\nSECOND='a b'\n")
     (tmp_path / "two.env").write_text("THIRD=3\n")
     (tmp_path / "other").write_text("FOURTH=4\n")
@@ -121,7 +120,7 @@ def test_secrets_become_environment_and_the_command_takes_over(tmp_path: Path) -
     assert output == f"{process.pid} ['1', 'a b', '3', None]\n"
 
 
-def test_an_executor_is_started_as_spark_on_kubernetes_wants_it(tmp_path: Path) -> None:
+def test_executor_is_started_as_spark_on_kubernetes_requires(tmp_path: Path) -> None:
     java = tmp_path / "bin" / "java"
     java.parent.mkdir()
     java.write_text('#!/bin/sh\nfor word; do echo "$word"; done\n')
