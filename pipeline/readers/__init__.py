@@ -1,31 +1,35 @@
-"""Raw files to records: ``read`` is the one door to all readers."""
+"""Readers that turn raw files into records: one subpackage per family of formats.
+
+:func:`read` is the entry point to all of them; :mod:`~pipeline.readers.inputs` lists the input files and
+plans their splits. Start reading with :mod:`~pipeline.readers.record`, which defines what a reader yields.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from core import config
-from pipeline.readers import books, warc
+from pipeline.readers.books import reader as books
 from pipeline.readers.record import InputSplit, Item
 from pipeline.readers.tables import jsonl, parquet
+from pipeline.readers.warc import reader as warc
 from pipeline.readers.wikimedia import xml_export
 
-_USUAL = config.ColumnsConfig()
+_DEFAULT_COLUMNS = config.ColumnsConfig()
 _READERS: Mapping[str, Callable[[InputSplit], Iterator[Item]]] = MappingProxyType(
     {"warc": warc.read, "wikipedia": xml_export.read, "books": books.read}
 )
-_TABLES: Mapping[str, Callable[[InputSplit, config.ColumnsConfig], Iterator[Item]]] = MappingProxyType(
+_TABLE_READERS: Mapping[str, Callable[[InputSplit, config.ColumnsConfig], Iterator[Item]]] = MappingProxyType(
     {"jsonl": jsonl.read, "parquet": parquet.read}
 )
 
 
-def read(split: InputSplit, columns: config.ColumnsConfig = _USUAL) -> Iterator[Item]:
-    """Every record that begins in the split, each as exactly one item, in file order.
+def read(split: InputSplit, columns: config.ColumnsConfig = _DEFAULT_COLUMNS) -> Iterator[Item]:
+    """Yield exactly one item for each record that begins in the split, in file order.
 
-    ``columns`` says where the records of tables have what. Bad data becomes a
-    :class:`~pipeline.readers.record.Damaged` item and never an exception. What does raise is storage:
-    :class:`~core.errors.InputError` for a file that is gone, and what a network throws, so that the task
-    is tried again.
+    ``columns`` names the columns of tables. Bad data yields :class:`~pipeline.readers.record.Damaged` items
+    and never raises. Storage errors do raise, so that Spark retries the task:
+    :class:`~core.errors.InputError` for a missing file, and network errors.
     """
-    if table := _TABLES.get(split.format):
-        return table(split, columns)
+    if table_reader := _TABLE_READERS.get(split.format):
+        return table_reader(split, columns)
     return _READERS[split.format](split)

@@ -1,7 +1,7 @@
-"""Streams that may be compressed (gzip, bzip2, zstd), read in bounded memory.
+"""Decompression of gzip, bzip2 and zstd streams in bounded memory.
 
-What the storage raises passes through, so that a task may be tried again; what is wrong with the bytes
-themselves is a :class:`BrokenStreamError`.
+Errors of the storage are not caught, so that a task can be retried. Errors in the data itself raise
+:class:`BrokenStreamError`.
 """
 
 import bz2
@@ -23,44 +23,45 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 CHUNK = 1 << 18
 """Bytes read from storage at a time."""
 BLOCK = 1 << 20
-"""Most bytes that one step of decompression may give: no small file can fill the memory."""
+"""Maximum output of one decompression step, in bytes. Bounds the memory that any input can take."""
 
 
-DAMAGE: tuple[type[Exception], ...] = (
+DECOMPRESSION_ERRORS: tuple[type[Exception], ...] = (
     OSError,
-    cast(type[Exception], isal_zlib.error),  # its stub says that it is an instance
+    cast(type[Exception], isal_zlib.error),  # Its stub declares it as an instance.
     zstd.ZstdError,
 )
-"""What a :class:`Decompressor` raises."""
+"""Exceptions that a :class:`Decompressor` raises."""
 
 
 class BrokenStreamError(Exception):
-    """Compressed bytes that cannot be decompressed from here on."""
+    """Compressed data that cannot be decompressed any further."""
 
 
 class Decompressor(Protocol):
-    """What :class:`bz2.BZ2Decompressor` and :class:`Inflater` have in common."""
+    """Interface of :class:`bz2.BZ2Decompressor`, which :class:`Inflater` shares."""
 
     @property
     def eof(self) -> bool:
-        """Whether the end of the compressed stream was met."""
+        """True if the end of the compressed stream was reached."""
 
     @property
     def needs_input(self) -> bool:
-        """Whether nothing more comes out before something is put in."""
+        """True if more input is required before there is more output."""
 
     @property
     def unused_data(self) -> bytes:
         """Bytes after the end of the compressed stream."""
 
     def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
-        """Put ``data`` in, get at most ``max_length`` bytes out. Raises one of ``DAMAGE``."""
+        """Feed ``data`` and return at most ``max_length`` bytes. Raises one of ``DECOMPRESSION_ERRORS``."""
 
 
 class Inflater:
-    """One stream of gzip or zlib in steps of bounded size, in the manner of :class:`bz2.BZ2Decompressor`.
+    """Decompressor of one gzip or zlib stream, with the interface of :class:`bz2.BZ2Decompressor`.
 
-    ``wbits`` as for :func:`zlib.decompressobj`; by default, a gzip member with its checksum.
+    ``wbits`` is that of :func:`zlib.decompressobj`; the default expects a gzip member and verifies its
+    checksum.
     """
 
     def __init__(self, wbits: int = 31) -> None:
@@ -68,12 +69,12 @@ class Inflater:
 
     @property
     def eof(self) -> bool:
-        """Whether the end of the compressed stream was met."""
+        """True if the end of the compressed stream was reached."""
         return self._zlib.eof
 
     @property
     def needs_input(self) -> bool:
-        """Whether nothing more comes out before something is put in."""
+        """True if more input is required before there is more output."""
         return not self._zlib.unconsumed_tail
 
     @property
@@ -82,46 +83,46 @@ class Inflater:
         return self._zlib.unused_data
 
     def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
-        """Put ``data`` in, get at most ``max_length`` bytes out. Raises ``isal_zlib.error``."""
+        """Feed ``data`` and return at most ``max_length`` bytes. Raises ``isal_zlib.error``."""
         rest = self._zlib.unconsumed_tail
         return self._zlib.decompress(rest + data if rest else data, max_length)
 
 
-def decompressor_of(begin: bytes) -> Callable[[], Decompressor] | None:
-    """What decompresses data with these first bytes; None if they are not those of compressed data."""
-    if begin.startswith(GZIP):
+def detect_decompressor(head: bytes) -> Callable[[], Decompressor] | None:
+    """Return the decompressor for data with these first bytes; None if the data is not compressed."""
+    if head.startswith(GZIP):
         return Inflater
-    if begin.startswith(BZIP2):
+    if head.startswith(BZIP2):
         return bz2.BZ2Decompressor
-    return zstd.ZstdDecompressor if begin.startswith(ZSTD) else None
+    return zstd.ZstdDecompressor if head.startswith(ZSTD) else None
 
 
 def blocks(stream: BinaryIO) -> Iterator[bytes]:
-    """The stream's content in pieces of at most ``BLOCK`` bytes, decompressed if it is gzip, bzip2 or zstd.
+    """Yield the content of a stream in blocks of at most ``BLOCK`` bytes, decompressed if necessary.
 
-    Several gzip members, bzip2 streams or zstd frames in a row are one content; zero bytes after the last are
-    padding.
-    Raises :class:`BrokenStreamError` where the content breaks off or is damaged, after all that came before.
+    Consecutive gzip members, bzip2 streams or zstd frames form one content; zero bytes after the last are
+    padding. Raises :class:`BrokenStreamError` at the first damaged or missing byte, after yielding all
+    content before it.
     """
     data = stream.read(CHUNK)
-    make = decompressor_of(data)
-    if make is None:
+    make_decompressor = detect_decompressor(data)
+    if make_decompressor is None:
         while data:
             yield data
             data = stream.read(CHUNK)
         return
     while data.strip(b"\0"):
-        decompressor = make()
+        decompressor = make_decompressor()
         yield from _decompress(decompressor, data, stream)
         data = decompressor.unused_data or stream.read(CHUNK)
 
 
 def _decompress(decompressor: Decompressor, data: bytes, stream: BinaryIO) -> Iterator[bytes]:
-    """The content of one gzip member, bzip2 stream or zstd frame, whose first bytes are ``data``."""
+    """Yield the content of one gzip member, bzip2 stream or zstd frame, whose first bytes are ``data``."""
     while not decompressor.eof:
         try:
             block = decompressor.decompress(data, BLOCK)
-        except DAMAGE as error:
+        except DECOMPRESSION_ERRORS as error:
             raise BrokenStreamError(f"compressed data is damaged: {error}") from None
         if block:
             yield block

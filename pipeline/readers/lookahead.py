@@ -1,26 +1,26 @@
-"""A forward view of a stream: look ahead as far as needed, keep no more than that."""
+"""A forward-only view of a byte stream with unlimited lookahead and bounded memory."""
 
 import re
 from collections.abc import Callable
 from typing import BinaryIO
 
 CHUNK = 1 << 20
-"""Bytes read at a time."""
-_BEYOND = 1 << 16
-"""Bytes read at a time where they may not be needed."""
-NEAR = 1 << 24
-"""Bytes that are looked through, and kept, at a time."""
-FAR = 1 << 62
-"""A byte that no stream has."""
-MARGIN = 1 << 12
-"""Bytes of a match that may lie beyond the bytes that are searched."""
+"""Bytes per read."""
+MAX_OVERREAD = 1 << 16
+"""Bytes per read beyond the end of a range, where little more is needed."""
+SEARCH_BYTES = 1 << 24
+"""Bytes that :meth:`LookaheadStream.advance` searches, and buffers, at a time."""
+UNBOUNDED = 1 << 62
+"""An offset beyond the end of any stream."""
+MAX_MATCH = 1 << 12
+"""Longest match in bytes that a search is guaranteed to find."""
 
 
-class Window:
-    """The bytes of a stream from ``position`` on, fetched as they are looked at.
+class LookaheadStream:
+    """The bytes of a stream from ``position`` on, fetched when they are looked at.
 
-    ``read(n)`` gives the stream's next bytes, about ``n`` of them, and none at its end; ``position`` is where
-    in the stream the first of them lies.
+    ``read(n)`` returns the next bytes of the stream, about ``n`` of them, and none at the end of the stream.
+    ``position`` is the offset of the first of them. Offsets in all methods are relative to ``position``.
     """
 
     def __init__(self, read: Callable[[int], bytes], position: int = 0) -> None:
@@ -28,95 +28,105 @@ class Window:
         self._buffer = b""
         self._at = 0
         self._base = position
-        self.ended = False
-        """Whether the stream's end was met: all that is left is ``available``."""
+        self.eof = False
+        """True once the end of the stream was reached: only ``available`` bytes are left."""
 
     @property
     def position(self) -> int:
-        """Where in the stream the window begins."""
+        """Offset in the stream of the next byte."""
         return self._base + self._at
 
     @property
     def available(self) -> int:
-        """Bytes from ``position`` on that were fetched."""
+        """Number of buffered bytes from ``position`` on."""
         return len(self._buffer) - self._at
 
     def peek(self, size: int, offset: int = 0) -> bytes:
-        """``size`` bytes from ``position + offset`` on; fewer only at the stream's end."""
+        """Return ``size`` bytes at ``offset``, fewer only at the end of the stream."""
         self._fetch(offset + size)
         return self._buffer[self._at + offset : self._at + offset + size]
 
     def view(self, size: int, offset: int = 0) -> memoryview:
-        """As :meth:`peek`, without a copy; what it shows stays when the window moves on."""
+        """Like :meth:`peek`, without a copy. The view stays valid after :meth:`skip`."""
         self._fetch(offset + size)
         return memoryview(self._buffer)[self._at + offset : self._at + offset + size]
 
     def match(self, pattern: re.Pattern[bytes], size: int, offset: int = 0) -> re.Match[bytes] | None:
-        """A match at ``position + offset``, of at most ``size`` bytes."""
+        """Match a pattern at ``offset`` against at most ``size`` bytes."""
         self._fetch(offset + size)
-        begin = self._at + offset
-        return pattern.match(self._buffer, begin, begin + size)
+        start = self._at + offset
+        return pattern.match(self._buffer, start, start + size)
 
     def skip(self, size: int) -> None:
-        """Move the window forward, at most to the stream's end."""
-        while size > (available := len(self._buffer) - self._at) and not self.ended:
+        """Advance ``position`` by ``size`` bytes, at most to the end of the stream."""
+        while size > (available := len(self._buffer) - self._at) and not self.eof:
             size -= available
             self._at = len(self._buffer)
             self._fetch(min(size, CHUNK))
         self._at += min(size, available)
 
     def search(self, pattern: re.Pattern[bytes], offset: int, limit: int) -> int | None:
-        """Distance from ``position`` to the first match that begins in ``offset`` ≤ distance < ``limit``.
+        """Return the distance to the first match that starts in ``offset`` ≤ distance < ``limit``.
 
-        Matches of up to ``MARGIN`` bytes are found wherever the stream was cut in reading.
+        Matches of up to ``MAX_MATCH`` bytes are found even if they cross the boundaries of reads.
         """
         while offset < limit:
-            self._fetch(min(offset + CHUNK, limit + MARGIN))
-            if found := pattern.search(self._buffer, self._at + offset, self._at + limit + MARGIN):
+            self._fetch(min(offset + CHUNK, limit + MAX_MATCH))
+            if found := pattern.search(self._buffer, self._at + offset, self._at + limit + MAX_MATCH):
                 distance = found.start() - self._at
                 return distance if distance < limit else None
-            if self.ended:
+            if self.eof:
                 return None
-            offset = max(offset, min(self.available - MARGIN, limit))
+            offset = max(offset, min(self.available - MAX_MATCH, limit))
         return None
 
-    def advance(self, find: Callable[[int, int], int | None], offset: int, limit: int = FAR) -> bool:
-        """Move to the first place in ``offset`` ≤ distance < ``limit`` that ``find(offset, limit)`` tells.
+    def search_valid(
+        self, pattern: re.Pattern[bytes], is_valid: Callable[[int], bool], offset: int, limit: int
+    ) -> int | None:
+        """Like :meth:`search`, for the first match whose distance passes ``is_valid``."""
+        while (found := self.search(pattern, offset, limit)) is not None:
+            if is_valid(found):
+                return found
+            offset = found + 1
+        return None
 
-        Without such a place, move to the limit or the stream's end; whether there is one. ``find`` may look
-        at the byte before ``offset``, unless that is 0.
+    def advance(self, find: Callable[[int, int], int | None], offset: int, limit: int = UNBOUNDED) -> bool:
+        """Advance by the first distance in ``offset`` ≤ distance < ``limit`` that ``find`` returns.
+
+        If ``find(offset, limit)`` returns None, advance to ``limit`` or the end of the stream and return
+        False. ``find`` may look at the byte before ``offset``, unless ``offset`` is 0.
         """
-        while (found := find(offset, min(limit, NEAR))) is None:
-            if limit <= NEAR or not self.peek(1, NEAR):
-                self.skip(min(limit, NEAR))
+        while (found := find(offset, min(limit, SEARCH_BYTES))) is None:
+            if limit <= SEARCH_BYTES or not self.peek(1, SEARCH_BYTES):
+                self.skip(min(limit, SEARCH_BYTES))
                 return False
-            self.skip(NEAR - 1)
-            offset, limit = 1, limit - NEAR + 1
+            self.skip(SEARCH_BYTES - 1)
+            offset, limit = 1, limit - SEARCH_BYTES + 1
         self.skip(found)
         return True
 
     def _fetch(self, size: int) -> None:
-        """Have ``size`` bytes available, if the stream has them."""
+        """Buffer ``size`` bytes from ``position`` on, if the stream has them."""
         missing = size - (len(self._buffer) - self._at)
-        if missing <= 0 or self.ended:
+        if missing <= 0 or self.eof:
             return
-        pieces = [self._buffer[self._at :]] if self.available else []
+        chunks = [self._buffer[self._at :]] if self.available else []
         self._base, self._at = self.position, 0
         while missing > 0:
-            piece = self._read(max(missing, CHUNK))
-            if not piece:
-                self.ended = True
+            chunk = self._read(max(missing, CHUNK))
+            if not chunk:
+                self.eof = True
                 break
-            pieces.append(piece)
-            missing -= len(piece)
-        self._buffer = b"".join(pieces)
+            chunks.append(chunk)
+            missing -= len(chunk)
+        self._buffer = b"".join(chunks)
 
 
-def window_of(stream: BinaryIO, start: int, stop: int) -> Window:
-    """A window at ``start`` that fetches little beyond ``stop``."""
+def open_range(stream: BinaryIO, start: int, stop: int) -> LookaheadStream:
+    """Return a view that begins at ``start`` and reads little beyond ``stop``."""
     stream.seek(start)
 
     def read(size: int) -> bytes:
-        return stream.read(min(size, max(stop - stream.tell(), _BEYOND)))
+        return stream.read(min(size, max(stop - stream.tell(), MAX_OVERREAD)))
 
-    return Window(read, start)
+    return LookaheadStream(read, start)

@@ -1,4 +1,4 @@
-"""What every reader yields: records that carry text, records that do not, and damage."""
+"""Items that every reader yields: records with text, skipped records and damage."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,17 +9,17 @@ from pipeline.ledger import Drop
 Format = Literal["warc", "wikipedia", "books", "jsonl", "parquet"]
 
 MAX_BYTES = 1 << 26
-"""A record whose raw or decoded content is longer is skipped, with that reason."""
+"""Records whose raw or decoded content is longer are skipped as too large."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputSplit:
-    """A piece of work for one task: a whole file, or the records that begin in a range of its bytes."""
+    """Unit of work for one task: the records that begin in a byte range of one file."""
 
     path: str
     """User-visible path."""
     file_name: str
-    """The file's name among the inputs: document ids derive from it and not from where the file lies."""
+    """Name of the file among the inputs. Document ids derive from it, not from the file's location."""
     format: Format
     source: str
     start: int
@@ -28,7 +28,7 @@ class InputSplit:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a raw record lies in its split's file, in bytes unless its reader says otherwise."""
+    """Location of a raw record in its file, in bytes unless its reader documents another unit."""
 
     offset: int
     length: int
@@ -36,7 +36,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A raw record with text in it."""
+    """A raw record that contains text."""
 
     origin: Origin
     url: str
@@ -44,20 +44,20 @@ class Record:
     fetched_at: datetime | None
     license: str
     media: Literal["html", "wikitext", "wikihtml", "text"]
-    """``wikihtml``: HTML as MediaWiki makes it of wikitext."""
+    """Markup of the body. ``wikihtml`` is HTML that MediaWiki rendered from wikitext."""
     body: bytes | str
     """Bytes are not decoded yet."""
     charset: str | None = None
-    """What the transport declared, if it did."""
+    """Character encoding that the transport declared, if any."""
     language: str = ""
-    """What the source declares (a wiki's language), if it does."""
+    """Language that the source declared, such as that of a wiki; may be empty."""
     hidden_namespaces: frozenset[str] = frozenset()
-    """Of a wiki: its own names, in lower case, of namespaces whose links are no text: files, categories."""
+    """Lower-case names of a wiki's file and category namespaces, whose links are not text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A sound record that is no page."""
+    """A valid record that is not a page."""
 
     origin: Origin
     url: str
@@ -75,10 +75,10 @@ class Damaged:
 Item = Record | Skipped | Damaged
 
 
-def date(text: str | None) -> datetime | None:
-    """An ISO 8601 time as archives and dumps write it, in UTC; None for anything else."""
+def parse_date(text: str | None) -> datetime | None:
+    """Parse an ISO 8601 time, in UTC unless it has an offset. Return None for anything else."""
     try:
-        found = datetime.fromisoformat((text or "").strip())
+        parsed = datetime.fromisoformat((text or "").strip())
     except ValueError:
         return None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -1,8 +1,4 @@
-"""Books: plain text, Markdown or TEI XML, one file each, cut into chapters where long.
+"""Books: plain text, Markdown or TEI XML, one file each; long books are split into chapters.
 
 Start reading with :mod:`~pipeline.readers.books.reader`.
 """
-
-from pipeline.readers.books.reader import read
-
-__all__ = ["read"]

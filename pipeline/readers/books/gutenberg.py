@@ -1,16 +1,16 @@
-"""Project Gutenberg's own words around a book: header, licence, small print, and who made the file."""
+"""Project Gutenberg's boilerplate around a book: header, licence, small print and production credits."""
 
 import re
 
-_WHOSE = r"(?:THE|THIS)[ \t](?:COPYRIGHTED[ \t])?PROJECT GUTENBERG"
+_PROJECT_GUTENBERG = r"(?:THE|THIS)[ \t](?:COPYRIGHTED[ \t])?PROJECT GUTENBERG"
 _START = re.compile(
-    rf"^[ \t]*\*{{2,}}[ \t]*START[ \t]*(?:OF|FOR)[ \t]{_WHOSE}(?:[^*]|\*(?!\*))*\*\*\*?[^\n]*$"
+    rf"^[ \t]*\*{{2,}}[ \t]*START[ \t]*(?:OF|FOR)[ \t]{_PROJECT_GUTENBERG}(?:[^*]|\*(?!\*))*\*\*\*?[^\n]*$"
     r"|^[ \t]*\*+[ \t]?END[ *]*THE SMALL PRINT[^\n]*$"
     r"|^[ \t]*Beginning of this Project Gutenberg[^\n]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _END = re.compile(
-    rf"^[ \t]*\*{{2,}}[ \t]*END[ \t]*(?:OF|FOR)[ \t]{_WHOSE}"
+    rf"^[ \t]*\*{{2,}}[ \t]*END[ \t]*(?:OF|FOR)[ \t]{_PROJECT_GUTENBERG}"
     r"|^[ \t]*\*{2,}[ \t]*START: FULL LICENSE"
     r"|^[ \t]*(?:This is the )?end of (?:the |this )?(?:copyrighted )?project gutenberg"
     r"|^[ \t]*(?:Ende|Einde) (?:dieses|des|von|van(?: het| dit)?) Proje[ck]t Gutenberg"
@@ -19,13 +19,13 @@ _END = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _HEADER_CHARACTERS = 40_000
-"""How far the longest small print reaches."""
-_MADE = "prepared|produced|transcribed|scanned|created|typed|made|edited|provided|digiti[sz]ed|proofread"
+"""Length of the longest small print."""
+_VERBS = "prepared|produced|transcribed|scanned|created|typed|made|edited|provided|digiti[sz]ed|proofread"
 _CREDIT = re.compile(
     r"[\[(_*\s]*+(?:"
     r"(?:(?:this|the) )?(?:e-?text|e-?book|electronic (?:text|edition|version)|file|book|text)s? "
-    rf"(?:(?:was|is|has been|were) )?(?:(?:first|originally) )?(?:{_MADE}) "
-    rf"|(?:{_MADE}|html version|updated) (?:by|from|and)\b|updated editions|credits?:"
+    rf"(?:(?:was|is|has been|were) )?(?:(?:first|originally) )?(?:{_VERBS}) "
+    rf"|(?:{_VERBS}|html version|updated) (?:by|from|and)\b|updated editions|credits?:"
     r"|(?:the )?project gutenberg|this e-?(?:book|text) is for the use of|note: project gutenberg"
     r"|images? of the original pages|(?:the )?online distributed proofreading"
     r"|transcriber(?:'s|’s|s'|s’|s)? notes?\b|transcription note"
@@ -38,39 +38,39 @@ _CREDIT = re.compile(
 )
 _ORNAMENT = re.compile(r"\s*+\[Illustration[^\]]*\]\s*+|[*\s_=-]*+", re.IGNORECASE)
 _PARAGRAPH_END = re.compile(r"\n[ \t]*\n\s*|\Z")
-_PARAGRAPH_BEGIN = re.compile(r"\n[ \t]*\n(?=[^\n]*\S)")
+_PARAGRAPH_START = re.compile(r"\n[ \t]*\n(?=[^\n]*\S)")
 
 
 def bounds(text: str) -> tuple[int, int]:
-    """Where the book begins and ends in the text: all of it, unless Project Gutenberg wrote around it."""
-    starts = list(_START.finditer(text, 0, _HEADER_CHARACTERS))
-    if not starts and "project gutenberg" not in text[:2000].lower():
+    """Return start and end of the book in the text: all of it, unless it has Gutenberg boilerplate."""
+    markers = list(_START.finditer(text, 0, _HEADER_CHARACTERS))
+    if not markers and "project gutenberg" not in text[:2000].lower():
         return 0, len(text)
-    begin = starts[-1].end() if starts else 0
-    found = _END.search(text, begin)
-    end = found.start() if found else len(text)
-    begin = _after_credits(text, begin, end)
-    return begin, _before_credits(text, begin, end)
+    start = markers[-1].end() if markers else 0
+    end_marker = _END.search(text, start)
+    end = end_marker.start() if end_marker else len(text)
+    start = _skip_credits(text, start, end)
+    return start, _strip_credits(text, start, end)
 
 
-def _after_credits(text: str, begin: int, end: int) -> int:
-    """The first paragraph that does not speak of how the file was made; ornaments before it go too."""
-    at = begin
+def _skip_credits(text: str, start: int, end: int) -> int:
+    """Return the start of the book without the production credits, and ornaments, in its first paragraphs."""
+    at = start
     while at < end:
-        found = _PARAGRAPH_END.search(text, at, end)
-        stop = found.end() if found else end
+        paragraph = _PARAGRAPH_END.search(text, at, end)
+        stop = paragraph.end() if paragraph else end
         if _CREDIT.match(text, at, stop):
-            begin = stop
+            start = stop
         elif not _ORNAMENT.fullmatch(text, at, stop):
             break
         at = stop
-    return begin
+    return start
 
 
-def _before_credits(text: str, begin: int, end: int) -> int:
-    """Where such paragraphs begin at the end of the book."""
-    while begins := [found.end() for found in _PARAGRAPH_BEGIN.finditer(text, max(begin, end - 5_000), end)]:
-        if not _CREDIT.match(text, begins[-1], end):
+def _strip_credits(text: str, start: int, end: int) -> int:
+    """Return the end of the book without the production credits in its last paragraphs."""
+    while starts := [found.end() for found in _PARAGRAPH_START.finditer(text, max(start, end - 5_000), end)]:
+        if not _CREDIT.match(text, starts[-1], end):
             break
-        end = begins[-1]
+        end = starts[-1]
     return end

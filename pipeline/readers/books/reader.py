@@ -1,6 +1,7 @@
-"""Books: a file each of plain text, Markdown or TEI XML, possibly compressed, cut into chapters where long.
+"""Reader of books: one file each of plain text, Markdown or TEI XML, possibly compressed.
 
-Project Gutenberg's own words and what the file says of title and author at its head are taken off.
+Removes Project Gutenberg's boilerplate and the metadata fields at the head of a file. Long books are split
+into chapters.
 """
 
 import re
@@ -12,21 +13,23 @@ from xml.parsers.expat import ExpatError
 from core import storage
 from pipeline import charset
 from pipeline.ledger import Drop, Reason
-from pipeline.readers.books import chapters, gutenberg, tei
-from pipeline.readers.books.chapters import Chapter, Heading
+from pipeline.readers.books import gutenberg, tei
+from pipeline.readers.books.chapters import Chapter, split_chapters
+from pipeline.readers.books.headings import Heading, find_headings, is_heading
 from pipeline.readers.compressed import BrokenStreamError, blocks
 from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Item, Origin, Record, Skipped
 
 _FIELD = re.compile(r"^(?:#+[ \t]*)?(Title|Author|Language):[ \t]*(\S.*)$", re.MULTILINE | re.IGNORECASE)
+# A horizontal rule.
 _RULE = r"-{3,}[ \t]*(?:\n|\Z)"
-_HEAD = re.compile(
+_FIELDS = re.compile(
     rf"\s*+(?:{_RULE})?(?:\s*+(?:#+[ \t]*)?[A-Z][\w ]{{2,20}}:[ \t]+\S.*(?:\n|\Z))++(?:\s*+{_RULE})?"
 )
-"""Fields at the head of a file, in Markdown or between rules."""
-_HEADING = re.compile(r"^#+[ \t]+(\S.*)$", re.MULTILINE)
+"""Metadata fields at the head of a file, in Markdown or between horizontal rules."""
+_MARKDOWN_HEADING = re.compile(r"^#+[ \t]+(\S.*)$", re.MULTILINE)
 _HEAD_CHARACTERS = 4096
-"""Where a title is looked for."""
-_LONGEST_TITLE = 120
+"""Characters in which a title is searched for."""
+_MAX_TITLE = 120
 _LANGUAGES: Mapping[str, str] = MappingProxyType(
     {
         "english": "en",
@@ -57,7 +60,7 @@ _LANGUAGES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """What a file says, without what it says of itself."""
+    """Text of a book, and the metadata of its file."""
 
     text: str
     headings: list[Heading]
@@ -65,23 +68,23 @@ class Book:
     author: str
     language: str
     license: str
-    origin: int
-    """Where the text begins: a character of the decoded file; in XML, a byte."""
+    source_offset: int
+    """Start of the text in the file: in characters of the decoded file, for XML in bytes."""
 
 
 def read(split: InputSplit) -> Iterator[Item]:
-    """The book, or its chapters in their order, each with title and author in its title.
+    """Yield the book as one record, or its chapters in order, titled with the author and title of the book.
 
-    A book in one piece has the whole file as its origin; a chapter's is its first character in the decoded
-    content, in XML its division's first byte.
+    The origin of a whole book is the file. That of a chapter is in characters of the decoded content; for
+    XML, its offset is the first byte of the division.
     """
     whole = Origin(0, split.length)
-    pieces: list[bytes] = []
+    content_blocks: list[bytes] = []
     size = 0
     with storage.open_read(split.path) as stream:
         try:
             for block in blocks(stream):
-                pieces.append(block)
+                content_blocks.append(block)
                 size += len(block)
                 if size > MAX_BYTES:
                     yield Skipped(whole, "", Drop(Reason.TOO_LARGE, None, MAX_BYTES))
@@ -89,75 +92,78 @@ def read(split: InputSplit) -> Iterator[Item]:
         except BrokenStreamError as error:
             yield Damaged(whole, str(error))
             return
-    content = b"".join(pieces)
+    content = b"".join(content_blocks)
     try:
-        book = _of_tei(content) if tei.is_tei(content) else of_text(charset.decode(content))
+        book = _parse_tei(content) if tei.is_tei(content) else parse_text(charset.decode(content))
     except ExpatError as error:
         yield Damaged(whole, f"not well-formed XML: {error}")
         return
     if not book.title:
         book = replace(book, title=split.file_name.partition(".")[0].replace("_", " "))
-    parts = chapters.cut(book.text, book.headings, book.origin)
-    for place, chapter in enumerate(parts):
-        yield _record(book, chapter, place, len(parts), whole)
+    chapters = split_chapters(book.text, book.headings, book.source_offset)
+    for number, chapter in enumerate(chapters, 1):
+        yield _record(book, chapter, number, len(chapters), whole)
 
 
-def of_text(content: str) -> Book:
-    """A book of plain text or Markdown."""
+def parse_text(content: str) -> Book:
+    """Parse a book in plain text or Markdown."""
     content = content.replace("\r\n", "\n")
-    begin, end = gutenberg.bounds(content)
-    if head := _HEAD.match(content, begin, end):
-        begin = head.end() if _FIELD.search(head[0]) else begin
-    header, text = content[:begin], content[begin:end]
+    start, end = gutenberg.bounds(content)
+    if head := _FIELDS.match(content, start, end):
+        start = head.end() if _FIELD.search(head[0]) else start
+    header, text = content[:start], content[start:end]
     fields = {found[1].lower(): found[2].strip() for found in reversed(list(_FIELD.finditer(header)))}
     return Book(
         text=text,
-        headings=chapters.find_headings(text, begin),
+        headings=find_headings(text, start),
         title=fields.get("title") or _title(text),
         author=fields.get("author", ""),
         language=_LANGUAGES.get(fields.get("language", "").lower(), ""),
         license="",
-        origin=begin,
+        source_offset=start,
     )
 
 
-def _of_tei(content: bytes) -> Book:
-    """Raises ExpatError for what is not well-formed."""
-    found = tei.parse(content)
+def _parse_tei(content: bytes) -> Book:
+    """Parse a book in TEI XML. Raises ExpatError if it is not well-formed."""
+    document = tei.parse(content)
     return Book(
-        text=found.text,
-        headings=found.headings,
-        title=found.title,
-        author=found.author,
-        language=found.language.partition("-")[0],
-        license=found.license,
-        origin=0,
+        text=document.text,
+        headings=document.headings,
+        title=document.title,
+        author=document.author,
+        language=document.language.partition("-")[0],
+        license=document.license,
+        source_offset=0,
     )
 
 
-def _record(book: Book, chapter: Chapter, place: int, count: int, whole: Origin) -> Record:
-    """A chapter as ``Author: Title — Chapter [place/count]``; a book in one piece by its title only."""
+def _record(book: Book, chapter: Chapter, number: int, count: int, whole: Origin) -> Record:
+    """Return a chapter as a record, titled ``Author: Title — Chapter [number/count]``.
+
+    A book with a single chapter is titled by the title of the book only.
+    """
     title = book.title
     if count > 1:
         author = f"{book.author}: " if book.author else ""
         heading = f" — {chapter.title}" if chapter.title else ""
-        title = f"{author}{book.title}{heading} [{place + 1}/{count}]"
+        title = f"{author}{book.title}{heading} [{number}/{count}]"
     return Record(
-        origin=Origin(chapter.origin, chapter.end - chapter.begin) if count > 1 else whole,
+        origin=Origin(chapter.source_offset, chapter.end - chapter.start) if count > 1 else whole,
         url="",
         title=title,
         fetched_at=None,
         license=book.license,
         media="text",
-        body=book.text[chapter.begin : chapter.end],
+        body=book.text[chapter.start : chapter.end],
         language=book.language,
     )
 
 
 def _title(text: str) -> str:
-    """A book's title where no field gives it: its first Markdown heading, or a short first line."""
+    """Return the first Markdown heading or first line as the title of a book without a title field."""
     head = text[:_HEAD_CHARACTERS]
-    heading = _HEADING.search(head)
+    heading = _MARKDOWN_HEADING.search(head)
     first = next((line.strip() for line in head.splitlines() if line.strip()), "")
-    found = heading[1].strip() if heading else first
-    return found if len(found) <= _LONGEST_TITLE and not chapters.is_heading(found) else ""
+    title = heading[1].strip() if heading else first
+    return title if len(title) <= _MAX_TITLE and not is_heading(title) else ""

@@ -1,4 +1,4 @@
 """Tables of text: Parquet files and JSON lines, as Hugging Face datasets, FineWeb or Dolma publish them.
 
-:mod:`~pipeline.readers.tables.columns` decides which column holds what; start reading there.
+Start reading with :mod:`~pipeline.readers.tables.columns`, which maps columns to the fields of a record.
 """

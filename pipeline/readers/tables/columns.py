@@ -1,7 +1,7 @@
-"""Tables of text as others publish them: which column holds what, and a row as a record.
+"""Mapping of columns to the fields of a record, shared by all table formats.
 
-Names lead into nested objects by dots (``metadata.url``). Where the configuration names none, those that
-FineWeb, Dolma, C4 and their like use are tried.
+A dot in a column name leads into a nested object (``metadata.url``). For fields that the configuration does
+not map, the names that FineWeb, Dolma, C4 and similar datasets use are tried.
 """
 
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from types import MappingProxyType
 
 from core import config
 from pipeline.ledger import Drop, Reason
-from pipeline.readers.record import MAX_BYTES, Damaged, Item, Origin, Record, Skipped, date
+from pipeline.readers.record import MAX_BYTES, Damaged, Item, Origin, Record, Skipped, parse_date
 
-Names = Mapping[str, tuple[str, ...]]
-"""For each field of a record the columns that may hold it, the likeliest first."""
+ColumnMapping = Mapping[str, tuple[str, ...]]
+"""Candidate columns for each field of a record, in order of preference."""
 
-_USUAL: Names = MappingProxyType(
+_DEFAULTS: ColumnMapping = MappingProxyType(
     {
         "text": ("text",),
         "url": ("url", "metadata.url"),
@@ -25,54 +25,61 @@ _USUAL: Names = MappingProxyType(
         "license": ("license", "metadata.license"),
     }
 )
-_NAMED = 20
-"""So many columns are named where one is missing."""
+_MAX_LISTED = 20
+"""Number of columns listed in the message about a missing one."""
 
 
-def names(columns: config.ColumnsConfig) -> Names:
-    """The columns to look into, by field."""
-    chosen = columns.model_dump()
-    return {field: (chosen[field],) if chosen[field] else usual for field, usual in _USUAL.items()}
+def column_mapping(columns: config.ColumnsConfig) -> ColumnMapping:
+    """Return the candidate columns of each field: the configured one, else the defaults."""
+    configured = columns.model_dump()
+    return {
+        field: (configured[field],) if configured[field] else defaults
+        for field, defaults in _DEFAULTS.items()
+    }
 
 
-def record(row: Mapping[str, object], wanted: Names, origin: Origin) -> Item:
-    """A row as a record; damage if it has no text. What else is missing or of another type is empty."""
-    text = _first(row, wanted["text"])
+def record(row: Mapping[str, object], mapping: ColumnMapping, origin: Origin) -> Item:
+    """Convert a row to a record, or to damage if it has no text.
+
+    Other fields are empty if their column is missing or of another type.
+    """
+    text = _first(row, mapping["text"])
     if not isinstance(text, str | bytes):
-        return Damaged(origin, lacks_text(wanted, list(row)))
-    url = _string(row, wanted["url"])
+        return Damaged(origin, missing_text(mapping, list(row)))
+    url = _string(row, mapping["url"])
     if len(text) > MAX_BYTES:
         return Skipped(origin, url, Drop(Reason.TOO_LARGE, len(text), MAX_BYTES))
     return Record(
         origin=origin,
         url=url,
-        title=_string(row, wanted["title"]),
-        fetched_at=_time(_first(row, wanted["date"])),
-        license=_string(row, wanted["license"]),
+        title=_string(row, mapping["title"]),
+        fetched_at=_time(_first(row, mapping["date"])),
+        license=_string(row, mapping["license"]),
         media="text",
         body=text,
-        language=_string(row, wanted["language"]),
+        language=_string(row, mapping["language"]),
     )
 
 
-def lacks_text(wanted: Names, present: list[str]) -> str:
-    """What is wrong with a table whose columns are those ``present``."""
-    more = ", …" if len(present) > _NAMED else ""
-    return f"no text in column {wanted['text'][0]!r}; the columns are {', '.join(present[:_NAMED])}{more}"
+def missing_text(mapping: ColumnMapping, columns: list[str]) -> str:
+    """Return the error message for a table with these columns, none of which holds the text."""
+    more = ", …" if len(columns) > _MAX_LISTED else ""
+    listed = ", ".join(columns[:_MAX_LISTED])
+    return f"no text in column {mapping['text'][0]!r}; the columns are {listed}{more}"
 
 
 def _first(row: Mapping[str, object], paths: tuple[str, ...]) -> object:
-    """The first value that is there."""
-    found = (_value(row, path) for path in paths)
-    return next((value for value in found if value is not None), None)
+    """Return the first value that is not None."""
+    values = (_value(row, path) for path in paths)
+    return next((value for value in values if value is not None), None)
 
 
 def _value(row: Mapping[str, object], path: str) -> object:
     if path in row:
         return row[path]
     value: object = row
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
     return value
 
 
@@ -82,7 +89,7 @@ def _string(row: Mapping[str, object], paths: tuple[str, ...]) -> str:
 
 
 def _time(value: object) -> datetime | None:
-    """A time in UTC, of ISO 8601 text or as Parquet has it."""
+    """Convert a Parquet timestamp or an ISO 8601 text to UTC."""
     if isinstance(value, datetime):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-    return date(value if isinstance(value, str) else None)
+    return parse_date(value if isinstance(value, str) else None)

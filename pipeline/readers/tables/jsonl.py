@@ -1,112 +1,85 @@
-"""JSON lines, plain or compressed: objects with a text in them, and what is known of it."""
+"""JSON lines, plain or compressed: one object with a text per line."""
 
 import json
-import re
 from collections.abc import Iterator
 from functools import partial
 from typing import BinaryIO
 
 from core import config, storage
-from pipeline.ledger import Drop, Reason
-from pipeline.readers.compressed import CHUNK, BrokenStreamError, blocks, decompressor_of
-from pipeline.readers.lookahead import FAR, Window
-from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Item, Origin, Skipped
+from pipeline.readers.compressed import CHUNK, BrokenStreamError, blocks, detect_decompressor
+from pipeline.readers.lines import lines, skip_line
+from pipeline.readers.lookahead import UNBOUNDED, LookaheadStream
+from pipeline.readers.record import Damaged, InputSplit, Item, Origin, Skipped
 from pipeline.readers.tables import columns
 
-_NEWLINE = re.compile(rb"\n")
 _MAGIC_BYTES = 4
 
 
 def read(split: InputSplit, wanted: config.ColumnsConfig) -> Iterator[Item]:
-    """One item for each line that is not blank and begins in the split, in file order.
+    """Yield one item for each non-blank line that begins in the split, in file order.
 
-    An origin is the line's bytes in the file or, where that is compressed, in its content. A compressed file
-    is one split.
+    An origin is the byte range of the line in the decompressed content. A compressed file must be one split.
     """
-    names = columns.names(wanted)
+    mapping = columns.column_mapping(wanted)
     with storage.open_read(split.path) as stream:
-        stop, content, window = _open(stream, split)
-        for line in lines(window, stop):
+        stop, content, lookahead = _open(stream, split)
+        for line in lines(lookahead, stop):
             if isinstance(line, Skipped):
                 yield line
                 continue
-            offset = window.position - len(line)
+            offset = lookahead.position - len(line)
             if content.error and not line.endswith(b"\n"):
                 yield Damaged(Origin(offset, len(line)), content.error)
                 return
             if line.strip():
-                yield parse(line, names, Origin(offset, len(line)))
+                yield parse(line, mapping, Origin(offset, len(line)))
         if content.error:
-            yield Damaged(Origin(window.position, 0), content.error)
+            yield Damaged(Origin(lookahead.position, 0), content.error)
 
 
-def lines(window: Window, stop: int = FAR) -> Iterator[bytes | Skipped]:
-    """The lines that begin before ``stop``, each with its line feed; the window is behind each as it comes.
-
-    One that is over ``MAX_BYTES`` is skipped.
-    """
-    while window.position < stop and window.peek(1):
-        offset = window.position
-        end = window.search(_NEWLINE, 0, MAX_BYTES)
-        if end is None and not window.ended:
-            window.skip(MAX_BYTES)
-            _skip_line(window)
-            origin = Origin(offset, window.position - offset)
-            yield Skipped(origin, "", Drop(Reason.TOO_LARGE, origin.length, MAX_BYTES))
-            continue
-        line = window.peek(window.available if end is None else end + 1)
-        window.skip(len(line))
-        yield line
+def is_splittable(stream: BinaryIO) -> bool:
+    """True if the file is not compressed, so that any byte range of it can be read."""
+    return detect_decompressor(stream.read(_MAGIC_BYTES)) is None
 
 
-def splittable(stream: BinaryIO) -> bool:
-    """Whether lines can be read from anywhere on: not if they are compressed."""
-    return decompressor_of(stream.read(_MAGIC_BYTES)) is None
-
-
-def parse(line: bytes, names: columns.Names, origin: Origin) -> Item:
-    """One line as a record; damage if it is no JSON object with text in it."""
+def parse(line: bytes, mapping: columns.ColumnMapping, origin: Origin) -> Item:
+    """Convert one line to a record, or to damage if it is not a JSON object with a text."""
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
         return Damaged(origin, f"not JSON: {error}")
     if not isinstance(fields, dict):
         return Damaged(origin, "not a JSON object")
-    return columns.record(fields, names, origin)
+    return columns.record(fields, mapping, origin)
 
 
-def _open(stream: BinaryIO, split: InputSplit) -> "tuple[int, _Content, Window]":
-    """The split's end, and its content as a stream and as a window that begins at the split's first line."""
-    if not splittable(stream):
+def _open(stream: BinaryIO, split: InputSplit) -> "tuple[int, _Content, LookaheadStream]":
+    """Return the end of the split, its content, and a view of that content at the first line of the split."""
+    if not is_splittable(stream):
         stream.seek(0)
         content = _Content(blocks(stream))
-        return FAR, content, Window(content.read)
-    begin = max(0, split.start - 1)  # The line break before the split's first line may be the byte before it.
-    stream.seek(begin)
+        return UNBOUNDED, content, LookaheadStream(content.read)
+    # Begin one byte earlier: if that byte is a line feed, a line begins at the start of the split.
+    start = max(0, split.start - 1)
+    stream.seek(start)
     content = _Content(iter(partial(stream.read, CHUNK), b""))
-    window = Window(content.read, begin)
+    lookahead = LookaheadStream(content.read, start)
     if split.start:
-        _skip_line(window)
-    return split.start + split.length, content, window
+        skip_line(lookahead)
+    return split.start + split.length, content, lookahead
 
 
 class _Content:
-    """Decompressed blocks as a stream that ends where damage begins, and then says what it was."""
+    """A stream of decompressed blocks that ends at the first damage, described by ``error``."""
 
     def __init__(self, content: Iterator[bytes]) -> None:
         self._content = content
         self.error = ""
 
     def read(self, _: int) -> bytes:
-        """The next block; none at the end."""
+        """Return the next block, empty at the end."""
         try:
             return next(self._content, b"")
         except BrokenStreamError as error:
             self.error = str(error)
             return b""
-
-
-def _skip_line(window: Window) -> None:
-    while (found := window.search(_NEWLINE, 0, MAX_BYTES)) is None and window.peek(1):
-        window.skip(MAX_BYTES)
-    window.skip(0 if found is None else found + 1)

@@ -1,9 +1,6 @@
-"""WARC and ARC archives, plain or compressed per record or as a whole.
+"""WARC and ARC archives, compressed per record, as a whole or not at all.
 
-:mod:`~pipeline.readers.warc.reader` yields the records; :mod:`~pipeline.readers.warc.framing` finds where they
-begin and end, also in damaged files, and :mod:`~pipeline.readers.warc.http` decodes the stored responses.
+Start reading with :mod:`~pipeline.readers.warc.reader`, which yields the records.
+:mod:`~pipeline.readers.warc.framing` finds their boundaries, also in damaged files, and
+:mod:`~pipeline.readers.warc.http` decodes the stored responses.
 """
-
-from pipeline.readers.warc.reader import fits, items, read, splittable
-
-__all__ = ["fits", "items", "read", "splittable"]

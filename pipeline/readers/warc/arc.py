@@ -1,7 +1,7 @@
-"""ARC 1, the format before WARC: each record is one line about it, then what the server sent.
+"""ARC 1, the predecessor of WARC: each record is a header line and the server's response.
 
-The line has five fields in version 1 of its layout and ten in version 2; the first is the address, which may
-hold spaces, the last the length of what follows. Here such a line becomes the header of a WARC record.
+The line has five fields in version 1 of the format and ten in version 2. The first is the URL, which may
+contain spaces, the last the length of the response. The line is converted to the header of a WARC record.
 """
 
 import re
@@ -9,28 +9,28 @@ import re
 from pipeline.readers.warc.header import Header
 
 MAX_LINE = 1 << 12
-"""Longest line about a record, in bytes."""
+"""Longest header line in bytes."""
 
 LINE = (
     rb"(?P<url>[A-Za-z][A-Za-z0-9+.-]{1,15}:[^\r\n]{1,3500}?) (?P<ip>\S{1,64}) (?P<date>\d{14}) "
-    # The media type may hold spaces, or be missing.
+    # The media type may contain spaces or be missing.
     rb"(?P<type>[^\r\n]{0,100}?)(?: \d{3} \S{1,99} \S{1,99} \d{1,15} \S{1,99})? ?(?P<length>\d{1,15}) ?\r?\n"
 )
-"""Pattern of the line."""
+"""Pattern of a header line."""
 
-_UNTYPED = frozenset({b"", b"no-type", b"unk", b"unknown"})
+_UNKNOWN_TYPES = frozenset({b"", b"no-type", b"unk", b"unknown"})
 
 
-def header(line: re.Match[bytes], begins: bytes) -> Header:
-    """The WARC header that says what a line (a match of ``LINE``) says.
+def to_warc_header(line: re.Match[bytes], block: bytes) -> Header:
+    """Convert a match of ``LINE`` to a WARC header.
 
-    ``begins``: the first bytes after the line, which tell whether the server spoke HTTP.
+    ``block`` holds the first bytes after the line, which show whether the response is HTTP.
     """
-    url, length, at = line["url"], line["length"], line["date"].decode()
-    date = f"{at[:4]}-{at[4:6]}-{at[6:8]}T{at[8:10]}:{at[10:12]}:{at[12:]}Z".encode()
+    url, length, time = line["url"], line["length"], line["date"].decode()
+    date = f"{time[:4]}-{time[4:6]}-{time[6:8]}T{time[8:10]}:{time[10:12]}:{time[12:]}Z".encode()
     if url.startswith(b"filedesc:"):
         return Header(b"warcinfo", url, date, b"", length)
-    if begins.startswith(b"HTTP/"):
+    if block.startswith(b"HTTP/"):
         return Header(b"response", url, date, b"application/http", length)
-    media = b"" if line["type"].strip().lower() in _UNTYPED else line["type"]
-    return Header(b"resource", url, date, media, length)
+    content_type = b"" if line["type"].strip().lower() in _UNKNOWN_TYPES else line["type"]
+    return Header(b"resource", url, date, content_type, length)

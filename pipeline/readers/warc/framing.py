@@ -1,124 +1,129 @@
-"""Where the records of a WARC or ARC begin and end, in sound content and in damaged.
+"""Boundaries of the records of a WARC or ARC file, also in damaged content.
 
-Each record's header announces the length of the block after it. The length is believed if another record,
-or the end of the content, follows the block; if not, the record is damaged, and reading goes on at the next
-begin of a header.
+The header of each record announces the length of the block after it. The length is trusted if another record,
+or the end of the content, follows the block. Otherwise the record is damaged and reading continues at the
+next header.
 """
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.readers.lookahead import FAR, Window
+from pipeline.readers.lookahead import UNBOUNDED, LookaheadStream
 from pipeline.readers.record import MAX_BYTES, Origin
 from pipeline.readers.warc import arc
-from pipeline.readers.warc.header import Header, groups, lines
+from pipeline.readers.warc.header import Header, field_values, fields_pattern
 
 MAX_HEADER = 1 << 16
 """Longest WARC header in bytes."""
 
-_WARC = rb"WARC/\d+\.\d+[ \t]*\r?\n"
-RECORD = re.compile(_WARC + rb"[\w-]+[ \t]*:|" + arc.LINE)
-"""What a record begins with."""
-_WARC_RECORD = re.compile(_WARC + rb"[\w-]+[ \t]*:")
-_BREAK_AND_ARC_RECORD = re.compile(rb"\n" + arc.LINE)
-_NAMES = (b"warc-type", b"warc-target-uri", b"warc-date", b"content-type", b"content-length")
-_HEAD = re.compile(_WARC + lines(1, *_NAMES) + rb"\r?\n")
-_ARC_LINE = re.compile(arc.LINE)
-_FOLLOWS = re.compile(rb"\r\n\r\n|[\r\n]*(?:WARC/|\Z)|[\r\n]+" + arc.LINE)
+_VERSION_LINE = rb"WARC/\d+\.\d+[ \t]*\r?\n"
+RECORD = re.compile(_VERSION_LINE + rb"[\w-]+[ \t]*:|" + arc.LINE)
+"""Start of a WARC or ARC record."""
+_WARC_RECORD = re.compile(_VERSION_LINE + rb"[\w-]+[ \t]*:")
+_NEWLINE_AND_ARC_RECORD = re.compile(rb"\n" + arc.LINE)
+_FIELD_NAMES = (b"warc-type", b"warc-target-uri", b"warc-date", b"content-type", b"content-length")
+_WARC_HEADER = re.compile(_VERSION_LINE + fields_pattern(1, *_FIELD_NAMES) + rb"\r?\n")
+_ARC_HEADER = re.compile(arc.LINE)
+_RECORD_END = re.compile(rb"\r\n\r\n|[\r\n]*(?:WARC/|\Z)|[\r\n]+" + arc.LINE)
 _NEWLINES = re.compile(rb"[\r\n]+")
 
 
 class Frame(NamedTuple):
-    """One record as it lies in the file, or why there is none."""
+    """One record as stored in the file, or the error that prevents reading it."""
 
     origin: Origin
     header: Header = Header()
     block: memoryview = memoryview(b"")
-    """Empty if it is over ``MAX_BYTES``."""
+    """Empty if longer than ``MAX_BYTES``."""
     block_length: int = 0
     error: str = ""
 
 
-def plain_frames(window: Window, start: int = 0, stop: int = FAR, size: int = FAR) -> Iterator[Frame]:
-    """The records that begin in ``start`` ≤ byte < ``stop`` of uncompressed content.
+def plain_frames(
+    lookahead: LookaheadStream, start: int = 0, stop: int = UNBOUNDED, size: int = UNBOUNDED
+) -> Iterator[Frame]:
+    """Yield the records that begin in ``start`` ≤ byte < ``stop`` of uncompressed content.
 
-    The window begins at byte ``start`` or, if that is not the first, one before; ``size`` is the content's,
-    where it is known.
+    The stream must be at byte ``start`` or, unless that is 0, one byte before it. ``size`` is the size of the
+    content, where it is known.
     """
-    if start and not _to_record(window, 1, stop - window.position):
+    if start and not _seek_record(lookahead, 1, stop - lookahead.position):
         return
-    while window.position < stop and window.peek(1):
-        header, begin = _header(window)
+    while lookahead.position < stop and lookahead.peek(1):
+        header, header_size = _read_header(lookahead)
         length = header.length.strip()
         if length.isdigit() and len(length) < 16:
-            yield _frame(window, header, begin, int(length), size)
+            yield _read_frame(lookahead, header, header_size, int(length), size)
         else:
-            yield _no_header(window)
+            yield _unframed(lookahead)
 
 
-def only_record(content: bytes, origin: Origin) -> Frame | None:
-    """The record that ``content`` is, no more and no less; None if it is not."""
-    head = _HEAD.match(content)
+def single_record(content: bytes, origin: Origin) -> Frame | None:
+    """Return the record if ``content`` is exactly one WARC record, else None."""
+    head = _WARC_HEADER.match(content)
     if not head:
         return None
-    header, begin = _warc_header(head), head.end()
-    length = len(content) - begin - 4
+    header, start = _warc_header(head), head.end()
+    length = len(content) - start - 4
     if header.length.strip() != b"%d" % length or content[-4:] != b"\r\n\r\n" or length > MAX_BYTES:
         return None
-    return Frame(origin, header, memoryview(content)[begin:-4], length)
+    return Frame(origin, header, memoryview(content)[start:-4], length)
 
 
-def _header(window: Window) -> tuple[Header, int]:
-    """The header at the window's position and its length; an empty one where there is none."""
-    if head := window.match(_HEAD, MAX_HEADER):
+def _read_header(lookahead: LookaheadStream) -> tuple[Header, int]:
+    """Return the header at the stream's position and its size in bytes; an empty header if there is none."""
+    if head := lookahead.match(_WARC_HEADER, MAX_HEADER):
         return _warc_header(head), len(head[0])
-    if line := window.match(_ARC_LINE, MAX_HEADER):
-        return arc.header(line, window.peek(5, len(line[0]))), len(line[0])
+    if line := lookahead.match(_ARC_HEADER, MAX_HEADER):
+        return arc.to_warc_header(line, lookahead.peek(5, len(line[0]))), len(line[0])
     return Header(), 0
 
 
 def _warc_header(head: re.Match[bytes]) -> Header:
-    kind, url, date, media, length, _ = groups(head)
-    return Header(kind, url, date, media, length)
+    record_type, url, date, content_type, length, _ = field_values(head)
+    return Header(record_type, url, date, content_type, length)
 
 
-def _no_header(window: Window) -> Frame:
-    begins, offset = window.peek(20), window.position
-    _to_record(window, 1)
-    error = f"begins with {begins!r}: not a WARC header with a Content-Length"
-    return Frame(Origin(offset, window.position - offset), error=error)
+def _unframed(lookahead: LookaheadStream) -> Frame:
+    """Return the bytes up to the next record as one damaged record, and skip them."""
+    head, offset = lookahead.peek(20), lookahead.position
+    _seek_record(lookahead, 1)
+    error = f"begins with {head!r}: not a WARC header with a Content-Length"
+    return Frame(Origin(offset, lookahead.position - offset), error=error)
 
 
-def _frame(window: Window, header: Header, begin: int, block: int, size: int) -> Frame:
-    """The record at the window's position, by its header's and block's length; the window moves past it."""
-    offset, end = window.position, begin + block
-    view, ahead = memoryview(b""), end
-    if block > MAX_BYTES and offset + end <= size:
-        window.skip(end)
-        whole, ahead = window.position == offset + end, 0
+def _read_frame(
+    lookahead: LookaheadStream, header: Header, header_size: int, block_size: int, size: int
+) -> Frame:
+    """Return the record at the stream's position and skip it, with the newlines after it."""
+    offset, end = lookahead.position, header_size + block_size
+    block, ahead = memoryview(b""), end
+    if block_size > MAX_BYTES and offset + end <= size:
+        lookahead.skip(end)
+        is_complete, ahead = lookahead.position == offset + end, 0
     else:
-        view = window.view(block, begin) if offset + end <= size else view
-        whole = len(view) == block
-    if whole and window.match(_FOLLOWS, arc.MAX_LINE, ahead):
-        window.skip(ahead)
-        while newlines := window.match(_NEWLINES, 64):
-            window.skip(len(newlines[0]))
-        return Frame(Origin(offset, window.position - offset), header, view, block)
-    _to_record(window, 1 if ahead else 0)
-    found = "no record follows it" if whole else "the file ends before it"
-    error = f"Content-Length is {block} bytes, but {found}"
-    return Frame(Origin(offset, window.position - offset), error=error)
+        block = lookahead.view(block_size, header_size) if offset + end <= size else block
+        is_complete = len(block) == block_size
+    if is_complete and lookahead.match(_RECORD_END, arc.MAX_LINE, ahead):
+        lookahead.skip(ahead)
+        while newlines := lookahead.match(_NEWLINES, 64):
+            lookahead.skip(len(newlines[0]))
+        return Frame(Origin(offset, lookahead.position - offset), header, block, block_size)
+    _seek_record(lookahead, 1 if ahead else 0)
+    problem = "no record follows it" if is_complete else "the file ends before it"
+    error = f"Content-Length is {block_size} bytes, but {problem}"
+    return Frame(Origin(offset, lookahead.position - offset), error=error)
 
 
-def _to_record(window: Window, offset: int, limit: int = FAR) -> bool:
-    """Move to the next record in ``offset`` ≤ distance < ``limit``, or to the limit; whether there is one."""
+def _seek_record(lookahead: LookaheadStream, offset: int, limit: int = UNBOUNDED) -> bool:
+    """Advance to the next record in ``offset`` ≤ distance < ``limit``. Return False if there is none."""
 
     def find(offset: int, limit: int) -> int | None:
-        found = window.search(_WARC_RECORD, offset, limit)
-        line_break = window.search(
-            _BREAK_AND_ARC_RECORD, max(0, offset - 1), (limit if found is None else found) - 1
+        warc = lookahead.search(_WARC_RECORD, offset, limit)
+        newline = lookahead.search(
+            _NEWLINE_AND_ARC_RECORD, max(0, offset - 1), (limit if warc is None else warc) - 1
         )
-        return found if line_break is None else line_break + 1
+        return warc if newline is None else newline + 1
 
-    return window.advance(find, offset, limit)
+    return lookahead.advance(find, offset, limit)

@@ -1,7 +1,7 @@
-"""Headers as WARC and HTTP write them: the values of the fields that count, found in one match.
+"""WARC and HTTP headers: the values of selected fields, extracted by one regular expression match.
 
-Names may be in any case; of several fields of one name, the first counts. Lines may be folded and end without
-carriage returns; those that are no fields are passed over.
+Field names are case-insensitive; of several fields with one name, the first counts. Lines may be folded and
+may end without a carriage return; lines that are not fields are ignored.
 """
 
 import re
@@ -11,29 +11,30 @@ _FOLD = re.compile(rb"\r?\n[ \t]+(?=\S)")
 
 
 class Header(NamedTuple):
-    """The fields of a WARC header that count, as they are written: with blanks around them."""
+    """The relevant fields of a WARC header, with surrounding whitespace."""
 
-    kind: bytes = b""
+    record_type: bytes = b""
     url: bytes = b""
     date: bytes = b""
-    media: bytes = b""
+    content_type: bytes = b""
     length: bytes = b""
 
 
-def lines(first: int, *names: bytes) -> bytes:
-    """Pattern of the lines of a header: group ``first`` is the value of the first name, and so on.
+def fields_pattern(first: int, *names: bytes) -> bytes:
+    """Return a pattern for the lines of a header, in which group ``first`` is the value of the first name.
 
-    One more group, ``folded``, is there if a line may go on in the next.
+    The values of the other names are the groups after it. One more group, ``folded``, is set if a line may
+    continue on the next one.
     """
-    # What begins by ``(?(n)(?!)|`` fails once group ``n`` was found.
+    # An alternative that starts with ``(?(n)(?!)|`` fails once group ``n`` is set.
     fields = [
         rb"(?(%d)(?!)|(?i:%s)[^\S\n]*:([^\n]*)\n)" % (group, name) for group, name in enumerate(names, first)
     ]
     return rb"(?:%s|[^ \t\r\n][^\n]*\n|(?P<folded>[ \t])[^\n]*\n)*+" % b"|".join(fields)
 
 
-def groups(head: re.Match[bytes]) -> tuple[bytes, ...]:
-    """What the groups of a pattern with ``lines`` found; those without a match are empty."""
+def field_values(head: re.Match[bytes]) -> tuple[bytes, ...]:
+    """Return the groups of a match of a ``fields_pattern``; those that are not set are empty."""
     if head["folded"]:
         head = head.re.match(_FOLD.sub(b" ", head[0])) or head
     return head.groups(b"")

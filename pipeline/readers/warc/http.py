@@ -1,12 +1,14 @@
-"""HTTP bodies as they were meant: chunks joined, content codings undone, as forgiving as browsers are."""
+"""Decoding of HTTP bodies (chunked transfer and content encodings), as lenient as browsers are."""
 
+from collections.abc import Iterator
+from functools import partial
 from io import BytesIO
 
 from fastwarc.stream_io import BrotliReader, ZstdReader
 
-from pipeline.readers.compressed import BLOCK, DAMAGE, Inflater
+from pipeline.readers.compressed import BLOCK, DECOMPRESSION_ERRORS, GZIP, Inflater
 
-_PLAIN = frozenset({"", "identity", "none", "utf-8", "chunked"})
+_IDENTITY = frozenset({"", "identity", "none", "utf-8", "chunked"})
 
 
 class BodyError(Exception):
@@ -18,25 +20,26 @@ class TooLargeError(Exception):
 
 
 def decode(body: bytes, transfer: str, content: str, limit: int) -> bytes:
-    """Undo a body's ``Transfer-Encoding`` and ``Content-Encoding`` (header values, may be empty).
+    """Decode a body by its ``Transfer-Encoding`` and ``Content-Encoding`` (header values, may be empty).
 
-    Archives often keep a header whose coding they have undone: a body that is not in the coding that is
-    declared stays as it is. A body that breaks off yields what came before. Raises :class:`BodyError` for an
-    unknown or damaged coding and :class:`TooLargeError` beyond ``limit`` bytes.
+    Archives often keep the header of an encoding that they have removed, so a body that is not in the
+    declared encoding is returned unchanged. A truncated body yields its readable part. Raises
+    :class:`BodyError` for an unknown or damaged encoding and :class:`TooLargeError` for more than ``limit``
+    bytes.
     """
     if not transfer and not content:
         return body
     if "chunked" in transfer.lower():
         body = join_chunks(body)
-    for coding in reversed([part.strip().lower() for part in f"{content},{transfer}".split(",")]):
-        if coding not in _PLAIN:
-            body = _undo(body, coding, limit)
+    for encoding in reversed([part.strip().lower() for part in f"{content},{transfer}".split(",")]):
+        if encoding not in _IDENTITY:
+            body = _decode(body, encoding, limit)
     return body
 
 
 def join_chunks(body: bytes) -> bytes:
-    """The data of a chunked body, without sizes, extensions and trailers; a body without chunks as it is."""
-    pieces: list[bytes] = []
+    """Return the data of a chunked body, without sizes, extensions and trailers; other bodies unchanged."""
+    chunks: list[bytes] = []
     at = 0
     while at < len(body):
         line_end = body.find(b"\n", at, at + 1024)
@@ -45,70 +48,61 @@ def join_chunks(body: bytes) -> bytes:
         except ValueError:
             size = -1
         if size < 0:
-            # No size here: the body never was in chunks, or its rest is not.
-            return body if not pieces else b"".join([*pieces, body[at:]])
+            # Without a chunk size here, the body, or the rest of it, is not chunked.
+            return body if not chunks else b"".join([*chunks, body[at:]])
         if size == 0:
             break
-        pieces.append(body[line_end + 1 : line_end + 1 + size])
+        chunks.append(body[line_end + 1 : line_end + 1 + size])
         at = line_end + 1 + size
         at += 2 if body[at : at + 2] == b"\r\n" else 1 if body[at : at + 1] == b"\n" else 0
-    return b"".join(pieces)
+    return b"".join(chunks)
 
 
-def _undo(body: bytes, coding: str, limit: int) -> bytes:
-    """Undo one content coding."""
-    match coding.removeprefix("x-"):
+def _decode(body: bytes, encoding: str, limit: int) -> bytes:
+    """Decode one content encoding."""
+    match encoding.removeprefix("x-"):
         case "gzip":
-            return _inflate(body, 31, limit) if body.startswith(b"\x1f\x8b") else body
+            return _join(_inflate(body, 31), body, limit) if body.startswith(GZIP) else body
         case "deflate":
-            # The standard means zlib's format; some servers send the bare stream.
+            # The standard specifies the zlib format; some servers send a raw deflate stream.
             is_zlib = len(body) > 1 and body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0
-            return _inflate(body, 15 if is_zlib else -15, limit)
+            return _join(_inflate(body, 15 if is_zlib else -15), body, limit)
         case "br":
-            return _read(BrotliReader(BytesIO(body)), body, limit)
+            return _join(iter(partial(BrotliReader(BytesIO(body)).read, BLOCK), b""), body, limit)
         case "zstd":
-            return _read(ZstdReader(BytesIO(body)), body, limit)
+            return _join(iter(partial(ZstdReader(BytesIO(body)).read, BLOCK), b""), body, limit)
         case _:
-            raise BodyError(f"unknown content coding {coding!r}")
+            raise BodyError(f"unknown content coding {encoding!r}")
 
 
-def _inflate(body: bytes, wbits: int, limit: int) -> bytes:
-    inflater, data = Inflater(wbits), body
-    pieces: list[bytes] = []
-    size = 0
-    while not inflater.eof:
-        try:
-            piece = inflater.decompress(data, BLOCK)
-        except DAMAGE as error:
-            if not pieces and _is_text(body):
-                return body
-            raise BodyError(f"damaged content coding: {error}") from None
-        data = b""
-        if not piece and inflater.needs_input:
-            break
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            raise TooLargeError
-    return b"".join(pieces)
-
-
-def _read(reader: BrotliReader | ZstdReader, body: bytes, limit: int) -> bytes:
-    pieces: list[bytes] = []
+def _join(blocks: Iterator[bytes], body: bytes, limit: int) -> bytes:
+    """Join the decoded ``blocks`` of a body. Return the body itself if it turns out not to be encoded."""
+    decoded: list[bytes] = []
     size = 0
     try:
-        while piece := reader.read(BLOCK):
-            pieces.append(piece)
-            size += len(piece)
+        for block in blocks:
+            decoded.append(block)
+            size += len(block)
             if size > limit:
                 raise TooLargeError
-    except OSError as error:
-        if not pieces and _is_text(body):
+    except DECOMPRESSION_ERRORS as error:
+        if not decoded and _is_text(body):
             return body
         raise BodyError(f"damaged content coding: {error}") from None
-    return b"".join(pieces)
+    return b"".join(decoded)
+
+
+def _inflate(body: bytes, wbits: int) -> Iterator[bytes]:
+    """Yield the content of a gzip, zlib or raw deflate stream, up to its end or that of the body."""
+    inflater, data = Inflater(wbits), body
+    while not inflater.eof:
+        block = inflater.decompress(data, BLOCK)
+        data = b""
+        if not block and inflater.needs_input:
+            return
+        yield block
 
 
 def _is_text(body: bytes) -> bool:
-    """Whether the body looks as if its coding had been undone already."""
+    """True if the body looks like text, so that its encoding was probably removed already."""
     return body[:1024].isascii() or (b"\0" not in body[:1024] and body.lstrip()[:1] == b"<")

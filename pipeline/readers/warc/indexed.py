@@ -1,4 +1,4 @@
-"""Single records of WARC files whose places are known, each by one request for exactly its bytes."""
+"""Single records of WARC files at known locations, each fetched by one request for its bytes."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -8,27 +8,27 @@ from io import BytesIO
 
 from core import storage
 from pipeline.ledger import Drop, Reason
-from pipeline.readers import warc
 from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Item, Origin, Skipped
+from pipeline.readers.warc import reader
 
-AHEAD = 16
-"""Requests under way while a record is worked on: over a network it is waiting that takes the time."""
+MAX_IN_FLIGHT = 16
+"""Concurrent requests: over a network, most of the time is latency."""
 
 
 def read(records: Iterable[InputSplit]) -> Iterator[tuple[InputSplit, Item]]:
-    """The items of splits that are one record each, in their order: those that reading whole files gives."""
-    waiting: deque[tuple[InputSplit, Future[bytes]]] = deque()
-    with ThreadPoolExecutor(AHEAD) as pool:
+    """Yield the items of splits that are one record each, in order, equal to those of reading whole files."""
+    pending: deque[tuple[InputSplit, Future[bytes]]] = deque()
+    with ThreadPoolExecutor(MAX_IN_FLIGHT) as pool:
         for record in records:
-            waiting.append((record, pool.submit(_fetch, record)))
-            if len(waiting) == AHEAD:
-                yield from _items(*waiting.popleft())
-        while waiting:
-            yield from _items(*waiting.popleft())
+            pending.append((record, pool.submit(_fetch, record)))
+            if len(pending) == MAX_IN_FLIGHT:
+                yield from _items(*pending.popleft())
+        while pending:
+            yield from _items(*pending.popleft())
 
 
 def _fetch(record: InputSplit) -> bytes:
-    """The record's bytes; none for a place that no readable record can have."""
+    """Return the bytes of the record; none if its location is invalid or it is too large."""
     if record.start < 0 or not 0 < record.length <= MAX_BYTES:
         return b""
     return storage.read_range(record.path, record.start, record.length)
@@ -41,6 +41,6 @@ def _items(record: InputSplit, fetched: Future[bytes]) -> Iterator[tuple[InputSp
     elif not raw or len(raw) < record.length:
         yield record, Damaged(origin, f"the index says {record.length} bytes, but there are {len(raw)}")
     else:
-        for item in warc.items(BytesIO(raw), 0, len(raw)):
-            place = Origin(record.start + item.origin.offset, item.origin.length)
-            yield record, replace(item, origin=place)
+        for item in reader.items(BytesIO(raw), 0, len(raw)):
+            in_file = Origin(record.start + item.origin.offset, item.origin.length)
+            yield record, replace(item, origin=in_file)

@@ -1,8 +1,9 @@
-"""Compressed WARC and ARC files: chains of gzip members or zstd frames, as a rule one for each record.
+"""Compressed WARC and ARC files: chains of gzip members or zstd frames, usually one per record.
 
-A member is inflated to learn where the next begins. Only where a range begins, and after damage, the next is
-searched for, by what a member that holds a record begins with: so reading can start anywhere in a file, and
-damage in one member costs that member only. Bytes that are no such member count to the member before them.
+Decompressing a member shows where the next one begins. Only at the start of a range and after damage is the
+next member searched for, by the start of a member that contains a record. Reading can therefore start
+anywhere in a file, and damage costs only the member that it is in. Bytes that belong to no member count to
+the one before them.
 """
 
 import re
@@ -11,168 +12,171 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO
 
-from pipeline.readers.compressed import BLOCK, DAMAGE, ZSTD, Decompressor, Inflater, zstd
-from pipeline.readers.lookahead import FAR, NEAR, Window, window_of
+from pipeline.readers.compressed import BLOCK, DECOMPRESSION_ERRORS, ZSTD, Decompressor, Inflater, zstd
+from pipeline.readers.lookahead import SEARCH_BYTES, UNBOUNDED, LookaheadStream, open_range
 from pipeline.readers.record import Origin
-from pipeline.readers.warc.framing import RECORD, Frame, only_record, plain_frames
+from pipeline.readers.warc.framing import RECORD, Frame, plain_frames, single_record
 
-_PIECE = 1 << 16
-"""Compressed bytes that are inflated in one step."""
-_BEGIN = 1 << 12
-"""Bytes of a member's content that tell whether it begins with a record."""
+_INPUT_CHUNK = 1 << 16
+"""Compressed bytes per decompression step."""
+_PROBE_BYTES = 1 << 12
+"""Bytes of a member's content that show whether it starts with a record."""
 _SKIPPABLE = b"\x2a\x4d\x18"
-"""What a zstd frame without content begins with, after one byte that varies; four bytes tell its length."""
+"""Bytes 1 to 3 of a skippable zstd frame; byte 0 varies, bytes 4 to 7 are the frame's length."""
 _MAX_DICTIONARY = 1 << 26
 _DICTIONARY = b"\x5d" + _SKIPPABLE
-"""Begin of the frame without content that holds the dictionary for all others."""
+"""Start of the skippable frame that contains the dictionary of all other frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How the members of a file are compressed."""
+    """Compression of the members of a file."""
 
-    member: str
-    """What one is called."""
-    begin: re.Pattern[bytes]
-    make: Callable[[], Decompressor]
-    ahead: int
-    """Compressed bytes that must be known before any content comes out."""
+    member_name: str
+    """Term for one member in error messages."""
+    magic: re.Pattern[bytes]
+    make_decompressor: Callable[[], Decompressor]
+    probe_size: int
+    """Compressed bytes that are needed before any content comes out."""
 
 
 _GZIP = Codec("gzip member", re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"), Inflater, 1 << 12)
 _ZSTD = Codec("zstd frame", re.compile(rb"\x28\xb5\x2f\xfd"), zstd.ZstdDecompressor, 1 << 18)
 
 
-def codec(stream: BinaryIO) -> Codec | None:
-    """How a file is compressed, by a member with a record near its begin, or else by its first bytes.
+def detect_codec(stream: BinaryIO) -> Codec | None:
+    """Return the compression of a file, or None if it is not compressed.
 
-    None if it is not.
+    Decided by a member with a record near the start of the file, or else by its first bytes.
     """
     stream.seek(0)
-    window = Window(stream.read)
-    if window.match(RECORD, _BEGIN):
+    lookahead = LookaheadStream(stream.read)
+    if lookahead.match(RECORD, _PROBE_BYTES):
         return None
-    if window.peek(4) == _DICTIONARY:
-        return _with_dictionary(window)
-    if window.peek(4)[1:] == _SKIPPABLE:
+    if lookahead.peek(4) == _DICTIONARY:
+        return _with_dictionary(lookahead)
+    if lookahead.peek(4)[1:] == _SKIPPABLE:
         return _ZSTD
-    for known in (_GZIP, _ZSTD):
-        if _find(window, known, 0, NEAR) is not None:
-            return known
-    return next((known for known in (_GZIP, _ZSTD) if window.match(known.begin, 4)), None)
+    for codec in (_GZIP, _ZSTD):
+        if _find_member(lookahead, codec, 0, SEARCH_BYTES) is not None:
+            return codec
+    return next((codec for codec in (_GZIP, _ZSTD) if lookahead.match(codec.magic, 4)), None)
 
 
-def holds_member(stream: BinaryIO, codec: Codec, offset: int = 0) -> bool:
-    """Whether a member with a record begins at ``offset`` or later, but near the file's begin."""
+def contains_member(stream: BinaryIO, codec: Codec, offset: int = 0) -> bool:
+    """True if a member with a record begins at ``offset`` or later, within the first ``SEARCH_BYTES``."""
     stream.seek(0)
-    return _find(Window(stream.read), codec, offset, NEAR) is not None
+    return _find_member(LookaheadStream(stream.read), codec, offset, SEARCH_BYTES) is not None
 
 
 def member_frames(stream: BinaryIO, codec: Codec, start: int, stop: int) -> Iterator[Frame]:
-    """The records whose member begins in ``start`` ≤ byte < ``stop``, in bounded memory.
+    """Yield the records whose member begins in ``start`` ≤ byte < ``stop``, in bounded memory.
 
-    A record's origin is its member's. Records that share a member, which the standard advises against, are
-    told apart by adding their ordinal to the offset. A damaged member is one damaged record, after those that
-    came whole out of more than its first ``BLOCK`` bytes. Little is read beyond the last member of the range.
+    The origin of a record is that of its member. For records that share a member, which the standard advises
+    against, the ordinal in the member is added to the offset. A damaged member yields one damaged record,
+    after the complete records before the damage, if its first ``BLOCK`` bytes are sound. Reads little beyond
+    the last member of the range.
     """
-    window = window_of(stream, start, stop)
-    if start and not _to_member(window, codec, 0, stop - start):
+    lookahead = open_range(stream, start, stop)
+    if start and not _seek_member(lookahead, codec, 0, stop - start):
         return
-    while window.position < stop and window.peek(1):
-        content, length = _inflate(window, codec)
-        if record := only_record(content, Origin(window.position, length)):
-            window.skip(length)
+    while lookahead.position < stop and lookahead.peek(1):
+        content, length = _decompress(lookahead, codec)
+        if record := single_record(content, Origin(lookahead.position, length)):
+            lookahead.skip(length)
             yield record
             continue
-        if _skip_empty(window):
+        if _skip_empty(lookahead):
             continue
-        member = _Member(window, codec, content, length)
-        inside = Window(member.read)
-        last = (yield from _records(member, inside)) if member.is_promising(inside) else None
+        member = _Member(lookahead, codec, content, length)
+        inner = LookaheadStream(member.read)
+        last = (yield from _records(member, inner)) if member.starts_with_record(inner) else None
         if last and not member.error:
             yield last
             continue
-        # What is damaged may have run on into sound members: they are looked for from its first byte on.
-        window = window_of(stream, member.offset, stop)
-        yield _gap(window, codec, last.origin.offset if last else member.offset, member.error)
-    _skip_empty(window)
-    if window.peek(1) and _find(window, codec, 0, 1) is None:
-        member = _Member(window, codec)
-        member.is_promising(Window(member.read))
-        yield _gap(window_of(stream, member.offset, stop), codec, member.offset, member.error)
+        # A damaged member may have consumed sound ones: search for them from its first byte on.
+        lookahead = open_range(stream, member.offset, stop)
+        yield _damaged_span(lookahead, codec, last.origin.offset if last else member.offset, member.error)
+    _skip_empty(lookahead)
+    if lookahead.peek(1) and _find_member(lookahead, codec, 0, 1) is None:
+        member = _Member(lookahead, codec)
+        member.starts_with_record(LookaheadStream(member.read))
+        yield _damaged_span(open_range(stream, member.offset, stop), codec, member.offset, member.error)
 
 
-def _inflate(window: Window, codec: Codec) -> tuple[bytes, int]:
-    """Content and length of the member at the window's position; none if it is very long or not sound."""
-    decompressor = codec.make()
-    # A short piece first: what of it is not the member's is copied, and most members are short.
-    fed, piece, size = 0, _PIECE >> 3, 0
+def _decompress(lookahead: LookaheadStream, codec: Codec) -> tuple[bytes, int]:
+    """Return content and length of the member at the stream's position; none if it is long or damaged."""
+    decompressor = codec.make_decompressor()
+    # Start with a small chunk: its bytes beyond the member are copied, and most members are short.
+    consumed, chunk_size, size = 0, _INPUT_CHUNK >> 3, 0
     blocks: list[bytes] = []
     try:
         while not decompressor.eof:
-            data = window.view(piece, fed) if decompressor.needs_input else b""
+            data = lookahead.view(chunk_size, consumed) if decompressor.needs_input else b""
             block = decompressor.decompress(data, BLOCK)
-            fed, piece, size = fed + len(data), _PIECE, size + len(block)
+            consumed, chunk_size, size = consumed + len(data), _INPUT_CHUNK, size + len(block)
             blocks.append(block)
-            if size > NEAR or not (data or block):
+            if size > SEARCH_BYTES or not (data or block):
                 return b"", 0
-    except DAMAGE:
+    except DECOMPRESSION_ERRORS:
         return b"", 0
-    return b"".join(blocks), fed - len(decompressor.unused_data)
+    return b"".join(blocks), consumed - len(decompressor.unused_data)
 
 
 class _Member:
-    """A member that is inflated as its content is read; ``length`` and ``error`` are final at its end."""
+    """A member that is decompressed as it is read. ``length`` and ``error`` are final at its end."""
 
-    def __init__(self, window: Window, codec: Codec, content: bytes = b"", length: int = 0) -> None:
-        """At the window's position; ``content`` and ``length`` where they are known."""
-        self.offset = window.position
+    def __init__(
+        self, lookahead: LookaheadStream, codec: Codec, content: bytes = b"", length: int = 0
+    ) -> None:
+        """Start at the position of ``lookahead``; ``content`` and ``length`` if already decompressed."""
+        self.offset = lookahead.position
         self.length = length
         self.error = ""
         self._content = content
-        self._name = codec.member
-        self._decompressor = codec.make()
-        self._window = window
-        self._fed = 0
-        """Bytes at the window's position that were put in."""
-        window.skip(length)
+        self._name = codec.member_name
+        self._decompressor = codec.make_decompressor()
+        self._lookahead = lookahead
+        self._consumed = 0
+        """Bytes at the stream's position that the decompressor was fed."""
+        lookahead.skip(length)
 
-    def is_promising(self, content: Window) -> bool:
-        """Whether a record begins the content, and no damage is met in its first ``BLOCK`` bytes."""
+    def starts_with_record(self, content: LookaheadStream) -> bool:
+        """True if the content starts with a record and its first ``BLOCK`` bytes are not damaged."""
         content.view(BLOCK)
-        return not self.error and content.match(RECORD, _BEGIN) is not None
+        return not self.error and content.match(RECORD, _PROBE_BYTES) is not None
 
     def read(self, _: int) -> bytes:
-        """The next bytes of content; none at its end."""
+        """Return the next block of content, empty at the end."""
         if self._content:
             block, self._content = self._content, b""
             return block
-        inflater = self._decompressor
+        decompressor = self._decompressor
         while not self.length and not self.error:
-            data = self._feed() if inflater.needs_input else b""
+            data = self._next_input() if decompressor.needs_input else b""
             try:
-                block = inflater.decompress(data, BLOCK)
-            except DAMAGE as error:
+                block = decompressor.decompress(data, BLOCK)
+            except DECOMPRESSION_ERRORS as error:
                 self.error = f"damaged {self._name}: {error}"
                 break
-            if inflater.eof:
-                self._window.skip(self._fed - len(inflater.unused_data))
-                self.length = self._window.position - self.offset
-            elif not block and not data and inflater.needs_input:
+            if decompressor.eof:
+                self._lookahead.skip(self._consumed - len(decompressor.unused_data))
+                self.length = self._lookahead.position - self.offset
+            elif not block and not data and decompressor.needs_input:
                 self.error = f"{self._name} is cut short"
             if block:
                 return block
         return b""
 
-    def _feed(self) -> memoryview:
-        self._window.skip(self._fed)
-        data = self._window.view(_PIECE)
-        self._fed = len(data)
+    def _next_input(self) -> memoryview:
+        self._lookahead.skip(self._consumed)
+        data = self._lookahead.view(_INPUT_CHUNK)
+        self._consumed = len(data)
         return data
 
 
-def _records(member: _Member, content: Window) -> Generator[Frame, None, Frame | None]:
-    """Yield all records of a member but the last, which is returned: it stands or falls with the checksum."""
+def _records(member: _Member, content: LookaheadStream) -> Generator[Frame, None, Frame | None]:
+    """Yield all records of a member but the last, which is returned: its validity depends on the checksum."""
     last: Frame | None = None
     for ordinal, frame in enumerate(plain_frames(content)):
         if last:
@@ -182,50 +186,52 @@ def _records(member: _Member, content: Window) -> Generator[Frame, None, Frame |
     return last
 
 
-def _gap(window: Window, codec: Codec, begin: int, error: str) -> Frame:
-    """What lies between ``begin`` and the next member after the window's position; the window moves there."""
-    _to_member(window, codec, 1)
-    error = error or f"no {codec.member} with a WARC record"
-    return Frame(Origin(begin, window.position - begin), error=error)
+def _damaged_span(lookahead: LookaheadStream, codec: Codec, start: int, error: str) -> Frame:
+    """Advance to the next member, and return the bytes from ``start`` to it as one damaged record."""
+    _seek_member(lookahead, codec, 1)
+    error = error or f"no {codec.member_name} with a WARC record"
+    return Frame(Origin(start, lookahead.position - start), error=error)
 
 
-def _skip_empty(window: Window) -> bool:
-    """Move past zstd frames without content; whether there were any."""
-    start = window.position
-    while (begin := window.peek(8))[1:4] == _SKIPPABLE:
-        window.skip(8 + int.from_bytes(begin[4:], "little"))
-    return window.position > start
+def _skip_empty(lookahead: LookaheadStream) -> bool:
+    """Advance past skippable zstd frames. Return False if there were none."""
+    start = lookahead.position
+    while (head := lookahead.peek(8))[1:4] == _SKIPPABLE:
+        lookahead.skip(8 + int.from_bytes(head[4:], "little"))
+    return lookahead.position > start
 
 
-def _to_member(window: Window, codec: Codec, offset: int, limit: int = FAR) -> bool:
-    """Move to the next member in ``offset`` ≤ distance < ``limit``, or there; whether there is one."""
-    return window.advance(partial(_find, window, codec), offset, limit)
+def _seek_member(lookahead: LookaheadStream, codec: Codec, offset: int, limit: int = UNBOUNDED) -> bool:
+    """Advance to the next member in ``offset`` ≤ distance < ``limit``, else to ``limit`` and return False."""
+    return lookahead.advance(partial(_find_member, lookahead, codec), offset, limit)
 
 
-def _find(window: Window, codec: Codec, offset: int, limit: int) -> int | None:
-    """Distance to the next member that begins with a record."""
-    while (found := window.search(codec.begin, offset, limit)) is not None:
+def _find_member(lookahead: LookaheadStream, codec: Codec, offset: int, limit: int) -> int | None:
+    """Return the distance to the next member that starts with a record."""
+
+    def starts_with_record(distance: int) -> bool:
         try:
-            begin = codec.make().decompress(window.view(codec.ahead, found), _BEGIN)
-        except DAMAGE:
-            begin = b""  # The magic number by chance, inside compressed data.
-        if RECORD.match(begin):
-            return found
-        offset = found + 1
-    return None
+            head = codec.make_decompressor().decompress(
+                lookahead.view(codec.probe_size, distance), _PROBE_BYTES
+            )
+        except DECOMPRESSION_ERRORS:
+            return False  # The magic number occurred by chance in compressed data.
+        return RECORD.match(head) is not None
+
+    return lookahead.search_valid(codec.magic, starts_with_record, offset, limit)
 
 
-def _with_dictionary(window: Window) -> Codec:
-    """zstd with the dictionary in the frame at the window's position, itself compressed or not.
+def _with_dictionary(lookahead: LookaheadStream) -> Codec:
+    """Return zstd with the dictionary, compressed or not, in the frame at the stream's position.
 
-    With one that cannot be read, no frame can.
+    If the dictionary cannot be read, return zstd without it: every frame will then be damaged.
     """
-    length = int.from_bytes(window.peek(4, 4), "little")
-    content = window.peek(length, 8) if length <= _MAX_DICTIONARY else b""
+    length = int.from_bytes(lookahead.peek(4, 4), "little")
+    content = lookahead.peek(length, 8) if length <= _MAX_DICTIONARY else b""
     try:
         if content.startswith(ZSTD):
             content = zstd.ZstdDecompressor().decompress(content, _MAX_DICTIONARY)
         dictionary = zstd.ZstdDict(content)
     except (ValueError, zstd.ZstdError):
         return _ZSTD
-    return replace(_ZSTD, make=partial(zstd.ZstdDecompressor, dictionary))
+    return replace(_ZSTD, make_decompressor=partial(zstd.ZstdDecompressor, dictionary))

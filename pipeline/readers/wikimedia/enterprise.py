@@ -7,31 +7,31 @@ from typing import Any, BinaryIO, cast
 
 from pipeline.ledger import Drop, Reason
 from pipeline.readers.compressed import BrokenStreamError, blocks
-from pipeline.readers.lookahead import Window
-from pipeline.readers.record import Damaged, Item, Origin, Record, Skipped, date
-from pipeline.readers.tables.jsonl import lines
+from pipeline.readers.lines import lines
+from pipeline.readers.lookahead import LookaheadStream
+from pipeline.readers.record import Damaged, Item, Origin, Record, Skipped, parse_date
 
 _TAR_BLOCK = 512
 _JSON_LINES = (".ndjson", ".json", ".jsonl")
 
 
-def fits(head: bytes) -> bool:
-    """Whether a file's content begins with a tar header and an article's JSON."""
+def is_enterprise_dump(head: bytes) -> bool:
+    """True if the content starts with a tar header and the JSON of an article."""
     return head[257:262] == b"ustar" and (b'"article_body"' in head or b'"in_language"' in head)
 
 
 def read(stream: BinaryIO) -> Iterator[Item]:
-    """One item for each line; its origin is its bytes in the archive, decompressed."""
+    """Yield one item for each line. Its origin is its byte range in the decompressed archive."""
     content = _Content(blocks(stream))
     at = 0
     try:
-        # In stream mode an archive only ever asks for ``read``, and there is nothing to close.
+        # In stream mode, tarfile only calls ``read``, and there is nothing to close.
         archive = tarfile.open(fileobj=cast(Any, content), mode="r|", bufsize=_TAR_BLOCK)  # noqa: SIM115
         for member in archive:
             at = member.offset_data
             file = archive.extractfile(member) if member.name.endswith(_JSON_LINES) else None
             if file:
-                for item in _items(Window(file.read, at)):
+                for item in _items(LookaheadStream(file.read, at)):
                     at = item.origin.offset + item.origin.length
                     yield item
     except (tarfile.TarError, BrokenStreamError, OSError) as error:
@@ -39,28 +39,28 @@ def read(stream: BinaryIO) -> Iterator[Item]:
 
 
 class _Content:
-    """Blocks as a stream that gives as many bytes as it is asked for, to its end."""
+    """A stream over decompressed blocks that returns exactly as many bytes as requested, until its end."""
 
     def __init__(self, content: Iterator[bytes]) -> None:
-        self._window = Window(lambda _: next(content, b""))
+        self._lookahead = LookaheadStream(lambda _: next(content, b""))
 
     def read(self, size: int) -> bytes:
-        """The next bytes. Raises :class:`BrokenStreamError`."""
-        piece = self._window.peek(size)
-        self._window.skip(len(piece))
-        return piece
+        """Return the next bytes. Raises :class:`BrokenStreamError`."""
+        data = self._lookahead.peek(size)
+        self._lookahead.skip(len(data))
+        return data
 
 
-def _items(window: Window) -> Iterator[Item]:
-    for line in lines(window):
+def _items(lookahead: LookaheadStream) -> Iterator[Item]:
+    for line in lines(lookahead):
         if isinstance(line, Skipped):
             yield line
         elif line.strip():
-            yield parse(line, Origin(window.position - len(line), len(line)))
+            yield parse(line, Origin(lookahead.position - len(line), len(line)))
 
 
 def parse(line: bytes, origin: Origin) -> Item:
-    """One article's JSON as a page; damage if it is no object with a ``name``."""
+    """Convert the JSON of one article to a page, or to damage if it is not an object with a ``name``."""
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -78,7 +78,7 @@ def parse(line: bytes, origin: Origin) -> Item:
         origin=origin,
         url=url,
         title=name,
-        fetched_at=date(_text(fields, "date_modified")),
+        fetched_at=parse_date(_text(fields, "date_modified")),
         license=_text(licence, "identifier") or _text(licence, "name"),
         media="wikihtml",
         body=_text(fields, "article_body", "html"),
@@ -87,12 +87,12 @@ def parse(line: bytes, origin: Origin) -> Item:
 
 
 def _field(fields: object, *path: str) -> object:
-    """What lies at the end of the path; None where there is nothing."""
+    """Return the value at a path of nested objects, None if it does not exist."""
     for key in path:
         fields = fields.get(key) if isinstance(fields, dict) else None
     return fields
 
 
 def _text(fields: object, *path: str) -> str:
-    found = _field(fields, *path)
-    return found if isinstance(found, str) else ""
+    value = _field(fields, *path)
+    return value if isinstance(value, str) else ""

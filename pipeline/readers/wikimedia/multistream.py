@@ -1,38 +1,35 @@
-"""Chains of bzip2 streams, read from any byte of the file on.
+"""Chains of bzip2 streams, readable from any byte of the file.
 
-A multistream dump is many bzip2 streams in a row. Where a stream begins is told by the bytes alone: the magic
-numbers of a stream and of its first block, and a first block whose checksum is right. So every reader of a
-range finds the same begins, and what is damaged costs the rest of its own stream only. Bytes that belong to
-no sound stream count to the stream before them.
+A multistream dump is a concatenation of bzip2 streams. The start of a stream is recognised from the data
+alone: the magic numbers of the stream and of its first block, and a first block with a correct checksum. All
+readers of a range therefore find the same streams, and damage costs only the rest of the stream that it is
+in. Bytes that belong to no valid stream count to the stream before them.
 
-Content is given out once the checksums of its blocks have been compared, never before.
+Content is returned only after the checksums of its blocks were verified.
 """
 
 import bz2
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO
 
 from pipeline.readers.compressed import BLOCK, BZIP2, GZIP
-from pipeline.readers.lookahead import Window
+from pipeline.readers.lookahead import SEARCH_BYTES, UNBOUNDED, LookaheadStream
 from pipeline.readers.record import MAX_BYTES
 
-_BEGIN = re.compile(rb"BZh[1-9]1AY&SY")
-_NOTHING = re.compile(rb"BZh[1-9]\x17rE8P\x90\0{4}|\0{1,64}")
+_STREAM_START = re.compile(rb"BZh[1-9]1AY&SY")
+_EMPTY = re.compile(rb"BZh[1-9]\x17rE8P\x90\0{4}|\0{1,64}")
 """A stream without content, or padding."""
-_NO_BZIP2 = (GZIP, b"<m", b"<?", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb")
-"""What else a dump begins with."""
-_PIECE = 1 << 14
-"""Compressed bytes that are decompressed in one step, and stand or fall together."""
-_FAR = 1 << 62
-"""A byte that no file has."""
-NEAR = 1 << 24
-"""Bytes that are looked through at a time for the begin of a stream."""
+_OTHER_STARTS = (GZIP, b"<m", b"<?", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb")
+"""First two bytes of dumps that are not bzip2."""
+_INPUT_CHUNK = 1 << 14
+"""Compressed bytes per decompression step. Damage discards the output of a whole step."""
 
 
 class DamageError(Exception):
-    """Bytes from ``offset`` on, ``length`` of them, are no sound stream."""
+    """``length`` bytes from ``offset`` on that are not a valid stream."""
 
     def __init__(self, message: str, offset: int, length: int) -> None:
         super().__init__(message)
@@ -41,157 +38,150 @@ class DamageError(Exception):
 
 
 class Run:
-    """Content that hangs together: read it to its end, then ask for ``damage``."""
+    """Content of consecutive undamaged streams. Read it to its end, then check ``damage``."""
 
-    def __init__(self, pieces: Iterator[tuple[int, bytes]]) -> None:
-        """``pieces``: each with the offset of the stream it is of; may end by :class:`DamageError`."""
-        self._pieces = pieces
+    def __init__(self, chunks: Iterator[tuple[int, bytes]]) -> None:
+        """``chunks``: pairs of stream offset and content; may end by raising :class:`DamageError`."""
+        self._chunks = chunks
         self._size = 0
-        self._begins: list[int] = []
+        self._positions: list[int] = []
+        """Position in the content of the first byte of each stream."""
         self._offsets: list[int] = []
+        """Offset in the file of each stream."""
         self.damage: DamageError | None = None
-        """Why the content ends here, if it does not end with the file."""
+        """The damage that ended the run, None if it ended with the file."""
 
     def read(self, _: int) -> bytes:
-        """The next bytes; none at the end."""
+        """Return the next chunk of content, empty at the end."""
         try:
-            offset, piece = next(self._pieces, (0, b""))
+            offset, chunk = next(self._chunks, (0, b""))
         except DamageError as damage:
             self.damage = damage
             return b""
-        if piece and self.last_stream != offset:
-            self._begins.append(self._size)
+        if chunk and self.last_stream != offset:
+            self._positions.append(self._size)
             self._offsets.append(offset)
-        self._size += len(piece)
-        return piece
+        self._size += len(chunk)
+        return chunk
 
     @property
     def last_stream(self) -> int:
-        """Offset of the last stream that content came from so far; -1 if none did."""
+        """Offset of the last stream that was read from; -1 if none was."""
         return self._offsets[-1] if self._offsets else -1
 
     def stream_at(self, position: int) -> int:
-        """Offset of the stream that holds this byte of the content."""
-        return self._offsets[bisect_right(self._begins, position) - 1]
+        """Offset of the stream that contains this byte of the content."""
+        return self._offsets[bisect_right(self._positions, position) - 1]
 
 
 def runs(stream: BinaryIO, start: int, stop: int) -> Iterator[Run]:
-    """The content of the streams that begin in ``start`` ≤ byte < ``stop``, and beyond as far as it is read.
+    """Yield the content of the streams that begin in ``start`` ≤ byte < ``stop``, as runs without damage.
 
-    A run goes on into the streams after ``stop``, because what begins before a stream's end may end after it.
-    Each run is read to its end, or left for good, before the next is asked for.
+    A run continues into the streams after ``stop`` as far as it is read, because a page may begin in one
+    stream and end in another. Read each run to its end, or abandon it, before requesting the next.
     """
     stream.seek(start)
-    window = Window(stream.read, start)
+    lookahead = LookaheadStream(stream.read, start)
     if start:
-        _to_stream(window, stop)
-    while window.position < stop and window.peek(1):
-        run = Run(_pieces(window))
+        _seek_stream(lookahead, stop - start)
+    while lookahead.position < stop and lookahead.peek(1):
+        run = Run(_chunks(lookahead))
         yield run
         if run.damage is None:
             return
 
 
-def is_chain(stream: BinaryIO) -> bool:
-    """Whether a file is bzip2: by its first bytes or, if they are damaged, by a sound stream near them."""
+def is_bzip2(stream: BinaryIO) -> bool:
+    """True if a file is bzip2, by its first bytes or, if they are damaged, by a valid stream near them."""
     stream.seek(0)
-    window = Window(stream.read)
-    if window.peek(3) == BZIP2 or window.peek(2) in _NO_BZIP2:
-        return window.peek(3) == BZIP2
-    return _find(window, 0, NEAR) is not None
+    lookahead = LookaheadStream(stream.read)
+    if lookahead.peek(3) == BZIP2 or lookahead.peek(2) in _OTHER_STARTS:
+        return lookahead.peek(3) == BZIP2
+    return _find_stream(lookahead, 0, SEARCH_BYTES) is not None
 
 
-def _pieces(window: Window) -> Iterator[tuple[int, bytes]]:
-    """The content of stream after stream, each piece with its stream's offset. Raises :class:`DamageError`.
+def _chunks(lookahead: LookaheadStream) -> Iterator[tuple[int, bytes]]:
+    """Yield the content of stream after stream, each chunk with the offset of its stream.
 
-    The window is then at the next sound stream.
+    Raises :class:`DamageError` after advancing to the next valid stream.
     """
-    while _skip_nothing(window):
-        offset = window.position
-        is_sound = False
+    while _skip_empty(lookahead):
+        offset = lookahead.position
+        has_content = False
         try:
-            for piece in _content(window):
-                is_sound = True
-                yield offset, piece
+            for chunk in _content(lookahead):
+                has_content = True
+                yield offset, chunk
         except OSError as error:
-            if not is_sound and window.position == offset:
-                window.skip(1)
-            _to_stream(window, _FAR)
-            raise DamageError(str(error), offset, window.position - offset) from None
+            if not has_content and lookahead.position == offset:
+                lookahead.skip(1)
+            _seek_stream(lookahead)
+            raise DamageError(str(error), offset, lookahead.position - offset) from None
 
 
-def _skip_nothing(window: Window) -> bool:
-    """Move the window past streams without content and past padding; whether anything is left."""
-    while nothing := _NOTHING.match(window.peek(64)):
-        window.skip(nothing.end())
-    return bool(window.peek(1))
+def _skip_empty(lookahead: LookaheadStream) -> bool:
+    """Advance past streams without content and padding. Return False at the end of the file."""
+    while empty := _EMPTY.match(lookahead.peek(64)):
+        lookahead.skip(empty.end())
+    return bool(lookahead.peek(1))
 
 
-def _content(window: Window) -> Iterator[bytes]:
-    """The content of the stream at the window's position; the window moves past it.
+def _content(lookahead: LookaheadStream) -> Iterator[bytes]:
+    """Yield the content of the stream at the current position, and advance past it.
 
-    Raises OSError where the stream is damaged, is cut short, or another sound one begins inside it.
+    Raises OSError if the stream is damaged, is cut short, or another valid one begins inside it.
     """
-    if not _BEGIN.match(window.peek(10)):
+    if not _STREAM_START.match(lookahead.peek(10)):
         raise OSError("no bzip2 stream begins here")
     decompressor = bz2.BZ2Decompressor()
-    following = window.search(_BEGIN, 1, _PIECE)
+    following = lookahead.search(_STREAM_START, 1, _INPUT_CHUNK)
     while not decompressor.eof:
         if following == 0:
-            if _is_sound(window, 0):
+            if _is_valid(lookahead, 0):
                 raise OSError("the bzip2 stream is cut short: another one begins")
-            following = window.search(_BEGIN, 1, _PIECE)
-        piece = window.peek(_PIECE if following is None else following)
-        if not piece:
+            following = lookahead.search(_STREAM_START, 1, _INPUT_CHUNK)
+        data = lookahead.peek(_INPUT_CHUNK if following is None else following)
+        if not data:
             raise OSError("the bzip2 stream is cut short")
-        content = _expand(decompressor, piece)
-        window.skip(len(piece) - len(decompressor.unused_data))
+        content = _decompress(decompressor, data)
+        lookahead.skip(len(data) - len(decompressor.unused_data))
         if content:
             yield content
-        following = window.search(_BEGIN, 0, _PIECE)
+        following = lookahead.search(_STREAM_START, 0, _INPUT_CHUNK)
 
 
-def _expand(decompressor: bz2.BZ2Decompressor, piece: bytes) -> bytes:
-    """All that comes out when the piece is put in, verified. Raises OSError."""
-    expanded: list[bytes] = []
+def _decompress(decompressor: bz2.BZ2Decompressor, data: bytes) -> bytes:
+    """Feed ``data`` and return all content that comes out, verified. Raises OSError."""
+    blocks: list[bytes] = []
     size = 0
     while True:
-        expanded.append(decompressor.decompress(piece, BLOCK))
-        size += len(expanded[-1])
+        blocks.append(decompressor.decompress(data, BLOCK))
+        size += len(blocks[-1])
         if decompressor.eof or decompressor.needs_input:
-            return b"".join(expanded)
+            return b"".join(blocks)
         if size > MAX_BYTES:
-            raise OSError(f"{_PIECE} bytes of the bzip2 stream expand to more than {MAX_BYTES}")
-        piece = b""
+            raise OSError(f"{_INPUT_CHUNK} bytes of the bzip2 stream expand to more than {MAX_BYTES}")
+        data = b""
 
 
-def _is_sound(window: Window, offset: int) -> bool:
-    """Whether the first block of the stream that seems to begin here is whole."""
+def _is_valid(lookahead: LookaheadStream, offset: int) -> bool:
+    """True if the first block of the stream that seems to begin at ``offset`` has a correct checksum."""
     decompressor = bz2.BZ2Decompressor()
     try:
-        while piece := window.peek(_PIECE, offset):
-            if _expand(decompressor, piece):
+        while data := lookahead.peek(_INPUT_CHUNK, offset):
+            if _decompress(decompressor, data):
                 return True
-            offset += len(piece)
+            offset += len(data)
     except OSError:
-        pass  # The magic numbers by chance, inside compressed data; or damage.
+        pass  # The magic numbers occurred by chance in compressed data, or the stream is damaged.
     return False
 
 
-def _to_stream(window: Window, stop: int) -> None:
-    """Move the window to the next sound stream that begins before ``stop``, or there, or to the end."""
-    while window.position < stop and window.peek(1):
-        reach = min(NEAR, stop - window.position)
-        found = _find(window, 0, reach)
-        window.skip(reach if found is None else found)
-        if found is not None:
-            return
+def _seek_stream(lookahead: LookaheadStream, limit: int = UNBOUNDED) -> None:
+    """Advance to the next valid stream within ``limit`` bytes, else by ``limit`` bytes."""
+    lookahead.advance(partial(_find_stream, lookahead), 0, limit)
 
 
-def _find(window: Window, offset: int, limit: int) -> int | None:
-    """Distance to the next sound stream that begins in ``offset`` ≤ distance < ``limit``."""
-    while (found := window.search(_BEGIN, offset, limit)) is not None:
-        if _is_sound(window, found):
-            return found
-        offset = found + 1
-    return None
+def _find_stream(lookahead: LookaheadStream, offset: int, limit: int) -> int | None:
+    """Return the distance to the next valid stream that begins in ``offset`` ≤ distance < ``limit``."""
+    return lookahead.search_valid(_STREAM_START, partial(_is_valid, lookahead), offset, limit)

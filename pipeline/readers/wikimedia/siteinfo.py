@@ -1,4 +1,4 @@
-"""What a MediaWiki export says of its wiki: language, addresses, licence, the names of its namespaces."""
+"""Metadata of a wiki from the head of its MediaWiki export: language, URLs, licence and namespace names."""
 
 import re
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from xml.etree import ElementTree
 
 _LANGUAGE = re.compile(rb"""<mediawiki\b[^<>]*\bxml:lang\s*=\s*["']([\w-]+)""")
 _SITEINFO = re.compile(rb"<siteinfo\b.*?</siteinfo\s*>", re.DOTALL)
-_TITLE_SAFE = ";@$!*(),/~:"
-"""What MediaWiki leaves as it is in a page's address."""
-_HIDDEN = ("-2", "6", "14")
+_URL_SAFE = ";@$!*(),/~:"
+"""Characters that MediaWiki does not escape in the URL of a page."""
+_HIDDEN_NAMESPACES = ("-2", "6", "14")
 """Numbers of the namespaces Media, File and Category."""
-_SHARE_ALIKE = (
+_SHARE_ALIKE_HOSTS = (
     "wikipedia.org",
     "wiktionary.org",
     "wikibooks.org",
@@ -24,36 +24,38 @@ _SHARE_ALIKE = (
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A wiki; empty where the export does not say."""
+    """A wiki. Fields that the export does not declare are empty."""
 
     language: str = ""
     license: str = ""
-    address: str = ""
-    """What the addresses of all pages begin with."""
+    base_url: str = ""
+    """Prefix of the URLs of all pages."""
     hidden_namespaces: frozenset[str] = frozenset()
-    """The wiki's own names, in lower case, of namespaces whose links are no text: files and categories."""
+    """Lower-case names of the file and category namespaces, whose links are not text."""
 
     def url(self, title: str) -> str:
-        """A page's address."""
-        return self.address + quote(title.replace(" ", "_"), safe=_TITLE_SAFE) if self.address else ""
+        """Return the URL of a page; empty if the base URL is unknown."""
+        return self.base_url + quote(title.replace(" ", "_"), safe=_URL_SAFE) if self.base_url else ""
 
 
-def site(head: bytes) -> Site:
-    """The wiki by the first bytes of its export, in UTF-8."""
-    found, declared = _SITEINFO.search(head), _LANGUAGE.search(head)
+def parse_site(head: bytes) -> Site:
+    """Parse the first bytes of an export, in UTF-8."""
+    siteinfo, declared = _SITEINFO.search(head), _LANGUAGE.search(head)
     language = declared[1].decode() if declared else ""
     try:
-        info = ElementTree.fromstring(found[0]) if found else ElementTree.Element("siteinfo")
+        info = ElementTree.fromstring(siteinfo[0]) if siteinfo else ElementTree.Element("siteinfo")
     except ElementTree.ParseError:
         return Site(language)
-    base = info.findtext("base") or ""
-    host = urlsplit(base).hostname or ""
+    main_page = info.findtext("base") or ""
+    host = urlsplit(main_page).hostname or ""
     hidden = (
-        namespace for namespace in info.iterfind("namespaces/namespace") if namespace.get("key") in _HIDDEN
+        namespace
+        for namespace in info.iterfind("namespaces/namespace")
+        if namespace.get("key") in _HIDDEN_NAMESPACES
     )
     return Site(
         language=language,
-        license="CC-BY-SA-4.0" if host.endswith(_SHARE_ALIKE) else "",
-        address=base.rpartition("/")[0] + "/" if base else "",
+        license="CC-BY-SA-4.0" if host.endswith(_SHARE_ALIKE_HOSTS) else "",
+        base_url=main_page.rpartition("/")[0] + "/" if main_page else "",
         hidden_namespaces=frozenset((namespace.text or "").lower() for namespace in hidden),
     )

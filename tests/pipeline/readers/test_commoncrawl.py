@@ -21,7 +21,7 @@ FILES = [f"crawl-data/{CRAWL}/segments/1.{n % 3}/warc/CC-MAIN-2026-{n:05}.warc.g
 
 @pytest.fixture
 def mirror(tmp_path: Path) -> Path:
-    """A copy of a crawl's lists and of its first three files."""
+    """A copy of the path lists of a crawl and of its first three files."""
     folder = tmp_path / "mirror/crawl-data" / CRAWL
     folder.mkdir(parents=True)
     (folder / "warc.paths.gz").write_bytes(gzip.compress("\n".join([*FILES, ""]).encode()))
@@ -43,13 +43,15 @@ def mirror(tmp_path: Path) -> Path:
         (f"commoncrawl:{CRAWL}/wet?sample=1", "/wet/", 40),
     ],
 )
-def test_a_crawl_by_name_is_the_files_of_its_list(mirror: Path, name: str, folder: str, count: int) -> None:
+def test_crawl_name_expands_to_the_files_of_its_list(
+    mirror: Path, name: str, folder: str, count: int
+) -> None:
     found = commoncrawl.expand(name, f"{mirror}/")
     assert len(found) == count
     assert all(path.startswith(f"{mirror}/crawl-data/{CRAWL}/") and folder in path for path in found)
 
 
-def test_a_list_may_be_anybodys(mirror: Path, tmp_path: Path) -> None:
+def test_custom_list_may_contain_any_paths(mirror: Path, tmp_path: Path) -> None:
     own = tmp_path / "mine.txt"
     own.write_text(f"{FILES[1]}\n\n s3://other/file.warc.gz \n/abs/file.warc.gz\n")
     assert commoncrawl.expand(f"commoncrawl:{own}", "s3://commoncrawl") == [
@@ -59,12 +61,12 @@ def test_a_list_may_be_anybodys(mirror: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_the_list_of_a_month_of_news() -> None:
+def test_news_month_selects_its_list() -> None:
     found = commoncrawl.parse("commoncrawl:CC-NEWS/2026/07?sample=.5", "s3://commoncrawl/")
     assert found == commoncrawl.Selection("s3://commoncrawl/crawl-data/CC-NEWS/2026/07/warc.paths.gz", 0.5)
 
 
-def test_a_sample_is_the_same_wherever_and_in_whatever_order(mirror: Path, tmp_path: Path) -> None:
+def test_sample_does_not_depend_on_location_or_order(mirror: Path, tmp_path: Path) -> None:
     half = commoncrawl.expand(f"commoncrawl:{CRAWL}?sample=0.5", str(mirror))
     fifth = commoncrawl.expand(f"commoncrawl:{CRAWL}?sample=0.2", str(mirror))
     assert set(fifth) < set(half)
@@ -86,31 +88,31 @@ def test_a_sample_is_the_same_wherever_and_in_whatever_order(mirror: Path, tmp_p
         "commoncrawl:CC-MAIN-2026-30/",
     ],
 )
-def test_a_name_that_means_nothing_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="must read commoncrawl:CRAWL"):
+def test_invalid_name_is_rejected(name: str) -> None:
+    with pytest.raises(InputError, match="must be commoncrawl:CRAWL"):
         commoncrawl.expand(name, "s3://commoncrawl/")
 
 
 @given(st.text(max_size=20))
-def test_any_name_means_a_list_or_is_refused(name: str) -> None:
+def test_any_name_is_parsed_or_rejected(name: str) -> None:
     try:
         assert commoncrawl.parse(f"commoncrawl:{name}", "s3://base").list_path
     except InputError as error:
         assert "correct it" in str(error)
 
 
-def test_a_list_that_cannot_be_read_is_refused(mirror: Path, tmp_path: Path) -> None:
+def test_unreadable_list_is_rejected(mirror: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"CC-MAIN-1999-01/warc\.paths\.gz: no such file"):
         commoncrawl.expand("commoncrawl:CC-MAIN-1999-01", str(mirror))
     (tmp_path / "cut").write_bytes(gzip.compress(b"path\n" * 50)[:-9])
     with pytest.raises(InputError, match="must be a list of paths"):
         commoncrawl.expand(f"commoncrawl:{tmp_path}/cut", str(mirror))
     (tmp_path / "none").write_bytes(b"\n\n")
-    with pytest.raises(InputError, match=r"no path of .*none is chosen"):
+    with pytest.raises(InputError, match=r"no path of .*none is selected"):
         commoncrawl.expand(f"commoncrawl:{tmp_path}/none", str(mirror))
 
 
-def test_nothing_but_the_list_is_opened_to_find_the_files(mirror: Path) -> None:
+def test_finding_files_opens_only_the_list(mirror: Path) -> None:
     with web_server(mirror) as web:
         settings = InputConfig(paths=(f"commoncrawl:{CRAWL}",), commoncrawl=web.url)
         found = find_files(settings)
@@ -120,7 +122,7 @@ def test_nothing_but_the_list_is_opened_to_find_the_files(mirror: Path) -> None:
 
 
 @pytest.mark.server
-def test_little_more_than_a_split_is_fetched(tmp_path: Path) -> None:
+def test_reading_a_split_fetches_little_more_than_the_split(tmp_path: Path) -> None:
     source = random.Random(1)
     pages = (record(source.randbytes(50_000), url=f"http://example.org/{n}") for n in range(300))
     (tmp_path / "large.warc.gz").write_bytes(b"".join(gzip.compress(page, 1) for page in pages))
@@ -134,7 +136,7 @@ def test_little_more_than_a_split_is_fetched(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
-def test_a_mirror_on_the_web_gives_what_a_copy_gives(mirror: Path, tmp_path: Path) -> None:
+def test_http_mirror_and_local_copy_yield_the_same_records(mirror: Path, tmp_path: Path) -> None:
     three = tmp_path / "three.paths"
     three.write_text("\n".join(FILES[:3]))
     with web_server(mirror) as web:

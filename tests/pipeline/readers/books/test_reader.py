@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.ledger import Reason
-from pipeline.readers import books, read
+from pipeline.readers import read
+from pipeline.readers.books import reader
 from pipeline.readers.record import Damaged, InputSplit, Record, Skipped
 from tests.commands import REAL_DATA
 
@@ -38,7 +39,7 @@ def book(path: Path, data: bytes) -> Record:
     return found
 
 
-def test_gutenbergs_own_words_are_removed(tmp_path: Path) -> None:
+def test_gutenberg_boilerplate_is_removed(tmp_path: Path) -> None:
     found = book(tmp_path / "tale.txt", GUTENBERG.encode())
     assert isinstance(found.body, str)
     assert found.body.split() == ["CHAPTER", "I", "It", "was", "a", "day."]
@@ -46,7 +47,7 @@ def test_gutenbergs_own_words_are_removed(tmp_path: Path) -> None:
     assert (found.origin.offset, found.origin.length) == (0, len(GUTENBERG))
 
 
-def test_the_fields_at_the_head_are_no_text(tmp_path: Path) -> None:
+def test_metadata_fields_are_not_text(tmp_path: Path) -> None:
     found = book(tmp_path / "a.md", b"# Title: A Tale\n\n## Author: Nobody\n\n-------\n\nIt was a day.\n")
     assert (found.title, found.body) == ("A Tale", "\nIt was a day.\n")
 
@@ -61,24 +62,24 @@ def test_the_fields_at_the_head_are_no_text(tmp_path: Path) -> None:
         ("\nCHAPTER I\n\nIt was a day.", "an unnamed book"),
     ],
 )
-def test_titles(tmp_path: Path, text: str, title: str) -> None:
+def test_title_of_a_book(tmp_path: Path, text: str, title: str) -> None:
     assert book(tmp_path / "an_unnamed_book.txt", text.encode()).title == title
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
-def test_encodings(tmp_path: Path, encoding: str) -> None:
+def test_encodings_are_detected(tmp_path: Path, encoding: str) -> None:
     text = "Der Bär aß süße Äpfel und Öl für fünf Häuser über den Flüssen.\r\n" * 20
     assert book(tmp_path / "a.txt", text.encode(encoding)).body == text.replace("\r\n", "\n")
 
 
-def test_compressed_cut_and_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compressed_truncated_and_too_large_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = gzip.compress(b"A tale\n" * 100)
     assert book(tmp_path / "a.txt.gz", packed).body == "A tale\n" * 100
     path = tmp_path / "cut.txt.gz"
     path.write_bytes(packed[:-9])
     (cut,) = read(InputSplit(str(path), "cut.txt.gz", "books", "books", 0, 1))
     assert isinstance(cut, Damaged)
-    monkeypatch.setattr(books, "MAX_BYTES", 100)
+    monkeypatch.setattr(reader, "MAX_BYTES", 100)
     (large,) = read(InputSplit(str(tmp_path / "a.txt.gz"), "a.txt.gz", "books", "books", 0, 1))
     assert isinstance(large, Skipped)
     assert large.drop.reason == Reason.TOO_LARGE
@@ -87,7 +88,7 @@ def test_compressed_cut_and_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 CHAPTERS = "".join(f"## Chapter {number}\n\n{'It was a day. ' * 900}\n\n" for number in (1, 2, 3))
 
 
-def test_a_long_book_is_cut_into_chapters(tmp_path: Path) -> None:
+def test_long_book_is_split_into_chapters(tmp_path: Path) -> None:
     text = f"# Title: A Tale\n\n## Author: Nobody\n\n## Language: German\n\n{CHAPTERS}"
     path = tmp_path / "tale.md"
     path.write_text(text)
@@ -103,7 +104,7 @@ def test_a_long_book_is_cut_into_chapters(tmp_path: Path) -> None:
         assert record.language == "de"
 
 
-def test_xml_and_what_is_wrong_with_it(tmp_path: Path) -> None:
+def test_tei_is_read_and_malformed_xml_is_damage(tmp_path: Path) -> None:
     found = book(tmp_path / "a.xml", b"<TEI><text><body><p>It was a day.</p></body></text></TEI>")
     assert (found.body, found.title, found.media) == ("It was a day.\n\n", "a", "text")
     path = tmp_path / "b.xml"
@@ -114,7 +115,7 @@ def test_xml_and_what_is_wrong_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="needs ../shared/data beside the repository")
-def test_real_books() -> None:
+def test_real_books_have_the_expected_chapters() -> None:
     expected = {"de/DEU088": 17, "de/DEU039": 62, "en/Kate_Chopin_The_Awakening": 38, "en/Herodotus": 9}
     expected |= {"fr/FRA03201": 16, "fr/FRA07101": 23, "en/Philip_K_Dick": 1, "de/DEU020": 2}
     for name, count in expected.items():
@@ -125,6 +126,6 @@ def test_real_books() -> None:
 
 
 @given(st.text(max_size=300))
-def test_whatever_is_in_a_file_is_a_book(text: str) -> None:
-    found = books.of_text(text)
-    assert found.text == text.replace("\r\n", "\n")[found.origin :][: len(found.text)]
+def test_any_text_is_a_book(text: str) -> None:
+    found = reader.parse_text(text)
+    assert found.text == text.replace("\r\n", "\n")[found.source_offset :][: len(found.text)]

@@ -2,7 +2,7 @@ from xml.parsers.expat import ExpatError
 
 import pytest
 
-from pipeline.readers.books.chapters import cut
+from pipeline.readers.books.chapters import split_chapters
 from pipeline.readers.books.tei import is_tei, parse
 
 HEADER = """<teiHeader><fileDesc><titleStmt>
@@ -18,14 +18,14 @@ def tei(body: str, root: str = '<TEI xmlns="http://www.tei-c.org/ns/1.0">') -> b
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{root}{HEADER}<text>{body}</text></{name}>'.encode()
 
 
-def test_the_header() -> None:
+def test_header_metadata() -> None:
     found = parse(tei("<body/>"))
     assert (found.title, found.author) == ("Der Weg", "Niemand, Nora & Keiner")
     assert (found.language, found.license) == ("de-AT", "CC-BY-SA-4.0")
     assert found.text == ""
 
 
-def test_text_on_lines_of_its_own() -> None:
+def test_block_elements_are_separate_lines() -> None:
     body = """<front><titlePage>Title page</titlePage></front><body><div><head>Erstes<lb/>Kapitel</head>
 <p>Ein <hi>Wort</hi><note>Fußnote</note>, das Wan<pb/>dern<lb break="no"/>de
   zweite &amp; <choice><sic>drite</sic><corr>dritte</corr></choice>.</p>
@@ -38,7 +38,7 @@ def test_text_on_lines_of_its_own() -> None:
     )
 
 
-def test_divisions_are_headings_at_their_first_byte() -> None:
+def test_divisions_have_headings_and_byte_offsets() -> None:
     words = "<p>" + "Wörter und Wörter. " * 1000 + "</p>"
     body = (
         f"<body><div><div><head>I.</head>{words}</div><div><head>II.</head>{words}</div></div>"
@@ -46,14 +46,14 @@ def test_divisions_are_headings_at_their_first_byte() -> None:
     )
     content = tei(body)
     found = parse(content)
-    chapters = cut(found.text, found.headings, 0)
+    chapters = split_chapters(found.text, found.headings, 0)
     assert [chapter.title for chapter in chapters] == ["I", "II", "Zweites Buch. Die Stadt"]
-    assert all(content[chapter.origin :].startswith(b"<div") for chapter in chapters)
-    assert "".join(found.text[chapter.begin : chapter.end] for chapter in chapters) == found.text
+    assert all(content[chapter.source_offset :].startswith(b"<div") for chapter in chapters)
+    assert "".join(found.text[chapter.start : chapter.end] for chapter in chapters) == found.text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
-def test_encodings_prefixes_and_older_versions(encoding: str) -> None:
+def test_encodings_prefixes_and_older_versions_are_read(encoding: str) -> None:
     text = '<TEI.2><text lang="de"><body><p>Bär</p></body></text></TEI.2>'
     content = f'<?xml version="1.0" encoding="{encoding}"?>{text}'.encode(encoding)
     assert is_tei(content)
@@ -63,18 +63,18 @@ def test_encodings_prefixes_and_older_versions(encoding: str) -> None:
     assert not is_tei(b"<html><body>TEI</body></html>")
 
 
-def test_named_entities_are_read_and_nothing_is_fetched() -> None:
+def test_named_entities_are_resolved_without_fetching_a_dtd() -> None:
     start = '<!DOCTYPE TEI SYSTEM "http://example.invalid/tei.dtd"><TEI><text><p>'
     assert parse(f"{start}a &mdash; b&nonsense;</p></text></TEI>".encode()).text == "a — b\n\n"
 
 
 @pytest.mark.timeout(60)
-def test_bombs() -> None:
+def test_malicious_documents_are_rejected_or_fast() -> None:
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))
     bomb = f'<!DOCTYPE TEI [<!ENTITY l0 "lol">{laughs}]><TEI><text><p>&l11;</p></text></TEI>'
     with pytest.raises(ExpatError):
         parse(bomb.encode())
     deep = parse(b"<TEI><text>" + b"<div>" * 200_000 + b"x" * 40_000 + b"</div>" * 200_000 + b"</text></TEI>")
-    assert len(cut(deep.text, deep.headings, 0)) == 1
+    assert len(split_chapters(deep.text, deep.headings, 0)) == 1
     with pytest.raises(ExpatError):
         parse(b"<TEI><text><p>cut sho")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from core.config import ColumnsConfig, InputConfig
 from pipeline.ledger import Reason
+from pipeline.readers import lines as line_reader
 from pipeline.readers import read
 from pipeline.readers.inputs import plan_splits
 from pipeline.readers.record import Damaged, InputSplit, Item, Record, Skipped
-from pipeline.readers.tables import jsonl
 
 repeated = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -33,7 +33,7 @@ def lines(texts: list[str]) -> bytes:
     texts=st.lists(st.text(alphabet=st.characters(), max_size=50), max_size=10),
     pack=st.sampled_from([bytes, gzip.compress, bz2.compress, zstd.compress]),
 )
-def test_what_is_written_is_read_once(tmp_path: Path, texts: list[str], pack) -> None:
+def test_every_line_is_read_once(tmp_path: Path, texts: list[str], pack) -> None:
     found = items(tmp_path / "a.jsonl", pack(lines(texts)))
     assert [item.body for item in found if isinstance(item, Record)] == texts
     assert len(found) == len(texts)
@@ -43,7 +43,7 @@ def test_what_is_written_is_read_once(tmp_path: Path, texts: list[str], pack) ->
         assert json.loads(line)["text"] == text
 
 
-def test_fields(tmp_path: Path) -> None:
+def test_fields_are_read_by_name(tmp_path: Path) -> None:
     line = {"text": "t", "url": "http://example.org/", "title": "T", "language": "da", "id": 3}
     full, bare = items(tmp_path / "a.jsonl", json.dumps(line).encode() + b'\n\n{"text":"x","url":null}')
     assert isinstance(full, Record)
@@ -55,7 +55,7 @@ def test_fields(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", [b"{", b"[]", b'{"text": 3}', b'{"body": "x"}', b'{"text": "\xff"}', b"[" * 100_000]
 )
-def test_a_malformed_line_is_damage_and_costs_itself_only(tmp_path: Path, line: bytes) -> None:
+def test_malformed_line_costs_only_itself(tmp_path: Path, line: bytes) -> None:
     before, damaged, after = items(tmp_path / "a.jsonl", lines(["a"]) + line + b"\n" + lines(["b"]))
     assert isinstance(damaged, Damaged)
     assert (damaged.origin.offset, damaged.origin.length) == (len(lines(["a"])), len(line) + 1)
@@ -63,8 +63,8 @@ def test_a_malformed_line_is_damage_and_costs_itself_only(tmp_path: Path, line: 
     assert isinstance(after, Record)
 
 
-def test_a_long_line_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl, "MAX_BYTES", 100)
+def test_too_long_line_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_reader, "MAX_BYTES", 100)
     before, long, after = items(tmp_path / "a.jsonl", lines(["a", "b" * 3_000_000, "c"]))
     assert isinstance(long, Skipped)
     assert long.drop.reason == Reason.TOO_LARGE
@@ -75,7 +75,7 @@ def test_a_long_line_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @repeated
 @given(share=st.floats(0.0, 0.999))
-def test_a_cut_file_keeps_the_lines_before_the_cut(tmp_path: Path, share: float) -> None:
+def test_truncated_file_keeps_the_lines_before_the_cut(tmp_path: Path, share: float) -> None:
     texts = [str(number) * 9 for number in range(200)]
     data = gzip.compress(lines(texts))
     *before, last = items(tmp_path / "a.jsonl", data[: max(3, int(len(data) * share))])
@@ -87,20 +87,24 @@ def test_a_cut_file_keeps_the_lines_before_the_cut(tmp_path: Path, share: float)
 @given(
     texts=st.lists(st.text(max_size=30), max_size=30),
     blanks=st.lists(st.integers(0, 30), max_size=3),
-    piece=st.integers(1, 200),
+    split_bytes=st.integers(1, 200),
 )
-def test_every_line_is_in_exactly_one_split(tmp_path: Path, texts: list[str], blanks, piece: int) -> None:
-    pieces = lines(texts).splitlines(keepends=True)
+def test_every_line_is_in_exactly_one_split(
+    tmp_path: Path, texts: list[str], blanks, split_bytes: int
+) -> None:
+    parts = lines(texts).splitlines(keepends=True)
     for at in blanks:
-        pieces.insert(at, b"\n")
-    data = b"".join(pieces)
+        parts.insert(at, b"\n")
+    data = b"".join(parts)
     whole = items(tmp_path / "a.jsonl", data)
     path = str(tmp_path / "a.jsonl")
-    splits = [InputSplit(path, "a.jsonl", "jsonl", "", at, piece) for at in range(0, len(data), piece)]
+    splits = [
+        InputSplit(path, "a.jsonl", "jsonl", "", at, split_bytes) for at in range(0, len(data), split_bytes)
+    ]
     assert [item for split in splits for item in read(split)] == whole
 
 
-def test_plain_files_are_split_and_compressed_ones_are_not(tmp_path: Path) -> None:
+def test_only_uncompressed_files_are_split(tmp_path: Path) -> None:
     data = lines(["x" * 1000] * 300)
     (tmp_path / "a.jsonl").write_bytes(data)
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(data, 0))
@@ -111,7 +115,7 @@ def test_plain_files_are_split_and_compressed_ones_are_not(tmp_path: Path) -> No
     assert found == ["x" * 1000] * 600
 
 
-def test_columns_by_name(tmp_path: Path) -> None:
+def test_configured_columns_are_read(tmp_path: Path) -> None:
     line = {"content": "t", "meta": {"link": "u", "when": "2024-01-02T03:04:05Z"}, "url": "other"}
     path = tmp_path / "a.jsonl"
     path.write_bytes(json.dumps(line).encode())

@@ -51,7 +51,7 @@ def write(path: Path, table: dict, **options) -> Path:
     return path
 
 
-def test_fineweb_and_dolma_need_no_mapping(tmp_path: Path) -> None:
+def test_fineweb_and_dolma_need_no_configuration(tmp_path: Path) -> None:
     (page,) = items(write(tmp_path / "fineweb", FINEWEB))
     assert page == Record(
         origin=Origin(0, 0),
@@ -69,7 +69,7 @@ def test_fineweb_and_dolma_need_no_mapping(tmp_path: Path) -> None:
     assert paper.fetched_at == datetime(2016, 5, 21, 21, 24, 24, tzinfo=UTC)
 
 
-def test_columns_by_name_and_of_any_type_of_text(tmp_path: Path) -> None:
+def test_configured_columns_of_any_text_type_are_read(tmp_path: Path) -> None:
     table = {
         "content": pa.array(["one", "two", None]).dictionary_encode(),
         "raw": pa.array([b"\xe9t\xe9", b"", b"x"]),
@@ -93,19 +93,21 @@ def test_columns_by_name_and_of_any_type_of_text(tmp_path: Path) -> None:
 @given(
     texts=st.lists(st.text(max_size=20), min_size=1, max_size=60),
     group=st.integers(1, 20),
-    piece=st.integers(1, 3000),
+    split_bytes=st.integers(1, 3000),
 )
-def test_every_row_is_in_exactly_one_split(tmp_path: Path, texts: list[str], group: int, piece: int) -> None:
+def test_every_row_is_in_exactly_one_split(
+    tmp_path: Path, texts: list[str], group: int, split_bytes: int
+) -> None:
     texts = [text.encode("utf-8", "ignore").decode() for text in texts]
     path = write(tmp_path / "a", {"text": texts}, row_group_size=group)
     whole = items(path)
     assert [item.body for item in whole if isinstance(item, Record)] == texts
     assert [item.origin for item in whole] == [Origin(row, 0) for row in range(len(texts))]
-    pieces = [split(path, start, piece) for start in range(0, path.stat().st_size, piece)]
-    assert [item for each in pieces for item in read(each)] == whole
+    splits = [split(path, at, split_bytes) for at in range(0, path.stat().st_size, split_bytes)]
+    assert [item for each in splits for item in read(each)] == whole
 
 
-def test_large_files_are_planned_in_splits(tmp_path: Path) -> None:
+def test_large_files_are_split(tmp_path: Path) -> None:
     texts = [str(number) * 3000 for number in range(100)]
     path = write(tmp_path / "a", {"text": texts}, row_group_size=10, compression="none", use_dictionary=False)
     splits = plan_splits(InputConfig(paths=(str(path),), split_bytes=1 << 16))
@@ -113,7 +115,7 @@ def test_large_files_are_planned_in_splits(tmp_path: Path) -> None:
     assert [item.body for each in splits for item in read(each) if isinstance(item, Record)] == texts
 
 
-def test_damage_costs_its_row_group_only(tmp_path: Path) -> None:
+def test_damage_costs_only_its_row_group(tmp_path: Path) -> None:
     texts = [f"{number} " * 100 for number in range(40)]
     options = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
     path = write(tmp_path / "a", {"text": texts}, row_group_size=10, **options)
@@ -130,7 +132,7 @@ def test_damage_costs_its_row_group_only(tmp_path: Path) -> None:
 
 @repeated
 @given(share=st.floats(0.1, 0.999))
-def test_a_cut_file_is_one_damage(tmp_path: Path, share: float) -> None:
+def test_truncated_file_is_one_damage(tmp_path: Path, share: float) -> None:
     path = write(tmp_path / "a.parquet", FINEWEB)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     (planned,) = plan_splits(InputConfig(paths=(str(path),)))
@@ -139,7 +141,7 @@ def test_a_cut_file_is_one_damage(tmp_path: Path, share: float) -> None:
     assert damaged.error.startswith("not a whole Parquet file")
 
 
-def test_values_that_cannot_be_cost_their_row_only(tmp_path: Path) -> None:
+def test_invalid_values_cost_only_their_row(tmp_path: Path) -> None:
     bad = pa.Array.from_buffers(pa.string(), 2, pa.array([b"\xff", b"ok"]).buffers())
     path = write(tmp_path / "a", {"text": bad})
     damaged, sound = items(path)
@@ -149,7 +151,7 @@ def test_values_that_cannot_be_cost_their_row_only(tmp_path: Path) -> None:
     assert isinstance(items(path)[0], Damaged)
 
 
-def test_a_long_text_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_long_text_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns, "MAX_BYTES", 100)
     long, short = items(write(tmp_path / "a", {"text": ["x" * 101, "y"]}))
     assert isinstance(long, Skipped)

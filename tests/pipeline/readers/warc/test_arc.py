@@ -20,13 +20,13 @@ def arc(url: str, media: str, block: bytes, version_2: bool = False) -> bytes:
     return f"{url} 192.0.2.1 20040712071243 {media}{more} {len(block)}\n".encode() + block + b"\n"
 
 
-def packed(records: list[bytes], packing: str) -> bytes:
-    return b"".join(map(gzip.compress, records) if packing == "gzip" else records)
+def join(records: list[bytes], compression: str) -> bytes:
+    return b"".join(map(gzip.compress, records) if compression == "gzip" else records)
 
 
-@pytest.mark.parametrize("packing", ["plain", "gzip"])
+@pytest.mark.parametrize("compression", ["plain", "gzip"])
 @pytest.mark.parametrize("version_2", [False, True])
-def test_pages_of_an_arc(tmp_path: Path, packing: str, version_2: bool) -> None:
+def test_arc_records_are_pages_or_skipped(tmp_path: Path, compression: str, version_2: bool) -> None:
     records = [
         arc("filedesc://a.arc", "text/plain", VERSION, version_2),
         arc("dns:example.org", "text/dns", b"20040712071242\nexample.org. 1 IN A 192.0.2.1\n", version_2),
@@ -35,7 +35,7 @@ def test_pages_of_an_arc(tmp_path: Path, packing: str, version_2: bool) -> None:
         arc("http://example.org/c", "text/html", b"<p>no HTTP was kept", version_2),
         arc("http://example.org/d", "no-type", b"<!DOCTYPE html><p>", version_2),
     ]
-    found = items(tmp_path / "a.arc", packed(records, packing))
+    found = items(tmp_path / "a.arc", join(records, compression))
     assert [item.drop.reason for item in found if isinstance(item, Skipped)] == [
         Reason.RECORD_TYPE,
         Reason.MEDIA_TYPE,
@@ -50,11 +50,11 @@ def test_pages_of_an_arc(tmp_path: Path, packing: str, version_2: bool) -> None:
     assert pages[0].fetched_at == datetime(2004, 7, 12, 7, 12, 43, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("packing", ["plain", "gzip"])
-def test_splits_of_an_arc_read_every_record_once(tmp_path: Path, packing: str) -> None:
+@pytest.mark.parametrize("compression", ["plain", "gzip"])
+def test_splits_read_every_arc_record_once(tmp_path: Path, compression: str) -> None:
     records = [arc(f"http://example.org/{n}", "text/html", HTTP + b"x" * 999 * n) for n in range(40)]
     path = tmp_path / "a.arc"
-    expected = items(path, packed(records, packing) * (1 if packing == "plain" else 80))
+    expected = items(path, join(records, compression) * (1 if compression == "plain" else 80))
     settings = config.InputConfig(paths=(str(path),), split_bytes=1 << 16)
     splits = plan_splits(settings)
     assert len(splits) > 5
@@ -62,7 +62,7 @@ def test_splits_of_an_arc_read_every_record_once(tmp_path: Path, packing: str) -
     assert all(isinstance(item, Record) for item in expected)
 
 
-def test_a_wrong_length_costs_its_record_only(tmp_path: Path) -> None:
+def test_wrong_length_costs_only_its_record(tmp_path: Path) -> None:
     wrong = arc("http://example.org/1", "text/html", HTTP).replace(b"%d\n" % len(HTTP), b"7\n", 1)
     records = [arc("http://example.org/0", "text/html", HTTP), wrong, arc("http://b/", "text/html", HTTP)]
     before, damaged, after = items(tmp_path / "a.arc", b"".join(records))

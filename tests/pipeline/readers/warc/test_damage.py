@@ -1,4 +1,4 @@
-"""Whatever happens to the bytes of a compressed WARC, the records outside stay, whatever the splits."""
+"""Property tests: damage to a compressed WARC costs only the records that it touches, for any splits."""
 
 import os
 from pathlib import Path
@@ -8,8 +8,8 @@ from backports import zstd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.readers import warc
 from pipeline.readers.record import Damaged, InputSplit, Item, Record
+from pipeline.readers.warc.reader import read
 from tests.pipeline.readers.warc.warcs import members, record
 
 BODIES = [b"<p>page %d " % number + os.urandom(200 * number % 700).hex().encode() for number in range(7)]
@@ -25,11 +25,11 @@ EDITS = st.tuples(
 
 
 def edited(data: bytes, edit: tuple[str, float, bytes]) -> tuple[bytes, int, int]:
-    """The bytes after an edit, and the range of the old ones that it touches: may be empty."""
-    kind, place, garbage = edit
-    at = int(place * len(data))
+    """Apply an edit. Return the new bytes and the range of the old bytes that it touches, maybe empty."""
+    operation, position, garbage = edit
+    at = int(position * len(data))
     end = min(len(data), at + len(garbage))
-    match kind:
+    match operation:
         case "cut":
             return data[:at] + data[end:], at, end
         case "flip":
@@ -46,17 +46,17 @@ def in_splits(path: Path, size: int) -> list[Item]:
     return [
         item
         for start in range(0, total, size)
-        for item in warc.read(InputSplit(str(path), "a", "warc", "", start, min(size, total - start)))
+        for item in read(InputSplit(str(path), "a", "warc", "", start, min(size, total - start)))
     ]
 
 
-@pytest.mark.parametrize("packing", list(PACKED))
+@pytest.mark.parametrize("compression", list(PACKED))
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edit=EDITS, size=st.integers(20, 3000))
-def test_records_outside_the_damage_stay(
-    tmp_path: Path, packing: str, edit: tuple[str, float, bytes], size: int
+def test_records_outside_the_damage_are_kept(
+    tmp_path: Path, compression: str, edit: tuple[str, float, bytes], size: int
 ) -> None:
-    packed = PACKED[packing]
+    packed = PACKED[compression]
     data, begin, end = edited(b"".join(packed), edit)
     path = tmp_path / "a.warc"
     path.write_bytes(data)
@@ -69,7 +69,7 @@ def test_records_outside_the_damage_stay(
         offset += len(member)
     damaged = [item for item in found if isinstance(item, Damaged)]
     assert len(found) == len(bodies) + len(damaged)
-    # Every byte of the file is some item's: nothing vanishes without being told of.
+    # Every byte of the file belongs to an item: no loss is unreported.
     ends = [0, *(item.origin.offset + item.origin.length for item in found)]
     assert [item.origin.offset for item in found] == ends[:-1]
     assert ends[-1] == len(data)

@@ -12,10 +12,10 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from pipeline.ledger import Reason
-from pipeline.readers import read, warc
+from pipeline.readers import read
 from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Record, Skipped
-from pipeline.readers.warc import framing
-from pipeline.readers.warc import members as members_of_files
+from pipeline.readers.warc import framing, reader
+from pipeline.readers.warc import members as member_reader
 from tests.pipeline.readers.warc.warcs import items, members, record
 from tests.pipeline.readers.warc.warcs import warc as raw_record
 
@@ -28,7 +28,7 @@ def urls(found: list) -> list[str]:
 
 
 @pytest.mark.parametrize("data", [b"".join(members(PAGES)), b"".join(PAGES), gzip.compress(b"".join(PAGES))])
-def test_every_packing_gives_the_same_records(tmp_path: Path, data: bytes) -> None:
+def test_every_compression_yields_the_same_records(tmp_path: Path, data: bytes) -> None:
     found = items(tmp_path / "a.warc", data)
     assert urls(found) == [f"http://example.org/{number}" for number in range(6)]
     assert len({item.origin.offset for item in found}) == 6
@@ -38,19 +38,19 @@ def test_every_packing_gives_the_same_records(tmp_path: Path, data: bytes) -> No
 
 
 @pytest.mark.parametrize("pack", [members, list])
-def test_origin_is_the_bytes_of_the_record(tmp_path: Path, pack) -> None:
+def test_origin_is_the_byte_range_of_the_record(tmp_path: Path, pack) -> None:
     packed = pack(PAGES)
     for item, expected in zip(items(tmp_path / "a.warc", b"".join(packed)), packed, strict=True):
         stored = (tmp_path / "a.warc").read_bytes()[item.origin.offset :][: item.origin.length]
         assert stored == expected
 
 
-def test_what_is_no_page_is_skipped_with_its_reason(tmp_path: Path) -> None:
+def test_records_that_are_not_pages_are_skipped_with_a_reason(tmp_path: Path) -> None:
     html = "Content-Type: text/html\r\n"
     data = [
         raw_record(b"software: test\r\n", "", "warcinfo", "application/warc-fields"),
-        record(b"", kind="request", http="GET / HTTP/1.1\r\n"),
-        record(b"", kind="revisit", http=f"HTTP/1.1 200 OK\r\n{html}"),
+        record(b"", record_type="request", http="GET / HTTP/1.1\r\n"),
+        record(b"", record_type="revisit", http=f"HTTP/1.1 200 OK\r\n{html}"),
         record(b"gone", http=f"HTTP/1.1 404 Not Found\r\n{html}"),
         record(b"\x89PNG", http="HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n"),
         raw_record(b"1.2.3.4", "dns:example.org", "response", "text/dns"),
@@ -68,7 +68,7 @@ def test_what_is_no_page_is_skipped_with_its_reason(tmp_path: Path) -> None:
     ]
 
 
-def test_pages_in_other_clothes(tmp_path: Path) -> None:
+def test_unusual_records_are_pages(tmp_path: Path) -> None:
     data = [
         raw_record(b"<p>page", "<http://example.org/a>", "resource", "text/html; charset='koi8-r'"),
         raw_record(b"plain", "http://example.org/b", "conversion", "text/plain"),
@@ -95,20 +95,20 @@ def deflate(data: bytes) -> bytes:
     ("header", "body", "expected"),
     [
         ("Content-Encoding: gzip", gzip.compress(b"<p>hello"), b"<p>hello"),
-        ("Content-Encoding: x-gzip", b"<p>undone already", b"<p>undone already"),
+        ("Content-Encoding: x-gzip", b"<p>decoded already", b"<p>decoded already"),
         ("Content-Encoding: deflate", zlib.compress(b"<p>hello"), b"<p>hello"),
         ("Content-Encoding: deflate", deflate(b"<p>hello" * 9), b"<p>hello" * 9),
         ("Content-Encoding: br", brotli.compress(b"<p>hello"), b"<p>hello"),
-        ("Content-Encoding: br", b"<p>undone already", b"<p>undone already"),
+        ("Content-Encoding: br", b"<p>decoded already", b"<p>decoded already"),
         ("Content-Encoding: gzip, br", brotli.compress(gzip.compress(b"<p>")), b"<p>"),
         ("Content-Encoding: gzip", gzip.compress(b"<p>hello" * 9)[:-12], b"<p>"),
         ("Transfer-Encoding: chunked", b"3\r\n<p>\r\n5;x=1\r\nhello\r\n0\r\nT: 1\r\n\r\n", b"<p>hello"),
         ("Transfer-Encoding: chunked", b"3\r\n<p>\r\n5\r\nhe", b"<p>he"),
-        ("Transfer-Encoding: chunked", b"<p>never was", b"<p>never was"),
+        ("Transfer-Encoding: chunked", b"<p>not chunked", b"<p>not chunked"),
         ("Transfer-Encoding: gzip, chunked", b"17\r\n" + gzip.compress(b"<p>")[:23] + b"\r\n0\r\n", b"<p>"),
     ],
 )
-def test_http_codings_are_undone(tmp_path: Path, header: str, body: bytes, expected: bytes) -> None:
+def test_http_encodings_are_decoded(tmp_path: Path, header: str, body: bytes, expected: bytes) -> None:
     http = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n{header}\r\n"
     (found,) = items(tmp_path / "a.warc.gz", gzip.compress(record(body, http=http)))
     assert isinstance(found, Record)
@@ -119,7 +119,7 @@ def test_http_codings_are_undone(tmp_path: Path, header: str, body: bytes, expec
 @pytest.mark.parametrize(
     ("coding", "body"), [("lzma", b"?"), ("br", b"\xff\xfe\0\0"), ("deflate", b"\xff\xfe\0")]
 )
-def test_a_body_that_cannot_be_decoded_is_damage(tmp_path: Path, coding: str, body: bytes) -> None:
+def test_undecodable_body_is_damage(tmp_path: Path, coding: str, body: bytes) -> None:
     http = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: {coding}\r\n"
     data = members([record(body, http=http), PAGES[0]])
     damaged, sound = items(tmp_path / "a.warc.gz", b"".join(data))
@@ -128,7 +128,7 @@ def test_a_body_that_cannot_be_decoded_is_damage(tmp_path: Path, coding: str, bo
     assert isinstance(sound, Record)
 
 
-def test_a_body_that_swells_beyond_the_limit_is_skipped(tmp_path: Path) -> None:
+def test_body_that_decodes_beyond_the_limit_is_skipped(tmp_path: Path) -> None:
     http = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\n"
     bomb = gzip.compress(b" " * (MAX_BYTES + 1), 1)
     found, sound = items(tmp_path / "a.warc.gz", b"".join(members([record(bomb, http=http), PAGES[0]])))
@@ -138,8 +138,8 @@ def test_a_body_that_swells_beyond_the_limit_is_skipped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pack", [members, list])
-def test_a_record_beyond_the_limit_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack) -> None:
-    for module in (framing, warc):
+def test_record_beyond_the_limit_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack) -> None:
+    for module in (framing, reader):
         monkeypatch.setattr(module, "MAX_BYTES", 1000)
     data = [PAGES[0], record(b"x" * 5_000), PAGES[1]]
     before, found, after = items(tmp_path / "a.warc", b"".join(pack(data)))
@@ -148,43 +148,43 @@ def test_a_record_beyond_the_limit_is_skipped(tmp_path: Path, monkeypatch: pytes
     assert urls([before, after]) == urls(items(tmp_path / "b.warc", b"".join(PAGES[:2])))
 
 
-def test_members_are_inflated_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_members_are_decompressed_incrementally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = b"".join(members([b"".join(PAGES[:4]), *PAGES[4:]]))
     expected = items(tmp_path / "a.warc.gz", data)
-    monkeypatch.setattr(members_of_files, "BLOCK", 64)
-    monkeypatch.setattr(members_of_files, "_PIECE", 16)
+    monkeypatch.setattr(member_reader, "BLOCK", 64)
+    monkeypatch.setattr(member_reader, "_INPUT_CHUNK", 16)
     found = items(tmp_path / "a.warc.gz", data)
     assert [(item.origin.offset, item.url) for item in found] == [
         (item.origin.offset, item.url) for item in expected
     ]
 
 
-def test_a_damaged_member_costs_itself_only(tmp_path: Path) -> None:
+def test_damaged_member_costs_only_itself(tmp_path: Path) -> None:
     packed = members(PAGES)
-    for spoilt in (0, 3, 5):
-        for at in (0, 1, 12, 60, len(packed[spoilt]) - 6, len(packed[spoilt]) - 1):
-            broken = bytearray(packed[spoilt])
+    for index in (0, 3, 5):
+        for at in (0, 1, 12, 60, len(packed[index]) - 6, len(packed[index]) - 1):
+            broken = bytearray(packed[index])
             broken[at] ^= 0xFF
-            found = items(tmp_path / "a.warc.gz", b"".join([*packed[:spoilt], broken, *packed[spoilt + 1 :]]))
-            expected = [f"http://example.org/{number}" for number in range(6) if number != spoilt]
+            found = items(tmp_path / "a.warc.gz", b"".join([*packed[:index], broken, *packed[index + 1 :]]))
+            expected = [f"http://example.org/{number}" for number in range(6) if number != index]
             assert urls(found) == expected, at
             (damaged,) = (item for item in found if isinstance(item, Damaged))
-            offset = sum(map(len, packed[:spoilt]))
+            offset = sum(map(len, packed[:index]))
             assert offset <= damaged.origin.offset <= offset + 1
             assert damaged.error
 
 
-def test_a_wrong_length_costs_its_record_only(tmp_path: Path) -> None:
+def test_wrong_length_costs_only_its_record(tmp_path: Path) -> None:
     for number in (b"1", b"2000", b"99999999999", b"none"):
         wrong = b"Content-Length: " + number + b"\r\n"
         length = PAGES[1].index(b"Content-Length")
-        spoilt = PAGES[1][:length] + wrong + PAGES[1][PAGES[1].index(b"\r\n", length) + 2 :]
-        found = items(tmp_path / "a.warc", b"".join([PAGES[0], spoilt, *PAGES[2:]]))
+        changed = PAGES[1][:length] + wrong + PAGES[1][PAGES[1].index(b"\r\n", length) + 2 :]
+        found = items(tmp_path / "a.warc", b"".join([PAGES[0], changed, *PAGES[2:]]))
         assert urls(found) == [f"http://example.org/{number}" for number in (0, 2, 3, 4, 5)]
         assert sum(isinstance(item, Damaged) for item in found) == 1
 
 
-def test_garbage_between_records_is_quarantined(tmp_path: Path) -> None:
+def test_garbage_between_records_is_damage(tmp_path: Path) -> None:
     packed = members(PAGES)
     for data in (
         b"".join([*PAGES[:2], b"garbage\r\n\r\n", *PAGES[2:]]),
@@ -200,7 +200,7 @@ def test_garbage_between_records_is_quarantined(tmp_path: Path) -> None:
 
 @repeated
 @given(cut=st.integers(0, sum(map(len, members(PAGES)))))
-def test_a_cut_file_keeps_what_came_before(tmp_path: Path, cut: int) -> None:
+def test_truncated_file_keeps_the_records_before_the_cut(tmp_path: Path, cut: int) -> None:
     packed = members(PAGES)
     ends = [sum(map(len, packed[: number + 1])) for number in range(6)]
     whole = sum(end <= cut for end in ends)
@@ -212,7 +212,7 @@ def test_a_cut_file_keeps_what_came_before(tmp_path: Path, cut: int) -> None:
 
 @repeated
 @given(cut=st.integers(1, sum(map(len, PAGES)) - 1))
-def test_a_cut_plain_file_keeps_what_came_before(tmp_path: Path, cut: int) -> None:
+def test_truncated_plain_file_keeps_the_records_before_the_cut(tmp_path: Path, cut: int) -> None:
     ends = [sum(map(len, PAGES[: number + 1])) - 4 for number in range(6)]
     whole = sum(end <= cut for end in ends)
     found = items(tmp_path / "a.warc", b"".join(PAGES)[:cut])
@@ -244,13 +244,13 @@ def test_splits_of_any_size_read_every_record_once(
 
 @repeated
 @given(data=st.binary(max_size=300), gz=st.booleans())
-def test_no_bytes_raise(tmp_path: Path, data: bytes, gz: bool) -> None:
+def test_no_content_raises(tmp_path: Path, data: bytes, gz: bool) -> None:
     for content in (b"WARC/1.0\r\n" + data, data, b"".join(PAGES[:1]) + data, data + b"".join(PAGES[:1])):
         items(tmp_path / "a.warc", gzip.compress(content) if gz else content)
 
 
-def test_what_warcio_writes_is_read(tmp_path: Path) -> None:
-    # With digests given, warcio makes no temporary files, which it would leave open.
+def test_files_written_by_warcio_are_read(tmp_path: Path) -> None:
+    # Given digests, warcio creates no temporary files, which it would leave open.
     digests = {"WARC-Block-Digest": "sha1:-", "WARC-Payload-Digest": "sha1:-"}
     for gz in (True, False):
         stream = BytesIO()

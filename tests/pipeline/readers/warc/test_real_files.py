@@ -1,4 +1,4 @@
-"""Archives as they are found: counts that other readers agree on, and the same records in any split."""
+"""Real archives: record counts that other readers confirm, and equal records for any splits."""
 
 import csv
 import gzip
@@ -17,23 +17,23 @@ from tests.commands import REAL_DATA
 
 WARC = REAL_DATA / "warc"
 EXPECTED = Path(__file__).parent / "real_files.tsv"
-"""Every file that warcio reads to its end: how many records that finds, and what we make of them."""
+"""All files that warcio reads to the end: the number of records it finds, and our items by type."""
 
 pytestmark = pytest.mark.skipif(not WARC.exists(), reason="needs ../shared/data beside the repository")
 
 
-def found(path: Path, split_bytes: int) -> list[Item]:
+def read_items(path: Path, split_bytes: int) -> list[Item]:
     settings = config.InputConfig(paths=(str(path),), split_bytes=split_bytes)
     return [item for split in plan_splits(settings) for item in read(split)]
 
 
-def test_sound_files_hold_the_records_that_others_count(subtests) -> None:
+def test_item_counts_of_undamaged_files(subtests) -> None:
     with EXPECTED.open() as table:
         rows = list(csv.DictReader(table, delimiter="\t"))
     assert len(rows) == 46
     for row in rows:
         with subtests.test(row["file"]):
-            items = found(WARC / "real" / row["file"], 1 << 30)
+            items = read_items(WARC / "real" / row["file"], 1 << 30)
             assert len(items) == int(row["records"])
             assert sum(isinstance(item, Record) for item in items) == int(row["pages"])
             assert sum(isinstance(item, Damaged) for item in items) == int(row["damaged"])
@@ -41,24 +41,24 @@ def test_sound_files_hold_the_records_that_others_count(subtests) -> None:
             assert "|".join(f"{reason}:{skipped[reason]}" for reason in sorted(skipped)) == row["skipped"]
 
 
-def test_splits_of_any_file_sound_or_broken_hold_the_same_items(subtests) -> None:
+def test_splits_of_any_file_yield_the_same_items(subtests) -> None:
     for path in [*sorted((WARC / "real").glob("[!M]*")), WARC / "pages-mixed.warc.gz"]:
         with subtests.test(path.name):
-            whole = found(path, 1 << 30)
+            whole = read_items(path, 1 << 30)
             offsets = [item.origin.offset for item in whole]
             assert offsets == sorted(set(offsets))
             assert len(offsets) > 0
-            assert found(path, 1 << 16) == whole
-            assert found(path, 1 << 20) == whole
+            assert read_items(path, 1 << 16) == whole
+            assert read_items(path, 1 << 20) == whole
 
 
-def test_a_warc_holds_the_same_records_unpacked(tmp_path: Path) -> None:
+def test_decompressed_warc_yields_the_same_records(tmp_path: Path) -> None:
     path = tmp_path / "unpacked.warc"
     with gzip.open(WARC / "pages-mixed.warc.gz") as packed, path.open("wb") as unpacked:
         shutil.copyfileobj(packed, unpacked)
-    whole = found(path, 1 << 30)
-    expected = found(WARC / "pages-mixed.warc.gz", 1 << 30)
+    whole = read_items(path, 1 << 30)
+    expected = read_items(WARC / "pages-mixed.warc.gz", 1 << 30)
     assert [replace(item, origin=Origin(0, 0)) for item in whole] == [
         replace(item, origin=Origin(0, 0)) for item in expected
     ]
-    assert found(path, 1 << 16) == found(path, 1 << 20) == whole
+    assert read_items(path, 1 << 16) == read_items(path, 1 << 20) == whole

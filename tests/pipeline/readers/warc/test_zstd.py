@@ -20,7 +20,7 @@ DICTIONARY = zstd.train_dict(SAMPLES, 4096)
 
 
 def with_dictionary(content: bytes) -> bytes:
-    """A file whose first frame is the dictionary, as crawlers that use one write it."""
+    """Return a file whose first frame contains the dictionary, as some crawlers write it."""
     frames = [zstd.compress(page, zstd_dict=DICTIONARY) for page in PAGES]
     return b"\x5d\x2a\x4d\x18" + struct.pack("<I", len(content)) + content + b"".join(frames)
 
@@ -36,7 +36,7 @@ def with_dictionary(content: bytes) -> bytes:
     ],
     ids=["frames", "one frame", "empty frames", "dictionary", "compressed dictionary"],
 )
-def test_zstd_holds_the_same_records_in_any_split(tmp_path: Path, data: bytes) -> None:
+def test_splits_of_zstd_files_yield_the_same_records(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.warc.zst"
     found = items(path, data)
     assert [item.url for item in found if isinstance(item, Record)] == [
@@ -48,7 +48,7 @@ def test_zstd_holds_the_same_records_in_any_split(tmp_path: Path, data: bytes) -
     assert [item for split in splits for item in read(split, settings.columns)] == found
 
 
-def test_frames_without_their_dictionary_are_damage(tmp_path: Path) -> None:
+def test_frames_with_an_unreadable_dictionary_are_damage(tmp_path: Path) -> None:
     (damaged,) = items(tmp_path / "a.warc.zst", with_dictionary(b"no dictionary"))
     assert isinstance(damaged, Damaged)
     assert "ictionary" in damaged.error

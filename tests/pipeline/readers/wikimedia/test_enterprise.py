@@ -43,7 +43,7 @@ def items(path: Path, data: bytes) -> list[Item]:
     return list(read(split))
 
 
-def test_articles_of_all_files_with_what_the_dump_says_of_them(tmp_path: Path) -> None:
+def test_articles_of_all_files_have_their_metadata(tmp_path: Path) -> None:
     tar = archive(article("Ribe") + article("Aarhus"), article("Odense"))
     found = items(tmp_path / "dawiki-NS0-ENTERPRISE-HTML.json.tar.gz", gzip.compress(tar))
     assert [item.title for item in found if isinstance(item, Record)] == ["Ribe", "Aarhus", "Odense"]
@@ -58,7 +58,7 @@ def test_articles_of_all_files_with_what_the_dump_says_of_them(tmp_path: Path) -
         assert json.loads(tar[begin : begin + item.origin.length])["name"] == item.title
 
 
-def test_what_is_no_article_is_skipped_or_damaged(tmp_path: Path) -> None:
+def test_lines_that_are_not_articles_are_skipped_or_damage(tmp_path: Path) -> None:
     talk = article("Diskussion:Ribe", namespace={"identifier": 1})
     tar = archive(talk + b"{broken\n" + b"[1]\n" + article("Ribe", license="?", article_body=None))
     skipped, broken, no_object, article_without_text = items(tmp_path / "a.tar.gz", gzip.compress(tar))
@@ -70,7 +70,7 @@ def test_what_is_no_article_is_skipped_or_damaged(tmp_path: Path) -> None:
     assert (article_without_text.body, article_without_text.license) == ("", "")
 
 
-def test_a_cut_archive_keeps_what_came_before(tmp_path: Path) -> None:
+def test_truncated_archive_keeps_the_articles_before_the_cut(tmp_path: Path) -> None:
     tar = archive(*(article(f"By {number}") for number in range(50)))
     packed = gzip.compress(tar)
     *before, last = items(tmp_path / "a.tar.gz", packed[: len(packed) * 2 // 3])

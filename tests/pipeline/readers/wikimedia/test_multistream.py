@@ -1,4 +1,4 @@
-"""Multistream dumps: cut into splits anywhere, damaged anywhere."""
+"""Multistream dumps with arbitrary splits and arbitrary damage."""
 
 import bz2
 import re
@@ -25,7 +25,7 @@ NOISE = "".join(chr(0x4E00 + (index * index * 7919) % 20000) for index in range(
 
 
 def text(number: int) -> str:
-    """A page of its own, some of them long."""
+    """Return the text of a page, different for each number and long for some."""
     return NOISE[number * 97 % 2000 :][: 10 + number * 311 % 900] + f" {number}"
 
 
@@ -53,7 +53,7 @@ STREAMS = in_streams([page.encode() for page in PAGES], 3, HEAD.encode(), TAIL.e
 STARTS = [sum(map(len, STREAMS[:index])) for index in range(len(STREAMS))]
 
 
-def test_an_origin_is_the_stream_and_the_ordinal_in_it(tmp_path: Path) -> None:
+def test_origin_is_the_stream_offset_plus_the_ordinal(tmp_path: Path) -> None:
     path = tmp_path / "dump.xml.bz2"
     path.write_bytes(b"".join(STREAMS))
     found = records(path, path.stat().st_size, 1 << 20)
@@ -63,17 +63,17 @@ def test_an_origin_is_the_stream_and_the_ordinal_in_it(tmp_path: Path) -> None:
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@example(sizes=[83], split_bytes=300, padding=b"", bare=False)  # the last stream begins inside the last tag
+@example(sizes=[83], split_bytes=300, padding=b"", bare=False)  # The last stream begins inside the last tag.
 @given(
     sizes=st.lists(st.integers(60, 900), min_size=1),
     split_bytes=st.integers(300, 6000),
     padding=st.sampled_from([b"", bz2.compress(b""), b"\0" * 9]),
     bare=st.booleans(),
 )
-def test_any_streams_give_the_same_items_in_any_splits(
+def test_any_splits_of_any_streams_yield_the_same_items(
     tmp_path: Path, sizes: list[int], split_bytes: int, padding: bytes, bare: bool
 ) -> None:
-    """Streams may be cut without regard to pages, as parallel compressors do, and even inside tags."""
+    """Streams may end inside pages, as parallel compressors write them, and even inside tags."""
     dump = (HEAD + "".join(PAGES[:6]) + TAIL).encode()[: -100 if bare else None]
     cuts, at = [0], 0
     while at < len(dump):
@@ -98,12 +98,12 @@ EDITS = st.tuples(
 )
 
 
-def damaged(data: bytes, kind: str, share: float, extra: bytes) -> tuple[bytes, int, int]:
-    """The data with one edit, and which bytes of the original it touched."""
+def damaged(data: bytes, operation: str, share: float, extra: bytes) -> tuple[bytes, int, int]:
+    """Apply one edit. Return the data and the range of original bytes that it touches."""
     at = int(len(data) * share)
-    if kind == "flip":
+    if operation == "flip":
         return data[:at] + bytes([data[at] ^ (extra[0] or 1)]) + data[at + 1 :], at, at + 1
-    if kind == "cut":
+    if operation == "cut":
         return data[:at] + data[at + len(extra) :], at, at + len(extra)
     return data[:at] + extra + data[at:], at, at + 1
 
@@ -112,26 +112,26 @@ def damaged(data: bytes, kind: str, share: float, extra: bytes) -> tuple[bytes, 
 @given(edit=EDITS, split_bytes=st.sampled_from([700, 5000, 1 << 30]))
 @example(edit=("flip", 0.0, b"\x7e"), split_bytes=1 << 30)
 @example(edit=("cut", 0.9999, b"a"), split_bytes=1 << 30)
-def test_damage_costs_its_own_stream_only(
+def test_damage_costs_only_its_own_stream(
     tmp_path: Path, edit: tuple[str, float, bytes], split_bytes: int
 ) -> None:
     data, begin, end = damaged(b"".join(STREAMS), *edit)
     path = tmp_path / "dump.xml.bz2"
     path.write_bytes(data)
     found = records(path, len(data), split_bytes)
-    came = {item.title: item.body for item in found if isinstance(item, Record)}
-    assert len(came) == sum(isinstance(item, Record) for item in found)
-    assert all(body == text(int(title.split()[1])) for title, body in came.items())
+    kept = {item.title: item.body for item in found if isinstance(item, Record)}
+    assert len(kept) == sum(isinstance(item, Record) for item in found)
+    assert all(body == text(int(title.split()[1])) for title, body in kept.items())
     for index, start in enumerate(STARTS[1:-1]):
         if not start - 1 < end or not begin < start + len(STREAMS[index + 1]):
-            assert came.keys() >= {f"Side {index * 3 + ordinal}" for ordinal in range(3)}
-    lost = len(PAGES) - len(came)
+            assert kept.keys() >= {f"Side {index * 3 + ordinal}" for ordinal in range(3)}
+    lost = len(PAGES) - len(kept)
     assert any(isinstance(item, Damaged) for item in found) or not lost
     assert found == records(path, len(data), 1 << 30)
 
 
 @pytest.mark.parametrize("index", [0, 1, 4, len(STREAMS) - 1])
-def test_damage_says_where_it_lies_and_how_much_came_out(tmp_path: Path, index: int) -> None:
+def test_damage_reports_its_range_and_the_pages_before_it(tmp_path: Path, index: int) -> None:
     broken = bytearray(b"".join(STREAMS))
     broken[STARTS[index] + len(STREAMS[index]) // 2] ^= 1
     path = tmp_path / "dump.xml.bz2"
@@ -141,8 +141,8 @@ def test_damage_says_where_it_lies_and_how_much_came_out(tmp_path: Path, index: 
     assert item.error.endswith("after 0 of its pages")
 
 
-def test_the_magic_by_chance_inside_a_stream_changes_nothing(tmp_path: Path) -> None:
-    """Nothing that bzip2 writes is sure not to hold it; here it is put where damage is cut out."""
+def test_magic_number_inside_a_stream_is_ignored(tmp_path: Path) -> None:
+    """Compressed data may contain the magic number by chance; here it is inserted between streams."""
     for extra in (b"BZh91AY&SY", STREAMS[3][:400]):
         data = b"".join(STREAMS[:3]) + extra + b"".join(STREAMS[3:])
         path = tmp_path / "dump.xml.bz2"
@@ -154,7 +154,7 @@ def test_the_magic_by_chance_inside_a_stream_changes_nothing(tmp_path: Path) -> 
             assert records(path, len(data), split_bytes) == whole
 
 
-def test_a_bomb_is_damage_and_fills_no_memory(tmp_path: Path) -> None:
+def test_decompression_bomb_is_damage(tmp_path: Path) -> None:
     bomb = bz2.compress(b"a" * (100 << 20))
     data = STREAMS[0] + bomb + b"".join(STREAMS[1:])
     path = tmp_path / "dump.xml.bz2"
@@ -167,7 +167,7 @@ def test_a_bomb_is_damage_and_fills_no_memory(tmp_path: Path) -> None:
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(edit=EDITS)
-def test_damaged_xml_costs_the_pages_it_touches(tmp_path: Path, edit: tuple[str, float, bytes]) -> None:
+def test_damaged_xml_costs_only_the_pages_it_touches(tmp_path: Path, edit: tuple[str, float, bytes]) -> None:
     dump = (HEAD + "".join(PAGES) + TAIL).encode()
     data, begin, end = damaged(dump, edit[0], edit[1], edit[2].replace(b"<", b"!").replace(b">", b"!"))
     assume(not data.startswith(b"BZh"))
@@ -182,8 +182,8 @@ def test_damaged_xml_costs_the_pages_it_touches(tmp_path: Path, edit: tuple[str,
 
 
 @cache
-def real(name: str) -> tuple[bytes, list[bytes], bytes]:
-    """Head, pages and tail of a real dump."""
+def real_dump(name: str) -> tuple[bytes, list[bytes], bytes]:
+    """Return head, pages and tail of a real dump."""
     with (WIKI / name).open("rb") as stream:
         dump = b"".join(blocks(stream))
     pages = PAGE.findall(dump)
@@ -200,10 +200,10 @@ def real(name: str) -> tuple[bytes, list[bytes], bytes]:
         ("ltgwiki-small.xml.bz2", 100),
     ],
 )
-def test_real_dumps_in_streams_give_the_same_records_in_any_splits(
+def test_splits_of_real_dumps_yield_the_same_records(
     tmp_path: Path, name: str, pages_per_stream: int
 ) -> None:
-    head, pages, tail = real(name)
+    head, pages, tail = real_dump(name)
     data = b"".join(in_streams(pages, pages_per_stream, head, tail))
     path = tmp_path / "dump.xml.bz2"
     path.write_bytes(data)
@@ -218,7 +218,7 @@ def test_real_dumps_in_streams_give_the_same_records_in_any_splits(
     ]
 
 
-def test_planned_as_splits_whether_an_index_lies_beside_it_or_its_head_is_damaged(tmp_path: Path) -> None:
+def test_dump_with_an_index_or_a_damaged_head_is_split(tmp_path: Path) -> None:
     data = bytearray(b"".join(STREAMS)) + bz2.compress(NOISE.encode()) * 20
     (tmp_path / "dawiki-20240501-pages-articles-multistream-index.txt.bz2").write_bytes(
         bz2.compress(b"0:1:A")
@@ -236,7 +236,7 @@ def test_planned_as_splits_whether_an_index_lies_beside_it_or_its_head_is_damage
         plan_splits(InputConfig(paths=(str(tmp_path / "*index*"),)))
 
 
-def test_a_dump_in_utf_16_is_not_split(tmp_path: Path) -> None:
+def test_utf_16_dump_is_not_split(tmp_path: Path) -> None:
     path = tmp_path / "dump.xml.bz2"
     path.write_bytes(bz2.compress((HEAD + NOISE * 40 + TAIL).encode("utf-16")))
     assert len(plan_splits(InputConfig(paths=(str(path),), split_bytes=1 << 16))) == 1

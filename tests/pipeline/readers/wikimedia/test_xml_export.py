@@ -59,7 +59,7 @@ def multistream(chunks: list[str]) -> bytes:
     ],
     ids=["plain", "utf-16", "gzip", "bzip2", "multistream"],
 )
-def test_pages_and_what_the_dump_says_of_itself(tmp_path: Path, data: bytes) -> None:
+def test_pages_have_the_metadata_of_the_dump(tmp_path: Path, data: bytes) -> None:
     found = items(tmp_path / "dump.xml", data)
     assert [item.title for item in found if isinstance(item, Record)] == [f"Side {n}" for n in range(5)]
     offsets = [item.origin.offset for item in found]
@@ -72,7 +72,7 @@ def test_pages_and_what_the_dump_says_of_itself(tmp_path: Path, data: bytes) -> 
     assert first.fetched_at == datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 
 
-def test_what_is_no_article_is_skipped_with_its_reason(tmp_path: Path) -> None:
+def test_pages_that_are_not_articles_are_skipped_with_a_reason(tmp_path: Path) -> None:
     dump = [
         HEAD,
         page("Diskussion:A", "hm", namespace=1),
@@ -91,14 +91,14 @@ def test_what_is_no_article_is_skipped_with_its_reason(tmp_path: Path) -> None:
     assert isinstance(article, Record)
 
 
-def test_the_latest_of_several_revisions(tmp_path: Path) -> None:
+def test_latest_revision_is_read(tmp_path: Path) -> None:
     history = page("A", "old").replace("</revision>", "</revision><revision><text>new</text></revision>")
     (found,) = items(tmp_path / "dump.xml", (HEAD + history + "</mediawiki>").encode())
     assert isinstance(found, Record)
     assert found.body == "new"
 
 
-def test_an_unusual_namespace_is_damage_and_no_crash(tmp_path: Path) -> None:
+def test_invalid_namespace_is_damage(tmp_path: Path) -> None:
     odd = page("A", "text").replace("<ns>0</ns>", "<ns>zero</ns>")
     damaged, sound = items(tmp_path / "dump.xml", (HEAD + odd + page("B", "b") + "</mediawiki>").encode())
     assert isinstance(damaged, Damaged)
@@ -107,7 +107,7 @@ def test_an_unusual_namespace_is_damage_and_no_crash(tmp_path: Path) -> None:
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pack=st.sampled_from([bytes, gzip.compress, bz2.compress]), share=st.floats(0.0, 0.999))
-def test_a_cut_dump_keeps_what_came_before_and_names_the_damage(tmp_path: Path, pack, share: float) -> None:
+def test_truncated_dump_keeps_the_pages_before_the_cut(tmp_path: Path, pack, share: float) -> None:
     data = pack(DUMP.encode())
     found = items(tmp_path / "dump.xml", data[: int(len(data) * share)])
     *before, last = found
@@ -118,8 +118,8 @@ def test_a_cut_dump_keeps_what_came_before_and_names_the_damage(tmp_path: Path, 
     assert last.origin.offset == len(before)
 
 
-def counted(path: Path) -> Counter[int | str]:
-    """Pages of a dump by namespace, and redirects among articles, by regular expressions alone."""
+def count_pages(path: Path) -> Counter[int | str]:
+    """Count pages of a dump by namespace, and redirects among articles, with regular expressions only."""
     with path.open("rb") as stream:
         dump = b"".join(blocks(stream))
     xml = dump.decode("utf-16" if dump.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8")
@@ -142,7 +142,7 @@ def counted(path: Path) -> Counter[int | str]:
         ("bgwiki-utf16-truncated.xml.bz2", 3, 1),
     ],
 )
-def test_real_dumps_by_namespace(name: str, pages: int, articles: int) -> None:
+def test_real_dumps_yield_every_page_by_namespace(name: str, pages: int, articles: int) -> None:
     path = WIKI / name
     found = list(read(InputSplit(str(path), name, "wikipedia", "wikipedia", 0, path.stat().st_size)))
     by_namespace: Counter[int | str] = Counter(
@@ -151,5 +151,5 @@ def test_real_dumps_by_namespace(name: str, pages: int, articles: int) -> None:
         if not isinstance(item, Damaged)
     )
     assert not any(isinstance(item, Damaged) for item in found)
-    assert by_namespace == counted(path)
+    assert by_namespace == count_pages(path)
     assert (len(found), by_namespace[0]) == (pages, articles)
