@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Literal
+from typing import Literal, overload
+
+import numpy as np
+import numpy.typing as npt
 
 from core.resources import read_toml
 
@@ -92,8 +95,14 @@ def _meanings() -> dict[str, str]:
     return read_toml("pipeline.ledger", "meanings.toml")
 
 
-def satisfies(bound: Bound, value: float, threshold: float) -> bool:
-    """Whether a value is at least, or at most, the threshold."""
+@overload
+def satisfies(bound: Bound, value: float, threshold: float) -> bool: ...
+@overload
+def satisfies(bound: Bound, value: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[np.bool_]: ...
+def satisfies(
+    bound: Bound, value: float | npt.NDArray[np.float64], threshold: float
+) -> bool | npt.NDArray[np.bool_]:
+    """True if a value, or each value of an array, is at least or at most the threshold."""
     return value >= threshold if bound == "at least" else value <= threshold
 
 

@@ -65,7 +65,7 @@ def describe(of: Distribution) -> str:
 
 
 def _column(of: Distribution, index: int, most: int) -> Markup:
-    left, right = (_across(of.place(edge)) for edge in (of.edges[index], of.edges[index + 1]))
+    left, right = (_across(of.position(edge)) for edge in (of.edges[index], of.edges[index + 1]))
     top = _up(of.counts[index], most)
     return Markup(
         '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}">'
@@ -83,7 +83,7 @@ def _column(of: Distribution, index: int, most: int) -> Markup:
 
 
 def _threshold(of: Distribution, limit: Limit) -> Markup:
-    place = of.line(limit)
+    place = of.limit_position(limit)
     x = _across(place)
     return Markup(
         '<line x1="{0:.1f}" x2="{0:.1f}" y1="14" y2="{1}" class="threshold"/>'
@@ -99,8 +99,8 @@ def _threshold(of: Distribution, limit: Limit) -> Markup:
 
 
 def _tick(of: Distribution, value: float) -> Markup:
-    place = of.place(value)
-    more = "+" if place > 0.999 and of.most > value else ""
+    place = of.position(value)
+    more = "+" if place > 0.999 and of.maximum > value else ""
     side = "end" if place > 0.97 else "middle"
     return Markup(
         '<line x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}" class="axis"/>'

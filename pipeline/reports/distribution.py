@@ -1,231 +1,265 @@
-"""How a measure is distributed: which columns to draw, and counting into them.
+"""Histograms of metrics: choose bin edges, count values into bins, assemble the result.
 
-The columns of a histogram are laid so that a threshold falls between two of them: then each lies wholly on
-the side that stays or on the side that is dropped.
+Every threshold that separates values is a bin edge, so that each bin is entirely on the side that is kept or
+on the side that is dropped. Bins are half-open, ``[edges[i], edges[i + 1])``; values beyond the ends are
+counted in the first or the last bin.
 """
 
 import bisect
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from core.resources import read_toml
 from pipeline.ledger import Bound, satisfies
 
-COLUMNS = 32
-"""Columns of a histogram, about."""
-MOST_COLUMNS = 64
-FEWEST_COUNTED = 8
-PER_DECADE = 8
-"""Columns from 1 to 10 on a logarithmic scale."""
+BINS = 32
+"""Approximate number of bins of a histogram."""
+MAX_LINEAR_BINS = 64
+MIN_INTEGER_BINS = 8
+BINS_PER_DECADE = 8
+"""Bins from 1 to 10 on a logarithmic scale."""
+
+Scale = Literal["linear", "integer", "logarithmic"]
 
 
-class Measure(BaseModel):
-    """What a measure is, in words, and on which scale it is drawn."""
+class MetricInfo(BaseModel):
+    """Description of a metric, and the scale on which it is drawn."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    means: str
-    scale: Literal["linear", "counted", "logarithmic"] = "linear"
+    description: str
+    scale: Scale = "linear"
 
 
 @cache
-def measures() -> dict[str, Measure]:
-    """Every measure by name."""
+def metrics() -> dict[str, MetricInfo]:
+    """Every metric by name."""
     return {
-        name: Measure.model_validate(each)
-        for name, each in read_toml("pipeline.reports", "measures.toml").items()
+        name: MetricInfo.model_validate(each)
+        for name, each in read_toml("pipeline.reports", "metrics.toml").items()
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A condition on a measure."""
+    """A condition on a metric."""
 
     reason: str
     bound: Bound
     threshold: float
 
     def fails(self, value: float) -> bool:
-        """Whether a record of this value is dropped."""
+        """True if a record with this value is dropped."""
         return not satisfies(self.bound, value, self.threshold)
+
+    def boundary(self, scale: Scale) -> float:
+        """Return the point that separates values: those below it are on one side, all others on the other.
+
+        Between integers it is half-way, so that it does not coincide with a value.
+        """
+        at_least = self.bound == "at least"
+        if not math.isfinite(self.threshold):
+            return self.threshold
+        if scale == "linear":
+            return self.threshold if at_least else math.nextafter(self.threshold, math.inf)
+        return math.ceil(self.threshold) - 0.5 if at_least else math.floor(self.threshold) + 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Where a measure's values lie: the ends, and the ends of its middle 99 %."""
+    """Extremes of a metric's values, and the ends of the middle 99 %."""
 
-    least: float
+    minimum: float
     low: float
     high: float
-    most: float
+    maximum: float
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """``counts[i]`` records between ``edges[i]`` and ``edges[i + 1]``; the rest at the ends."""
+    """A histogram: ``counts[i]`` records in the bin from ``edges[i]`` to ``edges[i + 1]``."""
 
     metric: str
     edges: Sequence[float]
     counts: Sequence[int]
     measured: int
-    """Records that the measure was taken of."""
+    """Records that have a value."""
     zeros: int
-    """Those of value 0, where they are left out of ``counts``."""
-    most: float
-    """The greatest value."""
+    """Records with value 0 that are left out of ``counts``."""
+    maximum: float
     limits: Sequence[Limit] = ()
 
     @property
-    def scale(self) -> str:
-        """On which scale it is drawn."""
-        return measures()[self.metric].scale
+    def scale(self) -> Scale:
+        """Scale on which the metric is drawn."""
+        return metrics()[self.metric].scale
 
-    def place(self, value: float) -> float:
-        """Where a value lies from 0, the left end, to 1, the right one."""
+    def position(self, value: float) -> float:
+        """Return the position of a value on the axis, from 0 (left end) to 1 (right end)."""
         if self.scale == "logarithmic":
             low, high, at = math.log(self.edges[0]), math.log(self.edges[-1]), math.log(max(value, 0.1))
         else:
             low, high, at = self.edges[0], self.edges[-1], value
         return min(max((at - low) / (high - low), 0.0), 1.0)
 
-    def line(self, limit: Limit) -> float:
-        """The place of a threshold: between the values that stay and those that fail."""
-        return self.place(_boundary(limit, self.scale))
+    def limit_position(self, limit: Limit) -> float:
+        """Return the position of the line between values that satisfy a limit and values that fail it."""
+        return self.position(limit.boundary(self.scale))
 
-    def fails(self, column: int) -> bool:
-        """Whether the records of a column are dropped by one of the limits."""
-        centre = (self.edges[column] + self.edges[column + 1]) / 2
-        return any(limit.fails(centre) for limit in self.limits)
+    def fails(self, index: int) -> bool:
+        """True if records in a bin fail one of the limits."""
+        lower = self.edges[index]
+        return any(
+            (lower < limit.boundary(self.scale)) == (limit.bound == "at least") for limit in self.limits
+        )
 
     def ticks(self) -> list[float]:
-        """Some four round values along the axis."""
+        """Return about four round values along the axis."""
         low, high = self.edges[0], self.edges[-1]
         if self.scale == "logarithmic":
             powers = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
             return [10.0**power for power in powers]
         step = round_step((high - low) / 4)
-        if self.scale == "counted":
+        if self.scale == "integer":
             step = max(1.0, math.floor(step))
         return [step * index for index in range(math.ceil(low / step), math.floor(high / step + 1e-9) + 1)]
 
 
-def edges(metric: str, values: Range, limits: Sequence[Limit] = ()) -> list[float]:
-    """The columns that show the middle 99 % of the values and every threshold, strictly ascending."""
-    scale = measures()[metric].scale
+def bin_edges(metric: str, values: Range, limits: Sequence[Limit] = ()) -> list[float]:
+    """Choose bins for the middle 99 % of the values and every threshold: strictly ascending edges."""
+    scale = metrics()[metric].scale
+    limits = [limit for limit in limits if math.isfinite(limit.threshold)]
+    boundaries = [limit.boundary(scale) for limit in limits]
     thresholds = [limit.threshold for limit in limits]
     low, high = min([values.low, *thresholds]), max([values.high, *thresholds])
     if scale == "logarithmic":
-        return _logarithmic(max(low, 1.0), max(high, 10.0), limits)
-    if scale == "counted":
-        first = math.floor(low)
-        columns = min(max(math.ceil(high) - first, FEWEST_COUNTED), COLUMNS)
-        return [first + index - 0.5 for index in range(columns + 3)]
-    return _linear(low, high, thresholds)
+        edges = _logarithmic_edges(max(low, 1.0), max(high, 10.0))
+    elif scale == "integer":
+        edges = _integer_edges(low, high)
+    else:
+        edges = _linear_edges(low, high, boundaries)
+    for boundary in sorted(set(boundaries)):
+        _insert(edges, boundary, values, set(boundaries), scale)
+    return edges
 
 
-def _linear(low: float, high: float, thresholds: Sequence[float]) -> list[float]:
-    """From 0 where that is near, with the first threshold on an edge and room on either side of all."""
-    width = (high - low) / COLUMNS or max(abs(high), 1.0) / COLUMNS
+def _integer_edges(low: float, high: float) -> list[float]:
+    """One bin per integer, from the lowest up to at most :data:`BINS`, and some more."""
+    first = math.floor(low)
+    bins = min(max(math.ceil(high) - first, MIN_INTEGER_BINS), BINS)
+    return [first + index - 0.5 for index in range(bins + 3)]
+
+
+def _logarithmic_edges(low: float, high: float) -> list[float]:
+    """Edges between integers, evenly spaced on a logarithmic scale."""
+    powers = range(
+        math.floor(math.log10(low) * BINS_PER_DECADE), math.ceil(math.log10(high) * BINS_PER_DECADE) + 2
+    )
+    return sorted({math.floor(10 ** (power / BINS_PER_DECADE)) + 0.5 for power in powers} | {0.5})
+
+
+def _linear_edges(low: float, high: float, boundaries: Sequence[float]) -> list[float]:
+    """Bins of equal width, from 0 if that is near, with the first boundary on an edge."""
+    width = (high - low) / BINS
+    if width < 8 * math.ulp(high):
+        width = max(abs(high), 1.0) / BINS  # all values are the same
     start = 0.0 if 0 <= low <= (high - low) / 2 else math.floor(low / width) * width
-    width = (high - start) / COLUMNS or width
-    if thresholds:
-        start -= width * (min(thresholds) <= start)
-        before = max(1, round((thresholds[0] - start) / width))
-        width = (thresholds[0] - start) / before
-    columns = math.ceil(min((high - start) / width, MOST_COLUMNS) - 1e-9) + 2 * bool(thresholds)
-    found = [start + index * width for index in range(max(1, columns) + 1)]
-    if thresholds:
-        found[before] = thresholds[0]  # exactly
-    return found
+    width = max((high - start) / BINS, width)
+    if not boundaries:
+        bins = max(1, math.ceil((high - start) / width - 1e-9))
+        return [start + index * width for index in range(bins + 1)]
+    start -= width * (min(boundaries) <= start + 1e-6 * width)
+    below = max(1, round((boundaries[0] - start) / width))
+    width = (boundaries[0] - start) / below
+    bins = max(1, math.ceil(min((high - start) / width, MAX_LINEAR_BINS) - 1e-9)) + 2
+    edges = [start + index * width for index in range(bins + 1)]
+    edges[below] = boundaries[0]  # exactly
+    return sorted(set(edges))
 
 
-def _logarithmic(low: float, high: float, limits: Sequence[Limit]) -> list[float]:
-    """Edges between whole numbers, the nearest ones moved to the thresholds."""
-    powers = range(math.floor(math.log10(low) * PER_DECADE), math.ceil(math.log10(high) * PER_DECADE) + 2)
-    found = sorted({math.floor(10 ** (power / PER_DECADE)) + 0.5 for power in powers} | {0.5})
-    for limit in limits:
-        boundary = _boundary(limit, "logarithmic")
-        nearest = min(bisect.bisect_left(found, boundary), len(found) - 1)
-        found[nearest] = boundary
-    return sorted(set(found))
+def _insert(edges: list[float], boundary: float, values: Range, boundaries: set[float], scale: Scale) -> None:
+    """Make a boundary an edge with a bin on either side, unless all values are on one side anyway.
 
-
-def _boundary(limit: Limit, scale: str) -> float:
-    """What separates the values that stay from those that fail: for whole numbers, the middle between two."""
-    if scale == "linear":
-        return limit.threshold
-    return limit.threshold + (0.5 if limit.bound == "at most" else -0.5)
+    The next edge above it is moved to it, unless that is an end or another boundary.
+    """
+    if boundary <= edges[0]:
+        if values.minimum < boundary:
+            end = boundary / 2 if scale == "logarithmic" else boundary - (edges[1] - edges[0])
+            edges[:0] = [min(end, math.nextafter(boundary, -math.inf))] + [boundary] * (boundary < edges[0])
+    elif boundary >= edges[-1]:
+        if values.maximum >= boundary:
+            end = boundary + (edges[-1] - edges[-2])
+            edges += [boundary] * (boundary > edges[-1]) + [max(end, math.nextafter(boundary, math.inf))]
+    else:
+        index = bisect.bisect_left(edges, boundary)
+        if index < len(edges) - 1 and edges[index] not in boundaries:
+            edges[index] = boundary
+        elif edges[index] != boundary:
+            edges.insert(index, boundary)
 
 
 def round_step(step: float) -> float:
-    """The nearest of 1, 2 and 5 times a power of ten."""
+    """Return the nearest of 1, 2 and 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(step))
     return min((1 * power, 2 * power, 5 * power, 10 * power), key=lambda nice: abs(nice - step))
 
 
-COUNTED = pa.schema([("name", pa.string()), ("column", pa.int32()), ("records", pa.int64())])
-"""What is counted: of a measure its columns, its zeros (column −1) and all (−2); of a reason those that fail
-(−3)."""
+COUNTS = pa.schema([("name", pa.string()), ("bin", pa.int32()), ("records", pa.int64())])
+"""Rows of :func:`count_values`. Of a metric: its bins, its zeros (bin −1) and all its values (−2). Of a
+reason: values that fail it (−3)."""
 ZEROS, ALL, FAILING = -1, -2, -3
 
 
-def count(
+def count_values(
     batches: Iterable[pa.RecordBatch],
-    columns: Mapping[str, Sequence[float]],
+    edges: Mapping[str, Sequence[float]],
     limits: Mapping[str, Sequence[Limit]],
 ) -> Iterator[pa.RecordBatch]:
-    """Count batches that have a column for each measure; one batch of sums."""
-    sums: dict[tuple[str, int], int] = {}
+    """Count the values of each metric in ``edges``, a column of every batch. Yields one batch of ``COUNTS``.
 
-    def add(name: str, column: int, records: int) -> None:
-        sums[name, column] = sums.get((name, column), 0) + int(records)
-
+    Zeros are counted apart from the bins.
+    """
+    counts: Counter[tuple[str, int]] = Counter()
     for batch in batches:
-        for metric, ends in columns.items():
+        for metric, of_metric in edges.items():
             values = batch.column(metric).drop_null().to_numpy(zero_copy_only=False)
-            drawn = values[values != 0]
-            # A value on an edge belongs to the side of the threshold that it is on.
-            upper = any(limit.bound == "at most" for limit in limits[metric])
-            at = np.searchsorted(ends, drawn, "left" if upper else "right") - 1
-            counts = np.bincount(at.clip(0, len(ends) - 2), minlength=len(ends) - 1)
-            for column in np.flatnonzero(counts).tolist():
-                add(metric, column, counts[column])
-            add(metric, ZEROS, len(values) - len(drawn))
-            add(metric, ALL, len(values))
+            nonzero = values[values != 0]
+            bins = np.searchsorted(of_metric, nonzero, "right") - 1
+            filled, records = np.unique(bins.clip(0, len(of_metric) - 2), return_counts=True)
+            for index, number in zip(filled.tolist(), records.tolist(), strict=True):
+                counts[metric, index] += number
+            counts[metric, ZEROS] += len(values) - len(nonzero)
+            counts[metric, ALL] += len(values)
             for limit in limits[metric]:
-                add(limit.reason, FAILING, _failing(values, limit))
-    rows = [{"name": name, "column": column, "records": records} for (name, column), records in sums.items()]
-    yield pa.RecordBatch.from_pylist(rows, schema=COUNTED)
-
-
-def _failing(values: npt.NDArray[np.float64], limit: Limit) -> int:
-    failing = values < limit.threshold if limit.bound == "at least" else values > limit.threshold
-    return int(failing.sum())
+                satisfied = satisfies(limit.bound, values, limit.threshold)
+                counts[limit.reason, FAILING] += len(values) - int(np.count_nonzero(satisfied))
+    rows = [{"name": name, "bin": index, "records": records} for (name, index), records in counts.items()]
+    yield pa.RecordBatch.from_pylist(rows, schema=COUNTS)
 
 
 def distribution(
     metric: str,
-    ends: Sequence[float],
+    edges: Sequence[float],
     sums: Mapping[tuple[str, int], int],
-    most: float,
+    maximum: float,
     limits: Sequence[Limit] = (),
 ) -> Distribution:
-    """Put together what :func:`count` counted.
+    """Assemble a histogram from the summed counts of :func:`count_values`.
 
-    Zeros are left out of the drawing where they are more than half, so that the others can be seen, unless
-    they fail.
+    If more than half of the values are 0, they are left out so that the others are visible, unless they fail
+    a limit.
     """
-    counts = [sums.get((metric, column), 0) for column in range(len(ends) - 1)]
+    counts = [sums.get((metric, index), 0) for index in range(len(edges) - 1)]
     zeros, measured = sums.get((metric, ZEROS), 0), sums.get((metric, ALL), 0)
     if 2 * zeros <= measured or any(limit.fails(0) for limit in limits):
-        place = bisect.bisect_right(ends, 0) - 1
-        counts[min(max(place, 0), len(counts) - 1)] += zeros
+        index = bisect.bisect_right(edges, 0) - 1
+        counts[min(max(index, 0), len(counts) - 1)] += zeros
         zeros = 0
-    return Distribution(metric, ends, counts, measured, zeros, most, limits)
+    return Distribution(metric, edges, counts, measured, zeros, maximum, limits)

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from core.messages import duration
 from pipeline.reports import charts
 from pipeline.reports.content import Content, Sample
-from pipeline.reports.distribution import measures
+from pipeline.reports.distribution import metrics
 from pipeline.reports.funnel import stages
 
 OFFENSIVE = 0.5
@@ -40,7 +40,7 @@ def _template() -> Template:
     }
     environment.globals |= {
         "charts": charts,
-        "measures": measures(),
+        "metrics": metrics(),
         "stages": stages(),
         "may_offend": _may_offend,
     }

@@ -1,4 +1,8 @@
-"""Every measure's histogram and every condition's toll, in two passes over the columns of numbers."""
+"""Statistics of every filter and metric for the report, in two passes over the metric columns.
+
+1. Quantiles of every metric choose the bin edges of its histogram.
+2. Values are counted into bins, and per condition those that fail it, in Arrow batches.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,17 +17,19 @@ from core.manifest import Manifest
 from pipeline import document
 from pipeline.ledger import RULES, Reason
 from pipeline.reports import Distribution, Filter, Limit, Range
-from pipeline.reports.distribution import COUNTED, FAILING, count, distribution, edges
+from pipeline.reports.distribution import COUNTS, FAILING, bin_edges, count_values, distribution
 
 METRICS = ("language_score", *document.METRICS)
+QUANTILES = (0.0, 0.005, 0.995, 1.0)
+"""Extremes, which Spark gives exactly, and the middle 99 %."""
 
-Sums = Mapping[tuple[str, int], int]
+Counts = Mapping[tuple[str, int], int]
 
 
-def filters(records: DataFrame, made: Manifest) -> tuple[list[Filter], list[Distribution]]:
-    """A filter for every condition in force and every other reason that dropped something, in their order.
+def filter_stats(records: DataFrame, made: Manifest) -> tuple[list[Filter], list[Distribution]]:
+    """Return a filter for every condition and every other reason that dropped a record, in order.
 
-    And the measures that no condition looks at.
+    The second list holds the metrics without a condition.
     """
     thresholds = {Reason(name): value for name, value in made.config["filters"]["thresholds"].items()}
     limits: dict[str, list[Limit]] = defaultdict(list)
@@ -31,25 +37,28 @@ def filters(records: DataFrame, made: Manifest) -> tuple[list[Filter], list[Dist
         metric, bound = RULES[reason]
         limits[metric].append(Limit(reason.value, bound, threshold))
     ranges = _ranges(records)
-    columns = {metric: edges(metric, values, limits[metric]) for metric, values in ranges.items()}
-    sums = _sums(records, columns, {metric: limits[metric] for metric in columns})
-    drawn = {
-        metric: distribution(metric, ends, sums, ranges[metric].most, limits[metric])
-        for metric, ends in columns.items()
+    edges = {metric: bin_edges(metric, values, limits[metric]) for metric, values in ranges.items()}
+    counts = _counts(records, edges, {metric: limits[metric] for metric in edges})
+    distributions = {
+        metric: distribution(metric, edges[metric], counts, values.maximum, limits[metric])
+        for metric, values in ranges.items()
     }
-    shown = [_filter(reason, thresholds, drawn, sums, made) for reason in _order(thresholds, made)]
-    return shown, [of for metric, of in drawn.items() if not limits[metric]]
+    filters = [
+        _filter(reason, thresholds, distributions, counts, made)
+        for reason in _ordered_reasons(thresholds, made)
+    ]
+    return filters, [found for metric, found in distributions.items() if not limits[metric]]
 
 
-def _order(thresholds: Mapping[Reason, float], made: Manifest) -> list[Reason]:
-    """Reading, addresses, extraction, languages, the conditions as the recipe has them, duplicates."""
+def _ordered_reasons(thresholds: Mapping[Reason, float], made: Manifest) -> list[Reason]:
+    """Reading, URLs, extraction, languages, the conditions in the recipe's order, duplicates."""
     others = [
         reason for reason in Reason if reason not in thresholds and made.counts.get(f"dropped.{reason}", 0)
     ]
-    early = ["read", "url", "extract", "language", "", "dedup"]
+    stages = ["read", "url", "extract", "language", "", "dedup"]
 
     def rank(reason: Reason) -> int:
-        return early.index(reason.stage if reason.stage in early else "")
+        return stages.index(reason.stage if reason.stage in stages else "")
 
     return sorted([*others, *thresholds], key=rank)
 
@@ -57,8 +66,8 @@ def _order(thresholds: Mapping[Reason, float], made: Manifest) -> list[Reason]:
 def _filter(
     reason: Reason,
     thresholds: Mapping[Reason, float],
-    drawn: Mapping[str, Distribution],
-    sums: Sums,
+    distributions: Mapping[str, Distribution],
+    counts: Counts,
     made: Manifest,
 ) -> Filter:
     dropped = made.counts.get(f"dropped.{reason}", 0)
@@ -66,49 +75,45 @@ def _filter(
     if reason not in thresholds:
         return Filter(reason.value, reason.meaning, dropped, reached)
     metric, bound = RULES[reason]
-    others = made.config["filters"]["thresholds_by_language"].get(reason.value, {})
+    exceptions = made.config["filters"]["thresholds_by_language"].get(reason.value, {})
     return Filter(
         reason=reason.value,
         meaning=reason.meaning,
         dropped=dropped,
         reached=reached,
-        failing=None if others else sums.get((reason.value, FAILING), 0),
+        failing=None if exceptions else counts.get((reason.value, FAILING), 0),
         limit=Limit(reason.value, bound, thresholds[reason]),
-        exceptions=len(others),
+        exceptions=len(exceptions),
         metric=metric,
-        distribution=drawn.get(metric),
+        distribution=distributions.get(metric),
     )
 
 
 def _ranges(records: DataFrame) -> dict[str, Range]:
-    """Of every measure that was taken."""
-    shares = [0.0, 0.005, 0.995, 1.0]
-    ends = (
-        _numbers(records)
-        .agg(*(F.percentile_approx(name, shares, 1000).alias(name) for name in METRICS))
-        .first()
-    )
-    return {name: Range(*ends[name]) for name in METRICS if ends and ends[name]}
+    """Ranges of the metrics that have values."""
+    quantiles = (F.percentile_approx(name, list(QUANTILES), 1000).alias(name) for name in METRICS)
+    row = _metric_columns(records).agg(*quantiles).first()
+    return {name: Range(*row[name]) for name in METRICS if row and row[name]}
 
 
-def _sums(
-    records: DataFrame, columns: Mapping[str, Sequence[float]], limits: Mapping[str, Sequence[Limit]]
+def _counts(
+    records: DataFrame, edges: Mapping[str, Sequence[float]], limits: Mapping[str, Sequence[Limit]]
 ) -> dict[tuple[str, int], int]:
-    if not columns:
+    if not edges:
         return {}
-    counting = partial(_count, columns=columns, limits=limits)
-    parts = _numbers(records).select(*columns).mapInArrow(counting, from_arrow_schema(COUNTED))
-    rows = parts.groupBy("name", "column").agg(F.sum("records").alias("records")).collect()
-    return {(row["name"], row["column"]): row["records"] for row in rows}
+    counting = partial(_count_batches, edges=edges, limits=limits)
+    parts = _metric_columns(records).select(*edges).mapInArrow(counting, from_arrow_schema(COUNTS))
+    rows = parts.groupBy("name", "bin").agg(F.sum("records").alias("records")).collect()
+    return {(row["name"], row["bin"]): row["records"] for row in rows}
 
 
-def _count(
+def _count_batches(
     batches: Iterator[pa.RecordBatch],
-    columns: Mapping[str, Sequence[float]],
+    edges: Mapping[str, Sequence[float]],
     limits: Mapping[str, Sequence[Limit]],
 ) -> Iterator[pa.RecordBatch]:
-    return count(batches, columns, limits)
+    return count_values(batches, edges, limits)
 
 
-def _numbers(records: DataFrame) -> DataFrame:
+def _metric_columns(records: DataFrame) -> DataFrame:
     return records.select("language_score", "metrics.*")

@@ -61,7 +61,7 @@ def content(spark: SparkSession, out: str, made: Manifest, parts: Mapping[str, s
     copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
     fates = breakdown.fates(entries, records)
     tokens = _tokens(parts["shards"])
-    decided, undecided = filter_stats.filters(records, made)
+    decided, undecided = filter_stats.filter_stats(records, made)
     filters, examples = samples.samples(entries, documents, copies, records, decided)
     return Content(
         counts=made.counts,

@@ -26,7 +26,8 @@ def samples(text: str, url: str) -> list[Sample]:
 def content(text: str, url: str = "https://example.org/a") -> Content:
     """``text`` stands wherever a record, a file or a configuration may have its own."""
     shown = samples(text, url)
-    drawn = Distribution("gopher_top_4_gram", [0, 0.08, 0.16, 0.24], [500, 300, 80], 1000, 120, 0.9, [TOP])
+    edges = [0, 0.08, TOP.boundary("linear"), 0.24]
+    drawn = Distribution("gopher_top_4_gram", edges, [500, 300, 80], 1000, 120, 0.9, [TOP])
     silent = Distribution("pii_cards", [-0.5, 0.5, 1.5], [0, 0], 1000, 1000, 0.0)
     return Content(
         counts=COUNTS,
