@@ -1,4 +1,8 @@
-"""Filters: measure a document once, decide by named recipes, edit by C4's line rules, mask personal data."""
+"""Filters: compute a document's metrics once, decide by a named recipe, edit lines, mask personal data.
+
+Start reading with :mod:`~pipeline.filters.filter_pipeline`, which runs all filters, and
+:mod:`~pipeline.filters.recipe`, which decides.
+"""
 
 from pipeline.filters.filter_pipeline import FilterPipeline, FilterResult
 from pipeline.filters.recipe import resolved, resolved_thresholds

@@ -1,7 +1,7 @@
-"""Language identification by a fastText model (Joulin et al. 2016): lid.176 unless another is named.
+"""Language identification by a fastText model (Joulin et al. 2016), by default lid.176 (models/lid.176.md).
 
-See models/lid.176.md. Other models, such as GlotLID's (Kargaran et al. 2023), label texts by ISO 639-3 and
-script, ``eng_Latn``; their labels are translated by data/languages.toml.
+Other models, such as GlotLID (Kargaran et al. 2023), label texts by ISO 639-3 code and script, ``eng_Latn``;
+``languages.toml`` maps their labels to our codes.
 """
 
 import re
@@ -16,87 +16,88 @@ from core.errors import ConfigError, InputError
 from core.resources import read_toml
 from pipeline.filters.windows import sample_windows
 
-STRETCHES, STRETCH = 8, 300
-"""Stretches by which a longer text is known, and characters of each. On 2,065 pages more of them, up to whole
-texts, find the same languages."""
+NUM_WINDOWS, WINDOW = 8, 300
+"""Windows sampled from a long text, and characters per window. On 2,065 pages, more windows and whole texts
+gave the same languages."""
 
 _PREFIX = "__label__"
-_SHIPPED = "models/lid.176.ftz"
+_DEFAULT_MODEL = "models/lid.176.ftz"
 _CODE = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?")
 
 
 @cache
 def load(path: str = "") -> "fasttext.FastText._FastText":
-    """The model that is shipped or the one at ``path``, local or remote, once per process.
+    """Load the packaged model, or the one at ``path``, local or remote. Cached per process.
 
-    Raises :class:`InputError` for a path without a fastText model.
+    Raises :class:`InputError` if the file at ``path`` is not a fastText model.
     """
     if path:
         try:
             return fasttext.load_model(storage.local_copy(path))
         except ValueError as error:
             raise InputError(f"{path}: {error}; name a fastText model") from None
-    with resources.as_file(resources.files("pipeline.filters").joinpath(_SHIPPED)) as file:
+    with resources.as_file(resources.files("pipeline.filters").joinpath(_DEFAULT_MODEL)) as file:
         return fasttext.load_model(str(file))
 
 
 def identify(text: str, declared: str = "", model: str = "") -> tuple[str, float]:
-    """The language of a text (ISO 639-1 where there is one, else 639-3) and its share among all, 0 to 1.
+    """Return the language of a text (ISO 639-1, or 639-3 if there is no 639-1 code) and its probability.
 
-    ``model`` is the path of another one than the shipped. A ``declared`` language is taken at its word and
-    scored by the model; one that the model does not know scores 1, since there is nothing to doubt it by.
-    Text without words has no language and scores 0.
+    ``declared``: if given, it is returned as the language, with the model's probability for it, or 1 if the
+    model does not know the language. ``model``: path of a model other than the packaged one. A text without
+    words has no language and scores 0.
     """
-    line = sample_windows(text, STRETCHES, STRETCH).encode("utf-8", "replace").decode().replace("\n", " ")
-    code = _names()["editions"].get(declared.lower()) or declared.lower().partition("-")[0]
-    codes = _codes(model)
+    line = sample_windows(text, NUM_WINDOWS, WINDOW).encode("utf-8", "replace").decode().replace("\n", " ")
+    code = _mappings()["editions"].get(declared.lower()) or declared.lower().partition("-")[0]
+    codes = _label_codes(model)
     if code and code not in codes.values():
         return code, 1.0
     if not line.strip():
         return code, 0.0
     scores: dict[str, float] = {}
-    for score, label in _predict(line, model, every=bool(code)):
-        found = codes[label]
-        scores[found] = min(scores.get(found, 0.0) + score, 1.0)
+    for score, label in _predict(line, model, all_labels=bool(code)):
+        predicted = codes[label]
+        scores[predicted] = min(scores.get(predicted, 0.0) + score, 1.0)
     best = code or next(iter(scores))
     return best, scores.get(best, 0.0)
 
 
 def refuse_unknown(codes: Iterable[str], key: str) -> None:
-    """Raise :class:`ConfigError` for what no text would have in the setting ``key``."""
+    """Raise :class:`ConfigError` for codes in the setting ``key`` that :func:`identify` never returns."""
+    mappings = _mappings()
     for code in codes:
-        ours = _names()["editions"].get(code) or (_names()["languages"].get(code) if code != "als" else None)
+        ours = mappings["editions"].get(code) or (mappings["languages"].get(code) if code != "als" else None)
         if ours:
-            raise ConfigError(f"{key}: {code!r} is a language that is called {ours} here; say so")
+            raise ConfigError(f"{key}: {code!r} is not the code that is used here; write {ours}")
         if not _CODE.fullmatch(code):
             raise ConfigError(
-                f"{key}: {code!r} is no language; use codes of ISO 639-1 such as en, else 639-3"
+                f"{key}: {code!r} is not a language code; use ISO 639-1 such as en, or else ISO 639-3"
             )
 
 
 @cache
-def _codes(model: str) -> dict[str, str]:
-    """Our code for each of the model's labels."""
-    return {label: _code(label.removeprefix(_PREFIX)) for label in load(model).get_labels()}
+def _label_codes(model: str) -> dict[str, str]:
+    """Return our language code for each of the model's labels."""
+    return {label: _label_code(label.removeprefix(_PREFIX)) for label in load(model).get_labels()}
 
 
-def _code(label: str) -> str:
-    """``en`` for ``en`` and ``eng_Latn``; ``sr-Latn`` for Serbian in the script that no table is for."""
+def _label_code(label: str) -> str:
+    """Map ``en`` and ``eng_Latn`` to ``en``; ``srp_Latn`` to ``sr-Latn``, which is not the usual script."""
     language, _, script = label.partition("_")
     if not script:
         return label
-    code = _names()["languages"].get(language, language)
-    return code if _names()["scripts"].get(code, script) == script else f"{code}-{script}"
+    code = _mappings()["languages"].get(language, language)
+    return code if _mappings()["scripts"].get(code, script) == script else f"{code}-{script}"
 
 
 @cache
-def _names() -> dict[str, dict[str, str]]:
+def _mappings() -> dict[str, dict[str, str]]:
     return read_toml("pipeline.filters", "languages.toml")
 
 
-def _predict(line: str, model: str, *, every: bool) -> list[tuple[float, str]]:
-    """Shares and labels, best first: of the best language or of every one."""
+def _predict(line: str, model: str, *, all_labels: bool) -> list[tuple[float, str]]:
+    """Return probabilities and labels, best first: of the best label only, or of all."""
     predictions: list[tuple[float, str]] = load(model).f.predict(
-        line + "\n", -1 if every else 1, 0.0, "strict"
+        line + "\n", -1 if all_labels else 1, 0.0, "strict"
     )
     return predictions

@@ -1,8 +1,8 @@
-"""Recipes: the presets, which are data, and the conditions that they are made of.
+"""Recipes: a preset's conditions, with the configuration's own thresholds on top.
 
 A preset is a TOML file in ``presets/``: how it counts and edits, and an ordered table of reasons and
-thresholds, perhaps with other thresholds for some languages. The configuration may override a preset's
-thresholds and add conditions to it.
+thresholds, optionally with other thresholds per language. The configuration may override thresholds and add
+conditions. :func:`first_failing` is the only place that decides about a record.
 """
 
 from collections.abc import Mapping
@@ -30,27 +30,27 @@ FILE_SETTINGS = (
     "toxicity_model",
     "toxicity_words",
 )
-"""The settings that are paths."""
+"""The keys of ``[filters]`` that are paths."""
 
 Counting = Literal["datatrove", "dclm", "dolma"]
 Lines = Literal["all", "c4", "finished", "refinedweb"]
 
 
-class ByLanguage(BaseModel):
-    """Thresholds that differ between languages: a row of figures for each, in the order of ``conditions``."""
+class LanguageThresholds(BaseModel):
+    """Thresholds per language: one row per language, in the order of ``conditions``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     conditions: tuple[Reason, ...] = ()
     rows: dict[str, tuple[float, ...]] = {}
 
     @model_validator(mode="after")
-    def _rows_are_complete(self) -> "ByLanguage":
+    def _rows_are_complete(self) -> "LanguageThresholds":
         if any(len(row) != len(self.conditions) for row in self.rows.values()):
             raise PydanticCustomError("rows", "every row must have a figure for every condition")
         return self
 
-    def of(self, reason: Reason) -> dict[str, float]:
-        """The threshold of one condition in each language."""
+    def for_reason(self, reason: Reason) -> dict[str, float]:
+        """Return the threshold of one condition by language."""
         if reason not in self.conditions:
             return {}
         column = self.conditions.index(reason)
@@ -58,29 +58,29 @@ class ByLanguage(BaseModel):
 
 
 class Preset(BaseModel):
-    """One recipe, as its TOML file has it; thresholds in the order in which they are tried."""
+    """One preset as its TOML file defines it. Thresholds are in the order in which they are evaluated."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: str
     counting: Counting = "datatrove"
-    """Whose variant of Gopher's measures is taken; see ``gopher.py``, ``dclm.py`` and ``dolma.py``."""
+    """Variant of Gopher's metrics; see ``gopher.py``, ``dclm.py`` and ``dolma.py``."""
     split_unspaced: bool = True
-    """Scripts without spaces have one word per letter; if not, signs alone separate words, as in datatrove's
-    English filters."""
+    """If True, every letter of a script without spaces is a word; otherwise only punctuation separates words,
+    as in datatrove's English filters."""
     lines: Lines = "all"
-    """Whose line rules edit the text."""
+    """The line rules that edit the text."""
     terminal_punctuation: bool = False
-    """C4's rules, which measure in any case, take only lines that end in a terminal mark."""
+    """If True, C4's rules, which are always measured, keep only lines that end in terminal punctuation."""
     toxic_sentence: float | None = None
-    """Sentences that are at least so toxic are taken out of the text."""
+    """Sentences with at least this toxicity are removed from the text."""
     mask_pii: bool = True
     thresholds: dict[Reason, float]
-    by_language: ByLanguage = ByLanguage()
+    by_language: LanguageThresholds = LanguageThresholds()
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A measure that must be at least or at most a threshold; otherwise the record is dropped."""
+    """A metric with a lower or upper bound. A record that violates it is dropped."""
 
     reason: Reason
     metric: str
@@ -89,11 +89,11 @@ class Condition:
     by_language: Mapping[str, float]
 
     def limit(self, language: str) -> float:
-        """The threshold for texts in ``language``."""
+        """Return the threshold for texts in ``language``."""
         return self.by_language.get(language, self.threshold)
 
     def holds(self, value: float | None, language: str = "") -> bool:
-        """Whether ``value`` satisfies the condition; what was not measured does."""
+        """True if ``value`` satisfies the condition, or was not measured."""
         if value is None:
             return True
         return satisfies(self.bound, value, self.limit(language))
@@ -101,37 +101,37 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A preset with the configuration's own settings on top."""
+    """A preset combined with the configuration's own settings."""
 
     preset: Preset
     url_conditions: tuple[Condition, ...]
-    """What is asked of the address, before anything else."""
+    """Conditions on the URL, evaluated before extraction."""
     text_conditions: tuple[Condition, ...]
     mask_pii: bool
     languages: frozenset[str]
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """All of them, in the order in which they are tried."""
+        """All conditions, in the order in which they are evaluated."""
         return self.url_conditions + self.text_conditions
 
 
 def first_failing(
     recipe: Recipe, metrics: Mapping[str, float | None], language: str = "", score: float | None = None
 ) -> Drop | None:
-    """The first condition that fails, or None: the record stays.
+    """Return the first condition that fails, or None if the record is kept.
 
-    Decides by the record's numbers alone, now or later: a metric that is missing or None was not taken and is
-    not asked about, nor is the language where ``score``, its ``language_score``, is None.
+    Decides from the record's metrics alone, during the run or later. A condition on a metric that is missing
+    or None holds. The language is not checked if ``score``, its ``language_score``, is None.
     """
-    if drop := _first(recipe.url_conditions, metrics, language):
+    if drop := _first_failing(recipe.url_conditions, metrics, language):
         return drop
     if score is not None and recipe.languages and language not in recipe.languages:
         return Drop(Reason.LANGUAGE_UNWANTED, score)
-    return _first(recipe.text_conditions, {**metrics, "language_score": score}, language)
+    return _first_failing(recipe.text_conditions, {**metrics, "language_score": score}, language)
 
 
-def _first(
+def _first_failing(
     conditions: tuple[Condition, ...], metrics: Mapping[str, float | None], language: str
 ) -> Drop | None:
     for condition in conditions:
@@ -142,19 +142,19 @@ def _first(
 
 
 def preset_names() -> list[str]:
-    """The presets there are."""
+    """Return the names of all presets, sorted."""
     files = resources.files("pipeline.filters").joinpath("presets").iterdir()
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
 def build_recipe(settings: config.FiltersConfig) -> Recipe:
-    """The recipe that the settings ask for.
+    """Build the recipe that the settings describe.
 
-    A threshold for a reason that the preset has takes the preset's place; others are tried after those.
-    Raises :class:`ConfigError` for an unknown preset, reason or language, and for a condition on what nothing
-    measures.
+    A configured threshold replaces the preset's for the same reason; further ones are evaluated after those
+    of the preset. Raises :class:`ConfigError` for an unknown preset, reason or language, and for a condition
+    on a metric that is not measured.
     """
-    preset = _preset(settings.preset)
+    preset = _load_preset(settings.preset)
     language.refuse_unknown(settings.languages, "filters.languages")
     conditions = [
         Condition(reason, *RULES[reason], limit, by_language)
@@ -171,30 +171,30 @@ def build_recipe(settings: config.FiltersConfig) -> Recipe:
 
 
 def differing_settings(one: Recipe, other: Recipe) -> list[str]:
-    """The settings by which two recipes measure differently: one's numbers cannot decide for the other.
+    """Return the preset settings that make two recipes measure or edit differently.
 
-    None: whatever one has measured, the other would have.
+    If there are any, the metrics of one recipe cannot decide for the other.
     """
     keys = ("counting", "split_unspaced", "lines", "terminal_punctuation", "toxic_sentence")
     return [key for key in keys if getattr(one.preset, key) != getattr(other.preset, key)]
 
 
 def resolved_thresholds(settings: config.FiltersConfig) -> dict[str, float]:
-    """Every condition in force by its reason, in the order in which they are tried, for manifests."""
+    """Return every threshold in force by reason, in the order of evaluation, for manifests."""
     return {condition.reason.value: condition.threshold for condition in build_recipe(settings).conditions}
 
 
 def resolved(settings: config.FiltersConfig) -> dict[str, Any]:
-    """What decides beside the settings themselves, for manifests: thresholds, in all and by language; files.
+    """Return what determines the decisions in addition to the settings: thresholds and the versions of files.
 
-    Raises :class:`InputError` for a file that is not there.
+    For manifests. Raises :class:`InputError` for a file that does not exist.
     """
-    in_force = build_recipe(settings).conditions
+    conditions = build_recipe(settings).conditions
     return {
         "thresholds": resolved_thresholds(settings),
         "thresholds_by_language": {
             condition.reason.value: dict(condition.by_language)
-            for condition in in_force
+            for condition in conditions
             if condition.by_language
         },
         "files": {
@@ -208,30 +208,30 @@ def resolved(settings: config.FiltersConfig) -> dict[str, Any]:
 def _limits(
     preset: Preset, settings: config.FiltersConfig
 ) -> dict[Reason, tuple[float, Mapping[str, float]]]:
-    """Each condition's threshold, and those of single languages."""
+    """Return each condition's threshold and its thresholds by language."""
     limits: dict[Reason, tuple[float, Mapping[str, float]]] = {
-        reason: (limit, preset.by_language.of(reason)) for reason, limit in preset.thresholds.items()
+        reason: (limit, preset.by_language.for_reason(reason)) for reason, limit in preset.thresholds.items()
     }
-    for name, given in settings.thresholds.items():
-        reason = _reason(name)
-        if not isinstance(given, dict):
-            limits[reason] = (given, {})
+    for name, configured in settings.thresholds.items():
+        reason = _parse_reason(name)
+        if not isinstance(configured, dict):
+            limits[reason] = (configured, {})
             continue
-        limit, by_language = limits.get(reason, (given.get("default"), {}))
-        limit = given.get("default", limit)
+        limit, by_language = limits.get(reason, (configured.get("default"), {}))
+        limit = configured.get("default", limit)
         if limit is None:
             raise ConfigError(
-                f"filters.thresholds.{name}: only for {', '.join(given)}, and preset {settings.preset} has "
-                "none: other languages need one; add default = …"
+                f"filters.thresholds.{name}: only for {', '.join(configured)}, and preset {settings.preset} "
+                "has none: other languages need one; add default = …"
             )
-        own = {code: value for code, value in given.items() if code != "default"}
-        language.refuse_unknown(own, f"filters.thresholds.{name}")
-        limits[reason] = (limit, {**by_language, **own})
+        overrides = {code: value for code, value in configured.items() if code != "default"}
+        language.refuse_unknown(overrides, f"filters.thresholds.{name}")
+        limits[reason] = (limit, {**by_language, **overrides})
     return limits
 
 
 def _refuse_unmeasured(conditions: list[Condition], settings: config.FiltersConfig) -> None:
-    """A threshold above 0 for quality is refused where no model measures it."""
+    """Refuse a positive quality threshold without a quality model."""
     for condition in conditions:
         if condition.metric == "quality" and not settings.quality_model and not condition.holds(0.0):
             raise ConfigError(
@@ -241,16 +241,18 @@ def _refuse_unmeasured(conditions: list[Condition], settings: config.FiltersConf
 
 
 @cache
-def _preset(name: str) -> Preset:
-    if name not in preset_names():
-        raise ConfigError(
-            f"filters.preset = {name!r}: no such preset; the nearest valid name is {nearest(name, preset_names())}"
-        )
+def _load_preset(name: str) -> Preset:
+    names = preset_names()
+    if name not in names:
+        near = nearest(name, names)
+        raise ConfigError(f"filters.preset = {name!r}: no such preset; the nearest valid name is {near}")
     return Preset.model_validate(read_toml("pipeline.filters", f"presets/{name}.toml"))
 
 
-def _reason(name: str) -> Reason:
+def _parse_reason(name: str) -> Reason:
     if name not in {reason.value for reason in RULES}:
         near = nearest(name, [reason.value for reason in RULES])
-        raise ConfigError(f"filters.thresholds: {name!r} is no condition; the nearest valid name is {near}")
+        raise ConfigError(
+            f"filters.thresholds: {name!r} is not a condition; the nearest valid name is {near}"
+        )
     return Reason(name)

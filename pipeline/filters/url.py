@@ -1,9 +1,8 @@
-"""Addresses known for adult, phishing or malicious pages, by the lists that the datatrove package ships, and
-by the user's own.
+"""URL blocklists of adult, phishing and malicious pages: those of the datatrove package and the user's own.
 
 The domain list is the University of Toulouse's (4.6 million domains). It is compiled once per machine to a
-sorted array of 64-bit hashes (36 MB) in the user's cache folder, and shared by all processes through memory
-mapping; two different domains collide with a probability below one in a trillion.
+sorted array of 64-bit hashes (36 MB) in the user's cache folder, which all processes memory-map. The
+probability that two given domains collide is below one in a trillion.
 """
 
 import re
@@ -23,15 +22,15 @@ from core.errors import InputError
 from pipeline.analysis import Hashes, line_hashes, suffix_hashes
 
 CHUNK = 1 << 23
-"""Bytes of a list hashed at a time."""
+"""Bytes of a list that are hashed at a time."""
 
 _ARCHIVE = "url_filterblacklistsv0_3_0.tar.gz"
-_NEITHER_LETTER_NOR_DIGIT = re.compile(r"[^a-z0-9]+")
+_NOT_ALPHANUMERIC = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
 class UrlLists:
-    """What an address is compared with."""
+    """Blocklists of domains, addresses, words and substrings."""
 
     domains: Hashes
     """Sorted hashes; memory-mapped."""
@@ -40,59 +39,61 @@ class UrlLists:
     words: frozenset[str]
     soft_words: frozenset[str]
     fragments: re.Pattern[str]
-    """Strings that are telling anywhere in an address."""
-    own_domains: frozenset[str] = frozenset()
-    """The user's."""
+    """Matches banned substrings anywhere in a URL, with only its letters and digits left."""
+    user_domains: frozenset[str] = frozenset()
 
     def measure(self, url: str) -> dict[str, float]:
-        """How often each list matches: the values of the ``url.…`` conditions."""
+        """Return the number of matches in each list: the metrics of the ``url.…`` conditions."""
         lowered = url.lower()
-        words = set(_NEITHER_LETTER_NOR_DIGIT.split(lowered))
+        words = set(_NOT_ALPHANUMERIC.split(lowered))
         host, address = host_and_address(lowered)
         return {
-            "url_domain": self._listed(host),
+            "url_domain": self._count_listed(host),
             "url_address": int(address in self.addresses),
             "url_word": len(words & self.words),
             "url_soft_words": len(words & self.soft_words),
-            "url_fragment": int(bool(self.fragments.search(_NEITHER_LETTER_NOR_DIGIT.sub("", lowered)))),
+            "url_fragment": int(bool(self.fragments.search(_NOT_ALPHANUMERIC.sub("", lowered)))),
         }
 
-    def _listed(self, host: str) -> int:
-        """How many of the host and the domains that it lies in, down to two labels, are listed."""
-        starts = [0, *(place + 1 for place, sign in enumerate(host) if sign == ".")][:-1]
+    def _count_listed(self, host: str) -> int:
+        """Count how many of the host and its parent domains, down to two labels, are listed."""
+        starts = [0, *(index + 1 for index, character in enumerate(host) if character == ".")][:-1]
         if not starts:
             return 0
         hashes = suffix_hashes(host.encode("ascii", "replace"), starts)
-        places = np.minimum(self.domains.searchsorted(hashes), len(self.domains) - 1)
-        shipped = (self.domains[places] == hashes).tolist()
+        indices = np.minimum(self.domains.searchsorted(hashes), len(self.domains) - 1)
+        listed = (self.domains[indices] == hashes).tolist()
         return sum(
-            known or host[start:] in self.own_domains for known, start in zip(shipped, starts, strict=True)
+            found or host[start:] in self.user_domains for found, start in zip(listed, starts, strict=True)
         )
 
 
 @cache
 def load(domains: str = "", addresses: str = "", words: str = "") -> UrlLists:
-    """The lists of the installed datatrove package, and on top those at the paths given, once per process.
+    """Load the lists of the installed datatrove package and add the user's lists. Cached per process.
 
-    Compiles the shipped domains if need be. Raises :class:`InputError` for a path with no text file.
+    Compiles the domain list if it is not in the cache. Raises :class:`InputError` for a path that is not a
+    UTF-8 text file.
     """
     assets = resources.files("datatrove.assets")
     fragments = _words(assets.joinpath("banned_subwords.txt").read_text("utf-8"))
-    own_addresses = {host_and_address(_with_scheme(line))[1] for line in _own(addresses)}
+    user_addresses = {host_and_address(_with_scheme(line))[1] for line in _read_entries(addresses)}
     with resources.as_file(assets.joinpath(_ARCHIVE)) as archive:
         return UrlLists(
             domains=_domains(archive),
-            addresses=_addresses(archive) | own_addresses,
+            addresses=_addresses(archive) | user_addresses,
             words=_words(assets.joinpath("banned_words.txt").read_text("utf-8"))
-            | _words("\n".join(_own(words))),
+            | _words("\n".join(_read_entries(words))),
             soft_words=_words(assets.joinpath("soft_banned_words.txt").read_text("utf-8")),
             fragments=re.compile("|".join(sorted(map(re.escape, fragments)))),
-            own_domains=frozenset(host_and_address(_with_scheme(line))[0] for line in _own(domains)),
+            user_domains=frozenset(
+                host_and_address(_with_scheme(line))[0] for line in _read_entries(domains)
+            ),
         )
 
 
-def _own(path: str) -> list[str]:
-    """The entries of the user's own list: one per line, ``#`` begins a comment line. Without a path, none."""
+def _read_entries(path: str) -> list[str]:
+    """Return the entries of a user's list, one per line without ``#`` comment lines; none without a path."""
     if not path:
         return []
     try:
@@ -109,20 +110,20 @@ def _with_scheme(entry: str) -> str:
 
 
 def host_and_address(url: str) -> tuple[str, str]:
-    """The host, and it without ``www.`` with path and query; both empty for what is no address."""
+    """Return a URL's host, and its host without ``www.`` with path and query. Both empty for invalid URLs."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
-    except ValueError:  # a port that is no number, an unclosed bracket: no page of any list
+    except ValueError:  # for example an invalid port or an unclosed bracket
         return "", ""
     query = f"?{parts.query}" if parts.query else ""
     return host, f"{host.removeprefix('www.')}{parts.path}{query}".rstrip("/")
 
 
 def _words(text: str) -> frozenset[str]:
-    """One entry per line, ``#`` begins a comment line; entries lose everything but letters and digits."""
+    """Return the entries, one per line, reduced to letters and digits; ``#`` starts a comment line."""
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return frozenset(_NEITHER_LETTER_NOR_DIGIT.sub("", line.lower()) for line in lines)
+    return frozenset(_NOT_ALPHANUMERIC.sub("", line.lower()) for line in lines)
 
 
 def _addresses(archive: Path) -> frozenset[str]:
@@ -131,32 +132,32 @@ def _addresses(archive: Path) -> frozenset[str]:
 
 
 def _domains(archive: Path) -> Hashes:
-    """Map the compiled list, compiling it first where no process of this machine has."""
+    """Memory-map the compiled list; compile it first if it is not in this machine's cache."""
     compiled = Path(
         storage.cache_folder(f"domains-{metadata.version('datatrove')}-{archive.stat().st_size}.npy")
     )
     if not compiled.exists():
-        beside = compiled.with_name(f"{compiled.name}.{uuid.uuid4().hex}")
-        with beside.open("wb") as stream:
+        temporary = compiled.with_name(f"{compiled.name}.{uuid.uuid4().hex}")
+        with temporary.open("wb") as stream:
             np.save(stream, compile_domains(archive))
-        beside.replace(compiled)
+        temporary.replace(compiled)
     hashes: Hashes = np.load(compiled, mmap_mode="r").view(np.ndarray)
     return hashes
 
 
 def compile_domains(archive: Path) -> Hashes:
-    """Sorted, distinct hashes of the archive's domains. Some ten seconds for 124 MB."""
-    pieces = []
+    """Return the sorted, distinct hashes of the archive's domains. About ten seconds for 124 MB."""
+    hashes = []
     with tarfile.open(archive) as tar, _member(tar, "domains") as stream:
         rest = b""
-        while piece := stream.read(CHUNK):
-            whole, _, rest = (rest + piece).rpartition(b"\n")
-            pieces.append(line_hashes(np.frombuffer(whole, np.uint8)))
-        pieces.append(line_hashes(np.frombuffer(rest, np.uint8)))
-    return np.unique(np.concatenate(pieces))
+        while chunk := stream.read(CHUNK):
+            lines, _, rest = (rest + chunk).rpartition(b"\n")
+            hashes.append(line_hashes(np.frombuffer(lines, np.uint8)))
+        hashes.append(line_hashes(np.frombuffer(rest, np.uint8)))
+    return np.unique(np.concatenate(hashes))
 
 
 def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
     stream = tar.extractfile(name)
-    assert stream is not None, f"{name} is a file of datatrove's archive"
+    assert stream is not None, f"{name} is a file in datatrove's archive"
     return stream

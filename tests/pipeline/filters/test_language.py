@@ -19,23 +19,23 @@ ENGLISH = "The committee will meet on Thursday to discuss the results of the sur
         ("Комитет соберётся в четверг, чтобы обсудить результаты.", "ru"),
     ],
 )
-def test_identifies(text: str, code: str) -> None:
+def test_identify(text: str, code: str) -> None:
     language, score = identify(text)
     assert language == code and 0.65 < score <= 1
 
 
-def test_declared_language_is_taken_at_its_word_and_scored() -> None:
+def test_declared_language_is_returned_and_scored() -> None:
     assert identify(ENGLISH, "en") == identify(ENGLISH, "en-US") == identify(ENGLISH)
     language, score = identify(ENGLISH, "fr")
     assert language == "fr" and score < 0.1
 
 
-def test_language_that_the_model_does_not_know_is_not_doubted() -> None:
+def test_declared_language_unknown_to_the_model_scores_one() -> None:
     assert identify("Latgola ir", "ltg") == ("ltg", 1.0)
 
 
 @pytest.mark.parametrize("text", ["", " \n\t", "\x00"])
-def test_nothing_has_no_language(text: str) -> None:
+def test_empty_text_scores_low(text: str) -> None:
     assert identify(text)[1] < 0.3
 
 
@@ -45,7 +45,7 @@ def test_lone_surrogates_and_long_texts() -> None:
 
 @pytest.fixture(scope="module")
 def other_model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A model with labels by language and script, as GlotLID's."""
+    """A model with labels by language and script, as in GlotLID."""
     lines = [
         "__label__eng_Latn the committee will meet to discuss the results",
         "__label__deu_Latn der ausschuss trifft sich um die ergebnisse zu besprechen",
@@ -75,20 +75,20 @@ def other_model(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("讨论 结果", "zh"),
     ],
 )
-def test_another_model_by_path(text: str, code: str, other_model: str) -> None:
+def test_other_model_by_path(text: str, code: str, other_model: str) -> None:
     language, score = identify(text, model=other_model)
     assert language == code and 0.5 < score <= 1
     assert identify(text, "en", other_model)[0] == "en"
     assert identify(text, "fr", other_model) == ("fr", 1.0)
 
 
-def test_codes_of_the_shipped_model_are_ours() -> None:
+def test_codes_of_the_packaged_model_are_ours() -> None:
     assert identify("Dr Uusschuss", "als")[0] == "als"
     assert identify(ENGLISH, "simple")[0] == "en"
 
 
-def test_a_file_that_is_no_model(tmp_path: Path) -> None:
-    (tmp_path / "text.bin").write_text("no model")
+def test_invalid_model_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.bin").write_text("not a model")
     with pytest.raises(InputError, match="name a fastText model"):
         identify(ENGLISH, model=str(tmp_path / "text.bin"))
     with pytest.raises(InputError, match="nothing there"):

@@ -1,4 +1,4 @@
-"""The ready configurations in ``configs/``."""
+"""The configurations in ``configs/``, one per preset."""
 
 import json
 from pathlib import Path
@@ -13,9 +13,7 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 @pytest.mark.parametrize("name", [name for name in recipe.preset_names() if name != "none"])
-def test_every_preset_has_a_configuration_that_is_ready(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_preset_has_a_valid_configuration(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     overrides = ["output.path=out", 'input.paths=["a.warc.gz"]', 'filters.thresholds."quality.score"=0']
     arguments = [part for override in overrides for part in ("--set", override)]
     clean.main(["--config", str(CONFIGS / f"{name}.toml"), *arguments, "--dry-run"])
@@ -24,12 +22,12 @@ def test_every_preset_has_a_configuration_that_is_ready(
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_configuration_names_conditions_that_there_are(path: Path) -> None:
+def test_configurations_name_existing_conditions(path: Path) -> None:
     filters = config.load(str(path), ['filters.thresholds."quality.score"=0']).filters
     assert set(resolved(filters)) == {"thresholds", "thresholds_by_language", "files"}
 
 
-def test_a_preset_says_which_figures_differ_by_language() -> None:
+def test_thresholds_by_language_are_resolved() -> None:
     by_language = resolved(config.FiltersConfig(preset="multilingual"))["thresholds_by_language"]
     assert by_language["gopher.long_words"]["de"] == 15 and len(by_language) == 16
     assert resolved(config.FiltersConfig())["thresholds_by_language"] == {}

@@ -45,7 +45,7 @@ def test_lists(address: str, found: dict[str, float]) -> None:
     assert {name: count for name, count in LISTS.measure(address).items() if count} == found
 
 
-def test_archive_is_compiled_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_domains_are_compiled_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"site{number}.org" for number in range(50)]
     archive = tmp_path / "lists.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
@@ -70,14 +70,14 @@ def test_archive_is_compiled_across_chunks(tmp_path: Path, monkeypatch: pytest.M
         ("", None),
     ],
 )
-def test_shipped_lists(address: str, reason: str | None) -> None:
+def test_packaged_lists(address: str, reason: str | None) -> None:
     metrics, drop = FilterPipeline(FiltersConfig()).check_url(address)
     assert set(metrics) == ({metric for metric in METRICS if metric.startswith("url_")} if address else set())
     assert (drop and drop.reason) == reason
     assert drop is None or (drop.value is not None and drop.value > (drop.threshold or 0))
 
 
-def test_lists_of_the_user_s_own(tmp_path: Path) -> None:
+def test_user_lists(tmp_path: Path) -> None:
     lists = {
         "url_domains": "# mine\nMine.example\nhttps://other.example/\n\n",
         "url_addresses": "https://www.example.org/Bad/Page/\n",
@@ -98,7 +98,7 @@ def test_lists_of_the_user_s_own(tmp_path: Path) -> None:
     assert {address: drop and drop.reason for address, drop in dropped.items()} == reasons
 
 
-def test_lists_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_lists_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         FilterPipeline(FiltersConfig(url_domains=str(tmp_path / "none.txt"))).check_url("https://example.org")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9.example\n")
@@ -106,6 +106,6 @@ def test_lists_that_cannot_be_read(tmp_path: Path) -> None:
         FilterPipeline(FiltersConfig(url_words=str(tmp_path / "latin.txt"))).check_url("https://example.org")
 
 
-def test_an_address_is_measured_whatever_the_preset() -> None:
+def test_urls_are_measured_under_every_preset() -> None:
     metrics, drop = FilterPipeline(FiltersConfig(preset="none")).check_url("https://zzzzporn.com")
     assert metrics["url_domain"] == 1 and drop is None

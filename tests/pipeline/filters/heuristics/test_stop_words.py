@@ -28,6 +28,6 @@ def test_language_without_a_list_is_not_measured() -> None:
 
 
 def test_every_language_with_thresholds_has_a_list() -> None:
-    rows = recipe._preset("multilingual").by_language.rows
+    rows = recipe._load_preset("multilingual").by_language.rows
     assert len(rows) > 40 and set(rows) <= set(LISTS)
     assert all(len(set(words.split())) >= 8 for words in LISTS.values())
