@@ -1,7 +1,7 @@
 """Size and shape of the source: files, functions, imports between folders, cycles, duplicated runs.
 
-``python benchmarks/structure.py [REVISION …]`` (or ``make stats``) prints one column for each git revision and
-one for the working tree, so that a change to the layout can be judged by numbers. Tests are not counted.
+``python benchmarks/structure.py [REVISION …]`` (or ``make stats``) prints one column per git revision and one
+for the working tree, so that a change to the layout can be judged by numbers. Tests are not counted.
 """
 
 import argparse
