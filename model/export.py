@@ -18,7 +18,7 @@ from core import errors, manifest, storage
 from core.errors import InputError, ModelError
 from core.manifest import FileEntry, Stage
 from core.tokenizer import Tokenizer
-from core.tokenizer.chat import Chat
+from core.tokenizer.chat import ChatTemplate
 from model import loading
 from model.formats import huggingface
 from model.loading import STAGE
@@ -81,7 +81,7 @@ def export(model: str, folder: str, dtype: DType = "float32", *, overwrite: bool
 
 def write(model: Transformer, tokenizer: Tokenizer, folder: Path, *, dtype: DType = "float32") -> None:
     """Write a model and its tokenizer, without a manifest, to an existing local folder."""
-    stop = Chat(tokenizer).stop if tokenizer.chat_template else {tokenizer.eos}
+    stop = ChatTemplate(tokenizer).stop if tokenizer.chat_template else {tokenizer.eos}
     tokens: dict[str, int | list[int]] = {"eos_token_id": sorted(stop), "pad_token_id": tokenizer.pad}
     if tokenizer.bos is not None:
         tokens["bos_token_id"] = tokenizer.bos

@@ -23,7 +23,7 @@ from core.config import Config, require
 from core.errors import InputError, MismatchError, ModelError
 from core.manifest import Manifest
 from core.tokenizer import HuggingFaceTokenizer, SentencePieceTokenizer, Tokenizer, sentencepiece_model
-from core.tokenizer.chat import Chat
+from core.tokenizer.chat import ChatTemplate
 from core.tokenizer.gguf import tokenizer_from_gguf
 from core.tokenizer.protocol import TOKENIZER_JSON
 from model.config import TransformerConfig
@@ -61,9 +61,9 @@ class LoadedModel:
     the source's own facts."""
 
     @cached_property
-    def chat(self) -> Chat:
+    def chat(self) -> ChatTemplate:
         """Chat template of the tokenizer. Raises :class:`InputError` if it has none."""
-        return Chat(self.tokenizer)
+        return ChatTemplate(self.tokenizer)
 
 
 @dataclass(frozen=True, slots=True)

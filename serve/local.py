@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from core.errors import InputError
-from core.tokenizer.chat import Chat, Message, Role
+from core.tokenizer.chat import ChatTemplate, Message, Role
 from model import loading
 from model.config import DEFAULT_CONTEXT
 from model.generation import Sampling, generate
@@ -19,7 +19,7 @@ class Model:
 
     def __init__(self, path: str, temperature: float, tokens: int) -> None:
         self._loaded = loading.load(path)
-        self._chat: Chat = self._loaded.chat
+        self._chat: ChatTemplate = self._loaded.chat
         self._temperature, self._tokens = temperature, tokens
 
     def answer(self, turns: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""Conversations as packed rows: what a fine-tuning learns from.
+"""Fine-tuning examples: conversations, tokenized by the chat template and packed into rows.
 
-Each conversation becomes tokens by the model's chat template, is validated on or learned from as a hash of
-its content says, and is laid whole, with others, into a row (best fit, as in :mod:`core.shards.packing`).
+A hash of its content assigns an example to training or validation. Examples are never split across rows; they
+are packed by best fit, as documents are in :mod:`core.shards.packing`.
 """
 
 import hashlib
@@ -18,143 +18,143 @@ from core.manifest import canonical
 from core.shards import SplitName
 from core.shards.packing import best_fit_decreasing, split_of
 from core.tokenizer.chat import Chat, Message
-from train.permutation import Integers
-from train.records import Entry, Reader, source_of
-from train.rows import Read
+from train.dataset import PackedRows
+from train.permutation import Int64Array
+from train.records import ExampleFile, RecordReader, source_name
 
-REASONS = ("too long", "without anything to learn")
-"""Why an example is dropped."""
+DROP_REASONS = ("too long", "without anything to learn")
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A conversation as tokens."""
+    """A tokenized conversation."""
 
     key: str
-    """Hash of its content, hexadecimal."""
+    """Hash of the content, hexadecimal."""
     tokens: npt.NDArray[np.uint32]
-    learn: npt.NDArray[np.bool_]
+    """``[length]``."""
+    loss_mask: npt.NDArray[np.bool_]
+    """``[length]``: True for tokens to learn."""
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """All rows of one split and source, each of t+1 tokens."""
-
-    tokens: npt.NDArray[np.uint32]
-    pieces: npt.NDArray[np.int32]
-    """The number of the example in its row; -1 for padding."""
-    learn: npt.NDArray[np.bool_]
-
-
-class Examples:
-    """Packed rows (:class:`train.rows.PackedRows`) that are held in memory: 9 bytes a token."""
+class ExampleDataset:
+    """Packed examples in memory, a :class:`train.dataset.PackedDataset`; 9 bytes per token."""
 
     def __init__(
-        self, packed: Mapping[tuple[SplitName, str], Packed], sequence_length: int, counts: Mapping[str, int]
+        self,
+        packed: Mapping[tuple[SplitName, str], PackedRows],
+        sequence_length: int,
+        counts: Mapping[str, int],
     ) -> None:
         self._packed = packed
         self.sequence_length = sequence_length
         self.counts = counts
-        """Examples by what became of them."""
+        """Number of examples by split, and by reason for dropped and truncated ones."""
         self.sources = tuple(sorted({source for _, source in packed}))
         self.sha256 = _hash(packed)
 
-    def rows(self, split: SplitName, source: str) -> int:
-        """Number of rows."""
-        found = self._packed.get((split, source))
-        return len(found.tokens) if found else 0
+    def num_rows(self, split: SplitName, source: str) -> int:
+        """Return the number of rows."""
+        rows = self._packed.get((split, source))
+        return len(rows.tokens) if rows else 0
 
-    def read(self, split: SplitName, source: str, indices: Integers) -> Read:
-        """The rows asked for, in that order."""
-        found = self._packed[split, source]
-        return Read(found.tokens[indices], found.pieces[indices].astype(np.int64), found.learn[indices])
+    def read(self, split: SplitName, source: str, indices: Int64Array) -> PackedRows:
+        """Return the rows at ``indices``, in that order."""
+        rows = self._packed[split, source]
+        assert rows.loss_mask is not None
+        return PackedRows(rows.tokens[indices], rows.document_ids[indices], rows.loss_mask[indices])
 
 
-def collect(settings: FinetuneConfig, chat: Chat, pad: int) -> Examples:
-    """Read, encode and pack all examples that ``settings`` names.
+def load_examples(config: FinetuneConfig, chat: Chat, pad: int) -> ExampleDataset:
+    """Read, tokenize and pack all examples of ``config``; ``pad`` is the padding token.
 
-    The result does not depend on the order of the records. Raises :class:`InputError` for a record that is no
-    conversation, and if nothing is left to learn from.
+    The result does not depend on the order of records. Raises :class:`InputError` for a record that is not a
+    conversation, and if no training examples remain.
     """
     counts: Counter[str] = Counter()
     found: dict[tuple[SplitName, str], list[Example]] = {}
-    reader = Reader(settings)
-    held_out = 0.0 if settings.validation_files else settings.validation_share
-    for share, entries in ((held_out, settings.files), (1.0, settings.validation_files)):
-        for entry in entries:
-            for example in _examples(entry, reader, chat, settings, counts):
+    reader = RecordReader(config)
+    validation_share = 0.0 if config.validation_files else config.validation_share
+    for share, files in ((validation_share, config.files), (1.0, config.validation_files)):
+        for file in files:
+            for example in _usable_examples(file, reader, chat, config, counts):
                 split = split_of(example.key, share)
                 counts[split] += 1
-                found.setdefault((split, source_of(entry)), []).append(example)
+                found.setdefault((split, source_name(file)), []).append(example)
     if not counts["train"]:
-        raise InputError(_nothing(settings, counts))
-    packed = {where: pack(examples, settings.sequence_length, pad) for where, examples in found.items()}
-    return Examples(packed, settings.sequence_length, dict(counts))
+        raise InputError(_no_training_examples(config, counts))
+    packed = {key: pack_examples(examples, config.sequence_length, pad) for key, examples in found.items()}
+    return ExampleDataset(packed, config.sequence_length, dict(counts))
 
 
-def pack(examples: Sequence[Example], sequence_length: int, pad: int) -> Packed:
-    """Lay examples, none longer, into rows of ``sequence_length`` + 1 tokens; their order is all one."""
+def pack_examples(examples: Sequence[Example], sequence_length: int, pad: int) -> PackedRows:
+    """Pack examples of at most ``sequence_length`` + 1 tokens into rows, independent of their order."""
     ordered = sorted(examples, key=lambda example: example.key)
     lengths = np.array([len(example.tokens) for example in ordered], np.int64)
-    places = best_fit_decreasing(lengths, sequence_length + 1)
-    shape = (int(places.max()) + 1, sequence_length + 1)
-    packed = Packed(np.full(shape, pad, np.uint32), np.full(shape, -1, np.int32), np.zeros(shape, np.bool_))
-    filled = np.zeros((len(packed.tokens), 2), np.int32)
-    for example, row in zip(ordered, places.tolist(), strict=True):
-        start, number = filled[row].tolist()
-        end = start + len(example.tokens)
-        packed.tokens[row, start:end] = example.tokens
-        packed.pieces[row, start:end] = number
-        packed.learn[row, start:end] = example.learn
-        filled[row] = end, number + 1
-    return packed
+    rows = best_fit_decreasing(lengths, sequence_length + 1)
+    shape = (int(rows.max()) + 1, sequence_length + 1)
+    tokens = np.full(shape, pad, np.uint32)
+    document_ids = np.full(shape, -1, np.int32)
+    loss_mask = np.zeros(shape, np.bool_)
+    ends, counts = np.zeros(len(tokens), np.int64), np.zeros(len(tokens), np.int32)
+    for example, row in zip(ordered, rows.tolist(), strict=True):
+        span = slice(ends[row], ends[row] + len(example.tokens))
+        tokens[row, span] = example.tokens
+        document_ids[row, span] = counts[row]
+        loss_mask[row, span] = example.loss_mask
+        ends[row] = span.stop
+        counts[row] += 1
+    return PackedRows(tokens, document_ids, loss_mask)
 
 
-def _examples(
-    entry: Entry, reader: Reader, chat: Chat, settings: FinetuneConfig, counts: Counter[str]
+def _usable_examples(
+    file: ExampleFile, reader: RecordReader, chat: Chat, config: FinetuneConfig, counts: Counter[str]
 ) -> Iterator[Example]:
-    """The examples of an entry that are of use; the others are counted."""
-    longest = settings.sequence_length + 1
-    for place, messages in reader.read(entry):
-        example = _encode(place, messages, chat, everything=settings.learn == "all")
-        if len(example.tokens) > longest and settings.too_long == "truncate":
+    """Yield the usable examples of a file, and count the dropped and truncated ones."""
+    max_length = config.sequence_length + 1
+    for location, messages in reader.read(file):
+        example = _tokenize(location, messages, chat, learn_all=config.learn == "all")
+        if len(example.tokens) > max_length and config.too_long == "truncate":
             counts["truncated"] += 1
-            example = Example(example.key, example.tokens[:longest], example.learn[:longest])
-        if len(example.tokens) > longest:
+            example = Example(example.key, example.tokens[:max_length], example.loss_mask[:max_length])
+        if len(example.tokens) > max_length:
             counts["too long"] += 1
-        elif not example.learn[1:].any():
+        elif not example.loss_mask[1:].any():
             counts["without anything to learn"] += 1
         else:
             yield example
 
 
-def _encode(place: str, messages: Sequence[Message], chat: Chat, *, everything: bool) -> Example:
+def _tokenize(location: str, messages: Sequence[Message], chat: Chat, *, learn_all: bool) -> Example:
     try:
-        ids, learn = chat.example(messages)
+        tokens, loss_mask = chat.example(messages)
     except InputError as error:
-        raise InputError(f"{place}: {error}") from None
+        raise InputError(f"{location}: {error}") from None
     content = canonical([[message.role, message.content] for message in messages])
     return Example(
-        hashlib.sha256(content).hexdigest(), np.array(ids, np.uint32), np.array(learn, np.bool_) | everything
+        hashlib.sha256(content).hexdigest(),
+        np.array(tokens, np.uint32),
+        np.array(loss_mask, np.bool_) | learn_all,
     )
 
 
-def _nothing(settings: FinetuneConfig, counts: Mapping[str, int]) -> str:
-    """Why there is nothing to learn from."""
-    told = [f"{counts[reason]:,} {reason}" for reason in REASONS if counts.get(reason)]
+def _no_training_examples(config: FinetuneConfig, counts: Mapping[str, int]) -> str:
+    """Return the error message for a dataset without training examples."""
+    found = [f"{counts[reason]:,} {reason}" for reason in DROP_REASONS if counts.get(reason)]
     if counts.get("validation"):
-        told.append(f"{counts['validation']:,} held out")
+        found.append(f"{counts['validation']:,} for validation")
     return (
-        f"finetune.files: nothing to train on ({', '.join(told) or 'no examples'}; finetune.sequence_length "
-        f"is {settings.sequence_length}): there must be conversations with an answer that fit into a row; "
-        "give others, longer rows or a smaller finetune.validation_share"
+        f"finetune.files: no training examples ({', '.join(found) or 'no examples'}; finetune.sequence_length "
+        f"is {config.sequence_length}): needs conversations with an assistant message that fit into a row; "
+        "use other files, longer rows or a smaller finetune.validation_share"
     )
 
 
-def _hash(packed: Mapping[tuple[SplitName, str], Packed]) -> str:
+def _hash(packed: Mapping[tuple[SplitName, str], PackedRows]) -> str:
     digest = hashlib.sha256()
-    for (split, source), rows in sorted(packed.items()):
+    for (split, source), rows in sorted(packed.items(), key=lambda item: item[0]):
+        assert rows.loss_mask is not None
         digest.update(canonical([split, source, list(rows.tokens.shape)]))
-        for part in (rows.tokens.astype("<u4"), rows.pieces.astype("<i4"), rows.learn):
-            digest.update(part.tobytes())
+        for column in (rows.tokens.astype("<u4"), rows.document_ids.astype("<i4"), rows.loss_mask):
+            digest.update(column.tobytes())
     return digest.hexdigest()

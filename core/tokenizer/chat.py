@@ -1,7 +1,7 @@
-"""Conversations to token ids, by the tokenizer's chat template.
+"""Convert conversations to token ids with a chat template.
 
-What people write must not become a mark of the conversation. So every content is rendered between marks of
-its own, and only what the template itself has written is searched for special tokens; all else is plain text.
+Message contents must never encode to special tokens. Each content is rendered between unique delimiters, and
+special tokens are recognised only in text that the template itself has written.
 """
 
 import re
@@ -17,17 +17,17 @@ from core.errors import InputError
 from core.tokenizer.protocol import Tokenizer
 
 START, END = "\ufdd0", "\ufdd1"
-"""Code points that Unicode keeps free for a program's own use."""
+"""Delimiters: Unicode noncharacters, reserved for internal use."""
 
-REFUSALS = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What a template can raise: its own refusals, and whatever its expressions meet."""
+TEMPLATE_ERRORS = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""Errors that a template can raise, by ``raise_exception`` or in an expression."""
 
 Role = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """A turn of a conversation."""
 
     role: Role
     content: str
@@ -35,14 +35,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class _Rendered:
-    """A conversation as text."""
+    """A conversation rendered as text."""
 
     text: str
     contents: list[tuple[int, int, int]]
-    """Start, end and message of every stretch of ``text`` that is a message's own, in order."""
+    """Start, end and message index of every span of ``text`` that is message content, in order."""
 
-    def written(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """The stretches between ``start`` and ``end`` that the template wrote."""
+    def template_spans(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield the spans between ``start`` and ``end`` that the template wrote."""
         for first, last, _ in self.contents:
             if first > start:
                 yield start, min(first, end)
@@ -52,159 +52,163 @@ class _Rendered:
         yield start, end
 
 
-class Chat:
-    """The chat template of one tokenizer.
+class ChatTemplate:
+    """The chat template of a tokenizer.
 
-    Raises :class:`InputError` if the tokenizer has none or it is no Jinja template.
+    Raises :class:`InputError` if the tokenizer has none or it is not a valid Jinja template.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         if not tokenizer.chat_template:
             raise InputError(
-                "this model has no chat template, it only continues text: choose one that was fine-tuned on "
+                "this model has no chat template and only continues text; choose one that was fine-tuned on "
                 "conversations, or fine-tune it"
             )
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
-        environment.globals["raise_exception"] = _refuse
+        environment.globals["raise_exception"] = _raise
         try:
             self._template = environment.from_string(tokenizer.chat_template)
         except jinja2.TemplateError as error:
             cause = " ".join(str(error).split())
             raise InputError(f"the chat template is not Jinja ({cause}); correct it") from None
         names = sorted(tokenizer.special, key=len, reverse=True)
-        self._marks = re.compile("|".join(map(re.escape, names)) or r"(?!)")
+        self._special = re.compile("|".join(map(re.escape, names)) or r"(?!)")
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """The ids of a conversation and of the opening of the assistant's next turn."""
-        rendered = self._render(messages, opening=True)
-        return [number for part, _ in self._parts(messages, rendered, strict=False) for number in part]
+        """Return the ids of a conversation, up to and including the start of the assistant's next turn."""
+        rendered = self._render(messages, generation_prompt=True)
+        return [token for part, _ in self._parts(messages, rendered, strict=False) for token in part]
 
     def example(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
-        """The ids of a whole conversation, and of each whether it is to be learned.
+        """Return the ids of a training example, and a loss mask that is True for tokens to learn.
 
-        Learned are the assistant's contents and the marks that end them; up to each, the ids are those of
-        :meth:`prompt`. Raises :class:`InputError` for a template that makes this impossible.
+        These are the assistant's messages with their end-of-turn tokens. The ids before each equal those of
+        :meth:`prompt`. Raises :class:`InputError` if the template makes this impossible.
         """
         ids: list[int] = []
-        learn: list[bool] = []
-        for part, answer in self._parts(messages, self._render(messages, opening=False), strict=True):
+        mask: list[bool] = []
+        rendered = self._render(messages, generation_prompt=False)
+        for part, is_answer in self._parts(messages, rendered, strict=True):
             ids += part
-            learn += [answer] * len(part)
-        return ids, learn
+            mask += [is_answer] * len(part)
+        return ids, mask
 
     @cached_property
     def stop(self) -> frozenset[int]:
-        """What ends an answer: the mark that the template puts behind one, and the tokenizer's eos."""
-        turns = [Message("user", "x"), Message("assistant", "y"), Message("user", "z")]
+        """Ids that end an answer: the end-of-turn token of the template, and the tokenizer's eos."""
+        messages = [Message("user", "x"), Message("assistant", "y"), Message("user", "z")]
         last = {
             part[-1]
-            for said in (turns, turns[:2])
-            for part, answer in self._parts(said, self._render(said, opening=False), strict=False)
-            if answer
+            for turns in (messages, messages[:2])
+            for part, is_answer in self._parts(
+                turns, self._render(turns, generation_prompt=False), strict=False
+            )
+            if is_answer
         }
         return frozenset({self._tokenizer.eos} | last & set(self._tokenizer.special.values()))
 
     def _parts(
         self, messages: Sequence[Message], rendered: _Rendered, *, strict: bool
     ) -> Iterator[tuple[list[int], bool]]:
-        """The ids of what stands between answers, and of the answers with their end marks, in turn.
+        """Yield the ids of each answer with its end-of-turn token, and of the text between answers, in order.
 
-        An answer that the template does not repeat as it was asked for is refused if ``strict``, else it is
-        not told apart.
+        The second value is True for answers. An answer whose rendering does not start with its own prompt is
+        an error if ``strict``, otherwise it is not separated from the text around it.
         """
-        place = 0
+        position = 0
         for index, message in enumerate(messages):
-            found = self._answer(messages[:index], rendered, index) if message.role == "assistant" else None
-            if found is not None:
-                start, end = found
-                yield self._ids(rendered, place, start), False
+            span = self._answer(messages[:index], rendered, index) if message.role == "assistant" else None
+            if span is not None:
+                start, end = span
+                yield self._ids(rendered, position, start), False
                 yield self._ids(rendered, start, end), True
-                place = end
+                position = end
             elif strict and message.role == "assistant":
                 raise InputError(
-                    f"the chat template leaves out message {index + 1}, an answer, or writes what stands "
-                    "before it otherwise once it is there; no model can learn from that: correct the template"
+                    f"the chat template leaves out message {index + 1}, an answer, or renders the text "
+                    "before it differently once it is there; a model cannot learn from that: correct the template"
                 )
-        yield self._ids(rendered, place, len(rendered.text)), False
+        yield self._ids(rendered, position, len(rendered.text)), False
 
     def _answer(self, before: Sequence[Message], rendered: _Rendered, index: int) -> tuple[int, int] | None:
-        """Where the text of the answer ``index`` starts, and where it ends, its end mark included.
+        """Return start and end of the text of answer ``index``, including its end-of-turn token.
 
-        None if it does not stand behind the opening by which it would be asked for.
+        None if the template leaves it out or does not render the prompt for it in front of it.
         """
-        own = [place for place, (_, _, message) in enumerate(rendered.contents) if message == index]
+        own = [number for number, (_, _, message) in enumerate(rendered.contents) if message == index]
         if not own:
             return None
-        opening = rendered.text[: rendered.contents[own[0]][0]]
+        prompt = rendered.text[: rendered.contents[own[0]][0]]
         if before:
-            opening = self._render(before, opening=True).text
-        if not rendered.text.startswith(opening):
+            prompt = self._render(before, generation_prompt=True).text
+        if not rendered.text.startswith(prompt):
             return None
         end = rendered.contents[own[-1]][1]
-        others = rendered.contents[own[-1] + 1 :]
-        mark = self._marks.search(rendered.text, end, others[0][0] if others else len(rendered.text))
-        return len(opening), mark.end() if mark else end
+        following = rendered.contents[own[-1] + 1 :]
+        limit = following[0][0] if following else len(rendered.text)
+        end_of_turn = self._special.search(rendered.text, end, limit)
+        return len(prompt), end_of_turn.end() if end_of_turn else end
 
     def _ids(self, rendered: _Rendered, start: int, end: int) -> list[int]:
-        """The ids of a stretch of text; special tokens are found only in what the template wrote."""
+        """Encode a span of text. Special tokens are recognised only in text that the template wrote."""
         ids: list[int] = []
-        for first, last in rendered.written(start, end):
-            for mark in self._marks.finditer(rendered.text, first, last):
-                ids += self._tokenizer.encode(rendered.text[start : mark.start()])
-                ids.append(self._tokenizer.special[mark[0]])
-                start = mark.end()
+        for first, last in rendered.template_spans(start, end):
+            for match in self._special.finditer(rendered.text, first, last):
+                ids += self._tokenizer.encode(rendered.text[start : match.start()])
+                ids.append(self._tokenizer.special[match[0]])
+                start = match.end()
         return ids + self._tokenizer.encode(rendered.text[start:end])
 
-    def _render(self, messages: Sequence[Message], *, opening: bool) -> _Rendered:
-        """Render a conversation; ``opening``: with the opening of the assistant's next turn."""
+    def _render(self, messages: Sequence[Message], *, generation_prompt: bool) -> _Rendered:
+        """Render a conversation, with ``generation_prompt`` up to the start of the assistant's next turn."""
         if not messages:
             raise InputError("a conversation without messages: give it at least one")
-        salt = _salt([self._tokenizer.chat_template, *(message.content for message in messages)])
+        prefix = _unused_prefix([self._tokenizer.chat_template, *(message.content for message in messages)])
         turns = [
-            {"role": message.role, "content": _enclosed(message.content, f"{salt}{index}{END}")}
+            {"role": message.role, "content": _delimit(message.content, f"{prefix}{index}{END}")}
             for index, message in enumerate(messages)
         ]
         try:
             text = self._template.render(
-                messages=turns, add_generation_prompt=opening, **self._tokenizer.names
+                messages=turns, add_generation_prompt=generation_prompt, **self._tokenizer.names
             )
-        except REFUSALS as error:
+        except TEMPLATE_ERRORS as error:
             cause = " ".join(str(error).split())
             raise InputError(f"the chat template refuses this conversation ({cause}); change it") from None
-        return _read(text, salt)
+        return _strip_delimiters(text, prefix)
 
 
-def _salt(texts: Sequence[str]) -> str:
-    """The beginning of a mark that none of the texts holds."""
+def _unused_prefix(texts: Sequence[str]) -> str:
+    """Return a prefix for delimiters that occurs in none of the texts."""
     number = 0
     while any(f"{START}{number}." in text for text in texts):
         number += 1
     return f"{START}{number}."
 
 
-def _enclosed(content: str, mark: str) -> str:
-    """``content`` between two marks. White space at its ends stays outside: templates may strip it."""
+def _delimit(content: str, delimiter: str) -> str:
+    """Enclose ``content`` in delimiters. White space at its ends stays outside: templates may strip it."""
     core = content.strip()
     before, _, after = content.partition(core) if core else (content, "", "")
-    return f"{before}{mark}{core}{mark}{after}"
+    return f"{before}{delimiter}{core}{delimiter}{after}"
 
 
-def _read(rendered: str, salt: str) -> _Rendered:
-    """Take the marks out again."""
-    parts = re.split(f"{re.escape(salt)}([0-9]+){END}", rendered)
+def _strip_delimiters(rendered: str, prefix: str) -> _Rendered:
+    """Remove the delimiters and record the content spans."""
+    parts = re.split(f"{re.escape(prefix)}([0-9]+){END}", rendered)
     text, contents = "", []
-    marks = parts[1::2]
-    if marks[::2] != marks[1::2]:
-        raise InputError("the chat template cuts messages into pieces; correct it")
+    messages = parts[1::2]
+    if messages[::2] != messages[1::2]:
+        raise InputError("the chat template splits or cuts message contents; correct it")
     for index, part in enumerate(parts[::2]):
         if index % 2:
-            contents.append((len(text), len(text) + len(part), int(marks[index])))
+            contents.append((len(text), len(text) + len(part), int(messages[index])))
         text += part
     return _Rendered(text, contents)
 
 
-def _refuse(message: str) -> str:
+def _raise(message: str) -> str:
     raise jinja2.TemplateError(message)

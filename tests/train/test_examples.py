@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.config import FinetuneConfig
 from core.errors import InputError
 from core.tokenizer import SentencePieceTokenizer
-from core.tokenizer.chat import Chat, Message
+from core.tokenizer.chat import ChatTemplate, Message
 from train.batch import IGNORED
 from train.examples import Example, Examples, collect, pack
 from train.rows import read_rows
@@ -34,7 +34,7 @@ def pairs(path: Path, *texts: tuple[str, str]) -> str:
 
 def collected(tokenizer: SentencePieceTokenizer, *files: str, **others: Any) -> Examples:
     return collect(
-        FinetuneConfig(files=files, **{"sequence_length": 24} | others), Chat(tokenizer), tokenizer.pad
+        FinetuneConfig(files=files, **{"sequence_length": 24} | others), ChatTemplate(tokenizer), tokenizer.pad
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.errors import InputError
 from core.tokenizer import HuggingFaceTokenizer, SentencePieceTokenizer
-from core.tokenizer.chat import Chat, Message
+from core.tokenizer.chat import ChatTemplate, Message
 from core.tokenizer.huggingface import TokenizerSettings
 from core.tokenizer.sentencepiece_model import TEMPLATE
 from tests.core.tokenizer.samples import any_text
@@ -68,7 +68,7 @@ def hub(
 
 @given(conversation=conversations)
 def test_every_prompt_begins_the_example(hub: HuggingFaceTokenizer, conversation: list[Message]) -> None:
-    chat = Chat(hub)
+    chat = ChatTemplate(hub)
     ids, learn = chat.example(conversation)
     assert len(ids) == len(learn)
     for index, message in enumerate(conversation):
@@ -83,7 +83,7 @@ def test_every_prompt_begins_the_example(hub: HuggingFaceTokenizer, conversation
 def test_learned_are_the_answers_and_their_end_marks(
     hub: HuggingFaceTokenizer, conversation: list[Message]
 ) -> None:
-    ids, learn = Chat(hub).example(conversation)
+    ids, learn = ChatTemplate(hub).example(conversation)
     runs: list[list[int]] = []
     for index, number in enumerate(ids):
         if learn[index]:
@@ -91,7 +91,7 @@ def test_learned_are_the_answers_and_their_end_marks(
                 runs.append([])
             runs[-1].append(number)
     answers = [message.content for message in conversation if message.role == "assistant"]
-    ends = Chat(hub).stop
+    ends = ChatTemplate(hub).stop
     assert [run[-1] in ends for run in runs] == [True] * len(answers)
     for run, answer in zip(runs, answers, strict=True):
         assert hub.decode(run).strip() == answer.strip()
@@ -101,7 +101,7 @@ def test_learned_are_the_answers_and_their_end_marks(
 @given(conversation=conversations)
 def test_no_message_becomes_a_special_token(hub: HuggingFaceTokenizer, conversation: list[Message]) -> None:
     """There are as many marks as in the same conversation about nothing."""
-    chat = Chat(hub)
+    chat = ChatTemplate(hub)
     plain = [replace(message, content="x") for message in conversation]
     special = set(hub.special.values())
 
@@ -116,7 +116,7 @@ def test_our_own_tokenizer_and_its_export_agree(
     tokenizer: SentencePieceTokenizer, definition: str, conversation: list[Message]
 ) -> None:
     hub = HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, TEMPLATE))
-    assert Chat(tokenizer).example(conversation) == Chat(hub).example(conversation)
+    assert ChatTemplate(tokenizer).example(conversation) == ChatTemplate(hub).example(conversation)
 
 
 @functools.cache
@@ -139,27 +139,27 @@ def test_ids_equal_transformers_own(
     spoken = [{"role": message.role, "content": message.content} for message in conversation]
     asked = other.apply_chat_template(spoken[:-1], add_generation_prompt=True, return_dict=False)
     whole = other.apply_chat_template(spoken, return_dict=False)
-    assert Chat(hub).prompt(conversation[:-1]) == asked
-    assert Chat(hub).example(conversation)[0] == whole
+    assert ChatTemplate(hub).prompt(conversation[:-1]) == asked
+    assert ChatTemplate(hub).example(conversation)[0] == whole
 
 
 def test_stop_is_the_end_mark_and_eos(tokenizer: SentencePieceTokenizer) -> None:
-    assert Chat(tokenizer).stop == {2, 7}
+    assert ChatTemplate(tokenizer).stop == {2, 7}
 
 
 def test_a_small_example_by_hand(tokenizer: SentencePieceTokenizer) -> None:
     said = [Message("system", "ka"), Message("user", "lo"), Message("assistant", "mi"), Message("user", "ka")]
     ka, lo, mi = (tokenizer.encode(text) for text in ("ka", "lo", "mi"))
     before = [1, 4, *ka, 7, 5, *lo, 7, 6]
-    assert Chat(tokenizer).prompt(said[:2]) == before
-    ids, learn = Chat(tokenizer).example(said)
+    assert ChatTemplate(tokenizer).prompt(said[:2]) == before
+    ids, learn = ChatTemplate(tokenizer).example(said)
     assert ids == [*before, *mi, 7, 5, *ka, 7]
     assert learn == [False] * len(before) + [True] * (len(mi) + 1) + [False] * (len(ka) + 2)
 
 
 def test_an_answer_that_opens_a_conversation(tokenizer: SentencePieceTokenizer) -> None:
     mi = tokenizer.encode("mi")
-    ids, learn = Chat(tokenizer).example([Message("assistant", "mi")])
+    ids, learn = ChatTemplate(tokenizer).example([Message("assistant", "mi")])
     assert ids == [1, 6, *mi, 7]
     assert learn == [False, False, *[True] * len(mi), True]
 
@@ -169,7 +169,7 @@ def test_a_template_that_shortens_history_prompts_and_is_not_learned_from(
 ) -> None:
     """As those do that leave out earlier thoughts."""
     template = "{% for m in messages[-1:] %}{{ m.content }}<|end|>{% endfor %}"
-    chat = Chat(HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, template)))
+    chat = ChatTemplate(HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, template)))
     said = [Message("user", "ka"), Message("assistant", "mi"), Message("user", "lo")]
     assert chat.prompt(said) == [*tokenizer.encode("lo"), 7]
     assert chat.stop == {2}
@@ -179,7 +179,7 @@ def test_a_template_that_shortens_history_prompts_and_is_not_learned_from(
 
 def test_a_conversation_needs_a_message(tokenizer: SentencePieceTokenizer) -> None:
     with pytest.raises(InputError, match="give it at least one"):
-        Chat(tokenizer).prompt([])
+        ChatTemplate(tokenizer).prompt([])
 
 
 @pytest.mark.parametrize(
@@ -194,9 +194,9 @@ def test_a_conversation_needs_a_message(tokenizer: SentencePieceTokenizer) -> No
         ("{{ messages[7].content }}", "refuses this conversation"),
         ("{{ 1 / 0 }}", r"refuses this conversation \(division by zero\)"),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "refuses this conversation"),
-        ("{% for m in messages %}{{ m.content[:-1] }}{% endfor %}", "cuts messages into pieces"),
+        ("{% for m in messages %}{{ m.content[:-1] }}{% endfor %}", "splits or cuts message contents"),
         ("{% for m in messages %}{{ m.role }}{% endfor %}", "leaves out message 2, an answer"),
-        ("{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}", "otherwise once it is"),
+        ("{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}", "differently once it is"),
     ],
 )
 def test_templates_that_fail_are_refused(
@@ -204,7 +204,7 @@ def test_templates_that_fail_are_refused(
 ) -> None:
     said = [Message("user", "Hello"), Message("assistant", "Good day")]
     with pytest.raises(InputError, match=message) as caught:
-        Chat(HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, template))).example(
+        ChatTemplate(HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, template))).example(
             said
         )
     assert "\n" not in str(caught.value)
