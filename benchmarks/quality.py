@@ -112,9 +112,8 @@ def report(config: Config, page_types: dict[str, str]) -> None:
     print_table("source", group_by(recipe, lambda each: each.source), settings.keep_share)
     print_table("length, in quarters of all", by_length(recipe), settings.keep_share)
     negative = [each for each in recipe if not each.example.positive]
-    print(
-        f"\nRank correlation of length and score among negative texts: {length_score_correlation(negative):.2f}."
-    )
+    correlation = length_score_correlation(negative)
+    print(f"\nRank correlation of length and score among negative texts: {correlation:.2f}.")
     if page_types:
         typed = [each for each in negative if each.example.url in page_types]
         print_table("kind of page", group_by(typed, lambda each: page_types[each.url]), settings.keep_share)

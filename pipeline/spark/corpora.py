@@ -25,10 +25,11 @@ from pipeline.analysis import analyse
 from pipeline.dedup.minhash import band_hashes
 from pipeline.extraction.guard import guard
 from pipeline.filters import language, url
+from pipeline.filters.classifier import stage
 from pipeline.filters.classifier.model import MAX_CHARACTERS, QUALITY_CHARACTERS, prepare
 from pipeline.filters.classifier.training import Corpora, Example
 from pipeline.ledger import Drop
-from pipeline.readers import read
+from pipeline.readers import commoncrawl, read
 from pipeline.readers.inputs import find_files
 from pipeline.readers.record import InputSplit, Record
 from pipeline.spark import documents, tables
@@ -48,23 +49,40 @@ _PREPARED = pa.schema([*_DOCUMENT, ("keys", pa.list_(pa.int64())), ("length", pa
 Batches = Iterator[pa.RecordBatch]
 
 
+def validate(config: Config) -> None:
+    """Raise an error for a configuration that training would reject; needs neither Spark nor remote files."""
+    configured = _configured(config)
+    stage.validate(config, corpora=bool(configured))
+    for corpus in configured.values():
+        for path in corpus.paths:
+            if not path.startswith(commoncrawl.SCHEME):
+                storage.check_local(path)
+
+
 def corpora(config: Config) -> Corpora | None:
     """Return the two configured corpora after checking that they exist, or None if none is configured.
 
     Raises :class:`ConfigError` if only one is configured, :class:`InputError` if a path holds nothing and
     :class:`ManifestError` for an unfinished run.
     """
-    configured = {"positive": config.classifier.positive, "negative": config.classifier.negative}
-    if not any(corpus.paths for corpus in configured.values()):
+    if not (configured := _configured(config)):
         return None
-    for name, corpus in configured.items():
+    inputs = [f"{name} {each}" for name, corpus in configured.items() for each in _inputs(config, corpus)]
+    return Corpora(inputs, partial(_draw, config))
+
+
+def _configured(config: Config) -> dict[str, CorpusConfig]:
+    """Return both corpora by name, or none; raises :class:`ConfigError` if only one is configured."""
+    corpora = {"positive": config.classifier.positive, "negative": config.classifier.negative}
+    if not any(corpus.paths for corpus in corpora.values()):
+        return {}
+    for name, corpus in corpora.items():
         if not corpus.paths:
             raise ConfigError(
                 f"classifier.{name}.paths is empty: a classifier needs a positive and a negative corpus; "
                 "set both"
             )
-    inputs = [f"{name} {each}" for name, corpus in configured.items() for each in _inputs(config, corpus)]
-    return Corpora(inputs, partial(_draw, config))
+    return corpora
 
 
 def _inputs(config: Config, corpus: CorpusConfig) -> Iterator[str]:
@@ -153,7 +171,7 @@ def _run_documents(spark: SparkSession, run: str) -> DataFrame:
 
 
 def _file_documents(config: Config, last: str | None, batches: Batches) -> Batches:
-    """Yield the documents of input splits, with text up to the id digits ``last``; for None all, without text."""
+    """Yield the documents of input splits up to the id digits ``last``; for None all, without text."""
     splits = (InputSplit(**row) for batch in batches for row in batch.to_pylist())
     rows = (row for split in splits for row in _split_documents(config, last, split))
     while chunk := list(islice(rows, BATCH_ROWS)):
@@ -191,8 +209,9 @@ def _prepare(dedup: DedupConfig, batches: Batches) -> Batches:
 def examples(rows: Sequence[dict[str, Any]], held_out_fraction: float, *, positive: bool) -> list[Example]:
     """Convert rows of a sample to examples of one class, in groups that are held out together.
 
-    A group is the texts of one host or, without addresses, of one file, such as a book's chapters. Articles of
-    an encyclopedia are grouped individually, and so are texts of a group larger than the fraction to hold out.
+    A group is the texts of one host or, without addresses, of one file, such as a book's chapters. Articles
+    of an encyclopedia are groups of their own, and so are texts of a group larger than the fraction to hold
+    out.
     """
     origins = [row["id"] if row["source"] == ENCYCLOPEDIA else _host_or_file(row) for row in rows]
     sizes = Counter(origins)

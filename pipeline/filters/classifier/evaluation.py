@@ -80,9 +80,9 @@ def choose_threshold(scores: Scores, keep_share: float) -> float:
 
 
 def roc_auc(scores: Scores, truth: Flags) -> float:
-    """Return the probability that a positive scores above a negative, ties counting half (Mann and Whitney 1947).
+    """Return the share of pairs in which the positive scores above the negative; NaN if a class is empty.
 
-    NaN if a class is empty.
+    Ties count half (Mann and Whitney 1947).
     """
     positive, negative = int(truth.sum()), int((~truth).sum())
     if not positive or not negative:

@@ -14,9 +14,9 @@ POSITIVE, NEGATIVE = "__label__positive", "__label__negative"
 MAX_CHARACTERS = 20_000
 """Characters of a text that are used, from its beginning."""
 QUALITY_CHARACTERS = 1_000
-"""Characters of a text that the quality classifier is trained on and scores, from its beginning. A fixed length
-keeps the score independent of the length: on whole texts, long pages score higher than short ones that start
-equally well."""
+"""Characters of a text that the quality classifier is trained on and scores, from its beginning. A fixed
+length keeps the score independent of the length: on whole texts, long pages score higher than short ones that
+start equally well."""
 
 _FASTTEXT_EPSILON = 1e-5
 """Added by fastText to every probability, to avoid the logarithm of 0."""

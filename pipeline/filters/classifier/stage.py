@@ -94,15 +94,25 @@ def train_classifier(config: Config, corpora: Corpora | None = None) -> Evaluati
     return evaluation
 
 
-def _inputs(config: Config, corpora: Corpora | None) -> tuple[list[str], list[str]]:
-    """Return identifiers of the input's contents for the fingerprint, and all input paths."""
+def validate(config: Config, *, corpora: bool) -> None:
+    """Check keys and local files. ``corpora``: whether two corpora are configured as well.
+
+    Raises :class:`ConfigError` for missing keys and :class:`InputError` for a labelled set that is missing.
+    """
     settings = config.classifier
     require(config, "output.path")
     if settings.sets or not corpora:
-        for key in ("classifier.folder", "classifier.sets"):
-            require(config, key)
+        require(config, "classifier.folder", "classifier.sets")
     if not corpora and not any(labelled.learn for labelled in settings.sets):
         raise ConfigError("classifier.sets: none has learn = true; training needs at least one; add one")
+    for labelled in settings.sets:
+        storage.check_local(storage.join(settings.folder, labelled.path))
+
+
+def _inputs(config: Config, corpora: Corpora | None) -> tuple[list[str], list[str]]:
+    """Return identifiers of the input's contents for the fingerprint, and all input paths."""
+    settings = config.classifier
+    validate(config, corpora=corpora is not None)
     paths = [storage.join(settings.folder, labelled.path) for labelled in settings.sets]
     inputs = [":".join(map(str, storage.checksum(path))) for path in paths]
     if corpora:
@@ -137,7 +147,7 @@ def split_examples(settings: ClassifierConfig, drawn: Sequence[Example] | None) 
 
 
 def _split_corpora(drawn: Sequence[Example], settings: ClassifierConfig, split: TrainingSplit) -> None:
-    """Add the corpora to ``split``; classes are balanced within each language, so that it predicts neither."""
+    """Add the corpora to ``split``, balanced within each language, so that the language predicts no class."""
     rest, held_out = hold_out(drawn, settings.held_out_fraction)
     by_language: dict[str, list[Example]] = defaultdict(list)
     for example in rest:
@@ -199,7 +209,8 @@ def _nan_to_none(value: Any) -> Any:
 def _load(folder: str) -> Evaluation:
     saved: dict[str, Any] = json.loads(storage.read_bytes(storage.join(folder, QUALITY)))
     parts = {
-        name: Metrics(**{key: math.nan if value is None else value for key, value in each.items()})
+        # JSON is untyped: mypy cannot know which values are counts.
+        name: Metrics(**{key: math.nan if value is None else value for key, value in each.items()})  # type: ignore[arg-type]
         for name, each in saved["parts"].items()
     }
     return Evaluation(saved["threshold"], parts, [Page(**page) for page in saved["pages"]])

@@ -54,7 +54,14 @@ class Corpora:
 
 
 def read_set(folder: str, labelled: LabelledSetConfig) -> list[Example]:
-    """Read the examples of one labelled set; texts without words are left out.
+    """Read the examples of one labelled set as :func:`read_rows` does; texts without words are left out."""
+    rows = read_rows(folder, labelled)
+    examples = [Example(prepare(text), positive, length=len(text)) for text, positive in rows]
+    return [example for example in examples if example.text]
+
+
+def read_rows(folder: str, labelled: LabelledSetConfig) -> list[tuple[str, bool]]:
+    """Read the texts of one labelled set, unprepared, each with True if it is positive.
 
     Raises :class:`InputError` for a missing file, a file that is not text, or a missing column.
     """
@@ -71,16 +78,15 @@ def read_set(folder: str, labelled: LabelledSetConfig) -> list[Example]:
                 f"{path}: has no column {name!r}, only {', '.join(columns)}; correct classifier.sets"
             )
     text, labels = columns.index(labelled.text), [columns.index(name) for name in labelled.labels]
-    examples = []
+    found = []
     for row in rows:
         if len(row) != len(columns):
             raise InputError(
                 f"{path}: line {rows.line_num} has {len(row)} fields, but there are {len(columns)} columns; "
                 "correct delimiter, quoted or columns in classifier.sets"
             )
-        positive = any(row[label] in labelled.positive for label in labels)
-        examples.append(Example(prepare(row[text]), positive, length=len(row[text])))
-    return [example for example in examples if example.text]
+        found.append((row[text], any(row[label] in labelled.positive for label in labels)))
+    return found
 
 
 def _read_text(path: str) -> str:

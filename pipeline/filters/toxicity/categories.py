@@ -43,7 +43,7 @@ change only when it is trained again. Runic letters share no character n-grams w
 
 
 def token(*categories: Category) -> str:
-    """Return the classifier's token for one category, or for two whose words occur close together in this order.
+    """Return the classifier's token for one category, or for two that occur close together in this order.
 
     >>> token(Category.GROUP), token(Category.HOSTILITY, Category.GROUP)
     ('ᛝᚦ', 'ᛝᚨᚦ')

@@ -2,8 +2,8 @@
 
 The lists assign words to categories: obscene, hostile, the name of a group, negation and so on. Each category
 that occurs in a passage becomes a token, and so does each pair of categories whose words occur within
-:data:`MAX_DISTANCE` words, in order, if one of the two may offend. The tokens are the same in all languages, so
-what the classifier learns about hostility next to a group in one language applies in others, and an insult
+:data:`MAX_DISTANCE` words, in order, if one of the two may offend. The tokens are the same in all languages,
+so what the classifier learns about hostility next to a group in one language applies in others, and an insult
 after a negation differs from an insult. Example:
 
 >>> lexicon = load()
@@ -59,8 +59,8 @@ class _Meaning(NamedTuple):
 class Lexicon:
     """Word lists compiled for lookup.
 
-    All methods expect words as :func:`pipeline.filters.classifier.model.split_words` returns them: lower case,
-    without punctuation, in the order of the text.
+    All methods expect words as :func:`pipeline.filters.classifier.model.split_words` returns them: lower
+    case, without punctuation, in the order of the text.
     """
 
     def __init__(self, lists: WordLists) -> None:
@@ -92,7 +92,7 @@ class Lexicon:
                     self._language_votes.setdefault(word, []).extend(votes)
 
     def features(self, words: Sequence[str], language: str) -> list[str]:
-        """Return the distinct tokens of a passage, first categories, then pairs; empty if nothing may offend."""
+        """Return the distinct tokens of a passage, categories before pairs; empty if nothing may offend."""
         if not self.may_offend(words, language):
             return []
         hits = list(self._hits(words, language))

@@ -92,9 +92,9 @@ class Scorer:
 def load(model: str = "", words: str = "") -> Scorer:
     """Return a scorer, created once per process.
 
-    ``model`` is the local path of another fastText model; empty for the shipped one. ``words`` is the local path
-    of a UTF-8 file with one word per line, or of a folder of such files. Raises :class:`InputError`
-    for a path that cannot be read or is not a model.
+    ``model`` is the local path of another fastText model; empty for the shipped one. ``words`` is the local
+    path of a UTF-8 file with one word per line, or of a folder of such files. Raises :class:`InputError` for
+    a path that cannot be read or is not a model.
     """
     listed_words = _read_words(Path(words)) if words else frozenset()
     if model:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 
 BOUNDARY = re.compile(r"[.!?…。！？｡]++[\"'”’»)\]」』）]*+(?:[^\S\n]+(?=\S)|(?<=[。！？｡」』）])(?=[^\n]))")
-"""End of a sentence that is followed by another on the same line. A space is required, except after East Asian
-punctuation."""
+"""End of a sentence that is followed by another on the same line. A space is required, except after East
+Asian punctuation."""
 
 
 def split(line: str) -> list[str]:

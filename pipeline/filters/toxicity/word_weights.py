@@ -1,8 +1,8 @@
 """Weights of single words in the toxicity score: ``data/word_weights.txt``.
 
-Weights are integers in log-odds, rounded from linear models over words (among them alt-profanity-check); words
-near zero are left out. Their sum over a passage is added to the classifier's output. The file is written by
-``python -m pipeline.training.toxicity weights``.
+Weights are integers in log-odds, rounded from linear models over words (among them alt-profanity-check);
+words near zero are left out. Their sum over a passage is added to the classifier's output. The file is
+written by ``python -m pipeline.training.toxicity weights``.
 """
 
 from collections.abc import Mapping, Sequence
