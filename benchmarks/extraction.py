@@ -1,75 +1,74 @@
-"""Main content from real pages: ours beside Resiliparse, trafilatura and rs-trafilatura.
+"""Main content extraction compared with Resiliparse, trafilatura and rs-trafilatura.
 
 ``python benchmarks/extraction.py --pages PAGES.warc.gz --gold GOLD.jsonl.gz`` with the development pages of
-the WCXB benchmark (or any like it). F1, precision and recall are of bags of lower-cased words, per page,
-averaged. Ours is measured out of fold: five folds, split by registered domain, each judged by a model that
-has learned from the other four. For its speed, the model that comes with the package is timed. Every page
-goes through all contestants one after the other, on one core; the time of the processor counts, without
-decoding.
-rs-trafilatura takes part where it is installed (its source distribution needs Rust).
-Writes ``benchmarks/results/extraction.md``.
+the WCXB benchmark, or others in the same format. F1, precision and recall are computed on bags of lower-case
+words, per page, and averaged. Gristmill's scores are out of fold: five folds, split by registered domain,
+each evaluated with a model trained on the other four. Its speed is that of the model that ships with the
+package.
 
-With ``--train pipeline/extraction/html/models`` instead, the model that comes with the package is made: learned
-from all of these pages.
+Every page is processed by all extractors in turn, on one core. Speed is measured in CPU time, without
+decoding. rs-trafilatura is included if it is installed (its source distribution requires Rust). Results are
+written to ``benchmarks/results/extraction.md``.
 """
 
 import argparse
 import importlib
 import importlib.metadata
-import json
 import platform
 import statistics
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 import trafilatura
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
-from wcxb import FOLDS, Example, fold_of, load, score
 
 from core.errors import run
-from pipeline.extraction.html.blocks import read
-from pipeline.extraction.html.main_content import FORESTS, NAMES, Model, keep, main_content, write
+from pipeline.extraction.html.alignment import split_words
+from pipeline.extraction.html.blocks import parse_blocks
+from pipeline.extraction.html.gold import GoldPage, load_gold_pages
+from pipeline.extraction.html.main_content import Model, main_content
 from pipeline.extraction.html.training import fit, label
-from pipeline.extraction.tidy import tidy
+from pipeline.extraction.normalization import normalize
 from pipeline.ledger import Drop
 
 RESULTS = Path(__file__).parent / "results" / "extraction.md"
 Score = tuple[float, float, float]
 Extractor = Callable[[str, str], str]
-OURS = "Gristmill, default"
+GRISTMILL = "Gristmill, default"
+FOLDS = 5
 
 
-def ours(html: str, url: str) -> str:
-    """What a job does with a page."""
+def gristmill(html: str, url: str) -> str:
+    """Extract the text as the pipeline does."""
     found = main_content(html, url)
-    return "" if isinstance(found, Drop) else tidy(found[0])
+    return "" if isinstance(found, Drop) else normalize(found[0])
 
 
 def resiliparse(html: str, _url: str) -> str:
-    """Resiliparse's main content."""
+    """Extract the main content with Resiliparse."""
     text: str = extract_plain_text(HTMLTree.parse(html), main_content=True)
     return text
 
 
 def trafilatura_default(html: str, _url: str) -> str:
-    """trafilatura as it comes."""
+    """Extract with trafilatura's defaults."""
     return trafilatura.extract(html) or ""
 
 
 def trafilatura_fineweb(html: str, _url: str) -> str:
-    """As FineWeb's recipe sets it."""
+    """Extract with trafilatura's settings in the FineWeb recipe."""
     return trafilatura.extract(html, favor_precision=True, include_comments=False, deduplicate=True) or ""
 
 
-def contestants() -> dict[str, Extractor]:
-    """Name and version of each, and how it is called."""
+def extractors() -> dict[str, Extractor]:
+    """Return the extractors by name and version."""
     version = importlib.metadata.version
     found: dict[str, Extractor] = {
-        OURS: ours,
+        GRISTMILL: gristmill,
         f"resiliparse {version('resiliparse')}": resiliparse,
         f"trafilatura {version('trafilatura')}": trafilatura_default,
         f"trafilatura {version('trafilatura')} as FineWeb sets it": trafilatura_fineweb,
@@ -82,98 +81,107 @@ def contestants() -> dict[str, Extractor]:
     return {**found, name: lambda html, _url: rust.extract(html).main_content or ""}
 
 
-def out_of_fold(examples: Sequence[Example]) -> list[Score]:
-    """Our scores, each page judged by a model that knows nothing of its site."""
-    folds = fold_of(list(examples))
-    labelled = [label(example.page) for example in examples]
-    scores: list[Score] = [(0.0, 0.0, 0.0)] * len(examples)
-    for held_out in range(FOLDS):
-        pages = [page for page, fold in zip(labelled, folds, strict=True) if page and fold != held_out]
-        model = Model(*fit(pages))
-        for place, (example, fold) in enumerate(zip(examples, folds, strict=True)):
-            if fold == held_out:
-                blocks = read(example.page.html)
-                shares = model.shares(blocks, example.page.url) if blocks.texts else None
-                text = write(blocks, keep(*shares)) if shares else ""
-                scores[place] = score(text, example.page.gold)
-        print(f"fold {held_out + 1} of {FOLDS} is judged", flush=True)
+def score(found: str, gold: str) -> Score:
+    """Return F1, precision and recall of bags of words; all 1 if both are empty."""
+    have, want = Counter(split_words(found)), Counter(split_words(gold))
+    if not have and not want:
+        return 1.0, 1.0, 1.0
+    both = (have & want).total()
+    if not both:
+        return 0.0, 0.0, 0.0
+    return 2 * both / (have.total() + want.total()), both / have.total(), both / want.total()
+
+
+def assign_folds(pages: Sequence[GoldPage]) -> list[int]:
+    """Return a fold for each page: all pages of a site in one fold, folds of about equal size."""
+    sites = Counter(page.site for page in pages)
+    sizes = [0] * FOLDS
+    folds = {}
+    for site, size in sorted(sites.items(), key=lambda entry: (-entry[1], entry[0])):
+        folds[site] = smallest = sizes.index(min(sizes))
+        sizes[smallest] += size
+    return [folds[page.site] for page in pages]
+
+
+def score_out_of_fold(pages: Sequence[GoldPage]) -> list[Score]:
+    """Return Gristmill's scores, each page evaluated with a model that was not trained on its site."""
+    folds = assign_folds(pages)
+    labeled = [label(page) for page in pages]
+    scores: list[Score] = [(0.0, 0.0, 0.0)] * len(pages)
+    for test_fold in range(FOLDS):
+        training = [page for page, fold in zip(labeled, folds, strict=True) if page and fold != test_fold]
+        model = Model(fit(training))
+        for index, (page, fold) in enumerate(zip(pages, folds, strict=True)):
+            if fold == test_fold:
+                scores[index] = score(model.main_text(parse_blocks(page.html), page.url), page.gold)
+        print(f"fold {test_fold + 1} of {FOLDS} evaluated", flush=True)
     return scores
 
 
-def train(examples: Sequence[Example], folder: Path) -> None:
-    """The model of all pages."""
-    forests, names = fit([page for example in examples if (page := label(example.page))])
-    for name, forest in zip(FORESTS, forests, strict=True):
-        (folder / name).write_bytes(forest)
-    (folder / NAMES).write_text(json.dumps(names, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
-
-
-def measure(examples: Sequence[Example], rounds: int) -> dict[str, tuple[list[Score], float]]:
-    """Of each contestant, the scores and the seconds per page: the median of the rounds."""
-    found = contestants()
+def measure(pages: Sequence[GoldPage], rounds: int) -> dict[str, tuple[list[Score], float]]:
+    """Return, for each extractor, the scores and the seconds per page (median of the rounds)."""
+    found = extractors()
     scores: defaultdict[str, list[Score]] = defaultdict(list)
     seconds: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * rounds)
-    for turn in range(rounds):
-        for example in examples:
+    for number in range(rounds):
+        for page in pages:
             for name, extract in found.items():
                 start = time.process_time()
-                text = extract(example.page.html, example.page.url)
-                seconds[name][turn] += time.process_time() - start
-                if not turn:
-                    scores[name].append(score(text, example.page.gold))
-    return {name: (scores[name], statistics.median(seconds[name]) / len(examples)) for name in found}
+                text = extract(page.html, page.url)
+                seconds[name][number] += time.process_time() - start
+                if not number:
+                    scores[name].append(score(text, page.gold))
+    return {name: (scores[name], statistics.median(seconds[name]) / len(pages)) for name in found}
 
 
-def report(examples: Sequence[Example], found: dict[str, tuple[list[Score], float]], command: str) -> str:
-    """The result file."""
-    peer = next(seconds for name, (_, seconds) in found.items() if name.startswith("trafilatura"))
-    characters = sum(len(example.page.html) for example in examples)
-    kinds = sorted({example.kind for example in examples})
+def mean_scores(scores: Sequence[Score]) -> str:
+    """Return mean F1, precision and recall as table cells."""
+    return " | ".join(f"{statistics.mean(column):.3f}" for column in zip(*scores, strict=True))
+
+
+def report(pages: Sequence[GoldPage], found: Mapping[str, tuple[list[Score], float]], command: str) -> str:
+    """Return the report in Markdown."""
+    baseline = next(seconds for name, (_, seconds) in found.items() if name.startswith("trafilatura"))
+    characters = sum(len(page.html) for page in pages)
     lines = [
-        "# Main content beside other extractors",
+        "# Main content extraction compared with other extractors",
         "",
-        f"`{command}`, {date.today()}: {len(examples)} pages of",
-        f"{characters // len(examples) // 1000} thousand characters on average; Python "
-        f"{platform.python_version()}. {OURS}: out of fold.",
+        f"`{command}`, {date.today()}: {len(pages)} pages of",
+        f"{characters // len(pages) // 1000} thousand characters on average; Python "
+        f"{platform.python_version()}. {GRISTMILL}: out of fold.",
         "",
-        "| | F1 | precision | recall | pages/s | beside trafilatura |",
+        "| | F1 | precision | recall | pages/s | speed / trafilatura |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for name, (scores, seconds) in found.items():
-        figures = " | ".join(f"{statistics.mean(column):.3f}" for column in zip(*scores, strict=True))
-        lines.append(f"| {name} | {figures} | {1 / seconds:.0f} | {peer / seconds:.1f} |")
-    lines += ["", f"F1 by kind of page:\n\n| | {' | '.join(kinds)} |", f"|---|{'---:|' * len(kinds)}"]
-    numbers = [sum(example.kind == kind for example in examples) for kind in kinds]
-    lines.append(f"| pages | {' | '.join(map(str, numbers))} |")
+        lines.append(f"| {name} | {mean_scores(scores)} | {1 / seconds:.0f} | {baseline / seconds:.1f} |")
+    types = sorted({page.page_type for page in pages})
+    lines += ["", f"F1 by page type:\n\n| | {' | '.join(types)} |", f"|---|{'---:|' * len(types)}"]
+    counts = Counter(page.page_type for page in pages)
+    lines.append(f"| pages | {' | '.join(str(counts[page_type]) for page_type in types)} |")
     for name, (scores, _) in found.items():
-        by_kind = [
-            statistics.mean(
-                each[0] for each, example in zip(scores, examples, strict=True) if example.kind == kind
-            )
-            for kind in kinds
-        ]
-        lines.append(f"| {name} | {' | '.join(f'{mean:.3f}' for mean in by_kind)} |")
+        f1: defaultdict[str, list[float]] = defaultdict(list)
+        for page, values in zip(pages, scores, strict=True):
+            f1[page.page_type].append(values[0])
+        cells = " | ".join(f"{statistics.mean(f1[page_type]):.3f}" for page_type in types)
+        lines.append(f"| {name} | {cells} |")
     return "\n".join(lines) + "\n"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--pages", required=True, help="a WARC file")
-    parser.add_argument("--gold", required=True, help="JSON lines with url, main_content and page_type")
-    parser.add_argument("--rounds", type=int, default=3)
+    """Measure, print and write the report."""
+    parser = argparse.ArgumentParser(description="Compare extractors of main content.")
+    parser.add_argument("--pages", required=True, help="WARC file with the pages")
     parser.add_argument(
-        "--train", type=Path, metavar="DIR", help="learn from all pages, write the model there"
+        "--gold", required=True, help="gzipped JSON lines with the fields url, main_content and page_type"
     )
+    parser.add_argument("--rounds", type=int, default=3, help="number of timed rounds (default: 3)")
     options = parser.parse_args(arguments)
-    examples = load(options.pages, options.gold)
-    if options.train:
-        train(examples, options.train)
-        return
-    found = measure(examples, options.rounds)
-    found[OURS] = out_of_fold(examples), found[OURS][1]
+    pages = load_gold_pages(options.pages, options.gold)
+    found = measure(pages, options.rounds)
+    found[GRISTMILL] = score_out_of_fold(pages), found[GRISTMILL][1]
     command = f"python benchmarks/extraction.py --rounds {options.rounds} --pages … --gold …"
-    text = report(examples, found, command)
+    text = report(pages, found, command)
     print(text)
     RESULTS.write_text(text, encoding="utf-8")
 

@@ -1,10 +1,10 @@
-"""How fast archives are read on one core, beside FastWARC and warcio, and dumps of wikis beside mwxml.
+"""Reading speed on one core: WARC files compared with FastWARC and warcio, wiki dumps compared with mwxml.
 
-``python benchmarks/readers.py [--rounds N] PATH…`` for WARC files and dumps (``.xml…``). All readers go
-through the same file in turn, ``N`` rounds (default 7), in one process; what counts is the median of the
-processor time. FastWARC raw and warcio meet every record, parse its HTTP header and read its body, codings
-undone. Ours does so for pages, which it tells from what is none, checks every member's framing and checksum,
-and yields items. The tables go to the screen and to ``benchmarks/results/readers.md``.
+``python benchmarks/readers.py [--rounds N] PATH…`` with WARC files and dumps (``.xml…``). All readers read
+the same file in turn, ``N`` rounds (default 7), in one process; the median of the CPU time is reported.
+FastWARC and warcio iterate over all records, parse the HTTP header and read the decoded body. Gristmill does
+so for pages only, checks framing and checksum of every gzip member, and yields items. The tables are printed
+and written to ``benchmarks/results/readers.md``.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import IO
 
 from fastwarc.warc import ArchiveIterator
 from mwxml import Dump
@@ -31,13 +32,13 @@ RESULTS = Path(__file__).parent / "results/readers.md"
 MB = 1_000_000
 
 
-def ours(path: Path) -> int:
-    """The records of a file, by our reader."""
+def gristmill_warc(path: Path) -> int:
+    """Count the records of a WARC file with Gristmill."""
     return sum(1 for _ in read(InputSplit(str(path), path.name, "warc", "", 0, path.stat().st_size)))
 
 
 def fastwarc_raw(path: Path) -> int:
-    """The records of a file, by FastWARC alone."""
+    """Count the records of a WARC file with FastWARC alone."""
     count = 0
     with path.open("rb") as stream:
         for record in ArchiveIterator(stream, parse_http=True, auto_decode="all"):
@@ -47,7 +48,7 @@ def fastwarc_raw(path: Path) -> int:
 
 
 def warcio(path: Path) -> int:
-    """The records of a file, by warcio."""
+    """Count the records of a WARC file with warcio."""
     count = 0
     with path.open("rb") as stream:
         for record in WarcioIterator(stream):
@@ -56,13 +57,13 @@ def warcio(path: Path) -> int:
     return count
 
 
-def pages(path: Path) -> int:
-    """The pages of a dump, by our reader."""
+def gristmill_dump(path: Path) -> int:
+    """Count the pages of a dump with Gristmill."""
     return sum(1 for _ in read(InputSplit(str(path), path.name, "wikipedia", "", 0, path.stat().st_size)))
 
 
-def articles(path: Path) -> int:
-    """The pages of a dump, and the prose of those that are articles."""
+def gristmill_dump_with_prose(path: Path) -> int:
+    """Count the pages of a dump with Gristmill, converting articles to prose."""
     items = list(read(InputSplit(str(path), path.name, "wikipedia", "", 0, path.stat().st_size)))
     for item in items:
         if isinstance(item, Record):
@@ -71,36 +72,45 @@ def articles(path: Path) -> int:
 
 
 def mwxml(path: Path) -> int:
-    """The pages of a dump, with the text of each revision, by mwxml."""
-    opened = {".bz2": bz2.open, ".gz": gzip.open}.get(path.suffix, open)
-    with opened(path, "rb") as stream:
+    """Count the pages of a dump with mwxml, reading the text of each revision."""
+    with _open_dump(path) as stream:
         return sum(1 for page in Dump.from_file(stream) if [revision.text for revision in page])
 
 
+def _open_dump(path: Path) -> IO[bytes]:
+    match path.suffix:
+        case ".bz2":
+            return bz2.open(path)
+        case ".gz":
+            return gzip.open(path)
+        case _:
+            return path.open("rb")
+
+
 def medians(readers: Sequence[Callable[[Path], int]], path: Path, rounds: int) -> list[tuple[int, float]]:
-    """For each reader the records it finds and the median of its seconds; the readers take turns."""
+    """Return, for each reader, its number of records and median CPU seconds; readers alternate in each round."""
     counts = [reader(path) for reader in readers]
     seconds: list[list[float]] = [[] for _ in readers]
     for _ in range(rounds):
-        for reader, taken in zip(readers, seconds, strict=True):
+        for reader, timings in zip(readers, seconds, strict=True):
             start = time.process_time()
             reader(path)
-            taken.append(time.process_time() - start)
+            timings.append(time.process_time() - start)
     return list(zip(counts, map(statistics.median, seconds), strict=True))
 
 
 def warc_table(paths: Sequence[Path], rounds: int) -> str:
-    """A Markdown table: every file by every reader."""
+    """Return a Markdown table with every file and reader."""
     rows = [
         "| file | reader | records | records/s | MB/s stored | MB/s content | speed / FastWARC raw |",
         "|---|---|--:|--:|--:|--:|--:|",
     ]
-    names = ["ours", f"FastWARC {version('fastwarc')} raw", f"warcio {version('warcio')}"]
+    names = ["Gristmill", f"FastWARC {version('fastwarc')} raw", f"warcio {version('warcio')}"]
     for path in paths:
         with path.open("rb") as stream:
             content = sum(map(len, blocks(stream))) / MB
         stored = path.stat().st_size / MB
-        measured = medians([ours, fastwarc_raw, warcio], path, rounds)
+        measured = medians([gristmill_warc, fastwarc_raw, warcio], path, rounds)
         for name, (count, seconds) in zip(names, measured, strict=True):
             rows.append(
                 f"| {path.name} | {name} | {count:,} | {count / seconds:,.0f} | {stored / seconds:,.0f} "
@@ -110,11 +120,11 @@ def warc_table(paths: Sequence[Path], rounds: int) -> str:
 
 
 def wikipedia_table(paths: Sequence[Path], rounds: int) -> str:
-    """A Markdown table: every dump by every reader, and by ours with the wikitext made prose."""
+    """Return a Markdown table with every dump and reader, and with Gristmill also converting wikitext."""
     rows = ["| file | reader | pages | pages/s | speed / mwxml |", "|---|---|--:|--:|--:|"]
-    names = ["ours", "ours, with prose", f"mwxml {version('mwxml')}"]
+    names = ["Gristmill", "Gristmill, with prose", f"mwxml {version('mwxml')}"]
     for path in paths:
-        measured = medians([pages, articles, mwxml], path, rounds)
+        measured = medians([gristmill_dump, gristmill_dump_with_prose, mwxml], path, rounds)
         for name, (count, seconds) in zip(names, measured, strict=True):
             ratio = measured[2][1] / seconds
             rows.append(f"| {path.name} | {name} | {count:,} | {count / seconds:,.0f} | {ratio:.2f} |")
@@ -123,9 +133,9 @@ def wikipedia_table(paths: Sequence[Path], rounds: int) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Measure, print and write the tables."""
-    parser = argparse.ArgumentParser(description="Readers side by side, on one core.")
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser = argparse.ArgumentParser(description="Compare the speed of readers on one core.")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="WARC file or wiki dump")
+    parser.add_argument("--rounds", type=int, default=7, help="number of timed rounds (default: 7)")
     options = parser.parse_args(arguments)
     dumps = [path for path in options.paths if ".xml" in path.suffixes]
     archives = [path for path in options.paths if path not in dumps]
@@ -136,7 +146,7 @@ def main(arguments: Sequence[str]) -> None:
     names = " ".join(path.name for path in options.paths)
     command = f"python benchmarks/readers.py --rounds {options.rounds} {names}"
     print(*parts, sep="\n")
-    RESULTS.write_text("\n".join([f"# Readers side by side\n\n`{command}`, one core.\n", *parts]))
+    RESULTS.write_text("\n".join([f"# Reading speed\n\n`{command}`, one core.\n", *parts]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,9 @@
-"""Raw records to text: HTML to its main content, wikitext to prose, plain text as it is."""
+"""Raw records to text: main content of HTML, prose of wikitext; plain text is kept as is.
+
+Start with :func:`extract`. :mod:`~pipeline.extraction.html` and :mod:`~pipeline.extraction.wikitext` hold the
+two extractors; :mod:`~pipeline.extraction.guard` runs them in a separate process with limits on time and
+memory.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,24 +13,24 @@ from typing import Protocol
 from core import config
 from pipeline import charset
 from pipeline.extraction import wikitext
-from pipeline.extraction.html import peers
+from pipeline.extraction.html import external
 from pipeline.extraction.html.main_content import main_content
-from pipeline.extraction.tidy import one_line, tidy
+from pipeline.extraction.normalization import normalize, single_line
 from pipeline.extraction.wikitext import rendered_html
 from pipeline.ledger import Drop, Reason
 
 _HTML_METHODS: Mapping[str, Callable[[str, str], tuple[str, str] | Drop]] = MappingProxyType(
-    {"default": main_content, "resiliparse": peers.resiliparse, "trafilatura": peers.trafilatura}
+    {"default": main_content, "resiliparse": external.resiliparse, "trafilatura": external.trafilatura}
 )
-"""From a page and its address to its main text and title."""
+"""Functions from a page and its URL to its main text and title."""
 
 
-class Raw(Protocol):
-    """What extraction needs of a reader's record."""
+class RawRecord(Protocol):
+    """The fields of a reader's record that extraction uses."""
 
     @property
     def media(self) -> str:
-        """``html``, ``wikihtml`` (as MediaWiki makes it), ``wikitext`` or ``text``."""
+        """``html``, ``wikihtml`` (rendered by MediaWiki), ``wikitext`` or ``text``."""
 
     @property
     def body(self) -> bytes | str:
@@ -33,71 +38,71 @@ class Raw(Protocol):
 
     @property
     def url(self) -> str:
-        """Where it comes from, if that is known."""
+        """The record's URL, or an empty string."""
 
     @property
     def language(self) -> str:
-        """What the source declares, if it does."""
+        """The language declared by the source, or an empty string."""
 
     @property
     def hidden_namespaces(self) -> frozenset[str]:
-        """Of a wiki: its own names, in lower case, of the namespaces of files and categories."""
+        """For wikis: the local names, in lower case, of the file and category namespaces."""
 
     @property
     def charset(self) -> str | None:
-        """The character encoding that the transport declared, if it did."""
+        """The character encoding declared by the transport, if any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """A record's text, tidy and not empty, and the title it gives itself, if any, on one line."""
+    """A record's normalized, non-empty text, and its own title on one line (may be empty)."""
 
     text: str
     title: str
 
 
-def extract(record: Raw, settings: config.ExtractionConfig) -> Extracted | Drop:
-    """A record's text, or the reason why there is none. Bad content is a reason and never an exception.
+def extract(record: RawRecord, settings: config.ExtractionConfig) -> Extracted | Drop:
+    """Return a record's text, or the reason for dropping it. Bad content never raises.
 
-    Hostile content can still take for ever or crash its process: :class:`pipeline.extraction.guard.Guard`.
+    Hostile content can still hang or crash the process; see :class:`pipeline.extraction.guard.Guard`.
     """
     if len(record.body) > settings.max_bytes:
         return Drop(Reason.TOO_LONG, len(record.body), settings.max_bytes)
     try:
         found = _extract(record, settings)
-    except Exception:  # Three parsers of untrusted content: whatever one of them trips over is the content's.
+    except Exception:  # Parsers of untrusted content: any error is attributed to the content.
         return Drop(Reason.FAILED)
     if isinstance(found, Drop):
         return found
-    text = tidy(found[0])
-    return Extracted(text, one_line(found[1])) if text and not text.isspace() else Drop(Reason.EMPTY)
+    text = normalize(found[0])
+    return Extracted(text, single_line(found[1])) if text and not text.isspace() else Drop(Reason.EMPTY)
 
 
-def decoded(body: bytes | str, declared: str | None) -> str:
-    """A record's content as parsers take it: no lone surrogates, and no NUL, at which some of them stop."""
+def decode_body(body: bytes | str, declared: str | None) -> str:
+    """Decode a record's body, without lone surrogates and without NUL, at which some parsers stop."""
     if isinstance(body, str):
         return body.encode("utf-8", "ignore").decode().replace("\0", "")
     content = charset.decode(body, declared)
-    return content.replace("\0", "") if b"\0" in body else content  # To look through a page takes long.
+    # Searching the bytes is cheaper than searching the decoded string.
+    return content.replace("\0", "") if b"\0" in body else content
 
 
-def _extract(record: Raw, settings: config.ExtractionConfig) -> tuple[str, str] | Drop:
-    """Text and title before they are tidied."""
-    content = decoded(record.body, record.charset)
+def _extract(record: RawRecord, settings: config.ExtractionConfig) -> tuple[str, str] | Drop:
+    """Return text and title before normalization."""
+    content = decode_body(record.body, record.charset)
     match record.media:
         case "wikihtml":
-            lean = rendered_html.without_furniture(content)
-            return _HTML_METHODS[settings.method](lean, record.url)
+            return _HTML_METHODS[settings.method](rendered_html.strip_boilerplate(content), record.url)
         case "html":
             return _HTML_METHODS[settings.method](content, record.url)
         case "wikitext":
-            return wikitext.prose(content, _wiki(record, settings)), ""
+            return wikitext.to_prose(content, _wikitext_options(record, settings)), ""
         case _:
             return content, ""
 
 
-def _wiki(record: Raw, settings: config.ExtractionConfig) -> wikitext.Wiki:
-    return wikitext.Wiki(
+def _wikitext_options(record: RawRecord, settings: config.ExtractionConfig) -> wikitext.Options:
+    return wikitext.Options(
         language=record.language,
         project="wiktionary" if ".wiktionary.org/" in record.url else "wikipedia",
         hidden_namespaces=record.hidden_namespaces,

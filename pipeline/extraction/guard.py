@@ -1,7 +1,8 @@
-"""Extraction in a process of its own, so that no document takes its task along.
+"""Extraction in a worker process, so that one bad document cannot fail the task.
 
-A page whose parsing takes too long, fills the memory or crashes costs that process, which is replaced, and is
-dropped with the reason. Passing a page there and back takes some 50 microseconds.
+A page whose parsing takes too long, exhausts memory or crashes ends the worker process. The page is dropped
+with the reason, and the worker is replaced. Passing a page to the worker and its text back costs about 50
+microseconds.
 """
 
 import atexit
@@ -14,27 +15,28 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
 from core import config
-from pipeline.extraction import Extracted, Raw
+from pipeline.extraction import Extracted, RawRecord
 from pipeline.ledger import Drop, Reason
 
 
 class Guard:
-    """Extracts as :func:`pipeline.extraction.extract` does, within limits. Not for several threads at once.
+    """Runs :func:`pipeline.extraction.extract` in a worker process, within limits. Not thread-safe.
 
-    The process starts with the first document, and ends when this object is closed or this process ends,
-    however it ends.
+    The worker starts with the first document. It ends when the guard is closed or the parent process ends,
+    even
+    if the parent is killed.
     """
 
     def __init__(self, settings: config.ExtractionConfig) -> None:
         self._settings = settings
-        self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
+        self._worker: tuple[subprocess.Popen[bytes], Connection] | None = None
 
-    def extract(self, record: Raw) -> Extracted | Drop:
-        """A record's text, or the reason why there is none: also that it took too long or ended its process.
+    def extract(self, record: RawRecord) -> Extracted | Drop:
+        """Return a record's text, or the reason for dropping it, such as a timeout or a crash of the worker.
 
-        Raises ChildProcessError if no process can be started.
+        Raises ChildProcessError if no worker can be started.
         """
-        _, channel = self._child = self._child or self._start()
+        _, channel = self._worker = self._worker or self._start()
         try:
             channel.send(
                 (
@@ -54,24 +56,24 @@ class Guard:
         return found
 
     def close(self) -> int:
-        """End the process, if there is one, and give its exit code."""
-        if self._child is None:
+        """End the worker, if there is one, and return its exit code."""
+        if self._worker is None:
             return 0
-        process, channel = self._child
-        self._child = None
+        process, channel = self._worker
+        self._worker = None
         channel.close()
         return process.wait()
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
-        """A process that is ready, and the channel to it."""
-        channel, theirs = Pipe()
-        with theirs:
+        """Start a worker; return it and the channel to it once it is ready."""
+        channel, remote = Pipe()
+        with remote:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.extraction.child", str(theirs.fileno())],
-                # Spark adds to its workers' path only. One thread, for other tasks have the other cores.
+                [sys.executable, "-m", "pipeline.extraction.worker", str(remote.fileno())],
+                # Spark extends only its own workers' sys.path. One thread: other tasks use the other cores.
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[remote.fileno()],
             )
         try:
             channel.send(self._settings)
@@ -79,15 +81,15 @@ class Guard:
         except (EOFError, OSError):
             channel.close()
             raise ChildProcessError(
-                f"{sys.executable} -m pipeline.extraction.child: ended with code {process.wait()} before it "
-                "was ready; its own message stands above"
+                f"{sys.executable} -m pipeline.extraction.worker: exited with code {process.wait()} before "
+                "it was ready; see its own error message above"
             ) from None
         return process, channel
 
 
 @cache
 def guard(settings: config.ExtractionConfig) -> Guard:
-    """The guard with these settings that all tasks share which run in this process, one after the other."""
-    made = Guard(settings)
-    atexit.register(made.close)
-    return made
+    """Return this process's guard with these settings, shared by its tasks one after the other."""
+    shared = Guard(settings)
+    atexit.register(shared.close)
+    return shared

@@ -1,6 +1,7 @@
-"""HTML to its main content.
+"""Main content of HTML pages.
 
-A page becomes blocks (:mod:`~pipeline.extraction.html.blocks`), blocks become features
-(:mod:`~pipeline.extraction.html.features`), and a shipped model scores each block
-(:mod:`~pipeline.extraction.html.main_content`, the place to start reading).
+A page is parsed into blocks (:mod:`~pipeline.extraction.html.blocks`), blocks become feature vectors
+(:mod:`~pipeline.extraction.html.features`), and a model that ships with the package scores each block. Start
+with :mod:`~pipeline.extraction.html.main_content`. :mod:`~pipeline.extraction.html.training` builds the
+model.
 """

@@ -1,8 +1,8 @@
-"""What the model is told of each block: text, place, the elements around it, neighbours, page.
+"""Feature vectors of blocks: their text, position, ancestors, neighbors and page.
 
-An element's blocks are neighbours, so that whatever is summed over elements or surroundings is a difference
-of two running sums. All is arithmetic on a page's blocks or elements as a whole, for there are hundreds; rows
-of tables are looked up with ``take``, which is several times faster than an index.
+The blocks of an element are contiguous, so that every sum over an element or a window is a difference of two
+cumulative sums. All computations are array operations over a page's blocks or elements. Rows are looked up
+with ``take``, which is several times faster than indexing.
 """
 
 import math
@@ -16,200 +16,200 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.extraction.html.blocks import Blocks
-from pipeline.extraction.html.cues import LONGEST, cues
+from pipeline.extraction.html.cues import MAX_CHARACTERS, cues
 
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 Numeric = NDArray[Any]
-"""Of any numeric type."""
-Names = Callable[[Sequence[tuple[str, str]]], NDArray[np.float64]]
-"""What elements' names and tags say: ``[element, 3]``, lowest, highest and mean score of their words."""
+"""An array of any numeric dtype."""
+NameScorer = Callable[[Sequence[tuple[str, str]]], NDArray[np.float64]]
+"""Function from elements' names and tags to the minimum, maximum and mean score of their words."""
 
 UPPER, STOP, COMMA, PRICE, WORD, IDEOGRAPH = range(6)
-"""Kinds of characters; one may be of several."""
+"""Character classes; a character may be in several."""
 _MARKS = {STOP: ".!?。！？…؟।", COMMA: ",;:،、，；：", PRICE: "$€£¥₹₽"}
 _UNSPACED = ((0x0E00, 0x0EFF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF))
-"""Scripts without spaces between words: Thai and Lao, kana, Han."""
+"""Code points of scripts without spaces between words: Thai and Lao, kana, Han."""
 _WORDS_PER_IDEOGRAPH = 0.6
 
-AROUND = ("nav", "footer", "li", "article", "main")
-"""Tags that a block may lie in, however deep."""
-_BIT = {tag: 1 << place for place, tag in enumerate((*AROUND, "header", "p"))}
+ANCESTOR_TAGS = ("nav", "footer", "li", "article", "main")
+"""Tags for each of which a feature is 1 if any ancestor of the block has it."""
+_BIT = {tag: 1 << bit for bit, tag in enumerate((*ANCESTOR_TAGS, "header", "p"))}
 _FRAME = _BIT["nav"] | _BIT["header"] | _BIT["footer"]
 _LEVEL = len(_BIT)
-"""Beside its bit, a heading's number has its level from this bit on."""
+"""Number of tag bits; the level of a heading is stored above them."""
 _TAGS = _BIT | {f"h{level}": level << _LEVEL for level in range(1, 7)}
-_LARGE, _MIDDLE = 0.25, 80.0
-"""To a block matter the nearest element with this share of the page's words, and that with so many words."""
-_LONG_AGO = 200
-"""Blocks after which an announcement is forgotten."""
-_FADING, _FADING_SUM = 0.97, 0.9
-"""What is said of an element counts less by such a factor with every step further in."""
+_LARGE_SHARE, _MEDIUM_WORDS = 0.25, 80.0
+"""Features describe the nearest ancestor with this share of the page's words, and that with so many words."""
+_MAX_CUE_DISTANCE = 200
+"""Blocks after which a cue has no effect."""
+_DECAY, _DECAY_SUM = 0.97, 0.9
+"""Factors by which an ancestor's name score decays per level: for extremes and for the sum."""
 _WORDS, _LINKED, _ENDED, _IN_PARAGRAPH, _STOPS, _IN_LONG, _BLOCKS, _PRICED = range(8)
-"""Summed over blocks: words, those in links, sentences, paragraphs; full stops; words of long blocks; …"""
+"""Columns of the sums over blocks: words, those in links, sentences, paragraphs, …"""
 _NOT_LOWER = {code: " " for code in range(1, 128) if not chr(code).islower()}
 _NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _ARTICLE = re.compile(r"article|blog|news|story|stories|single|opinion")
-"""In the names of the body."""
-_ADDRESS = re.compile(r"^\w+://[^/?#]*([^?#]*)")
+"""Matches names of the body of article pages."""
+_URL_PATH = re.compile(r"^\w+://[^/?#]*([^?#]*)")
 
 
 def name_words(signatures: Sequence[tuple[str, str]]) -> Iterator[set[str]]:
-    """Of elements' names and tags: the words that the names are made of, in lower case, and the tag."""
-    # All names at once; NUL can stand between them, for parsers let none through.
+    """Yield, for each element's name and tag, the lower-case words of the name and ``<`` with the tag."""
+    # One pass over all names. NUL separates them, because parsed HTML contains none.
     spaced = "\0".join([name for name, _ in signatures]).translate(_NOT_LOWER).split("\0")
     for (name, tag), parts in zip(signatures, spaced, strict=True):
-        if name.islower() and name.isascii():  # As most are. The other way finds the same, more slowly.
+        if name.islower() and name.isascii():  # the common case; the expression below would find the same
             yield {"<" + tag, *parts.split()}
         else:
             yield {"<" + tag, *map(str.lower, _NAME_PART.findall(name))}
 
 
 class Features(NamedTuple):
-    """What is known of a page's blocks."""
+    """The features of a page's blocks."""
 
     matrix: Floats
     """``[block, feature]``."""
     words: Floats
-    """Of each block; those of scripts without spaces are estimated."""
+    """Number of words of each block; estimated for scripts without spaces."""
     templates: Numbers
-    """The same number for blocks that lie in elements of one tag and name within elements of one."""
+    """Template of each block: equal for blocks whose owner and its parent agree in tag and name."""
 
 
-def features(blocks: Blocks, url: str, names: Names) -> Features:
-    """The features of a page that has blocks; ``url`` may be empty."""
-    table = _Table(blocks, names)
+def features(blocks: Blocks, url: str, scorer: NameScorer) -> Features:
+    """Compute the features of a page with at least one block; ``url`` may be empty."""
+    table = _FeatureTable(blocks, scorer)
     groups = (
         table.text(),
-        table.place(),
-        table.announced(),
-        table.around(),
-        table.elements(),
-        table.neighbours(),
+        table.position(),
+        table.cues(),
+        table.context(),
+        table.ancestors(),
+        table.neighbors(),
         table.page(url),
     )
     return Features(np.concatenate(groups, 1, dtype=np.float32), table.words, table.templates())
 
 
 class _Elements:
-    """Every element's numbers, as arrays by element."""
+    """Properties of the elements, as arrays by element."""
 
-    def __init__(self, blocks: Blocks, names: Names) -> None:
-        # What follows from names and tag is found once for all elements that are alike in them.
-        numbers: dict[tuple[str, str], int] = {}
+    def __init__(self, blocks: Blocks, scorer: NameScorer) -> None:
+        # Values that depend only on name and tag are computed once per distinct pair.
+        ids: dict[tuple[str, str], int] = {}
         pairs = zip(blocks.names, blocks.tags, strict=True)
-        kinds = np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs])
-        signatures = list(numbers)
-        self.alike = np.log1p(_floats(np.bincount(kinds)))[kinds]
-        tags = np.array([_TAGS.get(tag, 0) for _, tag in signatures])[kinds]
+        pair_ids = np.array([ids.setdefault(pair, len(ids)) for pair in pairs])
+        signatures = list(ids)
+        self.frequency = np.log1p(_floats(np.bincount(pair_ids)))[pair_ids]
+        tags = np.array([_TAGS.get(tag, 0) for _, tag in signatures])[pair_ids]
         self.level, bits = np.divmod(tags, 1 << _LEVEL)
         self.in_paragraph = (bits & _BIT["p"]) > 0
         counts, parents = _integers(blocks.counts), _integers(blocks.parents)
-        said = np.zeros((len(numbers), 3))
-        spoken = np.flatnonzero(np.bincount(kinds, counts))  # of those around any block
-        said[spoken] = names([signatures[kind] for kind in spoken.tolist()])
-        said = said.take(kinds, 0)
-        self.own = _floats(said[:, :2])
-        self._from_above(parents, said, bits)
+        scores = np.zeros((len(ids), 3))
+        with_blocks = np.flatnonzero(np.bincount(pair_ids, counts))
+        scores[with_blocks] = scorer([signatures[pair] for pair in with_blocks.tolist()])
+        scores = scores.take(pair_ids, 0)
+        self.own_scores = _floats(scores[:, :2])
+        self._inherit(parents, scores, bits)
         self.children = np.log1p(_floats(np.bincount(parents[1:], minlength=len(parents))))
         self.parents = parents.clip(0)
-        self.templates = kinds * len(numbers) + kinds[self.parents]
+        self.templates = pair_ids * len(ids) + pair_ids[self.parents]
         self.firsts = _integers(blocks.firsts)
         self.stops = self.firsts + counts
 
-    def _from_above(self, parents: Numbers, said: Numeric, bits: Numbers) -> None:
-        """What elements share with those around them; every round looks twice as far up."""
-        # Above the body is a last row that says nothing: -1 is its number and its own parent's.
+    def _inherit(self, parents: Numbers, scores: Numeric, bits: Numbers) -> None:
+        """Combine each element's values with those of its ancestors, by pointer doubling."""
+        # The parent of the body is a neutral last row, at index -1, which is its own parent.
         above = np.append(parents, -1)
         bits = np.append(bits, 0)
-        extremes = np.append(said[:, :2] * (-1, 1), [(0, 0)], 0)
-        sums = np.append(np.stack((said[:, 2], np.ones(len(said))), 1), [(0, 0)], 0)
-        fading, fading_sums = _FADING, np.array((_FADING_SUM, 1))
+        extremes = np.append(scores[:, :2] * (-1, 1), [(0, 0)], 0)
+        sums = np.append(np.stack((scores[:, 2], np.ones(len(scores))), 1), [(0, 0)], 0)
+        decay, decay_sums = _DECAY, np.array((_DECAY_SUM, 1))
         self._rounds = 0
         while above.max() >= 0:
             bits |= bits.take(above)
-            extremes = np.maximum(extremes, fading * extremes.take(above, 0))
-            sums += fading_sums * sums.take(above, 0)
+            extremes = np.maximum(extremes, decay * extremes.take(above, 0))
+            sums += decay_sums * sums.take(above, 0)
             above = above.take(above)
-            fading, fading_sums = fading**2, fading_sums**2
+            decay, decay_sums = decay**2, decay_sums**2
             self._rounds += 1
         self.bits = bits[:-1]
         depth = sums[:-1, 1:] - 1
-        self.around = np.concatenate((depth, extremes[:-1] * (-1, 1), sums[:-1, :1]), 1, dtype=np.float32)
-        """Depth; then the lowest, the highest and the sum of what is said."""
+        self.context = np.concatenate((depth, extremes[:-1] * (-1, 1), sums[:-1, :1]), 1, dtype=np.float32)
+        """Depth; then minimum, maximum and sum of the decayed name scores, including ancestors'."""
 
-    def nearest(self, fits: NDArray[np.bool_]) -> Numbers:
-        """Of each element, the nearest that fits of itself and those around it, or else the body."""
-        nearest = np.where(fits, np.arange(len(fits)), self.parents)
+    def nearest(self, mask: NDArray[np.bool_]) -> Numbers:
+        """Return, for each element, the nearest ancestor-or-self in the mask, or else the body."""
+        nearest = np.where(mask, np.arange(len(mask)), self.parents)
         for _ in range(self._rounds):
             nearest = nearest[nearest]
         return nearest
 
 
-class _Table:
-    """The features of one page, group by group, each ``[block, feature]``."""
+class _FeatureTable:
+    """The features of one page in groups, each ``[block, feature]``."""
 
-    def __init__(self, blocks: Blocks, names: Names) -> None:
+    def __init__(self, blocks: Blocks, scorer: NameScorer) -> None:
         self._blocks = blocks
         self._count = len(blocks.texts)
         self._index = np.arange(self._count)
         self._measure_texts()
         self._owners = _integers(blocks.owners)
-        self._elements = _Elements(blocks, names)
+        self._elements = _Elements(blocks, scorer)
         self._levels = _floats(self._elements.level[self._owners])
         self._bits = self._elements.bits[self._owners]
-        self._sum_up()
+        self._compute_sums()
 
     def _measure_texts(self) -> None:
         texts = self._blocks.texts
         lengths = _integers(list(map(len, texts)))
-        self._by_kind, self._ends = _characters(texts, lengths)
-        words = self._by_kind[:, WORD] + _WORDS_PER_IDEOGRAPH * self._by_kind[:, IDEOGRAPH]
+        self._by_class, self._ends = _count_characters(texts, lengths)
+        words = self._by_class[:, WORD] + _WORDS_PER_IDEOGRAPH * self._by_class[:, IDEOGRAPH]
         self.words = np.maximum(words, 0.3).astype(np.float32)
         self._characters = _floats(lengths)
         self._links = np.minimum(_floats(self._blocks.linked) / self._characters, 1)
 
-    def _sum_up(self) -> None:
-        """Running sums over the blocks, and from them, what each element holds."""
+    def _compute_sums(self) -> None:
+        """Compute cumulative sums over the blocks and, from them, the content of each element."""
         words, elements = self.words, self._elements
         columns = (
             words,
             words * self._links,
             words * (self._ends == 2),
             words * elements.in_paragraph[self._owners],
-            self._by_kind[:, STOP],
+            self._by_class[:, STOP],
             words * (words > 15),
             np.ones_like(words),
-            self._by_kind[:, PRICE] > 0,
+            self._by_class[:, PRICE] > 0,
         )
         self._sums = np.zeros((self._count + 1, len(columns)))
         np.cumsum(np.array(columns).T, axis=0, out=self._sums[1:])
         self._total = self._sums[-1]
-        held = self._sums.take(elements.stops, 0) - self._sums.take(elements.firsts, 0)
-        self._held_words = held[:, _WORDS]
-        inside = np.maximum(held[:, :1], 0.3)
-        blocks = held[:, _BLOCKS, None]
-        shares = held[:, _LINKED : _IN_LONG + 1] / inside
-        amounts = (held[:, :1] / self._total[0], shares, inside / np.maximum(blocks, 1), np.log1p(blocks))
-        self._container = np.concatenate(amounts, 1, dtype=np.float32)
+        sums = self._sums.take(elements.stops, 0) - self._sums.take(elements.firsts, 0)
+        self._element_words = sums[:, _WORDS]
+        words = np.maximum(sums[:, :1], 0.3)
+        blocks = sums[:, _BLOCKS, None]
+        shares = sums[:, _LINKED : _IN_LONG + 1] / words
+        amounts = (sums[:, :1] / self._total[0], shares, words / np.maximum(blocks, 1), np.log1p(blocks))
+        self._content = np.concatenate(amounts, 1, dtype=np.float32)
 
     def templates(self) -> Numbers:
-        """Which blocks are alike in the elements around them."""
+        """Return the template of each block, numbered from 0."""
         return np.unique(self._elements.templates[self._owners], return_inverse=True)[1]
 
     def text(self) -> Floats:
-        """The block's own text."""
+        """Features of the block's own text."""
         copies = Counter(self._blocks.texts)
         return _columns(
             np.log1p(self.words),
-            self._by_kind[:, UPPER] / self._characters,
+            self._by_class[:, UPPER] / self._characters,
             self._ends,
             _floats([copies[text] for text in self._blocks.texts]),
             self._links,
         )
 
-    def place(self) -> Floats:
-        """Where on the page the block stands, beside headings and running text."""
+    def position(self) -> Floats:
+        """Features of the block's position on the page, also relative to headings and running text."""
         index, levels = self._index, self._levels
         heading = np.maximum.accumulate(np.where(levels > 0, index, -1))
         running = np.flatnonzero((self.words > 20) & (self._links < 0.3))
@@ -226,69 +226,71 @@ class _Table:
             self._distance(running[-1:], 60),
         )
 
-    def _distance(self, mark: Numbers, most: int) -> Numbers:
-        """Blocks from a mark on, at most so many; if there is no mark, something else."""
-        return np.clip(self._index - mark[0], -most, most) if len(mark) else np.full(self._count, -2 * most)
+    def _distance(self, mark: Numbers, limit: int) -> Numbers:
+        """Return the distance to a block, clipped to ``limit``; ``-2 * limit`` if ``mark`` is empty."""
+        return (
+            np.clip(self._index - mark[0], -limit, limit) if len(mark) else np.full(self._count, -2 * limit)
+        )
 
-    def announced(self) -> Floats:
-        """How many blocks ago each kind of section was announced last, at most so many."""
-        # What is a link leads to such a section, on another page or on this.
-        able = np.flatnonzero((self._characters <= LONGEST) & (self._links < 1))
+    def cues(self) -> Floats:
+        """Number of blocks since each kind of section was last announced, clipped."""
+        # A link leads to such a section elsewhere; it does not announce one here.
+        candidates = np.flatnonzero((self._characters <= MAX_CHARACTERS) & (self._links < 1))
         kinds = np.zeros(self._count, np.int64)
-        kinds[able] = cues().announced([self._blocks.texts[block] for block in able.tolist()])
-        said = (kinds[:, None] >> np.arange(len(cues().kinds))) & 1 > 0
-        last = np.maximum.accumulate(np.where(said, self._index[:, None], -_LONG_AGO))
-        return np.minimum(self._index[:, None] - last, _LONG_AGO).astype(np.float32)
+        kinds[candidates] = cues().announced([self._blocks.texts[block] for block in candidates.tolist()])
+        is_announced = (kinds[:, None] >> np.arange(len(cues().kinds))) & 1 > 0
+        last = np.maximum.accumulate(np.where(is_announced, self._index[:, None], -_MAX_CUE_DISTANCE))
+        return np.minimum(self._index[:, None] - last, _MAX_CUE_DISTANCE).astype(np.float32)
 
-    def around(self) -> Floats:
-        """What kinds of elements the block lies in, and what their names say."""
-        inside = (self._bits[:, None] >> np.arange(len(AROUND))) & 1
+    def context(self) -> Floats:
+        """Tags and name scores of the block's ancestors."""
+        has_ancestor = (self._bits[:, None] >> np.arange(len(ANCESTOR_TAGS))) & 1
         elements, owners = self._elements, self._owners
-        said = (elements.around.take(owners, 0), elements.own.take(owners, 0)[:, ::-1])
-        return np.concatenate((inside, *said), 1, dtype=np.float32)
+        scores = (elements.context.take(owners, 0), elements.own_scores.take(owners, 0)[:, ::-1])
+        return np.concatenate((has_ancestor, *scores), 1, dtype=np.float32)
 
-    def elements(self) -> Floats:
-        """What elements around the block hold: the nearest four, the sixth, a middling and a large one."""
-        elements, container, owners = self._elements, self._container, self._owners
+    def ancestors(self) -> Floats:
+        """Content of the block's ancestors: the nearest four, the sixth, a large and a medium-sized one."""
+        elements, content, owners = self._elements, self._content, self._owners
         chain = [owners]
         for _ in range(5):
             chain.append(elements.parents[chain[-1]])
         above = np.array(chain).T
         groups = (
-            container.take(above[:, (0, 1, 2, 3, 5)], 0).reshape(self._count, -1),
-            elements.alike[above[:, :4]],
-            elements.own.take(above[:, 1:4], 0).reshape(self._count, -1),
-            self._nearest(_LARGE * self._total[_WORDS]),
-            self._nearest(_MIDDLE),
+            content.take(above[:, (0, 1, 2, 3, 5)], 0).reshape(self._count, -1),
+            elements.frequency[above[:, :4]],
+            elements.own_scores.take(above[:, 1:4], 0).reshape(self._count, -1),
+            self._nearest(_LARGE_SHARE * self._total[_WORDS]),
+            self._nearest(_MEDIUM_WORDS),
             elements.children[above[:, 1:3]],
         )
         return np.concatenate(groups, 1)
 
-    def _nearest(self, least: float) -> Floats:
-        """Of the nearest element around each block with so many words: what it holds and how far it is."""
+    def _nearest(self, min_words: float) -> Floats:
+        """Content and distance of the block's nearest ancestor with at least ``min_words`` words."""
         elements, owners = self._elements, self._owners
-        element = elements.nearest(self._held_words >= least)[owners]
-        around, begin = elements.around.take(element, 0), elements.firsts[element]
-        depth = elements.around[owners, :1] - around[:, :1]
-        place = (self._index - begin) / np.maximum(elements.stops[element] - begin, 1)
-        groups = (self._container.take(element, 0), around[:, 1:], depth, place[:, None])
+        element = elements.nearest(self._element_words >= min_words)[owners]
+        context, begin = elements.context.take(element, 0), elements.firsts[element]
+        depth = elements.context[owners, :1] - context[:, :1]
+        position = (self._index - begin) / np.maximum(elements.stops[element] - begin, 1)
+        groups = (self._content.take(element, 0), context[:, 1:], depth, position[:, None])
         return np.concatenate(groups, 1, dtype=np.float32)
 
-    def neighbours(self) -> Floats:
-        """What is said of the two blocks before and the two behind; surroundings of 3, 8 and 20 blocks."""
-        said = self._elements.around[self._owners, 3]
-        padded = np.concatenate((np.zeros(2, np.float32), said, np.zeros(2, np.float32)))
+    def neighbors(self) -> Floats:
+        """Name scores of the two blocks before and after; content of windows of ±3, ±8 and ±20 blocks."""
+        scores = self._elements.context[self._owners, 3]
+        padded = np.concatenate((np.zeros(2, np.float32), scores, np.zeros(2, np.float32)))
         shifted = [padded[2 - by : 2 - by + self._count] for by in (1, 2, -1, -2)]
         reach = np.array((3, 8, 20))
         begin, end = self._index[:, None] - reach, self._index[:, None] + reach + 1
-        held = self._sums.take(np.minimum(end, self._count), 0) - self._sums.take(np.maximum(begin, 0), 0)
-        words = held[:, :, :1]
-        groups = (np.log1p(words), held[:, :, _LINKED : _IN_PARAGRAPH + 1] / words)
-        surroundings = np.concatenate(groups, 2, dtype=np.float32).reshape(self._count, -1)
-        return np.concatenate((_columns(*shifted), surroundings), 1)
+        sums = self._sums.take(np.minimum(end, self._count), 0) - self._sums.take(np.maximum(begin, 0), 0)
+        words = sums[:, :, :1]
+        groups = (np.log1p(words), sums[:, :, _LINKED : _IN_PARAGRAPH + 1] / words)
+        windows = np.concatenate(groups, 2, dtype=np.float32).reshape(self._count, -1)
+        return np.concatenate((_columns(*shifted), windows), 1)
 
     def page(self, url: str) -> Floats:
-        """The same for all blocks: how much there is of what on the page, and what kind of page it may be."""
+        """Features of the page, equal for all its blocks."""
         blocks, total, count = self._blocks, self._total.tolist(), self._count
         words = total[_WORDS]
         levels = np.bincount(self._levels.astype(np.int64), minlength=3).tolist()
@@ -299,55 +301,57 @@ class _Table:
         amounts += [math.log1p(count - levels[0]), levels[2] / count, listed / count, in_frame / words]
         amounts.append(math.log1p(blocks.tags.count("article")))
         amounts.append(bool(_ARTICLE.search(blocks.names[0].lower())))
-        row = _floats([*amounts, *_address(url)])
+        row = _floats([*amounts, *_url_features(url)])
         return np.broadcast_to(row, (count, len(row)))
 
 
-def _address(url: str) -> tuple[int, int, int]:
-    """Length of an address's path, its hyphens and digits; -1 without an address."""
-    if not (address := _ADDRESS.match(url)):
+def _url_features(url: str) -> tuple[int, int, int]:
+    """Return the length of a URL's path and its numbers of hyphens and digits; -1 without a URL."""
+    if not (match := _URL_PATH.match(url)):
         return -1, -1, -1
-    path = address[1]
+    path = match[1]
     return len(path), path.count("-"), sum(map(str.isdigit, path))
 
 
-def _characters(texts: list[str], lengths: Numbers) -> tuple[Floats, Floats]:
-    """Of each text: how many characters of each kind it has, of WORD those that begin one; and its end.
+def _count_characters(texts: list[str], lengths: Numbers) -> tuple[Floats, Floats]:
+    """Return, for each text, the number of characters by class (for WORD, of words), and the type of its end.
 
-    The end is 2 if it is that of a sentence, 1 if it is that of a part of one, else 0.
+    The type is 2 for the end of a sentence, 1 for the end of a clause, else 0.
     """
-    classes, kinds, plain = _classes()
+    groups, classes, plain = _character_groups()
     codes = np.frombuffer("\n".join(["", *texts]).encode("utf-32-le", "replace"), np.uint32)
-    found = classes.take(codes, mode="clip")
+    found = groups.take(codes, mode="clip")
     stops = np.cumsum(lengths + 1)
-    # Most characters are plain letters or blanks, and only of others need it be known which text they are in.
+    # Most characters are plain letters or blanks; only the others are assigned to their texts.
     rare = np.flatnonzero((found > 0) & (found != plain.start))
-    cells = np.searchsorted(stops, rare, "right") * len(kinds) + found[rare]
-    counts = np.bincount(cells, minlength=len(texts) * len(kinds)).reshape(len(texts), -1)
-    by_kind = _floats(counts) @ kinds
+    cells = np.searchsorted(stops, rare, "right") * len(classes) + found[rare]
+    counts = np.bincount(cells, minlength=len(texts) * len(classes)).reshape(len(texts), -1)
+    by_class = _floats(counts) @ classes
     in_word = (found >= plain.start) & (found < plain.stop)
     begins = np.flatnonzero(in_word[1:] > in_word[:-1]) + 1
-    by_kind[:, WORD] = np.bincount(np.searchsorted(stops, begins, "right"), minlength=len(texts))
-    ends = np.where(kinds[:, STOP], np.float32(2), kinds[:, COMMA])
-    return by_kind, ends[found[stops - 1]]
+    by_class[:, WORD] = np.bincount(np.searchsorted(stops, begins, "right"), minlength=len(texts))
+    ends = np.where(classes[:, STOP], np.float32(2), classes[:, COMMA])
+    return by_class, ends[found[stops - 1]]
 
 
 @cache
-def _classes() -> tuple[NDArray[np.uint8], Floats, slice]:
-    """A class for every character of the basic plane; ``[class, kind]``, 1 if it is of the kind; and those
-    of words whose scripts have spaces.
+def _character_groups() -> tuple[NDArray[np.uint8], Floats, slice]:
+    """Group the characters of the basic multilingual plane by their classes.
+
+    Return the group of each character; ``[group, class]``, 1 if the group has the class; and the groups of
+    word characters of scripts with spaces.
     """
     bits = np.zeros(1 << 16, np.uint8)
     for code, character in enumerate(map(chr, range(1 << 16))):
         word = character.isalnum() or character == "_"
         bits[code] = word << WORD | character.isupper() << UPPER
-    for kind, characters in _MARKS.items():
-        bits[[ord(character) for character in characters]] |= 1 << kind
+    for mark, characters in _MARKS.items():
+        bits[[ord(character) for character in characters]] |= 1 << mark
     for first, last in _UNSPACED:
         bits[first : last + 1] |= 1 << IDEOGRAPH
-    distinct, classes = np.unique(bits, return_inverse=True)
+    distinct, groups = np.unique(bits, return_inverse=True)
     first, stop = np.searchsorted(distinct, (1 << WORD, 1 << IDEOGRAPH)).tolist()
-    return classes.astype(np.uint8), _floats(distinct[:, None] >> np.arange(6) & 1), slice(first, stop)
+    return groups.astype(np.uint8), _floats(distinct[:, None] >> np.arange(6) & 1), slice(first, stop)
 
 
 def _integers(values: Sequence[int]) -> Numbers:

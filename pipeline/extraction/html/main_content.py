@@ -1,68 +1,115 @@
-"""HTML to its main content by a model that says of each block how much of it belongs there.
+"""Main content of HTML pages, by a model that estimates how much of each block belongs to it.
 
-Gradient-boosted trees, learned from pages with gold text (:mod:`pipeline.extraction.html.training`, and the card
-in ``models/``), give each block the expected share of its words that is main content. What is kept is not all
-above some threshold: of the blocks in the order of that share, as many as make the expected F1 of the page
-greatest (as in Lewis, SIGIR 1995). So a page of little text that stands out and one of long lists are both
-served; and a page of which next to nothing is expected has no main content.
+Gradient-boosted trees, trained on pages with gold text (:mod:`pipeline.extraction.html.training`; the model
+card is in ``models/``), predict for each block the expected share of its words that is main content. Blocks
+are not selected by a fixed threshold: in decreasing order of that share, as many are kept as maximize the
+expected F1 of the page (as in Lewis, SIGIR 1995). This suits both a page with one short text and a page of
+long lists. A page on which next to nothing is expected has no main content.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
-from importlib import resources
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from pipeline.extraction.html.blocks import BREAK, Blocks, read
-from pipeline.extraction.html.features import Floats, Names, features, name_words
-from pipeline.extraction.html.nesting import too_deep
+from pipeline.extraction.html.blocks import BREAK, Blocks, parse_blocks
+from pipeline.extraction.html.features import Floats, NameScorer, features, name_words
+from pipeline.extraction.html.nesting import check_nesting
 from pipeline.ledger import Drop
 
-FORESTS = ("main_content_few.onnx", "main_content.onnx")
-"""In ``models/``: few trees for all blocks, and many for those of which the few are not sure."""
-NAMES = "main_content_names.json"
-"""In ``models/``: what words in the names of elements say."""
-
-_SURE = 3.5
-"""Margin beyond which few trees are enough: a share of less than 3 % or more than 97 %."""
-_ALIKE = 0.45
-"""How far blocks of one template are moved to their mean."""
-_CAUTION = 0.2
-"""Of a site that they have not seen, the trees expect a little too much."""
-_FEWEST_WORDS = 3.0
-"""If fewer are expected, a page has no main content."""
+_SMALL_FOREST, _LARGE_FOREST = "main_content_few.onnx", "main_content.onnx"
+_NAME_SCORES = "main_content_names.json"
+_CALIBRATION = "main_content_calibration.json"
 
 _ROW = "tr"
 _ITEMS = frozenset(("li", "dt", "dd", _ROW))
-_VERBATIM = frozenset(("pre", "textarea"))
+_PREFORMATTED = frozenset(("pre", "textarea"))
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Parameters that turn the trees' margins (log-odds of shares) into a selection of blocks."""
+
+    confident_margin: float
+    """Absolute margin of the small forest from which on the large forest is not evaluated."""
+    template_smoothing: float
+    """Weight of the mean margin of a block's template, from 0 to 1."""
+    margin_offset: float
+    """Subtracted from all margins: on unseen sites, the trees predict slightly too much."""
+    min_expected_words: float
+    """A page on which fewer words of main content are expected has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A trained model as stored in a folder."""
+
+    small_forest: bytes
+    """ONNX; evaluated on all blocks."""
+    large_forest: bytes
+    """ONNX; evaluated on blocks of which the small forest is not confident."""
+    name_scores: Mapping[str, float]
+    """Scores of words in element names, from -1 to 1."""
+    calibration: Calibration
+
+    @classmethod
+    def load(cls, folder: Traversable) -> "ModelFiles":
+        """Read a model from a folder."""
+        return cls(
+            (folder / _SMALL_FOREST).read_bytes(),
+            (folder / _LARGE_FOREST).read_bytes(),
+            json.loads((folder / _NAME_SCORES).read_text("utf-8")),
+            Calibration(**json.loads((folder / _CALIBRATION).read_text("utf-8"))),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the model to an existing folder."""
+        (folder / _SMALL_FOREST).write_bytes(self.small_forest)
+        (folder / _LARGE_FOREST).write_bytes(self.large_forest)
+        for name, content in ((_NAME_SCORES, self.name_scores), (_CALIBRATION, asdict(self.calibration))):
+            text = json.dumps(content, ensure_ascii=False, indent=0)
+            (folder / name).write_text(text + "\n", encoding="utf-8")
 
 
 class Model:
-    """Two forests of trees ``[block, feature]`` to shares, and the scores of words in names."""
+    """A trained model, ready for inference on one thread."""
 
-    def __init__(self, forests: Sequence[bytes], scores: Mapping[str, float]) -> None:
+    def __init__(self, stored: ModelFiles) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1  # other tasks have the other cores
-        self._few, self._many = (
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # other tasks use the other cores
+        self._small, self._large = (
             onnxruntime.InferenceSession(forest, options, providers=["CPUExecutionProvider"])
-            for forest in forests
+            for forest in (stored.small_forest, stored.large_forest)
         )
-        self._names = score_names(scores)
+        self._name_scorer = name_scorer(stored.name_scores)
+        self._calibration = stored.calibration
+
+    def main_text(self, blocks: Blocks, url: str) -> str:
+        """Return the text of the blocks selected as main content; the URL may be empty."""
+        if not blocks.texts:
+            return ""
+        shares, words = self.shares(blocks, url)
+        return render(blocks, select_blocks(shares, words, self._calibration.min_expected_words))
 
     def shares(self, blocks: Blocks, url: str) -> tuple[Floats, Floats]:
-        """For each block the expected share of its words that is main content, and its words."""
-        matrix, words, templates = features(blocks, url, self._names)
-        margins = _margins(self._few, matrix)
-        unsure = np.flatnonzero(np.abs(margins) < _SURE)
-        if len(unsure):
-            margins[unsure] = _margins(self._many, matrix.take(unsure, 0))
-        # What a site makes by one template it means alike.
+        """Return, for each block, the expected share of its words that is main content, and its words."""
+        calibration = self._calibration
+        matrix, words, templates = features(blocks, url, self._name_scorer)
+        margins = _margins(self._small, matrix)
+        uncertain = np.flatnonzero(np.abs(margins) < calibration.confident_margin)
+        if len(uncertain):
+            margins[uncertain] = _margins(self._large, matrix.take(uncertain, 0))
+        # Blocks of one template usually have the same role on the page.
         means = np.bincount(templates, margins * words) / np.bincount(templates, words)
-        margins += _ALIKE * (means[templates].astype(np.float32) - margins)
-        return 1 / (1 + np.exp(_CAUTION - margins)), words
+        margins += calibration.template_smoothing * (means[templates].astype(np.float32) - margins)
+        return 1 / (1 + np.exp(calibration.margin_offset - margins)), words
 
 
 def _margins(forest: onnxruntime.InferenceSession, matrix: Floats) -> Floats:
@@ -72,84 +119,82 @@ def _margins(forest: onnxruntime.InferenceSession, matrix: Floats) -> Floats:
 
 @cache
 def model() -> Model:
-    """The one that comes with the package."""
-    folder = resources.files("pipeline.extraction.html") / "models"
-    forests = [(folder / forest).read_bytes() for forest in FORESTS]
-    return Model(forests, json.loads((folder / NAMES).read_text("utf-8")))
+    """Return the model that ships with the package."""
+    return Model(ModelFiles.load(files("pipeline.extraction.html") / "models"))
 
 
-def score_names(scores: Mapping[str, float]) -> Names:
-    """What elements' names say, from what their words say."""
+def name_scorer(word_scores: Mapping[str, float]) -> NameScorer:
+    """Return a function that scores element names by the scores of their words."""
 
     def score(signatures: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         found: list[float] = []
-        firsts = []
+        starts = []
         for words in name_words(signatures):
-            firsts.append(len(found))
+            starts.append(len(found))
             found.append(0.0)
-            found += [scores[word] for word in words if word in scores]
-        known, begin = np.array(found), np.array(firsts)
-        counts = np.diff(begin, append=len(found)) - 1
-        mean = np.add.reduceat(known, begin) / np.maximum(counts, 1)
-        return np.stack((np.minimum.reduceat(known, begin), np.maximum.reduceat(known, begin), mean), 1)
+            found += [word_scores[word] for word in words if word in word_scores]
+        scores, first = np.array(found), np.array(starts)
+        counts = np.diff(first, append=len(found)) - 1
+        mean = np.add.reduceat(scores, first) / np.maximum(counts, 1)
+        return np.stack((np.minimum.reduceat(scores, first), np.maximum.reduceat(scores, first), mean), 1)
 
     return score
 
 
 def main_content(html: str, url: str) -> tuple[str, str] | Drop:
-    """A page's main text and title; its address, which may be empty, helps to tell what kind of page it is.
+    """Return a page's main text and title. The URL, which may be empty, is one of the model's features.
 
-    Paragraphs, headings, list items, table rows and lines of code are lines of their own. Link targets,
-    alternative texts and form fields are left out.
+    Paragraphs, headings, list items, table rows and lines of code are on separate lines. Link targets,
+    alternative texts and form fields are omitted.
     """
-    if drop := too_deep(html):
+    if drop := check_nesting(html):
         return drop
-    blocks = read(html.encode("utf-8", "ignore"))
-    return (write(blocks, keep(*model().shares(blocks, url))) if blocks.texts else ""), blocks.title
+    blocks = parse_blocks(html.encode("utf-8", "ignore"))
+    return model().main_text(blocks, url), blocks.title
 
 
-def keep(shares: Floats, words: Floats) -> NDArray[np.int64]:
-    """The blocks, in their order on the page, for which the expected F1 is greatest."""
+def select_blocks(shares: Floats, words: Floats, min_expected_words: float) -> NDArray[np.int64]:
+    """Return the blocks that maximize the expected F1 of the page, in document order."""
     order = np.argsort(-shares, kind="stable")
-    taken = np.cumsum(words[order])
-    right = np.cumsum((shares * words)[order])
-    if right[-1] < _FEWEST_WORDS:
+    selected = np.cumsum(words[order])
+    correct = np.cumsum((shares * words)[order])
+    if correct[-1] < min_expected_words:
         return order[:0]
-    return np.sort(order[: int(np.argmax(right / (taken + right[-1]))) + 1])
+    return np.sort(order[: int(np.argmax(correct / (selected + correct[-1]))) + 1])
 
 
-def write(blocks: Blocks, kept: Sequence[int] | NDArray[np.int64]) -> str:
-    """The text of these blocks: a blank line between paragraphs, none between the items of a list."""
-    items, verbatim = _items(blocks)
-    pieces: list[str] = []
-    before, kind_before = -1, ""
-    for block in map(int, kept):
+def render(blocks: Blocks, selected: Sequence[int] | NDArray[np.int64]) -> str:
+    """Return the text of blocks: a blank line between paragraphs, a line break between list items."""
+    items, preformatted = _items(blocks)
+    parts: list[str] = []
+    previous_item, previous_tag = -1, ""
+    for block in map(int, selected):
         owner = blocks.owners[block]
-        here = items[owner]
-        kind = blocks.tags[here] if here >= 0 else ""
-        if pieces:
-            in_row = kind == _ROW and here == before
-            pieces.append(" | " if in_row else "\n" if kind and kind_before else "\n\n")
-        if kind == "li" and here != before:
-            pieces.append("- ")
-        pieces.append(_lines(blocks.texts[block], verbatim[owner]))
-        before, kind_before = here, kind
-    return "".join(pieces)
+        item = items[owner]
+        tag = blocks.tags[item] if item >= 0 else ""
+        if parts:
+            in_same_row = tag == _ROW and item == previous_item
+            parts.append(" | " if in_same_row else "\n" if tag and previous_tag else "\n\n")
+        if tag == "li" and item != previous_item:
+            parts.append("- ")
+        parts.append(_render_lines(blocks.texts[block], preformatted[owner]))
+        previous_item, previous_tag = item, tag
+    return "".join(parts)
 
 
 def _items(blocks: Blocks) -> tuple[list[int], list[bool]]:
-    """Of each element: the list item or table row that it lies in or is, or -1; and if it is preformatted."""
-    # The last ones, which -1 finds, stand for what is above the body.
+    """Return, for each element, its nearest list item or table row (or -1) and if it is preformatted."""
+    # The last entries, which index -1 reaches, belong to the parent of the body.
     items = [-1] * (len(blocks.tags) + 1)
-    verbatim = [False] * (len(blocks.tags) + 1)
+    preformatted = [False] * (len(blocks.tags) + 1)
     for element, (tag, parent) in enumerate(zip(blocks.tags, blocks.parents, strict=True)):
         items[element] = element if tag in _ITEMS else items[parent]
-        verbatim[element] = tag in _VERBATIM or verbatim[parent]
-    return items, verbatim
+        preformatted[element] = tag in _PREFORMATTED or preformatted[parent]
+    return items, preformatted
 
 
-def _lines(text: str, verbatim: bool) -> str:
-    """A block's text as a browser would break it: as it stands if it is preformatted, else only at breaks."""
-    if verbatim:
+def _render_lines(text: str, preformatted: bool) -> str:
+    """Collapse white space as a browser does, except in preformatted text."""
+    if preformatted:
         return text.replace(BREAK, "\n")
     return "\n".join([" ".join(line.split()) for line in text.split(BREAK)])

@@ -1,17 +1,17 @@
-"""A bound on how deep a page nests its containers: parsers take time quadratic in it."""
+"""A limit on the nesting depth of containers, because parsers take time quadratic in it."""
 
 import re
 
 from pipeline.ledger import Drop, Reason
 
 MAX_NESTING = 512
-"""As in browsers' parsers."""
+"""The same limit as in browsers' parsers."""
 
 _CONTAINER = re.compile(r"<(/?)(?:div|article)\b", re.IGNORECASE | re.ASCII)
 
 
-def too_deep(html: str) -> Drop | None:
-    """Why a page is not parsed: every container that is not closed is open to the end."""
+def check_nesting(html: str) -> Drop | None:
+    """Return a drop if a page nests containers too deeply; an unclosed container stays open to the end."""
     containers = _CONTAINER.findall(html)
     if containers.count("") <= MAX_NESTING:
         return None

@@ -1,14 +1,21 @@
-"""Pages with gold text to the model of :mod:`pipeline.extraction.html.main_content`.
+"""Training of the model of :mod:`pipeline.extraction.html.main_content`.
 
-Two things are learned. First, of each word in the names of elements, whether what lies in such elements is
-main content more often than the rest of their pages; what a page's own site contributed is left out when that
-page is learned from, so that the trees trust the words no more than they deserve on a new site. Then the
-trees: each block's share of words in the gold text, weighted by its words, page by page much alike.
+``python -m pipeline.extraction.html.training PAGES.warc.gz GOLD.jsonl.gz [--to FOLDER]`` trains on all pages
+with gold text and writes the model's files, by default over those that ship with the package. The same pages
+give the same files. Requires the packages of the extra ``extractor``.
+
+Training has two steps. First, each word in the names of elements is scored: positive if elements with it hold
+main content more often than the rest of their pages. The contribution of a page's own site is left out when
+the features of that page are computed, so that the trees do not overestimate the scores on unseen sites. Then
+the trees are fitted to each block's share of words in the gold text, weighted by its words, with about the
+same total weight for every page.
 """
 
+import argparse
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -16,12 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from pipeline.extraction.html.alignment import aligned
-from pipeline.extraction.html.blocks import Blocks, read
+from core.errors import OutputError, run
+from pipeline.extraction.html.alignment import align
+from pipeline.extraction.html.blocks import Blocks, parse_blocks
 from pipeline.extraction.html.features import Floats, features, name_words
-from pipeline.extraction.html.main_content import score_names
+from pipeline.extraction.html.gold import GoldPage, load_gold_pages
+from pipeline.extraction.html.main_content import Calibration, ModelFiles, name_scorer
 
-SETTINGS: Mapping[str, Any] = {
+MODELS = Path(__file__).parent / "models"
+"""The folder of the model that ships with the package."""
+LIGHTGBM_PARAMETERS: Mapping[str, Any] = {
     "objective": "cross_entropy",
     "num_leaves": 24,
     "min_data_in_leaf": 100,
@@ -29,58 +40,59 @@ SETTINGS: Mapping[str, Any] = {
     "bagging_fraction": 0.7,
     "bagging_freq": 1,
     "lambda_l2": 5.0,
-    "num_threads": 1,  # so that the same pages give the same model
+    "num_threads": 1,  # for reproducible trees
     "deterministic": True,
     "verbose": -1,
     "seed": 0,
 }
-FEW: Mapping[str, Any] = {"num_trees": 60, "learning_rate": 0.2}
-MANY: Mapping[str, Any] = {"num_trees": 250, "learning_rate": 0.07}
-_FEWEST_SITES = 3
-"""A word in names must occur on so many sites."""
+SMALL_FOREST: Mapping[str, Any] = {"num_trees": 60, "learning_rate": 0.2}
+LARGE_FOREST: Mapping[str, Any] = {"num_trees": 250, "learning_rate": 0.07}
+CALIBRATION = Calibration(
+    confident_margin=3.5,  # shares below 3 % or above 97 %
+    template_smoothing=0.45,
+    margin_offset=0.2,
+    min_expected_words=3.0,
+)
+"""Chosen on out-of-fold predictions and stored with the model."""
+_MIN_SITES = 3
+"""A word in names is scored if it occurs on at least so many sites."""
 _PRIOR = 0.15
-"""Pages' worth of doubt in what a word says."""
-_NO_ADDRESS = 5
-"""One page in so many is learned from without its address, for a page may come without one."""
+"""Pages' worth of words with score 0 that are added to each word's statistics."""
+_NO_URL_INTERVAL = 5
+"""Every fifth page is used without its URL, because pages may come without one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """A page to learn from."""
+class LabeledPage:
+    """A page's blocks and their labels."""
 
-    html: str
-    url: str
-    site: str
-    """Pages of one site are alike: they are learned from or measured on together."""
-    gold: str
-
-
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """A page's blocks and what is known of them."""
-
-    page: Page
+    page: GoldPage
     blocks: Blocks
     shares: NDArray[np.float64]
-    """Of each block's words, the share in the gold text."""
+    """The share of each block's words that is in the gold text."""
     words: NDArray[np.float64]
+    """The number of words of each block."""
 
 
-def label(page: Page) -> Labelled | None:
-    """Align a page with its gold text; None if there is nothing to learn."""
-    blocks = read(page.html)
+def label(page: GoldPage) -> LabeledPage | None:
+    """Align a page with its gold text; return None if no word matches."""
+    blocks = parse_blocks(page.html)
     if not blocks.texts or not page.gold:
         return None
-    matched, words = map(np.array, aligned(blocks.texts, page.gold))
+    matched, words = map(np.array, align(blocks.texts, page.gold))
     if not matched.sum():
         return None
-    return Labelled(page, blocks, matched / np.maximum(words, 1), words.astype(np.float64))
+    return LabeledPage(page, blocks, matched / np.maximum(words, 1), words.astype(np.float64))
 
 
 class NameStatistics:
-    """By word in names and by site: share of pages' words in such elements, and its surplus of gold."""
+    """Statistics of the words in element names, by site.
 
-    def __init__(self, pages: Sequence[Labelled]) -> None:
+    For each word: the share of a page's words within elements with that name, and their surplus of gold words
+    over the page's mean, both summed over pages.
+    """
+
+    def __init__(self, pages: Sequence[LabeledPage]) -> None:
         self._sites: defaultdict[str, defaultdict[str, NDArray[np.float64]]] = defaultdict(
             lambda: defaultdict(lambda: np.zeros(2))
         )
@@ -90,26 +102,26 @@ class NameStatistics:
         self._totals = {word: np.sum(list(sites.values()), axis=0) for word, sites in self._sites.items()}
 
     def scores(self, without: str = "") -> dict[str, float]:
-        """What each word says, from -1 to 1, by all sites but one."""
+        """Return each word's score, from -1 to 1, computed without one site."""
         scores = {}
         for word, sites in self._sites.items():
             own = sites.get(without)
-            if len(sites) >= _FEWEST_SITES and len(sites) - (own is not None) >= _FEWEST_SITES - 1:
+            if len(sites) >= _MIN_SITES and len(sites) - (own is not None) >= _MIN_SITES - 1:
                 surplus, share = self._totals[word] - (0 if own is None else own)
                 scores[word] = float(surplus / (share + _PRIOR))
         return scores
 
 
-def _by_word(page: Labelled) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Of each word in names, the surplus of gold over the page's mean, and the share of the page's words."""
+def _by_word(page: LabeledPage) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Yield each word in names with its surplus of gold and its share of the page's words, as ``[2]``."""
     blocks, weights = page.blocks, page.words / page.words.sum()
     surplus = weights * (page.shares - (weights * page.shares).sum())
     running = np.concatenate((np.zeros((1, 2)), np.cumsum(np.stack((surplus, weights), 1), 0)))
     firsts = np.array(blocks.firsts)
-    held = running[firsts + np.array(blocks.counts)] - running[firsts]
+    by_element = running[firsts + np.array(blocks.counts)] - running[firsts]
     sums: defaultdict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(2))
     signatures = list(zip(blocks.names, blocks.tags, strict=True))
-    for words, inside in zip(name_words(signatures), held, strict=True):
+    for words, inside in zip(name_words(signatures), by_element, strict=True):
         if inside[1] > 0:
             for word in words:
                 if len(word) > 1:
@@ -118,59 +130,38 @@ def _by_word(page: Labelled) -> Iterator[tuple[str, NDArray[np.float64]]]:
         yield word, total / max(1.0, total[1])
 
 
-def fit(pages: Sequence[Labelled]) -> tuple[list[bytes], dict[str, float]]:
-    """The forests of few and of many trees, as ONNX, and the scores of words in names."""
+def fit(pages: Sequence[LabeledPage]) -> ModelFiles:
+    """Train a model on labeled pages."""
     statistics = NameStatistics(pages)
     matrices: list[Floats] = []
     for number, page in enumerate(pages):
-        names = score_names(statistics.scores(without=page.page.site))
-        url = page.page.url if number % _NO_ADDRESS else ""
-        matrices.append(features(page.blocks, url, names).matrix)
+        scorer = name_scorer(statistics.scores(without=page.page.site))
+        url = page.page.url if number % _NO_URL_INTERVAL else ""
+        matrices.append(features(page.blocks, url, scorer).matrix)
     weights = np.concatenate([(page.words + 0.3) / (page.words.sum() + 30) ** 0.7 for page in pages])
     data = lightgbm.Dataset(
         np.concatenate(matrices),
         np.concatenate([page.shares for page in pages]),
         weight=weights / weights.mean(),
     )
-    forests = [lightgbm.train({**SETTINGS, **size}, data) for size in (FEW, MANY)]
-    width = matrices[0].shape[1]
+    num_features = matrices[0].shape[1]
+    small, large = (
+        to_onnx(lightgbm.train({**LIGHTGBM_PARAMETERS, **size}, data).dump_model(), num_features)
+        for size in (SMALL_FOREST, LARGE_FOREST)
+    )
     scores = {word: round(score, 4) for word, score in sorted(statistics.scores().items())}
-    return [to_onnx(forest.dump_model(), width) for forest in forests], scores
+    return ModelFiles(small, large, scores, CALIBRATION)
 
 
-def to_onnx(dumped: Mapping[str, Any], width: int) -> bytes:
-    """LightGBM's trees as an ONNX operator, float32 ``features`` ``[n, width]`` to ``margins`` ``[n, 1]``."""
+def to_onnx(dumped: Mapping[str, Any], num_features: int) -> bytes:
+    """Convert LightGBM's trees to an ONNX model.
+
+    Its input is float32 ``features`` ``[n, num_features]``, its output float32 ``margins`` ``[n, 1]``.
+    """
     nodes: defaultdict[str, list[Any]] = defaultdict(list)
     leaves: defaultdict[str, list[Any]] = defaultdict(list)
-
-    def add(tree: int, node: Mapping[str, Any], number: int) -> int:
-        """Add a node and all below it; the number of the next."""
-        is_leaf = "split_feature" not in node
-        place = len(nodes["treeids"])
-        for key, value in (
-            ("treeids", tree),
-            ("nodeids", number),
-            ("featureids", 0 if is_leaf else node["split_feature"]),
-            ("values", 0.0 if is_leaf else node["threshold"]),
-            ("modes", "LEAF" if is_leaf else "BRANCH_LEQ"),
-            ("truenodeids", 0 if is_leaf else number + 1),
-            ("falsenodeids", 0),
-        ):
-            nodes[key].append(value)
-        if is_leaf:
-            for key, value in (
-                ("treeids", tree),
-                ("nodeids", number),
-                ("ids", 0),
-                ("weights", node["leaf_value"]),
-            ):
-                leaves[key].append(value)
-            return number + 1
-        nodes["falsenodeids"][place] = middle = add(tree, node["left_child"], number + 1)
-        return add(tree, node["right_child"], middle)
-
     for tree, info in enumerate(dumped["tree_info"]):
-        add(tree, info["tree_structure"], 0)
+        _add_node(info["tree_structure"], tree, 0, nodes, leaves)
     attributes: dict[str, Any] = {f"nodes_{key}": values for key, values in nodes.items()}
     attributes |= {f"target_{key}": values for key, values in leaves.items()}
     ensemble = helper.make_node(
@@ -181,8 +172,74 @@ def to_onnx(dumped: Mapping[str, Any], width: int) -> bytes:
         n_targets=1,
         **attributes,
     )
-    inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, width])]
+    inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, num_features])]
     outputs = [helper.make_tensor_value_info("margins", TensorProto.FLOAT, [None, 1])]
     graph = helper.make_graph([ensemble], "main_content", inputs, outputs)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
     return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+
+def _add_node(
+    node: Mapping[str, Any],
+    tree: int,
+    number: int,
+    nodes: defaultdict[str, list[Any]],
+    leaves: defaultdict[str, list[Any]],
+) -> int:
+    """Add a node and its subtree to the operator's attributes; return the number of the next node."""
+    is_leaf = "split_feature" not in node
+    index = len(nodes["treeids"])
+    for key, value in (
+        ("treeids", tree),
+        ("nodeids", number),
+        ("featureids", 0 if is_leaf else node["split_feature"]),
+        ("values", 0.0 if is_leaf else node["threshold"]),
+        ("modes", "LEAF" if is_leaf else "BRANCH_LEQ"),
+        ("truenodeids", 0 if is_leaf else number + 1),
+        ("falsenodeids", 0),
+    ):
+        nodes[key].append(value)
+    if is_leaf:
+        for key, value in (
+            ("treeids", tree),
+            ("nodeids", number),
+            ("ids", 0),
+            ("weights", node["leaf_value"]),
+        ):
+            leaves[key].append(value)
+        return number + 1
+    right = _add_node(node["left_child"], tree, number + 1, nodes, leaves)
+    nodes["falsenodeids"][index] = right
+    return _add_node(node["right_child"], tree, right, nodes, leaves)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train a model and write its files."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.extraction.html.training",
+        description="Train the model that finds the main content of HTML pages.",
+    )
+    parser.add_argument("pages", metavar="PAGES", help="WARC file with the pages")
+    parser.add_argument(
+        "gold", metavar="GOLD", help="gzipped JSON lines with the fields url, main_content and page_type"
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        default=MODELS,
+        metavar="FOLDER",
+        help="output folder (default: the shipped model's)",
+    )
+    options = parser.parse_args(arguments)
+    folder: Path = options.to
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: no such folder; create it first")
+    labeled = [page for gold in load_gold_pages(options.pages, options.gold) if (page := label(gold))]
+    fit(labeled).save(folder)
+    print(
+        f"{folder}: trained on {len(labeled):,} pages of {len({page.page.site for page in labeled}):,} sites"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,8 +1,9 @@
-"""Wikitext to prose: :mod:`~pipeline.extraction.wikitext.parser` with templates, tables and units of measure.
+"""Wikitext to prose.
 
-:mod:`~pipeline.extraction.wikitext.rendered_html` prepares pages that MediaWiki has rendered already.
+Start with :mod:`~pipeline.extraction.wikitext.parser`; it uses templates, tables and units of measure.
+:mod:`~pipeline.extraction.wikitext.rendered_html` cleans pages that MediaWiki has already rendered to HTML.
 """
 
-from pipeline.extraction.wikitext.parser import Wiki, prose
+from pipeline.extraction.wikitext.parser import Options, to_prose
 
-__all__ = ["Wiki", "prose"]
+__all__ = ["Options", "to_prose"]

@@ -1,8 +1,8 @@
-"""What a template contributes to the sentence it stands in; most are furniture and contribute nothing.
+"""Expansion of templates to text; most are boilerplate and expand to nothing.
 
-``data/wikitext_templates.toml`` says which ones carry text, per language and project, and how: by a pattern
-such as ``{1}[ ({2/alt})]``, where braces name an argument, or several of which the first that is there
-counts, and brackets are left out when an argument in them is missing; or by a function, ``@name``.
+``templates.toml`` lists the templates with text, by language and project. Each has a pattern such as ``{1}[
+({2/alt})]`` or a function ``@name``. In a pattern, braces hold the name of an argument, or alternatives of
+which the first non-empty one is used; text in brackets is omitted if an argument in it is missing.
 """
 
 import re
@@ -16,28 +16,28 @@ from pipeline.extraction.wikitext.units import Unit, convert
 
 _ARGUMENT = re.compile(r"\{([^{}]*)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
-_HIDDEN = str.maketrans("[]{}", "\ufdd1\ufdd2\ufdd3\ufdd4")
-"""Brackets in arguments cannot be taken for the pattern's: they are noncharacters meanwhile."""
-_SHOWN = str.maketrans("\ufdd1\ufdd2\ufdd3\ufdd4", "[]{}")
+_ESCAPE = str.maketrans("[]{}", "\ufdd1\ufdd2\ufdd3\ufdd4")
+"""Brackets in arguments are replaced by noncharacters, so that they are not parsed as the pattern's."""
+_UNESCAPE = str.maketrans("\ufdd1\ufdd2\ufdd3\ufdd4", "[]{}")
 _NAME = re.compile(r"\s*+([^\s=<>\[\]{}][^=<>\[\]{}\n]{0,60}?)\s*=")
 _NUMBER = re.compile(r"([-−+]?)(\d{4,})((?:[.,]\d+)?)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A template as it is used: unnamed arguments in order and named ones, all stripped."""
+    """A use of a template: its positional and named arguments, stripped of white space."""
 
     name: str
-    unnamed: Sequence[str] = ()
+    positional: Sequence[str] = ()
     named: Mapping[str, str] = field(default_factory=dict)
     language: str = "en"
 
     def get(self, *keys: str) -> str:
-        """The first of these arguments that is there and not empty; unnamed ones are counted from 1."""
+        """Return the first non-empty argument of these; positional ones are counted from 1."""
         for key in keys:
             found = self.named.get(key, "")
-            if not found and key.isdecimal() and 0 < int(key) <= len(self.unnamed):
-                found = self.unnamed[int(key) - 1]
+            if not found and key.isdecimal() and 0 < int(key) <= len(self.positional):
+                found = self.positional[int(key) - 1]
             if found:
                 return found
         return ""
@@ -51,54 +51,55 @@ class _Data:
     units: Mapping[str, Unit]
 
 
-def text(head: str, arguments: Sequence[tuple[str, str]], language: str, project: str) -> str:
-    """The text of ``{{head|…}}``; each argument with what is written in it before any bracket.
+def expand(head: str, arguments: Sequence[tuple[str, str]], language: str, project: str) -> str:
+    """Return the text of ``{{head|…}}``.
 
-    Only there may an argument be named.
+    Each argument is given as its text before any inner bracket, in which its name is looked for, and its
+    whole text.
     """
     name, colon, first = head.partition(":")
     name = " ".join(name.replace("_", " ").lower().split())
-    known = _known(language, project)
-    pattern = known.get(name + ":") if colon else known.get(name)
+    patterns = _patterns(language, project)
+    pattern = patterns.get(name + ":") if colon else patterns.get(name)
     if pattern is None and "-" in name:
-        pattern = known.get(name.partition("-")[0] + "-")
+        pattern = patterns.get(name.partition("-")[0] + "-")
     if not pattern:
         return ""
-    unnamed = [first.strip()] if colon else []
+    positional = [first.strip()] if colon else []
     named: dict[str, str] = {}
-    for begin, argument in arguments:
-        found = None if name.startswith("#") else _NAME.match(begin)
+    for prefix, argument in arguments:
+        found = None if name.startswith("#") else _NAME.match(prefix)
         if found:
             named[found[1]] = argument[found.end() :].strip()
         else:
-            unnamed.append(argument.strip())
-    call = Call(name, unnamed, named, language)
-    return _FUNCTIONS[pattern](call) if pattern in _FUNCTIONS else _filled(pattern, call)
+            positional.append(argument.strip())
+    call = Call(name, positional, named, language)
+    return _FUNCTIONS[pattern](call) if pattern in _FUNCTIONS else _fill(pattern, call)
 
 
-def _filled(pattern: str, call: Call) -> str:
-    """The pattern with its arguments put in, from the innermost brackets outwards."""
+def _fill(pattern: str, call: Call) -> str:
+    """Substitute the arguments into a pattern, from the innermost brackets outwards."""
 
     def argument(found: re.Match[str]) -> str:
-        return call.get(*found[1].split("/")).translate(_HIDDEN)
+        return call.get(*found[1].split("/")).translate(_ESCAPE)
 
     def optional(found: re.Match[str]) -> str:
-        is_there = all(call.get(*each.split("/")) for each in _ARGUMENT.findall(found[1]))
-        return _ARGUMENT.sub(argument, found[1]) if is_there else ""
+        is_complete = all(call.get(*each.split("/")) for each in _ARGUMENT.findall(found[1]))
+        return _ARGUMENT.sub(argument, found[1]) if is_complete else ""
 
     count = 1
     while count:
         pattern, count = _OPTIONAL.subn(optional, pattern)
-    return _ARGUMENT.sub(argument, pattern).translate(_SHOWN)
+    return _ARGUMENT.sub(argument, pattern).translate(_UNESCAPE)
 
 
 def _convert(call: Call) -> str:
-    return convert(call.unnamed, call.named, _data().units)
+    return convert(call.positional, call.named, _data().units)
 
 
 def _date(call: Call) -> str:
-    """Year, month and day, as far as they are given, in the order of the language."""
-    year, month, day = [*call.unnamed, "", "", ""][:3]
+    """Format year, month and day, where given, in the order of the language."""
+    year, month, day = [*call.positional, "", "", ""][:3]
     if not year.lstrip("-").isdecimal():
         return year
     months = _data().months.get(call.language, _data().months["en"])
@@ -118,18 +119,18 @@ def _as_of(call: Call) -> str:
 
 
 def _join(call: Call) -> str:
-    return ", ".join(part.strip("* \n") for part in call.unnamed if part.strip("* \n"))
+    return ", ".join(part.strip("* \n") for part in call.positional if part.strip("* \n"))
 
 
 def _fraction(call: Call) -> str:
-    parts = [part for part in call.unnamed if part]
+    parts = [part for part in call.positional if part]
     if len(parts) == 3:
         return f"{parts[0]} {parts[1]}⁄{parts[2]}"
     return "⁄".join(parts if len(parts) == 2 else ["1", *parts])
 
 
 def _number(call: Call) -> str:
-    """A number with its thousands apart, as the language writes them."""
+    """Format a number with the thousands separators of the language."""
     written = call.get("1").replace(",", "")
     found = _NUMBER.match(written)
     if not found:
@@ -144,7 +145,7 @@ def _number(call: Call) -> str:
 
 
 def _value(call: Call) -> str:
-    """``{{val|1.2|0.1|e=3|u=km}}``: a number with its error, power of ten and unit."""
+    """Format ``{{val|1.2|0.1|e=3|u=km}}``: a number with its error, power of ten and unit."""
     error = f" ± {call.get('2')}" if call.get("2") else ""
     power = f" × 10^{call.get('e')}" if call.get("e") else ""
     unit = call.get("u", "ul")
@@ -152,7 +153,7 @@ def _value(call: Call) -> str:
 
 
 def _in_language(call: Call) -> str:
-    """``{{lang-de|Ripen}}``: the name of the language, where it is known, and the words."""
+    """Format ``{{lang-de|Ripen}}``: the name of the language, if known, and the words."""
     code = call.name.partition("-")[2]
     name = _data().languages.get(call.language, {}).get(code)
     words = call.get("1", "text")
@@ -160,7 +161,7 @@ def _in_language(call: Call) -> str:
 
 
 def _of_language(call: Call) -> str:
-    """A word of another language and the language's name, as in etymologies."""
+    """Format a word of another language after the language's name, as in etymologies."""
     is_first = call.name in ("cog", "cognate", "noncog", "etyl")
     code = call.get("1" if is_first else "2")
     word = call.get("3", "2") if is_first else call.get("alt", "4", "3")
@@ -171,8 +172,8 @@ def _of_language(call: Call) -> str:
 
 
 def _compound(call: Call) -> str:
-    """The parts of a word; the first argument may be its language's code."""
-    parts = [part for part in call.unnamed if part]
+    """Join the parts of a word; the first argument may be its language's code."""
+    parts = [part for part in call.positional if part]
     return " + ".join(parts[1:] if parts[:1] and parts[0] in _data().languages["en"] else parts)
 
 
@@ -181,7 +182,7 @@ def _if(call: Call) -> str:
 
 
 def _biography(call: Call) -> str:
-    """The sentence that ``{{Bio}}`` makes on the Italian Wikipedia."""
+    """Return the sentence that ``{{Bio}}`` produces in the Italian Wikipedia."""
     born = ", ".join(
         part for part in (call.get("LuogoNascita"), _day(call, "GiornoMeseNascita", "AnnoNascita")) if part
     )
@@ -227,8 +228,8 @@ _FUNCTIONS: Mapping[str, Callable[[Call], str]] = MappingProxyType(
 
 
 @cache
-def _known(language: str, project: str) -> Mapping[str, str]:
-    """The templates of one wiki: those of all, of its language's Wikipedia or of its project."""
+def _patterns(language: str, project: str) -> Mapping[str, str]:
+    """Return a wiki's templates: common ones, those of its language and those of its project."""
     templates = _data().templates
     parts = [templates["all"], templates.get(language, {}), templates.get(project, {})]
     return {name: pattern for part in parts for names, pattern in part.items() for name in names.split("|")}

@@ -1,9 +1,9 @@
-"""A record as extraction sees it."""
+"""A minimal raw record for extraction tests."""
 
 from typing import NamedTuple
 
 
-class Raw(NamedTuple):
+class RawRecord(NamedTuple):
     body: bytes | str
     media: str = "html"
     charset: str | None = None

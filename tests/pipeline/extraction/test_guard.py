@@ -1,4 +1,4 @@
-"""Hostile documents: each comes out as text or a reason, in time, and the next one finds all in order."""
+"""Hostile documents yield text or a drop reason in time, and do not affect the next document."""
 
 import os
 import signal
@@ -15,10 +15,10 @@ from core.config import ExtractionConfig
 from pipeline.extraction import Extracted, extract
 from pipeline.extraction.guard import Guard
 from pipeline.ledger import Drop, Reason
-from tests.pipeline.extraction.raw import Raw
+from tests.pipeline.extraction.raw import RawRecord
 
 LIMIT = 1.0
-FINE = "<html><title>Fine</title><body><p>" + "A page that nobody needs to be afraid of. " * 9
+FINE = "<html><title>Fine</title><body><p>" + "A short page without any surprises in it. " * 9
 
 
 HTML_BOMBS: dict[str, Callable[[], bytes | str]] = {
@@ -43,88 +43,88 @@ WIKITEXT_BOMBS = ("{{a|", "[[a|", "{|\n|", "<ref>", "'''''", "{{{{{", "<b><i>", 
 
 
 @pytest.mark.parametrize("method", ["default", "resiliparse", "trafilatura"])
-def test_no_page_takes_its_task_along(method: Literal["default", "resiliparse", "trafilatura"]) -> None:
+def test_hostile_pages_do_not_fail_the_task(method: Literal["default", "resiliparse", "trafilatura"]) -> None:
     guard = Guard(ExtractionConfig(method=method, max_seconds=LIMIT))
-    for bomb, make in HTML_BOMBS.items():
-        assert isinstance(guard.extract(Raw(make())), Extracted | Drop), bomb
-        assert isinstance(guard.extract(Raw(FINE)), Extracted), f"after {bomb}"
+    for bomb, build in HTML_BOMBS.items():
+        assert isinstance(guard.extract(RawRecord(build())), Extracted | Drop), bomb
+        assert isinstance(guard.extract(RawRecord(FINE)), Extracted), f"after {bomb}"
     guard.close()
 
 
-def test_no_article_does() -> None:
+def test_hostile_wikitext_does_not_fail_the_task() -> None:
     guard = Guard(ExtractionConfig(max_seconds=LIMIT))
     for token in WIKITEXT_BOMBS:
-        assert isinstance(guard.extract(Raw(token * 200_000, "wikitext")), Extracted | Drop), token
-        assert isinstance(guard.extract(Raw("Fine.", "wikitext")), Extracted), f"after {token}"
+        assert isinstance(guard.extract(RawRecord(token * 200_000, "wikitext")), Extracted | Drop), token
+        assert isinstance(guard.extract(RawRecord("Fine.", "wikitext")), Extracted), f"after {token}"
     guard.close()
 
 
-def test_the_same_text_as_without_it() -> None:
+def test_guard_returns_the_same_as_extract() -> None:
     settings = ExtractionConfig()
-    made = Guard(settings)
+    guard = Guard(settings)
     for record in (
-        Raw(FINE),
-        Raw(FINE.encode(), "html", "koi8-r"),
-        Raw("'''A'''", "wikitext"),
-        Raw("b\ud800", "text"),
+        RawRecord(FINE),
+        RawRecord(FINE.encode(), "html", "koi8-r"),
+        RawRecord("'''A'''", "wikitext"),
+        RawRecord("b\ud800", "text"),
     ):
-        assert made.extract(record) == extract(record, settings)
-    made.close()
+        assert guard.extract(record) == extract(record, settings)
+    guard.close()
 
 
-def test_reasons() -> None:
-    made = Guard(ExtractionConfig(max_seconds=0.5, max_bytes=3_000_000))
-    slow = Raw("a" + "\u0301\u0316" * 1_000_000, "text")
-    assert made.extract(slow) == Drop(Reason.TOO_SLOW, None, 0.5)
-    assert made.extract(Raw("x" * 3_000_001, "text")) == Drop(Reason.TOO_LONG, 3_000_001, 3_000_000)
-    made.close()
+def test_limits_are_drop_reasons() -> None:
+    guard = Guard(ExtractionConfig(max_seconds=0.5, max_bytes=3_000_000))
+    slow = RawRecord("a" + "\u0301\u0316" * 1_000_000, "text")
+    assert guard.extract(slow) == Drop(Reason.TOO_SLOW, None, 0.5)
+    assert guard.extract(RawRecord("x" * 3_000_001, "text")) == Drop(Reason.TOO_LONG, 3_000_001, 3_000_000)
+    guard.close()
 
 
-def test_a_process_that_crashes_is_a_reason_and_is_replaced() -> None:
-    made = Guard(ExtractionConfig())
-    assert isinstance(made.extract(Raw(FINE)), Extracted)
-    child = process_of(made)
-    os.kill(child, signal.SIGSEGV)
-    assert made.extract(Raw(FINE)) == Drop(Reason.CRASHED)
-    assert isinstance(made.extract(Raw(FINE)), Extracted)
-    assert process_of(made) != child
-    made.close()
+def test_crashed_worker_is_a_drop_reason_and_is_replaced() -> None:
+    guard = Guard(ExtractionConfig())
+    assert isinstance(guard.extract(RawRecord(FINE)), Extracted)
+    pid = worker_pid(guard)
+    os.kill(pid, signal.SIGSEGV)
+    assert guard.extract(RawRecord(FINE)) == Drop(Reason.CRASHED)
+    assert isinstance(guard.extract(RawRecord(FINE)), Extracted)
+    assert worker_pid(guard) != pid
+    guard.close()
 
 
-def test_its_process_ends_with_a_parent_that_is_killed() -> None:
+def test_worker_ends_when_the_parent_is_killed() -> None:
     program = (
         "from core.config import ExtractionConfig\n"
         "from pipeline.extraction.guard import Guard\n"
         "guard = Guard(ExtractionConfig())\n"
-        "guard._child = guard._start()\n"
-        "print(guard._child[0].pid, flush=True)\n"
+        "guard._worker = guard._start()\n"
+        "print(guard._worker[0].pid, flush=True)\n"
         "input()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as parent:
         assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        assert is_running(child)
+        pid = int(parent.stdout.readline())
+        assert is_running(pid)
         parent.kill()
     deadline = time.monotonic() + 30
-    while is_running(child):
+    while is_running(pid):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def test_a_process_that_cannot_start_fails_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_that_cannot_start_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ChildProcessError, match="before it was ready"):
-        Guard(ExtractionConfig()).extract(Raw(FINE))
+        Guard(ExtractionConfig()).extract(RawRecord(FINE))
 
 
-def process_of(guard: Guard) -> int:
-    assert guard._child is not None
-    return guard._child[0].pid
+def worker_pid(guard: Guard) -> int:
+    assert guard._worker is not None
+    return guard._worker[0].pid
 
 
-def is_running(process: int) -> bool:
-    """Whether there is a process of that number that is not a zombie."""
-    stat = Path(f"/proc/{process}/stat")
+def is_running(pid: int) -> bool:
+    """True if the process exists and is not a zombie."""
+    stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -5,24 +5,24 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipeline.extraction.html.blocks import read
+from pipeline.extraction.html.blocks import parse_blocks
 from pipeline.extraction.html.features import features, name_words
-from pipeline.extraction.html.main_content import keep, main_content, model, score_names, write
+from pipeline.extraction.html.main_content import main_content, model, name_scorer, render, select_blocks
 
 PROSE = "The river rises in the hills, crosses the plain and reaches the sea after some ninety miles. "
 
 
-def everything(html: str) -> str:
-    blocks = read(html)
-    return write(blocks, range(len(blocks.texts)))
+def render_all(html: str) -> str:
+    blocks = parse_blocks(html)
+    return render(blocks, range(len(blocks.texts)))
 
 
-def test_paragraphs_items_rows_and_code_on_their_own_lines() -> None:
+def test_paragraphs_items_rows_and_code_are_on_separate_lines() -> None:
     html = """<p>One
     line.</p><p>Two.<br>Three.</p><ul><li>first</li><li><p>second</p><p>still</p></li></ul>
     <table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table><pre>if x:
     go()</pre>"""
-    assert everything(html) == (
+    assert render_all(html) == (
         "One line.\n\nTwo.\nThree.\n\n- first\n- second\nstill\na | b\nc\n\nif x:\n    go()"
     )
 
@@ -33,7 +33,7 @@ def test_a_page_without_text_is_empty() -> None:
 
 
 @pytest.mark.parametrize("url", ["", "https://example.org/2026/11/the-river", "no address"])
-def test_prose_stays_and_furniture_goes(url: str) -> None:
+def test_prose_is_kept_and_boilerplate_removed(url: str) -> None:
     links = "".join(f"<li><a href=/{name}>{name}</a></li>" for name in ("Home", "Shop", "Contact", "Login"))
     html = f"""<body><div class="navbar menu"><ul>{links}</ul></div><div class="entry-content"><h2>Course</h2>
     {f"<p>{PROSE * 3}</p>" * 4}</div>
@@ -53,45 +53,45 @@ def test_prose_stays_and_furniture_goes(url: str) -> None:
         unique=True,
     )
 )
-def test_no_other_number_of_the_likeliest_blocks_has_a_higher_expected_f1(
+def test_selected_blocks_maximize_expected_f1(
     pairs: list[tuple[float, float]],
 ) -> None:
     shares, words = np.array(pairs, np.float32).T
 
-    def expected(kept: list[int]) -> float:
-        right = float((shares * words)[kept].sum())
-        return 2 * right / float(words[kept].sum() + (shares * words).sum() + 1e-9)
+    def expected_f1(selected: list[int]) -> float:
+        correct = float((shares * words)[selected].sum())
+        return 2 * correct / float(words[selected].sum() + (shares * words).sum() + 1e-9)
 
-    kept = keep(shares, words).tolist()
+    selected = select_blocks(shares, words, 3.0).tolist()
     assume(abs((shares * words).sum() - 3) > 1e-3)
     if (shares * words).sum() < 3:
-        assert kept == []  # the page has no main content
+        assert selected == []  # the page has no main content
         return
-    assert kept == sorted(set(kept))
+    assert selected == sorted(set(selected))
     order = np.argsort(-shares, kind="stable").tolist()
-    best = max(expected(order[:count]) for count in range(1, len(pairs) + 1))
-    assert expected(kept) >= best - 1e-5
+    best = max(expected_f1(order[:count]) for count in range(1, len(pairs) + 1))
+    assert expected_f1(selected) >= best - 1e-5
 
 
-def test_features_are_finite_whatever_the_page() -> None:
-    nothing = score_names({})
+def test_features_are_finite() -> None:
+    neutral = name_scorer({})
     short = ("x", "𝔘𝔫", "。", "<h1>a<h1>b", "<p class=a\0b>x")
     for html in (*short, "<p>" * 50 + "x", "<li>一二三" * 3, "<td>1</td>" * 60):
-        matrix, words, templates = features(read(html), "", nothing)
+        matrix, words, templates = features(parse_blocks(html), "", neutral)
         assert matrix.shape[0] == len(words) == len(templates) > 0
         assert np.isfinite(matrix).all()
-        shares, _ = model().shares(read(html), "")
+        shares, _ = model().shares(parse_blocks(html), "")
         assert ((shares >= 0) & (shares <= 1)).all()
 
 
-def test_words_in_names_speak_for_their_elements() -> None:
-    score = score_names({"menu": -0.5, "content": 0.25, "<p": 0.125})
+def test_element_names_are_scored_by_their_words() -> None:
+    score = name_scorer({"menu": -0.5, "content": 0.25, "<p": 0.125})
     found = score([("siteMenu x-1 content", "p"), ("unknown", "div"), ("", "p"), ("content", "div")])
     expected = [(-0.5, 0.25, -0.125 / 3), (0, 0, 0), (0, 0.125, 0.125), (0, 0.25, 0.25)]
     np.testing.assert_allclose(found, expected)
 
 
 @given(st.lists(st.text("aBc-_ 1é\n", max_size=9), min_size=1, max_size=4))
-def test_words_in_names_are_runs_of_letters_and_split_before_capitals(names: list[str]) -> None:
+def test_names_are_split_into_runs_of_letters_and_before_capitals(names: list[str]) -> None:
     for name, words in zip(names, name_words([(name, "p") for name in names]), strict=True):
         assert words == {"<p", *map(str.lower, re.findall("[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name))}

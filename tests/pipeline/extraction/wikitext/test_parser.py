@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.extraction.wikitext import templates
-from pipeline.extraction.wikitext.parser import Wiki, prose, without_furniture, without_sections
+from pipeline.extraction.wikitext.parser import Options, resolve_brackets, strip_sections, to_prose
 
 ARTICLE = """{{Infobox city
 | name = Ribe | map = {{location map|Denmark|lat={{#expr: 1+1}}}}
@@ -61,27 +61,27 @@ EXPECTED = [
 ]
 
 
-WIKI = Wiki()
+DEFAULT = Options()
 
 
-def lines(wikitext: str, wiki: Wiki = WIKI) -> list[str]:
-    return [line.rstrip() for line in prose(wikitext, wiki).splitlines() if line.strip()]
+def lines(wikitext: str, options: Options = DEFAULT) -> list[str]:
+    return [line.rstrip() for line in to_prose(wikitext, options).splitlines() if line.strip()]
 
 
-def test_an_article_becomes_prose() -> None:
+def test_article_becomes_prose() -> None:
     assert lines(ARTICLE) == EXPECTED
 
 
-def test_tables_and_lists_by_option() -> None:
-    bare = lines(ARTICLE, Wiki(tables=False, lists=False))
+def test_tables_and_lists_are_optional() -> None:
+    bare = lines(ARTICLE, Options(tables=False, lists=False))
     assert bare == [line for line in EXPECTED if "|" not in line and not line.startswith("- ")]
 
 
 def resolved(wikitext: str) -> str:
-    return without_furniture(wikitext, Wiki())[0]
+    return resolve_brackets(wikitext, Options())[0]
 
 
-def test_brackets_without_a_partner_cut_nothing_out() -> None:
+def test_unbalanced_brackets_remove_no_text() -> None:
     assert resolved("a }} b ]] c {{ d [[e") == "a }} b ]] c  d e"
     assert resolved("{{a|[[b}} c]]") == " c]]"
     assert resolved("{| \n|| {{x \n|}\nafter").split() == ["x", "after"]
@@ -121,8 +121,8 @@ def test_brackets_without_a_partner_cut_nothing_out() -> None:
         ("-{zh-hans:计算机;zh-hant:電腦}-", "计算机"),
     ],
 )
-def test_what_templates_and_markup_say(call: str, expected: str) -> None:
-    assert prose(call).strip() == expected
+def test_templates_and_markup(call: str, expected: str) -> None:
+    assert to_prose(call).strip() == expected
 
 
 @pytest.mark.parametrize(
@@ -141,22 +141,22 @@ def test_what_templates_and_markup_say(call: str, expected: str) -> None:
     ],
 )
 def test_templates_of_other_languages(language: str, call: str, expected: str) -> None:
-    assert prose(call, Wiki(language=language)).strip() == expected
+    assert to_prose(call, Options(language=language)).strip() == expected
 
 
 def test_templates_of_wiktionaries() -> None:
-    wiki = Wiki(project="wiktionary")
-    found = prose("From {{inh|en|enm|word}}, {{cog|de|Wort}}. {{lb|en|rare}} {{m|la|verbum}}", wiki)
+    options = Options(project="wiktionary")
+    found = to_prose("From {{inh|en|enm|word}}, {{cog|de|Wort}}. {{lb|en|rare}} {{m|la|verbum}}", options)
     assert found == "From Middle English word, German Wort. (rare) verbum"
 
 
-def test_a_wiki_s_own_namespaces_are_hidden() -> None:
-    wiki = Wiki(hidden_namespaces=frozenset({"vaizdys", "kategoreja x"}))
-    assert prose("a[[Vaizdys:x.jpg|thumb|b]][[Kategoreja_X:c]]d", wiki) == "ad"
-    assert prose("a[[Portal:x|b]]", wiki) == "ab"
+def test_links_to_local_file_and_category_namespaces_are_removed() -> None:
+    options = Options(hidden_namespaces=frozenset({"vaizdys", "kategoreja x"}))
+    assert to_prose("a[[Vaizdys:x.jpg|thumb|b]][[Kategoreja_X:c]]d", options) == "ad"
+    assert to_prose("a[[Portal:x|b]]", options) == "ab"
 
 
-def test_rows_of_a_table() -> None:
+def test_table_rows_and_cells() -> None:
     table = """{| class="wikitable" style="x"
 |+ Towns
 |- bgcolor=red
@@ -188,13 +188,13 @@ in lines || y
     assert lines(table.replace("wikitable", "navbox")) == []
 
 
-def test_numbered_lists_and_their_depth() -> None:
+def test_nested_and_numbered_lists() -> None:
     assert lines("# a\n# b\n## c\n#* d\n# e\n: f\n* g\n") == [
         "1. a", "2. b", "  1. c", "  - d", "3. e", "f", "- g"
     ]  # fmt: skip
 
 
-def test_every_pattern_names_a_function_or_has_its_braces_closed() -> None:
+def test_template_patterns_are_well_formed() -> None:
     for patterns in templates._data().templates.values():
         for names, pattern in patterns.items():
             assert names == names.lower()
@@ -208,11 +208,11 @@ def test_every_pattern_names_a_function_or_has_its_braces_closed() -> None:
 def test_sections_are_dropped_with_their_subsections_in_many_languages() -> None:
     for name in ("References", "EINZELNACHWEISE", "Liens externes", "Примечания", "参考文献"):
         text = f"Lead.\n== {name} ==\nx\n=== Sub ===\ny\n== Next ==\nz\n"
-        assert without_sections(text) == "Lead.\n== Next ==\nz\n"
+        assert strip_sections(text) == "Lead.\n== Next ==\nz\n"
 
 
-def test_headings_over_nothing_are_dropped() -> None:
-    assert without_sections("== A ==\n=== B ===\n\n== C ==\n=== D ===\ntext") == "== C ==\n=== D ===\ntext"
+def test_headings_without_text_are_dropped() -> None:
+    assert strip_sections("== A ==\n=== B ===\n\n== C ==\n=== D ===\ntext") == "== C ==\n=== D ===\ntext"
 
 
 @pytest.mark.timeout(60)
@@ -247,10 +247,10 @@ def test_headings_over_nothing_are_dropped() -> None:
         "| a=b ",
     ],
 )
-def test_bombs_take_no_time(bomb: str) -> None:
-    prose(bomb * 20_000)
-    prose("{{" * 20_000 + bomb * 20_000 + "}}" * 20_000)
-    prose("==" + bomb * 20_000)
+def test_hostile_wikitext_takes_linear_time(bomb: str) -> None:
+    to_prose(bomb * 20_000)
+    to_prose("{{" * 20_000 + bomb * 20_000 + "}}" * 20_000)
+    to_prose("==" + bomb * 20_000)
 
 
 @given(
@@ -279,10 +279,10 @@ def test_bombs_take_no_time(bomb: str) -> None:
         )
     )
 )
-def test_no_nesting_raises(tokens: list[str]) -> None:
-    prose("".join(tokens))
+def test_arbitrary_nesting_does_not_raise(tokens: list[str]) -> None:
+    to_prose("".join(tokens))
 
 
 @given(st.text(alphabet="abc .\n"))
-def test_plain_prose_stays(text: str) -> None:
-    assert prose(text).split() == [word for word in text.split() if word.strip(".")] or "." in text
+def test_plain_prose_is_unchanged(text: str) -> None:
+    assert to_prose(text).split() == [word for word in text.split() if word.strip(".")] or "." in text

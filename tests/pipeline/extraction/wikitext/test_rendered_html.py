@@ -1,4 +1,4 @@
-from pipeline.extraction.wikitext.rendered_html import without_furniture
+from pipeline.extraction.wikitext.rendered_html import strip_boilerplate
 
 PAGE = """<html><body><section data-mw-section-id="0"><table class="infobox vcard"><tr><td>Box</td></tr>
 </table><div role="note" class="hatnote">For others, see Ribe (disambiguation).</div>
@@ -9,13 +9,13 @@ PAGE = """<html><body><section data-mw-section-id="0"><table class="infobox vcar
 <div class="navbox"><style>.x{}</style>Towns</div></section></body></html>"""
 
 
-def test_what_is_no_text_of_the_article_goes() -> None:
-    html = without_furniture(PAGE)
-    for gone in ("Box", "disambiguation", "[1]", "Cathedral", "A book", "Towns", ".x"):
-        assert gone not in html
+def test_boilerplate_is_removed_and_article_text_kept() -> None:
+    html = strip_boilerplate(PAGE)
+    for removed in ("Box", "disambiguation", "[1]", "Cathedral", "A book", "Towns", ".x"):
+        assert removed not in html
     for kept in ("<b>Ribe</b> is a", ">town</a>.", "History", "1900"):
         assert kept in html
 
 
-def test_nothing_is_no_harm() -> None:
-    assert "<body" in without_furniture("")
+def test_empty_page_is_accepted() -> None:
+    assert "<body" in strip_boilerplate("")
