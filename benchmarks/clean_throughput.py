@@ -34,7 +34,7 @@ from warcio.warcwriter import WARCWriter
 from core.config import Config, ExtractionConfig, InputConfig
 from core.errors import run
 from pipeline.readers.inputs import plan_splits
-from pipeline.spark import one_pass
+from pipeline.spark import record_processing
 
 RESULTS = Path(__file__).parent / "results" / "clean_throughput.md"
 FIRST = 12
@@ -46,8 +46,8 @@ def ours(method: str, files: Sequence[str], folder: Path) -> int:
     """The job's single pass, without Spark. Documents kept."""
     config = Config(input=InputConfig(paths=tuple(files)), extraction=ExtractionConfig(method=method))  # type: ignore[arg-type]
     kept = 0
-    with pq.ParquetWriter(folder / "documents.parquet", one_pass.schema()) as writer:
-        for batch in one_pass.analyse_splits(plan_splits(config.input), config):
+    with pq.ParquetWriter(folder / "documents.parquet", record_processing.schema()) as writer:
+        for batch in record_processing.process_splits(plan_splits(config.input), config):
             writer.write_batch(batch)
             kept += batch["reason"].null_count - batch["error"].is_valid().sum().as_py()
     return kept

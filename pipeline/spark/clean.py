@@ -1,7 +1,7 @@
 """Raw records to documents, ledger and quarantine.
 
 1. Files are listed and recognised, and cut into splits; or an index says which records of them to read.
-2. One pass over text: read, extract, measure, judge, mask, hash (``one_pass.py``).
+2. One pass over text: read, extract, measure, judge, mask, hash (``record_processing.py``).
 3. Duplicate clusters from the hashes (``clusters.py``).
 4. Tables are published. The members of a cluster are gathered per file of step 2, and one task reads that
    file once and writes it without its duplicates, so that text never takes part in a shuffle.
@@ -27,14 +27,23 @@ from core.config import Config, require, resolved
 from core.manifest import Manifest, Stage, fingerprint
 from pipeline import document, ledger
 from pipeline.filters import resolved as resolved_filters
+from pipeline.filters.recipe import validate as validate_filters
 from pipeline.ledger import COPIES, LEDGER, RECORDS, Reason
 from pipeline.readers.record import InputSplit
-from pipeline.spark import clusters, one_pass, tables
-from pipeline.spark.inputs import plan
+from pipeline.spark import clusters, record_processing, tables
+from pipeline.spark.inputs import plan_inputs
+from pipeline.spark.inputs import validate as validate_inputs
 
 STAGE = "clean"
 TABLES = ("documents", LEDGER, "quarantine")
 Batches = Iterator[pa.RecordBatch]
+
+
+def validate(config: Config) -> None:
+    """Raise an error for a configuration that :func:`clean` would reject; needs neither Spark nor remote files."""
+    require(config, "output.path")
+    validate_inputs(config.input)
+    validate_filters(config.filters)
 
 
 def clean(spark: SparkSession, config: Config) -> Manifest:
@@ -43,7 +52,7 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     out = storage.absolute(config.output.path)
     settings = resolved(config, "input", "extraction", "filters", "dedup", "ledger")
     settings["filters"] |= resolved_filters(config.filters)
-    inputs = plan(spark, config.input)
+    inputs = plan_inputs(spark, config.input)
     files = (f"{file.path} {file.size} {file.version}" for file in inputs.files)
     stage = Stage(
         STAGE,
@@ -58,9 +67,9 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
         return done
 
     title = f"{STAGE}: reading {inputs.title}"
-    tables.once(f"{out}/{RECORDS}", partial(_analyse, config, inputs.splits), title)
-    analysed = tables.read(spark, f"{out}/{RECORDS}", one_pass.schema())
-    tables.once(f"{out}/{COPIES}", partial(_cluster, spark, config, analysed), f"{STAGE}: finding copies")
+    tables.write_once(f"{out}/{RECORDS}", partial(_analyse, config, inputs.splits), title)
+    analysed = tables.read(spark, f"{out}/{RECORDS}", record_processing.schema())
+    tables.write_once(f"{out}/{COPIES}", partial(_cluster, spark, config, analysed), f"{STAGE}: finding copies")
     copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
     with tables.timed(f"{out}/documents", f"{STAGE}: publishing documents, ledger, quarantine"):
         _publish(spark, out, analysed, copies)
@@ -72,7 +81,7 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     funnel = [step.model_dump() for step in ledger.funnel_steps(counts, addressed, conditions)]
     return stage.publish(
         counts=counts | {"duplicate_clusters": copies.select("cluster").distinct().count()},
-        files=[entry for table in TABLES for entry in tables.entries(spark, out, table)],
+        files=[entry for table in TABLES for entry in tables.file_entries(spark, out, table)],
         facts={"by_source": by_source, "funnel": funnel, "corpus": corpus_hash(analysed, copies)},
     )
 
@@ -80,9 +89,9 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
 def _analyse(config: Config, splits: DataFrame, folder: str) -> None:
     def run(batches: Batches) -> Batches:
         pieces = (InputSplit(**row) for batch in batches for row in batch.to_pylist())
-        return one_pass.analyse_splits(pieces, config)
+        return record_processing.process_splits(pieces, config)
 
-    tables.write(splits.mapInArrow(run, from_arrow_schema(one_pass.schema())), folder)
+    tables.write(splits.mapInArrow(run, from_arrow_schema(record_processing.schema())), folder)
 
 
 def _cluster(spark: SparkSession, config: Config, analysed: DataFrame, folder: str) -> None:
@@ -110,9 +119,9 @@ def _publish(spark: SparkSession, out: str, analysed: DataFrame, copies: DataFra
 
 def _parts_with_copies(spark: SparkSession, folder: str, copies: DataFrame) -> DataFrame:
     """One row per file of the one pass: its path and what was decided about the copies in it."""
-    paths = tables.files(folder)
+    paths = tables.parquet_files(folder)
     columns = pa.schema([("path", pa.string()), ("part", pa.string())])
-    parts = tables.distribute(spark, [(path, storage.name(path)) for path in paths], columns, len(paths))
+    parts = tables.parallelize(spark, [(path, storage.name(path)) for path in paths], columns, len(paths))
     decision = F.struct(*copies.drop("part").columns)
     decided = copies.groupBy("part").agg(F.collect_list(decision).alias("copies"))
     return parts.join(decided, "part", "left").repartitionByRange(len(paths), "path").select("path", "copies")

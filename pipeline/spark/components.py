@@ -18,7 +18,7 @@ from core import storage
 
 T = TypeVar("T", int, str)
 
-FEW_EDGES = 1 << 18
+MAX_LOCAL_EDGES = 1 << 18
 """At most so many are resolved in the driver: half a second's work and some ten megabytes."""
 
 
@@ -31,7 +31,7 @@ def connected_components(spark: SparkSession, edges: DataFrame, work: str) -> Da
     canonical = edges.select(F.greatest("u", "v").alias("u"), F.least("u", "v").alias("v"))
     current = _settle(spark, canonical.where("u != v").distinct(), f"{work}/round-0")
     state = _state(current)
-    if state[0] <= FEW_EDGES:
+    if state[0] <= MAX_LOCAL_EDGES:
         return spark.createDataFrame(resolve(current.toArrow()))
     for number in count(1):
         current = _settle(spark, _small_star(_large_star(current)), f"{work}/round-{number}")

@@ -33,7 +33,7 @@ from pipeline.readers import commoncrawl, read
 from pipeline.readers.inputs import find_files
 from pipeline.readers.record import InputSplit, Record
 from pipeline.spark import documents, tables
-from pipeline.spark.inputs import plan
+from pipeline.spark.inputs import plan_inputs
 from pipeline.spark.session.builder import session
 
 ID_DIGITS = 4
@@ -151,7 +151,7 @@ def _documents(
     runs, files = _runs_and_files(corpus)
     input_section = config.input.model_copy(update={"paths": tuple(files), "index": IndexConfig()})
     settings = config.model_copy(update={"input": input_section})
-    splits = plan(spark, input_section).splits if files else None
+    splits = plan_inputs(spark, input_section).splits if files else None
 
     def documents_until(last: str | None) -> DataFrame:
         parts = [_run_documents(spark, run) for run in runs]

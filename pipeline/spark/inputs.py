@@ -9,13 +9,15 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from core import storage
 from core.config import InputConfig
 from core.errors import ConfigError, InputError
+from pipeline.readers import commoncrawl
 from pipeline.readers.inputs import IO_THREADS, InputFile, find_files, index_files, split_file
 from pipeline.readers.record import InputSplit
 from pipeline.spark import index, tables
 
-SPLIT = pa.schema(
+SPLIT_SCHEMA = pa.schema(
     [
         ("path", pa.string()),
         ("file_name", pa.string()),
@@ -34,28 +36,46 @@ class Inputs:
     files: list[InputFile]
     """The raw files, or those of the index that they are chosen by."""
     splits: DataFrame
-    """Rows of ``SPLIT``, partitioned as tasks are to read them."""
+    """Rows of ``SPLIT_SCHEMA``, partitioned as tasks are to read them."""
     title: str
 
 
-def plan(spark: SparkSession, settings: InputConfig) -> Inputs:
+def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
     """The inputs, each known to be there and to be what it should be, or :class:`InputError`.
 
     Raises :class:`ConfigError` unless either paths or an index are given.
     """
-    if bool(settings.paths) == bool(settings.index.path):
-        given = "both are given" if settings.paths else "neither is given"
-        raise ConfigError(f"input.paths, input.index.path: one of them must say what to read; {given}")
+    _check_one_is_set(settings)
     if settings.index.path:
         return Inputs(index_files(settings), index.select(spark, settings), "records of an index")
     files = find_files(settings)
-    splits = recognise(spark, files, settings)
+    splits = detect_splits(spark, files, settings)
     rows = [astuple(split) for split in splits]
     tasks = settings.partitions or len(splits)
-    return Inputs(files, tables.distribute(spark, rows, SPLIT, tasks), f"{len(files)} files")
+    return Inputs(files, tables.parallelize(spark, rows, SPLIT_SCHEMA, tasks), f"{len(files)} files")
 
 
-def recognise(spark: SparkSession, files: Sequence[InputFile], settings: InputConfig) -> list[InputSplit]:
+def validate(settings: InputConfig) -> None:
+    """Check the inputs as far as possible without Spark and without access to remote files.
+
+    Raises :class:`ConfigError` like :func:`plan_inputs`, and :class:`InputError` for a malformed ``commoncrawl:``
+    name and for local paths that do not exist.
+    """
+    _check_one_is_set(settings)
+    for path in settings.paths or (settings.index.path,):
+        if path.startswith(commoncrawl.SCHEME):
+            commoncrawl.parse(path, settings.commoncrawl)
+        else:
+            storage.check_local(path)
+
+
+def _check_one_is_set(settings: InputConfig) -> None:
+    if bool(settings.paths) == bool(settings.index.path):
+        found = "both are set" if settings.paths else "neither is set"
+        raise ConfigError(f"input.paths, input.index.path: exactly one of them must say what to read; {found}")
+
+
+def detect_splits(spark: SparkSession, files: Sequence[InputFile], settings: InputConfig) -> list[InputSplit]:
     """The splits of all files, in the order of ``files``.
 
     Raises :class:`InputError` for the first file, by name, that is not what it should be.
@@ -68,12 +88,12 @@ def recognise(spark: SparkSession, files: Sequence[InputFile], settings: InputCo
                 rows = [row for rows in pool.map(partial(_described, settings), listed) for row in rows]
                 yield pa.RecordBatch.from_pylist(rows, schema=described)
 
-    described = SPLIT.append(pa.field("error", pa.string()))
+    described = SPLIT_SCHEMA.append(pa.field("error", pa.string()))
     columns = pa.schema(
         [("path", pa.string()), ("file_name", pa.string()), ("size", pa.int64()), ("version", pa.string())]
     )
     tasks = min(len(files), spark.sparkContext.defaultParallelism)
-    listed = tables.distribute(spark, [astuple(file) for file in files], columns, tasks)
+    listed = tables.parallelize(spark, [astuple(file) for file in files], columns, tasks)
     rows = listed.mapInArrow(run, from_arrow_schema(described)).collect()
     ordered = sorted((row.asDict() for row in rows), key=lambda row: (row["file_name"], row["start"]))
     for row in ordered:

@@ -105,7 +105,7 @@ def _tokenize(
         tables.write(documents.read(spark, out).mapInArrow(run, from_arrow_schema(schema)), folder)
 
     table = f"{out}/shards/work/tokens"
-    tables.once(table, make, f"{STAGE}: tokenizing")
+    tables.write_once(table, make, f"{STAGE}: tokenizing")
     return tables.read(spark, table, schema)
 
 

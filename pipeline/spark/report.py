@@ -16,7 +16,7 @@ from pipeline import document, ledger
 from pipeline.ledger import COPIES, LEDGER, RECORDS, FunnelStep
 from pipeline.reports import Content, render
 from pipeline.reports.funnel import funnel, groups
-from pipeline.spark import breakdown, clean, clusters, filter_stats, one_pass, samples, tables
+from pipeline.spark import breakdown, clean, clusters, filter_stats, record_processing, samples, tables
 
 GROUPS = 15
 """Languages and sites shown, at most."""
@@ -57,7 +57,7 @@ def content(spark: SparkSession, out: str, made: Manifest, parts: Mapping[str, s
     """What the tables of ``out`` tell. ``parts``: the files of packing and training, empty where missing."""
     documents = tables.read(spark, f"{out}/documents", document.schema())
     entries = tables.read(spark, f"{out}/{LEDGER}", ledger.schema())
-    records = tables.read(spark, f"{out}/{RECORDS}", one_pass.schema())
+    records = tables.read(spark, f"{out}/{RECORDS}", record_processing.schema())
     copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
     fates = breakdown.fates(entries, records)
     tokens = _tokens(parts["shards"])
@@ -91,7 +91,7 @@ def _warnings(made: Manifest) -> list[str]:
 def _seconds(out: str) -> list[tuple[str, float]]:
     """What was done and how long it took, as far as marks beside the tables tell."""
     folders = (RECORDS, COPIES, "documents", "tokenizer", "shards")
-    return [told for folder in folders if (told := tables.took(f"{out}/{folder}"))]
+    return [told for folder in folders if (told := tables.read_timing(f"{out}/{folder}"))]
 
 
 def _tokens(shards: str) -> dict[str, int]:

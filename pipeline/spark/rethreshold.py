@@ -29,11 +29,12 @@ from core.errors import MismatchError
 from core.manifest import Manifest
 from pipeline.dedup.survivors import duplicates
 from pipeline.filters.recipe import FILE_SETTINGS, Recipe, build_recipe, differing_settings
+from pipeline.filters.recipe import validate as validate_filters
 from pipeline.filters.rethreshold import COLUMNS, decide
 from pipeline.ledger import COPIES, RECORDS
 from pipeline.ledger.comparison import QUARANTINED, Change
 from pipeline.ledger.tables import files
-from pipeline.spark import clean, clusters, one_pass, tables
+from pipeline.spark import clean, clusters, record_processing, tables
 from pipeline.spark.components import roots
 
 LOCAL_RECORDS = 200_000
@@ -104,6 +105,12 @@ class _Fates(NamedTuple):
         if self.damaged:
             before = after = QUARANTINED
         return Change(before, after, self.language, self.unmeasured, records)
+
+
+def validate(config: Config) -> None:
+    """Raise an error for settings that :func:`rethreshold` would reject; reads nothing of the run."""
+    require(config, "output.path")
+    validate_filters(config.filters)
 
 
 def rethreshold(session: Callable[[], SparkSession], config: Config) -> Rethresholded:
@@ -178,7 +185,7 @@ def _find_duplicates(kept: Iterable[Record], settings: DedupConfig) -> dict[str,
 
 
 def _count_by_spark(spark: SparkSession, out: str, wanted: Recipe, settings: DedupConfig) -> Counter[_Fates]:
-    schema = one_pass.schema()
+    schema = record_processing.schema()
     records = tables.read(spark, f"{out}/{RECORDS}", pa.schema([schema.field(name) for name in _READ]))
     decided = records.mapInArrow(partial(_decide_batches, wanted=wanted), from_arrow_schema(_DECIDED)).cache()
     previous_copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())

@@ -35,7 +35,7 @@ def timed(folder: str, title: str) -> Iterator[None]:
     storage.write_atomic(f"{folder}.done", json.dumps(took, ensure_ascii=False).encode())
 
 
-def took(folder: str) -> tuple[str, float] | None:
+def read_timing(folder: str) -> tuple[str, float] | None:
     """What was done in a folder and how many seconds it took; None where no mark tells."""
     mark = f"{folder}.done"
     if not (told := storage.read_bytes(mark) if storage.exists(mark) else b""):
@@ -44,7 +44,7 @@ def took(folder: str) -> tuple[str, float] | None:
     return values["title"], values["seconds"]
 
 
-def once(folder: str, make: Callable[[str], None], title: str) -> None:
+def write_once(folder: str, make: Callable[[str], None], title: str) -> None:
     """Make an intermediate table unless an earlier attempt finished it, as a mark beside it says."""
     if storage.exists(f"{folder}.done"):
         print(f"{title}: finished by an earlier attempt")
@@ -58,7 +58,7 @@ def read(spark: SparkSession, folder: str, schema: pa.Schema) -> DataFrame:
     return spark.read.schema(from_arrow_schema(schema)).parquet(storage.spark_path(folder))
 
 
-def distribute(
+def parallelize(
     spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: pa.Schema, tasks: int
 ) -> DataFrame:
     """Small driver rows as a DataFrame of ``tasks`` partitions, contiguous and of nearly equal row counts."""
@@ -68,7 +68,7 @@ def distribute(
     return frame.repartitionByRange(tasks, "task").drop("task")
 
 
-def files(folder: str) -> list[str]:
+def parquet_files(folder: str) -> list[str]:
     """The Parquet files of a table; none for a partitioned table without rows."""
     try:
         return [file.path for file in storage.list_files(folder) if file.path.endswith(".parquet")]
@@ -76,10 +76,10 @@ def files(folder: str) -> list[str]:
         return []
 
 
-def entries(spark: SparkSession, folder: str, subfolder: str) -> list[FileEntry]:
+def file_entries(spark: SparkSession, folder: str, subfolder: str) -> list[FileEntry]:
     """Size, rows and SHA-256 of every Parquet file in ``folder/subfolder``, by path."""
     target = storage.join(folder, subfolder)
-    paths = files(target)
+    paths = parquet_files(target)
     if not paths:
         return []
     start = len(paths[0].partition(f"/{subfolder}/")[0]) + 1
@@ -94,7 +94,7 @@ def entries(spark: SparkSession, folder: str, subfolder: str) -> list[FileEntry]
                 yield pa.RecordBatch.from_pylist([entry], schema=_ENTRY)
 
     tasks = min(len(paths), spark.sparkContext.defaultParallelism)
-    listed = distribute(spark, [(path,) for path in paths], pa.schema([("path", pa.string())]), tasks)
+    listed = parallelize(spark, [(path,) for path in paths], pa.schema([("path", pa.string())]), tasks)
     described = listed.mapInArrow(describe, from_arrow_schema(_ENTRY)).collect()
     found = [FileEntry(**row.asDict()) for row in described]
     return sorted(found, key=lambda entry: entry.path)

@@ -13,7 +13,7 @@ from core import errors, manifest, storage
 from core.manifest import Manifest
 from pipeline import document, ledger
 from pipeline.ledger.__main__ import main
-from pipeline.spark import clusters, one_pass
+from pipeline.spark import clusters, record_processing
 
 KEPT, FEW, NEAR, UNREAD, DAMAGED = (f"{number:032x}" for number in range(5))
 THRESHOLDS = {
@@ -26,7 +26,7 @@ THRESHOLDS = {
 
 def _record(identifier, **values):
     origin = {"path": "crawl/a.warc.gz", "offset": 1234567, "length": 8901}
-    empty = dict.fromkeys(one_pass.schema().names)
+    empty = dict.fromkeys(record_processing.schema().names)
     return empty | {"id": identifier, "source": "commoncrawl", "origin": origin} | values
 
 
@@ -77,7 +77,7 @@ def _build(out):
     copies = {copy["id"]: copy for copy in COPIES}
     entries = [row | copies.get(row["id"], {}) for row in RECORDS if not row["error"]]
     entries = [row | {"reason": row["reason"] or copies.get(row["id"], {}).get("reason")} for row in entries]
-    _write(storage.join(out, ledger.RECORDS), RECORDS, one_pass.schema())
+    _write(storage.join(out, ledger.RECORDS), RECORDS, record_processing.schema())
     _write(storage.join(out, ledger.COPIES), COPIES, clusters.schema())
     _write(storage.join(out, ledger.LEDGER), entries, ledger.schema())
     filters = {

@@ -1,7 +1,7 @@
 import pytest
 
 from core.config import DedupConfig
-from pipeline.spark import clusters, one_pass, tables
+from pipeline.spark import clusters, record_processing, tables
 
 # id, words, text hash, keys: a, b, c are one cluster (a and c the same text), d and e near copies, f alone.
 ROWS = [
@@ -22,10 +22,10 @@ def records(spark, tmp_path_factory):
         {"id": i, "words": w, "text_hash": h, "keys": k, "reason": None if w else "gopher.few_words"}
         for i, w, h, k in ROWS
     ]
-    schema = tables.from_arrow_schema(one_pass.schema())
+    schema = tables.from_arrow_schema(record_processing.schema())
     full = [{name: row.get(name) for name in schema.names} for row in rows]
     tables.write(spark.createDataFrame(full, schema).repartition(3), folder)
-    return tables.read(spark, folder, one_pass.schema())
+    return tables.read(spark, folder, record_processing.schema())
 
 
 def _found(spark, records, tmp_path, **switches):

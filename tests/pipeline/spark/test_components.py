@@ -39,10 +39,10 @@ GRAPHS = [
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize("few", [0, components.FEW_EDGES], ids=["in rounds", "in the driver"])
+@pytest.mark.parametrize("few", [0, components.MAX_LOCAL_EDGES], ids=["in rounds", "in the driver"])
 def test_components_equal_union_find(spark, tmp_path, few, monkeypatch):
     """All graphs at once, each with ids of its own."""
-    monkeypatch.setattr(components, "FEW_EDGES", few)
+    monkeypatch.setattr(components, "MAX_LOCAL_EDGES", few)
     edges = [(10_000 * k + u, 10_000 * k + v) for k, graph in enumerate(GRAPHS) for u, v in graph]
     frame = spark.createDataFrame(edges, "u int, v int")
     found = connected_components(spark, frame, str(tmp_path / "rounds")).collect()
@@ -51,8 +51,8 @@ def test_components_equal_union_find(spark, tmp_path, few, monkeypatch):
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize("few", [-1, components.FEW_EDGES], ids=["in rounds", "in the driver"])
+@pytest.mark.parametrize("few", [-1, components.MAX_LOCAL_EDGES], ids=["in rounds", "in the driver"])
 def test_no_edges_no_components(spark, tmp_path, few, monkeypatch):
-    monkeypatch.setattr(components, "FEW_EDGES", few)
+    monkeypatch.setattr(components, "MAX_LOCAL_EDGES", few)
     frame = spark.createDataFrame([], "u int, v int")
     assert connected_components(spark, frame, str(tmp_path / "rounds")).collect() == []

@@ -18,7 +18,7 @@ from pipeline.readers.inputs import plan_splits
 from pipeline.readers.record import Damaged, InputSplit, Record
 from pipeline.readers.warc import indexed
 from pipeline.spark.clean import clean
-from pipeline.spark.inputs import plan
+from pipeline.spark.inputs import plan_inputs
 from tests import small_crawl
 from tests.servers.web import web_server
 
@@ -107,7 +107,7 @@ def test_index_and_records_on_s3(spark, s3, copy):
     near, there = (
         [
             split.asDict()
-            for split in plan(spark, _config(copy, Path("out"), WANTED, base).input).splits.collect()
+            for split in plan_inputs(spark, _config(copy, Path("out"), WANTED, base).input).splits.collect()
         ]
         for base in (str(copy), root)
     )

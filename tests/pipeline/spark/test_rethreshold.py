@@ -12,7 +12,7 @@ from jobs import rethreshold as job
 from pipeline.filters.recipe import FILE_SETTINGS, build_recipe, differing_settings, preset_names
 from pipeline.ledger import Reason
 from pipeline.ledger.comparison import QUARANTINED
-from pipeline.spark import clusters, one_pass, tables
+from pipeline.spark import clusters, record_processing, tables
 from pipeline.spark.clean import clean
 from pipeline.spark.rethreshold import LOCAL_RECORDS, MEASURED_BY, _find_duplicates, rethreshold
 from tests import small_crawl
@@ -35,7 +35,7 @@ def test_spark_and_one_process_find_the_same_duplicates(spark, tmp_path, nodes, 
         {"id": f"{number:04x}", "text_hash": f"{ord(text):04x}", "words": ord(text) // 2, "keys": keys}
         for number, (text, keys) in enumerate(nodes)
     ]
-    schema = tables.from_arrow_schema(one_pass.schema())
+    schema = tables.from_arrow_schema(record_processing.schema())
     frame = spark.createDataFrame([{name: row.get(name) for name in schema.names} for row in rows], schema)
     dedup = DedupConfig(exact=exact, near=near)
     found = clusters.find_clusters(spark, frame, dedup, str(tmp_path / "rounds")).where("reason IS NOT NULL")

@@ -45,11 +45,11 @@ def schema() -> pa.Schema:
     return pa.schema([*of_document, *(pa.field(name, kind) for name, kind in of_verdict)])
 
 
-def analyse_splits(splits: Iterable[InputSplit], config: Config) -> Iterator[pa.RecordBatch]:
+def process_splits(splits: Iterable[InputSplit], config: Config) -> Iterator[pa.RecordBatch]:
     """Every record of every split as exactly one row, in batches of bounded size."""
-    one_pass, batch = OnePass(config), _Batch(config)
+    record_processing, batch = RecordProcessor(config), _Batch(config)
     for split, item in _items(splits, config):
-        row, words = one_pass.row(split, item)
+        row, words = record_processing.row(split, item)
         batch.add(row, words)
         if batch.is_full():
             yield batch.flush()
@@ -66,7 +66,7 @@ def _items(splits: Iterable[InputSplit], config: Config) -> Iterator[tuple[Input
             yield split, item
 
 
-class OnePass:
+class RecordProcessor:
     """Reads no file and knows no Spark: one item in, one row out."""
 
     def __init__(self, config: Config) -> None:
