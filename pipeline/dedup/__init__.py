@@ -1,1 +1,5 @@
-"""Keys under which duplicate documents meet. Spark groups by them (``pipeline/spark/clusters.py``)."""
+"""Deduplication: the keys that duplicate documents share, and the rules that choose the survivor of a cluster.
+
+Start reading with :mod:`~pipeline.dedup.minhash`. Spark groups documents by these keys
+(``pipeline/spark/clusters.py``) and applies the rules of :mod:`~pipeline.dedup.survivors`.
+"""

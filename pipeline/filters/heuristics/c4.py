@@ -1,9 +1,9 @@
-"""C4's line and page rules (Raffel et al. 2020, JMLR 21:140, section 2.2), as datatrove reads them.
+"""C4's line and page rules (Raffel et al. 2020, JMLR 21:140, section 2.2), as implemented by datatrove.
 
-Line rules take lines out of the text; page rules count what a page is dropped for, in the lines that reach
-them. A sentence ends at a token that is one of Unicode's terminal marks, as spaCy's sentencizer has it.
-Most lines are settled by array arithmetic; only those with citation marks, brackets or one of the phrases are
-looked at one by one.
+Line rules remove lines from the text. Page rules count what a page is dropped for, in the lines that reach
+them. A sentence ends at a token that is a Unicode sentence terminal, as in spaCy's sentencizer. Most lines
+are decided by array operations; only lines with citation marks, brackets or one of the phrases are processed
+one by one.
 """
 
 import re
@@ -15,12 +15,12 @@ from pipeline.analysis import Analysis, Flags, Positions, analyse, nonzero_indic
 from pipeline.analysis.characters import PUNCTUATION, TERMINAL
 from pipeline.filters.heuristics.gopher import ends_in_ellipsis
 
-LONGEST_WORD = 1000
-"""Characters; a line with a longer word goes."""
-FEWEST_WORDS = 3
-"""A line with fewer words goes."""
+MAX_WORD_LENGTH = 1000
+"""Characters. A line with a longer word is removed."""
+MIN_WORDS = 3
+"""A line with fewer words is removed."""
 
-_FINISHED = (".", "?", "!", '"', "'")
+_TERMINAL_MARKS = (".", "?", "!", '"', "'")
 _CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
 _LOREM_IPSUM, _SCRIPT, _BRACKET = "lorem ipsum", "javascript", "{"
 _POLICIES = (
@@ -31,33 +31,33 @@ _POLICIES = (
     "use of cookies",
     "use cookies",
 )
-_TELLING = (*_POLICIES, _LOREM_IPSUM, _SCRIPT, _BRACKET)
+_SIGNALS = (*_POLICIES, _LOREM_IPSUM, _SCRIPT, _BRACKET)
 
 
 @dataclass(frozen=True, slots=True)
 class CleanResult:
-    """What C4's rules make of a page: the lines that stay, and the measures of its page rules."""
+    """The text after C4's line rules, and the metrics of its page rules."""
 
     text: str
     kept: Positions | None
-    """The numbers of the lines that stay, None where some of them lost citation marks."""
+    """Indices of the kept lines, or None if some of them were edited."""
     metrics: dict[str, float]
 
 
 def clean(analysis: Analysis, *, terminal_punctuation: bool) -> CleanResult:
-    """Apply the line rules; ``terminal_punctuation`` decides whether lines must end in a terminal mark."""
-    stays = _have_words(analysis)
-    told = _telling_lines(analysis)
-    told = told[stays[told]].tolist()
+    """Apply the line rules. With ``terminal_punctuation``, lines must end in a terminal mark."""
+    keep = _have_words(analysis)
+    candidates = _candidate_lines(analysis)
+    numbers = candidates[keep[candidates]].tolist()
     if terminal_punctuation:
-        stays &= _finished(analysis)
+        keep &= _end_in_terminal_mark(analysis)
     lorem_ipsum = brackets = 0
     edited: dict[int, str] = {}
-    for number, raw in zip(told, _lines(analysis, told), strict=True):
+    for number, raw in zip(numbers, _lines(analysis, numbers), strict=True):
         line = _CITATION.sub("", raw)
         lowered = line.lower()
-        stays[number] = False
-        if terminal_punctuation and (not line.endswith(_FINISHED) or line.endswith("...")):
+        keep[number] = False
+        if terminal_punctuation and (not line.endswith(_TERMINAL_MARKS) or line.endswith("...")):
             continue
         lorem_ipsum += _LOREM_IPSUM in lowered
         if _SCRIPT in lowered:
@@ -66,13 +66,13 @@ def clean(analysis: Analysis, *, terminal_punctuation: bool) -> CleanResult:
         if any(policy in lowered for policy in _POLICIES):
             continue
         if line == raw:
-            stays[number] = True
+            keep[number] = True
         else:
             edited[number] = line
-    sentences = int(_sentences(analysis)[stays].sum())
+    sentences = int(_sentence_counts(analysis)[keep].sum())
     if edited:
-        sentences += int(_sentences(analyse("\n".join(edited.values()))).sum())
-    kept = nonzero_indices(stays)
+        sentences += int(_sentence_counts(analyse("\n".join(edited.values()))).sum())
+    kept = nonzero_indices(keep)
     texts = dict(zip(kept.tolist(), _lines(analysis, kept.tolist()), strict=True)) | edited
     return CleanResult(
         text="\n".join(texts[number] for number in sorted(texts)).strip(),
@@ -82,51 +82,51 @@ def clean(analysis: Analysis, *, terminal_punctuation: bool) -> CleanResult:
 
 
 def _have_words(analysis: Analysis) -> Flags:
-    """Which lines have words enough, and none that is too long."""
+    """Return which lines have enough words and no overlong word."""
     lines, segments = analysis.split_lines, analysis.segments
-    too_long = prefix_counts(segments.ends - segments.starts > LONGEST_WORD)
-    enough = lines.end_segment - lines.first_segment >= FEWEST_WORDS
+    too_long = prefix_counts(segments.ends - segments.starts > MAX_WORD_LENGTH)
+    enough = lines.end_segment - lines.first_segment >= MIN_WORDS
     fitting: Flags = enough & (too_long[lines.end_segment] == too_long[lines.first_segment])
     return fitting
 
 
-def _finished(analysis: Analysis) -> Flags:
-    """Which lines end in a terminal mark that is not the last of an ellipsis."""
+def _end_in_terminal_mark(analysis: Analysis) -> Flags:
+    """Return which lines end in a terminal mark that is not part of an ellipsis."""
     lines, segments = analysis.split_lines, analysis.segments
     if not len(segments.starts):
         return np.zeros(len(lines), np.bool_)
     last = np.maximum(lines.end_segment - 1, 0)
     ends = segments.ends[last]
     ellipsis = ends_in_ellipsis(analysis.codes, segments.starts[last], ends)
-    return np.isin(analysis.codes[ends - 1], [ord(mark) for mark in _FINISHED]) & ~ellipsis
+    return np.isin(analysis.codes[ends - 1], [ord(mark) for mark in _TERMINAL_MARKS]) & ~ellipsis
 
 
-def _telling_lines(analysis: Analysis) -> Positions:
-    """The lines with a citation mark, a bracket or a phrase; all, if lower case is longer than the text."""
+def _candidate_lines(analysis: Analysis) -> Positions:
+    """Return the lines with a citation mark, bracket or phrase; all if lower-casing changes the length."""
     text, starts = analysis.text, analysis.split_lines.starts
     lowered = text.lower()
-    present = [sign for sign in _TELLING if sign in lowered]
+    present = [signal for signal in _SIGNALS if signal in lowered]
     if present and len(lowered) != len(text):
         return np.arange(len(starts))
-    places = [found.start() for found in _CITATION.finditer(text)] if "[" in text else []
+    starts_found = [found.start() for found in _CITATION.finditer(text)] if "[" in text else []
     if present:
-        places += [found.start() for found in re.finditer("|".join(map(re.escape, present)), lowered)]
-    return np.unique(starts.searchsorted(np.array(places, np.int64), "right") - 1)
+        starts_found += [found.start() for found in re.finditer("|".join(map(re.escape, present)), lowered)]
+    return np.unique(starts.searchsorted(np.array(starts_found, np.int64), "right") - 1)
 
 
 def _lines(analysis: Analysis, numbers: list[int]) -> list[str]:
-    """The lines of those numbers, which all have words, without white space around them."""
+    """Return the given lines, none of which is blank, stripped."""
     lines, segments, text = analysis.split_lines, analysis.segments, analysis.text
     starts = segments.starts[lines.first_segment[numbers]].tolist()
     ends = segments.ends[lines.end_segment[numbers] - 1].tolist()
     return [text[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
-def _sentences(analysis: Analysis) -> Positions:
-    """How many sentences each line has: one, and one more wherever a word follows a terminal mark."""
-    lines, tokens, kinds = analysis.split_lines, analysis.tokens, analysis.char_classes
-    signs = prefix_counts(kinds & PUNCTUATION != 0)
-    terminal = (tokens.lengths == 1) & (kinds[tokens.starts] & TERMINAL != 0)
+def _sentence_counts(analysis: Analysis) -> Positions:
+    """Return the sentences per line: one, plus one for every word that follows a terminal mark."""
+    lines, tokens, classes = analysis.split_lines, analysis.tokens, analysis.char_classes
+    signs = prefix_counts(classes & PUNCTUATION != 0)
+    terminal = (tokens.lengths == 1) & (classes[tokens.starts] & TERMINAL != 0)
     inner = nonzero_indices(~terminal & (signs[tokens.ends] - signs[tokens.starts] < tokens.lengths))
     line_of = lines.starts.searchsorted(tokens.starts[inner], "right")
     marks = prefix_counts(terminal)

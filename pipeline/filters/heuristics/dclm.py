@@ -1,10 +1,14 @@
-"""Gopher's measures as DCLM's mappers take them (Li et al. 2024, arXiv:2406.11794; content_filters.py there).
+"""Gopher's metrics as computed by DCLM (Li et al. 2024, arXiv:2406.11794; its ``content_filters.py``).
 
-Unlike datatrove's, which ``gopher.py`` follows: word length and shares are of what white space separates;
-stop words are counted every time they occur, in capitals too; hash signs and ellipses count together; lines
-and paragraphs are stripped and blank ones left out; of what is repeated every copy counts, n-grams as the
-words that they cover; and characters are those of lines, paragraphs or words, without what separates them.
-Words of n-grams are those of :mod:`pipeline.analysis`, where DCLM takes Unicode's word boundaries.
+Differences from datatrove, which ``gopher.py`` follows:
+
+- Words are separated by white space, for word lengths and shares.
+- Every occurrence of a stop word counts, in any case. Hash signs and ellipses count together.
+- Lines and paragraphs are stripped; blank ones are ignored.
+- Every copy of a repeated item counts, including the first; repeated n-grams count as the words they cover.
+- Characters are those of lines, paragraphs or words, without separators.
+
+N-grams are over the words of :mod:`pipeline.analysis`; DCLM uses Unicode word boundaries.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +32,7 @@ _ELLIPSES = ("...", ". . .", "…")
 
 
 def measure(analysis: Analysis) -> dict[str, float]:
-    """The measures that DCLM's rules ask for, by Gopher's names. Of a text without words every one is 0."""
+    """Return the metrics that DCLM's rules use, under Gopher's names. All are 0 for a text without words."""
     text = analysis.text
     words, lines = text.split(), _stripped(text.split("\n"))
     count, line_count = max(len(words), 1), max(len(lines), 1)
@@ -40,25 +44,26 @@ def measure(analysis: Analysis) -> dict[str, float]:
         "gopher_stop_words": sum(word.lower() in STOP_WORDS for word in words),
         "gopher_bullet_lines": sum(line.startswith(_BULLETS) for line in lines) / line_count,
         "gopher_ellipsis_lines": sum(line.endswith(_ELLIPSES) for line in lines) / line_count,
-        **_copies("line", lines),
-        **_copies("paragraph", _stripped(text.split("\n\n"))),
-        **dict(_ngrams(analysis)),
+        **_repetition("line", lines),
+        **_repetition("paragraph", _stripped(text.split("\n\n"))),
+        **dict(_ngram_metrics(analysis)),
     }
 
 
-def _stripped(pieces: Sequence[str]) -> list[str]:
-    return [inked for piece in pieces if (inked := piece.strip())]
+def _stripped(parts: Sequence[str]) -> list[str]:
+    return [stripped for part in parts if (stripped := part.strip())]
 
 
-def _copies(kind: str, pieces: list[str]) -> dict[str, float]:
-    copies, characters = count_repeated(pieces)
+def _repetition(unit: str, items: list[str]) -> dict[str, float]:
+    """Return the shares of repeated lines or paragraphs, and of characters in them."""
+    copies, characters = count_repeated(items)
     return {
-        f"gopher_duplicate_{kind}s": copies / max(len(pieces), 1),
-        f"gopher_duplicate_{kind}_characters": characters / max(sum(map(len, pieces)), 1),
+        f"gopher_duplicate_{unit}s": copies / max(len(items), 1),
+        f"gopher_duplicate_{unit}_characters": characters / max(sum(map(len, items)), 1),
     }
 
 
-def _ngrams(analysis: Analysis) -> Iterator[tuple[str, float]]:
+def _ngram_metrics(analysis: Analysis) -> Iterator[tuple[str, float]]:
     text, spans = analysis.text, analysis.tokens.filter(analysis.is_word)
     words = [text[start:end] for start, end in zip(spans.starts.tolist(), spans.ends.tolist(), strict=True)]
     edges = np.concatenate([[0], np.cumsum(word_lengths(words))])
@@ -72,9 +77,9 @@ def _ngrams(analysis: Analysis) -> Iterator[tuple[str, float]]:
             yield f"gopher_duplicate_{ngrams.n}_grams", covered / max(int(edges[-1]), 1)
 
 
-def _covered(ngrams: Ngrams, words: int) -> Positions:
-    """The words that lie in some of the n-grams."""
-    opened = np.zeros(words + 1, np.int64)
-    np.add.at(opened, ngrams.places, 1)
-    np.add.at(opened, ngrams.places + ngrams.n, -1)
-    return np.flatnonzero(np.cumsum(opened)[:-1])
+def _covered(ngrams: Ngrams, num_words: int) -> Positions:
+    """Return the indices of the words that are part of at least one of the n-grams."""
+    depth = np.zeros(num_words + 1, np.int64)
+    np.add.at(depth, ngrams.starts, 1)
+    np.add.at(depth, ngrams.starts + ngrams.n, -1)
+    return np.flatnonzero(np.cumsum(depth)[:-1])

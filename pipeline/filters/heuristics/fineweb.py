@@ -1,17 +1,17 @@
-"""FineWeb's own quality measures (Penedo et al. 2024, arXiv:2406.17557, section 3.6)."""
+"""FineWeb's own quality metrics (Penedo et al. 2024, arXiv:2406.17557, section 3.6)."""
 
 from pipeline.analysis import Analysis
 from pipeline.analysis.characters import TERMINAL
 from pipeline.filters.heuristics.gopher import duplicates
 
 SHORT_LINE = 30
-"""Characters that a short line has at most."""
+"""Maximum length of a short line, in characters."""
 
 
 def measure(analysis: Analysis) -> dict[str, float]:
-    """Shares of finished lines, of short lines and of characters in repeated lines, and newlines per token.
+    """Return shares of finished lines, short lines and characters in repeated lines; newlines per token.
 
-    Blank lines count for the newlines only. Of a text without lines or tokens every share is 0.
+    Blank lines count as newlines only. All metrics of an empty text are 0.
     """
     lines = analysis.lines.filter(~analysis.line_is_blank)
     count, newlines = max(len(lines), 1), len(analysis.lines) - 1

@@ -1,8 +1,8 @@
-"""Gopher's quality and repetition measures (Rae et al. 2021, arXiv:2112.11446, section A.1.1).
+"""Gopher's quality and repetition metrics (Rae et al. 2021, arXiv:2112.11446, section A.1.1).
 
-Where projects compute the same name differently, these are datatrove's variants: repeated elements count
-from their second occurrence on, characters are counted against all characters of the text, and repeated
-5- to 10-grams are found by walking the text, a repetition being skipped as a whole.
+Projects compute these metrics differently; this module follows datatrove. Repeated elements count from their
+second occurrence on, characters are relative to all characters of the text, and repeated 5- to 10-grams are
+found from left to right, skipping the whole n-gram after a repetition.
 """
 
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ _BULLETS = (0x2D, 0x2022)
 
 
 def quality(analysis: Analysis) -> dict[str, float]:
-    """Word counts and lengths, and shares of symbols, bullets, ellipses and alphabetic words.
+    """Return word counts and lengths, and shares of symbols, bullets, ellipses and alphabetic words.
 
-    Words are tokens that are not symbols throughout; the mean length is in characters; the other shares are
-    per token (symbols included) or per line. Of a text without tokens or lines every share is 0.
+    Words are tokens that do not consist of symbols only; the mean length is in characters. Shares are per
+    token, symbols included, or per line. All metrics of an empty text are 0.
     """
     text, tokens = analysis.text, max(len(analysis.tokens), 1)
     plain = prefix_counts(analysis.char_classes & SYMBOL == 0)
@@ -60,26 +60,26 @@ def _ellipsis_lines(analysis: Analysis) -> int:
 
 
 def ends_in_ellipsis(codes: Codes, starts: Positions, ends: Positions) -> Flags:
-    """Which spans end in three full stops."""
+    """Return which spans end in three full stops."""
     three = [codes[np.maximum(ends - back, 0)] == FULL_STOP for back in (1, 2, 3)]
     dots: Flags = (ends - starts >= 3) & three[0] & three[1] & three[2]
     return dots
 
 
 def repetition(analysis: Analysis) -> dict[str, float]:
-    """Shares of repeated paragraphs and lines, and of characters in them and in repeated n-grams."""
+    """Return shares of repeated paragraphs and lines, and of characters in them and in repeated n-grams."""
     characters = max(len(analysis.text), 1)
     paragraphs, paragraph_characters = duplicates(analysis.paragraphs)
-    ruled = _lines_between_breaks(analysis)
-    lines, line_characters = duplicates(ruled)
-    measures = {
+    all_lines = _lines_between_breaks(analysis)
+    lines, line_characters = duplicates(all_lines)
+    metrics = {
         "gopher_duplicate_paragraphs": paragraphs / len(analysis.paragraphs),
         "gopher_duplicate_paragraph_characters": paragraph_characters / characters,
-        "gopher_duplicate_lines": lines / max(len(ruled), 1),
+        "gopher_duplicate_lines": lines / max(len(all_lines), 1),
         "gopher_duplicate_line_characters": line_characters / characters,
     }
-    measures.update((name, repeated / characters) for name, repeated in _ngram_characters(analysis.tokens))
-    return measures
+    metrics.update((name, repeated / characters) for name, repeated in _ngram_characters(analysis.tokens))
+    return metrics
 
 
 @cache
@@ -88,46 +88,46 @@ def _stop_word_hashes() -> Hashes:
 
 
 def duplicates(spans: Spans) -> tuple[int, int]:
-    """How many spans repeat an earlier one, and the characters in them."""
+    """Return the number of spans that repeat an earlier one, and the characters in them."""
     lengths = spans.lengths.tolist()
     distinct = dict(zip(spans.hashes.tolist(), lengths, strict=True))
     return len(lengths) - len(distinct), sum(lengths) - sum(distinct.values())
 
 
 def _lines_between_breaks(analysis: Analysis) -> Spans:
-    """The lines that runs of newlines separate: empty ones only at the text's very start and end."""
+    """Return the lines separated by one or more newlines: empty only at the start and end of the text."""
     lines = analysis.lines
-    wanted = lines.lengths > 0
-    wanted[0] = wanted[-1] = True
-    return lines.filter(wanted)
+    selected = lines.lengths > 0
+    selected[0] = selected[-1] = True
+    return lines.filter(selected)
 
 
 def _ngram_characters(tokens: Spans) -> Iterator[tuple[str, int]]:
-    """Characters in the most frequent 2- to 4-gram and in repeated 5- to 10-grams, by metric."""
+    """Yield the characters in the most frequent 2- to 4-gram and in repeated 5- to 10-grams, by metric."""
     edges = np.concatenate([[0], tokens.lengths.cumsum()])
     for ngrams in repeated_ngrams(tokens.hashes, edges):
         n = ngrams.n
         if n not in TOP_ORDERS:
-            yield f"gopher_duplicate_{n}_grams", _skipping(ngrams)
-        elif len(ngrams.places):
-            best = ngrams.counts.argmax()  # the first of those that occur equally often
+            yield f"gopher_duplicate_{n}_grams", _duplicate_characters(ngrams)
+        elif len(ngrams.starts):
+            best = ngrams.counts.argmax()  # the first of the most frequent ones
             yield f"gopher_top_{n}_gram", int((ngrams.sizes[best] + n - 1) * ngrams.counts[best])
         else:
             first = int(edges[n]) + n - 1 if len(tokens) >= n else 0
             yield f"gopher_top_{n}_gram", first
 
 
-def _skipping(ngrams: Ngrams) -> int:
-    """Characters of n-grams met before, when every repetition found is skipped as a whole."""
-    met: set[int] = set()
+def _duplicate_characters(ngrams: Ngrams) -> int:
+    """Return the characters of n-grams that occurred before, counting no word twice."""
+    seen: set[int] = set()
     total, resume = 0, 0
-    found = zip(ngrams.places.tolist(), ngrams.hashes.tolist(), ngrams.sizes.tolist(), strict=True)
-    for place, ngram, size in found:
-        if place < resume:
+    occurrences = zip(ngrams.starts.tolist(), ngrams.hashes.tolist(), ngrams.sizes.tolist(), strict=True)
+    for start, ngram, size in occurrences:
+        if start < resume:
             continue
-        if ngram in met:
+        if ngram in seen:
             total += size
-            resume = place + ngrams.n
+            resume = start + ngrams.n
         else:
-            met.add(ngram)
+            seen.add(ngram)
     return total

@@ -1,8 +1,8 @@
-"""RefinedWeb's line-wise corrections (Penedo et al. 2023, arXiv:2306.01116, appendix G.2), as DCLM has them.
+"""RefinedWeb's line-wise corrections (Penedo et al. 2023, arXiv:2306.01116, appendix G.2), as in DCLM.
 
-A line goes that is mainly capitals, only numerals, a counter such as *3 likes* or a single word; short lines
-lose phrases of navigation. Lines are what stands between newlines; a line's words are what white space
-separates, so that the rules suit only languages that write spaces.
+A line is removed if it is mainly capitals, only numerals, a counter such as *3 likes*, or a single word.
+Navigation phrases are removed from short lines. Lines are separated by newlines and words by white space, so
+that the rules suit only languages written with spaces.
 """
 
 import re
@@ -16,15 +16,15 @@ from core.resources import read_toml
 from pipeline.analysis import Analysis, Flags, Positions, prefix_counts
 from pipeline.analysis.characters import LETTER, MARK, WORDLIKE
 
-SHORT = 10
-"""Words that a line has at most whose phrases are taken out."""
-CAPITALS = 0.5
-"""The share of capitals among a line's characters above which it goes."""
+MAX_WORDS = 10
+"""Maximum number of words of a line from which phrases are removed."""
+MAX_CAPITALS = 0.5
+"""Maximum share of capitals among the characters of a line that is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class CorrectResult:
-    """The text that the rules leave, and the share of words that they take."""
+    """The corrected text, and the share of words removed."""
 
     text: str
     metrics: dict[str, float]
@@ -34,52 +34,53 @@ def correct(analysis: Analysis) -> CorrectResult:
     """Apply the rules. About 0.2 ms for 3,000 characters."""
     lines, segments = analysis.lines, analysis.segments
     words = segments.starts.searchsorted(lines.ends) - segments.starts.searchsorted(lines.starts)
-    goes = (words == 1) | ((words > 0) & (_capitals(analysis) > CAPITALS * lines.lengths))
-    changed: dict[int, str | None] = dict.fromkeys(np.flatnonzero(goes).tolist())
-    for number in np.flatnonzero(_telling(analysis) & (words > 1) & (words <= SHORT) & ~goes).tolist():
+    removed = (words == 1) | ((words > 0) & (_capital_counts(analysis) > MAX_CAPITALS * lines.lengths))
+    changed: dict[int, str | None] = dict.fromkeys(np.flatnonzero(removed).tolist())
+    candidates = _candidate_lines(analysis) & (words > 1) & (words <= MAX_WORDS) & ~removed
+    for number in np.flatnonzero(candidates).tolist():
         line = analysis.text[lines.starts[number] : lines.ends[number]]
-        corrected = _corrected(line)
+        corrected = _correct_line(line)
         if corrected != line:
             changed[number] = corrected
     if not changed:
         return CorrectResult(analysis.text, {"refinedweb_removed_words": 0.0})
-    left = [changed.get(number, line) for number, line in enumerate(analysis.text.split("\n"))]
-    gone = sum(int(words[number]) - len((line or "").split()) for number, line in changed.items())
+    corrected_lines = [changed.get(number, line) for number, line in enumerate(analysis.text.split("\n"))]
+    removed_words = sum(int(words[number]) - len((line or "").split()) for number, line in changed.items())
     return CorrectResult(
-        text="\n".join(line for line in left if line is not None).strip(),
-        metrics={"refinedweb_removed_words": gone / len(segments.starts)},
+        text="\n".join(line for line in corrected_lines if line is not None).strip(),
+        metrics={"refinedweb_removed_words": removed_words / len(segments.starts)},
     )
 
 
-def _telling(analysis: Analysis) -> Flags:
-    """Which lines have a numeral or a phrase of navigation; all, if lower case is longer than the text."""
-    lines, kinds = analysis.lines, analysis.char_classes
-    numerals = prefix_counts(kinds & (WORDLIKE | LETTER | MARK) == WORDLIKE)
-    telling = numerals[lines.ends] > numerals[lines.starts]
+def _candidate_lines(analysis: Analysis) -> Flags:
+    """Return which lines have a numeral or a navigation phrase; all if lower-casing changes the length."""
+    lines, classes = analysis.lines, analysis.char_classes
+    numerals = prefix_counts(classes & (WORDLIKE | LETTER | MARK) == WORDLIKE)
+    candidates = numerals[lines.ends] > numerals[lines.starts]
     lowered, patterns = analysis.text.lower(), _patterns()
-    present = [phrase for phrase in (*patterns.begins, *patterns.elsewhere) if phrase in lowered]
+    present = [phrase for phrase in (*patterns.prefixes, *patterns.others) if phrase in lowered]
     if present:
-        places = [found.start() for found in re.finditer("|".join(map(re.escape, present)), lowered)]
-        telling[lines.starts.searchsorted(places, "right") - 1] = True
-        telling |= len(lowered) != len(analysis.text)
-    return telling
+        offsets = [found.start() for found in re.finditer("|".join(map(re.escape, present)), lowered)]
+        candidates[lines.starts.searchsorted(offsets, "right") - 1] = True
+        candidates |= len(lowered) != len(analysis.text)
+    return candidates
 
 
-def _corrected(line: str) -> str | None:
-    """A short line without phrases of navigation, or None if nothing is left or it goes as a whole."""
+def _correct_line(line: str) -> str | None:
+    """Remove navigation phrases from a short line. None if the line is removed or nothing is left."""
     if "".join(line.split()).isdecimal():
         return None
     patterns = _patterns()
     if patterns.counter.fullmatch(line):
         return None
     lowered = line.lower()
-    if lowered.startswith(patterns.begins) or any(phrase in lowered for phrase in patterns.elsewhere):
+    if lowered.startswith(patterns.prefixes) or any(phrase in lowered for phrase in patterns.others):
         line = patterns.phrase.sub("", line)
     return line if line.strip() else None
 
 
-def _capitals(analysis: Analysis) -> Positions:
-    """How many each line has."""
+def _capital_counts(analysis: Analysis) -> Positions:
+    """Return the number of capitals per line."""
     before = prefix_counts(_is_capital().take(analysis.codes))
     return before[analysis.lines.ends] - before[analysis.lines.starts]
 
@@ -88,25 +89,25 @@ def _capitals(analysis: Analysis) -> Positions:
 class _Patterns:
     counter: re.Pattern[str]
     phrase: re.Pattern[str]
-    begins: tuple[str, ...]
-    elsewhere: tuple[str, ...]
+    prefixes: tuple[str, ...]
+    others: tuple[str, ...]
 
 
 @cache
 def _patterns() -> _Patterns:
     listed: dict[str, list[str]] = read_toml("pipeline.filters.heuristics", "refinedweb_lines.toml")
-    phrases = {kind: "|".join(map(re.escape, each)) for kind, each in listed.items()}
+    phrases = {name: "|".join(map(re.escape, each)) for name, each in listed.items()}
     return _Patterns(
         counter=re.compile(rf"(?i)\W*\d[\d.,]*[kmb]?\s+(?:{phrases['counters']})\W*"),
         phrase=re.compile(
             rf"(?i)^(?:{phrases['begins']})\b\s?|\s?\b(?:{phrases['ends']})$|\s?\b(?:{phrases['anywhere']})\b"
         ),
-        begins=tuple(listed["begins"]),
-        elsewhere=(*listed["ends"], *listed["anywhere"]),
+        prefixes=tuple(listed["begins"]),
+        others=(*listed["ends"], *listed["anywhere"]),
     )
 
 
 @cache
 def _is_capital() -> Flags:
-    """Whether each code point is a capital letter, by this Python's Unicode data; built once in 0.1 s."""
+    """Return, per code point, True for capitals of this Python's Unicode version. Built once, in 0.1 s."""
     return np.fromiter((chr(code).isupper() for code in range(sys.maxunicode + 1)), np.bool_)

@@ -1,6 +1,6 @@
-"""What repeats in a text: n-grams, as every project finds them, and items of which every copy counts.
+"""Repeated n-grams, for every project, and repeated items as Dolma and DCLM count them.
 
-That the first copy counts too is how the tools of Dolma and DCLM count, unlike datatrove (``gopher.py``).
+Dolma and DCLM count every copy of a repeated item, including the first, unlike datatrove (``gopher.py``).
 """
 
 from collections import Counter
@@ -12,63 +12,64 @@ import numpy as np
 from pipeline.analysis import Hashes, Positions, extend_ngrams, nonzero_indices
 
 ORDERS, TOP_ORDERS = range(2, 11), range(2, 5)
-"""Words of all n-grams that are looked at, and of those of which the most frequent one counts."""
+"""All values of n, and those for which only the most frequent n-gram counts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ngrams:
-    """Those n-grams of a text that occur several times, in text order; an element for each occurrence."""
+    """The n-grams that occur more than once in a text. One array element per occurrence, in text order."""
 
     n: int
-    places: Positions
-    """The first word."""
+    starts: Positions
+    """Index of the first word."""
     hashes: Hashes
     sizes: Positions
-    """Characters in its words."""
+    """Characters in the words of the n-gram."""
     counts: Positions
-    """How often it occurs."""
+    """Number of occurrences in the text."""
 
 
 def count_repeated(items: Sequence[str]) -> tuple[int, int]:
-    """How many items are equal to another one, and the characters in them."""
-    several = [(item, count) for item, count in Counter(items).items() if count > 1]
-    return sum(count for _, count in several), sum(len(item) * count for item, count in several)
+    """Return the number of items that are equal to another item, and the characters in them."""
+    repeated = [(item, count) for item, count in Counter(items).items() if count > 1]
+    return sum(count for _, count in repeated), sum(len(item) * count for item, count in repeated)
 
 
 def word_lengths(words: Sequence[str]) -> Positions:
-    """Characters of each word."""
+    """Return the length of each word in characters."""
     return np.fromiter(map(len, words), np.int64, len(words))
 
 
 def exact_ids(words: Sequence[str]) -> Hashes:
-    """A number for each word, the same for equal ones: hashes that are known not to collide."""
+    """Return an integer per word, the same for equal words only: hashes without collisions."""
     numbers: dict[str, int] = {}
     return np.fromiter((numbers.setdefault(word, len(numbers)) for word in words), np.uint64, len(words))
 
 
 def repeated_ngrams(words: Hashes, edges: Positions) -> Iterator[Ngrams]:
-    """The repeated n-grams of 2 to 10 words; ``edges``: the characters in the words before each, and in all.
+    """Yield the repeated n-grams of 2 to 10 words, for each n.
 
-    An n-gram can only repeat where its first n − 1 words do, so that each order looks at fewer places.
+    ``edges``: cumulative characters before each word and in all, ``len(words) + 1`` elements. An n-gram can
+    only repeat where its first n − 1 words do, so that each step inspects fewer positions.
     """
-    places, hashes = np.arange(len(words)), words
+    starts, hashes = np.arange(len(words)), words
     for n in ORDERS:
-        fitting = places.searchsorted(len(words) - n, "right")
-        places = places[:fitting]
-        hashes = extend_ngrams(hashes[:fitting], words[places + n - 1])
+        fitting = starts.searchsorted(len(words) - n, "right")
+        starts = starts[:fitting]
+        hashes = extend_ngrams(hashes[:fitting], words[starts + n - 1])
         counts = _occurrences(hashes)
-        several = nonzero_indices(counts > 1)
-        places, hashes = places[several], hashes[several]
-        yield Ngrams(n, places, hashes, edges[places + n] - edges[places], counts[several])
+        repeated = nonzero_indices(counts > 1)
+        starts, hashes = starts[repeated], hashes[repeated]
+        yield Ngrams(n, starts, hashes, edges[starts + n] - edges[starts], counts[repeated])
 
 
 def _occurrences(hashes: Hashes) -> Positions:
-    """How often each element occurs among all."""
+    """Return, for each element, how often its value occurs in the array."""
     order = hashes.argsort()
     ordered = hashes[order]
-    begins = np.ones(len(hashes) + 1, np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:-1])
-    edges = nonzero_indices(begins)
+    is_first = np.ones(len(hashes) + 1, np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:-1])
+    edges = nonzero_indices(is_first)
     sizes = edges[1:] - edges[:-1]
     counts = np.empty(len(hashes), np.int64)
     counts[order] = sizes.repeat(sizes)

@@ -1,4 +1,4 @@
-"""The commonest words of many languages: text in which hardly any occurs is no prose, or another language."""
+"""Stop words of many languages. Text with very few of them is not prose, or in another language."""
 
 from functools import cache
 
@@ -7,7 +7,7 @@ from pipeline.analysis import Analysis, analyse, ngram_hashes
 
 
 def count_distinct(analysis: Analysis, language: str) -> dict[str, float]:
-    """How many of the language's stop words occur in the text; no number where there is no list for it."""
+    """Count the distinct stop words of the language in the text. No metric if there is no list."""
     found = [
         len(hashes.intersection(ngram_hashes(analysis.word_hashes, length).tolist()))
         for length, hashes in _by_length(language).items()
@@ -17,7 +17,7 @@ def count_distinct(analysis: Analysis, language: str) -> dict[str, float]:
 
 @cache
 def _by_length(language: str) -> dict[int, frozenset[int]]:
-    """The hashes of a language's stop words, by the number of words that each is to :func:`analyse`."""
+    """Return the hashes of a language's stop words by their length in words of :func:`analyse`."""
     analysis = analyse("\n".join(_lists().get(language, "").split()))
     firsts, pasts = (
         analysis.words.starts.searchsorted(edge) for edge in (analysis.lines.starts, analysis.lines.ends)

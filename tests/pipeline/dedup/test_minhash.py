@@ -11,7 +11,7 @@ words = hnp.arrays(np.uint64, st.integers(0, 60))
 
 
 def _pair(similarity: float, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two arrays of distinct hashes with the given Jaccard similarity."""
+    """Return two arrays of distinct hashes with the given Jaccard similarity."""
     random = np.random.default_rng(seed)
     shared = round(2 * size * similarity / (1 + similarity))
     drawn = random.integers(0, 2**63, size=2 * size - shared, dtype=np.uint64)
@@ -27,8 +27,8 @@ def _share_of_equal_bands(similarity: float, trials: int) -> float:
     return equal / (100 * trials)
 
 
-def test_single_rows_agree_as_often_as_the_sets_are_similar():
-    """With one row per band the share of equal bands estimates Jaccard, as datasketch's does."""
+def test_single_row_bands_estimate_jaccard_similarity():
+    """With one row per band, the share of equal bands estimates the similarity, as in datasketch."""
     for similarity in (0.3, 0.6, 0.9):
         first, second = (MinHash(num_perm=128, seed=1) for _ in range(2))
         for sketch, hashes in zip((first, second), _pair(similarity, 300, 0), strict=True):
@@ -38,7 +38,7 @@ def test_single_rows_agree_as_often_as_the_sets_are_similar():
         assert abs(ours - first.jaccard(second)) < 0.15
 
 
-def test_detection_follows_the_curve_of_bands_and_rows():
+def test_detection_rate_follows_bands_and_rows():
     settings = DedupConfig(shingle=1)
     for similarity in (0.5, 0.72, 0.9):
         documents = [hashes for seed in range(200) for hashes in _pair(similarity, 500, seed)]
@@ -49,7 +49,7 @@ def test_detection_follows_the_curve_of_bands_and_rows():
 
 
 @given(st.lists(words, max_size=6))
-def test_a_documents_bands_do_not_depend_on_its_neighbours(documents):
+def test_bands_do_not_depend_on_the_batch(documents):
     settings = DedupConfig()
     together = band_hashes(documents, settings)
     assert together == [band_hashes([document], settings)[0] for document in documents]
@@ -58,14 +58,14 @@ def test_a_documents_bands_do_not_depend_on_its_neighbours(documents):
 
 
 @given(words, st.integers(1, 7))
-def test_shingles_are_runs_of_words(hashes, shingle):
-    runs = [tuple(hashes[i : i + shingle]) for i in range(max(0, len(hashes) - shingle) + 1)]
+def test_shingles_are_word_ngrams(hashes, shingle):
+    ngrams = [tuple(hashes[i : i + shingle]) for i in range(max(0, len(hashes) - shingle) + 1)]
     made = shingle_hashes(hashes, shingle)
-    assert len(made) == (len(runs) if len(hashes) else 0)
-    assert len(set(made.tolist())) == (len(set(runs)) if len(hashes) else 0)
+    assert len(made) == (len(ngrams) if len(hashes) else 0)
+    assert len(set(made.tolist())) == (len(set(ngrams)) if len(hashes) else 0)
 
 
-def test_the_order_of_words_matters_and_the_order_of_shingles_does_not():
+def test_word_order_matters_and_shingle_order_does_not():
     hashes = np.arange(100, dtype=np.uint64)
     assert band_hashes([hashes], DedupConfig()) != band_hashes([hashes[::-1]], DedupConfig())
     twice = np.concatenate([hashes, hashes])

@@ -32,7 +32,7 @@ FAILS = {
 
 
 @given(st.lists(st.sampled_from(LINES)), st.booleans())
-def test_as_datatrove(lines: list[str], terminal_punctuation: bool) -> None:
+def test_decides_as_datatrove(lines: list[str], terminal_punctuation: bool) -> None:
     text = "\n".join(lines)
     document = Document(text=text, id="")
     oracle = C4QualityFilter(filter_no_terminal_punct=terminal_punctuation)
@@ -58,5 +58,5 @@ def test_as_datatrove(lines: list[str], terminal_punctuation: bool) -> None:
         ("第一句 到 这里。第二句。第三句！", 3),
     ],
 )
-def test_sentences(text: str, sentences: int) -> None:
+def test_sentence_count(text: str, sentences: int) -> None:
     assert c4.clean(analyse(text), terminal_punctuation=False).metrics["c4_sentences"] == sentences

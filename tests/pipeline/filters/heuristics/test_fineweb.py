@@ -9,10 +9,10 @@ from pipeline.analysis.characters import sentence_terminals
 from pipeline.filters.heuristics import fineweb
 
 LIMITS = {
-    "line_punct_ratio": lambda measures: measures["fineweb_finished_lines"] < 0.12,
-    "short_line_ratio": lambda measures: measures["fineweb_short_lines"] > 0.67,
-    "char_dup_ratio": lambda measures: measures["fineweb_duplicate_line_characters"] > 0.01,
-    "list_ratio": lambda measures: measures["fineweb_newlines_per_word"] > 0.3,
+    "line_punct_ratio": lambda metrics: metrics["fineweb_finished_lines"] < 0.12,
+    "short_line_ratio": lambda metrics: metrics["fineweb_short_lines"] > 0.67,
+    "char_dup_ratio": lambda metrics: metrics["fineweb_duplicate_line_characters"] > 0.01,
+    "list_ratio": lambda metrics: metrics["fineweb_newlines_per_word"] > 0.3,
 }
 LINES = [
     "Short.",
@@ -27,14 +27,14 @@ LINES = [
 @given(st.lists(st.sampled_from(LINES), min_size=1).map("\n".join).filter(str.strip))
 def test_decides_as_datatrove(text: str) -> None:
     decision = FineWebQualityFilter().filter(Document(text=text, id=""))
-    measures = fineweb.measure(analyse(text))
-    failed = next((name for name, fails in LIMITS.items() if fails(measures)), None)
+    metrics = fineweb.measure(analyse(text))
+    failed = next((name for name, fails in LIMITS.items() if fails(metrics)), None)
     assert failed == (None if decision is True else decision[1])
 
 
-def test_sentence_terminals_are_datatroves() -> None:
+def test_sentence_terminals_match_datatrove() -> None:
     assert sentence_terminals() == TERMINAL_PUNCTUATION
 
 
-def test_measures_of_nothing_are_zero() -> None:
+def test_metrics_of_empty_text_are_zero() -> None:
     assert set(fineweb.measure(analyse("")).values()) == {0}

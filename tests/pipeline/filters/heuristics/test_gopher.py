@@ -1,4 +1,4 @@
-"""Against datatrove's filters, which find words by spaCy."""
+"""Compare with datatrove's filters, which find words with spaCy."""
 
 from collections import Counter
 from itertools import pairwise
@@ -38,25 +38,25 @@ REPETITION = [reason for reason in REASONS.values() if reason.startswith(("gophe
 
 
 @given(TEXTS)
-def test_repetition_as_datatrove_counts(text: str) -> None:
-    measures, words, characters = gopher.repetition(analyse(text)), split_into_words(text), len(text)
+def test_repetition_counts_as_datatrove(text: str) -> None:
+    metrics, words, characters = gopher.repetition(analyse(text)), split_into_words(text), len(text)
     for n in range(2, 5):
         ngrams = gopher_repetition_filter.get_n_grams(words, n)
-        wanted = gopher_repetition_filter.find_top_duplicate(ngrams) if ngrams else 0
-        assert measures[f"gopher_top_{n}_gram"] == wanted / characters
+        expected = gopher_repetition_filter.find_top_duplicate(ngrams) if ngrams else 0
+        assert metrics[f"gopher_top_{n}_gram"] == expected / characters
     for n in range(5, 11):
-        wanted = gopher_repetition_filter.find_all_duplicate(words, n)
-        assert measures[f"gopher_duplicate_{n}_grams"] == wanted / characters
+        expected = gopher_repetition_filter.find_all_duplicate(words, n)
+        assert metrics[f"gopher_duplicate_{n}_grams"] == expected / characters
 
 
 @given(TEXTS)
 def test_repetition_decides_as_datatrove(text: str) -> None:
     decision = gopher_repetition_filter.GopherRepetitionFilter().filter(Document(text=text, id=""))
-    judged = FilterPipeline(FiltersConfig(preset="gopher")).filter_text(text)
+    result = FilterPipeline(FiltersConfig(preset="gopher")).filter_text(text)
     if decision is True:
-        assert judged.drop is None or judged.drop.reason not in REPETITION
+        assert result.drop is None or result.drop.reason not in REPETITION
     else:
-        assert judged.drop and judged.drop.reason == REASONS[decision[1]]
+        assert result.drop and result.drop.reason == REASONS[decision[1]]
 
 
 @given(TEXTS.filter(lambda text: any(map(str.isalnum, text))), st.sampled_from([1, 30]))
@@ -64,18 +64,18 @@ def test_quality_decides_as_datatrove(text: str, times: int) -> None:
     text *= times
     decision = gopher_quality_filter.GopherQualityFilter().filter(Document(text=text, id=""))
     lenient = dict.fromkeys(REPETITION, float("inf"))
-    judged = FilterPipeline(FiltersConfig(preset="gopher", thresholds=lenient)).filter_text(text)
-    assert (judged.drop and judged.drop.reason) == (None if decision is True else REASONS[decision[1]])
+    result = FilterPipeline(FiltersConfig(preset="gopher", thresholds=lenient)).filter_text(text)
+    assert (result.drop and result.drop.reason) == (None if decision is True else REASONS[decision[1]])
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=40))
-def test_top_bigram_naively(words: list[str]) -> None:
+def test_top_bigram_matches_a_naive_count(words: list[str]) -> None:
     text = " ".join(words)
     bigrams = Counter(pairwise(words))
     best = max(bigrams.values(), default=0)
     assert gopher.repetition(analyse(text))["gopher_top_2_gram"] == 3 * best / max(len(text), 1)
 
 
-def test_measures_of_nothing_are_zero() -> None:
+def test_metrics_of_empty_text_are_zero() -> None:
     analysis = analyse("")
     assert set((gopher.quality(analysis) | gopher.repetition(analysis)).values()) == {0}

@@ -25,7 +25,7 @@ PROSE = "The harbour lies on the north side of the island and has been in use fo
         "items in cart",
     ],
 )
-def test_lines_that_go(line: str) -> None:
+def test_removed_lines(line: str) -> None:
     corrected = correct(analyse(f"{PROSE}\n{line}\n{PROSE}"))
     assert corrected.text == f"{PROSE}\n{PROSE}"
     removed = len(line.split())
@@ -46,7 +46,7 @@ def test_lines_that_go(line: str) -> None:
         f"{PROSE} Read more...",
     ],
 )
-def test_lines_that_stay(line: str) -> None:
+def test_kept_lines(line: str) -> None:
     corrected = correct(analyse(f"{PROSE}\n{line}\n{PROSE}"))
     assert corrected.text == f"{PROSE}\n{line}\n{PROSE}"
     assert corrected.metrics == {"refinedweb_removed_words": 0}
@@ -60,12 +60,12 @@ def test_lines_that_stay(line: str) -> None:
         ("You have 3 Items in Cart now", "You have 3 now"),
     ],
 )
-def test_phrases_leave_short_lines(line: str, left: str) -> None:
+def test_phrases_are_removed_from_short_lines(line: str, left: str) -> None:
     assert correct(analyse(line)).text == left
 
 
 @given(st.lists(st.sampled_from(["Home", "3 likes", "SALE NOW", PROSE, "", "It is old. Read more"])))
-def test_nothing_is_added_and_a_second_time_changes_nothing(lines: list[str]) -> None:
+def test_correction_only_removes_and_is_idempotent(lines: list[str]) -> None:
     once = correct(analyse("\n".join(lines)))
     assert 0 <= once.metrics["refinedweb_removed_words"] <= 1
     assert set(once.text.split()) <= set("\n".join(lines).split())

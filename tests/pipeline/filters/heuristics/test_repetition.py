@@ -1,4 +1,4 @@
-"""Dolma's and DCLM's variants of Gopher's measures, against their definitions spelled out word by word."""
+"""Compare Dolma's and DCLM's variants of Gopher's metrics with naive implementations."""
 
 import re
 from collections import Counter
@@ -17,14 +17,14 @@ TEXTS = st.lists(st.sampled_from(PARTS), max_size=80).map("".join)
 
 
 def ngrams(words: list[str], n: int) -> list[tuple[str, ...]]:
-    return [tuple(words[place : place + n]) for place in range(len(words) - n + 1)]
+    return [tuple(words[start : start + n]) for start in range(len(words) - n + 1)]
 
 
 def characters(words: tuple[str, ...] | list[str]) -> int:
     return sum(map(len, words))
 
 
-def several(items: list[str]) -> list[str]:
+def repeated_items(items: list[str]) -> list[str]:
     counts = Counter(items)
     return [item for item in items if counts[item] > 1]
 
@@ -42,8 +42,8 @@ def test_dolma(text: str) -> None:
     assert found["gopher_stop_words"] == sum(word in STOP_WORDS for word in words)
     assert found["gopher_bullet_lines"] == sum(line[:1] in ("*", "-") for line in lines) / len(lines)
     assert found["gopher_ellipsis_lines"] == sum(line[-1:] == "…" for line in lines) / len(lines)
-    assert found["gopher_duplicate_lines"] == len(several(lines)) / len(lines)
-    assert found["gopher_duplicate_line_characters"] == characters(several(lines)) / size
+    assert found["gopher_duplicate_lines"] == len(repeated_items(lines)) / len(lines)
+    assert found["gopher_duplicate_line_characters"] == characters(repeated_items(lines)) / size
     for n in range(2, 5):
         most = Counter(ngrams(words, n)).most_common(1)
         assert found[f"gopher_top_{n}_gram"] == sum(times * characters(each) for each, times in most) / size
@@ -67,10 +67,10 @@ def test_dclm(text: str) -> None:
     assert found["gopher_bullet_lines"] == sum(line[0] in "*-" for line in lines) / (len(lines) or 1)
     ellipses = sum(line.endswith(("...", ". . .", "…")) for line in lines)
     assert found["gopher_ellipsis_lines"] == ellipses / (len(lines) or 1)
-    for kind, pieces in (("line", lines), ("paragraph", paragraphs)):
-        size = characters(pieces) or 1
-        assert found[f"gopher_duplicate_{kind}s"] == len(several(pieces)) / (len(pieces) or 1)
-        assert found[f"gopher_duplicate_{kind}_characters"] == characters(several(pieces)) / size
+    for unit, items in (("line", lines), ("paragraph", paragraphs)):
+        size = characters(items) or 1
+        assert found[f"gopher_duplicate_{unit}s"] == len(repeated_items(items)) / (len(items) or 1)
+        assert found[f"gopher_duplicate_{unit}_characters"] == characters(repeated_items(items)) / size
     words = re.findall(r"\w+", text)
     for n in range(2, 11):
         counts = Counter(ngrams(words, n))
@@ -79,9 +79,9 @@ def test_dclm(text: str) -> None:
             repeated = top * max((characters(each) for each in counts if counts[each] == top), default=0)
             repeated *= top > 1
         else:
-            places = [place for place, each in enumerate(ngrams(words, n)) if counts[each] > 1]
-            covered = {place + step for place in places for step in range(n)}
-            repeated = characters([words[place] for place in covered])
+            starts = [start for start, each in enumerate(ngrams(words, n)) if counts[each] > 1]
+            covered = {start + step for start in starts for step in range(n)}
+            repeated = characters([words[index] for index in covered])
         name = f"gopher_top_{n}_gram" if n < 5 else f"gopher_duplicate_{n}_grams"
         assert found[name] == repeated / (characters(words) or 1)
 

@@ -19,11 +19,11 @@ LISTS = read_toml("pipeline.filters.heuristics", "stop_words.toml")
         ("", "en", 0),
     ],
 )
-def test_distinct(text: str, language: str, number: int) -> None:
+def test_count_distinct(text: str, language: str, number: int) -> None:
     assert stop_words.count_distinct(analyse(text), language) == {"language_stop_words": number}
 
 
-def test_language_without_a_list_is_not_measured() -> None:
+def test_language_without_a_list_has_no_metric() -> None:
     assert stop_words.count_distinct(analyse("ko te reo"), "mi") == {}
 
 
