@@ -77,7 +77,7 @@ def mwxml(path: Path) -> int:
         return sum(1 for page in Dump.from_file(stream) if [revision.text for revision in page])
 
 
-def _open_dump(path: Path) -> IO[bytes]:
+def _open_dump(path: Path) -> IO[bytes] | gzip.GzipFile:
     match path.suffix:
         case ".bz2":
             return bz2.open(path)
@@ -88,7 +88,7 @@ def _open_dump(path: Path) -> IO[bytes]:
 
 
 def medians(readers: Sequence[Callable[[Path], int]], path: Path, rounds: int) -> list[tuple[int, float]]:
-    """Return, for each reader, its number of records and median CPU seconds; readers alternate in each round."""
+    """Return each reader's number of records and median CPU seconds; readers alternate in each round."""
     counts = [reader(path) for reader in readers]
     seconds: list[list[float]] = [[] for _ in readers]
     for _ in range(rounds):

@@ -37,7 +37,7 @@ def load_gold_pages(pages: str, gold: str) -> list[GoldPage]:
     found = []
     with storage.open_read(pages) as stream:
         for record in ArchiveIterator(stream, record_types=WarcRecordType.response, auto_decode="all"):
-            url = record.headers.get("WARC-Target-URI", "")
+            url = record.headers.get("WARC-Target-URI") or ""
             if entry := entries.get(url):
                 html = decode_body(record.reader.read(), record.http_charset)
                 site = registered_domain(url).top_domain_under_public_suffix or url
