@@ -7,38 +7,15 @@ core (every metric, FineWeb's recipe), and per thousand how many score above the
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from core.config import ExtractionConfig, FiltersConfig, InputConfig
+from core.config import FiltersConfig
 from core.errors import run
-from pipeline.extraction import extract
 from pipeline.filters import FilterPipeline, resolved_thresholds
-from pipeline.ledger import Drop
-from pipeline.readers import read
-from pipeline.readers.inputs import plan_splits
-from pipeline.readers.record import Record
+from pipeline.training.texts import passages
 
-PASSAGE = 3000
-"""Characters, at most."""
-SHORTEST = 500
-"""Characters below which a rest of a text is left out."""
 LOUDEST = 3
 """Passages shown per path: those with the highest scores above the threshold."""
-
-
-def documents(path: str) -> Iterator[str]:
-    """The text at ``path``, record by record, where there is any."""
-    for split in plan_splits(InputConfig(paths=(path,))):
-        for item in read(split):
-            extracted = extract(item, ExtractionConfig()) if isinstance(item, Record) else None
-            if extracted is not None and not isinstance(extracted, Drop):
-                yield extracted.text
-
-
-def passages(path: str) -> Iterator[str]:
-    """The same in passages."""
-    for text in documents(path):
-        yield from (text[start : start + PASSAGE] for start in range(0, len(text) - SHORTEST, PASSAGE))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -10,14 +10,9 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from core.config import ExtractionConfig, InputConfig
 from core.errors import run
-from pipeline.extraction import extract
 from pipeline.filters import language, pii
-from pipeline.ledger import Drop
-from pipeline.readers import read
-from pipeline.readers.inputs import plan_splits
-from pipeline.readers.record import Record
+from pipeline.training import texts as raw_texts
 
 EXAMPLES = 12
 """Shown of each kind."""
@@ -27,10 +22,7 @@ AROUND = 30
 
 def documents(path: str) -> list[tuple[str, str]]:
     """The text and the language of every document at ``path``."""
-    records = (item for split in plan_splits(InputConfig(paths=(path,))) for item in read(split))
-    extracted = (extract(record, ExtractionConfig()) for record in records if isinstance(record, Record))
-    texts = (item.text for item in extracted if not isinstance(item, Drop))
-    return [(text, language.identify(text, "")[0]) for text in texts]
+    return [(text, language.identify(text, "")[0]) for text in raw_texts.documents(path)]
 
 
 def milliseconds(texts: list[tuple[str, str]]) -> float:

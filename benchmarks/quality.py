@@ -125,8 +125,8 @@ def report(config: Config, page_types: dict[str, str]) -> None:
 
 def length_score_correlation(texts: Sequence[ScoredText]) -> float:
     """Return Spearman's rank correlation of length and score; ties are ranked in their order."""
-    columns = [each.example.length for each in texts], [each.score for each in texts]
-    return float(np.corrcoef(*(np.argsort(np.argsort(column)) for column in columns))[0, 1])
+    lengths, scores = [each.example.length for each in texts], [each.score for each in texts]
+    return float(np.corrcoef(np.argsort(np.argsort(lengths)), np.argsort(np.argsort(scores)))[0, 1])
 
 
 def by_length(texts: Sequence[ScoredText]) -> dict[str, list[ScoredText]]:
