@@ -1,4 +1,9 @@
-"""Text to token ids and back: our own SentencePiece BPE, and the tokenizers that imported models bring."""
+"""Text to token ids and back.
+
+:class:`SentencePieceTokenizer` is trained on a run's own documents, :class:`HuggingFaceTokenizer` comes with
+imported models. Start reading with the protocol :class:`Tokenizer`; :mod:`core.tokenizer.chat` encodes
+conversations.
+"""
 
 from core.tokenizer.huggingface import HuggingFaceTokenizer
 from core.tokenizer.protocol import Tokenizer

@@ -129,7 +129,7 @@ class ChatTemplate:
             elif strict and message.role == "assistant":
                 raise InputError(
                     f"the chat template leaves out message {index + 1}, an answer, or renders the text "
-                    "before it differently once it is there; a model cannot learn from that: correct the template"
+                    "before it differently once it is there; such examples are useless: correct the template"
                 )
         yield self._ids(rendered, position, len(rendered.text)), False
 

@@ -1,6 +1,6 @@
-"""Tokenizers that others have trained: any ``tokenizer.json`` of byte-level or byte-fallback BPE or Unigram.
+"""Tokenizers of imported models: any ``tokenizer.json`` with byte-level or byte-fallback BPE or Unigram.
 
-Hugging Face's ``tokenizers`` library does the work. Here it is kept from reading special tokens out of text.
+Based on Hugging Face's ``tokenizers`` library, configured so that text never encodes to special tokens.
 """
 
 import hashlib
@@ -18,35 +18,35 @@ from core.errors import InputError
 from core.tokenizer.protocol import TOKENIZER_CONFIG, TOKENIZER_JSON
 from core.tokenizer.tokenizer_json import SPACE
 
-TEMPLATE = "chat_template.jinja"
-NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
+TEMPLATE_FILE = "chat_template.jinja"
+NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizerSettings:
-    """What ``tokenizer_config.json`` adds to the definition."""
+    """Settings in ``tokenizer_config.json``, next to the definition."""
 
     names: Mapping[str, str]
-    """Tokens by their part: ``bos_token``, ``eos_token``, ``pad_token``, ``unk_token``."""
+    """Tokens by role: ``bos_token``, ``eos_token``, ``pad_token``, ``unk_token``."""
     add_bos: bool = False
-    """Whether documents begin with ``bos_token``."""
+    """True if documents start with ``bos_token``."""
     chat_template: str = ""
 
 
 class HuggingFaceTokenizer:
-    """A tokenizer defined by the text of a ``tokenizer.json``. It pickles as that text.
+    """A tokenizer defined by the text of a ``tokenizer.json``; pickled as that text.
 
-    Special are the added tokens that the definition marks so, those that the settings name, and those that
-    the chat template writes. Raises :class:`InputError` for a definition that the library refuses.
+    Added tokens are special if the definition marks them so, the settings name them or the chat template
+    contains them. Raises :class:`InputError` for a definition that the library rejects.
     """
 
     def __init__(self, definition: str, settings: TokenizerSettings, source: str = TOKENIZER_JSON) -> None:
         self._definition, self._settings = definition, settings
         try:
             parsed = json.loads(definition)
-            # The words of this call's errors are the library's own.
-            self._tokenizer = tokenizers.Tokenizer.from_str(json.dumps(_marked(parsed, settings)))
-        except Exception as error:
+            definition_with_special = json.dumps(_mark_special(parsed, settings))
+            self._tokenizer = tokenizers.Tokenizer.from_str(definition_with_special)
+        except Exception as error:  # the library raises bare exceptions
             raise InputError(
                 f"{source}: not a tokenizer ({' '.join(str(error).split())[:120]}); get the whole file again"
             ) from None
@@ -55,77 +55,76 @@ class HuggingFaceTokenizer:
         self._tokenizer.encode_special_tokens = True
         self._byte_level = _mentions(parsed.get("decoder"), "ByteLevel")
         self.sha256 = hashlib.sha256(definition.encode()).hexdigest()
-        """The hash of the definition."""
+        """Hash of the definition."""
         added = self._tokenizer.get_added_tokens_decoder()
         self.special = {token.content: number for number, token in added.items() if token.special}
-        """Id of every token that stands for no text, by its name."""
-        self._pieces = {number: piece for piece, number in self._tokenizer.get_vocab(True).items()}
-        self.vocabulary_size = max(self._pieces, default=-1) + 1
+        """Ids of the special tokens, which have no text, by name."""
+        self._tokens = {number: token for token, number in self._tokenizer.get_vocab(True).items()}
+        self.vocabulary_size = max(self._tokens, default=-1) + 1
         self.names = dict(settings.names)
         self.chat_template = settings.chat_template
-        self.eos = self._named("eos_token", source)
-        self.pad = self._named("pad_token", source) if "pad_token" in self.names else self.eos
-        self.bos = self._named("bos_token", source) if settings.add_bos else None
+        self.eos = self._named_id("eos_token", source)
+        self.pad = self._named_id("pad_token", source) if "pad_token" in self.names else self.eos
+        self.bos = self._named_id("bos_token", source) if settings.add_bos else None
 
     def __reduce__(self) -> tuple[type["HuggingFaceTokenizer"], tuple[str, TokenizerSettings]]:
         return HuggingFaceTokenizer, (self._definition, self._settings)
 
-    def _named(self, part: str, source: str) -> int:
-        name = self.names.get(part, "")
-        number = self._tokenizer.token_to_id(name)
-        if number is None:
+    def _named_id(self, role: str, source: str) -> int:
+        name = self.names.get(role, "")
+        token_id = self._tokenizer.token_to_id(name)
+        if token_id is None:
             raise InputError(
-                f"{source}: {part} = {name!r}, which is no token of it; "
-                f"name one in {TOKENIZER_CONFIG} beside it"
+                f"{source}: {role} = {name!r}, which is not one of its tokens; "
+                f"name one in the {TOKENIZER_CONFIG} next to it"
             )
-        return int(number)
+        return int(token_id)
 
     @staticmethod
     def load(folder: str) -> "HuggingFaceTokenizer":
-        """The tokenizer of a Hugging Face folder.
+        """Load the tokenizer of a Hugging Face folder.
 
-        Raises :class:`InputError` if there is no ``tokenizer.json`` or it cannot be used.
+        Raises :class:`InputError` if ``tokenizer.json`` is missing or unusable.
         """
         source = storage.join(folder, TOKENIZER_JSON)
         if not storage.exists(source):
             raise InputError(
-                f"{folder}: has no {TOKENIZER_JSON}; "
-                "open it with transformers' AutoTokenizer and save it again"
+                f"{folder}: has no {TOKENIZER_JSON}; load it with transformers' AutoTokenizer and save it"
             )
-        definition = _text(source)
+        definition = _read_text(source)
         return HuggingFaceTokenizer(definition, _settings(folder, definition), source)
 
     def encode(self, text: str) -> list[int]:
-        """The token ids of a text, without bos and eos."""
+        """Return the token ids of a text, without bos and eos."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
     def encode_array(self, text: str) -> npt.NDArray[np.int32]:
-        """The token ids of a text as an array, without bos and eos."""
+        """Return the token ids of a text as an array, without bos and eos."""
         return np.array(self.encode(text), np.int32)
 
     def decode(self, ids: Sequence[int] | npt.NDArray[np.integer]) -> str:
-        """The text of token ids. Special tokens stand for no text; bytes that are not UTF-8 become U+FFFD."""
-        plain = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
-        return str(self._tokenizer.decode(plain, skip_special_tokens=True))
+        """Return the text of token ids. Special tokens are skipped, invalid UTF-8 becomes U+FFFD."""
+        id_list = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+        return str(self._tokenizer.decode(id_list, skip_special_tokens=True))
 
     def byte_lengths(self) -> npt.NDArray[np.int32]:
-        """UTF-8 bytes that each token id stands for, ``int32[vocabulary_size]``; 0 for the special ones."""
+        """Return the UTF-8 bytes of each token, ``int32[vocabulary_size]``; 0 for special tokens."""
         lengths = np.zeros(self.vocabulary_size, np.int32)
         added = self._tokenizer.get_added_tokens_decoder()
-        for number, piece in self._pieces.items():
+        for number, token in self._tokens.items():
             if number in added:
-                lengths[number] = 0 if added[number].special else len(piece.encode())
+                lengths[number] = 0 if added[number].special else len(token.encode())
             elif self._byte_level:
-                lengths[number] = len(piece)  # one character stands for one byte
-            elif len(piece) == len("<0x00>") and piece.startswith("<0x"):
+                lengths[number] = len(token)  # each character represents one byte
+            elif len(token) == len("<0x00>") and token.startswith("<0x"):
                 lengths[number] = 1
             else:
-                lengths[number] = len(piece.replace(SPACE, " ").encode())
+                lengths[number] = len(token.replace(SPACE, " ").encode())
         return lengths
 
     def write(self, folder: str) -> None:
-        """Write ``tokenizer.json`` and ``tokenizer_config.json``, as Hugging Face reads them."""
+        """Write ``tokenizer.json`` and ``tokenizer_config.json`` for Hugging Face's libraries."""
         storage.write_atomic(storage.join(folder, TOKENIZER_JSON), self._definition.encode())
         write_settings(folder, self._settings)
 
@@ -143,24 +142,24 @@ def write_settings(folder: str, settings: TokenizerSettings) -> None:
     storage.write_atomic(storage.join(folder, TOKENIZER_CONFIG), data)
 
 
-def _marked(parsed: dict[str, Any], settings: TokenizerSettings) -> dict[str, Any]:
-    """The definition in which all that must not be read out of text is marked special."""
+def _mark_special(parsed: dict[str, Any], settings: TokenizerSettings) -> dict[str, Any]:
+    """Mark all added tokens as special that must not be encoded from text."""
     named = set(settings.names.values())
 
-    def special(token: dict[str, Any]) -> bool:
+    def is_special(token: dict[str, Any]) -> bool:
         name = token["content"]
-        written = bool(name.strip()) and name in settings.chat_template
-        return bool(token["special"]) or name in named or written
+        in_template = bool(name.strip()) and name in settings.chat_template
+        return bool(token["special"]) or name in named or in_template
 
-    tokens = [token | {"special": special(token)} for token in parsed.get("added_tokens", [])]
+    tokens = [token | {"special": is_special(token)} for token in parsed.get("added_tokens", [])]
     return parsed | {"added_tokens": tokens}
 
 
 def _settings(folder: str, definition: str) -> TokenizerSettings:
-    """The settings beside a definition. Absent ones are taken from the definition where it tells them."""
+    """Read the settings of a folder. ``add_bos_token`` defaults to the definition's post-processor."""
     path = storage.join(folder, TOKENIZER_CONFIG)
     values = json_object(path) if storage.exists(path) else {}
-    names = {part: _content(values[part]) for part in NAMED if values.get(part)}
+    names = {part: _content(values[part]) for part in NAMED_TOKENS if values.get(part)}
     add_bos = values.get("add_bos_token")
     if add_bos is None:
         bos = names.get("bos_token")
@@ -169,18 +168,18 @@ def _settings(folder: str, definition: str) -> TokenizerSettings:
 
 
 def _template(folder: str, values: Mapping[str, Any]) -> str:
-    """The chat template, from its own file or from the settings; of several the one named default."""
-    path = storage.join(folder, TEMPLATE)
+    """Return the chat template, from its own file or the settings; of several, the one named default."""
+    path = storage.join(folder, TEMPLATE_FILE)
     if storage.exists(path):
-        return _text(path)
+        return _read_text(path)
     found = values.get("chat_template") or ""
     if isinstance(found, list):
-        named = {each.get("name"): each.get("template") for each in found}
-        found = named.get("default") or ""
+        templates = {each.get("name"): each.get("template") for each in found}
+        found = templates.get("default") or ""
     return str(found)
 
 
-def _text(path: str) -> str:
+def _read_text(path: str) -> str:
     try:
         return storage.read_bytes(path).decode()
     except UnicodeDecodeError:
@@ -188,12 +187,12 @@ def _text(path: str) -> str:
 
 
 def _content(token: Any) -> str:
-    """A token's text, which the settings may wrap in an object."""
+    """Return the text of a token, which the settings may wrap in an object."""
     return str(token["content"] if isinstance(token, dict) else token)
 
 
 def _mentions(part: Any, name: str) -> bool:
-    """Whether some key or value within ``part`` is ``name``."""
+    """True if any key or value nested in ``part`` is ``name``."""
     if isinstance(part, dict):
         return any(key == name or _mentions(value, name) for key, value in part.items())
     if isinstance(part, list):
@@ -202,7 +201,7 @@ def _mentions(part: Any, name: str) -> bool:
 
 
 def json_object(path: str) -> dict[str, Any]:
-    """The JSON object in a file. Raises :class:`InputError` if it holds anything else."""
+    """Read the JSON object in a file. Raises :class:`InputError` for any other content."""
     try:
         found = json.loads(storage.read_bytes(path))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What every tokenizer here can do."""
+"""The interface of all tokenizers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 TOKENIZER_JSON = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
-"""The two files of a tokenizer in a Hugging Face folder."""
+"""Files of a tokenizer in a Hugging Face folder."""
 
 
 class Tokenizer(Protocol):
-    """Text to token ids and back. No text encodes to a special token."""
+    """Converts text to token ids and back. Text never encodes to special tokens."""
 
     @property
     def vocabulary_size(self) -> int:
@@ -20,43 +20,43 @@ class Tokenizer(Protocol):
 
     @property
     def bos(self) -> int | None:
-        """The token that begins every document; None if documents begin without one."""
+        """Id of the token at the start of every document; None if documents start without one."""
 
     @property
     def eos(self) -> int:
-        """The token that ends every document, or an answer."""
+        """Id of the token at the end of every document or answer."""
 
     @property
     def pad(self) -> int:
-        """The token that fills up; it stands for nothing."""
+        """Id of the padding token."""
 
     @property
     def special(self) -> Mapping[str, int]:
-        """Id of every token that stands for no text, by its name."""
+        """Ids of the special tokens, which have no text, by name."""
 
     @property
     def names(self) -> Mapping[str, str]:
-        """``bos_token``, ``eos_token`` and ``pad_token`` by name, as chat templates ask for them."""
+        """Names of ``bos_token``, ``eos_token`` and ``pad_token``; variables of chat templates."""
 
     @property
     def sha256(self) -> str:
-        """The hash of what decides about ids."""
+        """Hash of everything that determines token ids."""
 
     @property
     def chat_template(self) -> str:
-        """How a conversation becomes text (Jinja); empty if there is no such convention."""
+        """Jinja template that renders a conversation; empty if there is none."""
 
     def encode(self, text: str) -> list[int]:
-        """The token ids of a text, without bos and eos."""
+        """Return the token ids of a text, without bos and eos."""
 
     def encode_array(self, text: str) -> npt.NDArray[np.int32]:
-        """The token ids of a text as an array, without bos and eos."""
+        """Return the token ids of a text as an array, without bos and eos."""
 
     def decode(self, ids: Sequence[int] | npt.NDArray[np.integer]) -> str:
-        """The text of token ids. Special tokens stand for no text; bytes that are not UTF-8 become U+FFFD."""
+        """Return the text of token ids. Special tokens are skipped, invalid UTF-8 becomes U+FFFD."""
 
     def byte_lengths(self) -> npt.NDArray[np.int32]:
-        """UTF-8 bytes that each token id stands for, ``int32[vocabulary_size]``; 0 for the special ones."""
+        """Return the UTF-8 bytes of each token, ``int32[vocabulary_size]``; 0 for special tokens."""
 
     def write(self, folder: str) -> None:
-        """Write ``tokenizer.json`` and ``tokenizer_config.json``, as Hugging Face reads them."""
+        """Write ``tokenizer.json`` and ``tokenizer_config.json`` for Hugging Face's libraries."""

@@ -1,12 +1,12 @@
-"""Encoding and decoding with a trained SentencePiece model.
+"""Encode and decode with a trained SentencePiece model.
 
-SentencePiece writes a space as U+2581 inside its pieces, so that a U+2581 in the text itself would come back
-as a space. Here such a character is spelled by the three byte tokens of its UTF-8 form, and the round trip
-is exact: ``decode(encode(text)) == text`` for every text that UTF-8 can hold.
+SentencePiece represents a space by U+2581 and therefore decodes a U+2581 of the text to a space. Here U+2581
+is encoded as the three byte tokens of its UTF-8 form, so that ``decode(encode(text)) == text`` for every text
+that UTF-8 can represent.
 
-Training never joins a space to what stands before it, nor an ASCII letter to an ASCII digit or sign. No merge
-crosses such a place, so a text may be cut there and encoded word by word with the same result. Words repeat,
-and their encodings are remembered; this is what makes encoding fast.
+Training never merges a space with the character before it, nor an ASCII letter with an ASCII digit or symbol.
+Since no merge crosses these boundaries, text can be encoded word by word with the same result. Encodings of
+words are cached, which makes encoding fast.
 """
 
 import functools
@@ -27,77 +27,79 @@ from core.tokenizer.tokenizer_json import SPACE
 STAGE = "tokenizer"
 MODEL = "tokenizer.model"
 UNKNOWN, BOS, EOS, PAD = 0, 1, 2, 3
-CHAT = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
-"""Marks of a conversation. They have ids from the start, are never met in pre-training, and no text encodes
-to them."""
-TEMPLATE = (
+CHAT_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
+"""Special tokens of conversations. They are part of every vocabulary, but do not occur in pre-training."""
+CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-"""A conversation as text: every turn between its mark and the end mark, with nothing else."""
+"""Renders each message between the token of its role and ``<|end|>``."""
 
-_SIGN, _OTHER = r"[\x00-\x1f!-/:-@\[-`{-\x7f]", r"[^\x00-\x7f]"
-WORD = re.compile(rf" *+(?:[A-Za-z]++(?!{_OTHER})|[0-9](?!{_OTHER})|{_SIGN}++(?!{_OTHER})|[^ ]+)| +")
-"""Letters, a digit, signs, or (next to other characters) all up to the next space; with the spaces before."""
-REMEMBERED_WORDS = 1 << 18
-LONGEST_REMEMBERED = 24
-"""Characters. Longer words seldom come again."""
+_SYMBOL, _OTHER = r"[\x00-\x1f!-/:-@\[-`{-\x7f]", r"[^\x00-\x7f]"
+WORD = re.compile(rf" *+(?:[A-Za-z]++(?!{_OTHER})|[0-9](?!{_OTHER})|{_SYMBOL}++(?!{_OTHER})|[^ ]+)| +")
+"""A word: leading spaces, then ASCII letters, one digit, or symbols; next to non-ASCII characters, everything
+up to the next space."""
+CACHED_WORDS = 1 << 18
+MAX_CACHED_LENGTH = 24
+"""Characters. Longer words rarely repeat."""
 
 
 class SentencePieceTokenizer:
-    """A trained tokenizer. It pickles as its model, so that Spark can broadcast it."""
+    """A trained tokenizer; pickled as its model file, so that Spark can broadcast it."""
 
     def __init__(self, model: bytes) -> None:
         self._model = model
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self._words = _Words(self._processor)
+        self._words = _WordCache(self._processor)
         self.sha256 = hashlib.sha256(model).hexdigest()
-        """The hash of the model file; shards and checkpoints pin it."""
+        """Hash of the model file. Shards and checkpoints record it."""
         self.vocabulary_size: int = self._processor.vocab_size()
         self.bos, self.eos, self.pad = BOS, EOS, PAD
-        self.special = {self._processor.id_to_piece(token): token for token in range(PAD + 1 + len(CHAT))}
-        """Id of every token that stands for no text, by its name."""
-        parts = (("bos_token", BOS), ("eos_token", EOS), ("pad_token", PAD), ("unk_token", UNKNOWN))
-        self.names = {part: str(self._processor.id_to_piece(token)) for part, token in parts}
-        """Tokens by the part they play, as chat templates ask for them."""
-        self.chat_template = TEMPLATE
+        self.special = {
+            self._processor.id_to_piece(token): token for token in range(PAD + 1 + len(CHAT_TOKENS))
+        }
+        """Ids of the special tokens, which have no text, by name."""
+        roles = (("bos_token", BOS), ("eos_token", EOS), ("pad_token", PAD), ("unk_token", UNKNOWN))
+        self.names = {role: str(self._processor.id_to_piece(token)) for role, token in roles}
+        """Special tokens by role; variables of chat templates."""
+        self.chat_template = CHAT_TEMPLATE
 
     def __reduce__(self) -> tuple[Callable[[bytes], "SentencePieceTokenizer"], tuple[bytes]]:
-        return _unpickled, (self._model,)
+        return _unpickle, (self._model,)
 
     @staticmethod
     def load(folder: str) -> "SentencePieceTokenizer":
-        """The tokenizer that the tokenizer stage left in ``folder``.
+        """Load the tokenizer that the tokenizer stage published in ``folder``.
 
-        Raises :class:`core.errors.ManifestError` if it is unfinished or was altered.
+        Raises :class:`core.errors.ManifestError` if it is unfinished or altered.
         """
         manifest.verify(folder, manifest.read(folder, STAGE))
         return SentencePieceTokenizer(storage.read_bytes(storage.join(folder, MODEL)))
 
     def encode(self, text: str) -> list[int]:
-        """The token ids of a text, without bos and eos."""
+        """Return the token ids of a text, without bos and eos."""
         ids: list[int] = self.encode_array(text).tolist()
         return ids
 
     def encode_array(self, text: str) -> npt.NDArray[np.int32]:
-        """The token ids of a text as an array, without bos and eos."""
+        """Return the token ids of a text as an array, without bos and eos."""
         return np.frombuffer(b"".join(map(self._words.__getitem__, WORD.findall(text))), np.int32)
 
     def decode(self, ids: Sequence[int] | npt.NDArray[np.integer]) -> str:
-        """The text of token ids. Special tokens stand for no text; bytes that are not UTF-8 become U+FFFD."""
-        plain = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
-        return str(self._processor.decode(plain))
+        """Return the text of token ids. Special tokens are skipped, invalid UTF-8 becomes U+FFFD."""
+        id_list = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+        return str(self._processor.decode(id_list))
 
     def byte_lengths(self) -> npt.NDArray[np.int32]:
-        """UTF-8 bytes that each token id stands for, ``int32[vocabulary_size]``; 0 for the special ones."""
+        """Return the UTF-8 bytes of each token, ``int32[vocabulary_size]``; 0 for special tokens."""
         return np.array([self._byte_length(token) for token in range(self.vocabulary_size)], np.int32)
 
     def write(self, folder: str) -> None:
-        """Write ``tokenizer.json`` and ``tokenizer_config.json`` into ``folder``, and the model itself.
+        """Write ``tokenizer.json``, ``tokenizer_config.json`` and the SentencePiece model to ``folder``.
 
-        The pieces are written with plain spaces: so a U+2581 of the text is no piece and is spelled in bytes,
-        as here.
+        Tokens are written with plain spaces instead of U+2581, so that a U+2581 of the text is encoded as
+        bytes there, too.
         """
         pieces = [self._processor.id_to_piece(token) for token in range(self.vocabulary_size)]
         text = {
@@ -106,10 +108,12 @@ class SentencePieceTokenizer:
             if token not in self.special.values() and not self._processor.is_byte(token)
         }
         merges = tokenizer_json.merges({piece.replace(SPACE, " "): score for piece, score in text.items()})
-        plain = [piece.replace(SPACE, " ") if piece in text else piece for piece in pieces]
+        tokens = [piece.replace(SPACE, " ") if piece in text else piece for piece in pieces]
         added = [(token, name, True) for name, token in self.special.items()]
-        written = json.dumps(tokenizer_json.plain(plain, merges, added), ensure_ascii=False)
-        HuggingFaceTokenizer(written, TokenizerSettings(self.names, True, self.chat_template)).write(folder)
+        definition = json.dumps(tokenizer_json.byte_fallback(tokens, merges, added), ensure_ascii=False)
+        HuggingFaceTokenizer(definition, TokenizerSettings(self.names, True, self.chat_template)).write(
+            folder
+        )
         storage.write_atomic(storage.join(folder, MODEL), self._model)
 
     def _byte_length(self, token: int) -> int:
@@ -121,27 +125,27 @@ class SentencePieceTokenizer:
 
 
 @functools.lru_cache(maxsize=2)
-def _unpickled(model: bytes) -> SentencePieceTokenizer:
-    """One tokenizer for all the tasks of a Spark worker, so that each finds the words of those before it."""
+def _unpickle(model: bytes) -> SentencePieceTokenizer:
+    """Return one tokenizer for all tasks of a Spark worker, so that they share the word cache."""
     return SentencePieceTokenizer(model)
 
 
-class _Words(dict[str, bytes]):
-    """The int32 token ids of words, encoded when first asked for."""
+class _WordCache(dict[str, bytes]):
+    """Maps words to int32 token ids; words are encoded on first use."""
 
     def __init__(self, processor: sentencepiece.SentencePieceProcessor) -> None:
         super().__init__()
         self._processor = processor
-        self._literal_space: list[int] = [processor.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE.encode()]
+        self._u2581: list[int] = [processor.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE.encode()]
 
     def __missing__(self, word: str) -> bytes:
         first, *others = word.split(SPACE)
         ids: list[int] = self._processor.encode(first)
         for part in others:
-            ids += self._literal_space + self._processor.encode(part)
+            ids += self._u2581 + self._processor.encode(part)
         encoded = np.array(ids, np.int32).tobytes()
-        if len(word) <= LONGEST_REMEMBERED:
-            if len(self) >= REMEMBERED_WORDS:
+        if len(word) <= MAX_CACHED_LENGTH:
+            if len(self) >= CACHED_WORDS:
                 self.clear()
             self[word] = encoded
         return encoded

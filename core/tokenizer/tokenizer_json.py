@@ -1,10 +1,10 @@
-"""Writing a ``tokenizer.json``, the definition that Hugging Face's ``tokenizers`` library reads."""
+"""Build a ``tokenizer.json``, the definition format of Hugging Face's ``tokenizers`` library."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 SPACE = "\u2581"
-"""What SentencePiece writes for a space."""
+"""Character that represents a space in SentencePiece."""
 
 BYTES: dict[str, Any] = {
     "type": "ByteLevel",
@@ -13,7 +13,7 @@ BYTES: dict[str, Any] = {
     "use_regex": False,
 }
 GPT2 = [BYTES | {"use_regex": True}]
-"""GPT-2's pattern is built into the byte-level step."""
+"""The byte-level step contains GPT-2's pattern."""
 DIGITS = {"type": "Digits", "individual_digits": True}
 _PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -21,12 +21,13 @@ _PATTERN = (
 )
 
 
-def _cut(regex: str) -> list[dict[str, Any]]:
+def _split_by(regex: str) -> list[dict[str, Any]]:
     return [{"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False}, BYTES]
 
 
-LLAMA3, QWEN2 = _cut(_PATTERN.replace("DIGITS", "{1,3}")), _cut(_PATTERN.replace("DIGITS", ""))
-CUTS: dict[str, list[dict[str, Any]]] = {
+LLAMA3 = _split_by(_PATTERN.replace("DIGITS", "{1,3}"))
+QWEN2 = _split_by(_PATTERN.replace("DIGITS", ""))
+PRE_TOKENIZERS: dict[str, list[dict[str, Any]]] = {
     "default": GPT2,
     "gpt-2": GPT2,
     "smollm": [DIGITS, *GPT2],
@@ -34,27 +35,31 @@ CUTS: dict[str, list[dict[str, Any]]] = {
     "llama3": LLAMA3,
     "qwen2": QWEN2,
 }
-"""How text is cut before merging, by the names that llama.cpp gives to the rules."""
+"""Pre-tokenizers, by their names in llama.cpp."""
 Added = Sequence[tuple[int, str, bool]]
-"""Id, text and whether it is special, of every token that is found before the text is cut."""
+"""Tokens matched before pre-tokenization: id, text, and True if special."""
 
 
 def byte_level(
-    pieces: Sequence[str], merges: Sequence[Sequence[str]], added: Added, rule: str
+    tokens: Sequence[str], merges: Sequence[Sequence[str]], added: Added, pre_tokenizer: str
 ) -> dict[str, Any]:
-    """Byte-level BPE (GPT-2): every byte has a character of its own. ``rule`` is a key of :data:`CUTS`."""
-    result = _bpe(pieces, merges, added)
-    result["model"]["ignore_merges"] = CUTS[rule] is LLAMA3  # whole words first, as tiktoken does
-    result["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": CUTS[rule]}
+    """Define a byte-level BPE (GPT-2), in which a character represents a byte.
+
+    ``pre_tokenizer`` is a key of :data:`PRE_TOKENIZERS`.
+    """
+    steps = PRE_TOKENIZERS[pre_tokenizer]
+    result = _bpe(tokens, merges, added)
+    result["model"]["ignore_merges"] = steps is LLAMA3  # whole words first, as in tiktoken
+    result["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": steps}
     result["decoder"] = BYTES
     return result
 
 
 def sentencepiece(
-    pieces: Sequence[str], merges: Sequence[Sequence[str]], added: Added, *, prefix: bool
+    tokens: Sequence[str], merges: Sequence[Sequence[str]], added: Added, *, prefix: bool
 ) -> dict[str, Any]:
-    """BPE with byte fallback that writes spaces as U+2581; ``prefix``: every text begins with one more."""
-    result = plain(pieces, merges, added)
+    """Define a byte-fallback BPE with U+2581 for spaces; ``prefix`` adds a space in front of every text."""
+    result = byte_fallback(tokens, merges, added)
     normalizers: list[dict[str, Any]] = [_replace(" ", SPACE)]
     decoders: list[dict[str, Any]] = [_replace(SPACE, " "), *result["decoder"]["decoders"]]
     if prefix:
@@ -65,9 +70,9 @@ def sentencepiece(
     return result
 
 
-def plain(pieces: Sequence[str], merges: Sequence[Sequence[str]], added: Added) -> dict[str, Any]:
-    """BPE with byte fallback over the text as it is."""
-    result = _bpe(pieces, merges, added)
+def byte_fallback(tokens: Sequence[str], merges: Sequence[Sequence[str]], added: Added) -> dict[str, Any]:
+    """Define a byte-fallback BPE without normalization."""
+    result = _bpe(tokens, merges, added)
     result["model"]["byte_fallback"] = True
     result["decoder"] = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
     return result
@@ -78,28 +83,28 @@ def _replace(old: str, new: str) -> dict[str, Any]:
 
 
 def merges(scores: Mapping[str, float]) -> list[tuple[str, str]]:
-    """The merges that make SentencePiece's BPE, the best first: every way to make a piece of two others.
+    """Return the merges of a SentencePiece BPE, best first: every split of a token into two others.
 
-    SentencePiece keeps no merges. It joins the neighbours whose joint piece scores highest.
+    SentencePiece stores no merges. It joins the neighbours whose joint token has the highest score.
     """
     found = [
-        (-score, start, piece[:start], piece[start:])
-        for piece, score in scores.items()
-        for start in range(1, len(piece))
-        if piece[:start] in scores and piece[start:] in scores
+        (-score, start, token[:start], token[start:])
+        for token, score in scores.items()
+        for start in range(1, len(token))
+        if token[:start] in scores and token[start:] in scores
     ]
     return [(left, right) for _, _, left, right in sorted(found)]
 
 
-def _bpe(pieces: Sequence[str], merges: Sequence[Sequence[str]], added: Added) -> dict[str, Any]:
-    """What all definitions have in common."""
+def _bpe(tokens: Sequence[str], merges: Sequence[Sequence[str]], added: Added) -> dict[str, Any]:
+    """Return the definition of a BPE model, without normalizer, pre-tokenizer and decoder."""
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            {"id": number, "content": piece, **flags, "special": special} for number, piece, special in added
+            {"id": number, "content": token, **flags, "special": special} for number, token, special in added
         ],
         "normalizer": None,
         "pre_tokenizer": None,
@@ -114,7 +119,7 @@ def _bpe(pieces: Sequence[str], merges: Sequence[Sequence[str]], added: Added) -
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": {piece: number for number, piece in enumerate(pieces)},
+            "vocab": {token: number for number, token in enumerate(tokens)},
             "merges": [list(merge) for merge in merges],
         },
     }

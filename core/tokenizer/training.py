@@ -1,4 +1,4 @@
-"""Training the tokenizer: byte-pair encoding (Sennrich et al. 2016) by SentencePiece."""
+"""Train a tokenizer: byte-pair encoding (Sennrich et al. 2016) with SentencePiece."""
 
 import io
 import re
@@ -12,7 +12,7 @@ from core.errors import InputError
 from core.manifest import Manifest, Stage
 from core.tokenizer.sentencepiece_model import (
     BOS,
-    CHAT,
+    CHAT_TOKENS,
     EOS,
     MODEL,
     PAD,
@@ -21,19 +21,19 @@ from core.tokenizer.sentencepiece_model import (
 )
 
 COVERAGE = 0.9995
-"""Share of the characters that get a piece of their own; the rarest are spelled in bytes."""
+"""Share of characters with a token of their own; the rarest are encoded as bytes."""
 SENTENCE = re.compile(r"[^\n]{1,2000}\n{0,100}|\n{1,100}")
-"""What the trainer sees at a time: a line with the line breaks after it. Its 16-bit positions bound it."""
+"""Unit of training: a line with the line breaks after it. The trainer's 16-bit positions limit its length."""
 
 
 def train(texts: Iterable[str], settings: config.TokenizerConfig, stage: Stage) -> Manifest:
     """Train a tokenizer and publish it in the folder of ``stage``.
 
-    The result depends on the texts and the vocabulary size only, not on the order of the texts: the trainer
-    counts words, settles ties by the pieces themselves and runs in one thread. Raises :class:`InputError`
-    where the texts cannot fill the vocabulary.
+    The result depends only on the vocabulary size and the texts, not on their order: the trainer counts words,
+    breaks ties by the tokens themselves and runs in one thread. Raises :class:`InputError` if there is too
+    little text for the vocabulary.
     """
-    model = _learn(texts, settings.vocabulary_size)
+    model = _train_model(texts, settings.vocabulary_size)
     tokenizer = SentencePieceTokenizer(model)
     return stage.publish(
         counts={"vocabulary_size": tokenizer.vocabulary_size},
@@ -42,11 +42,11 @@ def train(texts: Iterable[str], settings: config.TokenizerConfig, stage: Stage) 
     )
 
 
-def _learn(texts: Iterable[str], vocabulary_size: int) -> bytes:
+def _train_model(texts: Iterable[str], vocabulary_size: int) -> bytes:
     sentences = _sentences(texts)
     first = next(sentences, None)
     if first is None:
-        raise InputError("no text to train a tokenizer on: there must be some; check the documents")
+        raise InputError("no text to train a tokenizer on; at least one document is required: check them")
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -68,23 +68,23 @@ def _learn(texts: Iterable[str], vocabulary_size: int) -> bytes:
             bos_id=BOS,
             eos_id=EOS,
             pad_id=PAD,
-            control_symbols=list(CHAT),
+            control_symbols=list(CHAT_TOKENS),
             num_threads=1,
             minloglevel=2,
         )
     except RuntimeError as error:
         cause = " ".join(str(error).rpartition("] ")[2].split())
         raise InputError(
-            f"tokenizer.vocabulary_size = {vocabulary_size}: the trainer refused it ({cause}); raise it"
+            f"tokenizer.vocabulary_size = {vocabulary_size}: SentencePiece rejects it ({cause}); raise it"
         ) from None
-    return _full(model.getvalue(), vocabulary_size)
+    return _check_size(model.getvalue(), vocabulary_size)
 
 
-def _full(model: bytes, vocabulary_size: int) -> bytes:
+def _check_size(model: bytes, vocabulary_size: int) -> bytes:
     found = SentencePieceTokenizer(model).vocabulary_size
     if found < vocabulary_size:
         raise InputError(
-            f"tokenizer.vocabulary_size = {vocabulary_size}: the text supports only {found} pieces; "
+            f"tokenizer.vocabulary_size = {vocabulary_size}: the text supports only {found} tokens; "
             f"set at most {found} or give more text"
         )
     return model

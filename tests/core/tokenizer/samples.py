@@ -1,4 +1,4 @@
-"""Texts to learn from, and texts of every kind to try."""
+"""Training texts, and strategies for test texts."""
 
 import random
 

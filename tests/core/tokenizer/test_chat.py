@@ -1,7 +1,5 @@
-"""Conversations to ids: laws of every template, and known templates beside transformers' own rendering."""
+"""Chat templates: properties of every template, and ids compared with those of transformers."""
 
-import functools
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +13,7 @@ from core.errors import InputError
 from core.tokenizer import HuggingFaceTokenizer, SentencePieceTokenizer
 from core.tokenizer.chat import ChatTemplate, Message
 from core.tokenizer.huggingface import TokenizerSettings
-from core.tokenizer.sentencepiece_model import TEMPLATE
+from core.tokenizer.sentencepiece_model import CHAT_TEMPLATE
 from tests.core.tokenizer.samples import any_text
 
 CHATML = (
@@ -35,7 +33,7 @@ BRACKETS = (
     "{{ ' ' + message['content'] + ' ' + eos_token }}{% else %}"
     "{{ '[INST] ' + message['content'] + ' [/INST]' }}{% endif %}{% endfor %}"
 )
-TEMPLATES = {"ours": TEMPLATE, "chatml": CHATML, "trimming": TRIMMING, "brackets": BRACKETS}
+TEMPLATES = {"ours": CHAT_TEMPLATE, "chatml": CHATML, "trimming": TRIMMING, "brackets": BRACKETS}
 marks = st.sampled_from(["<|end|>", "<|user|>", "</s>", "<s>", "\ufdd00.0\ufdd1", "\ufdd00.", "\n", " "])
 contents = any_text | st.lists(any_text | marks, max_size=4).map("".join)
 conversations = st.tuples(st.booleans(), st.lists(st.tuples(contents, contents), min_size=1, max_size=3)).map(
@@ -67,7 +65,7 @@ def hub(
 
 
 @given(conversation=conversations)
-def test_every_prompt_begins_the_example(hub: HuggingFaceTokenizer, conversation: list[Message]) -> None:
+def test_example_starts_with_every_prompt(hub: HuggingFaceTokenizer, conversation: list[Message]) -> None:
     chat = ChatTemplate(hub)
     ids, learn = chat.example(conversation)
     assert len(ids) == len(learn)
@@ -80,7 +78,7 @@ def test_every_prompt_begins_the_example(hub: HuggingFaceTokenizer, conversation
 
 
 @given(conversation=conversations)
-def test_learned_are_the_answers_and_their_end_marks(
+def test_loss_mask_covers_answers_and_end_of_turn_tokens(
     hub: HuggingFaceTokenizer, conversation: list[Message]
 ) -> None:
     ids, learn = ChatTemplate(hub).example(conversation)
@@ -99,85 +97,92 @@ def test_learned_are_the_answers_and_their_end_marks(
 
 
 @given(conversation=conversations)
-def test_no_message_becomes_a_special_token(hub: HuggingFaceTokenizer, conversation: list[Message]) -> None:
-    """There are as many marks as in the same conversation about nothing."""
+def test_message_contents_never_encode_to_special_tokens(
+    hub: HuggingFaceTokenizer, conversation: list[Message]
+) -> None:
+    """The special tokens equal those of the same conversation with plain contents."""
     chat = ChatTemplate(hub)
     plain = [replace(message, content="x") for message in conversation]
     special = set(hub.special.values())
 
-    def written(messages: Sequence[Message]) -> list[int]:
+    def special_ids(messages: Sequence[Message]) -> list[int]:
         return [number for number in chat.example(messages)[0] if number in special]
 
-    assert written(conversation) == written(plain)
+    assert special_ids(conversation) == special_ids(plain)
 
 
 @given(conversation=conversations)
-def test_our_own_tokenizer_and_its_export_agree(
+def test_sentencepiece_tokenizer_and_its_export_agree(
     tokenizer: SentencePieceTokenizer, definition: str, conversation: list[Message]
 ) -> None:
-    hub = HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, TEMPLATE))
+    hub = HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, CHAT_TEMPLATE))
     assert ChatTemplate(tokenizer).example(conversation) == ChatTemplate(hub).example(conversation)
 
 
-@functools.cache
-def peer(definition: str, template: str) -> Any:
-    with tempfile.TemporaryDirectory() as folder:
-        settings = TokenizerSettings({"bos_token": "<s>", "eos_token": "</s>"}, True, template)
-        HuggingFaceTokenizer(definition, settings).write(folder)
-        return transformers.AutoTokenizer.from_pretrained(folder)
+@pytest.fixture(scope="module")
+def peer(hub: HuggingFaceTokenizer, definition: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The same tokenizer and template, loaded by transformers."""
+    folder = str(tmp_path_factory.mktemp("peer"))
+    settings = TokenizerSettings({"bos_token": "<s>", "eos_token": "</s>"}, True, hub.chat_template)
+    HuggingFaceTokenizer(definition, settings).write(folder)
+    return transformers.AutoTokenizer.from_pretrained(folder)
 
 
 @given(pairs=st.lists(st.tuples(any_text, any_text), min_size=1, max_size=3), system=st.booleans())
-def test_ids_equal_transformers_own(
-    hub: HuggingFaceTokenizer, definition: str, pairs: list[tuple[str, str]], system: bool
+def test_ids_equal_those_of_transformers(
+    hub: HuggingFaceTokenizer, peer: Any, pairs: list[tuple[str, str]], system: bool
 ) -> None:
-    """Of answers without white space at their ends, where it might join with what is beside them."""
+    """Answers have no white space at their ends, where it could merge with the template's text."""
     conversation = turns(system, pairs)
     assume(not any(name in message.content for message in conversation for name in hub.special))
     assume(all(answer and answer == answer.strip() for _, answer in pairs))
-    other = peer(definition, hub.chat_template)
-    spoken = [{"role": message.role, "content": message.content} for message in conversation]
-    asked = other.apply_chat_template(spoken[:-1], add_generation_prompt=True, return_dict=False)
-    whole = other.apply_chat_template(spoken, return_dict=False)
-    assert ChatTemplate(hub).prompt(conversation[:-1]) == asked
-    assert ChatTemplate(hub).example(conversation)[0] == whole
+    messages = [{"role": message.role, "content": message.content} for message in conversation]
+    prompt = peer.apply_chat_template(messages[:-1], add_generation_prompt=True, return_dict=False)
+    example = peer.apply_chat_template(messages, return_dict=False)
+    assert ChatTemplate(hub).prompt(conversation[:-1]) == prompt
+    assert ChatTemplate(hub).example(conversation)[0] == example
 
 
-def test_stop_is_the_end_mark_and_eos(tokenizer: SentencePieceTokenizer) -> None:
+def test_stop_is_end_of_turn_and_eos(tokenizer: SentencePieceTokenizer) -> None:
     assert ChatTemplate(tokenizer).stop == {2, 7}
 
 
-def test_a_small_example_by_hand(tokenizer: SentencePieceTokenizer) -> None:
-    said = [Message("system", "ka"), Message("user", "lo"), Message("assistant", "mi"), Message("user", "ka")]
+def test_example_and_prompt_of_a_small_conversation(tokenizer: SentencePieceTokenizer) -> None:
+    messages = [
+        Message("system", "ka"),
+        Message("user", "lo"),
+        Message("assistant", "mi"),
+        Message("user", "ka"),
+    ]
     ka, lo, mi = (tokenizer.encode(text) for text in ("ka", "lo", "mi"))
     before = [1, 4, *ka, 7, 5, *lo, 7, 6]
-    assert ChatTemplate(tokenizer).prompt(said[:2]) == before
-    ids, learn = ChatTemplate(tokenizer).example(said)
+    assert ChatTemplate(tokenizer).prompt(messages[:2]) == before
+    ids, learn = ChatTemplate(tokenizer).example(messages)
     assert ids == [*before, *mi, 7, 5, *ka, 7]
     assert learn == [False] * len(before) + [True] * (len(mi) + 1) + [False] * (len(ka) + 2)
 
 
-def test_an_answer_that_opens_a_conversation(tokenizer: SentencePieceTokenizer) -> None:
+def test_conversation_may_start_with_an_answer(tokenizer: SentencePieceTokenizer) -> None:
     mi = tokenizer.encode("mi")
     ids, learn = ChatTemplate(tokenizer).example([Message("assistant", "mi")])
     assert ids == [1, 6, *mi, 7]
     assert learn == [False, False, *[True] * len(mi), True]
 
 
-def test_a_template_that_shortens_history_prompts_and_is_not_learned_from(
+def test_template_that_drops_history_gives_prompts_but_no_examples(
     tokenizer: SentencePieceTokenizer, definition: str
 ) -> None:
-    """As those do that leave out earlier thoughts."""
+    """Like templates of reasoning models, which drop earlier reasoning."""
     template = "{% for m in messages[-1:] %}{{ m.content }}<|end|>{% endfor %}"
     chat = ChatTemplate(HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, template)))
-    said = [Message("user", "ka"), Message("assistant", "mi"), Message("user", "lo")]
-    assert chat.prompt(said) == [*tokenizer.encode("lo"), 7]
+    messages = [Message("user", "ka"), Message("assistant", "mi"), Message("user", "lo")]
+    assert chat.prompt(messages) == [*tokenizer.encode("lo"), 7]
     assert chat.stop == {2}
     with pytest.raises(InputError, match="leaves out message 2, an answer"):
-        chat.example(said)
+        chat.example(messages)
 
 
-def test_a_conversation_needs_a_message(tokenizer: SentencePieceTokenizer) -> None:
+def test_empty_conversation_is_rejected(tokenizer: SentencePieceTokenizer) -> None:
     with pytest.raises(InputError, match="give it at least one"):
         ChatTemplate(tokenizer).prompt([])
 
@@ -196,15 +201,18 @@ def test_a_conversation_needs_a_message(tokenizer: SentencePieceTokenizer) -> No
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "refuses this conversation"),
         ("{% for m in messages %}{{ m.content[:-1] }}{% endfor %}", "splits or cuts message contents"),
         ("{% for m in messages %}{{ m.role }}{% endfor %}", "leaves out message 2, an answer"),
-        ("{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}", "differently once it is"),
+        (
+            "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}",
+            "differently once it is",
+        ),
     ],
 )
-def test_templates_that_fail_are_refused(
+def test_invalid_templates_are_rejected(
     tokenizer: SentencePieceTokenizer, definition: str, template: str, message: str
 ) -> None:
-    said = [Message("user", "Hello"), Message("assistant", "Good day")]
+    messages = [Message("user", "Hello"), Message("assistant", "Good day")]
     with pytest.raises(InputError, match=message) as caught:
-        ChatTemplate(HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, template))).example(
-            said
-        )
+        ChatTemplate(
+            HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, template))
+        ).example(messages)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Tokenizers from the fields of GGUF files, beside the tokenizers whose fields they are."""
+"""Tokenizers from GGUF metadata, compared with the tokenizers they were written from."""
 
 import functools
 import io
@@ -21,30 +21,30 @@ SPLITS: dict[str, pre_tokenizers.PreTokenizer] = {
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     ),
 }
-MARKS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
 @functools.cache
 def byte_level(rule: str) -> tuple[tokenizers.Tokenizer, dict[str, Any]]:
-    """A byte-level BPE trained on the samples, and the fields that llama.cpp's converter makes of it."""
+    """Return a byte-level BPE trained on the samples, and its GGUF fields in llama.cpp's form."""
     peer = tokenizers.Tokenizer(models.BPE())
     peer.pre_tokenizer = SPLITS[rule]
     peer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=700,
         show_progress=False,
-        special_tokens=MARKS,
+        special_tokens=SPECIAL,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     peer.train_from_iterator(texts(), trainer)
     peer.encode_special_tokens = True
     model = json.loads(peer.to_str())["model"]
-    pieces = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
     fields = {
         "model": "gpt2",
         "pre": rule,
-        "tokens": pieces,
-        "token_type": [gguf.CONTROL if piece in MARKS else gguf.NORMAL for piece in pieces],
+        "tokens": tokens,
+        "token_type": [gguf.CONTROL if token in SPECIAL else gguf.NORMAL for token in tokens],
         "merges": [" ".join(merge) for merge in model["merges"]],
         "bos_token_id": 1,
         "eos_token_id": 2,
@@ -56,7 +56,7 @@ def byte_level(rule: str) -> tuple[tokenizers.Tokenizer, dict[str, Any]]:
 
 @functools.cache
 def sentencepiece_like(*, prefix: bool) -> tuple[sentencepiece.SentencePieceProcessor, dict[str, Any]]:
-    """A SentencePiece model as Llama's, and its fields."""
+    """Return a SentencePiece model like that of Llama, and its GGUF fields."""
     written = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts()),
@@ -98,7 +98,7 @@ def built(kind: str, rule: Any) -> HuggingFaceTokenizer:
 
 @pytest.mark.parametrize("rule", list(SPLITS))
 @given(text=any_text)
-def test_byte_level_fields_encode_as_their_tokenizer(rule: str, text: str) -> None:
+def test_byte_level_tokenizer_encodes_like_the_original(rule: str, text: str) -> None:
     peer, _ = byte_level(rule)
     found = built("gpt2", rule)
     ids = found.encode(text)
@@ -109,7 +109,7 @@ def test_byte_level_fields_encode_as_their_tokenizer(rule: str, text: str) -> No
 
 @pytest.mark.parametrize("prefix", [True, False])
 @given(text=any_text)
-def test_sentencepiece_fields_encode_as_their_model(prefix: bool, text: str) -> None:
+def test_sentencepiece_tokenizer_encodes_like_the_original(prefix: bool, text: str) -> None:
     peer, _ = sentencepiece_like(prefix=prefix)
     found = built("llama", prefix)
     ids = found.encode(text)
@@ -117,18 +117,18 @@ def test_sentencepiece_fields_encode_as_their_model(prefix: bool, text: str) -> 
     assert found.decode(ids) == peer.decode(ids) == text.replace("▁", " ")
 
 
-def test_parts_are_named() -> None:
+def test_special_tokens_are_read() -> None:
     found = built("gpt2", "smollm")
-    assert found.names == {"bos_token": MARKS[1], "eos_token": MARKS[2], "pad_token": MARKS[2]}
+    assert found.names == {"bos_token": SPECIAL[1], "eos_token": SPECIAL[2], "pad_token": SPECIAL[2]}
     assert (found.bos, found.eos, found.pad) == (None, 2, 2)
-    assert found.special == {name: number for number, name in enumerate(MARKS)}
-    assert not set(found.encode("".join(MARKS))) & {0, 1, 2}
+    assert found.special == {name: number for number, name in enumerate(SPECIAL)}
+    assert not set(found.encode("".join(SPECIAL))) & {0, 1, 2}
     llama = built("llama", True)
     assert (llama.bos, llama.eos, llama.special) == (1, 2, {"<unk>": 0, "<s>": 1, "</s>": 2})
 
 
 @pytest.mark.parametrize(
-    ("rule", "text", "pieces"),
+    ("rule", "text", "words"),
     [
         ("gpt-2", "It's  2024!", ["It", "'s", " ", " 2024", "!"]),
         ("smollm", "It's  2024!", ["It", "'s", "  ", "2", "0", "2", "4", "!"]),
@@ -136,24 +136,24 @@ def test_parts_are_named() -> None:
         ("qwen2", "IT'S  2024!\n", ["IT", "'S", " ", " ", "2", "0", "2", "4", "!\n"]),
     ],
 )
-def test_how_text_is_cut(rule: str, text: str, pieces: list[str]) -> None:
+def test_pre_tokenization_rules(rule: str, text: str, words: list[str]) -> None:
     made = tokenizer_json.byte_level(["a"], [], [], rule)
-    cut = tokenizers.Tokenizer.from_str(json.dumps(made)).pre_tokenizer.pre_tokenize_str(text)
-    assert [text[start:end] for _, (start, end) in cut] == pieces
+    spans = tokenizers.Tokenizer.from_str(json.dumps(made)).pre_tokenizer.pre_tokenize_str(text)
+    assert [text[start:end] for _, (start, end) in spans] == words
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "bert"}, "tokenizer 'bert'; only gpt2 and llama"),
+        ({"model": "bert"}, "tokenizer 'bert'; only gpt2 and llama are supported"),
         ({"tokens": None}, "tokenizer 'gpt2'; only"),
-        ({"pre": "tea-leaves"}, "cut by the rule 'tea-leaves'; known are default, gpt-2, llama-bpe"),
-        ({"eos_token_id": 10**6}, "eos_token = '', which is no token"),
+        ({"pre": "tea-leaves"}, "unknown pre-tokenizer 'tea-leaves'; known are default, gpt-2, llama-bpe"),
+        ({"eos_token_id": 10**6}, "eos_token = '', which is not one of its tokens"),
         ({"merges": ["x y z"]}, "not a tokenizer"),
         ({"merges": None}, "has no merges"),
     ],
 )
-def test_what_cannot_be_used_is_refused(changes: dict[str, Any], message: str) -> None:
+def test_invalid_fields_are_rejected(changes: dict[str, Any], message: str) -> None:
     _, fields = byte_level("gpt-2")
     altered = fields | {f"tokenizer.ggml.{key}": value for key, value in changes.items()}
     with pytest.raises(InputError, match=message) as caught:

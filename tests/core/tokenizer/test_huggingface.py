@@ -1,4 +1,4 @@
-"""Tokenizers of others, and our own written for others."""
+"""Hugging Face tokenizers, and the export of SentencePiece tokenizers to their format."""
 
 import json
 import pickle
@@ -20,7 +20,7 @@ SENTENCES = REAL_DATA / "langid/sentences"
 
 @pytest.fixture(scope="module")
 def written(tokenizer: SentencePieceTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Our own tokenizer as a Hugging Face folder."""
+    """The SentencePiece tokenizer, exported as a Hugging Face folder."""
     folder = tmp_path_factory.mktemp("written")
     tokenizer.write(str(folder))
     return folder
@@ -34,7 +34,7 @@ def hub(written: Path) -> HuggingFaceTokenizer:
 @given(any_text)
 @example("▁ a▁b ▁")
 @example("<|user|></s><0x41>")
-def test_ours_written_for_others_encodes_alike(
+def test_export_encodes_like_the_original(
     tokenizer: SentencePieceTokenizer, hub: HuggingFaceTokenizer, text: str
 ) -> None:
     ids = tokenizer.encode(text)
@@ -43,20 +43,18 @@ def test_ours_written_for_others_encodes_alike(
     assert hub.decode(ids) == text
 
 
-def test_ours_written_for_others_is_the_same_in_every_respect(
-    tokenizer: SentencePieceTokenizer, hub: HuggingFaceTokenizer
-) -> None:
-    for one in (hub, pickle.loads(pickle.dumps(hub))):
-        assert one.vocabulary_size == tokenizer.vocabulary_size
-        assert (one.bos, one.eos, one.pad) == (tokenizer.bos, tokenizer.eos, tokenizer.pad)
-        assert one.special == tokenizer.special
-        assert one.names == tokenizer.names
-        assert one.chat_template == tokenizer.chat_template
-        assert one.byte_lengths().tolist() == tokenizer.byte_lengths().tolist()
+def test_export_has_the_same_properties(tokenizer: SentencePieceTokenizer, hub: HuggingFaceTokenizer) -> None:
+    for found in (hub, pickle.loads(pickle.dumps(hub))):
+        assert found.vocabulary_size == tokenizer.vocabulary_size
+        assert (found.bos, found.eos, found.pad) == (tokenizer.bos, tokenizer.eos, tokenizer.pad)
+        assert found.special == tokenizer.special
+        assert found.names == tokenizer.names
+        assert found.chat_template == tokenizer.chat_template
+        assert found.byte_lengths().tolist() == tokenizer.byte_lengths().tolist()
     assert hub.decode(range(8)) == ""
 
 
-def test_transformers_opens_what_we_write(tokenizer: SentencePieceTokenizer, written: Path) -> None:
+def test_transformers_loads_the_export(tokenizer: SentencePieceTokenizer, written: Path) -> None:
     peer: Any = transformers.AutoTokenizer.from_pretrained(written)
     text = "Naïve  kalomi ▁ 2024 \n\n日本 🙂"
     assert peer.encode(text, add_special_tokens=False) == tokenizer.encode(text)
@@ -65,7 +63,7 @@ def test_transformers_opens_what_we_write(tokenizer: SentencePieceTokenizer, wri
 
 
 @pytest.mark.skipif(not SENTENCES.exists(), reason="needs ../shared/data beside the repository")
-def test_real_text_in_many_languages_encodes_alike(
+def test_export_encodes_real_text_of_many_languages_alike(
     tokenizer: SentencePieceTokenizer, hub: HuggingFaceTokenizer
 ) -> None:
     files = sorted(SENTENCES.glob("*.txt"))
@@ -75,7 +73,7 @@ def test_real_text_in_many_languages_encodes_alike(
         assert hub.encode(text) == tokenizer.encode(text), file.name
 
 
-def test_writing_and_reading_changes_nothing(hub: HuggingFaceTokenizer, tmp_path: Path) -> None:
+def test_write_and_load_round_trip(hub: HuggingFaceTokenizer, tmp_path: Path) -> None:
     hub.write(str(tmp_path))
     again = HuggingFaceTokenizer.load(str(tmp_path))
     assert again.sha256 == hub.sha256
@@ -88,15 +86,15 @@ def changed(
     definition: dict[str, Any] | None = None,
     settings: dict[str, Any] | None = None,
 ) -> HuggingFaceTokenizer:
-    """The tokenizer of a copy of the folder with some keys changed; None removes one."""
+    """Load a copy of the folder with some keys changed; None removes a key."""
     for name, changes in (("tokenizer.json", definition), ("tokenizer_config.json", settings)):
         values = json.loads((written / name).read_text()) | (changes or {})
         (folder / name).write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
     return HuggingFaceTokenizer.load(str(folder))
 
 
-def test_marks_are_special_even_where_they_are_not_said_to_be(written: Path, tmp_path: Path) -> None:
-    """What the settings name, and what the chat template writes, must not be read out of text."""
+def test_tokens_of_settings_and_template_are_special(written: Path, tmp_path: Path) -> None:
+    """Even if the definition does not mark them so, they must not be encoded from text."""
     tokens = json.loads((written / "tokenizer.json").read_text())["added_tokens"]
     plain = [token | {"special": False} for token in tokens]
     found = changed(written, tmp_path, {"added_tokens": plain}, {"chat_template": "{{ '<|user|>' }}"})
@@ -105,7 +103,7 @@ def test_marks_are_special_even_where_they_are_not_said_to_be(written: Path, tmp
     assert found.encode("<|system|>") == [4]
 
 
-def test_settings_in_their_many_spellings(written: Path, tmp_path: Path) -> None:
+def test_all_forms_of_settings_are_read(written: Path, tmp_path: Path) -> None:
     templates = [{"name": "tool_use", "template": "no"}, {"name": "default", "template": "yes"}]
     bos = {"content": "<s>", "lstrip": False}
     settings = {"bos_token": bos, "chat_template": templates, "add_bos_token": False, "pad_token": None}
@@ -117,20 +115,18 @@ def test_settings_in_their_many_spellings(written: Path, tmp_path: Path) -> None
     assert HuggingFaceTokenizer.load(str(tmp_path)).chat_template == "from its own file"
 
 
-def test_a_post_processor_that_adds_bos_says_that_documents_begin_with_it(
-    written: Path, tmp_path: Path
-) -> None:
-    silent = {"add_bos_token": None}
-    assert changed(written, tmp_path, settings=silent).bos is None
+def test_add_bos_defaults_to_the_post_processor(written: Path, tmp_path: Path) -> None:
+    unset = {"add_bos_token": None}
+    assert changed(written, tmp_path, settings=unset).bos is None
     sequence = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
     tokens = {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}
     added = {"type": "TemplateProcessing", "single": sequence, "pair": sequence, "special_tokens": tokens}
-    found = changed(written, tmp_path, {"post_processor": added}, silent)
+    found = changed(written, tmp_path, {"post_processor": added}, unset)
     assert found.bos == 1
     assert found.encode("ka") == HuggingFaceTokenizer.load(str(written)).encode("ka")
 
 
-def test_what_cannot_be_used_is_refused(written: Path, tmp_path: Path) -> None:
+def test_invalid_folders_are_rejected(written: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no tokenizer\.json"):
         HuggingFaceTokenizer.load(str(tmp_path))
     for definition in ("{", "[]", '{"model": {"type": "Guess"}}', '{"added_tokens": [1]}'):
@@ -139,7 +135,9 @@ def test_what_cannot_be_used_is_refused(written: Path, tmp_path: Path) -> None:
             HuggingFaceTokenizer.load(str(tmp_path))
         assert "\n" not in str(caught.value)
     for name, shown in ((None, "''"), ("<nothing>", "'<nothing>'")):
-        with pytest.raises(InputError, match=f"eos_token = {shown}, which is no token of it; name one"):
+        with pytest.raises(
+            InputError, match=f"eos_token = {shown}, which is not one of its tokens; name one"
+        ):
             changed(written, tmp_path, settings={"eos_token": name})
     (tmp_path / "tokenizer.json").write_bytes(b"\xff")
     with pytest.raises(InputError, match=r"tokenizer\.json: not UTF-8"):
@@ -150,7 +148,7 @@ def test_what_cannot_be_used_is_refused(written: Path, tmp_path: Path) -> None:
         HuggingFaceTokenizer.load(str(tmp_path))
 
 
-def test_a_definition_may_truncate_for_others_but_not_here(hub: HuggingFaceTokenizer, written: Path) -> None:
+def test_truncation_of_the_definition_is_disabled(hub: HuggingFaceTokenizer, written: Path) -> None:
     values = json.loads((written / "tokenizer.json").read_text())
     values["truncation"] = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
     names = {"eos_token": "</s>"}

@@ -17,15 +17,15 @@ from tests.core.tokenizer.samples import any_text, texts
 
 
 @pytest.fixture(scope="module")
-def whole(folder: str) -> sentencepiece.SentencePieceProcessor:
-    """The same model, asked for whole texts at once."""
+def reference(folder: str) -> sentencepiece.SentencePieceProcessor:
+    """The same model in SentencePiece itself, which encodes whole texts."""
     return sentencepiece.SentencePieceProcessor(model_proto=storage.read_bytes(f"{folder}/{MODEL}"))
 
 
 @given(any_text)
 @example("▁ a▁b ▁")
 @example("  two  spaces  ")
-def test_decoding_gives_the_text_back(tokenizer: SentencePieceTokenizer, text: str) -> None:
+def test_decode_inverts_encode(tokenizer: SentencePieceTokenizer, text: str) -> None:
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids) == text
     assert tokenizer.byte_lengths()[ids].sum() == len(text.encode())
@@ -33,18 +33,20 @@ def test_decoding_gives_the_text_back(tokenizer: SentencePieceTokenizer, text: s
 
 
 @given(any_text.filter(lambda text: "▁" not in text))
-def test_cutting_into_words_changes_nothing(
-    tokenizer: SentencePieceTokenizer, whole: sentencepiece.SentencePieceProcessor, text: str
+def test_word_by_word_encoding_equals_whole_text_encoding(
+    tokenizer: SentencePieceTokenizer, reference: sentencepiece.SentencePieceProcessor, text: str
 ) -> None:
-    assert tokenizer.encode(text) == whole.encode(text)
+    assert tokenizer.encode(text) == reference.encode(text)
 
 
-def test_no_piece_reaches_over_a_cut(
-    tokenizer: SentencePieceTokenizer, whole: sentencepiece.SentencePieceProcessor
+def test_no_token_crosses_a_word_boundary(
+    tokenizer: SentencePieceTokenizer, reference: sentencepiece.SentencePieceProcessor
 ) -> None:
-    pieces = [whole.id_to_piece(token) for token in range(tokenizer.vocabulary_size)]
+    pieces = [reference.id_to_piece(token) for token in range(tokenizer.vocabulary_size)]
     pieces_as_text = [
-        p.replace("▁", " ") for i, p in enumerate(pieces) if not (whole.is_byte(i) or whole.is_control(i))
+        p.replace("▁", " ")
+        for i, p in enumerate(pieces)
+        if not (reference.is_byte(i) or reference.is_control(i))
     ]
     assert [text for text in pieces_as_text if text != "<unk>" and WORD.findall(text) != [text]] == []
 
@@ -59,12 +61,12 @@ def test_special_tokens_have_fixed_ids_and_no_text(tokenizer: SentencePieceToken
     assert not tokenizer.byte_lengths()[:8].any()
 
 
-def test_a_pickle_encodes_alike(tokenizer: SentencePieceTokenizer) -> None:
+def test_pickled_tokenizer_encodes_alike(tokenizer: SentencePieceTokenizer) -> None:
     other = pickle.loads(pickle.dumps(tokenizer))
     assert all(other.encode(text) == tokenizer.encode(text) for text in texts()[:3])
 
 
-def test_the_order_of_texts_does_not_matter(
+def test_training_is_independent_of_text_order(
     folder: str, tokenizer: SentencePieceTokenizer, tmp_path: Path
 ) -> None:
     shuffled = texts()
@@ -76,27 +78,27 @@ def test_the_order_of_texts_does_not_matter(
 
 
 @pytest.mark.parametrize(
-    ("given_texts", "size", "message"),
+    ("corpus", "size", "message"),
     [
         (
             ["a few words only"],
             5000,
-            r"vocabulary_size = 5000: the text supports only \d+ pieces; set at most",
+            r"vocabulary_size = 5000: the text supports only \d+ tokens; set at most",
         ),
         (["".join(map(chr, range(0x4E00, 0x5000)))], 300, "vocabulary_size = 300: .* raise it"),
         ([], 300, "no text to train"),
     ],
 )
-def test_a_size_that_does_not_fit_the_text_is_refused(
-    given_texts: list[str], size: int, message: str, tmp_path: Path
+def test_unsuitable_vocabulary_size_is_rejected(
+    corpus: list[str], size: int, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        train(given_texts, TokenizerConfig(vocabulary_size=size), Stage(STAGE, str(tmp_path / "out")))
+        train(corpus, TokenizerConfig(vocabulary_size=size), Stage(STAGE, str(tmp_path / "out")))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_an_altered_model_is_refused(folder: str, tmp_path: Path) -> None:
+def test_altered_or_missing_model_is_rejected(folder: str, tmp_path: Path) -> None:
     for name in (MODEL, "manifest.json"):
         data = bytearray(storage.read_bytes(f"{folder}/{name}"))
         if name == MODEL:
