@@ -1,1 +1,4 @@
-"""The demonstration: a sample crawl of real pages, and the director that takes it all the way to a model."""
+"""The demonstration behind ``make demo`` and ``make chat``: a sample crawl, and every stage run on it.
+
+Start reading with :mod:`demo.stages`, the list of commands.
+"""

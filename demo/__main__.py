@@ -1,7 +1,6 @@
-"""``python -m demo``: the sample crawl, then every stage from raw pages to a model that answers.
+"""``python -m demo``: build the sample crawl, then run every stage from raw pages to a trained model.
 
-Each stage is the command that a user would type. A stage that is done does nothing; one that was cut short
-goes on. Stopped at any moment, the same command resumes.
+Each stage is the command that a user would type. A finished stage does nothing; an interrupted one resumes.
 """
 
 import fcntl
@@ -31,24 +30,24 @@ def main(arguments: Sequence[str]) -> None:
     environment = _environment()
     for number, stage in enumerate(stages.STAGES, 1):
         stages.run(stage, folder, environment, number)
-    print(f"\nAll of it, in {duration(time.monotonic() - began)}\n{summary.table(folder)}")
-    print(_directions(folder))
+    print(f"\nEverything took {duration(time.monotonic() - began)}\n{summary.table(folder)}")
+    print(_next_steps(folder))
 
 
 def _wait_for_turn(folder: Path) -> None:
-    """Hold the folder's lock until this process ends; an earlier run that still works is waited for."""
+    """Hold the folder's lock until this process ends; wait for an earlier run that is still working."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f"Another demo is at work in {folder}; waiting for it to end …", flush=True)
+        print(f"Another demo is running in {folder}; waiting for it to end …", flush=True)
         fcntl.flock(lock, fcntl.LOCK_EX)
-    os.set_inheritable(lock, True)  # also held by the children, should this process be killed
+    os.set_inheritable(lock, True)  # children hold it too, in case this process is killed
 
 
 def _environment() -> dict[str, str]:
-    """What the stages run in: this environment's programs, and a Java."""
+    """Return the stages' environment variables: this environment's programs, and a Java."""
     programs = Path(sys.executable).parent
     return os.environ | {
         "JAVA_HOME": java_home(),
@@ -60,19 +59,19 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _directions(folder: Path) -> str:
-    """Where things are, and what to try next."""
+def _next_steps(folder: Path) -> str:
+    """Describe the output and suggest commands to try."""
     return f"""
-Where things are
+Output
   {CRAWL}  the raw pages, dump and books
   {folder}/documents    the clean documents (Parquet)
   {folder}/ledger       what happened to every record, and why (Parquet)
   {folder}/shards       token sequences (Arrow)
   {folder}/training     checkpoints, metrics.jsonl, TensorBoard events
-  {folder}/report.html  the whole story on one page
+  {folder}/report.html  the whole run on one page
 
-What to try next
-  . .venv/bin/activate
+Next steps
+  . ./activate
   python -m train.sample --config {stages.CONFIG} --prompt 'La ville de'
   tensorboard --logdir {folder}/training
   spark-submit jobs/clean.py --config {stages.CONFIG} \\
@@ -83,5 +82,5 @@ if __name__ == "__main__":
     try:
         run(main)
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        print("\nStopped. The same command resumes from here.", file=sys.stderr)
         sys.exit(130)

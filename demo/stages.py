@@ -1,4 +1,4 @@
-"""The stages of the demonstration: the commands that a user would type, run one after the other."""
+"""Stages of the demonstration: the commands that a user would type, run one after the other."""
 
 import ctypes
 import shlex
@@ -15,11 +15,11 @@ from core.messages import duration
 
 CONFIG = "configs/demo.toml"
 PR_SET_PDEATHSIG = 1
-"""Linux, ``prctl(2)``: the signal that a process gets when its parent dies."""
+"""Option of Linux' ``prctl(2)``: the signal sent to a process when its parent dies."""
 
 
 class StageError(GristmillError):
-    """A stage that ended with an error, which it has already printed."""
+    """A stage failed, and has printed its own error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Stage:
     title: str
     command: str
     product: str | None
-    """The file below the run's folder that appears when it is done; None: it only shows something."""
+    """File below the run's folder that the stage writes last; None if it only prints something."""
 
 
 STAGES = (
@@ -54,7 +54,7 @@ STAGES = (
         "training/manifest.json",
     ),
     Stage(
-        "Validate it beside a unigram model",
+        "Validate the model beside a unigram model",
         f"python -m train.validate --config {CONFIG}",
         "training/validation.json",
     ),
@@ -64,7 +64,7 @@ STAGES = (
         "report.html",
     ),
     Stage(
-        "Let the model go on from a few words",
+        "Let the model continue a prompt",
         f"python -m train.sample --config {CONFIG} --prompt 'The history of'",
         None,
     ),
@@ -72,7 +72,7 @@ STAGES = (
 
 
 def run(stage: Stage, folder: Path, environment: Mapping[str, str], number: int) -> float:
-    """Run one stage to its end; the seconds it took. Raises :class:`StageError` if it fails."""
+    """Run one stage and return its duration in seconds. Raises :class:`StageError` if it fails."""
     print(f"\n[{number}/{len(STAGES)}] {stage.title}\n$ {stage.command}", flush=True)
     before = _version(folder, stage.product)
     began = time.monotonic()
@@ -81,7 +81,7 @@ def run(stage: Stage, folder: Path, environment: Mapping[str, str], number: int)
     if status:
         raise StageError(
             f"stage {number} ended with exit code {status}, its own message is above; "
-            "set that right and run the same command to go on from here, or make clean-demo to start over"
+            "correct that and run the same command to resume from here, or make clean-demo to start over"
         )
     idle = before is not None and before == _version(folder, stage.product)
     print(f"  {'nothing to do, it was already done' if idle else 'done'} ({duration(seconds)})", flush=True)
@@ -89,13 +89,13 @@ def run(stage: Stage, folder: Path, environment: Mapping[str, str], number: int)
 
 
 def execute(command: str, environment: Mapping[str, str]) -> int:
-    """Run a command in the foreground with the programs of this environment; its exit code."""
+    """Run a command in the foreground with the programs of this environment; return its exit code."""
     words = shlex.split(command)
     program = Path(sys.executable).with_name(words[0])
     process = subprocess.Popen(
         [str(program), *words[1:]],
         env=dict(environment),
-        close_fds=False,  # the lock of the output folder is held by whoever still works in it
+        close_fds=False,  # children inherit the lock of the output folder
         preexec_fn=_end_with_parent,
     )
     try:
@@ -106,12 +106,12 @@ def execute(command: str, environment: Mapping[str, str]) -> int:
 
 
 def _end_with_parent() -> None:
-    """In the child: ask Linux to end it when the director is killed, so that the next run meets no orphan."""
+    """In the child: have Linux terminate it when the parent is killed, so that no orphan keeps running."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _version(folder: Path, product: str | None) -> int | None:
-    """When the product was last written, in nanoseconds; None if it is not there."""
+    """Return the product's modification time in nanoseconds, or None if it does not exist."""
     path = folder / product if product else None
     return path.stat().st_mtime_ns if path and path.exists() else None

@@ -1,4 +1,4 @@
-"""The table at the end of the demonstration, read from what the stages left on disk."""
+"""The closing table of the demonstration, read from the stages' output."""
 
 import json
 from pathlib import Path
@@ -9,13 +9,13 @@ from core.errors import ManifestError
 from core.manifest import Manifest
 
 REASONS = 12
-"""Reasons shown singly; the rest are added up in one line."""
+"""Reasons with a line each; the others are summed up in one line."""
 
 Rows = list[tuple[str, str]]
 
 
-def check_law(clean: Manifest) -> None:
-    """Records in = kept + Σ dropped by reason + quarantined. Raises :class:`ManifestError` where not."""
+def check_balance(clean: Manifest) -> None:
+    """Raise :class:`ManifestError` unless records in = kept + Σ dropped by reason + quarantined."""
     counts = clean.counts
     out = counts["kept"] + sum(dropped(clean).values()) + counts["quarantined"]
     if out != counts["records_in"]:
@@ -26,16 +26,16 @@ def check_law(clean: Manifest) -> None:
 
 
 def dropped(clean: Manifest) -> dict[str, int]:
-    """Records dropped by each reason, most frequent first."""
+    """Return the number of dropped records by reason, most frequent first."""
     counted = clean.counts.items()
     reasons = {key.removeprefix("dropped."): n for key, n in counted if key.startswith("dropped.")}
     return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
 
 def table(run: Path) -> str:
-    """The closing table for the run's folder. Raises :class:`ManifestError` if a stage is missing."""
+    """Return the closing table of a run. Raises :class:`ManifestError` if a stage is missing."""
     clean = manifest.read(str(run), "clean")
-    check_law(clean)
+    check_balance(clean)
     rows = _corpus(clean) + _shards(run) + _model(run)
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"  {name:<{width}}  {value}".rstrip() for name, value in rows)

@@ -1,6 +1,6 @@
-"""Pages re-packed as WARC files, as the WARC 1.1 standard (ISO 28500:2017) has them.
+"""Write pages as WARC 1.1 files (ISO 28500:2017).
 
-One gzip member per record; every byte follows from the pages, so that a rebuilt crawl is the same crawl.
+One gzip member per record. The bytes depend on the pages only, so that rebuilding gives the same files.
 """
 
 import base64
@@ -13,12 +13,12 @@ from datetime import datetime
 from pathlib import Path
 
 FILE_BYTES = 2_000_000
-"""A file is closed once it is this large, so that one collection feeds several tasks."""
+"""Size at which a file is closed, so that one collection is read by several tasks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a server would have sent."""
+    """A page as sent by a server."""
 
     url: str
     content_type: str
@@ -26,7 +26,7 @@ class Page:
 
 
 def write(folder: Path, name: str, description: str, when: datetime, pages: Iterable[Page]) -> list[int]:
-    """Write ``folder/NAME-00000.warc.gz`` and so on; the number of pages in each file."""
+    """Write ``folder/NAME-00000.warc.gz`` and so on; return the number of pages in each file."""
     counts: list[int] = []
     remaining = iter(pages)
     while (page := next(remaining, None)) is not None:
@@ -36,7 +36,7 @@ def write(folder: Path, name: str, description: str, when: datetime, pages: Iter
 
 
 def _write_file(path: Path, description: str, when: datetime, first: Page, others: Iterator[Page]) -> int:
-    """Fill one file; the number of pages in it."""
+    """Write one file and return the number of pages in it."""
     with path.open("wb") as stream:
         information = _information(path.name, description, when)
         stream.write(information + _response(first, when))
@@ -48,7 +48,7 @@ def _write_file(path: Path, description: str, when: datetime, first: Page, other
 
 
 def _information(file_name: str, description: str, when: datetime) -> bytes:
-    """The ``warcinfo`` record that begins a file."""
+    """Return the ``warcinfo`` record at the beginning of a file."""
     lines = {"software": "Gristmill", "format": "WARC File Format 1.1", "description": description}
     block = "".join(f"{key}: {value}\r\n" for key, value in lines.items()).encode()
     kind = {"WARC-Filename": file_name, "Content-Type": "application/warc-fields"}
@@ -56,7 +56,7 @@ def _information(file_name: str, description: str, when: datetime) -> bytes:
 
 
 def _response(page: Page, when: datetime) -> bytes:
-    """The ``response`` record of one page."""
+    """Return the ``response`` record of a page."""
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {page.content_type}\r\nContent-Length: {len(page.body)}\r\n\r\n"
     fields = {
         "WARC-Target-URI": page.url,
@@ -67,7 +67,7 @@ def _response(page: Page, when: datetime) -> bytes:
 
 
 def _record(kind: str, when: datetime, fields: dict[str, str], block: bytes) -> bytes:
-    """One record as one gzip member, without a clock in it."""
+    """Return a record as a gzip member, without a timestamp of its own."""
     digest = _digest(block)
     identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{kind} {sorted(fields.items())} {digest}")
     header = {
@@ -83,6 +83,6 @@ def _record(kind: str, when: datetime, fields: dict[str, str], block: bytes) -> 
 
 
 def _digest(data: bytes) -> str:
-    """A digest in the form that crawlers write: SHA-1 in base 32."""
+    """Return a digest as crawlers write it: SHA-1 in base 32."""
     sha1 = hashlib.sha1(data, usedforsecurity=False).digest()
     return "sha1:" + base64.b32encode(sha1).decode()

@@ -1,4 +1,4 @@
-"""The sample crawl, built once for all tests that want it."""
+"""The sample crawl, built once per test run."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from demo import crawl
 
 @pytest.fixture(scope="session")
 def sample_crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished sample crawl; its packages are downloaded unless they are cached."""
+    """Return the folder of a finished sample crawl; packages are downloaded unless they are cached."""
     folder = tmp_path_factory.mktemp("sample") / "crawl"
     crawl.build(str(folder))
     return folder

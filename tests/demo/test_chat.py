@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.commands import ROOT
 
 
-def test_a_model_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_missing_model_is_reported_on_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "demo.chat", "--model", "nowhere", "--port", "0"]
     done = subprocess.run(
         command,

@@ -1,4 +1,4 @@
-"""The sample crawl: whole, sound, the same at every building."""
+"""The sample crawl: complete, valid, and reproducible."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from core.errors import OutputError
 from demo import crawl, packages
 
 
-def test_every_collection_is_there(sample_crawl: Path) -> None:
+def test_crawl_has_every_collection(sample_crawl: Path) -> None:
     files = manifest.read(str(sample_crawl), "crawl").files
     pages = dict.fromkeys(("manual-14", "manual-20", "introductions", "encodings"), 0)
     for file in files:
@@ -24,12 +24,12 @@ def test_every_collection_is_there(sample_crawl: Path) -> None:
     assert sum(file.path.startswith("warc/") and not file.rows for file in files) == 14
 
 
-def test_files_are_what_the_manifest_says(sample_crawl: Path) -> None:
+def test_files_match_the_manifest(sample_crawl: Path) -> None:
     manifest.verify(str(sample_crawl), manifest.read(str(sample_crawl), "crawl"))
 
 
 @pytest.mark.parametrize("name", ["manual-14", "introductions", "encodings"])
-def test_another_reader_accepts_what_was_repacked(sample_crawl: Path, name: str) -> None:
+def test_warcio_reads_repacked_files(sample_crawl: Path, name: str) -> None:
     path = sample_crawl / "warc" / f"{name}-00000.warc.gz"
     entries = {file.path: file.rows for file in manifest.read(str(sample_crawl), "crawl").files}
     kinds: list[str] = []
@@ -40,25 +40,25 @@ def test_another_reader_accepts_what_was_repacked(sample_crawl: Path, name: str)
     assert kinds == ["warcinfo", *["response"] * entries[f"warc/{path.name}"]]
 
 
-def test_the_two_manuals_have_twins(sample_crawl: Path) -> None:
+def test_both_manuals_share_pages(sample_crawl: Path) -> None:
     old, new = (_paths(sample_crawl, f"manual-{version}", f"/en/{version}/") for version in ("14", "20"))
     assert len(old & new) == 216
 
 
-def test_pages_leave_their_encoding_to_the_reader(sample_crawl: Path) -> None:
+def test_headers_declare_no_encoding(sample_crawl: Path) -> None:
     with (sample_crawl / "warc" / "encodings-00000.warc.gz").open("rb") as stream:
         headers = [record.http_headers for record in ArchiveIterator(stream) if record.rec_type == "response"]
     assert {header.get_header("Content-Type") for header in headers} <= {"text/html", "text/plain"}
 
 
-def test_a_crawl_that_stands_is_left_alone(sample_crawl: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_crawl_is_not_rebuilt(sample_crawl: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (sample_crawl / "manifest.json").stat().st_mtime_ns
     crawl.build(str(sample_crawl))
     assert "already built" in capsys.readouterr().out
     assert (sample_crawl / "manifest.json").stat().st_mtime_ns == before
 
 
-def test_a_crawl_that_was_cut_short_is_built_again_the_same(sample_crawl: Path, tmp_path: Path) -> None:
+def test_interrupted_build_gives_the_same_crawl(sample_crawl: Path, tmp_path: Path) -> None:
     whole = manifest.read(str(sample_crawl), "crawl")
     folder = tmp_path / "crawl"
     shutil.copytree(sample_crawl / "warc", folder / "warc")
@@ -70,7 +70,7 @@ def test_a_crawl_that_was_cut_short_is_built_again_the_same(sample_crawl: Path, 
     assert not (folder / "warc" / "half-written.warc.gz").exists()
 
 
-def test_a_folder_with_other_files_is_refused_and_kept(tmp_path: Path) -> None:
+def test_folder_with_other_files_is_refused_and_unchanged(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(OutputError, match="make clean-demo"):
         crawl.build(str(tmp_path))

@@ -1,7 +1,7 @@
-"""The law over the demonstration's own output: nothing of the sample crawl is lost, nothing counted twice.
+"""Every record of the sample crawl comes out exactly once.
 
-The records are counted here by other means than the readers': lines that begin a WARC record, ``<page>``
-elements, files. The run is the demo's where it stands, else its first stage is run on the same crawl.
+Records are counted independently of the readers: lines that begin a WARC record, ``<page>`` elements, files. The
+run is the demo's where it exists, otherwise the clean stage is run on the same crawl.
 """
 
 import bz2
@@ -28,7 +28,7 @@ BEGINS = re.compile(rb"^WARC/\d\.\d\r*\n", re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def settings(sample_crawl: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """The demo's configuration, with the paths of a run that has its clean stage behind it."""
+    """The demo's configuration, with paths in temporary folders."""
     paths = [str(sample_crawl / below) for below in ("warc", "wiki", "books")]
     overrides = [f"input.paths={paths}", f"output.path={tmp_path_factory.mktemp('demo') / 'run'}"]
     return config.load(str(ROOT / stages.CONFIG), overrides)
@@ -45,7 +45,7 @@ def run_folder(settings: Config, request: pytest.FixtureRequest) -> Path:
 
 
 def _inflated(raw: bytes) -> bytes:
-    """The contents of all gzip members; of plain bytes, themselves."""
+    """Return the contents of all gzip members, or plain bytes unchanged."""
     if not raw.startswith(b"\x1f\x8b"):
         return raw
     whole = bytearray()
@@ -57,14 +57,14 @@ def _inflated(raw: bytes) -> bytes:
 
 
 def _records(crawl: Path) -> dict[str, int]:
-    """Records by file name, of WARC files and dumps; books are cut into chapters."""
+    """Count records of WARC files and dumps by file name; books are not counted."""
     counts = {path.name: len(BEGINS.findall(_inflated(path.read_bytes()))) for path in crawl.glob("warc/*")}
     pages = {path.name: bz2.decompress(path.read_bytes()).count(b"<page>") for path in crawl.glob("wiki/*")}
     return counts | pages
 
 
-def _is_whole(chapters: list[dict[str, Any]]) -> None:
-    """The chapters are numbered without a gap, and each begins where the one before ends."""
+def _check_chapters(chapters: list[dict[str, Any]]) -> None:
+    """Check that chapters are numbered without gaps and adjoin each other."""
     chapters.sort(key=lambda row: row["origin"]["offset"])
     if len(chapters) > 1:
         count = len(chapters)
@@ -74,7 +74,7 @@ def _is_whole(chapters: list[dict[str, Any]]) -> None:
         assert before["offset"] + before["length"] == after["offset"]
 
 
-def test_every_record_of_the_crawl_comes_out_once(sample_crawl: Path, run_folder: Path) -> None:
+def test_every_record_comes_out_exactly_once(sample_crawl: Path, run_folder: Path) -> None:
     records = ds.dataset(run_folder / "analysis" / "records")
     analysed = records.to_table(columns=["id", "title", "origin"]).to_pylist()
     found = Counter(Path(row["origin"]["path"]).name for row in analysed)
@@ -82,7 +82,7 @@ def test_every_record_of_the_crawl_comes_out_once(sample_crawl: Path, run_folder
     assert {name: count for name, count in found.items() if name not in books} == _records(sample_crawl)
     assert books <= found.keys()
     for book in books:
-        _is_whole([row for row in analysed if Path(row["origin"]["path"]).name == book])
+        _check_chapters([row for row in analysed if Path(row["origin"]["path"]).name == book])
     ledger = ds.dataset(run_folder / "ledger").to_table(columns=["id", "kept", "reason"]).to_pylist()
     quarantine = ds.dataset(run_folder / "quarantine").to_table(columns=["id"]).to_pylist()
     documents = ds.dataset(run_folder / "documents").to_table(columns=["id"]).to_pylist()
@@ -93,10 +93,10 @@ def test_every_record_of_the_crawl_comes_out_once(sample_crawl: Path, run_folder
     assert kept == Counter(row["id"] for row in documents)
 
 
-def test_the_manifest_says_what_the_tables_hold(run_folder: Path) -> None:
+def test_manifest_counts_match_the_tables(run_folder: Path) -> None:
     ledger = ds.dataset(run_folder / "ledger").to_table(columns=["kept", "reason"]).to_pylist()
     made = manifest.read(str(run_folder), "clean")
-    summary.check_law(made)
+    summary.check_balance(made)
     dropped = Counter(row["reason"] for row in ledger if not row["kept"])
     assert summary.dropped(made) == dropped
     assert made.counts["kept"] == sum(row["kept"] for row in ledger)

@@ -1,4 +1,4 @@
-"""Running the stages: what is said, what is refused, what a kill leaves behind."""
+"""Running stages: output, failures, and killed parents."""
 
 import os
 import signal
@@ -13,40 +13,35 @@ from demo import stages
 from demo.stages import Stage, StageError
 
 
-def test_a_stage_that_makes_something(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stage_reports_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stage = Stage("Make it", f"python -c \"open('{tmp_path}/it', 'w')\"", "it")
     stages.run(stage, tmp_path, os.environ, 1)
     assert "Make it" in (said := capsys.readouterr().out)
     assert "  done (" in said
 
 
-def test_a_stage_that_was_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_stage_is_reported_as_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "it").touch()
     stages.run(Stage("Make it", "python -c pass", "it"), tmp_path, os.environ, 1)
     assert "already done" in capsys.readouterr().out
 
 
-def test_a_stage_that_fails(tmp_path: Path) -> None:
+def test_failing_stage_raises(tmp_path: Path) -> None:
     stage = Stage("Make it", "python -c 'raise SystemExit(3)'", "it")
     with pytest.raises(StageError, match="exit code 3"):
         stages.run(stage, tmp_path, os.environ, 1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
-def test_a_killed_director_leaves_no_stage_behind(tmp_path: Path) -> None:
+def test_stage_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     child = tmp_path / "child"
     command = f"python -c \"import os,time; open('{child}','w').write(str(os.getpid())); time.sleep(60)\""
     code = f"import os; from demo import stages; stages.execute({command!r}, os.environ)"
-    director = subprocess.Popen([sys.executable, "-c", code])
+    parent = subprocess.Popen([sys.executable, "-c", code])
     assert _becomes_true(lambda: child.exists() and child.read_text() != "")
-    director.send_signal(signal.SIGKILL)
-    director.wait()
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
     assert _becomes_true(lambda: not _runs(int(child.read_text())))
-
-
-def test_durations_are_readable() -> None:
-    assert stages.duration(4.2) == "4 s"
-    assert stages.duration(754) == "12 min 34 s"
 
 
 def _becomes_true(condition: object) -> bool:

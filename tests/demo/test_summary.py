@@ -25,20 +25,20 @@ def _manifest(stage: str, counts: dict[str, int]) -> Manifest:
     return Manifest(stage=stage, fingerprint="", config={}, inputs=[], counts=counts, files=[])
 
 
-def test_the_law_holds() -> None:
-    summary.check_law(_manifest("clean", COUNTS))
+def test_balanced_counts_pass() -> None:
+    summary.check_balance(_manifest("clean", COUNTS))
 
 
-def test_a_lost_record_is_noticed() -> None:
+def test_lost_record_is_detected() -> None:
     with pytest.raises(ManifestError, match="100 records went in but 99"):
-        summary.check_law(_manifest("clean", COUNTS | {"kept": 59}))
+        summary.check_balance(_manifest("clean", COUNTS | {"kept": 59}))
 
 
-def test_reasons_come_most_frequent_first() -> None:
+def test_reasons_are_sorted_by_frequency() -> None:
     assert list(summary.dropped(_manifest("clean", COUNTS))) == ["dedup.near", "gopher.few_words"]
 
 
-def test_the_table(tmp_path: Path) -> None:
+def test_table(tmp_path: Path) -> None:
     manifest.publish(str(tmp_path), _manifest("clean", COUNTS))
     manifest.publish(str(tmp_path / "shards"), _manifest("pack", {"tokens": 123_456}))
     training = tmp_path / "training"

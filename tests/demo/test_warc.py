@@ -26,14 +26,14 @@ PAGES = st.lists(
 
 @settings(max_examples=25, deadline=None)
 @given(PAGES)
-def test_pages_come_back_as_they_were(pages: list[Page]) -> None:
+def test_pages_are_read_back_unchanged(pages: list[Page]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         counts = warc.write(Path(folder), "pages", "a test", WHEN, pages)
         assert sum(counts) == len(pages)
         assert _read(Path(folder)) == pages
 
 
-def test_the_same_pages_are_the_same_bytes(tmp_path: Path) -> None:
+def test_output_is_reproducible(tmp_path: Path) -> None:
     pages = [Page("https://example.com/", "text/html", b"<p>one</p>")]
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
@@ -42,7 +42,7 @@ def test_the_same_pages_are_the_same_bytes(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_full_file_is_followed_by_another(tmp_path: Path) -> None:
+def test_full_file_is_followed_by_another(tmp_path: Path) -> None:
     size = warc.FILE_BYTES // 2
     noise = [Page(f"https://example.com/{n}", "text/html", _noise(n, size)) for n in range(5)]
     assert warc.write(tmp_path, "pages", "a test", WHEN, noise) == [2, 2, 1]

@@ -39,12 +39,12 @@ def _name(manifest: Manifest) -> str:
 
 
 def _one(kind: str, name: str) -> Manifest:
-    """The manifest; the two autoscalers are one of which one chooses."""
+    """Return the manifest; the first of the two alternative autoscalers."""
     return next(each for each in MANIFESTS if each["kind"] == kind and each["metadata"]["name"] == name)
 
 
 def _values(tree: object, key: str) -> Iterator[Any]:
-    """Every value of a key, at any depth."""
+    """Yield every value of a key, at any depth."""
     if isinstance(tree, dict):
         for name, value in tree.items():
             if name == key:
@@ -56,7 +56,7 @@ def _values(tree: object, key: str) -> Iterator[Any]:
 
 
 def _spark_problems(manifest: Manifest) -> list[str]:
-    """The fields of a SparkApplication that the operator's own models do not know, or not so."""
+    """Return the fields of a SparkApplication that the operator's models do not accept."""
     try:
         known = SparkV1beta2SparkApplication.from_dict(copy.deepcopy(manifest))
     except ValidationError as error:
@@ -79,19 +79,19 @@ def _lost(given: object, known: object, where: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("manifest", NATIVE, ids=_name)
-def test_it_follows_the_schema(manifest: Manifest) -> None:
+def test_manifests_follow_the_schema(manifest: Manifest) -> None:
     newest = kubernetes_validate.latest_version()
     kubernetes_validate.validate(manifest, newest, strict=True)
 
 
-def test_the_schemas_are_strict() -> None:
+def test_schemas_are_strict() -> None:
     wrong = copy.deepcopy(_one("Deployment", "gristmill-server"))
     wrong["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, kubernetes_validate.latest_version(), strict=True)
 
 
-def test_the_spark_application_follows_the_operators_models() -> None:
+def test_spark_application_follows_the_operators_models() -> None:
     assert _spark_problems(SPARK) == []
     wrong = copy.deepcopy(SPARK)
     wrong["spec"]["executor"]["instanses"] = 2
@@ -104,13 +104,13 @@ def test_the_spark_application_follows_the_operators_models() -> None:
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_pods_keep_to_the_restricted_profile(name: str) -> None:
+def test_pods_meet_the_restricted_profile(name: str) -> None:
     pod = PODS[name]["spec"]
     assert pod["automountServiceAccountToken"] is False
     _check_restricted(pod["securityContext"], [each["securityContext"] for each in pod["containers"]])
 
 
-def test_spark_pods_keep_to_the_restricted_profile() -> None:
+def test_spark_pods_meet_the_restricted_profile() -> None:
     for part in (SPARK["spec"]["driver"], SPARK["spec"]["executor"]):
         _check_restricted(part["podSecurityContext"], [part["securityContext"]])
 
@@ -126,7 +126,7 @@ def _check_restricted(pod: Manifest, containers: list[Manifest]) -> None:
         assert container["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_names_fit_together() -> None:
+def test_references_resolve() -> None:
     labels = {name: pod["metadata"]["labels"] for name, pod in PODS.items()}
     for manifest in MANIFESTS:
         spec = manifest.get("spec", {})
@@ -147,11 +147,11 @@ def test_names_fit_together() -> None:
         assert version == VERSION
 
 
-def test_only_the_autoscaler_says_how_many_servers_there_are() -> None:
+def test_only_the_autoscaler_sets_replicas() -> None:
     assert "replicas" not in _one("Deployment", "gristmill-server")["spec"]
 
 
-def test_arguments_are_ones_that_our_programs_take() -> None:
+def test_arguments_are_valid_configuration() -> None:
     training = _one("ConfigMap", "gristmill-train")["data"]["train.toml"]
     config.parse(tomllib.loads(training), config.Config)
     given = [*_values(MANIFESTS, "args"), SPARK["spec"]["arguments"]]
@@ -160,7 +160,7 @@ def test_arguments_are_ones_that_our_programs_take() -> None:
         config.load(None, [word.removeprefix("--set=") for word in words if word.startswith("--set=")])
 
 
-def test_training_meets_at_the_first_pod() -> None:
+def test_rendezvous_is_the_first_pod() -> None:
     job, service = _one("Job", "gristmill-train"), _one("Service", "gristmill-train")
     container = PODS["gristmill-train"]["spec"]["containers"][0]
     options = dict(word.removeprefix("--").split("=", 1) for word in container["args"] if "=" in word)
@@ -171,7 +171,7 @@ def test_training_meets_at_the_first_pod() -> None:
     assert int(options["nproc-per-node"]) == container["resources"]["limits"]["nvidia.com/gpu"]
 
 
-def test_a_server_may_finish_its_answers_and_uses_what_it_has() -> None:
+def test_server_may_finish_its_answers_and_uses_its_cpus() -> None:
     pod = PODS["gristmill-server"]["spec"]
     server = pod["containers"][0]
     needed = server["lifecycle"]["preStop"]["sleep"]["seconds"] + config.ServeConfig().drain_seconds

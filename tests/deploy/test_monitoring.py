@@ -1,4 +1,4 @@
-"""The dashboard and the alerts: they speak of metrics and labels that the server has, in sound PromQL."""
+"""Dashboard and alerts: they use existing metrics and labels, in valid PromQL."""
 
 import json
 import re
@@ -22,7 +22,7 @@ CONDITIONS = [rule["expr"] for group in ALERTS["groups"] for rule in group["rule
 
 
 def _samples() -> dict[str, set[str]]:
-    """The names of the series that the server has, once everything has happened, each with its labels."""
+    """Return the server's series after every event has occurred, with their labels."""
     metrics = Metrics()
     metrics.requests.labels("/v1/chat/completions", 200).inc()
     metrics.duration.labels("/v1/chat/completions").observe(1)
@@ -43,7 +43,7 @@ def _promtool(*arguments: str | Path) -> None:
 
 
 @pytest.mark.parametrize("query", [*QUERIES, *CONDITIONS])
-def test_the_server_has_what_is_asked_for(query: str) -> None:
+def test_queries_use_existing_metrics_and_labels(query: str) -> None:
     samples = _samples()
     asked = re.findall(r"\b(gristmill_\w+)(?:\{([^}]*)\})?", query)
     assert asked or query.startswith("up{")
@@ -54,12 +54,12 @@ def test_the_server_has_what_is_asked_for(query: str) -> None:
         assert set(labels.split(", ")) <= samples[asked[0][0]], query
 
 
-def test_everything_that_the_server_tells_is_looked_at() -> None:
-    told = {name for name in _samples() if not name.endswith(("_created", "_sum", "_count"))}
-    assert told <= {name for query in QUERIES for name in re.findall(r"gristmill_\w+", query)}
+def test_every_metric_is_on_the_dashboard() -> None:
+    exported = {name for name in _samples() if not name.endswith(("_created", "_sum", "_count"))}
+    assert exported <= {name for query in QUERIES for name in re.findall(r"gristmill_\w+", query)}
 
 
-def test_the_dashboard_is_whole() -> None:
+def test_dashboard_is_consistent() -> None:
     panels: list[dict[str, Any]] = DASHBOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
     places = [panel["gridPos"] for panel in panels]
@@ -70,7 +70,7 @@ def test_the_dashboard_is_whole() -> None:
     assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
 
 
-def test_alerts_say_what_and_what_to_do() -> None:
+def test_alerts_have_summary_and_description() -> None:
     for group in ALERTS["groups"]:
         for rule in group["rules"]:
             assert rule["annotations"].keys() == {"summary", "description"}
@@ -78,15 +78,15 @@ def test_alerts_say_what_and_what_to_do() -> None:
             assert rule["for"]
 
 
-def test_prometheus_takes_the_configuration_and_the_alerts() -> None:
+def test_promtool_accepts_the_configuration() -> None:
     _promtool("check", "config", PROMETHEUS / "prometheus.yml")
 
 
-def test_alerts_fire_when_they_should() -> None:
+def test_alerts_fire_as_specified() -> None:
     _promtool("test", "rules", Path(__file__).with_name("alerts.test.yaml"))
 
 
-def test_the_dashboards_queries_are_sound(tmp_path: Path) -> None:
+def test_dashboard_queries_are_valid(tmp_path: Path) -> None:
     rules = [
         {"record": f"panel_{number}", "expr": query.replace("$__rate_interval", "5m")}
         for number, query in enumerate(QUERIES)

@@ -1,4 +1,4 @@
-"""The Slurm script, run by bash, with srun and scontrol played by scripts on this machine."""
+"""The Slurm script, run by bash, with srun and scontrol simulated by scripts."""
 
 import os
 import shutil
@@ -47,7 +47,7 @@ def _tools(folder: Path) -> Path:
 
 @pytest.mark.distributed
 @pytest.mark.skipif(not shutil.which("bash"), reason="the script is for bash")
-def test_it_trains_on_two_nodes_and_goes_on_after_a_requeue(tmp_path: Path) -> None:
+def test_training_on_two_nodes_resumes_after_a_requeue(tmp_path: Path) -> None:
     small_run(str(tmp_path / "source"))
     folder = Folder(tmp_path, tmp_path / "source")
     requeued = tmp_path / "requeued"
@@ -81,7 +81,7 @@ def test_it_trains_on_two_nodes_and_goes_on_after_a_requeue(tmp_path: Path) -> N
     assert (folder.training / "manifest.json").exists()
 
 
-def test_its_end_is_the_end_of_the_training(tmp_path: Path) -> None:
+def test_exit_code_is_that_of_the_training(tmp_path: Path) -> None:
     tools = _tools(tmp_path / "bin")
     (tools / "srun").write_text("#!/bin/bash\nexit 7\n")
     variables = {"PATH": f"{tools}:{os.environ['PATH']}", "SLURM_JOB_ID": "1", "SLURM_JOB_NODELIST": "n"}
