@@ -50,10 +50,18 @@ class ModelError(GristmillError):
     """A model or a request that cannot be represented here."""
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Run a command line's ``main(arguments)``: an error of ours is one line on stderr, exit code 1."""
+def run(main: Callable[[Sequence[str]], None], on_error: Callable[[], None] = lambda: None) -> None:
+    """Run the ``main(arguments)`` of a program; report an error of ours as one line on stderr, exit code 1.
+
+    ``on_error`` is called before any error is reported, ours or not, so that the report starts on a line of
+    its own.
+    """
     try:
         main(sys.argv[1:])
     except GristmillError as error:
+        on_error()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except Exception:
+        on_error()
+        raise

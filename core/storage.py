@@ -109,6 +109,15 @@ def exists(path: str) -> bool:
     return bool(fs.exists(inner))
 
 
+def check_local(path: str) -> None:
+    """Raise :class:`InputError` if nothing is at a local ``path`` (a file, a folder or a glob).
+
+    Remote paths are not checked.
+    """
+    if is_local(path):
+        list_files(absolute(path))
+
+
 def open_read(path: str) -> BinaryIO:
     """Open a file for binary reading; the stream can seek. Raises :class:`InputError` if it is missing."""
     fs, inner = filesystem(path)

@@ -1,30 +1,36 @@
-"""Clean documents and their tokenizer to token shards.
+"""Pack clean documents into token shards.
 
 ``spark-submit jobs/pack.py --config configs/demo.toml [--set a.b=c …] [--dry-run]``
 """
 
 from collections.abc import Sequence
 
-from core.config import from_command_line
+from core.config import from_command_line, required
 from core.errors import run
+from core.manifest import Manifest
 from core.shards import Facts
 from pipeline.spark.pack import pack
-from pipeline.spark.session.builder import session
+from pipeline.spark.session.builder import end_session, session
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the plan and print what lies in the shards."""
-    if not (config := from_command_line("Clean documents and a tokenizer to token shards.", arguments)):
-        return
-    facts = Facts.model_validate(pack(session(config, "pack"), config).facts)
+    """Run the plan and print the contents of the shards."""
+    description = "Pack clean documents into token shards."
+    if config := from_command_line(description, arguments, required("output.path")):
+        show(pack(session(config, "pack"), config))
+
+
+def show(manifest: Manifest) -> None:
+    """Print a line per split and source."""
+    facts = Facts.model_validate(manifest.facts)
     for split, sources in facts.sources.items():
-        for source, found in sources.items():
-            filled = found.tokens / (found.rows * (facts.sequence_length + 1))
+        for source, totals in sources.items():
+            filled = totals.tokens / (totals.rows * (facts.sequence_length + 1))
             print(
-                f"pack: {split}/{source}: {found.documents:,} documents, {found.tokens:,} tokens "
-                f"in {found.rows:,} rows, {filled:.1%} full"
+                f"pack: {split}/{source}: {totals.documents:,} documents, {totals.tokens:,} tokens "
+                f"in {totals.rows:,} rows, {filled:.1%} full"
             )
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, end_session)

@@ -1,9 +1,9 @@
-"""Two corpora, or labelled text, to a quantized fastText classifier, measured on what it did not see.
+"""Train a quantized fastText classifier on two corpora or labelled text, and evaluate it on held-out text.
 
 ``spark-submit jobs/train_classifier.py --config configs/quality.toml [--set a.b=c …] [--dry-run]``
 
-Spark draws the sample of the corpora; fastText learns from it on one machine. From labelled sets alone
-(``configs/toxicity.toml``) no Spark session is started. Writes ``model.ftz``, ``quality.json``, ``card.md``
+Spark draws the sample of the corpora; fastText trains on one machine. With labelled sets only
+(``configs/toxicity.toml``), no Spark session is started. Writes ``model.ftz``, ``quality.json``, ``card.md``
 and ``manifest.json`` to ``OUT/classifier``.
 """
 
@@ -13,17 +13,19 @@ from core.config import Config, from_command_line
 from core.errors import run
 from pipeline.filters.classifier.evaluation import Evaluation
 from pipeline.filters.classifier.stage import MODEL, STAGE, train_classifier
-from pipeline.spark.corpora import corpora
+from pipeline.spark.corpora import corpora, validate
+from pipeline.spark.session.builder import end_session
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Train, measure and publish; print a line per part, and how to clean by it."""
-    if config := from_command_line("Two corpora, or labelled text, to a fastText classifier.", arguments):
+    """Run the plan; print the evaluation, and how to filter with the model."""
+    description = "Train a fastText classifier on two corpora or labelled text."
+    if config := from_command_line(description, arguments, validate):
         show(config, train_classifier(config, corpora(config)))
 
 
 def show(config: Config, evaluation: Evaluation) -> None:
-    """What was measured, and the threshold."""
+    """Print a line per part, and the threshold."""
     print(
         f"{'part':28}{'texts':>8}{'positive':>10}{'precision':>11}{'recall':>8}{'kept':>8}{'ROC-AUC':>9}"
         f"{'by length':>11}"
@@ -35,11 +37,11 @@ def show(config: Config, evaluation: Evaluation) -> None:
         )
     if config.classifier.positive.paths:
         print(
-            f"the best {config.classifier.keep_share:.1%} of the negative corpus are kept by "
+            f"to keep the best {config.classifier.keep_share:.1%} of the negative corpus: "
             f"--set filters.quality_model={config.output.path}/{STAGE}/{MODEL} "
             f"--set 'filters.thresholds={{\"quality.score\" = {evaluation.threshold}}}'"
         )
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, end_session)

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -56,6 +56,11 @@ def require(config: Config, *keys: str) -> None:
         section, name = key.split(".")
         if not getattr(getattr(config, section), name):
             raise ConfigError(f"{key} is empty: it must be given; set it in --config or by --set {key}=…")
+
+
+def required(*keys: str) -> Callable[[Config], None]:
+    """Return a check that calls :func:`require`, for :func:`core.config.from_command_line`."""
+    return lambda config: require(config, *keys)
 
 
 def subsection(field: FieldInfo) -> type[Section] | None:

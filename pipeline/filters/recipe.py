@@ -170,6 +170,14 @@ def build_recipe(settings: config.FiltersConfig) -> Recipe:
     )
 
 
+def validate(settings: config.FiltersConfig) -> None:
+    """Raise like :func:`build_recipe`, and :class:`InputError` for a local file that does not exist."""
+    build_recipe(settings)
+    for key in FILE_SETTINGS:
+        if path := getattr(settings, key):
+            storage.check_local(path)
+
+
 def differing_settings(one: Recipe, other: Recipe) -> list[str]:
     """Return the preset settings that make two recipes measure or edit differently.
 

@@ -50,7 +50,7 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def validate(config: Config) -> None:
-    """Raise an error for a configuration that training would reject; needs neither Spark nor remote files."""
+    """Raise an error for settings that training would reject. Needs no Spark and no remote files."""
     configured = _configured(config)
     stage.validate(config, corpora=bool(configured))
     for corpus in configured.values():

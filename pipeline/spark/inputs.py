@@ -1,4 +1,7 @@
-"""The inputs: listed by the driver, and each opened and recognised in a task before anything is written."""
+"""List the input files and cut them into splits, before anything is written.
+
+The driver lists the files; each is opened in a task, which detects its format.
+"""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,23 +34,25 @@ SPLIT_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a run reads."""
+    """Inputs of a run."""
 
     files: list[InputFile]
-    """The raw files, or those of the index that they are chosen by."""
+    """Raw files, or the files of the index that selects records."""
     splits: DataFrame
-    """Rows of ``SPLIT_SCHEMA``, partitioned as tasks are to read them."""
+    """Rows of ``SPLIT_SCHEMA``, partitioned into tasks."""
     title: str
+    """Description for progress messages."""
 
 
 def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
-    """The inputs, each known to be there and to be what it should be, or :class:`InputError`.
+    """List and check the inputs.
 
-    Raises :class:`ConfigError` unless either paths or an index are given.
+    Raises :class:`ConfigError` unless exactly one of paths and an index is set, and :class:`InputError` for a
+    path without files or a file that is not in the expected format.
     """
     _check_one_is_set(settings)
     if settings.index.path:
-        return Inputs(index_files(settings), index.select(spark, settings), "records of an index")
+        return Inputs(index_files(settings), index.select_records(spark, settings), "records of an index")
     files = find_files(settings)
     splits = detect_splits(spark, files, settings)
     rows = [astuple(split) for split in splits]
@@ -58,8 +63,8 @@ def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
 def validate(settings: InputConfig) -> None:
     """Check the inputs as far as possible without Spark and without access to remote files.
 
-    Raises :class:`ConfigError` like :func:`plan_inputs`, and :class:`InputError` for a malformed ``commoncrawl:``
-    name and for local paths that do not exist.
+    Raises :class:`ConfigError` as :func:`plan_inputs` does, and :class:`InputError` for a malformed
+    ``commoncrawl:`` name or a local path that does not exist.
     """
     _check_one_is_set(settings)
     for path in settings.paths or (settings.index.path,):
@@ -72,29 +77,29 @@ def validate(settings: InputConfig) -> None:
 def _check_one_is_set(settings: InputConfig) -> None:
     if bool(settings.paths) == bool(settings.index.path):
         found = "both are set" if settings.paths else "neither is set"
-        raise ConfigError(f"input.paths, input.index.path: exactly one of them must say what to read; {found}")
+        raise ConfigError(f"input.paths, input.index.path: one of them must say what to read; {found}")
 
 
 def detect_splits(spark: SparkSession, files: Sequence[InputFile], settings: InputConfig) -> list[InputSplit]:
-    """The splits of all files, in the order of ``files``.
+    """Open every file in a task and return the splits of all files, ordered by file name and position.
 
-    Raises :class:`InputError` for the first file, by name, that is not what it should be.
+    Raises :class:`InputError` for the first file, by name, that is not in the expected format.
     """
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with ThreadPoolExecutor(IO_THREADS) as pool:
             for batch in batches:
                 listed = [InputFile(**each) for each in batch.to_pylist()]
-                rows = [row for rows in pool.map(partial(_described, settings), listed) for row in rows]
-                yield pa.RecordBatch.from_pylist(rows, schema=described)
+                rows = [row for rows in pool.map(partial(_split_rows, settings), listed) for row in rows]
+                yield pa.RecordBatch.from_pylist(rows, schema=with_error)
 
-    described = SPLIT_SCHEMA.append(pa.field("error", pa.string()))
+    with_error = SPLIT_SCHEMA.append(pa.field("error", pa.string()))
     columns = pa.schema(
         [("path", pa.string()), ("file_name", pa.string()), ("size", pa.int64()), ("version", pa.string())]
     )
     tasks = min(len(files), spark.sparkContext.defaultParallelism)
     listed = tables.parallelize(spark, [astuple(file) for file in files], columns, tasks)
-    rows = listed.mapInArrow(run, from_arrow_schema(described)).collect()
+    rows = listed.mapInArrow(run, from_arrow_schema(with_error)).collect()
     ordered = sorted((row.asDict() for row in rows), key=lambda row: (row["file_name"], row["start"]))
     for row in ordered:
         if error := row.pop("error"):
@@ -102,8 +107,8 @@ def detect_splits(spark: SparkSession, files: Sequence[InputFile], settings: Inp
     return [InputSplit(**row) for row in ordered]
 
 
-def _described(settings: InputConfig, file: InputFile) -> list[dict[str, object]]:
-    """The rows of a file's splits, or one that says why it has none."""
+def _split_rows(settings: InputConfig, file: InputFile) -> list[dict[str, object]]:
+    """Return the rows of a file's splits, or one row with the error."""
     try:
         return [asdict(split) | {"error": None} for split in split_file(file, settings)]
     except InputError as error:

@@ -95,6 +95,25 @@ def _places(config: Config) -> list[str]:
     return [path.removeprefix(commoncrawl.SCHEME) for path in places]
 
 
+def end_session() -> None:
+    """Stop the active session, if any, and end the line of its progress bar.
+
+    Spark draws the bar on stderr and leaves it there when a job fails; what is printed next would share its
+    line.
+    """
+    spark = SparkSession.getActiveSession()
+    if spark is None:
+        return
+    context = spark.sparkContext
+    bar = context._jsc.sc().progressBar() if context._jsc is not None else None
+    spark.stop()
+    if bar is None or bar.isEmpty():
+        return
+    bar.get().finishAll()  # erases the bar where the cursor can go back
+    if not sys.stderr.isatty():
+        print(file=sys.stderr)
+
+
 def _start_java() -> None:
     """Start the driver's JVM, unless ``spark-submit`` or an earlier session did."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

@@ -18,7 +18,7 @@ def test_every_preset_has_a_valid_configuration(name: str, capsys: pytest.Captur
     arguments = [part for override in overrides for part in ("--set", override)]
     clean.main(["--config", str(CONFIGS / f"{name}.toml"), *arguments, "--dry-run"])
     printed = json.loads(capsys.readouterr().out)
-    assert printed["filters"]["preset"] == name and printed["input"]["paths"] == ["a.warc.gz"]
+    assert printed["filters"]["preset"] == name and printed["input"]["paths"] == [str(crawl)]
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
