@@ -1,6 +1,6 @@
-"""The document row: what a page, article or book is from extraction to packing.
+"""The document row: a page, article or book between extraction and packing.
 
-The schema is the contract of the ``documents/`` table (Parquet) and of every Arrow batch on the way there.
+:func:`schema` is the contract of the ``documents/`` table (Parquet) and of all Arrow batches before it.
 """
 
 import hashlib
@@ -54,14 +54,14 @@ METRICS: tuple[str, ...] = (
     "pii_phones",
     "pii_items",
 )
-"""Names of the filters' numbers, in the order of the ``metrics`` struct."""
+"""Names of the filters' metrics, in the order of the ``metrics`` struct."""
 
 ORIGIN = pa.struct([("path", pa.string()), ("offset", pa.int64()), ("length", pa.int64())])
-"""Where the raw record lies: file, first byte, number of bytes (in a compressed file: of its member)."""
+"""Location of the raw record: file, first byte and number of bytes (in a compressed file, of its member)."""
 
 
 def schema() -> pa.Schema:
-    """The document row. ``metrics`` are float64, null where a metric was not taken."""
+    """Return the schema of a document. ``metrics`` are float64, null if not measured."""
     return pa.schema(
         [
             ("id", pa.string()),
@@ -82,14 +82,14 @@ def schema() -> pa.Schema:
 
 
 def document_id(file_name: str, offset: int) -> str:
-    """32 hex digits that a record has wherever its file is stored.
+    """Return a record's id, 32 hexadecimal digits, which is independent of where its file is stored.
 
-    ``file_name`` is the file's name among the inputs (unique there, without the folder or bucket it
-    happens to lie in), ``offset`` the record's first byte in it.
+    ``file_name`` is the file's name, unique among the inputs, without its folder or bucket. ``offset`` is the
+    record's first byte.
     """
     return hashlib.blake2b(f"{file_name}\0{offset}".encode(), digest_size=16).hexdigest()
 
 
 def text_hash(text: str) -> str:
-    """32 hex digits of the exact text."""
+    """Return the hash of the exact text, 32 hexadecimal digits."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Programs as users start them: ``spark-submit`` and ``torchrun`` in processes of their own."""
+"""Run programs as users do, with ``spark-submit`` and ``torchrun`` in child processes."""
 
 import os
 import subprocess
@@ -11,39 +11,47 @@ from pipeline.spark.session.java import java_home
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared/data"
-"""Real data that some tests use where it is present; see CONTRIBUTING."""
+"""Real data for some tests, which are skipped without it; see CONTRIBUTING."""
 
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""Java options for processes that end in a minute: compile quickly, not well. Halves a small job's CPU."""
+"""Java options for short-lived processes: fast, not optimizing, compilation. Halves a small job's CPU."""
 
 
 def spark_submit(script: Path | str, *arguments: str, options: tuple[str, ...] = ()) -> str:
-    """Run a job to its end, on two local cores unless ``options`` name a ``--master``; its standard output.
+    """Run a job and return its standard output; its standard error is shown if it fails.
 
-    Standard error is shown if the job fails.
+    The job runs on two local cores unless ``options`` contain ``--master``.
     """
+    return run(*spark_submit_command(script, *arguments, options=options))
+
+
+def spark_submit_command(
+    script: Path | str, *arguments: str, options: tuple[str, ...] = ()
+) -> tuple[list[str], dict[str, str]]:
+    """Return the command that :func:`spark_submit` runs, and the variables that it sets."""
     home = Path(pyspark.__file__).parent
-    usual = ["--driver-java-options", SHORT_LIVED, "--conf", f"spark.executor.extraJavaOptions={SHORT_LIVED}"]
+    executor_options = f"spark.executor.extraJavaOptions={SHORT_LIVED}"
+    defaults = ["--driver-java-options", SHORT_LIVED, "--conf", executor_options]
     if "--master" not in options:
-        usual += ["--master", "local[2]"]
-    command = [str(home / "bin" / "spark-submit"), *usual, *options, str(script), *arguments]
+        defaults += ["--master", "local[2]"]
+    command = [str(home / "bin" / "spark-submit"), *defaults, *options, str(script), *arguments]
     environment = {
         "JAVA_HOME": java_home(),
         "PYSPARK_PYTHON": sys.executable,
-        "SPARK_CONF_DIR": str(ROOT / "pipeline" / "spark" / "conf"),
+        "SPARK_CONF_DIR": str(ROOT / "pipeline" / "spark" / "session" / "conf"),
         "SPARK_HOME": str(home),
     }
-    return run(command, environment)
+    return command, environment
 
 
 def torchrun(processes: int, module: str, *arguments: str) -> str:
-    """Run a module under ``torchrun`` to its end; its standard output."""
+    """Run a module under ``torchrun`` and return its standard output."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     return run([*command, "-m", module, *arguments], {"OMP_NUM_THREADS": "1"})
 
 
 def run(command: list[str], environment: dict[str, str]) -> str:
-    """Run a command in the repository's folder; its output is the error's text if it fails."""
+    """Run a command in the repository's folder; raise :class:`AssertionError` with its output if it fails."""
     paths = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
     done = subprocess.run(
         command, env=os.environ | paths | environment, cwd=ROOT, capture_output=True, text=True, timeout=600

@@ -1,12 +1,12 @@
-"""Fixtures that several rooms share: a local Spark session, and real servers on loopback.
+"""Shared fixtures: a local Spark session, and real servers on loopback.
 
-Each is started once per test run, when the first test asks for it.
+Each is started once per test run, on first use.
 """
 
 from collections.abc import Iterator
 
 import pytest
-import setuptools  # noqa: F401  (torch.compile imports it; late in a long run it failed to replace distutils)
+import setuptools  # noqa: F401  (torch.compile imports it, which fails late in a long run, when distutils is loaded)
 from pyspark.sql import SparkSession
 
 from core.config import Config
@@ -19,18 +19,18 @@ from tests.servers.standalone import spark_cluster
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    """The session that jobs get, on two cores."""
+    """A session as jobs create it, on two cores."""
     with pytest.MonkeyPatch.context() as patch:
         options = f"--master local[2] --driver-java-options '{SHORT_LIVED}'"
         patch.setenv("PYSPARK_SUBMIT_ARGS", f"{options} pyspark-shell")
-        made = session(Config(), "tests")
-    yield made
-    made.stop()
+        spark = session(Config(), "tests")
+    yield spark
+    spark.stop()
 
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``s3://bucket`` of a running server, which the ``AWS_*`` variables name."""
+    """``s3://bucket`` of a running server, for which the ``AWS_*`` variables are set."""
     with s3_server(tmp_path_factory.mktemp("s3")) as root:
         yield root
 

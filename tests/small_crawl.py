@@ -1,4 +1,4 @@
-"""A small crawl with everything in it: pages, copies and near copies, a dump, a book, JSON lines, damage."""
+"""A small crawl with all input formats, duplicates, near-duplicates and damaged records."""
 
 import bz2
 import gzip
@@ -33,7 +33,7 @@ TAILS = "while until because although since whenever".split()
 
 @dataclass(frozen=True)
 class SmallCrawl:
-    """Where it lies, and how many records of each kind are in it."""
+    """The crawl's folder, and its numbers of records and of quarantined records."""
 
     folder: Path
     records: int
@@ -45,7 +45,7 @@ class SmallCrawl:
 
 
 def prose(seed: int, sentences: int = 12) -> str:
-    """Plain English paragraphs that pass the filters and resemble no other seed's."""
+    """Return English paragraphs that pass the filters and differ from those of every other seed."""
     source = random.Random(seed)
     return "\n\n".join(
         " ".join(_sentence(source) for _ in range(min(4, sentences - first)))
@@ -68,6 +68,7 @@ def _sentence(source: random.Random) -> str:
 
 
 def page(text: str, title: str = "A page") -> bytes:
+    """Return an HTML page with a menu around the text."""
     paragraphs = "".join(f"<p>{part}</p>" for part in text.split("\n\n"))
     menu = "<nav><ul><li><a href='/'>Home</a></li><li><a href='/about'>About us</a></li></ul></nav>"
     return (
@@ -77,7 +78,7 @@ def page(text: str, title: str = "A page") -> bytes:
 
 
 def build(folder: Path) -> SmallCrawl:
-    """Write the crawl; the same bytes every time."""
+    """Write the crawl, deterministically."""
     folder.mkdir(parents=True)
     near = prose(3, 60)
     pages = [page(prose(seed)) for seed in range(20)]
@@ -88,7 +89,7 @@ def build(folder: Path) -> SmallCrawl:
         page(SHORT),
     ]
     written = _write_warc(folder / "first.warc.gz", pages[:12], compressed=True)
-    written += _write_warc(folder / "second.warc", pages[12:], compressed=False, odd=True)
+    written += _write_warc(folder / "second.warc", pages[12:], compressed=False, skipped=True)
     damaged = gzip.compress(b"WARC/1.0\r\nWARC-Type: response\r\n")[:-12]
     (folder / "third.warc.gz").write_bytes(gzip.compress(_records([page(prose(99))])[0], mtime=0) + damaged)
     (folder / "dump.xml.bz2").write_bytes(bz2.compress(_dump().encode()))
@@ -98,22 +99,22 @@ def build(folder: Path) -> SmallCrawl:
     return SmallCrawl(folder, records=written + 1 + 1 + 4 + 1 + 5, quarantined=2)
 
 
-def _write_warc(path: Path, pages: list[bytes], *, compressed: bool, odd: bool = False) -> int:
-    records = _records(pages, odd=odd)
+def _write_warc(path: Path, pages: list[bytes], *, compressed: bool, skipped: bool = False) -> int:
+    records = _records(pages, skipped=skipped)
     path.write_bytes(b"".join(gzip.compress(record, mtime=0) if compressed else record for record in records))
     return len(records)
 
 
-def _records(pages: list[bytes], *, odd: bool = False) -> list[bytes]:
-    """WARC records of responses; ``odd`` adds an error page, a picture and a request."""
+def _records(pages: list[bytes], *, skipped: bool = False) -> list[bytes]:
+    """Return WARC records of responses; ``skipped`` adds an error page, an image and a request."""
     responses = [(body, "200 OK", "text/html; charset=utf-8") for body in pages]
-    if odd:
+    if skipped:
         responses += [(b"<p>gone</p>", "404 Not Found", "text/html"), (b"\x89PNG", "200 OK", "image/png")]
     records = [
         _record("response", f"https://example.com/{len(body)}/{index}", f"HTTP/1.1 {status}", media, body)
         for index, (body, status, media) in enumerate(responses)
     ]
-    if odd:
+    if skipped:
         records.append(_record("request", "https://example.com/", "GET / HTTP/1.1", "text/html", b""))
     return records
 

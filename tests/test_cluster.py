@@ -1,4 +1,4 @@
-"""What is published does not depend on how the work was cut up, nor on which machine did it."""
+"""Published tables are independent of the number of partitions and of the cluster."""
 
 import json
 
@@ -24,7 +24,7 @@ def _overrides(crawl, out, partitions):
 
 
 def _published(out, table):
-    """The rows of a table by id."""
+    """Return the rows of a table by id."""
     rows = ds.dataset(out / table, partitioning="hive").to_table().to_pylist()
     found = {row["id"]: row for row in rows}
     assert len(found) == len(rows)
@@ -32,7 +32,7 @@ def _published(out, table):
 
 
 @pytest.fixture(scope="module")
-def in_one_piece(spark, crawl, tmp_path_factory):
+def one_partition(spark, crawl, tmp_path_factory):
     out = tmp_path_factory.mktemp("one") / "out"
     clean(spark, config.load(None, _overrides(crawl, out, 1)))
     return out
@@ -44,14 +44,14 @@ def _check_same(out, reference):
 
 
 @pytest.mark.parametrize("partitions", [2, 7])
-def test_partitions_change_nothing(spark, crawl, tmp_path, in_one_piece, partitions):
-    assert len(_published(in_one_piece, "documents")) > 20
+def test_output_is_independent_of_partitions(spark, crawl, tmp_path, one_partition, partitions):
+    assert len(_published(one_partition, "documents")) > 20
     clean(spark, config.load(None, _overrides(crawl, tmp_path / "out", partitions)))
-    _check_same(tmp_path / "out", in_one_piece)
+    _check_same(tmp_path / "out", one_partition)
 
 
 @pytest.mark.server
-def test_a_cluster_of_two_workers_changes_nothing(cluster, crawl, tmp_path, in_one_piece):
-    arguments = [part for each in _overrides(crawl, tmp_path / "out", 0) for part in ("--set", each)]
+def test_output_is_independent_of_the_cluster(cluster, crawl, tmp_path, one_partition):
+    arguments = [part for override in _overrides(crawl, tmp_path / "out", 0) for part in ("--set", override)]
     spark_submit(ROOT / "jobs" / "clean.py", *arguments, options=("--master", cluster))
-    _check_same(tmp_path / "out", in_one_piece)
+    _check_same(tmp_path / "out", one_partition)

@@ -1,4 +1,4 @@
-"""From raw crawl to trained model with everything on disk, on S3 or on HDFS: the same, byte for byte."""
+"""Runs from raw crawl to trained model on local disk, on S3 and on HDFS give identical results."""
 
 import io
 import json
@@ -39,7 +39,7 @@ checkpoint_every = 2
 
 @dataclass(frozen=True)
 class Run:
-    """What one run left, without the places where it lies."""
+    """The results of a run, without file locations."""
 
     documents: list[dict]
     ledger: list[dict]
@@ -54,7 +54,7 @@ def crawl(tmp_path_factory):
 
 
 def _run(crawl, tmp_path, root):
-    """Copy the crawl below ``root``, work there alone, and gather the results."""
+    """Copy the crawl below ``root``, run all stages there, and collect the results."""
     config, out = tmp_path / "config.toml", storage.join(root, "out")
     for file in crawl.folder.iterdir():
         storage.upload(str(file), storage.join(root, "raw", file.name))
@@ -71,7 +71,7 @@ def _run(crawl, tmp_path, root):
 
 
 def _rows(folder):
-    """All rows of a table in order of id, without the one field that tells where the raw file lay."""
+    """Return the rows of a table, sorted by id, without the location of the raw file."""
     tables = []
     for file in storage.list_files(folder):
         if file.path.endswith(".parquet"):
@@ -84,7 +84,7 @@ def _rows(folder):
 
 
 def _arrow_files(folder):
-    """SHA-256 by name, as the files are and as the manifest says."""
+    """Return SHA-256 by name; assert that files and manifest agree."""
     found = manifest.read(folder, "pack")
     manifest.verify(folder, found)
     listed = [file.path for file in storage.list_files(folder) if file.path.endswith(".arrow")]
@@ -110,7 +110,7 @@ def local(crawl, tmp_path_factory):
 
 @pytest.mark.spark
 @pytest.mark.distributed
-def test_the_local_run_has_everything_in_it(local, crawl):
+def test_local_run_has_all_sources_and_stages(local, crawl):
     assert {row["source"] for row in local.ledger} == {"commoncrawl", "wikipedia", "books", "jsonl"}
     assert len(local.ledger) == crawl.records - crawl.quarantined
     assert len(local.documents) > 20
@@ -123,7 +123,7 @@ def test_the_local_run_has_everything_in_it(local, crawl):
 @pytest.mark.distributed
 @pytest.mark.server
 @pytest.mark.parametrize("server", ["s3", "hdfs"])
-def test_a_remote_run_makes_the_same(request, local, crawl, tmp_path, server):
+def test_remote_run_equals_the_local_run(request, local, crawl, tmp_path, server):
     remote = _run(crawl, tmp_path, storage.join(request.getfixturevalue(server), "end-to-end"))
     assert remote.documents == local.documents
     assert remote.ledger == local.ledger

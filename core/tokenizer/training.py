@@ -29,7 +29,7 @@ SENTENCE = re.compile(r"[^\n]{1,2000}\n{0,100}|\n{1,100}")
 def train(texts: Iterable[str], settings: config.TokenizerConfig, stage: Stage) -> Manifest:
     """Train a tokenizer and publish it in the folder of ``stage``.
 
-    The result depends only on the vocabulary size and the texts, not on their order: the trainer counts words,
+    The result depends only on the vocabulary size and the texts, not their order: the trainer counts words,
     breaks ties by the tokens themselves and runs in one thread. Raises :class:`InputError` if there is too
     little text for the vocabulary.
     """

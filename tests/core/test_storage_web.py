@@ -36,8 +36,8 @@ def test_read_range_sends_one_request_for_the_range(web):
     assert storage.read_range(f"{web.url}/a file.bin", 1000, 50) == DATA[1000:1050]
     assert storage.read_range(f"{web.url}/a file.bin", len(DATA) - 5, 50) == DATA[-5:]
     assert storage.read_range(f"{web.url}/a file.bin", len(DATA) + 5, 50) == b""
-    answer, *_ = web.answers
-    assert (answer.method, answer.start, answer.length) == ("GET", 1000, 50)
+    response, *_ = web.responses
+    assert (response.method, response.start, response.length) == ("GET", 1000, 50)
 
 
 def test_list_files_returns_size_and_version(web):

@@ -27,7 +27,7 @@ def html(text: str, charset: str) -> str:
         (CHINESE, "hz-gb-2312"),
     ],
 )
-def test_declared_in_either_place_or_not_at_all(text: str, encoding: str) -> None:
+def test_encoding_is_declared_by_transport_or_page_or_detected(text: str, encoding: str) -> None:
     body = text.encode("hz" if encoding.startswith("hz") else encoding)
     assert decode(body, encoding) == text
     page = html(text, encoding)
@@ -36,49 +36,49 @@ def test_declared_in_either_place_or_not_at_all(text: str, encoding: str) -> Non
         assert decode(body) == text
 
 
-def test_a_byte_order_mark_wins() -> None:
+def test_byte_order_mark_takes_precedence() -> None:
     for encoding in ("utf-8-sig", "utf-16", "utf-32"):
         assert decode(html(RUSSIAN, "koi8-r").encode(encoding), "koi8-r") == html(RUSSIAN, "koi8-r")
 
 
-def test_valid_utf8_wins_over_a_lone_declaration() -> None:
+def test_valid_utf8_takes_precedence_over_one_declaration() -> None:
     assert decode(RUSSIAN.encode(), "windows-1251") == RUSSIAN
     assert decode(html(RUSSIAN, "windows-1251").encode()) == html(RUSSIAN, "windows-1251")
     assert decode(html(GERMAN, "iso-8859-1").encode(), "koi8-r") == html(GERMAN, "iso-8859-1")
 
 
-def test_both_declarations_in_agreement_win_over_utf8_by_chance() -> None:
+def test_two_equal_declarations_take_precedence_over_valid_utf8() -> None:
     # These bytes are also valid UTF-8.
     page = html("联通", "gbk")
     assert decode(page.encode("gbk"), "gb2312") == page
 
 
-def test_utf8_cut_inside_a_character() -> None:
+def test_truncated_utf8() -> None:
     assert decode("Würde ü".encode()[:-1]) == "Würde "
 
 
-def test_a_declaration_that_the_bytes_contradict_is_passed_over() -> None:
+def test_contradicted_declarations_are_ignored() -> None:
     assert decode(RUSSIAN.encode("windows-1251"), "utf-8") == RUSSIAN
 
 
-def test_wide_encodings_without_a_mark() -> None:
+def test_utf16_and_utf32_without_byte_order_mark() -> None:
     page = html("plain text", "utf-16")
     for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
         assert decode(page.encode(encoding)) == page
 
 
-def test_labels_mean_what_browsers_take_them_for() -> None:
+def test_labels_are_interpreted_as_in_browsers() -> None:
     labels = ("ISO-8859-1", " gb2312 ", "x-sjis", "nonsense", "x-mac-cyrillic")
     assert [canonical(label) for label in labels] == ["cp1252", "gb18030", "cp932", None, "mac_cyrillic"]
 
 
 @given(st.binary(max_size=300), st.one_of(st.none(), st.text(max_size=12), st.sampled_from(["hz", "utf-16"])))
-def test_never_fails(body: bytes, declared: str | None) -> None:
+def test_decode_never_fails(body: bytes, declared: str | None) -> None:
     decode(body, declared)
     decode(b'<meta charset="' + body[:10] + b'">' + body, declared)
 
 
 @given(st.text())
-def test_utf8_is_read_as_it_was_written(text: str) -> None:
+def test_utf8_round_trips(text: str) -> None:
     page = html(text, "utf-8").encode("utf-8", "ignore")
     assert decode(page, "utf-8") == page.decode()

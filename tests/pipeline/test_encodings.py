@@ -1,4 +1,4 @@
-"""Detection by the pages that chardet's authors collected, and by languages in the encodings they came in."""
+"""Encoding detection on chardet's own test pages, and on languages in their usual encodings."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ PYTHON_NAMES = {
     "TIS-620": "cp874",
     "iso-8859-1": "cp1252",
 }
-WRITTEN_IN = {
+SAMPLES = {
     ("cp1251", "koi8-r", "cp866"): "Все люди рождаются свободными и равными в своём достоинстве и правах.",
     ("cp1250", "iso8859-2"): "Všichni lidé rodí se svobodní a sobě rovní co do důstojnosti a práv.",
     ("cp1252", "mac_roman", "cp850"): "Alle Menschen sind frei und gleich an Würde und Rechten geboren.",
@@ -36,11 +36,11 @@ WRITTEN_IN = {
     ("cp932", "euc_jp"): "すべての人間は、生まれながらにして自由であり、かつ平等である。",
     ("cp949",): "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다.",
 }
-CASES = [(encoding, text) for encodings, text in WRITTEN_IN.items() for encoding in encodings]
+CASES = [(encoding, text) for encodings, text in SAMPLES.items() for encoding in encodings]
 
 
 def pages() -> Iterator[tuple[str, str, bytes]]:
-    """Encoding, name and content of chardet's pages, but for those in an encoding that Python lacks."""
+    """Yield encoding, name and content of chardet's pages, except for encodings that Python lacks."""
     package = packages.table()["encodings"]
     for name, content in packages.members(package, packages.fetch(package)):
         folder = PurePosixPath(name).parent.name
@@ -53,11 +53,11 @@ def words(text: str) -> str:
     return " ".join(text.removeprefix("\ufeff").split())
 
 
-@pytest.mark.parametrize("spoil", [False, True], ids=["as they are", "without their declarations"])
-def test_real_pages(spoil: bool) -> None:
+@pytest.mark.parametrize("strip_declarations", [False, True])
+def test_real_pages(strip_declarations: bool) -> None:
     total, wrong = 0, []
     for encoding, name, page in pages():
-        content = re.sub(rb"(?i)(charse|encodin)[tg](\s*=)", rb"\1_\2", page) if spoil else page
+        content = re.sub(rb"(?i)(charse|encodin)[tg](\s*=)", rb"\1_\2", page) if strip_declarations else page
         total += 1
         if words(decode(content)) != words(content.decode(encoding, "replace")):
             wrong.append(name)
@@ -66,7 +66,7 @@ def test_real_pages(spoil: bool) -> None:
 
 
 @given(st.sampled_from(CASES), st.integers(1, 8), st.sampled_from(["{}", "<html><p>{}</p><p>OK</p></html>"]))
-def test_languages_in_the_encodings_they_came_in(case: tuple[str, str], count: int, frame: str) -> None:
+def test_languages_in_their_usual_encodings(case: tuple[str, str], count: int, frame: str) -> None:
     encoding, text = case
     page = frame.format(" ".join([text] * count))
     assert decode(page.encode(encoding)) == page
@@ -74,7 +74,7 @@ def test_languages_in_the_encodings_they_came_in(case: tuple[str, str], count: i
 
 
 @given(st.sampled_from(CASES), st.data())
-def test_utf8_that_is_damaged_in_places(case: tuple[str, str], data: st.DataObject) -> None:
+def test_utf8_with_errors(case: tuple[str, str], data: st.DataObject) -> None:
     page = (case[1] * 20).encode()
     at = data.draw(st.integers(0, len(page) - 1))
     damaged = page[:at] + b"\xff" + page[at + 1 :]

@@ -1,4 +1,4 @@
-"""Servers as child processes: a free port, a log file, readiness by trying, and an orderly end."""
+"""Run servers as child processes, with a free port, a log file and a readiness check."""
 
 import socket
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on now."""
+    """Return a TCP port of 127.0.0.1 that is currently unused."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -19,7 +19,7 @@ def free_port() -> int:
 def running(
     command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run ``command`` for the length of the block, its output in ``log``, which stays."""
+    """Run ``command`` during the block, with its output in ``log``, and terminate it afterwards."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment
@@ -38,7 +38,7 @@ def running(
 def wait_until(
     ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float
 ) -> None:
-    """Try ``ready`` until it is true; what the server wrote is shown if it ends or time runs out."""
+    """Poll ``ready`` until it is true; raise with the end of the log if the server exits or time runs out."""
     deadline = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""An S3 server on loopback: moto's, as its own process."""
+"""An S3 server on loopback: moto's, in a child process."""
 
 import os
 import sys
@@ -18,12 +18,12 @@ BUCKET = "gristmill-test"
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[str]:
-    """Serve an empty bucket and name the server in the ``AWS_*`` variables; yields ``s3://bucket``."""
+    """Serve an empty bucket, set the ``AWS_*`` variables for the server, and yield ``s3://bucket``."""
     port, log = free_port(), folder / "s3.log"
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with running(command, log, os.environ) as process, pytest.MonkeyPatch.context() as patch:
-        wait_until(lambda: _answers(url), process, log, 60)
+        wait_until(lambda: _is_ready(url), process, log, 60)
         patch.setenv("AWS_ENDPOINT_URL", url)
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -34,9 +34,9 @@ def s3_server(folder: Path) -> Iterator[str]:
         filesystem.clear_instance_cache()
 
 
-def _answers(url: str) -> bool:
+def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/moto-api/", timeout=5) as answer:
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(f"{url}/moto-api/", timeout=5) as response:
+            return bool(response.status == 200)
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False

@@ -1,4 +1,4 @@
-"""A Spark standalone cluster on loopback: a Master and two Workers, from the classes inside pyspark."""
+"""A Spark standalone cluster on loopback: a master and two workers, from pyspark's jars."""
 
 import json
 import os
@@ -19,13 +19,13 @@ WORKERS = 2
 
 @contextmanager
 def spark_cluster(folder: Path) -> Iterator[str]:
-    """Run the cluster, each worker with one core and 1 GB; yields the master's ``spark://host:port``."""
+    """Run the cluster, each worker with one core and 1 GB; yield the master's ``spark://host:port``."""
     home = Path(pyspark.__file__).parent
     port, web_port = free_port(), free_port()
     master = f"spark://127.0.0.1:{port}"
     environment = os.environ | {
         "JAVA_HOME": java_home(),
-        "PYTHONPATH": str(Path(__file__).parents[2]),  # the executors' Python finds Gristmill
+        "PYTHONPATH": str(Path(__file__).parents[2]),  # for the executors
         "SPARK_HOME": str(home),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_NO_DAEMONIZE": "1",
@@ -49,7 +49,7 @@ def spark_cluster(folder: Path) -> Iterator[str]:
 
 def _workers(web_port: int) -> int:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{web_port}/json/", timeout=5) as answer:
-            return int(json.load(answer)["aliveworkers"])
+        with urllib.request.urlopen(f"http://127.0.0.1:{web_port}/json/", timeout=5) as response:
+            return int(json.load(response)["aliveworkers"])
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return 0

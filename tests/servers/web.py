@@ -1,4 +1,4 @@
-"""A web server on loopback that answers byte ranges and remembers what it was asked."""
+"""A web server on loopback that supports byte ranges and records its responses."""
 
 import threading
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One answered request: how many bytes of the file went out, from which on."""
+class Response:
+    """A response: the request's method and path, and the first byte and number of bytes sent."""
 
     method: str
     path: str
@@ -20,35 +20,35 @@ class Answer:
 
 
 @dataclass
-class Web:
-    """Where it listens, and what it answered so far."""
+class WebServer:
+    """A running server: its address and its responses so far."""
 
     url: str
-    answers: list[Answer] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
 
     @property
     def sent(self) -> int:
-        """Bytes of files that went out."""
-        return sum(answer.length for answer in self.answers)
+        """Number of file bytes sent."""
+        return sum(response.length for response in self.responses)
 
 
 @contextmanager
-def web_server(folder: Path, *, ranges: bool = True) -> Iterator[Web]:
-    """Serve the files below ``folder``; without ``ranges`` each is answered whole."""
+def web_server(folder: Path, *, ranges: bool = True) -> Iterator[WebServer]:
+    """Serve the files below ``folder``. Without ``ranges``, Range headers are ignored."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_HEAD(self) -> None:
-            self._answer(b"")
+            self._respond(b"")
 
         def do_GET(self) -> None:
-            self._answer(None)
+            self._respond(None)
 
         def log_message(self, *_: object) -> None:
-            """Keep quiet."""
+            """Disable the request log."""
 
-        def _answer(self, body: bytes | None) -> None:
+        def _respond(self, body: bytes | None) -> None:
             path = folder / unquote(urlsplit(self.path).path).lstrip("/")
             if not path.is_file():
                 self.send_error(404)
@@ -58,25 +58,25 @@ def web_server(folder: Path, *, ranges: bool = True) -> Iterator[Web]:
             if first >= len(data) > 0:
                 self.send_error(416)
                 return
-            piece = data[first:last] if body is None else body
-            web.answers.append(Answer(self.command, self.path, first, len(piece)))
+            content = data[first:last] if body is None else body
+            web.responses.append(Response(self.command, self.path, first, len(content)))
             self.send_response(206 if (first, last) != (0, len(data)) else 200)
             self.send_header("Content-Length", str(last - first))
             self.send_header("Content-Range", f"bytes {first}-{last - 1}/{len(data)}")
             self.send_header("Last-Modified", self.date_time_string(path.stat().st_mtime))
             self.end_headers()
-            self.wfile.write(piece)
+            self.wfile.write(content)
 
         def _range(self, size: int) -> tuple[int, int]:
-            asked = self.headers.get("Range") if ranges else None
-            if not asked:
+            header = self.headers.get("Range") if ranges else None
+            if not header:
                 return 0, size
-            first, _, last = asked.removeprefix("bytes=").partition("-")
+            first, _, last = header.removeprefix("bytes=").partition("-")
             return int(first), min(int(last) + 1, size) if last else size
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        web = Web(f"http://127.0.0.1:{server.server_port}")
+        web = WebServer(f"http://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

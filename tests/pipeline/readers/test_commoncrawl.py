@@ -118,7 +118,7 @@ def test_finding_files_opens_only_the_list(mirror: Path) -> None:
         found = find_files(settings)
         assert [file.path for file in found] == [f"{web.url}/{path}" for path in FILES]
         assert [file.file_name for file in found] == [path.rsplit("/", 1)[1] for path in FILES]
-        assert {answer.path for answer in web.answers} == {f"/crawl-data/{CRAWL}/warc.paths.gz"}
+        assert {response.path for response in web.responses} == {f"/crawl-data/{CRAWL}/warc.paths.gz"}
 
 
 @pytest.mark.server

@@ -84,7 +84,7 @@ def test_chosen_pages_are_those_of_the_whole_files_and_no_other_byte_is_read(spa
     }
     with web_server(copy) as web:
         made = clean(spark, _config(copy, tmp_path / "chosen", WANTED, web.url))
-        asked = Counter((answer.path, answer.start, answer.length) for answer in web.answers)
+        asked = Counter((response.path, response.start, response.length) for response in web.responses)
     table = ds.dataset(tmp_path / "chosen/documents", partitioning="hive").to_table()
     chosen = set(table["id"].to_pylist())
     assert made.counts["kept"] == made.counts["records_in"] == table.num_rows == len(chosen)

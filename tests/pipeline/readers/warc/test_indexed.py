@@ -45,7 +45,7 @@ def test_each_record_is_fetched_by_one_request(path: Path) -> None:
     with web_server(path.parent) as web:
         found = list(indexed.read(record_splits(path, chosen, f"{web.url}/{path.name}")))
         assert [item for _, item in found] == chosen
-        assert sorted((answer.start, answer.length) for answer in web.answers) == [
+        assert sorted((response.start, response.length) for response in web.responses) == [
             (item.origin.offset, item.origin.length) for item in chosen
         ]
         assert web.sent == sum(item.origin.length for item in chosen)
