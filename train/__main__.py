@@ -1,4 +1,4 @@
-"""``torchrun --standalone --nproc-per-node=N -m train --config FILE.toml``: pre-training."""
+"""``torchrun --standalone --nproc-per-node=N -m train --config FILE.toml``: pre-train a model."""
 
 import sys
 
@@ -8,8 +8,8 @@ from train.loop import train
 
 
 def main() -> None:
-    """The command line."""
-    description = "Train a model on token shards; resumes where it was stopped."
+    """Run the command line."""
+    description = "Train a model on token shards; resumes from the last checkpoint."
     parallel.run(lambda: from_command_line(description, sys.argv[1:]), train)
 
 

@@ -1,13 +1,13 @@
-"""Checkpoints: the weights in training, optimizer and random states; each process writes its own part.
+"""Write and restore checkpoints: trained weights, optimizer and random states.
 
-One folder per checkpoint::
+Each process writes its own part (torch.distributed.checkpoint)::
 
-    checkpoints/step-00000100/__0_0.distcp …   the parts (torch.distributed.checkpoint)
-                              .metadata        where in them each tensor lies
-                              manifest.json    written last: sizes, hashes, and what the checkpoint belongs to
-    checkpoints/latest                         the name of the one to trust, replaced atomically
+    checkpoints/step-00000100/__0_0.distcp …   one file per process
+                              .metadata        location of each tensor in them
+                              manifest.json    written last: sizes, hashes, and the identity of the run
+    checkpoints/latest                         name of the last complete checkpoint, replaced atomically
 
-What ``latest`` does not name and is newer was cut short, and is removed at the next start.
+Checkpoints newer than ``latest`` are incomplete and are removed at the next start.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save as save_parts
+from torch.distributed.checkpoint.state_dict_saver import save as save_sharded
 
 from core import manifest, storage
 from core.manifest import Manifest, Stage
@@ -30,58 +30,57 @@ def save(
     step: int,
     model: Transformer,
     optimizer: torch.optim.Optimizer,
-    pins: dict[str, Any],
+    identity: dict[str, Any],
     fingerprint: str,
     world: World,
 ) -> None:
-    """Write and publish the state after ``step``; all processes together.
+    """Write and publish the state after ``step``; called by all processes.
 
-    ``pins`` and ``fingerprint`` say what it belongs to.
+    ``identity`` and ``fingerprint`` are those of the run.
     """
-    place = storage.join(folder, _name(step))
-    world.from_leader(lambda: storage.remove(place))
-    save_parts({**_state(model, optimizer), **_random_states(world)}, storage_writer=DcpWriter(place))
-    names = [f"__{world.rank}_0.distcp", *([".metadata"] if world.leads else [])]
-    entries = [
-        manifest.file_entry(place, name) for name in names if storage.exists(storage.join(place, name))
-    ]
-    files = [entry for part in world.gather(entries) for entry in part]
-    facts = {**pins, "world_size": world.size, "torch": torch.__version__}
-    if world.leads:
-        Stage(STAGE, place, fingerprint).publish({"step": step}, files, facts)
+    path = storage.join(folder, _name(step))
+    world.broadcast_from_rank_zero(lambda: storage.remove(path))
+    save_sharded({**_state(model, optimizer), **_random_states(world)}, storage_writer=DcpWriter(path))
+    names = [f"__{world.rank}_0.distcp", *([".metadata"] if world.is_rank_zero else [])]
+    entries = [manifest.file_entry(path, name) for name in names if storage.exists(storage.join(path, name))]
+    files = [entry for part in world.all_gather(entries) for entry in part]
+    facts = {**identity, "world_size": world.size, "torch": torch.__version__}
+    if world.is_rank_zero:
+        Stage(STAGE, path, fingerprint).publish({"step": step}, files, facts)
         storage.write_atomic(storage.join(folder, LATEST), _name(step).encode())
 
 
-def remove_others(folder: str, keep: int) -> None:
-    """Remove all but the ``keep`` newest published checkpoints, and whatever was cut short after them."""
+def remove_old(folder: str, keep: int) -> None:
+    """Remove all but the ``keep`` newest complete checkpoints."""
     if not storage.exists(folder):
         return
     fs, inner = storage.filesystem(folder)
     names = sorted(storage.name(path) for path in fs.ls(inner, detail=False))
     found = find_latest(folder)
-    last = storage.name(found[0]) if found else ""
-    steps = [name for name in names if name.startswith("step-")]
-    kept = [name for name in steps if name <= last][-keep:]
-    for name in steps:
+    latest_name = storage.name(found[0]) if found else ""
+    checkpoints = [name for name in names if name.startswith("step-")]
+    kept = [name for name in checkpoints if name <= latest_name][-keep:]
+    for name in checkpoints:
         if name not in kept:
             storage.remove(storage.join(folder, name))
 
 
 def restore(
-    place: str, found: Manifest, model: Transformer, optimizer: torch.optim.Optimizer, world: World
+    path: str, found: Manifest, model: Transformer, optimizer: torch.optim.Optimizer, world: World
 ) -> int:
-    """Load a checkpoint into a sharded model and its optimizer; the step it was made after.
+    """Load a checkpoint into a sharded model and its optimizer; return its step.
 
-    Every file is compared with the manifest first, shared among the processes. Raises :class:`ManifestError`.
+    The processes first verify the files against the manifest, each a part of them. Random states are restored
+    if the world size is unchanged. Raises :class:`core.errors.ManifestError` for altered files.
     """
     for entry in found.files[world.rank :: world.size]:
-        manifest.verify_file(place, entry)
-    world.wait()
+        manifest.verify_file(path, entry)
+    world.barrier()
     state = _state(model, optimizer)
-    same_world = found.facts["world_size"] == world.size
-    if same_world:
+    same_world_size = found.facts["world_size"] == world.size
+    if same_world_size:
         state |= _random_states(world)
-    load(state, storage_reader=DcpReader(place))
+    load(state, storage_reader=DcpReader(path))
     set_state_dict(
         model,
         optimizer,
@@ -89,18 +88,19 @@ def restore(
         optim_state_dict=state["optimizer"],
         options=StateDictOptions(ignore_frozen_params=True, strict=False),
     )
-    if same_world:
+    if same_world_size:
         _set_random_states(state, world)
     return found.counts["step"]
 
 
 def _state(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    weights, moments = get_state_dict(model, optimizer, options=StateDictOptions(ignore_frozen_params=True))
-    return {"model": weights, "optimizer": moments}
+    options = StateDictOptions(ignore_frozen_params=True)
+    model_state, optimizer_state = get_state_dict(model, optimizer, options=options)
+    return {"model": model_state, "optimizer": optimizer_state}
 
 
 def _random_states(world: World) -> dict[str, Any]:
-    """The state of each random generator of this process."""
+    """Return the states of this process's random generators."""
     states = {f"random.{world.rank}.cpu": torch.get_rng_state()}
     if world.device.type == "cuda":
         states[f"random.{world.rank}.cuda"] = torch.cuda.get_rng_state(world.device)

@@ -17,7 +17,7 @@ from core.errors import InputError
 from core.manifest import canonical
 from core.shards import SplitName
 from core.shards.packing import best_fit_decreasing, split_of
-from core.tokenizer.chat import Chat, Message
+from core.tokenizer.chat import ChatTemplate, Message
 from train.dataset import PackedRows
 from train.permutation import Int64Array
 from train.records import ExampleFile, RecordReader, source_name
@@ -65,7 +65,7 @@ class ExampleDataset:
         return PackedRows(rows.tokens[indices], rows.document_ids[indices], rows.loss_mask[indices])
 
 
-def load_examples(config: FinetuneConfig, chat: Chat, pad: int) -> ExampleDataset:
+def load_examples(config: FinetuneConfig, chat: ChatTemplate, pad: int) -> ExampleDataset:
     """Read, tokenize and pack all examples of ``config``; ``pad`` is the padding token.
 
     The result does not depend on the order of records. Raises :class:`InputError` for a record that is not a
@@ -108,7 +108,7 @@ def pack_examples(examples: Sequence[Example], sequence_length: int, pad: int) -
 
 
 def _usable_examples(
-    file: ExampleFile, reader: RecordReader, chat: Chat, config: FinetuneConfig, counts: Counter[str]
+    file: ExampleFile, reader: RecordReader, chat: ChatTemplate, config: FinetuneConfig, counts: Counter[str]
 ) -> Iterator[Example]:
     """Yield the usable examples of a file, and count the dropped and truncated ones."""
     max_length = config.sequence_length + 1
@@ -125,7 +125,7 @@ def _usable_examples(
             yield example
 
 
-def _tokenize(location: str, messages: Sequence[Message], chat: Chat, *, learn_all: bool) -> Example:
+def _tokenize(location: str, messages: Sequence[Message], chat: ChatTemplate, *, learn_all: bool) -> Example:
     try:
         tokens, loss_mask = chat.example(messages)
     except InputError as error:
@@ -144,9 +144,9 @@ def _no_training_examples(config: FinetuneConfig, counts: Mapping[str, int]) -> 
     if counts.get("validation"):
         found.append(f"{counts['validation']:,} for validation")
     return (
-        f"finetune.files: no training examples ({', '.join(found) or 'no examples'}; finetune.sequence_length "
-        f"is {config.sequence_length}): needs conversations with an assistant message that fit into a row; "
-        "use other files, longer rows or a smaller finetune.validation_share"
+        f"finetune.files: no training examples ({', '.join(found) or 'no examples'}; "
+        f"finetune.sequence_length is {config.sequence_length}): must have conversations with an assistant "
+        "message that fit into a row; use other files, longer rows or a smaller finetune.validation_share"
     )
 
 

@@ -1,11 +1,11 @@
 """``torchrun -m train.finetune --config FILE.toml``: supervised fine-tuning on conversations.
 
-The model comes from wherever :func:`model.loading.load` finds one. Training is the pre-trainer's own loop:
-the same sharding, checkpoints, exact resume and metrics, over rows packed from the examples, of which only
-the assistant's tokens count. It leaves::
+Accepts every model that :func:`model.loading.load` does. Uses the loop of pre-training, with the same
+sharding, checkpoints, exact resume and metrics, on packed examples; by default only assistant tokens are
+learned. Writes::
 
     OUT/finetuning/   checkpoints, metrics.jsonl, tensorboard, manifest.json (last)
-    OUT/model/        the model: a Hugging Face folder, or an adapter in peft's format
+    OUT/model/        the model: a Hugging Face folder, or an adapter in peft format
 """
 
 import math
@@ -27,144 +27,146 @@ from core.tokenizer import Tokenizer
 from model import export
 from model.formats import huggingface, lora
 from model.formats.checkpoint import find_latest, load_weights
-from model.loading import STAGE as MODEL
+from model.loading import STAGE as MODEL_STAGE
 from model.loading import LoadedModel, load
 from model.transformer import Transformer
-from train import examples, parallel, setup
-from train.examples import Examples
+from train import parallel, training_run
+from train.examples import ExampleDataset, load_examples
 from train.loop import Trainer
-from train.parallel import World, make_repeatable, random_stream
-from train.setup import Setup
+from train.parallel import World, enable_determinism, parameter_generator
+from train.training_run import TrainingRun
 
 STAGE = "finetune"
-IMPORTED_RATE, IMPORTED_ADAPTER_RATE = 3e-5, 3e-4
-"""Learning rates for models whose own is not known. SmolLM2's was 3e-3 (Allal et al. 2025)."""
-PATHS = {"model", "files", "validation_files"}
-"""Settings that say where things lie. What lies there is pinned instead."""
+DEFAULT_LEARNING_RATE, DEFAULT_LORA_LEARNING_RATE = 3e-5, 3e-4
+"""For models whose pre-training rate is unknown. SmolLM2's was 3e-3 (Allal et al. 2025)."""
+PATH_KEYS = {"model", "files", "validation_files"}
+"""Paths in ``[finetune]``; the run's identity has hashes of their content instead."""
 
 
 def main() -> None:
-    """The command line."""
-    description = "Fine-tune a model on conversations; resumes where it was stopped."
+    """Run the command line."""
+    description = "Fine-tune a model on conversations; resumes from the last checkpoint."
     parallel.run(lambda: configuration.from_command_line(description, sys.argv[1:]), finetune)
 
 
 def finetune(config: Config, world: World) -> None:
-    """Fine-tune as ``config`` says; resume, if an earlier attempt left a checkpoint.
+    """Fine-tune the model in ``config``, resuming from the last checkpoint if there is one.
 
-    Every process holds the base model whole, in float32, besides its own part of the one that is trained.
+    Each process holds the full base model in float32, in addition to its shard of the trained model.
     """
-    setup.check_world(STAGE, config.finetune, world)
+    training_run.check_batch_size(STAGE, config.finetune, world)
     for key in ("output.path", "finetune.model", "finetune.files"):
         configuration.require(config, key)
     base = load(config.finetune.model)
-    rows = world.from_leader(lambda: _examples(config.finetune, base))
-    run = prepare(config, base, rows)
+    dataset = world.broadcast_from_rank_zero(lambda: _load_examples(config.finetune, base))
+    run = prepare(config, base, dataset)
     model_folder = storage.join(config.output.path, "model")
-    done = world.from_leader(lambda: _claim(run, model_folder, config.output.overwrite))
+    done = world.broadcast_from_rank_zero(lambda: _begin(run, model_folder, config.output.overwrite))
     if not done:
-        if world.leads:
-            print(f"finetune: {_told(rows)}", flush=True)
-        make_repeatable()
-        Trainer(run, world).run()
-    if world.leads:
+        if world.is_rank_zero:
+            print(f"finetune: {_summary(dataset)}", flush=True)
+        enable_determinism()
+        Trainer(run, world).train()
+    if world.is_rank_zero:
         _publish_model(run, config, base, model_folder)
         if not done:
-            setup.publish(
-                run, **{f"examples_{name.replace(' ', '_')}": count for name, count in rows.counts.items()}
-            )
+            counts = {f"examples_{name.replace(' ', '_')}": count for name, count in dataset.counts.items()}
+            training_run.publish(run, **counts)
 
 
-def prepare(config: Config, base: LoadedModel, rows: Examples) -> Setup:
-    """All that fine-tuning ``base`` on ``rows`` needs.
+def prepare(config: Config, base: LoadedModel, dataset: ExampleDataset) -> TrainingRun:
+    """Define the fine-tuning of ``base`` on ``dataset``.
 
-    Raises :class:`ConfigError` for rows that are too long for the model, a learning rate that is too high,
-    and adapters that fit no layer; :class:`InputError` for a model that could not be written afterwards.
+    Raises :class:`ConfigError` for sequences longer than the model's context, a learning rate that is too
+    high, and adapters that fit no layer; :class:`InputError` for a model that could not be exported.
     """
-    settings, shape = config.finetune, base.model.config
+    settings, model_config = config.finetune, base.model.config
     try:
-        huggingface.config_json(shape)
+        huggingface.config_json(model_config)
     except ModelError as error:
         raise InputError(f"{settings.model}: {error}") from None
     state: dict[str, Tensor] = base.model.state_dict()
-    if 0 < shape.context < settings.sequence_length:
+    if 0 < model_config.context < settings.sequence_length:
         raise ConfigError(
-            f"finetune.sequence_length = {settings.sequence_length}: {base.name} is made for {shape.context} "
-            f"tokens at most; set at most {shape.context}"
+            f"finetune.sequence_length = {settings.sequence_length}: the context of {base.name} is "
+            f"{model_config.context} tokens; set at most {model_config.context}"
         )
-    sequences = sum(rows.rows("train", source) for source in rows.sources)
-    train = settings.model_copy(
+    resolved = settings.model_copy(
         update={
             "learning_rate": learning_rate(settings, base),
-            "steps": settings.steps or math.ceil(settings.epochs * sequences / settings.batch_size),
+            "steps": settings.steps
+            or math.ceil(settings.epochs * _train_rows(dataset) / settings.batch_size),
         }
     )
 
-    def weights(name: str, size: torch.Size) -> Tensor:
+    def initial_weight(name: str, shape: torch.Size) -> Tensor:
         if name in state:
             return state[name]
-        return lora.initial_weight(name, size, random_stream(train.seed, name))
+        return lora.initial_weight(name, shape, parameter_generator(resolved.seed, name))
 
-    return Setup(
+    identity_settings = training_run.identity_settings(resolved)
+    return TrainingRun(
         stage=STAGE,
         folder=storage.join(config.output.path, "finetuning"),
-        train=train,
-        config={STAGE: train.model_dump(mode="json")},
+        config=resolved,
+        manifest_config={STAGE: resolved.model_dump(mode="json")},
         inputs=[settings.model, *map(str, settings.files)],
-        model=shape,
+        model_config=model_config,
         tokenizer=base.tokenizer,
-        rows=rows,
-        stream=setup.stream(rows, train),
-        pins={
-            "model": asdict(shape),
+        dataset=dataset,
+        stream=training_run.build_stream(dataset, resolved),
+        identity={
+            "model": asdict(model_config),
             "tokenizer_sha256": base.tokenizer.sha256,
             "base_sha256": base.sha256,
-            "examples_sha256": rows.sha256,
-            STAGE: {key: value for key, value in setup.pinned(train).items() if key not in PATHS},
+            "examples_sha256": dataset.sha256,
+            STAGE: {key: value for key, value in identity_settings.items() if key not in PATH_KEYS},
         },
-        weights=weights,
-        adapt=_adapter(settings, base),
+        initial_weight=initial_weight,
+        adapt=_adapt_function(settings, base),
     )
 
 
 def learning_rate(settings: FinetuneConfig, base: LoadedModel) -> float:
-    """The rate that is asked for, or a tenth of the one that ``base`` was pre-trained with.
+    """Return the configured learning rate, by default a tenth of the rate that ``base`` was pre-trained with.
 
-    Raises :class:`ConfigError` for one that is higher than that, where it is known.
+    Raises :class:`ConfigError` if it exceeds that tenth.
     """
-    own = base.facts.get("learning_rate")
-    if own is None:
-        return settings.learning_rate or (
-            IMPORTED_ADAPTER_RATE if settings.method == "lora" else IMPORTED_RATE
-        )
-    if settings.learning_rate > own / 10 * (1 + 1e-9):
+    pretraining_rate = base.facts.get("learning_rate")
+    if pretraining_rate is None:
+        default = DEFAULT_LORA_LEARNING_RATE if settings.method == "lora" else DEFAULT_LEARNING_RATE
+        return settings.learning_rate or default
+    if settings.learning_rate > pretraining_rate / 10 * (1 + 1e-9):
         raise ConfigError(
-            f"finetune.learning_rate = {settings.learning_rate}: {base.name} was pre-trained with {own}, and "
-            f"fine-tuning with more than a tenth of that makes it forget; set at most {own / 10:g}"
+            f"finetune.learning_rate = {settings.learning_rate}: {base.name} was pre-trained with "
+            f"{pretraining_rate}, and fine-tuning with more than a tenth of that makes it forget; set at "
+            f"most {pretraining_rate / 10:g}"
         )
-    return settings.learning_rate or own / 10
+    return settings.learning_rate or pretraining_rate / 10
 
 
-def _examples(settings: FinetuneConfig, base: LoadedModel) -> Examples:
+def _load_examples(settings: FinetuneConfig, base: LoadedModel) -> ExampleDataset:
     if not base.tokenizer.chat_template:
         raise InputError(
-            f"{settings.model}: its tokenizer has no chat template, by which conversations become tokens; "
-            "give it one (chat_template in tokenizer_config.json)"
+            f"{settings.model}: its tokenizer has no chat template to tokenize conversations; add one "
+            "(chat_template in tokenizer_config.json)"
         )
-    return examples.collect(settings, base.chat, base.tokenizer.pad)
+    return load_examples(settings, base.chat, base.tokenizer.pad)
 
 
-def _adapter(settings: FinetuneConfig, base: LoadedModel) -> Callable[[Transformer], None]:
-    """What makes of a model the one that is trained. Raises :class:`ConfigError` for targets it has not."""
+def _adapt_function(settings: FinetuneConfig, base: LoadedModel) -> Callable[[Transformer], None]:
+    """Return the function that prepares an uninitialized model for training.
+
+    Raises :class:`ConfigError` for LoRA targets that the model does not have.
+    """
     if settings.method == "full":
         return lambda _: None
-    chosen = settings.lora
     adapt = partial(
         lora.attach,
-        rank=chosen.rank,
-        alpha=chosen.alpha,
-        dropout=chosen.dropout,
-        targets=chosen.targets,
+        rank=settings.lora.rank,
+        alpha=settings.lora.alpha,
+        dropout=settings.lora.dropout,
+        targets=settings.lora.targets,
     )
     try:
         with torch.device("meta"):
@@ -174,47 +176,55 @@ def _adapter(settings: FinetuneConfig, base: LoadedModel) -> Callable[[Transform
     return adapt
 
 
-def _claim(run: Setup, model_folder: str, overwrite: bool) -> bool:
-    """Take both folders, or neither; whether the training is complete."""
-    stood = storage.exists(model_folder)
+def _begin(run: TrainingRun, model_folder: str, overwrite: bool) -> bool:
+    """Claim both output folders or neither; return True if training is already complete."""
+    existed = storage.exists(model_folder)
     _model_stage(run, model_folder, overwrite).begin()
     try:
-        return setup.claim(run, overwrite)
+        return training_run.begin(run, overwrite)
     except OutputError:
-        if not stood:
+        if not existed:
             storage.remove(model_folder)
         raise
 
 
-def _model_stage(run: Setup, folder: str, overwrite: bool = False) -> Stage:
-    return Stage(MODEL, folder, run.fingerprint, run.config, run.inputs, overwrite=overwrite, done_message="")
+def _model_stage(run: TrainingRun, folder: str, overwrite: bool = False) -> Stage:
+    return Stage(
+        MODEL_STAGE,
+        folder,
+        run.fingerprint,
+        run.manifest_config,
+        run.inputs,
+        overwrite=overwrite,
+        done_message="",
+    )
 
 
-def _publish_model(run: Setup, config: Config, base: LoadedModel, folder: str) -> None:
-    """Write what was learned to ``OUT/model``, unless it is there."""
+def _publish_model(run: TrainingRun, config: Config, base: LoadedModel, folder: str) -> None:
+    """Write the fine-tuned model to ``OUT/model``, unless it exists."""
     stage = _model_stage(run, folder)
     if stage.begin():
         return
     found = find_latest(storage.join(run.folder, "checkpoints"))
     assert found
-    adapted = config.finetune.method == "lora"
-    model = base.model if adapted else Transformer(run.model)
+    is_adapter = config.finetune.method == "lora"
+    model = base.model if is_adapter else Transformer(run.model_config)
     run.adapt(model)
     load_weights(*found, model)
     path = storage.absolute(config.finetune.model)
     export.publish(
         stage,
         partial(_write_adapter, model, base.tokenizer, path)
-        if adapted
+        if is_adapter
         else partial(export.write, model, base.tokenizer),
-        counts={"parameters": run.model.num_parameters},
+        counts={"parameters": run.model_config.num_parameters},
         facts={
             **base.facts,
             "origin": base.name,
             "origin_sha256": base.sha256,
             "tokenizer_sha256": base.tokenizer.sha256,
-            "examples_sha256": run.rows.sha256,
-            **({"base_sha256": base.sha256} if adapted else {}),
+            "examples_sha256": run.dataset.sha256,
+            **({"base_sha256": base.sha256} if is_adapter else {}),
         },
     )
 
@@ -224,11 +234,15 @@ def _write_adapter(model: Transformer, tokenizer: Tokenizer, base: str, folder: 
     tokenizer.write(str(folder))
 
 
-def _told(rows: Examples) -> str:
-    """What became of the examples, for people."""
-    counts = " · ".join(f"{count:,} {name}" for name, count in rows.counts.items())
-    packed = sum(rows.rows("train", source) for source in rows.sources)
-    return f"examples: {counts} · {packed:,} rows to train on"
+def _train_rows(dataset: ExampleDataset) -> int:
+    """Return the number of training rows."""
+    return sum(dataset.num_rows("train", source) for source in dataset.sources)
+
+
+def _summary(dataset: ExampleDataset) -> str:
+    """Return one line with the number of examples by outcome."""
+    counts = " · ".join(f"{count:,} {name}" for name, count in dataset.counts.items())
+    return f"examples: {counts} · {_train_rows(dataset):,} rows to train on"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Training: the same few lines for every step, from wherever the last checkpoint stands."""
+"""The training loop, shared by pre-training and fine-tuning."""
 
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -10,150 +10,159 @@ import torch
 from core import storage
 from core.config import Config
 from model.formats.checkpoint import find_latest
-from train import checkpoint, setup, validation
-from train.batch import Batch, batch_hash, target_losses
-from train.metrics import Metrics, Progress, peak_flops
-from train.optim import build_optimizer, learning_rate, update
-from train.parallel import World, fill, make_repeatable, shard
-from train.rows import read_rows
-from train.setup import Setup
+from train import checkpoint, training_run, validation
+from train.batch import Batch, batch_hash, token_losses
+from train.dataset import read_batch
+from train.metrics import MetricsWriter, ProgressLine, peak_flops
+from train.optim import build_optimizer, learning_rate, optimizer_step
+from train.parallel import World, build_sharded_model, enable_determinism, initialize
 from train.stream import batch_positions
+from train.training_run import TrainingRun
 
 
 def train(config: Config, world: World) -> None:
-    """Train the model that ``config`` describes; resume, if an earlier attempt left a checkpoint."""
-    setup.check_world("train", config.train, world)
-    shards = setup.open_shards(config)
-    run = setup.prepare(config, shards)
-    setup.verify_shards(shards, world)
-    if world.from_leader(lambda: setup.claim(run, config.output.overwrite)):
+    """Pre-train the model in ``config``, resuming from the last checkpoint if there is one."""
+    training_run.check_batch_size("train", config.train, world)
+    shards = training_run.open_shards(config)
+    run = training_run.prepare(config, shards)
+    training_run.verify_shards(shards, world)
+    if world.broadcast_from_rank_zero(lambda: training_run.begin(run, config.output.overwrite)):
         return
-    make_repeatable()
-    Trainer(run, world).run()
-    if world.leads:
-        setup.publish(run)
+    enable_determinism()
+    Trainer(run, world).train()
+    if world.is_rank_zero:
+        training_run.publish(run)
 
 
 class Trainer:
-    """A run in one of its processes: the sharded model, its optimizer, and the step it has come to."""
+    """One process of a training run: its shard of the model, the optimizer, and the current step."""
 
-    def __init__(self, run: Setup, world: World) -> None:
-        self.setup, self.world, self.train = run, world, run.train
-        self.model = shard(
-            run.model,
+    def __init__(self, run: TrainingRun, world: World) -> None:
+        self.run, self.world, self.config = run, world, run.config
+        self.model = build_sharded_model(
+            run.model_config,
             world,
-            setup.precision(run.train, world.device),
+            training_run.resolve_precision(run.config, world.device),
             adapt=run.adapt,
-            compile_blocks=self.train.compile,
-            recompute=self.train.activation_checkpointing,
+            compile_blocks=self.config.compile,
+            activation_checkpointing=self.config.activation_checkpointing,
         )
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.partly = len(trained) < len(list(self.model.parameters()))
-        """Whether some weights are frozen."""
-        self.optimizer = build_optimizer(trained, self.train)
+        trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.has_frozen_weights = len(trainable) < len(list(self.model.parameters()))
+        self.optimizer = build_optimizer(trainable, self.config)
         self.checkpoints = storage.join(run.folder, "checkpoints")
-        self.sample = validation.sample(run.rows, self.train.validation_sequences)
-        self.peak = peak_flops(world.device)
+        self.validation_sample = validation.sample_rows(run.dataset, self.config.validation_sequences)
+        self.peak_flops = peak_flops(world.device)
         self.step = self._resume()
+        """Number of completed steps."""
 
-    def run(self) -> None:
-        """All steps that are left."""
-        with ExitStack() as opened:
+    def train(self) -> None:
+        """Take all remaining steps."""
+        with ExitStack() as stack:
             metrics = None
-            if self.world.leads:
-                metrics = opened.enter_context(closing(Metrics(self.setup.folder, self.step)))
-            self._steps(opened.enter_context(ThreadPoolExecutor(1)), metrics)
+            if self.world.is_rank_zero:
+                metrics = stack.enter_context(closing(MetricsWriter(self.run.folder, self.step)))
+            self._train_steps(stack.enter_context(ThreadPoolExecutor(1)), metrics)
             if metrics:
                 metrics.publish()
 
-    def _steps(self, reader: Executor, metrics: Metrics | None) -> None:
-        """Take the steps, while ``reader`` fetches the next one's rows."""
-        progress = Progress(self.setup.stage, self.step + 1, self.train.steps)
-        upcoming = reader.submit(self._read, self.step + 1)
-        while self.step < self.train.steps:
+    def _train_steps(self, loader: Executor, metrics: MetricsWriter | None) -> None:
+        """Take all remaining steps; ``loader`` prefetches the next batch."""
+        progress = ProgressLine(self.run.stage, self.step + 1, self.config.steps)
+        next_batch = loader.submit(self._read_batch, self.step + 1)
+        while self.step < self.config.steps:
             self.step += 1
-            current, upcoming = upcoming, reader.submit(self._read, self.step + 1)
-            values = self._advance(current)
+            batch, next_batch = next_batch, loader.submit(self._read_batch, self.step + 1)
+            values = self._train_step(batch)
             if metrics:
                 metrics.write(self.step, values)
-                progress.tell(self.step, values)
-            if self.step % self.train.checkpoint_every == 0 or self.step == self.train.steps:
-                self._save(metrics)
+                progress.update(self.step, values)
+            if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
+                self._save_checkpoint(metrics)
 
     def _resume(self) -> int:
-        """Set the weights: from the latest checkpoint, or fresh. Returns the steps already taken."""
-        self.world.from_leader(
-            lambda: checkpoint.remove_others(self.checkpoints, self.train.keep_checkpoints)
+        """Load the latest checkpoint or initialize the weights; return the number of completed steps."""
+        self.world.broadcast_from_rank_zero(
+            lambda: checkpoint.remove_old(self.checkpoints, self.config.keep_checkpoints)
         )
         found = find_latest(self.checkpoints)
-        if not found or self.partly:  # a checkpoint holds only what is trained
-            fill(self.model, self.setup.weights)
-        torch.manual_seed(self.train.seed + self.world.rank)
+        if not found or self.has_frozen_weights:  # checkpoints omit frozen weights
+            initialize(self.model, self.run.initial_weight)
+        torch.manual_seed(self.config.seed + self.world.rank)
         if not found:
             return 0
         step = checkpoint.restore(*found, self.model, self.optimizer, self.world)
-        if self.world.leads:
-            print(f"{self.setup.stage}: resuming after step {step}", flush=True)
+        if self.world.is_rank_zero:
+            print(f"{self.run.stage}: resuming after step {step}", flush=True)
         return step
 
-    def _read(self, step: int) -> tuple[Batch, int]:
-        """This process's part of a step's batch, and its hash."""
-        positions = batch_positions(step, self.train.batch_size, self.world.rank, self.world.size)
-        rows = self.setup.stream.locate(positions)
-        batch, tokens = read_rows(
-            self.setup.rows, "train", self.setup.stream.sources, rows.sources, rows.rows
-        )
+    def _read_batch(self, step: int) -> tuple[Batch, int]:
+        """Return this process's part of a batch, and its hash."""
+        positions = batch_positions(step, self.config.batch_size, self.world.rank, self.world.size)
+        rows = self.run.stream.locate(positions)
+        batch, tokens = read_batch(self.run.dataset, "train", self.run.stream.sources, rows)
         return batch, batch_hash(tokens, positions)
 
-    def _advance(self, upcoming: Future[tuple[Batch, int]]) -> dict[str, Any]:
-        """One step: learn from a batch, now and then validate. Returns the step's metrics."""
-        begun = time.monotonic()
-        batch, part = upcoming.result()
-        waited = time.monotonic() - begun
-        targets, whole = self.world.sum_integers([batch.count, part])
-        loss = self._backward(batch, targets)
-        norm = update(self.optimizer, self.train, self.step, loss)
-        rate = self.train.batch_size * self.setup.rows.sequence_length / (time.monotonic() - begun)
+    def _train_step(self, pending_batch: Future[tuple[Batch, int]]) -> dict[str, Any]:
+        """Take one step, and validate if due; return the step's metrics."""
+        start = time.monotonic()
+        batch, local_hash = pending_batch.result()
+        data_wait = time.monotonic() - start
+        num_targets, global_hash = self.world.sum_integers([batch.num_targets, local_hash])
+        loss = self._forward_backward(batch, num_targets)
+        grad_norm = optimizer_step(self.optimizer, self.config, self.step, loss)
+        sequence_length = self.run.dataset.sequence_length
+        tokens_per_second = self.config.batch_size * sequence_length / (time.monotonic() - start)
         values: dict[str, Any] = {
             "train/loss": loss,
-            "train/lr": learning_rate(self.train, self.step),
-            "train/grad_norm": norm,
-            "data/batch_hash": f"{whole % (1 << 64):016x}",
-            "perf/tok_per_sec": rate,
-            "perf/data_wait": waited,
+            "train/lr": learning_rate(self.config, self.step),
+            "train/grad_norm": grad_norm,
+            "data/batch_hash": f"{global_hash % (1 << 64):016x}",
+            "perf/tok_per_sec": tokens_per_second,
+            "perf/data_wait": data_wait,
         }
-        if self.peak:
-            flops = self.setup.model.training_flops(self.setup.rows.sequence_length)
-            values["perf/mfu"] = rate * flops / (self.peak * self.world.size)
-        if self.step % self.train.validate_every == 0 or self.step == self.train.steps:
+        if self.peak_flops:
+            flops = self.run.model_config.training_flops(sequence_length)
+            values["perf/mfu"] = tokens_per_second * flops / (self.peak_flops * self.world.size)
+        if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
             values |= self._validate()
         return values
 
-    def _backward(self, batch: Batch, targets: int) -> float:
-        """Add up the gradients of the mean loss over the ``targets`` of all processes; that loss."""
+    def _forward_backward(self, batch: Batch, num_targets: int) -> float:
+        """Accumulate the gradients of the mean loss over all ``num_targets`` targets; return that loss."""
         nats = 0.0
-        for piece in batch.to(self.world.device).split(self.train.micro_batch_size):
-            loss = target_losses(self.model, piece).sum()
-            # FSDP averages gradients over the processes; the mean over all targets is wanted instead.
-            torch.autograd.backward(loss * (self.world.size / max(targets, 1)))
+        for micro_batch in batch.to(self.world.device).split(self.config.micro_batch_size):
+            loss = token_losses(self.model, micro_batch).sum()
+            # FSDP averages gradients over processes; the factor turns that into the mean over all targets.
+            torch.autograd.backward(loss * (self.world.size / max(num_targets, 1)))
             nats += float(loss.detach())
-        return self.world.sum([nats])[0] / max(targets, 1)
+        return self.world.sum([nats])[0] / max(num_targets, 1)
 
     def _validate(self) -> dict[str, float]:
-        rows, tokenizer = self.setup.rows, self.setup.tokenizer
-        size = self.train.micro_batch_size
         self.model.eval()
-        sums = validation.validate(self.model, rows, tokenizer, self.sample, size, self.world)
+        sums = validation.validate(
+            self.model,
+            self.run.dataset,
+            self.run.tokenizer,
+            self.validation_sample,
+            self.config.micro_batch_size,
+            self.world,
+        )
         self.model.train()
         return validation.metrics(sums) if sums else {}
 
-    def _save(self, metrics: Metrics | None) -> None:
-        """Publish what was told so far, then the state: a resumed run cuts off what was told after that."""
+    def _save_checkpoint(self, metrics: MetricsWriter | None) -> None:
+        """Publish the metrics, then the checkpoint; a resumed run removes later metrics."""
         if metrics:
             metrics.publish()
-        pins, fingerprint = self.setup.pins, self.setup.fingerprint
         checkpoint.save(
-            self.checkpoints, self.step, self.model, self.optimizer, pins, fingerprint, self.world
+            self.checkpoints,
+            self.step,
+            self.model,
+            self.optimizer,
+            self.run.identity,
+            self.run.fingerprint,
+            self.world,
         )
-        if self.world.leads:
-            checkpoint.remove_others(self.checkpoints, self.train.keep_checkpoints)
+        if self.world.is_rank_zero:
+            checkpoint.remove_old(self.checkpoints, self.config.keep_checkpoints)

@@ -1,4 +1,4 @@
-"""What a run tells: ``metrics.jsonl``, TensorBoard and a line of progress. Only the leading process tells."""
+"""Training metrics: ``metrics.jsonl``, TensorBoard and a progress line, written by rank 0 only."""
 
 import json
 import sys
@@ -15,83 +15,83 @@ from core.messages import duration
 
 FILE = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
-LINE_SECONDS, TERMINAL_SECONDS = 10.0, 0.5
-"""How often progress is told in a log, and on a terminal, where the line is drawn over."""
+LOG_SECONDS, TERMINAL_SECONDS = 10.0, 0.5
+"""Minimum time between progress lines in a log, and between updates of the line on a terminal."""
 
 
-class Metrics:
-    """One JSON object per step in ``metrics.jsonl``, the same numbers in TensorBoard.
+class MetricsWriter:
+    """Writes the metrics of each step to ``metrics.jsonl``, one JSON object per line, and to TensorBoard.
 
-    Where the folder is remote, both are written to a temporary folder and copied by :meth:`publish`.
+    For a remote folder, both are written to a temporary folder and uploaded by :meth:`publish`.
     """
 
     def __init__(self, folder: str, step: int) -> None:
-        """Continue after ``step``: what an earlier attempt told of later steps is cut off."""
+        """Continue after ``step``; lines of later steps from an earlier attempt are removed."""
         self._folder = folder
         self._remote = not storage.is_local(folder)
         self._temporary = tempfile.TemporaryDirectory(prefix="gristmill-")
-        # Imported here, because it takes seconds and only the leading process needs it.
+        # Imported here because it takes seconds and only rank 0 needs it.
         from torch.utils.tensorboard import SummaryWriter
 
-        place = Path(self._temporary.name) if self._remote else Path(folder.removeprefix("file://"))
-        place.mkdir(parents=True, exist_ok=True)
-        self._path = place / FILE
-        storage.write_atomic(str(self._path), _until(storage.join(folder, FILE), step))
+        local = Path(self._temporary.name) if self._remote else Path(folder.removeprefix("file://"))
+        local.mkdir(parents=True, exist_ok=True)
+        self._path = local / FILE
+        storage.write_atomic(str(self._path), _lines_through(storage.join(folder, FILE), step))
         self._file = self._path.open("a", encoding="utf-8")
-        self._boards = place / TENSORBOARD
-        self._board = SummaryWriter(str(self._boards), purge_step=step + 1)
+        self._tensorboard_folder = local / TENSORBOARD
+        self._tensorboard = SummaryWriter(str(self._tensorboard_folder), purge_step=step + 1)
 
     def write(self, step: int, values: dict[str, Any]) -> None:
-        """Tell of a step. Numbers go to TensorBoard too."""
+        """Write the metrics of a step; only floats go to TensorBoard."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
             if isinstance(value, float):
-                self._board.add_scalar(name, value, step)
+                self._tensorboard.add_scalar(name, value, step)
 
     def publish(self) -> None:
-        """Bring all that was told to where the run lies."""
-        self._board.flush()
+        """Flush, and upload all files to a remote folder."""
+        self._tensorboard.flush()
         if self._remote:
             storage.upload(str(self._path), storage.join(self._folder, FILE))
-            for path in sorted(self._boards.iterdir()):
+            for path in sorted(self._tensorboard_folder.iterdir()):
                 storage.upload(str(path), storage.join(self._folder, TENSORBOARD, path.name))
 
     def close(self) -> None:
-        """End, without publishing."""
+        """Close without publishing."""
         self._file.close()
-        self._board.close()
+        self._tensorboard.close()
         self._temporary.cleanup()
 
 
-def _until(path: str, step: int) -> bytes:
-    """The whole lines of a ``metrics.jsonl`` that tell of steps up to ``step``."""
+def _lines_through(path: str, step: int) -> bytes:
+    """Return the complete lines of a ``metrics.jsonl`` for steps up to ``step``."""
     lines = storage.read_bytes(path).splitlines(keepends=True) if storage.exists(path) else []
-    whole = [line for line in lines if line.endswith(b"\n")]
-    return b"".join(line for line in whole if json.loads(line)["step"] <= step)
+    complete = [line for line in lines if line.endswith(b"\n")]
+    return b"".join(line for line in complete if json.loads(line)["step"] <= step)
 
 
-class Progress:
-    """A line on stderr: where the run stands, how well, how fast, how long still."""
+class ProgressLine:
+    """Progress on stderr: step, loss, throughput and estimated time left."""
 
-    def __init__(self, stage: str, first: int, steps: int) -> None:
-        self._stage, self._first, self._steps = stage, first, steps
-        self._begun = self._told = time.monotonic()
+    def __init__(self, stage: str, first_step: int, steps: int) -> None:
+        self._stage, self._first_step, self._steps = stage, first_step, steps
+        self._start = self._last_shown = time.monotonic()
         self._terminal = sys.stderr.isatty()
-        self._bits = ""
+        self._validation = ""
 
-    def tell(self, step: int, values: dict[str, Any]) -> None:
-        """Tell of a finished step, if it is time to."""
+    def update(self, step: int, values: dict[str, Any]) -> None:
+        """Show a finished step if it is validated, the last, or enough time has passed."""
         now = time.monotonic()
         if "val/bpb" in values:
-            self._bits = f" · val bpb {values['val/bpb']:.3f}"
-        due = now - self._told >= (TERMINAL_SECONDS if self._terminal else LINE_SECONDS)
+            self._validation = f" · val bpb {values['val/bpb']:.3f}"
+        due = now - self._last_shown >= (TERMINAL_SECONDS if self._terminal else LOG_SECONDS)
         if not (due or step == self._steps or "val/bpb" in values):
             return
-        self._told = now
-        left = (now - self._begun) / (step - self._first + 1) * (self._steps - step)
+        self._last_shown = now
+        left = (now - self._start) / (step - self._first_step + 1) * (self._steps - step)
         line = (
-            f"{self._stage}: step {step}/{self._steps} · loss {values['train/loss']:.3f}{self._bits} · "
+            f"{self._stage}: step {step}/{self._steps} · loss {values['train/loss']:.3f}{self._validation} · "
             f"{values['perf/tok_per_sec']:,.0f} tokens/s · {duration(left)} left"
         )
         end = "\n" if not self._terminal or step == self._steps else ""
@@ -99,9 +99,9 @@ class Progress:
 
 
 def peak_flops(device: torch.device) -> float | None:
-    """Dense bfloat16 operations per second that the maker states for a device; None if not known."""
+    """Return the vendor's dense bfloat16 FLOP/s of a device; None if unknown."""
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
     peaks: dict[str, float] = json.loads(resources.files("train").joinpath("devices.json").read_text())
-    return next((peak for known, peak in peaks.items() if name.startswith(known)), None)
+    return next((peak for prefix, peak in peaks.items() if name.startswith(prefix)), None)

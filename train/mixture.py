@@ -1,9 +1,9 @@
-"""Which source a position of the stream draws from, by weights, without any state.
+"""Stateless assignment of stream positions to sources by weight.
 
-Sources are split off one after the other: a share s of the positions goes to the first, evenly (position p,
-if ⌊(p+1)s⌋ > ⌊ps⌋, as in Bresenham's line), and the rest is split likewise among the others. Any prefix of
-the stream therefore holds each source in its proportion to within one draw per split, and both "how often
-was this source drawn before?" and its inverse are a few integer operations.
+Sources are split off one after another. The first gets a share s of the positions, evenly spaced: position p
+if ⌊(p+1)s⌋ > ⌊ps⌋, as in Bresenham's line algorithm. The remaining positions are divided among the other
+sources in the same way. Any prefix of the stream thus holds each source in proportion, to within one draw per
+split; the number of earlier draws from a source, and its inverse, take a few integer operations.
 """
 
 from collections.abc import Sequence
@@ -11,44 +11,44 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.permutation import Integers
+from train.permutation import Int64Array
 
 UNIT = 1 << 24
-"""Shares are multiples of 1/UNIT: exact in 64-bit arithmetic up to 2^38 positions."""
+"""Denominator of all shares; arithmetic in 64 bits is exact up to position 2^38."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Positions 0, 1, 2, … shared out among sources 0 … len(shares)-1.
+    """Assignment of positions 0, 1, 2, … to sources 0 … len(shares)-1.
 
-    ``shares`` hold, in units of 1/UNIT, each source's part of what the sources before it left over; the last
-    one's is UNIT.
+    ``shares[i]`` is the share, in units of 1/UNIT, that source i gets of the positions left by the sources
+    before it; the last one is UNIT.
     """
 
     shares: tuple[int, ...]
 
     @staticmethod
     def by_weights(weights: Sequence[float]) -> "Mixture":
-        """Shares in proportion to ``weights``, which are positive."""
+        """Create a mixture in proportion to positive ``weights``."""
         shares = [round(UNIT * weight / sum(weights[index:])) for index, weight in enumerate(weights)]
         return Mixture((*(min(max(share, 1), UNIT - 1) for share in shares[:-1]), UNIT))
 
-    def locate(self, positions: Integers) -> tuple[Integers, Integers]:
-        """For each position its source, and how many earlier positions drew from that source."""
+    def locate(self, positions: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """Return the source of each position, and the number of earlier draws from that source."""
         sources = np.zeros_like(positions)
         draws = positions.copy()
-        undecided = np.arange(positions.size)
+        unassigned = np.arange(positions.size)
         for source, share in enumerate(self.shares):
-            counts = draws[undecided]
+            counts = draws[unassigned]
             drawn = counts * share // UNIT
-            taken = (counts + 1) * share // UNIT > drawn
-            sources[undecided[taken]] = source
-            draws[undecided] = np.where(taken, drawn, counts - drawn)
-            undecided = undecided[~taken]
+            assigned = (counts + 1) * share // UNIT > drawn
+            sources[unassigned[assigned]] = source
+            draws[unassigned] = np.where(assigned, drawn, counts - drawn)
+            unassigned = unassigned[~assigned]
         return sources, draws
 
     def position(self, source: int, draw: int) -> int:
-        """The position at which ``source`` is drawn for the ``draw``-th time (counting from 0)."""
+        """Return the position of draw number ``draw`` (from 0) from ``source``."""
         share = self.shares[source]
         position = -(-(draw + 1) * UNIT // share) - 1
         for earlier in reversed(self.shares[:source]):

@@ -1,7 +1,7 @@
-"""Many processes as one: joining, splitting the model among them, leaving.
+"""Distributed processes: start-up, collectives, the sharded model, and exit.
 
-CUDA with NCCL, or CPUs with gloo, by the same code. ``torchrun`` starts the processes; without it, one
-process trains alone.
+The same code runs on CUDA with NCCL and on CPUs with gloo. ``torchrun`` starts the processes; without it, a
+single process trains.
 """
 
 import hashlib
@@ -26,15 +26,15 @@ from model.config import TransformerConfig
 from model.transformer import Transformer, initial_weight
 
 T = TypeVar("T")
-FAILED = "gristmill/failed"
-"""Key of the processes' common store: how many of them have failed."""
-ALONE = "tcp://127.0.0.1:0?rank=0&world_size=1"
-"""Where a process that ``torchrun`` did not start meets itself."""
+FAILURES_KEY = "gristmill/failed"
+"""Key in the rendezvous store: number of processes that have failed."""
+SINGLE_PROCESS_URL = "tcp://127.0.0.1:0?rank=0&world_size=1"
+"""Rendezvous of a process that ``torchrun`` did not start."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """This process among the others."""
+    """Rank of this process, device and collectives."""
 
     rank: int
     size: int
@@ -44,83 +44,84 @@ class World:
     mesh: DeviceMesh
 
     @property
-    def leads(self) -> bool:
-        """Whether this process speaks and writes for all."""
+    def is_rank_zero(self) -> bool:
+        """True if this process prints and writes for all."""
         return self.rank == 0
 
-    def wait(self) -> None:
-        """Until every process has come here."""
+    def barrier(self) -> None:
+        """Wait until all processes have reached this call."""
         dist.barrier()
 
     def sum(self, values: list[float]) -> list[float]:
-        """Sums over all processes, in float64."""
+        """Return the sums over all processes, computed in float64."""
         tensor = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(tensor)
         return [float(value) for value in tensor]
 
     def sum_integers(self, values: list[int]) -> list[int]:
-        """Sums over all processes of 64-bit integers, modulo 2^64, from -2^63 to 2^63-1."""
+        """Return the sums over all processes as signed 64-bit integers, modulo 2^64."""
         tensor = torch.tensor(values, dtype=torch.int64)
         dist.all_reduce(tensor)
         return [int(value) for value in tensor]
 
-    def from_leader(self, ask: Callable[[], T]) -> T:
-        """What ``ask`` returns in the leading process (it is not called in the others)."""
-        answer: list[T | None] = [ask() if self.leads else None]
-        dist.broadcast_object_list(answer, src=0)
-        return answer[0]  # type: ignore[return-value]  # the leader's T has replaced the None
+    def broadcast_from_rank_zero(self, function: Callable[[], T]) -> T:
+        """Call ``function`` on rank 0 only, and return its result on all ranks."""
+        result: list[T | None] = [function() if self.is_rank_zero else None]
+        dist.broadcast_object_list(result, src=0)
+        return result[0]  # type: ignore[return-value]  # rank 0's T has replaced the None
 
-    def gather(self, value: T) -> list[T]:
-        """Every process's value, by rank, in every process."""
+    def all_gather(self, value: T) -> list[T]:
+        """Return the values of all processes, by rank."""
         gathered: list[T | None] = [None] * self.size
         dist.all_gather_object(gathered, value)
         return gathered  # type: ignore[return-value]  # every None has been replaced
 
 
 def run(parse: Callable[[], T | None], work: Callable[[T, World], None]) -> NoReturn:
-    """A whole program: read the command line, join, work, leave the process.
+    """Run a distributed program: parse the command line, join the process group, work, exit.
 
-    An error of ours is one line on stderr and exit code 1, whichever process meets it and however many do.
-    ``parse`` returns None if there is nothing to do.
+    ``parse`` returns None if there is nothing to do. An error of ours is printed as one line on stderr, with
+    exit code 1, no matter how many processes raise it.
     """
     rank = int(os.environ.get("RANK", "0"))
     try:
-        with _only_leader_speaks(rank):
+        with _silence_other_ranks(rank):
             task = parse()
     except GristmillError as error:
-        _leave(1, f"error: {error}" if rank == 0 else "")
+        _exit(1, f"error: {error}" if rank == 0 else "")
     if task is None:
-        _leave(0)
-    world, failures = _join()
+        _exit(0)
+    world, add_failures = _init_process_group()
     try:
         work(task, world)
         dist.barrier()
     except GristmillError as error:
-        _leave(1, f"error: {error}" if failures(1) == 1 else "")
+        _exit(1, f"error: {error}" if add_failures(1) == 1 else "")
     except RuntimeError:
-        # A collective breaks when another process has left. That one has said why; add nothing.
-        if failures(0):
-            _leave(1)
+        # Collectives fail after another process has exited, which has reported its error.
+        if add_failures(0):
+            _exit(1)
         raise
     dist.destroy_process_group()
-    _leave(0)
+    _exit(0)
 
 
 @contextmanager
-def _only_leader_speaks(rank: int) -> Iterator[None]:
-    """What every process would print alike, the usage or a configuration, is printed once."""
-    with Path(os.devnull).open("w") as nowhere:
-        out, err = (sys.stdout, sys.stderr) if rank == 0 else (nowhere, nowhere)
+def _silence_other_ranks(rank: int) -> Iterator[None]:
+    """Discard the output of all ranks but 0, so that usage and configuration are printed once."""
+    with Path(os.devnull).open("w") as devnull:
+        out, err = (sys.stdout, sys.stderr) if rank == 0 else (devnull, devnull)
         with redirect_stdout(out), redirect_stderr(err):
             yield
 
 
-def _join() -> tuple[World, Callable[[int], int]]:
-    """Meet the other processes; also a function that adds to the number of those that failed and tells it.
+def _init_process_group() -> tuple[World, Callable[[int], int]]:
+    """Join the process group; return it with a function that adds to the count of failed processes.
 
-    CPU work gets an equal share of the host's cores, always the same one, so that results repeat.
+    That function returns the new count. On CPUs each process uses an equal share of the host's cores, so
+    that results are reproducible.
     """
-    store, rank, size = next(rendezvous("env://" if "RANK" in os.environ else ALONE))
+    store, rank, size = next(rendezvous("env://" if "RANK" in os.environ else SINGLE_PROCESS_URL))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if torch.cuda.is_available():
@@ -132,11 +133,11 @@ def _join() -> tuple[World, Callable[[int], int]]:
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     mesh = init_device_mesh(device.type, (size,), mesh_dim_names=("data",))
     world = World(rank, size, local_rank, local_size, device, mesh)
-    return world, lambda more: int(store.add(FAILED, more))
+    return world, lambda count: int(store.add(FAILURES_KEY, count))
 
 
-def _leave(code: int, message: str = "") -> NoReturn:
-    """End the process without the interpreter's teardown, in which gloo's threads sometimes crash."""
+def _exit(code: int, message: str = "") -> NoReturn:
+    """Exit without interpreter teardown, in which gloo's threads sometimes crash."""
     if message:
         print(message, file=sys.stderr)
     sys.stdout.flush()
@@ -144,36 +145,35 @@ def _leave(code: int, message: str = "") -> NoReturn:
     os._exit(code)
 
 
-def make_repeatable() -> None:
-    """Only algorithms whose results repeat bit for bit. Call before anything is computed."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats only with a fixed workspace
+def enable_determinism() -> None:
+    """Use only algorithms with bitwise reproducible results. Call before any computation."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required for a deterministic cuBLAS
     torch.use_deterministic_algorithms(True)
-    # Not needed for that, and dear.
+    # Not required for determinism, and slow.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set at run time
 
 
-def shard(
+def build_sharded_model(
     config: TransformerConfig,
     world: World,
     precision: Literal["float32", "bfloat16"],
     *,
     adapt: Callable[[Transformer], None] = lambda _: None,
     compile_blocks: bool = False,
-    recompute: bool = False,
+    activation_checkpointing: bool = False,
 ) -> Transformer:
-    """A model of which each process holds its part (FSDP2), block by block; the weights are not yet set.
+    """Return an uninitialized model, sharded block by block over all processes (FSDP2).
 
-    ``adapt`` may change its layers first.
-
-    With bfloat16, weights and activations are cast for computing; the weights themselves, the sums of their
-    gradients and the optimizer stay in float32.
+    ``adapt`` may replace or freeze layers before sharding. With bfloat16, weights and activations are cast
+    for computation; master weights, gradient reduction and optimizer state stay in float32.
     """
     with torch.device("meta"):
         model = Transformer(config)
         adapt(model)
-    low = precision == "bfloat16"
-    policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if low else MixedPrecisionPolicy()
-    model.activation_checkpointing = recompute
+    policy = MixedPrecisionPolicy()
+    if precision == "bfloat16":
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    model.activation_checkpointing = activation_checkpointing
     for block in model.blocks:
         if compile_blocks:
             block.compile()
@@ -182,23 +182,23 @@ def shard(
     return model.to_empty(device=world.device)
 
 
-def fresh_weights(config: TransformerConfig, seed: int) -> Callable[[str, torch.Size], Tensor]:
-    """A new model's parameters, the same for any number of processes."""
-    return lambda name, shape: initial_weight(config, name, shape, random_stream(seed, name))
+def seeded_initial_weight(config: TransformerConfig, seed: int) -> Callable[[str, torch.Size], Tensor]:
+    """Return a function from parameter name and shape to initial value, independent of the world size."""
+    return lambda name, shape: initial_weight(config, name, shape, parameter_generator(seed, name))
 
 
-def random_stream(seed: int, name: str) -> torch.Generator:
-    """The random numbers of one parameter and no other."""
+def parameter_generator(seed: int, name: str) -> torch.Generator:
+    """Return a random generator of its own for each parameter name."""
     digest = hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=7).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
 
 @torch.no_grad()
-def fill(model: Transformer, weights: Callable[[str, torch.Size], Tensor]) -> None:
-    """Set every parameter to the value, float32 on the CPU, that ``weights`` gives its name and shape."""
+def initialize(model: Transformer, initial_value: Callable[[str, torch.Size], Tensor]) -> None:
+    """Set each parameter to ``initial_value(name, shape)``, float32 on the CPU."""
     for name, parameter in model.named_parameters():
-        value = weights(name, parameter.shape).to(parameter.device)
+        value = initial_value(name, parameter.shape).to(parameter.device)
         if isinstance(parameter, DTensor):
-            # Every process made the whole value: it keeps its part, nothing is sent.
+            # All processes computed the full value: each keeps its shard, without communication.
             value = distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)
         parameter.copy_(value)

@@ -14,8 +14,8 @@ from model.transformer import Transformer
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command line."""
-    options = _parse(arguments)
+    """Run the command line."""
+    options = _parse_arguments(arguments)
     config = configuration.from_options(options)
     if config is None:
         return
@@ -25,55 +25,59 @@ def main(arguments: Sequence[str]) -> None:
     loaded = load(options.model or config.output.path, device)
     sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed)
     print(options.prompt, end="", flush=True)
-    for piece in complete(loaded.model, loaded.tokenizer, options.prompt, options.tokens, sampling):
-        print(piece, end="", flush=True)
+    for text in complete(loaded.model, loaded.tokenizer, options.prompt, options.tokens, sampling):
+        print(text, end="", flush=True)
     print()
 
 
 def complete(
-    model: Transformer, tokenizer: Tokenizer, prompt: str, tokens: int, sampling: Sampling
+    model: Transformer, tokenizer: Tokenizer, prompt: str, max_tokens: int, sampling: Sampling
 ) -> Iterator[str]:
-    """The text that follows ``prompt``, piece by piece, to the document's end or for ``tokens`` tokens."""
-    ids = [*([] if tokenizer.bos is None else [tokenizer.bos]), *tokenizer.encode(prompt)] or [tokenizer.eos]
-    return text_pieces(
-        tokenizer, generate(model, ids, tokens, sampling, stop_tokens=frozenset({tokenizer.eos}))
-    )
+    """Yield the text after ``prompt`` in parts, up to the end of the document or ``max_tokens`` tokens."""
+    bos = [] if tokenizer.bos is None else [tokenizer.bos]
+    ids = [*bos, *tokenizer.encode(prompt)] or [tokenizer.eos]
+    stop_tokens = frozenset({tokenizer.eos})
+    return stream_text(tokenizer, generate(model, ids, max_tokens, sampling, stop_tokens))
 
 
-def text_pieces(tokenizer: Tokenizer, tokens: Iterator[int]) -> Iterator[str]:
-    """The text of tokens as they come; a character spread over several is held back until it is whole."""
-    drawn: list[int] = []
-    told = text = ""
+def stream_text(tokenizer: Tokenizer, tokens: Iterator[int]) -> Iterator[str]:
+    """Decode tokens incrementally; a character of several tokens is held back until it is complete."""
+    ids: list[int] = []
+    shown = text = ""
     for token in tokens:
-        drawn.append(token)
-        text = tokenizer.decode(drawn)
-        whole = text.rstrip("\ufffd")
-        yield whole[len(told) :]
-        told = whole
-    yield text[len(told) :]
+        ids.append(token)
+        text = tokenizer.decode(ids)
+        complete_text = text.rstrip("\ufffd")
+        yield complete_text[len(shown) :]
+        shown = complete_text
+    yield text[len(shown) :]
 
 
-def _parse(arguments: Sequence[str]) -> Namespace:
+def _parse_arguments(arguments: Sequence[str]) -> Namespace:
     parser = configuration.parser("Continue a prompt with a model.")
     parser.add_argument(
-        "--model", default="", help="any that model.export takes; without: the run in output.path"
+        "--model", default="", help="model in any format of model.export; default: the run in output.path"
     )
-    parser.add_argument("--prompt", default="", help="text to continue; empty: a document from its beginning")
-    parser.add_argument("--tokens", type=_number(int, 1), default=200, help="how many at most (200)")
-    parser.add_argument("--temperature", type=_number(float, 0), default=0.8, help="0 is greedy (0.8)")
-    parser.add_argument("--top-k", type=_number(int, 0), default=0, help="0: no limit")
-    parser.add_argument("--top-p", type=_number(float, 0, 1), default=0.95, help="in (0, 1] (0.95)")
-    parser.add_argument("--seed", type=_number(int, 0), default=0)
+    parser.add_argument("--prompt", default="", help="text to continue; empty: start a new document")
+    parser.add_argument("--tokens", type=_bounded(int, 1), default=200, help="maximum number (200)")
+    parser.add_argument("--temperature", type=_bounded(float, 0), default=0.8, help="0 is greedy (0.8)")
+    parser.add_argument("--top-k", type=_bounded(int, 0), default=0, help="0: no limit")
+    parser.add_argument("--top-p", type=_bounded(float, 0, 1), default=0.95, help="in (0, 1] (0.95)")
+    parser.add_argument("--seed", type=_bounded(int, 0), default=0)
     return parser.parse_args(arguments)
 
 
-def _number(kind: type, least: float, most: float = float("inf")) -> Callable[[str], float]:
-    """A parser of numbers within bounds, for argparse."""
+def _bounded(
+    number_type: type[int] | type[float], minimum: float, maximum: float = float("inf")
+) -> Callable[[str], float]:
+    """Return an argparse type for numbers from ``minimum`` to ``maximum``."""
 
     def parse(text: str) -> float:
-        value: float = kind(text)
-        if not least <= value <= most:
-            raise ArgumentTypeError(f"{text} lies outside {least} … {most}; give a number within")
+        value: float = number_type(text)
+        if not minimum <= value <= maximum:
+            raise ArgumentTypeError(
+                f"{text} is not between {minimum} and {maximum}; use a number in that range"
+            )
         return value
 
     return parse

@@ -1,10 +1,9 @@
-"""The order of training: a pure function from a global position to a row of the shards.
+"""The training order: a pure function from a global position to a row.
 
-Position p of the stream belongs to a source by the mixture's weights (:mod:`train.mixture`); the source's
-k-th draw is place k mod n of its epoch ⌊k/n⌋, shuffled (:mod:`train.permutation`). All of it is named by the
-shards' manifest hash, the seed and the weights; the only state is the position. A step takes the next
-``batch_size`` positions, and a process its slice of them, so the world size does not change what a step
-learns from.
+The mixture weights assign each position to a source (:mod:`train.mixture`). Draw k from a source of n rows is
+position k mod n of its epoch ⌊k/n⌋, shuffled (:mod:`train.permutation`). The order depends only on the
+dataset's hash, the seed and the weights, and the position is the only state. A step consumes the next
+``batch_size`` positions, divided among the processes, so the world size does not change the batches.
 """
 
 import itertools
@@ -15,82 +14,93 @@ import numpy as np
 
 from core.errors import ConfigError, InputError
 from train.mixture import Mixture
-from train.permutation import Integers, Permutation
+from train.permutation import Int64Array, Permutation
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Where positions of the stream lie: per position the index of its source, and its row there."""
+class RowIndices:
+    """Rows of a dataset: source and index within the source, for each of n rows."""
 
-    sources: Integers
-    rows: Integers
+    sources: Int64Array
+    """int64 ``[n]``: index into the names of the sources."""
+    indices: Int64Array
+    """int64 ``[n]``."""
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def take(self, selection: Int64Array) -> "RowIndices":
+        """Return the rows at the positions in ``selection``."""
+        return RowIndices(self.sources[selection], self.indices[selection])
 
 
 class Stream:
-    """All positions of a training run, from 0 on without end."""
+    """The infinite sequence of training rows."""
 
     def __init__(
-        self, manifest_sha256: str, seed: int, rows: Mapping[str, int], weights: Mapping[str, float]
+        self, dataset_sha256: str, seed: int, num_rows: Mapping[str, int], weights: Mapping[str, float]
     ) -> None:
-        """``rows`` are the training rows of each source; ``weights`` as in ``[train] mixture``.
+        """Create the stream for ``num_rows`` training rows per source; ``weights`` as in ``[train] mixture``.
 
         Raises :class:`ConfigError` for a weight that is not positive or names a source without rows, and
-        :class:`InputError` if there are no rows at all.
+        :class:`InputError` if there are no rows.
         """
-        chosen = _weights(rows, weights)
-        self.sources = tuple(sorted(chosen))
-        self._mixture = Mixture.by_weights([chosen[source] for source in self.sources])
-        self._orders = [
-            Permutation(rows[source], f"{manifest_sha256}\0{seed}\0{source}".encode())
+        source_weights = _source_weights(num_rows, weights)
+        self.sources = tuple(sorted(source_weights))
+        self._mixture = Mixture.by_weights([source_weights[source] for source in self.sources])
+        self._permutations = [
+            Permutation(num_rows[source], f"{dataset_sha256}\0{seed}\0{source}".encode())
             for source in self.sources
         ]
 
-    def locate(self, positions: Integers) -> Rows:
-        """The rows at ``positions``."""
+    def locate(self, positions: Int64Array) -> RowIndices:
+        """Return the rows at ``positions``."""
         sources, draws = self._mixture.locate(positions)
-        rows = np.empty_like(draws)
-        for index, order in enumerate(self._orders):
-            here = sources == index
-            epochs, places = np.divmod(draws[here], order.rows)
-            rows[here] = order.forward(places, epochs)
-        return Rows(sources, rows)
+        indices = np.empty_like(draws)
+        for source, permutation in enumerate(self._permutations):
+            selected = sources == source
+            epochs, offsets = np.divmod(draws[selected], permutation.size)
+            indices[selected] = permutation.forward(offsets, epochs)
+        return RowIndices(sources, indices)
 
     def positions(self, source: str, row: int, before: int) -> list[int]:
-        """The positions below ``before`` at which a row comes up: once per epoch of its source."""
+        """Return the positions below ``before`` of a row, one per epoch of its source."""
         if source not in self.sources:
             return []
-        index, found = self.sources.index(source), list[int]()
-        order = self._orders[index]
+        index = self.sources.index(source)
+        permutation = self._permutations[index]
+        found: list[int] = []
         for epoch in itertools.count():
-            if self._mixture.position(index, epoch * order.rows) >= before:
+            first_draw = epoch * permutation.size
+            if self._mixture.position(index, first_draw) >= before:
                 break
-            place = int(order.inverse(np.array([row]), np.array([epoch]))[0])
-            found.append(self._mixture.position(index, epoch * order.rows + place))
+            offset = int(permutation.inverse(np.array([row]), np.array([epoch]))[0])
+            found.append(self._mixture.position(index, first_draw + offset))
         return [position for position in found if position < before]
 
 
-def batch_positions(step: int, batch_size: int, rank: int = 0, world_size: int = 1) -> Integers:
-    """The positions that process ``rank`` of ``world_size`` takes in ``step`` (counting from 1)."""
-    local = batch_size // world_size
-    first = (step - 1) * batch_size + rank * local
-    return np.arange(first, first + local, dtype=np.int64)
+def batch_positions(step: int, batch_size: int, rank: int = 0, world_size: int = 1) -> Int64Array:
+    """Return the positions that process ``rank`` consumes in ``step`` (from 1)."""
+    local_size = batch_size // world_size
+    first = (step - 1) * batch_size + rank * local_size
+    return np.arange(first, first + local_size, dtype=np.int64)
 
 
-def _weights(rows: Mapping[str, int], weights: Mapping[str, float]) -> dict[str, float]:
-    """The weight of each source that takes part: as asked, or else its number of rows."""
-    filled = {source: float(count) for source, count in rows.items() if count}
-    if not filled:
+def _source_weights(num_rows: Mapping[str, int], weights: Mapping[str, float]) -> dict[str, float]:
+    """Return the weight of each source in use: the configured ones, or else the numbers of rows."""
+    non_empty = {source: float(count) for source, count in num_rows.items() if count}
+    if not non_empty:
         raise InputError(
             "the shards have no training rows; pack more documents or a smaller validation share"
         )
     if not weights:
-        return filled
+        return non_empty
     for source, weight in weights.items():
-        if source not in filled:
-            known = ", ".join(sorted(filled))
-            raise ConfigError(f"mixture.{source}: there are no training rows of it; name some of {known}")
+        if source not in non_empty:
+            known = ", ".join(sorted(non_empty))
+            raise ConfigError(f"mixture.{source}: this source has no training rows; use some of {known}")
         if not 0 < weight < float("inf"):
             raise ConfigError(
-                f"mixture.{source} = {weight}: must be a positive number; leave out what is not wanted"
+                f"mixture.{source} = {weight}: must be a positive number; omit sources that are not wanted"
             )
     return dict(weights)

@@ -1,7 +1,7 @@
-"""``python -m train.validate --config FILE.toml``: bits per byte on unseen text, beside a unigram baseline's.
+"""``python -m train.validate --config FILE.toml``: bits per byte on validation text, with a unigram baseline.
 
-The baseline knows how often each token comes up in training and nothing else. A model that has learned less
-than that is broken; how far it gets below is what it has learned from context. ``torchrun`` shares the work.
+The baseline predicts each token by its frequency in training. A model that is not better is broken; the
+difference is what it has learned from context. ``torchrun`` divides the work among processes.
 """
 
 import json
@@ -19,13 +19,14 @@ from core.shards import Shards, SplitName, check_tokenizer
 from core.tokenizer import SentencePieceTokenizer
 from model.loading import load_latest_checkpoint
 from train import parallel, validation
-from train.batch import IGNORED
+from train.batch import IGNORE_INDEX
+from train.dataset import ShardDataset, read_batch
 from train.parallel import World
-from train.permutation import Integers
-from train.rows import ShardRows, read_rows
-from train.validation import Sample, Sums
+from train.permutation import Int64Array
+from train.stream import RowIndices
+from train.validation import LossSums, ValidationSample
 
-ROWS = 1024
+CHUNK_ROWS = 1024
 """Rows counted at a time."""
 FILE = "validation.json"
 Line = tuple[str, int, float, float, float]
@@ -33,91 +34,98 @@ COLUMNS = ("bytes", "loss", "bits_per_byte", "unigram_bits_per_byte")
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     description = "Compare a trained model with a unigram baseline on the validation shards."
     parallel.run(lambda: configuration.from_command_line(description, sys.argv[1:]), compare)
 
 
 def compare(config: Config, world: World) -> None:
-    """Validate both on all validation rows; print a table and write ``OUT/training/validation.json``.
+    """Evaluate both on all validation rows; print a table and write ``OUT/training/validation.json``.
 
-    What that file already says of the same model and shards is only printed again.
+    If that file already has the results for this model and these shards, only print them.
     """
     model, tokenizer, checkpoint = load_latest_checkpoint(config, world.device)
     shards = Shards.open(storage.join(config.output.path, "shards"))
     check_tokenizer(shards, tokenizer)
     path = storage.join(config.output.path, "training", FILE)
-    of = {
+    identity = {
         "step": checkpoint.counts["step"],
         "model_sha256": checkpoint.sha256(),
         "shards_sha256": shards.manifest.sha256(),
     }
-    lines = world.from_leader(lambda: _known(path, of))
-    if lines and world.leads:
+    lines = world.broadcast_from_rank_zero(lambda: _earlier_results(path, identity))
+    if lines and world.is_rank_zero:
         print("validate: already done")
     if not lines:
-        rows = _everything(shards)
-        learned = validation.validate(
-            model, ShardRows(shards), tokenizer, rows, config.train.micro_batch_size, world
+        sample = _all_rows(shards)
+        results = validation.validate(
+            model, ShardDataset(shards), tokenizer, sample, config.train.micro_batch_size, world
         )
-        if world.leads:
-            lines = _lines(learned, unigram(shards, tokenizer, rows))
+        if world.is_rank_zero:
+            lines = _lines(results, unigram(shards, tokenizer, sample))
             sources = {line[0]: dict(zip(COLUMNS, line[1:], strict=True)) for line in lines}
-            storage.write_atomic(path, json.dumps(of | {"sources": sources}, indent=2).encode() + b"\n")
-    if world.leads:
+            storage.write_atomic(path, json.dumps(identity | {"sources": sources}, indent=2).encode() + b"\n")
+    if world.is_rank_zero:
         print(table(lines))
 
 
-def _everything(shards: Shards) -> Sample:
-    """All validation rows. Raises :class:`InputError` if there are none."""
+def _all_rows(shards: Shards) -> ValidationSample:
+    """Return all validation rows. Raises :class:`InputError` if there are none."""
     rows = sum(shards.rows("validation", source) for source in shards.sources)
     if not rows:
         raise InputError(f"{shards.folder}: no validation rows; pack with a larger pack.validation_share")
-    return validation.sample(ShardRows(shards), rows)
+    return validation.sample_rows(ShardDataset(shards), rows)
 
 
-def _known(path: str, of: Mapping[str, object]) -> list[Line]:
-    """The lines of an earlier report on the same model and shards; none if there is no such report."""
+def _earlier_results(path: str, identity: Mapping[str, object]) -> list[Line]:
+    """Return the lines of an earlier report on the same model and shards; empty if there is none."""
     report = json.loads(storage.read_bytes(path)) if storage.exists(path) else {}
-    if {key: report.get(key) for key in of} != of:
+    if {key: report.get(key) for key in identity} != identity:
         return []
     return [(source, *(row[column] for column in COLUMNS)) for source, row in report["sources"].items()]
 
 
-def unigram(shards: Shards, tokenizer: SentencePieceTokenizer, rows: Sample) -> dict[str, Sums]:
-    """Sums by source of a model that gives each token its frequency in the training rows, plus one."""
+def unigram(
+    shards: Shards, tokenizer: SentencePieceTokenizer, sample: ValidationSample
+) -> dict[str, LossSums]:
+    """Return the sums by source of a unigram model: add-one-smoothed training frequencies."""
     counts = np.ones(shards.facts.vocabulary_size)
     for source in shards.sources:
         count = shards.rows("train", source)
-        for first in range(0, count, ROWS):
-            counts += _target_counts(shards, "train", source, np.arange(first, min(first + ROWS, count)))
+        for first in range(0, count, CHUNK_ROWS):
+            indices = np.arange(first, min(first + CHUNK_ROWS, count))
+            counts += _target_counts(shards, "train", source, indices)
     nats = -np.log(counts / counts.sum())
     sums = {}
-    for index, source in enumerate(rows.sources):
-        found = _target_counts(shards, "validation", source, rows.row[rows.source == index])
-        text = found @ tokenizer.byte_lengths()
-        sums[source] = Sums(float(found @ nats), float(found.sum()), float(text))
+    for number, source in enumerate(sample.sources):
+        indices = sample.rows.indices[sample.rows.sources == number]
+        targets = _target_counts(shards, "validation", source, indices)
+        text_bytes = targets @ tokenizer.byte_lengths()
+        sums[source] = LossSums(float(targets @ nats), float(targets.sum()), float(text_bytes))
     return sums
 
 
-def _target_counts(shards: Shards, split: SplitName, source: str, rows: Integers) -> npt.NDArray[np.float64]:
-    """How often each token id is a target in some rows."""
-    batch, _ = read_rows(ShardRows(shards), split, [source], np.zeros_like(rows), rows)
-    targets = batch.targets[batch.targets != IGNORED].numpy()
+def _target_counts(
+    shards: Shards, split: SplitName, source: str, indices: Int64Array
+) -> npt.NDArray[np.float64]:
+    """Return the number of times that each token is a target in the rows, float64 ``[vocabulary]``."""
+    rows = RowIndices(np.zeros_like(indices), indices)
+    batch, _ = read_batch(ShardDataset(shards), split, [source], rows)
+    targets = batch.targets[batch.targets != IGNORE_INDEX].numpy()
     return np.bincount(targets, minlength=shards.facts.vocabulary_size).astype(np.float64)
 
 
-def _lines(learned: dict[str, Sums], baseline: dict[str, Sums]) -> list[Line]:
-    named = [*((source, learned[source], baseline[source]) for source in sorted(learned))]
-    named.append(("all", validation.total(learned), validation.total(baseline)))
+def _lines(results: dict[str, LossSums], baseline: dict[str, LossSums]) -> list[Line]:
+    named = [*((source, results[source], baseline[source]) for source in sorted(results))]
+    named.append(("all", validation.total(results), validation.total(baseline)))
     return [
-        (name, round(sums.bytes), sums.loss, sums.bits_per_byte, plain.bits_per_byte)
-        for name, sums, plain in named
+        (name, round(sums.bytes), sums.loss, sums.bits_per_byte, unigram_sums.bits_per_byte)
+        for name, sums, unigram_sums in named
     ]
 
 
 def table(lines: list[Line]) -> str:
-    """The lines for people."""
+    """Format the lines as a table."""
     head = f"{'source':<16}{'bytes':>12}{'loss':>9}{'bits/byte':>11}{'unigram':>9}"
     rows = [
         f"{name:<16}{size:>12,}{loss:>9.3f}{bits:>11.3f}{plain:>9.3f}"

@@ -1,4 +1,4 @@
-"""Loss on text that was never trained on, in nats per token and bits per byte, in total and by source."""
+"""Validation loss: nats per token and bits per byte, in total and by source."""
 
 import math
 from dataclasses import dataclass
@@ -9,23 +9,25 @@ import torch
 
 from core.tokenizer import Tokenizer
 from model.transformer import Transformer
-from train.batch import IGNORED, Batch, target_losses
+from train.batch import IGNORE_INDEX, Batch, token_losses
+from train.dataset import PackedDataset, read_batch
 from train.parallel import World
-from train.permutation import Integers, Permutation
-from train.rows import PackedRows, read_rows
+from train.permutation import Permutation
+from train.stream import RowIndices
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
-    """What losses are made of."""
+class LossSums:
+    """Sums from which losses are computed; they can be added."""
 
     nats: float = 0.0
     targets: float = 0.0
+    """Number of targets."""
     bytes: float = 0.0
-    """UTF-8 bytes of the text that the targets stand for."""
+    """UTF-8 bytes of the targets' text."""
 
-    def __add__(self, other: "Sums") -> "Sums":
-        return Sums(self.nats + other.nats, self.targets + other.targets, self.bytes + other.bytes)
+    def __add__(self, other: "LossSums") -> "LossSums":
+        return LossSums(self.nats + other.nats, self.targets + other.targets, self.bytes + other.bytes)
 
     @property
     def loss(self) -> float:
@@ -34,72 +36,75 @@ class Sums:
 
     @property
     def bits_per_byte(self) -> float:
-        """Comparable between tokenizers, as the loss is not."""
+        """Bits per byte of text, which is comparable between tokenizers."""
         return self.nats / math.log(2) / self.bytes if self.bytes else math.nan
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """Validation rows, the same at every validation of a run and for any number of processes."""
+class ValidationSample:
+    """Validation rows, the same for all validations of a run and any number of processes."""
 
     sources: tuple[str, ...]
-    source: Integers
-    """Index into ``sources`` per row."""
-    row: Integers
+    rows: RowIndices
 
 
-def sample(rows: PackedRows, sequences: int) -> Sample:
-    """At most about ``sequences`` rows, from each source in proportion and at least one."""
-    counts = {source: rows.rows("validation", source) for source in rows.sources}
+def sample_rows(dataset: PackedDataset, sequences: int) -> ValidationSample:
+    """Sample about ``sequences`` rows, in proportion from each source and at least one."""
+    counts = {source: dataset.num_rows("validation", source) for source in dataset.sources}
     counts = {source: count for source, count in counts.items() if count}
     share = min(1.0, sequences / max(sum(counts.values()), 1))
-    source, row = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for index, (name, count) in enumerate(counts.items()):
-        taken = max(1, round(count * share))
-        order = Permutation(count, f"{rows.sha256}\0validation\0{name}".encode())
-        places = np.arange(taken, dtype=np.int64)
-        row.append(np.sort(order.forward(places, np.zeros_like(places))))
-        source.append(np.full(taken, index, np.int64))
-    return Sample(tuple(counts), np.concatenate(source), np.concatenate(row))
+    sources, indices = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for number, (source, count) in enumerate(counts.items()):
+        sample_size = max(1, round(count * share))
+        permutation = Permutation(count, f"{dataset.sha256}\0validation\0{source}".encode())
+        positions = np.arange(sample_size, dtype=np.int64)
+        indices.append(np.sort(permutation.forward(positions, np.zeros_like(positions))))
+        sources.append(np.full(sample_size, number, np.int64))
+    return ValidationSample(tuple(counts), RowIndices(np.concatenate(sources), np.concatenate(indices)))
 
 
 @torch.no_grad()
 def validate(
-    model: Transformer, rows: PackedRows, tokenizer: Tokenizer, chosen: Sample, size: int, world: World
-) -> dict[str, Sums]:
-    """Sums by source over the rows of ``chosen``, shared among all processes, ``size`` rows at a time."""
-    lengths = torch.from_numpy(tokenizer.byte_lengths().astype(np.int64)).to(world.device)
-    table = np.zeros((len(chosen.sources), 3))
-    # Sharded weights are gathered in every forward pass, so all processes must make the same number of them.
-    for turn in range(-(-len(chosen.row) // (size * world.size))):
-        first = (turn * world.size + world.rank) * size
-        places = np.arange(first, first + size)
-        real = places < len(chosen.row)
-        places = np.where(real, places, 0)
-        batch, _ = read_rows(rows, "validation", chosen.sources, chosen.source[places], chosen.row[places])
-        sums = _row_sums(model, batch.to(world.device), lengths)
-        np.add.at(table, chosen.source[places[real]], sums[real])
+    model: Transformer,
+    dataset: PackedDataset,
+    tokenizer: Tokenizer,
+    sample: ValidationSample,
+    batch_size: int,
+    world: World,
+) -> dict[str, LossSums]:
+    """Return the sums by source over ``sample``, computed by all processes, ``batch_size`` rows at a time."""
+    byte_lengths = torch.from_numpy(tokenizer.byte_lengths().astype(np.int64)).to(world.device)
+    table = np.zeros((len(sample.sources), 3))
+    # Each forward pass gathers the sharded weights, so all processes must run the same number of them.
+    for turn in range(-(-len(sample.rows) // (batch_size * world.size))):
+        first = (turn * world.size + world.rank) * batch_size
+        positions = np.arange(first, first + batch_size)
+        is_real = positions < len(sample.rows)
+        rows = sample.rows.take(np.where(is_real, positions, 0))
+        batch, _ = read_batch(dataset, "validation", sample.sources, rows)
+        sums = _row_sums(model, batch.to(world.device), byte_lengths)
+        np.add.at(table, rows.sources[is_real], sums[is_real])
     totals = np.array(world.sum(table.ravel().tolist())).reshape(table.shape)
-    return {source: Sums(*line.tolist()) for source, line in zip(chosen.sources, totals, strict=True)}
+    return {source: LossSums(*line.tolist()) for source, line in zip(sample.sources, totals, strict=True)}
 
 
-def total(sums: dict[str, Sums]) -> Sums:
-    """All sources together."""
-    return sum(sums.values(), Sums())
+def total(sums: dict[str, LossSums]) -> LossSums:
+    """Return the sums over all sources."""
+    return sum(sums.values(), LossSums())
 
 
-def metrics(sums: dict[str, Sums]) -> dict[str, float]:
-    """The names and values that training reports."""
-    whole = total(sums)
-    values = {"val/loss": whole.loss, "val/bpb": whole.bits_per_byte}
+def metrics(sums: dict[str, LossSums]) -> dict[str, float]:
+    """Return the metrics that training reports, by name."""
+    overall = total(sums)
+    values = {"val/loss": overall.loss, "val/bpb": overall.bits_per_byte}
     for source, part in sums.items():
         values |= {f"val/loss/{source}": part.loss, f"val/bpb/{source}": part.bits_per_byte}
     return values
 
 
-def _row_sums(model: Transformer, batch: Batch, lengths: torch.Tensor) -> npt.NDArray[np.float64]:
-    """Nats, targets and bytes of each row, float64 [n, 3]."""
-    counted = batch.targets != IGNORED
-    nats = target_losses(model, batch).double().sum(dim=1)
-    text = torch.where(counted, lengths[batch.targets.clamp(min=0)], 0).sum(dim=1)
-    return torch.stack((nats, counted.sum(dim=1), text), dim=1).cpu().numpy()
+def _row_sums(model: Transformer, batch: Batch, byte_lengths: torch.Tensor) -> npt.NDArray[np.float64]:
+    """Return nats, targets and bytes of each row, float64 ``[B, 3]``."""
+    is_target = batch.targets != IGNORE_INDEX
+    nats = token_losses(model, batch).double().sum(dim=1)
+    text_bytes = torch.where(is_target, byte_lengths[batch.targets.clamp(min=0)], 0).sum(dim=1)
+    return torch.stack((nats, is_target.sum(dim=1), text_bytes), dim=1).cpu().numpy()

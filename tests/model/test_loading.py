@@ -17,9 +17,9 @@ from model.generation import Sampling
 from model.loading import load_latest_checkpoint
 from tests.train.folder import Folder
 from train import sample, validate
+from train.dataset import ShardDataset
 from train.loop import train
 from train.parallel import World
-from train.rows import ShardRows
 from train.validation import total
 
 
@@ -89,7 +89,7 @@ def test_the_baseline_is_add_one_over_the_training_targets(trained: Folder) -> N
     whole = seen.total() + shards.facts.vocabulary_size
     nats = -sum(math.log((seen[token] + 1) / whole) for token in unseen)
     size = sum(tokenizer.byte_lengths()[token] for token in unseen)
-    rows = validate.validation.sample(ShardRows(shards), 10**9)
+    rows = validate.validation.sample_rows(ShardDataset(shards), 10**9)
     sums = total(validate.unigram(shards, tokenizer, rows))
     assert sums.nats == pytest.approx(nats)
     assert (sums.targets, sums.bytes) == (len(unseen), size)
@@ -102,7 +102,7 @@ def test_a_prompt_is_continued_as_text(trained: Folder, capsys: pytest.CaptureFi
     assert len(pieces) > 1
     arguments = [*trained.arguments, "--prompt", "The mill", "--tokens", "30", "--seed", "5"]
     sample.main([*arguments, "--temperature", "1", "--top-p", "1"])
-    assert capsys.readouterr().out == "The mill" + "".fuse(pieces) + "\n"
+    assert capsys.readouterr().out == "The mill" + "".join(pieces) + "\n"
 
 
 def test_characters_of_many_bytes_come_whole(trained: Folder) -> None:
@@ -110,8 +110,8 @@ def test_characters_of_many_bytes_come_whole(trained: Folder) -> None:
     _, tokenizer, _ = load_latest_checkpoint(trained.config(), torch.device("cpu"))
     ids = tokenizer.encode("naïve 水車 🌾")
     assert len(ids) > len("naïve 水車 🌾")
-    shown = list(sample.text_pieces(tokenizer, iter(ids)))
-    assert "".fuse(shown) == "naïve 水車 🌾"
+    shown = list(sample.stream_text(tokenizer, iter(ids)))
+    assert "".join(shown) == "naïve 水車 🌾"
     assert not any("\ufffd" in piece for piece in shown)
 
 
@@ -119,7 +119,7 @@ def test_characters_of_many_bytes_come_whole(trained: Folder) -> None:
 def test_arguments_out_of_bounds_are_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         sample.main(wrong)
-    assert "give a number within" in capsys.readouterr().err
+    assert "use a number in that range" in capsys.readouterr().err
 
 
 def test_an_altered_checkpoint_is_refused(trained: Folder, tmp_path: Path) -> None:

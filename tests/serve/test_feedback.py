@@ -21,7 +21,7 @@ from core.tokenizer.chat import Message
 from serve.feedback import Feedback, Journal, UnknownResponseError, main
 from tests.commands import ROOT
 from tests.serve.prepared import Prepared, prepared_server
-from train.records import Reader
+from train.records import RecordReader
 
 MODEL = "5" * 64
 QUESTION = [{"role": "user", "content": "Capital of France?"}]
@@ -365,7 +365,7 @@ def test_the_export_is_what_fine_tuning_reads(journal: Journal, database: Path, 
     record(journal, "a")
     rate(journal, "a", "down", "Paris.")
     folder = export(database, tmp_path / "out")
-    reader = Reader(FinetuneConfig(preset="chat"))
+    reader = RecordReader(FinetuneConfig(preset="chat"))
     ((_, messages),) = reader.read(str(folder / "chat.jsonl"))
     assert messages == [Message("user", "Capital of France?"), Message("assistant", "Paris.")]
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.shards import Spans
-from train.batch import IGNORED, batch_hash, make_batch, piece_numbers
+from train.batch import IGNORE_INDEX, batch_hash, document_ids_from_spans, make_batch
 
 
 def spans(rows: list[list[tuple[int, int]]]) -> Spans:
@@ -18,17 +18,17 @@ def spans(rows: list[list[tuple[int, int]]]) -> Spans:
 
 
 def test_pieces_are_numbered_and_padding_is_not() -> None:
-    numbers = piece_numbers(spans([[(0, 2), (2, 3)], [], [(0, 5), (5, 1)]]), 6)
+    numbers = document_ids_from_spans(spans([[(0, 2), (2, 3)], [], [(0, 5), (5, 1)]]), 6)
     assert numbers.tolist() == [[0, 0, 1, 1, 1, -1], [-1] * 6, [2, 2, 2, 2, 2, 3]]
 
 
 def test_only_the_next_token_of_the_same_piece_is_a_target() -> None:
     tokens = np.arange(10, 16, dtype=np.uint32)[None]
-    batch = make_batch(tokens, piece_numbers(spans([[(0, 2), (2, 3)]]), 6))
+    batch = make_batch(tokens, document_ids_from_spans(spans([[(0, 2), (2, 3)]]), 6))
     assert batch.inputs.tolist() == [[10, 11, 12, 13, 14]]
-    assert batch.targets.tolist() == [[11, IGNORED, 13, 14, IGNORED]]
-    assert batch.documents.tolist() == [[0, 0, 1, 1, 1]]
-    assert batch.count == 3
+    assert batch.targets.tolist() == [[11, IGNORE_INDEX, 13, 14, IGNORE_INDEX]]
+    assert batch.document_ids.tolist() == [[0, 0, 1, 1, 1]]
+    assert batch.num_targets == 3
 
 
 def test_a_batch_is_split_without_loss() -> None:

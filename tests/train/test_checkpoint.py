@@ -10,8 +10,8 @@ from model.config import TransformerConfig
 from model.formats.checkpoint import find_latest, load_weights
 from model.transformer import Transformer
 from train import checkpoint
-from train.optim import build_optimizer, update
-from train.parallel import World, fill, fresh_weights, shard
+from train.optim import build_optimizer, optimizer_step
+from train.parallel import World, build_sharded_model, initialize, seeded_initial_weight
 
 SHAPE = TransformerConfig(40, num_layers=1, hidden_size=16, num_heads=2, num_kv_heads=1, intermediate_size=32)
 PINS = {"tokenizer_sha256": "0" * 64}
@@ -19,13 +19,13 @@ PINS = {"tokenizer_sha256": "0" * 64}
 
 def trained(world: World, steps: int) -> tuple[Transformer, torch.optim.AdamW]:
     """A model and its optimizer after some steps on one sentence."""
-    model = shard(SHAPE, world, "float32")
-    fill(model, fresh_weights(SHAPE, 1))
+    model = build_sharded_model(SHAPE, world, "float32")
+    initialize(model, seeded_initial_weight(SHAPE, 1))
     optimizer = build_optimizer(model.parameters(), TrainConfig())
     for step in range(1, steps + 1):
         loss = model(torch.arange(20).view(1, -1)).square().mean()
         loss.backward()
-        update(optimizer, TrainConfig(), step, float(loss.detach()))
+        optimizer_step(optimizer, TrainConfig(), step, float(loss.detach()))
     return model, optimizer
 
 
@@ -40,7 +40,7 @@ def test_training_goes_on_from_a_checkpoint_wherever_it_lies(
     for step in (1, 2, 3):
         checkpoint.save(folder, step, *trained(alone, step), PINS, "fingerprint", alone)
     upcoming = torch.rand(3)
-    checkpoint.remove_others(folder, keep=2)
+    checkpoint.remove_old(folder, keep=2)
     fs, inner = storage.filesystem(folder)
     kept = sorted(storage.name(path) for path in fs.ls(inner, detail=False))
     assert kept == ["latest", "step-00000002", "step-00000003"]
@@ -64,11 +64,11 @@ def test_training_goes_on_from_a_checkpoint_wherever_it_lies(
 def test_what_latest_does_not_name_is_not_trusted(alone: World, tmp_path: Path) -> None:
     folder = str(tmp_path / "checkpoints")
     assert find_latest(folder) is None
-    checkpoint.remove_others(folder, keep=2)
+    checkpoint.remove_old(folder, keep=2)
     state = trained(alone, 0)
     checkpoint.save(folder, 1, *state, PINS, "fingerprint", alone)
     (tmp_path / "checkpoints" / "step-00000002").mkdir()
-    checkpoint.remove_others(folder, keep=2)
+    checkpoint.remove_old(folder, keep=2)
     found = find_latest(folder)
     assert found
     assert storage.name(found[0]) == "step-00000001"
@@ -80,9 +80,9 @@ def test_what_latest_does_not_name_is_not_trusted(alone: World, tmp_path: Path) 
 
 
 def test_fresh_weights_do_not_depend_on_sharding(alone: World) -> None:
-    sharded = shard(SHAPE, alone, "float32")
-    fill(sharded, fresh_weights(SHAPE, 5))
+    sharded = build_sharded_model(SHAPE, alone, "float32")
+    initialize(sharded, seeded_initial_weight(SHAPE, 5))
     whole = Transformer(SHAPE)
-    fill(whole, fresh_weights(SHAPE, 5))
+    initialize(whole, seeded_initial_weight(SHAPE, 5))
     for name, weight in sharded.state_dict().items():
         assert torch.equal(weight.full_tensor(), whole.state_dict()[name])

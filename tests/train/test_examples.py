@@ -14,9 +14,10 @@ from core.config import FinetuneConfig
 from core.errors import InputError
 from core.tokenizer import SentencePieceTokenizer
 from core.tokenizer.chat import ChatTemplate, Message
-from train.batch import IGNORED
-from train.examples import Example, Examples, collect, pack
-from train.rows import read_rows
+from train.batch import IGNORE_INDEX
+from train.dataset import read_batch
+from train.examples import Example, ExampleDataset, load_examples, pack_examples
+from train.stream import RowIndices
 
 PAD = 3
 
@@ -32,20 +33,22 @@ def pairs(path: Path, *texts: tuple[str, str]) -> str:
     return str(path)
 
 
-def collected(tokenizer: SentencePieceTokenizer, *files: str, **others: Any) -> Examples:
-    return collect(
-        FinetuneConfig(files=files, **{"sequence_length": 24} | others), ChatTemplate(tokenizer), tokenizer.pad
+def collected(tokenizer: SentencePieceTokenizer, *files: str, **others: Any) -> ExampleDataset:
+    return load_examples(
+        FinetuneConfig(files=files, **{"sequence_length": 24} | others),
+        ChatTemplate(tokenizer),
+        tokenizer.pad,
     )
 
 
-def learned(examples: Examples, tokenizer: SentencePieceTokenizer, source: str) -> list[str]:
+def learned(examples: ExampleDataset, tokenizer: SentencePieceTokenizer, source: str) -> list[str]:
     """What the targets that count say, end marks included, per row and piece."""
-    rows = np.arange(examples.rows("train", source))
-    batch, tokens = read_rows(examples, "train", [source], np.zeros_like(rows), rows)
+    rows = np.arange(examples.num_rows("train", source))
+    batch, tokens = read_batch(examples, "train", [source], RowIndices(np.zeros_like(rows), rows))
     assert np.array_equal(tokens[:, :-1], batch.inputs.numpy())
     return [
-        tokenizer.decode(targets[(pieces == number) & (targets != IGNORED)].tolist())
-        for targets, pieces in zip(batch.targets.numpy(), batch.documents.numpy(), strict=True)
+        tokenizer.decode(targets[(pieces == number) & (targets != IGNORE_INDEX)].tolist())
+        for targets, pieces in zip(batch.targets.numpy(), batch.document_ids.numpy(), strict=True)
         for number in range(pieces.max() + 1)
     ]
 
@@ -57,9 +60,9 @@ def test_only_answers_are_learned_unless_all_is(tokenizer: SentencePieceTokenize
     everything = collected(tokenizer, path, validation_share=0.0, learn="all")
     assert sorted(learned(everything, tokenizer, "a")) == ["millold", "wheelslow stone"]
     end = tokenizer.special["<|end|>"]
-    rows = examples.read("train", "a", np.arange(examples.rows("train", "a")))
-    assert rows.learn is not None
-    assert (rows.tokens[rows.learn] == end).sum() == 2
+    rows = examples.read("train", "a", np.arange(examples.num_rows("train", "a")))
+    assert rows.loss_mask is not None
+    assert (rows.tokens[rows.loss_mask] == end).sum() == 2
 
 
 def test_the_order_of_records_does_not_matter(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
@@ -85,8 +88,8 @@ def test_files_to_validate_on(tokenizer: SentencePieceTokenizer, tmp_path: Path)
     one, two = pairs(tmp_path / "a.jsonl", ("mill", "old")), pairs(tmp_path / "b.jsonl", ("wheel", "slow"))
     examples = collected(tokenizer, one, validation_files=(two,))
     assert examples.counts == {"train": 1, "validation": 1}
-    assert (examples.rows("train", "a"), examples.rows("validation", "b")) == (1, 1)
-    assert (examples.rows("train", "b"), examples.rows("validation", "a")) == (0, 0)
+    assert (examples.num_rows("train", "a"), examples.num_rows("validation", "b")) == (1, 1)
+    assert (examples.num_rows("train", "b"), examples.num_rows("validation", "a")) == (0, 0)
 
 
 def test_what_is_too_long_is_counted(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
@@ -101,7 +104,7 @@ def test_what_is_too_long_is_counted(tokenizer: SentencePieceTokenizer, tmp_path
 def test_nothing_to_train_on(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
     path = pairs(tmp_path / "a.jsonl", ("mill", "old " * 40))
     with pytest.raises(
-        InputError, match=r"nothing to train on \(1 too long; finetune.sequence_length is 24\)"
+        InputError, match=r"no training examples \(1 too long; finetune.sequence_length is 24\)"
     ):
         collected(tokenizer, path)
     asked = tmp_path / "b.jsonl"
@@ -112,7 +115,7 @@ def test_nothing_to_train_on(tokenizer: SentencePieceTokenizer, tmp_path: Path) 
     (tmp_path / "c.jsonl").write_text("")
     with pytest.raises(InputError, match=r"\(no examples; "):
         collected(tokenizer, str(tmp_path / "c.jsonl"))
-    with pytest.raises(InputError, match=r"\(1 held out; "):
+    with pytest.raises(InputError, match=r"\(1 for validation; "):
         collected(tokenizer, pairs(tmp_path / "d.jsonl", ("mill", "old")), validation_share=0.999999)
 
 
@@ -123,7 +126,7 @@ def test_a_template_that_refuses_is_told_with_its_place(tmp_path: Path) -> None:
 
     path = pairs(tmp_path / "a.jsonl", ("mill", "old"))
     with pytest.raises(InputError, match=r"a\.jsonl, line 1: the chat template refuses"):
-        collect(FinetuneConfig(files=(path,)), Refusing(), PAD)  # type: ignore[arg-type]
+        load_examples(FinetuneConfig(files=(path,)), Refusing(), PAD)  # type: ignore[arg-type]
 
 
 def numbers(length: int) -> npt.NDArray[np.uint32]:
@@ -137,9 +140,9 @@ def test_every_example_lies_whole_in_one_row(lengths: list[int]) -> None:
         Example(f"{index:04}", numbers(length) + 100 * index, numbers(length) % 2 == 0)
         for index, length in enumerate(lengths)
     ]
-    rows = pack(examples, 8, PAD)
+    rows = pack_examples(examples, 8, PAD)
     found = []
-    for tokens, pieces, learn in zip(rows.tokens, rows.pieces, rows.learn, strict=True):
+    for tokens, pieces, learn in zip(rows.tokens, rows.document_ids, rows.loss_mask, strict=True):
         assert (tokens[pieces < 0] == PAD).all()
         assert not learn[pieces < 0].any()
         assert (np.diff(pieces[pieces >= 0]) >= 0).all()
@@ -147,6 +150,6 @@ def test_every_example_lies_whole_in_one_row(lengths: list[int]) -> None:
             (tokens[pieces == number].tolist(), learn[pieces == number].tolist())
             for number in range(pieces.max() + 1)
         ]
-    expected = [(example.tokens.tolist(), example.learn.tolist()) for example in examples]
+    expected = [(example.tokens.tolist(), example.loss_mask.tolist()) for example in examples]
     assert sorted(found) == sorted(expected)
     assert len(rows.tokens) <= sum(lengths)

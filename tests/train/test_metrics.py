@@ -4,13 +4,13 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from train.metrics import Metrics, Progress, duration
+from train.metrics import MetricsWriter, ProgressLine, duration
 
 
 def test_what_was_told_after_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(f'{{"step": {step}}}\n' for step in range(1, 6)) + '{"step": 6, "tr')
-    metrics = Metrics(str(tmp_path), 3)
+    metrics = MetricsWriter(str(tmp_path), 3)
     metrics.write(4, {"train/loss": 1.5, "data/batch_hash": "00ff"})
     metrics.close()
     told = [json.loads(line) for line in path.read_text().splitlines()]
@@ -26,7 +26,7 @@ def test_what_was_told_after_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
 def test_remote_runs_are_published(tmp_path: Path) -> None:
     folder = "memory://metrics-test/training"
     for step in (0, 2):
-        metrics = Metrics(folder, step)
+        metrics = MetricsWriter(folder, step)
         for later in range(step + 1, step + 4):
             metrics.write(later, {"train/loss": float(later)})
         metrics.publish()
@@ -38,9 +38,9 @@ def test_remote_runs_are_published(tmp_path: Path) -> None:
 
 
 def test_progress_is_a_readable_line(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress("train", 1, 10)
-    progress.tell(1, {"train/loss": 3.0, "perf/tok_per_sec": 12345.6})
-    progress.tell(2, {"train/loss": 2.5, "perf/tok_per_sec": 12345.6, "val/bpb": 1.75})
+    progress = ProgressLine("train", 1, 10)
+    progress.update(1, {"train/loss": 3.0, "perf/tok_per_sec": 12345.6})
+    progress.update(2, {"train/loss": 2.5, "perf/tok_per_sec": 12345.6, "val/bpb": 1.75})
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
     assert told[0].startswith("train: step 2/10 · loss 2.500 · val bpb 1.750 · 12,346 tokens/s · ")

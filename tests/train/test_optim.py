@@ -6,7 +6,7 @@ from torch import nn
 
 from core.config import TrainConfig
 from core.errors import TrainingError
-from train.optim import build_optimizer, learning_rate, update
+from train.optim import build_optimizer, learning_rate, optimizer_step
 
 TRAIN = TrainConfig(steps=100, warmup_steps=10, learning_rate=1.0, min_lr_ratio=0.2, clip_norm=0.5)
 
@@ -35,7 +35,7 @@ def test_gradients_are_clipped() -> None:
     layer.weight.grad = torch.full((3, 3), 2.0)
     taken = []
     optimizer.register_step_pre_hook(lambda *_: taken.append(layer.weight.grad.norm()))
-    assert update(optimizer, TRAIN, 10, 1.0) == pytest.approx(6.0)
+    assert optimizer_step(optimizer, TRAIN, 10, 1.0) == pytest.approx(6.0)
     assert taken[0] == pytest.approx(0.5, rel=1e-4)
     assert layer.weight.grad is None
 
@@ -47,6 +47,6 @@ def test_what_is_not_finite_changes_nothing(loss: float, slope: float) -> None:
     optimizer = build_optimizer(layer.parameters(), TRAIN)
     layer.weight.grad = torch.full((3, 3), slope)
     with pytest.raises(TrainingError, match=r"step 7: the (loss|gradient norm) is (nan|inf)"):
-        update(optimizer, TRAIN, 7, loss)
+        optimizer_step(optimizer, TRAIN, 7, loss)
     assert torch.equal(layer.weight, before)
     assert not optimizer.state

@@ -10,14 +10,14 @@ import pytest
 from core.config import FinetuneConfig
 from core.errors import ConfigError, GristmillError, InputError
 from core.tokenizer.chat import Message
-from train.records import Entry, Reader, source_of
+from train.records import ExampleFile, RecordReader, source_name
 
 ASKED = {"role": "user", "content": "Why?"}
 ANSWERED = {"role": "assistant", "content": "Because."}
 
 
-def read(entry: Entry, **settings: Any) -> list[list[Message]]:
-    return [messages for _, messages in Reader(FinetuneConfig(**settings)).read(entry)]
+def read(entry: ExampleFile, **settings: Any) -> list[list[Message]]:
+    return [messages for _, messages in RecordReader(FinetuneConfig(**settings)).read(entry)]
 
 
 def lines(path: Path, *records: Any) -> str:
@@ -36,7 +36,7 @@ def test_conversations_and_pairs(name: str, tmp_path: Path) -> None:
         # What a record says is never taken for a place to fill.
         [Message("user", "Say {{ prompt }}"), Message("assistant", " {{ completion }}\n")],
     ]
-    assert source_of(path) == "a"
+    assert source_name(path) == "a"
 
 
 def test_translation_from_two_files_or_from_records(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_translation_from_two_files_or_from_records(tmp_path: Path) -> None:
     ]
     pair = (lines(tmp_path / "train.en", "A dog."), lines(tmp_path / "train.de.gz", "Ein Hund."))
     assert read(pair, **settings) == [expected]
-    assert source_of(pair) == "train"
+    assert source_name(pair) == "train"
     record = lines(tmp_path / "a.jsonl", {"en": "A dog.", "de": "Ein Hund."})
     assert read(record, **settings, fields={"source": "en", "target": "de"}) == [expected]
 
@@ -76,19 +76,19 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
     ("record", "message"),
     [
         ("{", r"line 2: not JSON"),
-        ("[1]", r"line 2: \[1\]: each line must be one JSON object"),
+        ("[1]", r"line 2: \[1\]: each line must be a JSON object"),
         ({"text": "x"}, "line 2: has the fields text, but preset chat needs messages or completion, prompt"),
-        ({"messages": []}, "line 2: messages must be a list"),
-        ({"messages": "hello"}, "line 2: messages must be a list"),
+        ({"messages": []}, "line 2: messages must be a non-empty list"),
+        ({"messages": "hello"}, "line 2: messages must be a non-empty list"),
         ({"messages": [ASKED, {"content": "x"}]}, "line 2, message 2: has no role"),
         ({"messages": [ASKED, "x"]}, "line 2, message 2: has no role"),
         ({"messages": [{"role": "bot", "content": "x"}]}, "message 1: role 'bot': must be one of system, us"),
         (
             {"messages": [{"role": "user", "content": " "}]},
-            'message 1: content is " ": must be text, and some',
+            'message 1: content is " ": must be non-empty text',
         ),
         ({"messages": [{"role": "user"}]}, "message 1: content is null"),
-        ({"prompt": "x", "completion": 5}, "line 2: completion is 5: must be text"),
+        ({"prompt": "x", "completion": 5}, "line 2: completion is 5: must be non-empty text"),
     ],
 )
 def test_what_is_no_conversation(record: Any, message: str, tmp_path: Path) -> None:
@@ -115,12 +115,12 @@ def test_settings_that_do_not_fit(tmp_path: Path) -> None:
     refused(ConfigError, "no such preset; choose from chat, summarization, translation", path, preset="chut")
     refused(ConfigError, "no such preset", path, preset=str(tmp_path / "none.toml"))
     refused(ConfigError, "values: source_language is missing", path, preset="translation")
-    refused(ConfigError, "values: tone is not asked for: preset chat takes none", path, values={"tone": "x"})
+    refused(ConfigError, "values: tone is unknown: preset chat takes none", path, values={"tone": "x"})
     refused(ConfigError, r"fields\.text: preset chat has no such field; it has", path, fields={"text": "x"})
-    refused(ConfigError, "preset chat takes none; give JSONL", (path, path))
+    refused(ConfigError, "preset chat does not accept pairs of text files; use JSONL", (path, path))
 
 
-def refused(kind: type[GristmillError], message: str, entry: Entry, **settings: Any) -> None:
+def refused(kind: type[GristmillError], message: str, entry: ExampleFile, **settings: Any) -> None:
     with pytest.raises(kind, match=message) as caught:
         read(entry, **settings)
     assert "\n" not in str(caught.value)

@@ -15,7 +15,7 @@ ROWS = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 40), min_size=1)
 
 
 def epoch_of(order: Permutation, epoch: int) -> list[int]:
-    places = np.arange(order.rows, dtype=np.int64)
+    places = np.arange(order.size, dtype=np.int64)
     return order.forward(places, np.full_like(places, epoch)).tolist()
 
 
@@ -76,7 +76,8 @@ def test_no_row_repeats_within_an_epoch_and_every_step_that_saw_a_row_is_named(
     stream = Stream("hash", seed, rows, {})
     located = stream.locate(np.arange(200, dtype=np.int64))
     seen = [
-        (stream.sources[s], r) for s, r in zip(located.sources.tolist(), located.rows.tolist(), strict=True)
+        (stream.sources[s], r)
+        for s, r in zip(located.sources.tolist(), located.indices.tolist(), strict=True)
     ]
     for source, count in rows.items():
         mine = [row for name, row in seen if name == source]
@@ -96,7 +97,7 @@ def test_any_number_of_processes_shares_the_same_batch(world_size: int, step: in
 
 def test_the_order_depends_on_data_seed_and_nothing_else() -> None:
     def first(manifest: str, seed: int) -> list[int]:
-        return Stream(manifest, seed, {"a": 10**6}, {}).locate(np.arange(20, dtype=np.int64)).rows.tolist()
+        return Stream(manifest, seed, {"a": 10**6}, {}).locate(np.arange(20, dtype=np.int64)).indices.tolist()
 
     assert first("x", 1) == first("x", 1)
     assert first("x", 1) != first("x", 2)

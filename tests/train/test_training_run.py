@@ -42,7 +42,7 @@ def test_a_tokenizer_that_the_shards_were_not_made_with(folder: Folder, alone: W
 
 
 def test_a_source_that_is_not_there(folder: Folder, alone: World) -> None:
-    refused(folder, alone, ConfigError, "no training rows of it", "train.mixture.news=1.0")
+    refused(folder, alone, ConfigError, "this source has no training rows", "train.mixture.news=1.0")
 
 
 def test_no_output_folder(folder: Folder, alone: World) -> None:

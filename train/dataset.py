@@ -1,0 +1,85 @@
+"""Datasets of packed rows: corpus shards, or the examples of a fine-tuning run.
+
+Shapes: n rows of T + 1 tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from core.shards import Shards, SplitName
+from train.batch import Batch, document_ids_from_spans, make_batch
+from train.permutation import Int64Array
+from train.stream import RowIndices
+
+
+@dataclass(frozen=True, slots=True)
+class PackedRows:
+    """n packed rows."""
+
+    tokens: npt.NDArray[np.unsignedinteger]
+    """``[n, T + 1]``."""
+    document_ids: npt.NDArray[np.signedinteger]
+    """``[n, T + 1]``: document of each token, unique within its row; -1 for padding."""
+    loss_mask: npt.NDArray[np.bool_] | None = None
+    """``[n, T + 1]``: True for tokens to learn; None: all."""
+
+
+class PackedDataset(Protocol):
+    """Packed rows with an index per split and source."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of all sources, sorted."""
+
+    @property
+    def sequence_length(self) -> int:
+        """Sequence length T; a row has one token more."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all rows."""
+
+    def num_rows(self, split: SplitName, source: str) -> int:
+        """Return the number of rows."""
+
+    def read(self, split: SplitName, source: str, indices: Int64Array) -> PackedRows:
+        """Return the rows at ``indices``, in that order."""
+
+
+class ShardDataset:
+    """Rows of token shards; all tokens are learned."""
+
+    def __init__(self, shards: Shards) -> None:
+        self.shards = shards
+        self.sources = shards.sources
+        self.sequence_length = shards.facts.sequence_length
+        self.sha256 = shards.manifest.sha256()
+
+    def num_rows(self, split: SplitName, source: str) -> int:
+        """Return the number of rows."""
+        return self.shards.rows(split, source)
+
+    def read(self, split: SplitName, source: str, indices: Int64Array) -> PackedRows:
+        """Return the rows at ``indices``, in that order."""
+        tokens, spans = self.shards.read(split, source, indices)
+        return PackedRows(tokens, document_ids_from_spans(spans, tokens.shape[1]))
+
+
+def read_batch(
+    dataset: PackedDataset, split: SplitName, sources: Sequence[str], rows: RowIndices
+) -> tuple[Batch, npt.NDArray[np.uint32]]:
+    """Read ``rows``, whose sources index ``sources``; return the batch and the tokens, ``[n, T + 1]``."""
+    tokens = np.empty((len(rows), dataset.sequence_length + 1), np.uint32)
+    document_ids = np.empty(tokens.shape, np.int64)
+    loss_mask = np.ones(tokens.shape, np.bool_)
+    for source in np.unique(rows.sources):
+        selected = rows.sources == source
+        read = dataset.read(split, sources[source], rows.indices[selected])
+        tokens[selected], document_ids[selected] = read.tokens, read.document_ids
+        if read.loss_mask is not None:
+            loss_mask[selected] = read.loss_mask
+    return make_batch(tokens, document_ids, loss_mask), tokens

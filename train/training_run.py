@@ -1,0 +1,183 @@
+"""Definition of a training run, built and checked before anything is written."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from core import config as configuration
+from core import manifest, storage
+from core.config import Config, TrainConfig
+from core.errors import ConfigError
+from core.manifest import Stage
+from core.shards import Shards, check_tokenizer
+from core.tokenizer import SentencePieceTokenizer, Tokenizer
+from model.config import TransformerConfig, default_intermediate_size
+from model.transformer import Transformer
+from train.dataset import PackedDataset, ShardDataset
+from train.parallel import World, seeded_initial_weight
+from train.stream import Stream
+
+STAGE = "train"
+OUTPUTS = ("checkpoints", "metrics.jsonl", "tensorboard", "validation.json")
+"""Entries of the run's folder that belong to training, apart from the manifest."""
+RESUMABLE_KEYS = (
+    "micro_batch_size",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "compile",
+    "activation_checkpointing",
+)
+"""Keys of ``[train]`` that may change when a run is resumed, since they do not change what it learns."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """A pre-training or fine-tuning run."""
+
+    stage: str
+    """Name in the manifest, and of the configuration section."""
+    folder: str
+    """Folder of checkpoints, metrics and the manifest."""
+    config: TrainConfig
+    manifest_config: Mapping[str, Any]
+    """Resolved configuration sections, recorded in the manifest."""
+    inputs: list[str]
+    model_config: TransformerConfig
+    tokenizer: Tokenizer
+    dataset: PackedDataset
+    stream: Stream
+    identity: dict[str, Any]
+    """Facts that a checkpoint must share for the run to resume from it."""
+    initial_weight: Callable[[str, torch.Size], Tensor]
+    """Return the initial value of a parameter by name and shape, equal in all processes."""
+    adapt: Callable[[Transformer], None] = lambda _: None
+    """Replace or freeze layers of an uninitialized model."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the identity."""
+        return manifest.fingerprint(self.stage, self.identity, [])
+
+
+def open_shards(config: Config) -> Shards:
+    """Open the shards of a run without verifying their hashes."""
+    configuration.require(config, "output.path")
+    return Shards.open(storage.join(config.output.path, "shards"), verify=False)
+
+
+def prepare(config: Config, shards: Shards) -> TrainingRun:
+    """Define pre-training on ``shards``.
+
+    Raises :class:`core.errors.MismatchError` if the shards were made with another tokenizer.
+    """
+    tokenizer = SentencePieceTokenizer.load(storage.join(config.output.path, "tokenizer"))
+    check_tokenizer(shards, tokenizer)
+    dataset, model_config = ShardDataset(shards), _model_config(config, shards)
+    return TrainingRun(
+        stage=STAGE,
+        folder=storage.join(config.output.path, "training"),
+        config=config.train,
+        manifest_config=configuration.resolved(config, "model", "train"),
+        inputs=[shards.folder, storage.join(config.output.path, "tokenizer")],
+        model_config=model_config,
+        tokenizer=tokenizer,
+        dataset=dataset,
+        stream=build_stream(dataset, config.train),
+        identity={
+            "model": asdict(model_config),
+            "tokenizer_sha256": tokenizer.sha256,
+            "shards_sha256": dataset.sha256,
+            "train": identity_settings(config.train),
+        },
+        initial_weight=seeded_initial_weight(model_config, config.train.seed),
+    )
+
+
+def build_stream(dataset: PackedDataset, config: TrainConfig) -> Stream:
+    """Return the order of the training rows."""
+    num_rows = {source: dataset.num_rows("train", source) for source in dataset.sources}
+    return Stream(dataset.sha256, config.seed, num_rows, config.mixture)
+
+
+def identity_settings(config: TrainConfig) -> dict[str, Any]:
+    """Return the settings that determine what is learned."""
+    values = config.model_dump(mode="json")
+    return {key: value for key, value in values.items() if key not in RESUMABLE_KEYS}
+
+
+def verify_shards(shards: Shards, world: World) -> None:
+    """Verify the hashes of all local shard files, divided among the processes of a host.
+
+    Returns after all processes have finished. Remote files are verified when they are fetched.
+    """
+    if storage.is_local(shards.folder):
+        for entry in shards.manifest.files[world.local_rank :: world.local_size]:
+            manifest.verify_file(shards.folder, entry)
+    world.barrier()
+
+
+def check_batch_size(section: str, config: TrainConfig, world: World) -> None:
+    """Raise :class:`ConfigError` unless the batch can be divided evenly among the processes."""
+    if config.batch_size % world.size:
+        raise ConfigError(
+            f"{section}.batch_size = {config.batch_size}: must be a multiple of the number of processes, "
+            f"{world.size}; change it or --nproc-per-node"
+        )
+
+
+def begin(run: TrainingRun, overwrite: bool) -> bool:
+    """Claim the run's folder; return True if the run is already complete.
+
+    Raises :class:`core.errors.OutputError` if the folder holds another run and ``overwrite`` is not set.
+    """
+    return bool(_stage(run, overwrite).begin())
+
+
+def publish(run: TrainingRun, **counts: int) -> None:
+    """Write the manifest of a complete run, with the metrics of its last step."""
+    lines = storage.read_bytes(storage.join(run.folder, "metrics.jsonl")).splitlines()
+    steps, parameters = run.config.steps, run.model_config.num_parameters
+    _stage(run).publish(
+        {"steps": steps, "sequences": steps * run.config.batch_size, "parameters": parameters, **counts},
+        [manifest.file_entry(run.folder, "metrics.jsonl", rows=steps)],
+        {**run.identity, "metrics": json.loads(lines[-1])},
+    )
+
+
+def resolve_precision(config: TrainConfig, device: torch.device) -> Literal["float32", "bfloat16"]:
+    """Return the precision of computations on ``device``."""
+    if config.precision != "auto":
+        return config.precision
+    return "bfloat16" if device.type == "cuda" else "float32"
+
+
+def _stage(run: TrainingRun, overwrite: bool = False) -> Stage:
+    return Stage(
+        run.stage,
+        run.folder,
+        run.fingerprint,
+        run.manifest_config,
+        run.inputs,
+        owned=OUTPUTS,
+        overwrite=overwrite,
+        done_message=f"{run.stage}: already done (step {run.config.steps})",
+    )
+
+
+def _model_config(config: Config, shards: Shards) -> TransformerConfig:
+    section = config.model
+    return TransformerConfig(
+        vocabulary_size=shards.facts.vocabulary_size,
+        num_layers=section.num_layers,
+        hidden_size=section.hidden_size,
+        num_heads=section.num_heads,
+        num_kv_heads=section.num_kv_heads,
+        intermediate_size=section.intermediate_size or default_intermediate_size(section.hidden_size),
+        rope_theta=section.rope_theta,
+        norm_epsilon=section.norm_epsilon,
+        tied=section.tied,
+    )
