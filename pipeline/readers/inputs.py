@@ -116,13 +116,13 @@ def split_file(file: InputFile, settings: config.InputConfig) -> list[InputSplit
     """
     size = storage.file_info(file.path).size if file.size is None else file.size
     if settings.format == "auto":
-        found = recognition.detect_format(file.path, size, settings.columns)
+        detected = recognition.detect_format(file.path, size, settings.columns)
     else:
-        found = settings.format
-        recognition.check_format(file.path, size, found, settings.columns)
-    source = settings.source or _DEFAULT_SOURCES[found]
-    whole = InputSplit(file.path, file.file_name, found, source, 0, size)
-    if size <= settings.split_bytes or not recognition.is_splittable(file.path, found):
+        detected = settings.format
+        recognition.check_format(file.path, size, detected, settings.columns)
+    source = settings.source or _DEFAULT_SOURCES[detected]
+    whole = InputSplit(file.path, file.file_name, detected, source, 0, size)
+    if size <= settings.split_bytes or not recognition.is_splittable(file.path, detected):
         return [whole]
     return [
         replace(whole, start=start, length=min(settings.split_bytes, size - start))

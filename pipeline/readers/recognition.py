@@ -98,12 +98,12 @@ def check_format(path: str, size: int, expected: Format, columns: config.Columns
         parquet.check(path, columns)
 
 
-def is_splittable(path: str, found: Format) -> bool:
+def is_splittable(path: str, detected: Format) -> bool:
     """True if any byte range of a file of this format can be read."""
-    if found not in _IS_SPLITTABLE:
+    if detected not in _IS_SPLITTABLE:
         return False
     with storage.open_read(path) as stream:
-        return _IS_SPLITTABLE[found](stream)
+        return _IS_SPLITTABLE[detected](stream)
 
 
 def _matches(head: bytes, expected: Format) -> bool:

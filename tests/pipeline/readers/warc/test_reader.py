@@ -244,7 +244,7 @@ def test_splits_of_any_size_read_every_record_once(
 
 @repeated
 @given(data=st.binary(max_size=300), gz=st.booleans())
-def test_no_content_raises(tmp_path: Path, data: bytes, gz: bool) -> None:
+def test_arbitrary_bytes_do_not_raise(tmp_path: Path, data: bytes, gz: bool) -> None:
     for content in (b"WARC/1.0\r\n" + data, data, b"".join(PAGES[:1]) + data, data + b"".join(PAGES[:1])):
         items(tmp_path / "a.warc", gzip.compress(content) if gz else content)
 
