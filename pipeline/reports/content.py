@@ -103,7 +103,7 @@ class Content:
     """Those with most records."""
     filters: Sequence[Filter] = ()
     """In the order in which they are tried."""
-    undecided: Sequence[Distribution] = ()
+    unfiltered: Sequence[Distribution] = ()
     """Measures that no condition looks at."""
     cluster_sizes: Sequence[Share] = ()
     clusters: Sequence[Cluster] = ()

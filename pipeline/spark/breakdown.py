@@ -1,4 +1,4 @@
-"""What became of records, counted by source, language, reason and site."""
+"""Counts of records by source, language, reason, site and cluster size, for the report."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -6,30 +6,30 @@ from pyspark.sql import functions as F
 from pipeline.reports import Fate, Group, Share
 
 WORDS = "gopher_words"
-"""The measure that counts the words of an extracted text."""
+"""Metric that counts the words of an extracted text."""
 _HOST = r"^[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?(?:www\.)?([^/?#:]+)"
 
 
-def fates(entries: DataFrame, records: DataFrame) -> list[Fate]:
-    """One per combination of source, language and reason. No text takes part in the join."""
+def count_fates(entries: DataFrame, records: DataFrame) -> list[Fate]:
+    """Count ledger entries and their words by source, language and reason. Texts are not read."""
     measured = records.where("error IS NULL").select(
         "id", "language", F.col(f"metrics.{WORDS}").alias("words")
     )
     counted = (
         entries.select("id", "source", "reason")
         .join(measured, "id")
-        .groupBy("source", _or_empty("language"), _or_empty("reason"))
+        .groupBy("source", _null_to_empty("language"), _null_to_empty("reason"))
         .agg(F.count("*").alias("records"), F.sum("words").alias("words"))
     )
-    found = [
+    fates = [
         Fate(row["source"], row["language"], row["reason"], row["records"], int(row["words"] or 0))
         for row in counted.collect()
     ]
-    return sorted(found, key=lambda fate: (fate.source, fate.language, fate.reason))
+    return sorted(fates, key=lambda fate: (fate.source, fate.language, fate.reason))
 
 
-def sites(entries: DataFrame, limit: int) -> list[Group]:
-    """The hosts, without ``www.``, that most records are from."""
+def largest_sites(entries: DataFrame, limit: int) -> list[Group]:
+    """Return the hosts, without ``www.``, with the most records."""
     host = F.regexp_extract(F.lower("url"), _HOST, 1)
     by_reason = (
         entries.groupBy(host.alias("host"), "reason").agg(F.count("*").alias("records")).where("host != ''")
@@ -48,15 +48,15 @@ def sites(entries: DataFrame, limit: int) -> list[Group]:
 
 
 def cluster_sizes(copies: DataFrame) -> list[Share]:
-    """Clusters by size, in powers of two."""
+    """Count clusters by size, in powers of two."""
     power = F.floor(F.log2("cluster_size")).cast("int").alias("power")
     counted = copies.where("id = cluster").groupBy(power).count().orderBy("power").collect()
-    return [Share(_sizes(row["power"]), row["count"]) for row in counted]
+    return [Share(_size_label(row["power"]), row["count"]) for row in counted]
 
 
-def _sizes(power: int) -> str:
+def _size_label(power: int) -> str:
     return f"{2**power:,} or {2**power + 1:,}" if power == 1 else f"{2**power:,} to {2 ** (power + 1) - 1:,}"
 
 
-def _or_empty(name: str) -> Column:
+def _null_to_empty(name: str) -> Column:
     return F.coalesce(F.col(name), F.lit("")).alias(name)

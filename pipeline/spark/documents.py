@@ -10,19 +10,19 @@ from pipeline.spark import tables
 
 
 def corpus_hash(out: str) -> str:
-    """The hash of the documents in an output folder, the same however they are spread over files.
+    """Return the hash of the documents in an output folder, which does not depend on how they are stored.
 
-    Raises :class:`ManifestError` if cleaning is unfinished, :class:`InputError` if it kept none.
+    Raises :class:`ManifestError` if cleaning is unfinished, :class:`InputError` if it kept no documents.
     """
     found = manifest.read(out, "clean")
     if not found.counts["kept"]:
         raise InputError(
-            f"{out}: no document was kept, but there must be some; check its ledger for the reasons"
+            f"{out}: no document was kept, but at least one is needed; check its ledger for the reasons"
         )
     return str(found.facts["corpus"])
 
 
 def read(spark: SparkSession, out: str) -> DataFrame:
-    """``id``, ``text``, ``source`` and ``cluster``; a document without copies is its own cluster."""
+    """Return ``id``, ``text``, ``source`` and ``cluster``; a document without copies is its own cluster."""
     documents = tables.read(spark, storage.join(out, "documents"), document.schema())
     return documents.select("id", "text", "source", F.coalesce("cluster", "id").alias("cluster"))

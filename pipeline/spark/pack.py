@@ -1,11 +1,12 @@
-"""Documents to token shards.
+"""Pack documents into token shards.
 
-1. One pass over text tokenizes every document and decides its split. The tokens lie in ``shards/work`` with a
-   mark when done: a run cut short goes on from there.
-2. The tokens of each split and source say how many groups its documents are dealt into, by their order hash.
-   Only tokens shuffle. One task packs one group and writes its shard file, so that a task's memory is
-   bounded by ``pack.shard_sequences`` and the bytes depend on the set of documents alone.
-3. The driver sees one row per file and writes the manifest.
+1. Tokenize every document and decide its split, in one pass over text. The tokens are kept in ``shards/work``
+   with a mark when finished; an interrupted run resumes there.
+2. Divide the documents of each split and source into groups by their order hash. The number of groups follows
+   from the number of tokens.
+3. Pack each group in one task and write its shard file. Only tokens shuffle, a task's memory is bounded by
+   ``pack.shard_sequences``, and the bytes depend only on the set of documents.
+4. Collect one row per file in the driver and publish the manifest.
 """
 
 import math
@@ -29,8 +30,8 @@ from pipeline.spark import documents, tables
 
 STAGE = shards.STAGE
 FILL = 0.9
-"""Expected share of ``shard_sequences`` in a file: groups dealt by hash differ in size, and the rare group
-that needs more than one file gets a second."""
+"""Expected share of ``shard_sequences`` in a file. Groups differ in size, because documents are assigned by
+hash; the rare group that exceeds a file gets a second."""
 
 Batches = Iterator[pa.RecordBatch]
 Group = tuple[shards.SplitName, str, int]
@@ -38,7 +39,7 @@ Group = tuple[shards.SplitName, str, int]
 
 
 def pack(spark: SparkSession, config: Config) -> Manifest:
-    """Run the plan into ``shards/`` of the output; the manifest of what stands there, done now or before."""
+    """Run the stage in ``shards/`` of the output and return its manifest. Does nothing if already done."""
     require(config, "output.path")
     out = storage.absolute(config.output.path)
     corpus = documents.corpus_hash(out)
@@ -68,16 +69,16 @@ def pack(spark: SparkSession, config: Config) -> Manifest:
         corpus=corpus,
     )
     with tables.timed(stage.folder, f"{STAGE}: documents to token shards"):
-        files = _files(spark, out, tokenizer, header, config.pack)
+        files = _write_shards(spark, out, tokenizer, header, config.pack)
     storage.remove(f"{stage.folder}/work")
     return shards.publish(stage, files, header)
 
 
-def _files(
+def _write_shards(
     spark: SparkSession, out: str, tokenizer: SentencePieceTokenizer, header: Header, settings: PackConfig
 ) -> list[WrittenFile]:
     tokens = _tokenize(spark, out, tokenizer, settings)
-    groups = _groups(tokens, settings)
+    groups = _plan_groups(tokens, settings)
     print(f"{STAGE}: packing {len(groups)} groups …", flush=True)
     write = partial(
         write_groups,
@@ -87,14 +88,14 @@ def _files(
         shard_sequences=settings.shard_sequences,
         byte_lengths=tokenizer.byte_lengths(),
     )
-    written = _deal(spark, tokens, groups).mapInArrow(write, from_arrow_schema(_written_schema()))
+    written = _assign_groups(spark, tokens, groups).mapInArrow(write, from_arrow_schema(_written_schema()))
     return [_from_row(**row.asDict()) for row in written.collect()]
 
 
 def _tokenize(
     spark: SparkSession, out: str, tokenizer: SentencePieceTokenizer, settings: PackConfig
 ) -> DataFrame:
-    """The table of tokens, made unless an earlier attempt finished it."""
+    """Return the table of tokens, written unless an earlier attempt finished it."""
 
     def run(batches: Batches) -> Batches:
         return (packing.tokenize(batch, tokenizer, settings.validation_share) for batch in batches)
@@ -109,8 +110,8 @@ def _tokenize(
     return tables.read(spark, table, schema)
 
 
-def _groups(tokens: DataFrame, settings: PackConfig) -> list[Group]:
-    """All groups, those of a split and source in succession; how many follows from the tokens there are."""
+def _plan_groups(tokens: DataFrame, settings: PackConfig) -> list[Group]:
+    """Return all groups, ordered by split and source; their number follows from the number of tokens."""
     per_group = FILL * settings.shard_sequences * (settings.sequence_length + 1)
     totals = tokens.groupBy("split", "source").agg(F.sum("token_count")).collect()
     return [
@@ -120,18 +121,19 @@ def _groups(tokens: DataFrame, settings: PackConfig) -> list[Group]:
     ]
 
 
-def _deal(spark: SparkSession, tokens: DataFrame, groups: list[Group]) -> DataFrame:
-    """Every document to its group, each group a partition of its own."""
+def _assign_groups(spark: SparkSession, tokens: DataFrame, groups: list[Group]) -> DataFrame:
+    """Assign every document to a group; each group is one partition."""
     first: dict[tuple[str, str], int] = {}
     count: dict[tuple[str, str], int] = defaultdict(int)
     for index, (split, source, _) in enumerate(groups):
         first.setdefault((split, source), index)
         count[split, source] += 1
-    dealt = [(*key, first[key], count[key]) for key in first]
-    places = spark.createDataFrame(dealt, "split string, source string, first int, count int")
+    ranges = [(*key, first[key], count[key]) for key in first]
+    group_ranges = spark.createDataFrame(ranges, "split string, source string, first int, count int")
     group = (F.col("first") + F.col("order") % F.col("count")).cast("int").alias("group")
-    placed = tokens.join(F.broadcast(places), ["split", "source"]).select(group, "document_id", "tokens")
-    return placed.repartitionById(len(groups), "group")
+    assigned = tokens.join(F.broadcast(group_ranges), ["split", "source"])
+    assigned = assigned.select(group, "document_id", "tokens")
+    return assigned.repartitionById(len(groups), "group")
 
 
 def write_groups(
@@ -142,19 +144,19 @@ def write_groups(
     shard_sequences: int,
     byte_lengths: npt.NDArray[np.int32],
 ) -> Batches:
-    """Pack and write the groups of one task; a row per file."""
-    dealt: dict[int, list[tuple[bytes, npt.NDArray[np.unsignedinteger]]]] = defaultdict(list)
+    """Pack and write the groups of one task; yield a row per file."""
+    by_group: dict[int, list[tuple[bytes, npt.NDArray[np.unsignedinteger]]]] = defaultdict(list)
     for batch in batches:
         columns = (batch.column(name).to_pylist() for name in ("group", "document_id", "tokens"))
         for group, document_id, tokens in zip(*columns, strict=True):
-            dealt[group].append((document_id, np.frombuffer(tokens, header.dtype)))
-    for group in sorted(dealt):
+            by_group[group].append((document_id, np.frombuffer(tokens, header.dtype)))
+    for group in sorted(by_group):
         split, source, number = groups[group]
-        rows = packing.pack(dealt.pop(group), header)
-        for piece, first in enumerate(range(0, len(rows.tokens), shard_sequences)):
-            part = f"{number:05d}" + (f"_{piece:03d}" if piece else "")
-            some = rows.take(np.arange(first, min(first + shard_sequences, len(rows.tokens))))
-            file = shards.write_file(folder, split, source, part, some, header, byte_lengths)
+        rows = packing.pack(by_group.pop(group), header)
+        for number_in_group, first in enumerate(range(0, len(rows.tokens), shard_sequences)):
+            part = f"{number:05d}" + (f"_{number_in_group:03d}" if number_in_group else "")
+            chunk = rows.take(np.arange(first, min(first + shard_sequences, len(rows.tokens))))
+            file = shards.write_file(folder, split, source, part, chunk, header, byte_lengths)
             yield pa.RecordBatch.from_pylist([_to_row(file)], schema=_written_schema())
 
 

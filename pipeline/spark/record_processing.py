@@ -1,4 +1,8 @@
-"""The single pass over text: raw records become rows with text, metrics, verdict and duplicate keys.
+"""The single pass over text: process raw records into rows with text, metrics, decision and duplicate keys.
+
+1. Split a file into records.
+2. Filter by URL, extract the text, measure and filter it, mask personal data (:class:`RecordProcessor`).
+3. Hash the text and its MinHash bands, a batch of rows at a time.
 
 Plain Python over Arrow batches, without Spark: ``clean.py`` maps it over the cluster.
 """
@@ -6,11 +10,10 @@ Plain Python over Arrow batches, without Spark: ``clean.py`` maps it over the cl
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from core.config import Config
+from core.hashing import Hashes
 from pipeline import document
 from pipeline.dedup.exact import exact_key
 from pipeline.dedup.minhash import band_hashes
@@ -26,13 +29,13 @@ BATCH_CHARACTERS = 8_000_000
 
 
 def schema() -> pa.Schema:
-    """A document row without its cluster, with the verdict on it and the keys under which its copies meet.
+    """Columns of the table of records: a document without its cluster, the decision and the duplicate keys.
 
-    ``text`` is null for dropped records; ``text_hash``, ``words`` and ``keys`` are so where there never was a
-    text, and tell of it as it would be published; ``error`` is set for damaged records.
+    ``text`` is null for dropped records. ``text_hash``, ``words`` and ``keys`` describe the text as it would
+    be published and are null for records that never had one. ``error`` is set for damaged records.
     """
-    of_document = [field for field in document.schema() if not field.name.startswith("cluster")]
-    of_verdict = [
+    document_fields = [field for field in document.schema() if not field.name.startswith("cluster")]
+    added = [
         ("reason", pa.string()),
         ("value", pa.float64()),
         ("threshold", pa.float64()),
@@ -42,14 +45,14 @@ def schema() -> pa.Schema:
         ("words", pa.int64()),
         ("keys", pa.list_(pa.int64())),
     ]
-    return pa.schema([*of_document, *(pa.field(name, kind) for name, kind in of_verdict)])
+    return pa.schema([*document_fields, *(pa.field(name, dtype) for name, dtype in added)])
 
 
 def process_splits(splits: Iterable[InputSplit], config: Config) -> Iterator[pa.RecordBatch]:
-    """Every record of every split as exactly one row, in batches of bounded size."""
-    record_processing, batch = RecordProcessor(config), _Batch(config)
-    for split, item in _items(splits, config):
-        row, words = record_processing.row(split, item)
+    """Process every record of every split into exactly one row, in batches of bounded size."""
+    processor, batch = RecordProcessor(config), _BatchBuilder(config)
+    for split, item in _read_items(splits, config):
+        row, words = processor.process(split, item)
         batch.add(row, words)
         if batch.is_full():
             yield batch.flush()
@@ -57,7 +60,7 @@ def process_splits(splits: Iterable[InputSplit], config: Config) -> Iterator[pa.
         yield batch.flush()
 
 
-def _items(splits: Iterable[InputSplit], config: Config) -> Iterator[tuple[InputSplit, Item]]:
+def _read_items(splits: Iterable[InputSplit], config: Config) -> Iterator[tuple[InputSplit, Item]]:
     if config.input.index.path:
         yield from indexed.read(splits)
         return
@@ -67,17 +70,15 @@ def _items(splits: Iterable[InputSplit], config: Config) -> Iterator[tuple[Input
 
 
 class RecordProcessor:
-    """Reads no file and knows no Spark: one item in, one row out."""
+    """Turns one item of a reader into one row. Reads no files."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.filters = FilterPipeline(config.filters)
         self.extract = guard(config.extraction).extract
 
-    def row(
-        self, split: InputSplit, item: Record | Skipped | Damaged
-    ) -> tuple[dict[str, Any], npt.NDArray[np.uint64] | None]:
-        """The row of one item, and the word hashes of its text if it has one."""
+    def process(self, split: InputSplit, item: Item) -> tuple[dict[str, Any], Hashes | None]:
+        """Return an item's row without its keys, and the word hashes of its text if it has one."""
         row: dict[str, Any] = {
             "id": document.document_id(split.file_name, item.origin.offset),
             "source": split.source,
@@ -86,56 +87,60 @@ class RecordProcessor:
         if isinstance(item, Damaged):
             return row | {"error": item.error}, None
         if isinstance(item, Skipped):
-            return row | {"url": item.url} | _verdict(item.drop), None
-        row |= {
-            "url": item.url,
-            "title": item.title,
-            "fetched_at": item.fetched_at,
-            "license": item.license,
-        }
-        row["metrics"], drop = self.filters.check_url(item.url)
-        if drop:
-            return row | _verdict(drop), None
-        extracted = self.extract(item)
-        if isinstance(extracted, Drop):
-            return row | _verdict(extracted), None
-        row["title"] = item.title or extracted.title
-        return self._filtered(row, extracted.text, item.language)
+            return row | {"url": item.url} | _decision(item.drop), None
+        return self._process_record(row, item)
 
-    def _filtered(
+    def _process_record(self, row: dict[str, Any], record: Record) -> tuple[dict[str, Any], Hashes | None]:
+        row |= {
+            "url": record.url,
+            "title": record.title,
+            "fetched_at": record.fetched_at,
+            "license": record.license,
+        }
+        row["metrics"], drop = self.filters.check_url(record.url)
+        if drop:
+            return row | _decision(drop), None
+        extracted = self.extract(record)
+        if isinstance(extracted, Drop):
+            return row | _decision(extracted), None
+        row["title"] = record.title or extracted.title
+        return self._filter(row, extracted.text, record.language)
+
+    def _filter(
         self, row: dict[str, Any], text: str, declared_language: str
-    ) -> tuple[dict[str, Any], npt.NDArray[np.uint64] | None]:
+    ) -> tuple[dict[str, Any], Hashes | None]:
         filtered = self.filters.filter_text(text, declared_language)
         row |= {
             "language": filtered.language,
             "language_score": filtered.language_score,
             "metrics": row["metrics"] | filtered.metrics,
+            "text_hash": document.text_hash(filtered.text),
+            "words": len(filtered.word_hashes),
         }
-        row |= {"text_hash": document.text_hash(filtered.text), "words": len(filtered.word_hashes)}
         if filtered.drop:
-            row |= _verdict(filtered.drop) | {"sample": self._sample(row, text)}
+            row |= _decision(filtered.drop) | {"sample": self._sample(row, text)}
         else:
             row["text"] = filtered.text
         return row, filtered.word_hashes
 
     def _sample(self, row: dict[str, Any], text: str) -> str | None:
-        """First characters of a share of the dropped texts, chosen by id; masked as what is kept is."""
+        """Return the beginning of a dropped text, masked like published ones, for a share chosen by id."""
         if int(row["id"][:8], 16) >= self.config.ledger.sample_share * 2**32:
             return None
         characters = self.config.ledger.sample_characters
         return self.filters.mask(text[: 2 * characters], row["language"])[:characters]
 
 
-class _Batch:
-    """Rows until there are enough of them for one MinHash call and one Arrow batch."""
+class _BatchBuilder:
+    """Collects rows until there are enough for one MinHash call and one Arrow batch."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.rows: list[dict[str, Any]] = []
-        self.words: list[tuple[int, npt.NDArray[np.uint64]]] = []
+        self.words: list[tuple[int, Hashes]] = []
         self.characters = 0
 
-    def add(self, row: dict[str, Any], words: npt.NDArray[np.uint64] | None) -> None:
+    def add(self, row: dict[str, Any], words: Hashes | None) -> None:
         if words is not None:
             self.words.append((len(self.rows), words))
             self.characters += len(row.get("text", "")) + len(words)
@@ -153,5 +158,5 @@ class _Batch:
         return result
 
 
-def _verdict(drop: Drop) -> dict[str, Any]:
+def _decision(drop: Drop) -> dict[str, Any]:
     return {"reason": drop.reason.value, "value": drop.value, "threshold": drop.threshold}

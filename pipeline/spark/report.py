@@ -1,4 +1,13 @@
-"""The report of a run, aggregated from its tables; no step gathers more than the page shows."""
+"""Aggregate the tables of a run into its report.
+
+1. Check whether the report is up to date with the run, its shards and its training.
+2. Count records by source, language, site, reason and cluster size (``breakdown.py``).
+3. Compute the statistics of every filter and metric (``filter_stats.py``).
+4. Select example records (``samples.py``).
+5. Render one HTML page (:mod:`pipeline.reports`).
+
+The driver never collects more than the page shows.
+"""
 
 import hashlib
 import json
@@ -18,61 +27,61 @@ from pipeline.reports import Content, render
 from pipeline.reports.funnel import funnel, groups
 from pipeline.spark import breakdown, clean, clusters, filter_stats, record_processing, samples, tables
 
-GROUPS = 15
-"""Languages and sites shown, at most."""
-POINTS = 400
-"""Steps drawn of a training curve, at most."""
+MAX_GROUPS = 15
+"""Maximum number of languages and of sites shown."""
+MAX_POINTS = 400
+"""Maximum number of points of the training curve."""
 
 
 def report(spark: SparkSession, config: Config) -> str:
-    """Write ``report.html`` beside the run's tables and return its path; a page that is up to date stays.
+    """Write ``report.html`` to the output folder, unless it is up to date, and return its path.
 
-    Raises :class:`core.errors.ManifestError` where the clean stage is not finished. Packing and training
-    are shown as far as they have come.
+    Packing and training are shown if they have produced output. Raises :class:`ManifestError` if the clean
+    stage is not finished.
     """
     require(config, "output.path")
     out = storage.absolute(config.output.path)
     made = manifest.read(out, clean.STAGE)
     parts = {
         "corpus": made.sha256(),
-        "shards": _if_there(f"{out}/shards/{manifest.NAME}"),
-        "metrics": _if_there(f"{out}/training/metrics.jsonl"),
-        "validation": _if_there(f"{out}/training/validation.json"),
+        "shards": _read_if_exists(f"{out}/shards/{manifest.NAME}"),
+        "metrics": _read_if_exists(f"{out}/training/metrics.jsonl"),
+        "validation": _read_if_exists(f"{out}/training/validation.json"),
     }
     mark = f"<!-- {hashlib.sha256(manifest.canonical(parts)).hexdigest()} -->\n"
     path = storage.join(out, "report.html")
-    if _if_there(path).startswith(mark):
+    if _read_if_exists(path).startswith(mark):
         print("report: already done")
         return path
-    page = render(content(spark, out, made, parts))
+    page = render(collect_content(spark, out, made, parts))
     storage.write_atomic(path, (mark + page).encode())
     return path
 
 
-def _if_there(path: str) -> str:
+def _read_if_exists(path: str) -> str:
     return storage.read_bytes(path).decode() if storage.exists(path) else ""
 
 
-def content(spark: SparkSession, out: str, made: Manifest, parts: Mapping[str, str]) -> Content:
-    """What the tables of ``out`` tell. ``parts``: the files of packing and training, empty where missing."""
+def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mapping[str, str]) -> Content:
+    """Aggregate the tables of ``out``. ``parts``: files of packing and training, maybe empty."""
     documents = tables.read(spark, f"{out}/documents", document.schema())
     entries = tables.read(spark, f"{out}/{LEDGER}", ledger.schema())
     records = tables.read(spark, f"{out}/{RECORDS}", record_processing.schema())
     copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
-    fates = breakdown.fates(entries, records)
+    fates = breakdown.count_fates(entries, records)
     tokens = _tokens(parts["shards"])
-    decided, undecided = filter_stats.filter_stats(records, made)
-    filters, examples = samples.samples(entries, documents, copies, records, decided)
+    filters, unfiltered = filter_stats.filter_stats(records, made)
+    filters, examples = samples.select_samples(entries, documents, copies, records, filters)
     return Content(
         counts=made.counts,
         preset=str(made.config["filters"]["preset"]),
         funnel=funnel(fates, made.counts["quarantined"], tokens, [each.stage for each in filters]),
         warnings=_warnings(made),
-        sources=groups(fates, lambda fate: fate.source, GROUPS),
-        languages=groups(fates, lambda fate: fate.language, GROUPS),
-        sites=breakdown.sites(entries, GROUPS),
+        sources=groups(fates, lambda fate: fate.source, MAX_GROUPS),
+        languages=groups(fates, lambda fate: fate.language, MAX_GROUPS),
+        sites=breakdown.largest_sites(entries, MAX_GROUPS),
         filters=filters,
-        undecided=undecided,
+        unfiltered=unfiltered,
         cluster_sizes=breakdown.cluster_sizes(copies),
         clusters=examples,
         seconds=_seconds(out),
@@ -89,13 +98,13 @@ def _warnings(made: Manifest) -> list[str]:
 
 
 def _seconds(out: str) -> list[tuple[str, float]]:
-    """What was done and how long it took, as far as marks beside the tables tell."""
+    """Return the title and duration of every finished step."""
     folders = (RECORDS, COPIES, "documents", "tokenizer", "shards")
-    return [told for folder in folders if (told := tables.read_timing(f"{out}/{folder}"))]
+    return [timing for folder in folders if (timing := tables.read_timing(f"{out}/{folder}"))]
 
 
 def _tokens(shards: str) -> dict[str, int]:
-    """Tokens in shards by source, those of validation too."""
+    """Return the tokens in shards by source, training and validation together."""
     if not shards:
         return {}
     facts = Facts.model_validate(json.loads(shards)["facts"])
@@ -106,13 +115,14 @@ def _tokens(shards: str) -> dict[str, int]:
 
 
 def _loss(metrics: str) -> list[tuple[int, float]]:
-    """The training curve, thinned evenly."""
+    """Return the training loss by step, thinned evenly."""
     lines: list[dict[str, Any]] = [json.loads(line) for line in metrics.splitlines()]
     points = [(int(line["step"]), float(line["train/loss"])) for line in lines if "train/loss" in line]
-    return points[:: max(1, len(points) // POINTS)]
+    return points[:: max(1, len(points) // MAX_POINTS)]
 
 
 def _validation(text: str) -> dict[str, tuple[float, float]]:
+    """Return bits per byte by source, of the model and of the unigram baseline."""
     if not text:
         return {}
     sources: dict[str, dict[str, float]] = json.loads(text)["sources"]

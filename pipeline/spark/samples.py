@@ -1,4 +1,8 @@
-"""Records to look at: for every reason some that it dropped and some that it nearly did, and copies."""
+"""Example records for the report: dropped and nearly dropped ones for every reason, and duplicate clusters.
+
+1. Records are chosen by id and metric alone, so that the choice does not depend on how tables are stored.
+2. One scan reads the texts of the chosen records.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,90 +15,90 @@ from pipeline.ledger import Reason
 from pipeline.reports import Cluster, Filter, Sample
 
 SAMPLES = 10
-"""Of each kind, for every reason."""
+"""Samples of dropped records, and of kept ones, per reason."""
 CHARACTERS = 400
 COPIES = 3
-"""Copies shown of an example cluster."""
+"""Duplicates shown of an example cluster."""
 
 
-def samples(
+def select_samples(
     entries: DataFrame, documents: DataFrame, copies: DataFrame, records: DataFrame, filters: Sequence[Filter]
 ) -> tuple[list[Filter], list[Cluster]]:
-    """The filters with their samples, and example clusters; the same however tables are spread over files.
-
-    Chosen by id and number alone; then one scan looks up the texts.
-    """
-    dropped, kept, clusters = _dropped(entries), _kept(documents, filters), _copies(copies)
+    """Return the filters with their samples, and example clusters."""
+    dropped, kept = _dropped_rows(entries), _nearly_dropped_rows(documents, filters)
+    clusters = _example_clusters(copies)
     ids = {row["id"] for rows in (*dropped.values(), *kept.values()) for row in rows}
-    known = _look_up(records, ids.union(*(cluster["members"] for cluster in clusters)))
-    shown = [
+    details = _read_details(records, ids.union(*(cluster["members"] for cluster in clusters)))
+    with_samples = [
         replace(
             each,
-            dropped_samples=_samples(dropped.get(each.reason, ()), known),
-            kept_samples=_samples(kept.get(each.reason, ()), known),
+            dropped_samples=_to_samples(dropped.get(each.reason, ()), details),
+            kept_samples=_to_samples(kept.get(each.reason, ()), details),
         )
         for each in filters
     ]
     examples = [
-        Cluster(cluster["size"], [Sample(id=each, **known[each]) for each in cluster["members"]])
+        Cluster(cluster["size"], [Sample(id=each, **details[each]) for each in cluster["members"]])
         for cluster in clusters
     ]
-    return shown, examples
+    return with_samples, examples
 
 
-def _dropped(entries: DataFrame) -> dict[str, list[Row]]:
-    """For every reason the entries of least id, those with a text sample first."""
+def _dropped_rows(entries: DataFrame) -> dict[str, list[Row]]:
+    """For every reason, choose the ledger entries with the least ids, those with a text sample first."""
     columns = F.struct("id", "value", "threshold", "duplicate_of")
     least = F.min_by(columns, F.struct(F.col("sample").isNull(), "id"), SAMPLES)
     rows = entries.where("NOT kept").groupBy("reason").agg(least.alias("rows")).collect()
     return {row["reason"]: row["rows"] for row in rows}
 
 
-def _kept(documents: DataFrame, filters: Sequence[Filter]) -> dict[str, list[Row]]:
-    """For every condition the kept documents whose value is nearest to the threshold.
+def _nearly_dropped_rows(documents: DataFrame, filters: Sequence[Filter]) -> dict[str, list[Row]]:
+    """For every condition, choose the kept documents whose value is nearest to the threshold.
 
-    Where nothing is the most that is allowed, or what a document has, it tells nothing: none are chosen.
+    Documents with value 0 are no examples for an upper bound and are left out.
     """
     nearest = [_nearest(each).alias(each.reason.replace(".", "_")) for each in filters if each.limit]
     if not nearest:
         return {}
-    found = documents.select("id", "language_score", "metrics.*").agg(*nearest).first()
-    assert found is not None, "an aggregate has a row"
-    return {each.reason: found[each.reason.replace(".", "_")] or [] for each in filters if each.limit}
+    row = documents.select("id", "language_score", "metrics.*").agg(*nearest).first()
+    assert row is not None, "an aggregate has a row"
+    return {each.reason: row[each.reason.replace(".", "_")] or [] for each in filters if each.limit}
 
 
 def _nearest(each: Filter) -> Column:
     assert each.limit is not None, "of conditions only"
     value, limit = F.col(each.metric), F.lit(each.limit.threshold)
-    telling = value.isNotNull() & ((value != 0) | F.lit(each.limit.bound == "at least"))
+    eligible = value.isNotNull() & ((value != 0) | F.lit(each.limit.bound == "at least"))
     row = F.struct("id", value.alias("value"), limit.alias("threshold"))
-    return F.min_by(row, F.when(telling, F.struct(F.abs(value - limit), F.col("id"))), SAMPLES)
+    return F.min_by(row, F.when(eligible, F.struct(F.abs(value - limit), F.col("id"))), SAMPLES)
 
 
-def _copies(copies: DataFrame) -> list[Row]:
-    """The largest cluster of all and the largest with near copies: size, and who stays before some others."""
+def _example_clusters(copies: DataFrame) -> list[Row]:
+    """Choose the largest cluster and the largest with near duplicates: size, survivor, some others."""
     is_near = F.col("reason") == Reason.NEAR_DUPLICATE.value
     others = F.min_by("id", F.when(F.col("id") != F.col("cluster"), F.struct(~is_near, F.col("id"))), COPIES)
     clusters = copies.groupBy("cluster").agg(
         F.first("cluster_size").alias("size"), F.max(is_near).alias("near"), others.alias("others")
     )
     order = F.struct("size", "cluster")
-    whole = F.struct("size", F.concat(F.array("cluster"), "others").alias("members"))
+    order_near = F.when(F.col("near"), order)
+    example = F.struct("size", F.concat(F.array("cluster"), "others").alias("members"))
     found = clusters.agg(
-        F.max_by(whole, order).alias("largest"), F.max_by(whole, F.when(F.col("near"), order)).alias("near")
+        F.max_by(example, order).alias("largest"),
+        F.max_by(example, order_near).alias("near"),
     ).first()
     return list({row["members"][0]: row for row in found or () if row}.values())
 
 
-def _samples(rows: Iterable[Row], known: Mapping[str, Mapping[str, Any]]) -> list[Sample]:
-    """In the order of their values."""
-    found = [Sample(**row.asDict(), **known[row["id"]]) for row in rows]
-    return sorted(found, key=lambda sample: (sample.value is None, sample.value or 0, sample.id))
+def _to_samples(rows: Iterable[Row], details: Mapping[str, Mapping[str, Any]]) -> list[Sample]:
+    """Add the details of each row, and sort by value."""
+    samples = [Sample(**row.asDict(), **details[row["id"]]) for row in rows]
+    return sorted(samples, key=lambda sample: (sample.value is None, sample.value or 0, sample.id))
 
 
-def _look_up(records: DataFrame, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Address, title, language, toxicity and the beginning of the text, by id."""
+def _read_details(records: DataFrame, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Read URL, title, language, toxicity and the beginning of the text, by id."""
     text = F.coalesce("sample", F.substring("text", 1, CHARACTERS))
-    wanted = records.where(F.col("id").isin(sorted(ids)))
-    rows = wanted.select("id", "url", "title", "language", text.alias("text"), "metrics.toxicity").collect()
+    chosen = records.where(F.col("id").isin(sorted(ids)))
+    rows = chosen.select("id", "url", "title", "language", text.alias("text"), "metrics.toxicity").collect()
     return {row["id"]: {key: value for key, value in row.asDict().items() if key != "id"} for row in rows}

@@ -1,5 +1,4 @@
-"""Raw archives as tables of any Spark 4 session: ``spark.read.format("warc")``, ``"wet"``, ``"wikipedia"``,
-``"books"``.
+"""Spark 4 data sources that read raw archives: ``warc``, ``wet``, ``wikipedia`` and ``books``.
 
 ::
 
@@ -7,23 +6,25 @@
     sources.register(spark)
     pages = spark.read.format("warc").schema("url STRING, text STRING").load("s3://bucket/crawl/")
 
-**Rows** have the columns of :data:`COLUMNS`. ``text`` is what a page says, ``body`` its bytes as they came,
-without HTTP codings. ``id`` and ``origin`` are those that ``jobs/clean.py`` gives. Spark does not tell a
-Python source which **columns** a query needs, so ``schema`` says it: without ``text`` nothing is decoded or
-extracted, without ``body`` no bytes cross to the JVM. Without a schema there are all columns but ``body``;
-with ``extract=none``, all but ``text``.
+**Rows** have the columns of :data:`COLUMNS`. ``text`` is the extracted text, ``body`` the original bytes with
+HTTP codings removed. ``id`` and ``origin`` equal those of ``jobs/clean.py``.
 
-**Options**, besides the path or paths to load, which may be whatever ``input.paths`` may:
+**Columns** are chosen by ``schema``, because Spark does not prune the columns of Python data sources: without
+``text`` nothing is decoded or extracted, without ``body`` no bytes cross to the JVM. The default is all columns
+except ``body`` or, with ``extract=none``, except ``text``.
+
+**Options**, in addition to the path or paths to load, which have the form of ``input.paths``:
 
 ``records``
-    ``pages`` (default): a row for each page; ``reason`` says why one has no text. ``all``: also for records
-    that are no pages, with the ``reason``, and for damage, with the ``error``.
+    ``pages`` (default): one row per page; ``reason`` is set if it has no text. ``all``: also records that are
+    not pages, with the ``reason``, and damaged records, with the ``error``.
 ``extract``
-    ``default``, ``resiliparse`` or ``trafilatura``, the way from HTML to text; ``none``: ``body`` instead.
+    Method that extracts text from HTML: ``default``, ``resiliparse`` or ``trafilatura``; ``none`` reads
+    ``body`` instead.
 ``source``, ``splitBytes``, ``commoncrawl``
-    As in the configuration's ``[input]``. ``format("wet")`` takes ``commoncrawl:CRAWL`` for its WET files.
+    As in the configuration's ``[input]``. ``format("wet")`` reads the WET files of ``commoncrawl:CRAWL``.
 
-Partitions are splits of files: one large file feeds many tasks. Executors need this package.
+Partitions are splits of files, so that one large file feeds many tasks. Executors need this package.
 """
 
 import json
@@ -65,8 +66,8 @@ COLUMNS = pa.schema(
         ("error", pa.string()),
     ]
 )
-"""``media``: html, wikitext, text and the like; ``charset``, ``language``: what the source declares, if it
-does."""
+"""``media``: html, wikitext, wikihtml or text. ``charset``, ``language``: as declared by the source, may be
+null."""
 
 BATCH_ROWS = 512
 BATCH_BYTES = 16_000_000
@@ -78,13 +79,13 @@ _INPUT_KEYS: Mapping[str, str] = MappingProxyType(
 
 
 def register(spark: SparkSession) -> None:
-    """Make the four formats known to the session."""
+    """Register the four formats with a session."""
     for source in (Warc, Wet, Wikipedia, Books):
         spark.dataSource.register(source)
 
 
-class Archive(DataSource):
-    """What the four sources have in common. Raises :class:`ConfigError` for an option that means nothing."""
+class ArchiveSource(DataSource):
+    """Base class of the four sources. Raises :class:`ConfigError` for an invalid option."""
 
     format: Literal["warc", "wikipedia", "books"]
 
@@ -94,23 +95,23 @@ class Archive(DataSource):
             if name.lower() not in by_name:
                 near = nearest(name, _OPTIONS)
                 raise ConfigError(f"option {name}: no such option; the nearest valid name is {near}")
-        given = {by_name[name.lower()]: value for name, value in options.items()}
-        self.every = _one_of(given, "records", ("pages", "all")) == "all"
-        self.method = _one_of(given, "extract", ("default", "resiliparse", "trafilatura", "none"))
-        self.input = self._input(given)
+        canonical = {by_name[name.lower()]: value for name, value in options.items()}
+        self.all_records = _choice(canonical, "records", ("pages", "all")) == "all"
+        self.method = _choice(canonical, "extract", ("default", "resiliparse", "trafilatura", "none"))
+        self.input = self._input_config(canonical)
 
     @classmethod
     def name(cls) -> str:
-        """The name that ``format`` takes."""
+        """Return the name of the format."""
         return cls.__name__.lower()
 
     def schema(self) -> StructType:
-        """All columns but the one that is not asked for: the bytes, or the text."""
-        absent = "text" if self.method == "none" else "body"
-        return from_arrow_schema(pa.schema([column for column in COLUMNS if column.name != absent]))
+        """Return the default columns: all except ``body`` or, with ``extract=none``, except ``text``."""
+        excluded = "text" if self.method == "none" else "body"
+        return from_arrow_schema(pa.schema([column for column in COLUMNS if column.name != excluded]))
 
     def reader(self, schema: StructType) -> DataSourceReader:
-        """A reader of these columns. Raises :class:`ConfigError` for one that there is not, or not so."""
+        """Return a reader of the columns. Raises :class:`ConfigError` for an unknown column or type."""
         known = from_arrow_schema(COLUMNS)
         for column in schema:
             if column.name not in known.names or known[column.name].dataType != column.dataType:
@@ -119,61 +120,61 @@ class Archive(DataSource):
                     f"{known.simpleString()}; correct the schema"
                 )
         if self.method == "none" and "text" in schema.names:
-            raise ConfigError(
-                "column text, option extract = none: nobody would fill it; leave one of them out"
-            )
-        return ArchiveReader(self.input, self._extraction(), schema.names, every=self.every)
+            raise ConfigError("column text, option extract = none: no text is extracted; remove one of them")
+        return ArchiveReader(
+            self.input, self._extraction_config(), schema.names, all_records=self.all_records
+        )
 
-    def _extraction(self) -> config.ExtractionConfig:
+    def _extraction_config(self) -> config.ExtractionConfig:
         method = "default" if self.method == "none" else self.method
         return config.parse({"method": method}, config.ExtractionConfig)
 
-    def _input(self, given: Mapping[str, str]) -> config.InputConfig:
-        tree: dict[str, Any] = {_INPUT_KEYS[name]: given[name] for name in _INPUT_KEYS if name in given}
+    def _input_config(self, options: Mapping[str, str]) -> config.InputConfig:
+        tree: dict[str, Any] = {_INPUT_KEYS[name]: options[name] for name in _INPUT_KEYS if name in options}
         if tree.get("split_bytes", "").isdecimal():
             tree["split_bytes"] = int(tree["split_bytes"])
-        # Spark has one name for a path and another for several.
-        paths = json.loads(given.get("paths", "[]")) + [given[name] for name in ("path",) if name in given]
+        # Spark passes one path as "path" and several as "paths".
+        paths = json.loads(options.get("paths", "[]")) + [options[key] for key in ("path",) if key in options]
         if not paths:
-            raise ConfigError(f"format {self.name()}: no path, which must be given; add one to load()")
-        tree |= {"format": self.format, "paths": [self._meant(path) for path in paths]}
+            raise ConfigError(f"format {self.name()}: no path, but one is required; add it to load()")
+        tree |= {"format": self.format, "paths": [self._input_path(path) for path in paths]}
         return config.parse(tree, config.InputConfig)
 
-    def _meant(self, path: str) -> str:
-        """A path as ``input.paths`` has it."""
+    def _input_path(self, path: str) -> str:
+        """Convert a path to the form of ``input.paths``."""
         return path
 
 
-class Warc(Archive):
-    """Web archives, and ARC files: pages, and what Common Crawl made of them."""
+class Warc(ArchiveSource):
+    """WARC and ARC files: pages, or texts that Common Crawl extracted."""
 
     format = "warc"
 
 
 class Wet(Warc):
-    """The texts that Common Crawl extracted: conversion records."""
+    """WET files: texts that Common Crawl extracted."""
 
-    def _meant(self, path: str) -> str:
+    def _input_path(self, path: str) -> str:
         crawl, mark, query = path.partition("?")
         if crawl.startswith(f"{commoncrawl.SCHEME}CC-") and not crawl.endswith(("/warc", "/wet")):
             crawl += "/wet"
         return crawl + mark + query
 
 
-class Wikipedia(Archive):
+class Wikipedia(ArchiveSource):
     """MediaWiki dumps."""
 
     format = "wikipedia"
 
 
-class Books(Archive):
+class Books(ArchiveSource):
     """Books, one file each."""
 
     format = "books"
 
 
 class ArchiveReader(DataSourceReader):
-    """Reads splits of files into Arrow batches of the wanted columns."""
+    """Reads splits of files into Arrow batches of the requested columns."""
 
     def __init__(
         self,
@@ -181,24 +182,24 @@ class ArchiveReader(DataSourceReader):
         extraction: config.ExtractionConfig,
         columns: list[str],
         *,
-        every: bool,
+        all_records: bool,
     ) -> None:
         self._input = settings
         self._extraction = extraction
         self._columns = pa.schema([COLUMNS.field(name) for name in columns])
-        self._every = every
+        self._all_records = all_records
 
     def partitions(self) -> list[InputPartition]:
-        """One for each split of the files."""
+        """Return one partition per split of the files."""
         return [InputPartition(split) for split in plan_splits(self._input)]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-        """The rows of a split in batches of bounded size."""
+        """Yield the rows of a split in batches of bounded size."""
         split = cast(InputSplit, partition.value)
         rows: list[dict[str, Any]] = []
         size = 0
         for item in read(split, self._input.columns):
-            if isinstance(item, Record) or self._every:
+            if isinstance(item, Record) or self._all_records:
                 rows.append(self._row(split, item))
                 size += len(rows[-1].get("text") or "") + len(rows[-1].get("body") or b"")
             if len(rows) == BATCH_ROWS or size > BATCH_BYTES:
@@ -221,7 +222,7 @@ class ArchiveReader(DataSourceReader):
         return row | {name: getattr(item, name) or None for name in names} | self._content(item)
 
     def _content(self, record: Record) -> dict[str, Any]:
-        """The columns that cost something, where they are wanted."""
+        """Return the expensive columns, if requested."""
         content: dict[str, Any] = {}
         if "body" in self._columns.names:
             body = record.body
@@ -234,9 +235,9 @@ class ArchiveReader(DataSourceReader):
         return content
 
 
-def _one_of(given: Mapping[str, str], name: str, values: tuple[str, ...]) -> str:
-    """An option's value; the first of ``values`` is the default."""
-    value = given.get(name, values[0])
+def _choice(options: Mapping[str, str], name: str, values: tuple[str, ...]) -> str:
+    """Return the value of an option; the first of ``values`` is the default."""
+    value = options.get(name, values[0])
     if value not in values:
         raise ConfigError(f"option {name} = {value!r}: must be one of {', '.join(values)}; set another value")
     return value

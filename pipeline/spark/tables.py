@@ -1,4 +1,4 @@
-"""Tables as ordinary Parquet, written by Spark, and described for the manifest in tasks."""
+"""Parquet tables: written and read by Spark, and described for the manifest in tasks."""
 
 import json
 import time
@@ -21,31 +21,31 @@ _ENTRY = pa.schema(
 
 
 def write(table: DataFrame, folder: str, *, partition_by: Sequence[str] = ()) -> None:
-    """Write a table whole, replacing what an earlier attempt left."""
+    """Write a table, replacing what an earlier attempt left in the folder."""
     table.write.mode("overwrite").partitionBy(*partition_by).parquet(storage.spark_path(folder))
 
 
 @contextmanager
 def timed(folder: str, title: str) -> Iterator[None]:
-    """Tell what is being done; once it is, a mark beside the folder says so and how many seconds it took."""
+    """Print the title of a step; when it succeeds, write ``<folder>.done`` with the title and the seconds."""
     print(f"{title} …", flush=True)
-    began = time.monotonic()
+    started = time.monotonic()
     yield
-    took = {"title": title, "seconds": round(time.monotonic() - began, 1)}
-    storage.write_atomic(f"{folder}.done", json.dumps(took, ensure_ascii=False).encode())
+    timing = {"title": title, "seconds": round(time.monotonic() - started, 1)}
+    storage.write_atomic(f"{folder}.done", json.dumps(timing, ensure_ascii=False).encode())
 
 
 def read_timing(folder: str) -> tuple[str, float] | None:
-    """What was done in a folder and how many seconds it took; None where no mark tells."""
+    """Return the title and seconds of the step that :func:`timed` recorded for a folder, if any."""
     mark = f"{folder}.done"
-    if not (told := storage.read_bytes(mark) if storage.exists(mark) else b""):
+    if not (recorded := storage.read_bytes(mark) if storage.exists(mark) else b""):
         return None
-    values = json.loads(told)
-    return values["title"], values["seconds"]
+    timing = json.loads(recorded)
+    return timing["title"], timing["seconds"]
 
 
 def write_once(folder: str, make: Callable[[str], None], title: str) -> None:
-    """Make an intermediate table unless an earlier attempt finished it, as a mark beside it says."""
+    """Make an intermediate table, unless ``<folder>.done`` shows that an earlier attempt finished it."""
     if storage.exists(f"{folder}.done"):
         print(f"{title}: finished by an earlier attempt")
         return
@@ -54,14 +54,14 @@ def write_once(folder: str, make: Callable[[str], None], title: str) -> None:
 
 
 def read(spark: SparkSession, folder: str, schema: pa.Schema) -> DataFrame:
-    """Read a table under its Arrow schema, which also makes an empty table readable."""
+    """Read a table with an explicit Arrow schema, which makes empty tables readable too."""
     return spark.read.schema(from_arrow_schema(schema)).parquet(storage.spark_path(folder))
 
 
 def parallelize(
     spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: pa.Schema, tasks: int
 ) -> DataFrame:
-    """Small driver rows as a DataFrame of ``tasks`` partitions, contiguous and of nearly equal row counts."""
+    """Distribute a few driver rows over ``tasks`` partitions, contiguous and of nearly equal row counts."""
     numbered = [(index * tasks // max(1, len(rows)), *row) for index, row in enumerate(rows)]
     columns = from_arrow_schema(pa.schema([("task", pa.int32()), *schema]))
     frame = spark.createDataFrame(numbered, columns)
@@ -69,7 +69,7 @@ def parallelize(
 
 
 def parquet_files(folder: str) -> list[str]:
-    """The Parquet files of a table; none for a partitioned table without rows."""
+    """Return the Parquet files of a table. A partitioned table without rows has none."""
     try:
         return [file.path for file in storage.list_files(folder) if file.path.endswith(".parquet")]
     except InputError:
@@ -77,7 +77,7 @@ def parquet_files(folder: str) -> list[str]:
 
 
 def file_entries(spark: SparkSession, folder: str, subfolder: str) -> list[FileEntry]:
-    """Size, rows and SHA-256 of every Parquet file in ``folder/subfolder``, by path."""
+    """Return size, rows and SHA-256 of every Parquet file in ``folder/subfolder``, sorted by path."""
     target = storage.join(folder, subfolder)
     paths = parquet_files(target)
     if not paths:
@@ -96,5 +96,5 @@ def file_entries(spark: SparkSession, folder: str, subfolder: str) -> list[FileE
     tasks = min(len(paths), spark.sparkContext.defaultParallelism)
     listed = parallelize(spark, [(path,) for path in paths], pa.schema([("path", pa.string())]), tasks)
     described = listed.mapInArrow(describe, from_arrow_schema(_ENTRY)).collect()
-    found = [FileEntry(**row.asDict()) for row in described]
-    return sorted(found, key=lambda entry: entry.path)
+    entries = [FileEntry(**row.asDict()) for row in described]
+    return sorted(entries, key=lambda entry: entry.path)

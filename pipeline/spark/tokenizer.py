@@ -1,4 +1,8 @@
-"""Documents to a tokenizer, by way of a sample that one machine can hold."""
+"""Train a tokenizer on the published documents.
+
+1. Draw a sample of texts that fits on one machine, by a hash of the document id.
+2. Train in the driver and publish the tokenizer.
+"""
 
 from collections.abc import Iterator
 
@@ -12,12 +16,12 @@ from core.tokenizer import STAGE, train
 from pipeline.spark import documents, tables
 
 BUCKET_BITS = 14
-"""The sample is chosen by buckets of a hash. The driver sees one number per bucket, whatever the corpus, and
-what Spark sorts exceeds the sample by less than a bucket."""
+"""The sample is drawn by buckets of a hash. The driver collects one number per bucket, and Spark sorts less
+than one bucket more than the sample."""
 
 
 def train_tokenizer(spark: SparkSession, config: Config) -> Manifest:
-    """Run the plan into ``tokenizer/`` of the output; its manifest, written now or before."""
+    """Run the stage in ``tokenizer/`` of the output and return its manifest. Does nothing if already done."""
     require(config, "output.path")
     out = storage.absolute(config.output.path)
     settings, inputs = resolved(config, "tokenizer"), [documents.corpus_hash(out)]
@@ -36,30 +40,30 @@ def train_tokenizer(spark: SparkSession, config: Config) -> Manifest:
 
 
 def sample(table: DataFrame, settings: TokenizerConfig) -> Iterator[str]:
-    """Texts of at most ``sample_characters`` together, the last one cut to fit.
+    """Yield texts of ``sample_characters`` characters in total, the last one truncated.
 
-    They are the first in the order of a seeded hash of the id, so that the sample depends on the set of
-    documents alone.
+    Texts are taken in the order of a seeded hash of the id, so that the sample depends only on the set of
+    documents.
     """
-    draw = F.xxhash64(F.lit(settings.seed), "id")
-    drawn = table.select(draw.alias("draw"), "id", "text", F.length("text").alias("characters"))
-    drawn = drawn.withColumn("bucket", F.shiftrightunsigned("draw", 64 - BUCKET_BITS).cast("int"))
-    last = _last_bucket(drawn, settings.sample_characters)
-    chosen = drawn.where(F.col("bucket") <= last).orderBy("bucket", "draw", "id").select("text")
-    left = settings.sample_characters
+    order = F.xxhash64(F.lit(settings.seed), "id")
+    hashed = table.select(order.alias("order"), "id", "text", F.length("text").alias("characters"))
+    hashed = hashed.withColumn("bucket", F.shiftrightunsigned("order", 64 - BUCKET_BITS).cast("int"))
+    last = _last_bucket(hashed, settings.sample_characters)
+    chosen = hashed.where(F.col("bucket") <= last).orderBy("bucket", "order", "id").select("text")
+    remaining = settings.sample_characters
     for (text,) in chosen.toLocalIterator():
-        yield text[:left]
-        left -= len(text)
-        if left <= 0:
+        yield text[:remaining]
+        remaining -= len(text)
+        if remaining <= 0:
             return
 
 
-def _last_bucket(drawn: DataFrame, characters: int) -> int:
-    """The first bucket with which the wanted number of characters is reached."""
+def _last_bucket(hashed: DataFrame, characters: int) -> int:
+    """Return the bucket at which the cumulative length reaches ``characters``."""
     last = 1 << BUCKET_BITS
-    for bucket, found in drawn.groupBy("bucket").agg(F.sum("characters")).orderBy("bucket").collect():
+    for bucket, length in hashed.groupBy("bucket").agg(F.sum("characters")).orderBy("bucket").collect():
         last = bucket
-        characters -= found
+        characters -= length
         if characters <= 0:
             break
     return last

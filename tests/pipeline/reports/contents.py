@@ -47,7 +47,7 @@ def content(text: str, url: str = "https://example.org/a") -> Content:
             Filter(TOP.reason, "it repeats", 300, 900, 380, TOP, 2, "gopher_top_4_gram", drawn, shown, shown),
             Filter("toxicity.score", "it is toxic", 0, 600, 0, dropped_samples=shown),
         ],
-        undecided=[silent, drawn],
+        unfiltered=[silent, drawn],
         cluster_sizes=[Share("2 or 3", 1)],
         clusters=[Cluster(2, shown)],
         seconds=[(text, 61.0), ("clean: reading", 4.0)],

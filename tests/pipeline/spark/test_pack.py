@@ -178,7 +178,7 @@ def test_cut_short_it_goes_on_from_the_tokens(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("pipeline.spark.pack._groups", cut)
+        patch.setattr("pipeline.spark.pack._plan_groups", cut)
         pack(spark, _config(tmp_path))
     pack(spark, _config(tmp_path))
     assert "finished by an earlier attempt" in capsys.readouterr().out

@@ -161,5 +161,5 @@ def test_a_schema_of_other_columns_is_refused(session, folder, schema):
 
 
 def test_no_path_is_refused(session):
-    with pytest.raises(PySparkException, match="no path, which must be given"):
+    with pytest.raises(PySparkException, match="no path, but one is required"):
         session.read.format("books").load()
