@@ -1,6 +1,7 @@
-"""What happened to every record: kept or dropped, at which stage, why, by which value and threshold.
+"""The ledger: for every record whether it was kept, and if not, the stage, reason, value and threshold.
 
-The law: records in = kept + Σ dropped by reason + quarantined.
+Invariant: records in = kept + Σ dropped by reason + quarantined. Start reading with
+:mod:`~pipeline.ledger.reasons`. ``python -m pipeline.ledger`` queries the ledger of a finished run.
 """
 
 from pipeline.ledger.funnel import FunnelStep, funnel_steps

@@ -1,4 +1,4 @@
-"""Two funnels over the same records, side by side."""
+"""Compare two funnels over the same records."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -7,11 +7,12 @@ from typing import NamedTuple
 from pipeline.ledger.reasons import Reason
 
 QUARANTINED = "quarantined"
-LANGUAGES = 10
+NUM_LANGUAGES = 10
+"""Languages shown, at most."""
 
 
 class Change(NamedTuple):
-    """So many records with one fate before and one after: a reason, None for kept, or ``QUARANTINED``."""
+    """Number of records with given outcomes before and after: a reason, None for kept, or ``QUARANTINED``."""
 
     before: str | None
     after: str | None
@@ -22,42 +23,50 @@ class Change(NamedTuple):
 
 
 def side_by_side(changes: Iterable[Change], before: str, after: str) -> Iterator[str]:
-    """A table of records by fate under both names, then what changed, then kept records by language."""
+    """Yield a table of records by outcome, then a summary of the changes, and kept records by language.
+
+    ``before`` and ``after`` are the titles of the two columns.
+    """
     changes = list(changes)
-    left, right = _tally(changes, 0), _tally(changes, 1)
+    left, right = _count(changes, 0), _count(changes, 1)
     width = max(12, len(before), len(after))
     yield f"  {'':<40} {before:>{width}} {after:>{width}}"
-    for name in _rows(left + right):
+    for name in _row_names(left + right):
         yield f"  {name:<40} {left[name]:>{width},} {right[name]:>{width},}"
     yield _summary(changes)
     yield from _languages(changes)
-    yield from _doubts(changes)
+    yield from _uncertainties(changes)
 
 
-def _tally(changes: list[Change], place: int) -> Counter[str]:
+def _count(changes: list[Change], field: int) -> Counter[str]:
     counts: Counter[str] = Counter()
     for change in changes:
-        fate = change[place] or "kept"
-        counts[str(fate)] += change.records
+        outcome = change[field] or "kept"
+        counts[str(outcome)] += change.records
         counts["records in"] += change.records
-        counts["dropped"] += change.records * (fate not in ("kept", QUARANTINED))
+        counts["dropped"] += change.records * (outcome not in ("kept", QUARANTINED))
     return counts
 
 
-def _rows(counts: Counter[str]) -> list[str]:
+def _row_names(counts: Counter[str]) -> list[str]:
     reasons = [reason.value for reason in Reason if counts[reason.value]]
     return ["records in", QUARANTINED, *reasons, "dropped", "kept"]
 
 
 def _summary(changes: list[Change]) -> str:
-    counts: Counter[str] = Counter()
+    newly_kept = newly_dropped = other_reason = 0
     for change in changes:
-        if change.before != change.after:
-            kind = "kept" if change.after is None else "dropped" if change.before is None else "otherwise"
-            counts[kind] += change.records
+        if change.before == change.after:
+            continue
+        if change.after is None:
+            newly_kept += change.records
+        elif change.before is None:
+            newly_dropped += change.records
+        else:
+            other_reason += change.records
     return (
-        f"{counts['kept']:,} newly kept, {counts['dropped']:,} newly dropped, "
-        f"{counts['otherwise']:,} dropped for another reason"
+        f"{newly_kept:,} newly kept, {newly_dropped:,} newly dropped, "
+        f"{other_reason:,} dropped for another reason"
     )
 
 
@@ -68,19 +77,19 @@ def _languages(changes: list[Change]) -> Iterator[str]:
         name = change.language or "unknown"
         before[name] += change.records * (change.before is None)
         after[name] += change.records * (change.after is None)
-    most = sorted((before | after).items(), key=lambda item: (-item[1], item[0]))[:LANGUAGES]
+    most = sorted((before | after).items(), key=lambda item: (-item[1], item[0]))[:NUM_LANGUAGES]
     shown = [f"{name} {before[name]:,} → {after[name]:,}" for name, count in most if count]
     if shown:
         yield f"kept by language: {', '.join(shown)}"
 
 
-def _doubts(changes: list[Change]) -> Iterator[str]:
-    doubts: Counter[tuple[str, bool]] = Counter()
+def _uncertainties(changes: list[Change]) -> Iterator[str]:
+    counts: Counter[tuple[str, bool]] = Counter()
     for change in changes:
         if change.unmeasured:
-            doubts[change.unmeasured, change.after == change.unmeasured] += change.records
-    for (reason, stands), count in sorted(doubts.items()):
-        if stands:
-            yield f"not certain: {count:,} stay dropped by {reason}, since they were not measured any further"
+            counts[change.unmeasured, change.after == change.unmeasured] += change.records
+    for (reason, still_dropped), count in sorted(counts.items()):
+        if still_dropped:
+            yield f"not certain: {count:,} remain dropped by {reason}, since they were not measured further"
         else:
-            yield f"not certain: {count:,} were not asked about {reason}, which the run did not measure"
+            yield f"not certain: {count:,} were not checked for {reason}, which the run did not measure"

@@ -1,4 +1,4 @@
-"""How many records each condition was asked about and how many it dropped; which are idle or greedy."""
+"""The funnel: records that reach each condition and records that it drops, with warnings."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,12 +6,12 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.ledger.reasons import Reason
 
-GREEDY = 0.9
-"""A condition that drops a larger share of what reaches it is suspected of a wrong threshold."""
+MAX_SHARE = 0.9
+"""A condition that drops a larger share of the records that reach it probably has a wrong threshold."""
 
 
 class FunnelStep(BaseModel):
-    """One condition of a run: ``reached`` records were dropped by nothing before it, ``dropped`` by it."""
+    """One condition: ``reached`` records passed all earlier ones, and ``dropped`` of these failed it."""
 
     model_config = ConfigDict(frozen=True)
     reason: Reason
@@ -20,34 +20,36 @@ class FunnelStep(BaseModel):
 
     @property
     def warning(self) -> str:
-        """What is remarkable about it, in a sentence; empty: nothing."""
+        """A sentence about a condition that dropped nothing or almost everything; otherwise empty."""
         of_reached = f"the {self.reached:,} records that reached it"
         if self.reached and not self.dropped:
             return f"{self.reason} never fired: it dropped none of {of_reached}"
-        if self.dropped > GREEDY * self.reached:
+        if self.dropped > MAX_SHARE * self.reached:
             return (
                 f"{self.reason} dropped {self.dropped / self.reached:.1%}: {self.dropped:,} of {of_reached}"
             )
         return ""
 
 
-def funnel_steps(counts: Mapping[str, int], addressed: int, conditions: Iterable[Reason]) -> list[FunnelStep]:
-    """The conditions in the order given, those on addresses before all others, as they are tried.
+def funnel_steps(
+    counts: Mapping[str, int], num_with_url: int, conditions: Iterable[Reason]
+) -> list[FunnelStep]:
+    """Return a step per condition, in the order of evaluation: those on URLs first.
 
-    ``counts``: a clean run's; ``addressed``: of the records that reading let through, those with an address,
-    which alone the conditions on addresses look at.
+    ``counts``: the counts of a clean run. ``num_with_url``: the records that passed reading and have a URL;
+    only these reach the conditions on URLs.
     """
     by_stage = {"read": 0, "url": 0, "extract": 0}
     for key, count in counts.items():
         stage = key.removeprefix("dropped.").partition(".")[0]
         if key.startswith("dropped.") and stage in by_stage:
             by_stage[stage] += count
-    measured = counts["records_in"] - counts["quarantined"] - sum(by_stage.values())
-    reached = {True: addressed, False: measured}
-    found = []
+    num_with_text = counts["records_in"] - counts["quarantined"] - sum(by_stage.values())
+    reached = {True: num_with_url, False: num_with_text}
+    steps = []
     for reason in sorted(conditions, key=lambda reason: reason.stage != "url"):
         dropped = counts.get(f"dropped.{reason}", 0)
-        url_conditions = reason.stage == "url"
-        found.append(FunnelStep(reason=reason, reached=reached[url_conditions], dropped=dropped))
-        reached[url_conditions] -= dropped
-    return found
+        on_url = reason.stage == "url"
+        steps.append(FunnelStep(reason=reason, reached=reached[on_url], dropped=dropped))
+        reached[on_url] -= dropped
+    return steps

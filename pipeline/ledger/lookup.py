@@ -1,6 +1,6 @@
-"""Rows of a finished run's tables by key, on whatever storage, without Spark.
+"""Look up rows of a finished run's tables by key, on any storage, without Spark.
 
-Only the columns that a condition speaks of are read of a whole table; the rest is read where it holds.
+A lookup reads the condition's columns of the whole table, and other columns only of matching row groups.
 """
 
 from typing import Any
@@ -11,20 +11,22 @@ from core import storage
 from pipeline.ledger.tables import files
 
 
-def table(run: str, name: str) -> ds.Dataset:
-    """A table of the run. Raises :class:`InputError` if it is not there."""
+def open_table(run: str, name: str) -> ds.Dataset:
+    """Open a table of the run. Raises :class:`InputError` if it has no files."""
     paths = [storage.filesystem(path)[1] for path in files(run, name)]
     return ds.dataset(paths, filesystem=storage.filesystem(run)[0])
 
 
-def rows(of: ds.Dataset, where: ds.Expression, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    """The rows that ``where`` holds for: all their columns, or some."""
-    hits = of.to_table(columns=["__filename"], filter=where)
+def find_rows(
+    dataset: ds.Dataset, condition: ds.Expression, columns: list[str] | None = None
+) -> list[dict[str, Any]]:
+    """Return the rows that satisfy the condition, with all columns or the given ones."""
+    hits = dataset.to_table(columns=["__filename"], filter=condition)
     paths = set(hits["__filename"].to_pylist())
     found: list[dict[str, Any]] = []
-    for file in of.get_fragments():
+    for file in dataset.get_fragments():
         if file.path in paths:
             for group in file.split_by_row_group():
-                if group.count_rows(filter=where):
-                    found += group.to_table(columns=columns, filter=where).to_pylist()
+                if group.count_rows(filter=condition):
+                    found += group.to_table(columns=columns, filter=condition).to_pylist()
     return found

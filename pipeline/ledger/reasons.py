@@ -1,4 +1,4 @@
-"""Why records are dropped: every reason by name, and what its condition demands of which measure."""
+"""The reasons for dropping records, and the metric and bound of each filter condition."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,9 +14,9 @@ Bound = Literal["at least", "at most"]
 
 
 class Reason(StrEnum):
-    """Every condition that can drop a record; the part before the dot is the stage."""
+    """Every reason for dropping a record. The part before the dot is the stage."""
 
-    # Reading: the record is sound, but is no page.
+    # Reading: the record is valid but is not a page.
     RECORD_TYPE = "read.record_type"
     REVISIT = "read.revisit"
     HTTP_STATUS = "read.http_status"
@@ -31,7 +31,7 @@ class Reason(StrEnum):
     TOO_LONG = "extract.too_long"
     TOO_SLOW = "extract.too_slow"
     CRASHED = "extract.crashed"
-    # Filters, by the address and by the text.
+    # Filters, on the URL and on the text.
     URL_DOMAIN = "url.domain"
     URL_ADDRESS = "url.address"
     URL_WORD = "url.word"
@@ -81,12 +81,12 @@ class Reason(StrEnum):
 
     @property
     def stage(self) -> str:
-        """The stage that drops by this reason."""
+        """The stage that drops records for this reason."""
         return self.value.partition(".")[0]
 
     @property
     def meaning(self) -> str:
-        """What it says of a record, in words that follow "dropped, because"."""
+        """The reason in words, to follow "dropped, because"."""
         return _meanings()[self.value]
 
 
@@ -108,7 +108,7 @@ def satisfies(
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A decision against a record: the failing condition, and the value that failed the threshold."""
+    """The decision to drop a record: the failing condition, its value and its threshold."""
 
     reason: Reason
     value: float | None = None
@@ -159,4 +159,4 @@ RULES: dict[Reason, tuple[str, Bound]] = {
     Reason.TOXICITY_SCORE: ("toxicity", "at most"),
     Reason.PII_ITEMS: ("pii_items", "at most"),
 }
-"""What each condition demands of which measure."""
+"""The metric of each filter condition, and whether the threshold is a lower or an upper bound."""

@@ -1,4 +1,4 @@
-"""Examples of what one reason dropped: always the same ones, those with a text sample first."""
+"""Examples of the records that a reason dropped. The selection is deterministic."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,53 +12,54 @@ from core.errors import InputError
 from core.messages import nearest
 from pipeline.ledger import lookup
 from pipeline.ledger.reasons import Reason
-from pipeline.ledger.story import addresses, comparison, indented, printable
+from pipeline.ledger.record_history import describe_value, indented, printable, urls_by_id
 from pipeline.ledger.tables import LEDGER, RECORDS
 
 _COLUMNS = ["id", "url", "value", "threshold", "duplicate_of", "sample"]
 
 
-def reason_named(name: str) -> Reason:
-    """The reason of that name. Raises :class:`InputError` with the nearest valid one."""
+def parse_reason(name: str) -> Reason:
+    """Return the reason of that name. Raises :class:`InputError` with the nearest valid name."""
     valid = [reason.value for reason in Reason]
     if name not in valid:
         near = nearest(name, valid)
-        raise InputError(f"--reason {name}: no record is dropped by that; the nearest valid name is {near}")
+        raise InputError(f"--reason {name}: not a reason; the nearest valid name is {near}")
     return Reason(name)
 
 
 def samples(run: str, reason: Reason, count: int) -> Iterator[str]:
-    """A title, then up to ``count`` drops, each with its address, numbers and first characters."""
+    """Yield a title, then up to ``count`` dropped records, each with URL, numbers and first characters."""
     counts = manifest.read(run, "clean").counts
     dropped = counts.get(f"dropped.{reason}", 0)
     yield f"{reason} dropped {dropped:,} of {counts['records_in']:,} records, because {reason.meaning}"
     if not dropped:
         return
-    chosen = _least(lookup.table(run, LEDGER), ds.field("reason") == reason.value, count)
-    records = lookup.table(run, RECORDS)
-    others = addresses(records, [row["duplicate_of"] for row in chosen])
-    texts = _texts(records, [row["id"] for row in chosen if row["duplicate_of"]])
-    for row in chosen:
-        numbers = comparison(reason, row["value"], row["threshold"])
-        if row["duplicate_of"]:
-            numbers = f": as {row['duplicate_of']} {printable(others[row['duplicate_of']])}".rstrip()
+    rows = _first_rows(lookup.open_table(run, LEDGER), ds.field("reason") == reason.value, count)
+    records = lookup.open_table(run, RECORDS)
+    survivor_urls = urls_by_id(records, [row["duplicate_of"] for row in rows])
+    texts = _texts(records, [row["id"] for row in rows if row["duplicate_of"]])
+    for row in rows:
+        details = describe_value(reason, row["value"], row["threshold"])
+        if survivor := row["duplicate_of"]:
+            details = f": duplicate of {survivor} {printable(survivor_urls[survivor])}".rstrip()
         text = (row["sample"] or texts.get(row["id"], ""))[:300]
-        yield "\n".join(filter(None, [f"{row['id']} {printable(row['url'] or '')}{numbers}", indented(text)]))
+        yield "\n".join(filter(None, [f"{row['id']} {printable(row['url'] or '')}{details}", indented(text)]))
 
 
-def _least(table: ds.Dataset, where: ds.Expression, count: int) -> list[dict[str, Any]]:
-    """The rows of least id, those with a sample first; no more than a batch and they are held at a time."""
+def _first_rows(table: ds.Dataset, condition: ds.Expression, count: int) -> list[dict[str, Any]]:
+    """Return the rows with the least ids, those with a text sample first. Holds one batch at a time."""
     best = table.schema.empty_table().select(_COLUMNS)
-    for batch in table.to_batches(columns=_COLUMNS, filter=where):
-        both = pa.concat_tables([best, pa.Table.from_batches([batch])])
-        order = pa.table({"bare": pc.is_null(both["sample"]).cast("int8"), "id": both["id"]})
-        keys = [("bare", "ascending"), ("id", "ascending")]
-        best = both.take(pc.sort_indices(order, sort_keys=keys).slice(0, count))
+    for batch in table.to_batches(columns=_COLUMNS, filter=condition):
+        combined = pa.concat_tables([best, pa.Table.from_batches([batch])])
+        order = pa.table({"no_sample": pc.is_null(combined["sample"]).cast("int8"), "id": combined["id"]})
+        keys = [("no_sample", "ascending"), ("id", "ascending")]
+        best = combined.take(pc.sort_indices(order, sort_keys=keys).slice(0, count))
     return list(best.to_pylist())
 
 
 def _texts(records: ds.Dataset, ids: list[str]) -> dict[str, str]:
-    """Beginnings of the texts that were dropped as copies, which the ledger has no sample of."""
+    """Return the texts of records dropped as duplicates, for which the ledger has no sample."""
     if not ids:
         return {}
-    return {row["id"]: row["text"] for row in lookup.rows(records, ds.field("id").isin(ids), ["id", "text"])}
+    rows = lookup.find_rows(records, ds.field("id").isin(ids), ["id", "text"])
+    return {row["id"]: row["text"] for row in rows}

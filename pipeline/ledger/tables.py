@@ -1,4 +1,4 @@
-"""The tables of the account, as Parquet holds them."""
+"""Parquet tables of the ledger: folders, schemas and files."""
 
 import pyarrow as pa
 
@@ -6,11 +6,14 @@ from core import storage
 from core.errors import InputError
 
 RECORDS, COPIES, LEDGER = "analysis/records", "analysis/copies", "ledger"
-"""Folders of a clean run: what the one pass found, which documents have copies, the account."""
+"""Folders within the output of clean: one row per analysed record, the duplicate clusters, the ledger."""
 
 
 def schema() -> pa.Schema:
-    """One row per input record that could be read. ``sample``: first characters of some dropped texts."""
+    """Schema of the ledger: one row per record that could be read.
+
+    ``sample``: the first characters of the text, for a share of the dropped records.
+    """
     return pa.schema(
         [
             ("id", pa.string()),
@@ -28,7 +31,7 @@ def schema() -> pa.Schema:
 
 
 def quarantine_schema() -> pa.Schema:
-    """One row per record that could not be read: where it lies and what was wrong."""
+    """Schema of the quarantine: one row per unreadable record, with its origin and the error."""
     return pa.schema(
         [
             ("id", pa.string()),
@@ -42,9 +45,9 @@ def quarantine_schema() -> pa.Schema:
 
 
 def files(run: str, name: str) -> list[str]:
-    """The files of a table of a finished run. Raises :class:`InputError` if there are none."""
+    """Return the files of a table of a finished run. Raises :class:`InputError` if there are none."""
     folder = storage.join(run, name)
     found = [file.path for file in storage.list_files(folder) if file.path.endswith(".parquet")]
     if not found:
-        raise InputError(f"{folder}: no Parquet files in it, which the run wrote there; run clean again")
+        raise InputError(f"{folder}: the Parquet files of the run are missing; run clean again")
     return found

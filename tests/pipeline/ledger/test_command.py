@@ -1,4 +1,4 @@
-"""Questions to the ledger of a run, wherever it lies: tables written here, without Spark."""
+"""``python -m pipeline.ledger`` on local and remote runs. The tables are written here, without Spark."""
 
 import io
 import re
@@ -36,13 +36,13 @@ def _measured(identifier, count, **values):
         "toxicity": 0.123456789,
         "pii_phones": 2,
     }
-    told = {
+    fields = {
         "language": "en",
         "language_score": 0.9,
         "metrics": metrics,
         "url": f"https://example.org/{count}",
     }
-    return _record(identifier, **told, **values)
+    return _record(identifier, **fields, **values)
 
 
 def _few(identifier, count, sample=None):
@@ -73,7 +73,7 @@ def _write(folder, rows, schema):
 
 
 def _build(out):
-    """A finished run: as clean writes it, but small."""
+    """Write a small finished run, as clean does."""
     copies = {copy["id"]: copy for copy in COPIES}
     entries = [row | copies.get(row["id"], {}) for row in RECORDS if not row["error"]]
     entries = [row | {"reason": row["reason"] or copies.get(row["id"], {}).get("reason")} for row in entries]
@@ -105,7 +105,7 @@ def out(tmp_path_factory):
 
 
 @pytest.fixture
-def ask(out, capsys):
+def query(out, capsys):
     def answer(*arguments):
         main([*arguments, "--set", f"output.path={out}"])
         return capsys.readouterr().out
@@ -113,78 +113,78 @@ def ask(out, capsys):
     return answer
 
 
-def test_a_kept_document_is_told_with_every_condition_that_it_met(ask):
-    told = ask("show", KEPT)
-    lines = [" ".join(line.split()) for line in told.splitlines()]
+def test_history_of_a_kept_document_lists_every_condition(query):
+    output = query("show", KEPT)
+    lines = [" ".join(line.split()) for line in output.splitlines()]
     assert lines[0] == f"{KEPT}: kept and published"
-    assert "raw record crawl/a.warc.gz, 8,901 bytes from byte 1,234,567 on" in lines
-    assert "copies a cluster of 2 documents" in lines
+    assert "raw record crawl/a.warc.gz, 8,901 bytes at byte 1,234,567" in lines
+    assert "duplicates a cluster of 2 documents" in lines
     assert "ok language_score 0.9 at least 0.65 language.score" in lines
     assert "ok gopher_words 120 at least 50 gopher.few_words" in lines
     assert "FAILS gopher_words 120 at most 100 gopher.many_words" in lines  # the threshold for English
     assert "ok toxicity 0.123457 at most 0.98 toxicity.score" in lines
-    assert "pii_phones 2" in lines  # measured, asked of by no condition
-    assert "c4_sentences" not in told  # not measured
+    assert "pii_phones 2" in lines  # measured, without a condition
+    assert "c4_sentences" not in output  # not measured
     assert lines[-2:] == ["The mill.", "It stands [2Jby the river."]
-    assert "\x1b" not in told
+    assert "\x1b" not in output
 
 
-def test_a_drop_is_told_in_words_and_numbers(ask):
-    told = ask("show", FEW)
-    assert told.startswith(
+def test_history_of_a_drop_states_reason_and_numbers(query):
+    output = query("show", FEW)
+    assert output.startswith(
         f"{FEW}: dropped by gopher.few_words, because the text has too few words: "
         "gopher_words is 17, and must be at least 50\n"
     )
-    assert "gopher.few_words (decided)" in told
-    assert told.endswith("    A short text.\n")
-    assert "of dropped texts, ledger.sample_share keeps 10%" in ask("show", f"{100:032x}")
+    assert "gopher.few_words (decided)" in output
+    assert output.endswith("    A short text.\n")
+    assert "ledger.sample_share stores 10% of dropped texts" in query("show", f"{100:032x}")
 
 
-def test_a_copy_is_told_with_the_document_that_stays(ask):
-    told = ask("show", NEAR)
-    assert told.startswith(
+def test_history_of_a_duplicate_names_the_survivor(query):
+    output = query("show", NEAR)
+    assert output.startswith(
         f"{NEAR}: dropped by dedup.near, because another document has nearly the same text: "
         f"{KEPT} https://example.org/120\n"
     )
-    assert told.endswith("    The mill. It stood by the river.\n")
+    assert output.endswith("    The mill. It stood by the river.\n")
 
 
-def test_an_address_tells_of_all_its_records_and_the_page_first(ask):
-    page, other = ask("show", "https://example.org/120").split("\n\n")
+def test_url_shows_all_its_records_page_first(query):
+    page, other = query("show", "https://example.org/120").split("\n\n")
     assert page.startswith(f"{KEPT}: kept")
     assert other.splitlines()[0] == (
-        f"{UNREAD}: dropped by read.http_status, because the server answered with something else than the "
-        "page, such as an error or a redirection: it is 404"
+        f"{UNREAD}: dropped by read.http_status, because the server did not return the page but "
+        "an error, a redirect or another status: it is 404"
     )
 
 
-def test_damage_is_told_with_its_error(ask):
-    title, place, *_ = ask("show", DAMAGED).splitlines()
+def test_history_of_a_damaged_record_states_the_error(query):
+    title, origin, *_ = query("show", DAMAGED).splitlines()
     assert title == f"{DAMAGED}: quarantined, because it could not be read: gzip member cut short"
-    assert place.startswith("  raw record  crawl/a.warc.gz, 8,901 bytes")
+    assert origin.startswith("  raw record  crawl/a.warc.gz, 8,901 bytes")
 
 
-def test_samples_are_always_the_same_and_those_with_text_come_first(ask):
-    told = ask("sample", "--reason", "gopher.few_words", "--count", "3")
-    title, *parts = told.rstrip("\n").split("\n\n")
+def test_samples_are_deterministic_and_those_with_text_come_first(query):
+    output = query("sample", "--reason", "gopher.few_words", "--count", "3")
+    title, *parts = output.rstrip("\n").split("\n\n")
     assert title == "gopher.few_words dropped 41 of 45 records, because the text has too few words"
     assert parts[0] == (
         f"{FEW} https://example.org/17: gopher_words is 17, and must be at least 50\n    A short text."
     )
     assert [part.splitlines()[-1].strip() for part in parts[1:]] == ["Text 101", "Text 103"]
-    assert told == ask("sample", "--reason", "gopher.few_words", "--count", "3")
-    assert len(ask("sample", "--reason", "gopher.few_words", "--count", "99").split("\n\n")) == 42
+    assert output == query("sample", "--reason", "gopher.few_words", "--count", "3")
+    assert len(query("sample", "--reason", "gopher.few_words", "--count", "99").split("\n\n")) == 42
 
 
-def test_samples_of_copies_show_their_text_and_what_they_copy(ask):
-    assert ask("sample", "--reason", "dedup.near").split("\n\n")[1] == (
-        f"{NEAR} https://example.org/121: as {KEPT} https://example.org/120\n"
+def test_samples_of_duplicates_show_text_and_survivor(query):
+    assert query("sample", "--reason", "dedup.near").split("\n\n")[1] == (
+        f"{NEAR} https://example.org/121: duplicate of {KEPT} https://example.org/120\n"
         "    The mill. It stood by the river.\n"
     )
 
 
-def test_a_reason_that_dropped_nothing_says_so(ask):
-    assert ask("sample", "--reason", "c4.lorem_ipsum").startswith("c4.lorem_ipsum dropped 0 of 45 records")
+def test_samples_of_a_reason_that_dropped_nothing(query):
+    assert query("sample", "--reason", "c4.lorem_ipsum").startswith("c4.lorem_ipsum dropped 0 of 45 records")
 
 
 @pytest.mark.parametrize(
@@ -202,26 +202,26 @@ def test_a_reason_that_dropped_nothing_says_so(ask):
         (["sample", "--reason", "dedup.near", "--count", "0"], r"error: --count 0: must be at least 1; .*"),
     ],
 )
-def test_what_is_not_there_is_one_line(out, arguments, message, monkeypatch, capsys):
+def test_unknown_keys_and_reasons_are_one_line_errors(out, arguments, message, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["ledger", *arguments, "--set", f"output.path={out}"])
     with pytest.raises(SystemExit, match="1"):
         errors.run(main)
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.count("\n") == 1
-    assert re.match(message, told.err.rstrip())
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    assert re.match(message, output.err.rstrip())
 
 
-def test_a_folder_without_a_run_is_refused(tmp_path):
+def test_folder_without_a_run_is_rejected(tmp_path):
     with pytest.raises(errors.ManifestError, match="the clean stage was not run"):
         main(["show", KEPT, "--set", f"output.path={tmp_path}"])
 
 
 @pytest.mark.server
 @pytest.mark.parametrize("server", ["s3", "hdfs"])
-def test_a_remote_run_answers_alike(server, request, ask, capsys):
+def test_remote_runs_give_the_same_answers(server, request, query, capsys):
     remote = storage.join(request.getfixturevalue(server), uuid.uuid4().hex)
     _build(remote)
     for arguments in (["show", NEAR], ["sample", "--reason", "gopher.few_words"]):
         main([*arguments, "--set", f"output.path={remote}"])
-        assert capsys.readouterr().out == ask(*arguments)
+        assert capsys.readouterr().out == query(*arguments)

@@ -26,16 +26,16 @@ def test_both_funnels_account_for_every_record(changes, damaged):
         expected = Counter({"kept": 0, QUARANTINED: damaged})
         for change in changes:
             expected[change[side] or "kept"] += change.records
-        told = {name: counts[side] for name, counts in rows.items()}
-        total, dropped = told.pop("records in"), told.pop("dropped")
-        assert +Counter(told) == +expected
+        shown = {name: counts[side] for name, counts in rows.items()}
+        total, dropped = shown.pop("records in"), shown.pop("dropped")
+        assert +Counter(shown) == +expected
         assert total == sum(expected.values()) == dropped + expected["kept"] + damaged
     changed = next(line for line in lines if "newly kept" in line)
     numbers = [int(word) for word in changed.replace(",", "").split() if word.isdigit()]
     assert sum(numbers) == sum(change.records for change in changes if change.before != change.after)
 
 
-def test_what_changed_is_told_by_kind_language_and_doubt():
+def test_changes_are_summarized_by_kind_language_and_uncertainty():
     changes = [
         Change(None, None, "en", None, 1000),
         Change("gopher.few_words", None, "de", "quality.score", 20),
@@ -46,6 +46,6 @@ def test_what_changed_is_told_by_kind_language_and_doubt():
     assert list(side_by_side(changes, "run (gopher)", "c4"))[-4:] == [
         "20 newly kept, 3 newly dropped, 4 dropped for another reason",
         "kept by language: en 1,003 → 1,000, de 0 → 20",
-        "not certain: 20 were not asked about quality.score, which the run did not measure",
-        "not certain: 5 stay dropped by url.word, since they were not measured any further",
+        "not certain: 20 were not checked for quality.score, which the run did not measure",
+        "not certain: 5 remain dropped by url.word, since they were not measured further",
     ]

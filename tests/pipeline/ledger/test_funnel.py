@@ -15,7 +15,7 @@ ON_TEXT = [reason for reason in Reason if reason.stage not in {"read", "url", "e
     st.integers(0, 50),
     st.integers(0, 50),
 )
-def test_every_record_is_followed_from_step_to_step(dropped, conditions, kept, quarantined):
+def test_steps_account_for_every_record(dropped, conditions, kept, quarantined):
     lost = {
         stage: sum(count for reason, count in dropped.items() if reason.stage == stage)
         for stage in ("read", "extract", "dedup")
@@ -30,14 +30,14 @@ def test_every_record_is_followed_from_step_to_step(dropped, conditions, kept, q
     assert found[-1].reached - found[-1].dropped == kept + lost["dedup"]
 
 
-def test_only_what_was_asked_is_called_idle():
+def test_idle_conditions_are_reported_only_if_reached():
     assert FunnelStep(reason=Reason.URL_WORD, reached=0, dropped=0).warning == ""
     assert FunnelStep(reason=Reason.URL_WORD, reached=1234, dropped=0).warning == (
         "url.word never fired: it dropped none of the 1,234 records that reached it"
     )
 
 
-def test_more_than_nine_tenths_is_too_much():
+def test_conditions_that_drop_more_than_nine_tenths_are_reported():
     assert FunnelStep(reason=Reason.C4_FEW_SENTENCES, reached=1000, dropped=900).warning == ""
     assert FunnelStep(reason=Reason.C4_FEW_SENTENCES, reached=1000, dropped=901).warning == (
         "c4.few_sentences dropped 90.1%: 901 of the 1,000 records that reached it"

@@ -1,0 +1,142 @@
+"""The history of one record, from its raw bytes to the decision, as text."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow.dataset as ds
+
+from core import manifest
+from core.errors import InputError
+from core.manifest import Manifest
+from pipeline.ledger import lookup
+from pipeline.ledger.reasons import RULES, Reason, satisfies
+from pipeline.ledger.tables import COPIES, RECORDS
+
+Row = Mapping[str, Any]
+
+
+def record_histories(run: str, key: str) -> Iterator[str]:
+    """Yield the history of every record of a finished run whose id or URL is ``key``.
+
+    Raises :class:`InputError` if there is none.
+    """
+    clean_manifest = manifest.read(run, "clean")
+    records = lookup.open_table(run, RECORDS)
+    column = "id" if re.fullmatch("[0-9a-f]{32}", key) else "url"
+    found = lookup.find_rows(records, ds.field(column) == key)
+    if not found:
+        raise InputError(
+            f"{key}: no record of {run} has this {column}; copy one from the ledger (sample shows some)"
+        )
+    ids = ds.field("id").isin([record["id"] for record in found])
+    duplicates = {row["id"]: row for row in lookup.find_rows(lookup.open_table(run, COPIES), ids)}
+    urls = urls_by_id(records, [row["duplicate_of"] for row in duplicates.values()])
+    for record in sorted(found, key=lambda record: (record["language"] is None, record["id"])):
+        yield "\n".join(_lines(record, duplicates.get(record["id"], {}), urls, clean_manifest))
+
+
+def urls_by_id(records: ds.Dataset, ids: list[str | None]) -> dict[str, str]:
+    """Return the URLs of the given documents, by id. None among ``ids`` is ignored."""
+    present = [each for each in ids if each]
+    found = lookup.find_rows(records, ds.field("id").isin(present), ["id", "url"]) if present else []
+    return {row["id"]: row["url"] or "" for row in found}
+
+
+def _lines(record: Row, duplicate: Row, urls: Mapping[str, str], clean_manifest: Manifest) -> Iterator[str]:
+    yield f"{record['id']}: {_decision(record, duplicate, urls, clean_manifest)}"
+    origin = record["origin"]
+    length = f"{origin['length']:,} bytes " if origin["length"] else ""  # unknown for a page within a stream
+    facts = {
+        "raw record": f"{origin['path']}, {length}at byte {origin['offset']:,}",
+        "source": record["source"],
+        "url": record["url"],
+        "title": record["title"],
+        "fetched": record["fetched_at"],
+        "license": record["license"],
+        "language": record["language"]
+        and f"{record['language']}, score {format_number(record['language_score'])}",
+        "words": record["words"] and f"{record['words']:,}",
+        "duplicates": duplicate and f"a cluster of {duplicate['cluster_size']:,} documents",
+    }
+    for name, fact in facts.items():
+        if fact:
+            yield f"  {name:<11} {printable(str(fact))}"
+    if metrics := list(_metrics(record, _thresholds(clean_manifest, record["language"]))):
+        yield "  metrics"
+        yield from metrics
+    if not record["error"]:
+        yield "  text"
+        yield indented(_text(record, clean_manifest.config["ledger"]))
+
+
+def _text(record: Row, settings: Mapping[str, Any]) -> str:
+    if text := record["text"] or record["sample"]:
+        return str(text[: settings["sample_characters"]])
+    return f"(not stored: ledger.sample_share stores {settings['sample_share']:.0%} of dropped texts)"
+
+
+def _decision(record: Row, duplicate: Row, urls: Mapping[str, str], clean_manifest: Manifest) -> str:
+    if record["error"]:
+        return f"quarantined, because it could not be read: {printable(record['error'])}"
+    name = duplicate.get("reason") or record["reason"]
+    if not name:
+        return "kept and published"
+    reason = Reason(name)
+    decision = f"dropped by {name}, because {reason.meaning}"
+    if duplicate.get("duplicate_of"):
+        survivor = duplicate["duplicate_of"]
+        return f"{decision}: {survivor} {printable(urls.get(survivor, ''))}".rstrip()
+    if reason is Reason.LANGUAGE_UNWANTED:
+        languages = ", ".join(clean_manifest.config["filters"]["languages"])
+        return f"{decision}: {record['language']}, not {languages}"
+    return f"{decision}{describe_value(reason, record['value'], record['threshold'])}"
+
+
+def describe_value(reason: Reason, value: float | None, threshold: float | None) -> str:
+    """Return the value and the requirement as a clause to append to a sentence; empty without numbers."""
+    metric, bound = RULES.get(reason, ("it", "at most"))
+    requirement = "" if threshold is None else f"must be {bound} {format_number(threshold)}"
+    if value is None:
+        return requirement and f": {metric} {requirement}"
+    return f": {metric} is {format_number(value)}" + (requirement and f", and {requirement}")
+
+
+def _thresholds(clean_manifest: Manifest, language: str | None) -> dict[str, float]:
+    """Return the thresholds in force for a text in ``language``, by reason."""
+    filters = clean_manifest.config["filters"]
+    by_language = filters.get("thresholds_by_language", {})
+    return {
+        name: by_language.get(name, {}).get(language, limit) for name, limit in filters["thresholds"].items()
+    }
+
+
+def _metrics(record: Row, thresholds: Mapping[str, float]) -> Iterator[str]:
+    """Yield a line for every condition on a measured metric, and for metrics without conditions."""
+    for metric, value in {"language_score": record["language_score"], **(record["metrics"] or {})}.items():
+        if value is None:
+            continue
+        shown = f"{metric:<40} {format_number(value):>10}"
+        conditions = [reason for reason in thresholds if RULES[Reason(reason)][0] == metric]
+        if not conditions:
+            yield f"          {shown}"
+        for name in conditions:
+            bound, threshold = RULES[Reason(name)][1], thresholds[name]
+            mark = "ok" if satisfies(bound, value, threshold) else "FAILS"
+            decided = " (decided)" if name == record["reason"] else ""
+            yield f"    {mark:<6}{shown}  {bound} {format_number(threshold):<9} {name}{decided}"
+
+
+def format_number(value: float) -> str:
+    """Format a number with at most six significant digits, or as an integer if it is one."""
+    return f"{int(value):,}" if value == int(value) else f"{value:.6g}"
+
+
+def printable(text: str) -> str:
+    """Replace control characters by spaces: crawled text must not send commands to the terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def indented(text: str) -> str:
+    """Indent the non-blank lines of crawled text, without control characters."""
+    return "\n".join(f"    {printable(line)}" for line in text.splitlines() if line.strip())
