@@ -1,4 +1,4 @@
-"""Personal data: e-mail addresses, IP addresses, phone and card numbers, IBANs, found and replaced by tags.
+"""Personal data: find and mask e-mail addresses, IP addresses, phone and card numbers, and IBANs.
 
 Start reading with :mod:`~pipeline.filters.pii.masking`.
 """

@@ -1,12 +1,12 @@
-"""Personal data in text: found, counted, and replaced by stable tags.
+"""Find personal data in text, count it, and replace it by tags.
 
-E-mail addresses (also ``name [at] host [dot] org``), public IP addresses, payment cards (by issuer, length
-and Luhn's checksum), IBANs (by country, length and ISO 7064's checksum) and telephone numbers
-(:mod:`pipeline.filters.pii.phones`), in the digits of any script. Private, reserved and documentation addresses
-(RFC 1918, 2606, 5737, …) stay, since they belong to nobody. So does ``name at host dot org`` in bare words,
-which cannot be told from prose, and so do a telephone's extension and an address's port and prefix length.
+Finds e-mail addresses (also ``name [at] host [dot] org``), public IP addresses, payment card numbers (by
+issuer, length and Luhn checksum), IBANs (by country, length and ISO 7064 checksum) and phone numbers
+(:mod:`pipeline.filters.pii.phones`), in the digits of any script. Not masked: private, reserved and
+documentation addresses (RFC 1918, 2606, 5737, …), which identify no person; ``name at host dot org`` without
+brackets, which cannot be distinguished from prose; phone extensions; ports and prefix lengths.
 
-What stands next to a tag is judged as if the item were still there, so that masking brings nothing to light.
+Text next to a tag is matched as if the item were still there, so that masking exposes no further matches.
 """
 
 import ipaddress
@@ -32,46 +32,46 @@ TAGS = {
     "pii_ibans": "<iban>",
     "pii_phones": "<phone>",
 }
-"""What is put in the place of an item, by the metric that counts it."""
+"""The tag that replaces an item, by the metric that counts it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Masked:
-    """A text without its personal data, and how many items of each kind were taken out."""
+class MaskResult:
+    """A masked text, and the number of items masked by type."""
 
     text: str
     metrics: dict[str, float]
 
 
-def mask(text: str, language: str = "") -> Masked:
-    """Replace personal data by tags. Masking what is masked changes nothing.
+def mask(text: str, language: str = "") -> MaskResult:
+    """Replace personal data by tags. Idempotent.
 
-    ``language`` (ISO 639-1) says which countries' telephone numbers are looked for; without it, those of
-    the largest. About 0.1 ms for 5,000 characters without personal data.
+    ``language`` (ISO 639-1) selects the countries whose phone numbers are recognized; if empty, the largest
+    countries. About 0.1 ms for 5,000 characters without personal data.
     """
     counts = dict.fromkeys(TAGS, 0.0)
     while found := find(text, language):
-        pieces, position = [], 0
+        parts, position = [], 0
         for start, end, metric in found:
-            pieces += [text[position:start], TAGS[metric]]
+            parts += [text[position:start], TAGS[metric]]
             position = end
             counts[metric] += 1
-        text = "".join([*pieces, text[position:]])
-    return Masked(text, counts)
+        text = "".join([*parts, text[position:]])
+    return MaskResult(text, counts)
 
 
 def find(text: str, language: str = "") -> list[tuple[int, int, str]]:
-    """Start, end and metric of every item, in order.
+    """Return start, end and metric of every item, in order.
 
-    Of two that overlap, the one that begins first, then the longer one. A number that stands next to an item
-    of another kind may be found only once that is masked.
+    Of overlapping items, the first one is returned, then the longer one. A number next to an item of another
+    type may be found only after that item is masked.
     """
     found = sorted(_candidates(text, language), key=lambda item: (item[0], -item[1]))
-    chosen: list[tuple[int, int, str]] = []
+    disjoint: list[tuple[int, int, str]] = []
     for item in found:
-        if not chosen or item[0] >= chosen[-1][1]:
-            chosen.append(item)
-    return chosen
+        if not disjoint or item[0] >= disjoint[-1][1]:
+            disjoint.append(item)
+    return disjoint
 
 
 def _candidates(text: str, language: str) -> Iterator[tuple[int, int, str]]:
@@ -89,35 +89,35 @@ def _candidates(text: str, language: str) -> Iterator[tuple[int, int, str]]:
     return ((start, end, metric) for metric, spans in items.items() for start, end in spans)
 
 
-# What is looked for is told by simple expressions in a simpler text of the same length: digits of all scripts
-# become ASCII's, spaces " ", dashes other than ASCII's "\xad", letters "é", letters of scripts that put no
-# spaces between words "¤", tags "ß", all others "§". Of these, "\w" holds for letters, digits and tags. In
-# the shape all digits and all brackets are alike as well, so that all that is looked for has a character that
-# it begins with or stands around: expressions that begin with one are searched many times as fast as others.
+# Patterns are matched in a folded text of the same length: digits of all scripts become ASCII digits, spaces
+# " ", non-ASCII dashes "\xad", non-ASCII letters "é", letters of scripts without spaces "¤", tags "ß", and
+# other characters "§". "\w" matches letters, digits and tags among these. In the shape, which is folded
+# further, all digits are "0" and all brackets are parentheses, so that every pattern starts with or surrounds
+# one fixed character: the regex engine searches such patterns many times as fast as others.
 
 _TAG = re.compile("|".join(TAGS.values()))
-_SPACELESS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR", "HALFWIDTH")
+_UNSPACED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR", "HALFWIDTH")
 _SHAPE = bytes.maketrans(b"123456789[{]}", b"000000000(())")
 _DIGIT_RUN = re.compile(r"0(?:(?:[ ()/\xad-]|\.(?! )){0,4}+0){6,}+")
 
 
 def _fold(text: str) -> str:
     if not text.isascii():
-        text = _simpler().take(code_points(text)).tobytes().decode("latin-1")
+        text = _fold_table().take(code_points(text)).tobytes().decode("latin-1")
     return _TAG.sub(lambda tag: "ß" * len(tag[0]), text) if "<" in text else text
 
 
 @cache
-def _simpler() -> npt.NDArray[np.uint8]:
-    """For every code point, the Latin-1 character that stands for it."""
+def _fold_table() -> npt.NDArray[np.uint8]:
+    """Return the Latin-1 character that each code point is folded to."""
     table = np.full(0x110000, ord("¤"), np.uint8)
-    table[:0x20000] = [ord(_simplify(chr(code))) for code in range(0x20000)]
+    table[:0x20000] = [ord(_fold_character(chr(code))) for code in range(0x20000)]
     return table
 
 
-def _simplify(character: str) -> str:
-    kind, _, code = unicodedata.decomposition(character).partition(" ")
-    if kind == "<wide>" and len(code) == 4:
+def _fold_character(character: str) -> str:
+    form, _, code = unicodedata.decomposition(character).partition(" ")
+    if form == "<wide>" and len(code) == 4:
         character = chr(int(code, 16))
     if character.isascii():
         return character
@@ -130,7 +130,7 @@ def _simplify(character: str) -> str:
         return "\xad"
     if category[0] not in "LM":
         return "§"
-    return "¤" if unicodedata.name(character, "").startswith(_SPACELESS) else "é"
+    return "¤" if unicodedata.name(character, "").startswith(_UNSPACED_SCRIPTS) else "é"
 
 
 _AT = (
@@ -148,15 +148,15 @@ _DOMAIN = re.compile(f"(?:{_NAME}(?:{_DOT.pattern})){{1,8}}{_TOP_LEVEL}")
 _LOCAL_PART_BACKWARDS = re.compile(
     r"""(?:[A-Za-z0-9_é+%-](?:[A-Za-z0-9_é+%-]|[.'](?![.'])){0,62})?[A-Za-z0-9_é](?!\w)|"[^"\nß]{1,62}"|¤{1,64}"""
 )
-_LONGEST_LOCAL_PART = 64
+_MAX_LOCAL_PART = 64
 
 
 def _emails(shape: str) -> Iterator[Span]:
-    """All but those whose domain is reserved (RFC 2606 and the like)."""
+    """Yield the e-mail addresses whose domain is not reserved (RFC 2606 and others)."""
     for at in (at for sign in _AT for at in sign.finditer(shape)):
         domain = _DOMAIN.match(shape, at.end())
         if domain and not _is_reserved(domain[0]):
-            before = shape[max(at.start() - _LONGEST_LOCAL_PART - 2, 0) : at.start()]
+            before = shape[max(at.start() - _MAX_LOCAL_PART - 2, 0) : at.start()]
             gap = len(before) - len(before.rstrip(" ")) if at[0].startswith("(") else 0
             if local := _LOCAL_PART_BACKWARDS.match(before[::-1], gap):
                 yield at.start() - local.end(), domain.end()
@@ -175,17 +175,17 @@ _IPV6 = re.compile(
     r":(?<=[23][0-9A-Fa-f]{3}:)(?<![\w:.]....:)[0-9A-Fa-f:]{0,33}(?:[0-9A-Fa-f]|::)(?!\w|:[\w:]|\.\w)"
 )
 _MAPPED = re.compile(r"(?<![\w:])::[fF]{4}:$")
-_NO_ADDRESS = re.compile(
+_VERSION_PREFIX = re.compile(
     r"(?i)(?:\bv|\bver|version|versions|release|build|section|clause|[a-z]/)\.?[ =:]{0,2}$"
 )
 
 
 def _ip_addresses(folded: str, shape: str) -> Iterator[Span]:
-    """Public unicast addresses (IPv6: in 2000::/3, or of IPv4) that are no version numbers."""
+    """Yield public unicast addresses (IPv6: in 2000::/3, or IPv4-mapped), except version numbers."""
     for match in _IPV4.finditer(shape):
         start, end = match.span()
         mapped = _MAPPED.search(folded, max(start - 8, 0), start)
-        if _is_public(folded[start:end]) and not _NO_ADDRESS.search(folded, max(start - 12, 0), start):
+        if _is_public(folded[start:end]) and not _VERSION_PREFIX.search(folded, max(start - 12, 0), start):
             yield mapped.start() if mapped else start, end
     for match in _IPV6.finditer(folded):
         if _is_public(folded[match.start() - 4 : match.end()]):
@@ -201,30 +201,30 @@ def _is_public(address: str) -> bool:
 
 
 _DOCUMENTATION = (ipaddress.ip_network("3fff::/20"),)
-"""Reserved for it later than Python 3.11 (RFC 9637)."""
+"""Documentation addresses that Python 3.11 does not know yet (RFC 9637)."""
 
 _CARD = re.compile(r"[2-6](?<![\w.,-].)(?!(?<=[0-9]{4} .)[0-9]{3} )(?=((?:[ -]?[0-9]){13,18}))")
 _CARD_ENDS = re.compile(r"(?!\w|[-.,][0-9])")
 _CARD_IN_FOURS_ENDS = re.compile(r"(?!\w|[-.,][0-9]| [0-9]{4}(?![0-9]))")
-"""No part of a longer row of groups of four."""
+"""Not followed by another group of four digits."""
 
 
 def _cards(numeric: str, runs: list[Span]) -> Iterator[Span]:
-    """Numbers that begin like an issuer's, are as long, stand alone and have a Luhn sum that ten divides."""
+    """Yield isolated numbers with the prefix and length of an issuer and a valid Luhn checksum."""
     for first, last in runs:
         for match in _CARD.finditer(numeric, first, last):
-            places = [place for place in range(match.start(), match.end(1)) if numeric[place].isdigit()]
-            digits = "".join(numeric[place] for place in places)
-            ends = _CARD_IN_FOURS_ENDS if numeric[places[4] - 1] == " " else _CARD_ENDS
+            indices = [index for index in range(match.start(), match.end(1)) if numeric[index].isdigit()]
+            digits = "".join(numeric[index] for index in indices)
+            ends = _CARD_IN_FOURS_ENDS if numeric[indices[4] - 1] == " " else _CARD_ENDS
             for length in sorted(_card_lengths(digits), reverse=True):
-                end = places[min(length, len(places)) - 1] + 1
+                end = indices[min(length, len(indices)) - 1] + 1
                 if len(digits) >= length and ends.match(numeric, end) and _luhn(digits[:length]):
                     yield match.start(), end
                     break
 
 
 def _card_lengths(digits: str) -> set[int]:
-    """How many digits a card's number has that begins so; none where no issuer's does."""
+    """Return the possible lengths of a card number with this prefix; empty if no issuer has it."""
     return {
         length
         for issuer in _data("card_issuers.toml")["issuer"]
@@ -243,15 +243,15 @@ _IBAN = re.compile(r"00(?<=[A-Za-z]{2}00)(?<![\w-]..00)(?=((?:[ -]?[0-9A-Za-z]){
 
 
 def _ibans(numeric: str, shape: str) -> Iterator[Span]:
-    """As many characters as the country's IBANs have, if their remainder modulo 97 is 1."""
+    """Yield codes with the length of the country's IBANs whose value modulo 97 is 1."""
     for match in _IBAN.finditer(shape):
         start = match.start() - 2
-        places = [place for place in range(start, match.end(1)) if numeric[place].isalnum()]
+        indices = [index for index in range(start, match.end(1)) if numeric[index].isalnum()]
         length = _data("iban_lengths.toml").get(numeric[start : start + 2].upper(), 0)
-        if not length or len(places) < length:
+        if not length or len(indices) < length:
             continue
-        end = places[length - 1] + 1
-        code = "".join(numeric[place] for place in places[:length])
+        end = indices[length - 1] + 1
+        code = "".join(numeric[index] for index in indices[:length])
         value = int("".join(str(int(character, 36)) for character in code[4:] + code[:4]))
         if value % 97 == 1 and not numeric[end : end + 1].isalnum():
             yield start, end

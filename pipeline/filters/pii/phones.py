@@ -1,12 +1,12 @@
-"""Telephone numbers in text, as the numbering plans of ``phonenumbers`` (Google's libphonenumber) know them.
+"""Find phone numbers in text by the numbering plans of ``phonenumbers`` (Google's libphonenumber).
 
-An international number (``+49 30 …``) has to be valid in its country. A national one has to be valid in a
-country where the text's language is spoken, and to look like one: with an area code in parentheses, with a
-trunk zero and groups, or grouped as in North America; any grouping will do after a word like *phone*, and
-more countries. Dates, ranges of years, decimals and parts of longer numbers are none.
+An international number (``+49 30 …``) must be valid in its country. A national number must be valid in a
+country where the text's language is spoken, and must be formatted like one: with an area code in parentheses,
+with a trunk zero and groups, or grouped as in North America. After a label such as *phone*, any grouping and
+more countries are accepted. Dates, year ranges, decimals and parts of longer numbers are excluded.
 
-The library's own parser takes 0.2 ms a number, as long as a whole page may; its metadata, compiled to one
-pattern per country calling code, decides the same in a microsecond.
+The library's parser takes 0.2 ms per number, as much as a whole page may take. Its metadata, compiled to one
+pattern per country calling code, gives the same result in a microsecond.
 """
 
 import re
@@ -20,20 +20,20 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, country_cod
 from core.resources import read_toml
 
 Span = tuple[int, int]
-"""Where something starts and ends."""
+"""Start and end."""
 Rule = Callable[[str, int, int, str, str], bool]
-"""Of the folded text, a number's start and end, its digits, the language: whether it is a telephone's."""
+"""Return True for a phone number, given the folded text, start and end, digits, and language."""
 
-_FEWEST_DIGITS, _MOST_DIGITS = 7, 17
-"""Of a number as it is written: E.164 allows fifteen, and a national prefix may be among them."""
-_FEWEST_UNLABELLED = 9
-"""Of a national number that no word like *phone* precedes."""
-_FEWEST_WITH_COUNTRY = 10
-"""Of an international number without its plus sign."""
-_AMERICA = 1
-"""The country calling code of North America, whose way to write numbers is known in every language."""
-_LABEL_REACH = 24
-"""Characters before a number in which a word like *phone* is looked for."""
+_MIN_DIGITS, _MAX_DIGITS = 7, 17
+"""Digits of a number as written: E.164 allows 15, to which a national prefix may add."""
+_MIN_DIGITS_UNLABELLED = 9
+"""Minimum number of digits of a national number without a label such as *phone*."""
+_MIN_DIGITS_WITH_COUNTRY = 10
+"""Minimum number of digits of an international number without a plus sign."""
+_NORTH_AMERICA = 1
+"""Country calling code of North America, whose formats are recognized in every language."""
+_LABEL_WINDOW = 24
+"""Characters before a number that are searched for a label such as *phone*."""
 
 _GROUP = re.compile("[0-9]+")
 _AMERICAN = re.compile(
@@ -53,7 +53,7 @@ _NATIONAL = re.compile(
     """,
     re.VERBOSE,
 )
-"""An area code in parentheses or before a slash; a trunk zero, and groups."""
+"""An area code in parentheses or before a slash; or a trunk zero and groups."""
 _DATE = re.compile(
     r"""
     (?:\([0-9]+\)[ ]?|\()? (?: [0-9]{1,2} ([./ -]) [0-9]{1,2} \1 (?:19|20)[0-9]{2}
@@ -62,12 +62,12 @@ _DATE = re.compile(
     """,
     re.VERBOSE,
 )
-"""A day or a range of years."""
+"""A date or a range of years."""
 _OTHER_START = re.compile(
     r"[^0-9]*(?:\([0-9]{1,5}\)|(?<=[ /])(?:1[ .-])?[2-9][0-9]{2}[ ./-][2-9]|(?<=[ /-] )0)"
 )
-"""Where a number may begin after other digits."""
-_CLOSED = re.compile(r"[0-9 -]{1,7}\)")
+"""Position where a number may start after other digits."""
+_AREA_CODE_REST = re.compile(r"[0-9 -]{1,7}\)")
 """The rest of an area code after an opening parenthesis."""
 _BEFORE_INTERNATIONAL = re.compile(r"(?<![0-9ß+])(?!(?<=[0-9ß] )\+ |\+ [0-9]{6})")
 _BEFORE_NATIONAL = re.compile(r"(?<![0-9_ß.,+#$=@&%*-])(?<![0-9]:)(?<![A-Za-z]/)(?:(?<![A-Za-zé])|(?=\())")
@@ -81,22 +81,22 @@ class Plan:
     """The valid numbers of one country calling code."""
 
     prefix: re.Pattern[str]
-    """What may precede a national number: a trunk zero, a carrier's code."""
+    """National prefix: a trunk zero, a carrier code."""
     replacement: str
-    """What the prefix becomes in countries where it is not just left out."""
+    """Template that replaces the prefix, in countries where it is not simply removed."""
     number: re.Pattern[str]
-    """Every valid national number without a prefix."""
+    """Matches every valid national number without prefix."""
 
-    def holds(self, digits: str) -> bool:
-        """Whether the digits are a valid national number, with or without a prefix."""
+    def is_valid(self, digits: str) -> bool:
+        """True if the digits are a valid national number, with or without a prefix."""
         if self.number.fullmatch(digits):
             return True
-        before = self.prefix.match(digits)
-        if not before:
+        prefix = self.prefix.match(digits)
+        if not prefix:
             return False
-        moved = self.replacement and before.lastindex and before[before.lastindex]
-        kept = before.expand(self.replacement) if moved else ""
-        return self.number.fullmatch(kept + digits[before.end() :]) is not None
+        rewritten = self.replacement and prefix.lastindex and prefix[prefix.lastindex]
+        start = prefix.expand(self.replacement) if rewritten else ""
+        return self.number.fullmatch(start + digits[prefix.end() :]) is not None
 
 
 _TYPES = (
@@ -115,135 +115,135 @@ _TYPES = (
 
 @cache
 def plan(country_code: int) -> Plan:
-    """The numbering plan of a country calling code that the library knows, of all regions that share it."""
+    """Return the numbering plan of a country calling code, for all regions that share it."""
     regions = [
         region
         for name in COUNTRY_CODE_TO_REGION_CODE[country_code]
         if (region := PhoneMetadata.metadata_for_region_or_calling_code(country_code, name))
     ]
-    kinds = [kind for region in regions for name in _TYPES if (kind := getattr(region, name))]
+    types = [each for region in regions for name in _TYPES if (each := getattr(region, name))]
     return Plan(
         prefix=re.compile(regions[0].national_prefix_for_parsing or "(?!)"),
         replacement=regions[0].national_prefix_transform_rule or "",
-        number=re.compile("|".join(kind.national_number_pattern or "(?!)" for kind in kinds)),
+        number=re.compile("|".join(each.national_number_pattern or "(?!)" for each in types)),
     )
 
 
 def find(text: str, folded: str, runs: list[Span], language: str) -> Iterator[Span]:
-    """The start and end of every number in ``text``.
+    """Yield start and end of every phone number in ``text``.
 
-    ``folded`` is the same text, each character as :mod:`pipeline.filters.pii` simplifies it; ``runs`` are the
-    places of seven digits and more with little between them; ``language`` is an ISO 639-1 code or empty.
+    ``folded``: the same text as folded by :mod:`pipeline.filters.pii.masking`. ``runs``: spans of at least
+    seven digits with few characters between them. ``language``: an ISO 639-1 code, or empty.
     """
     for first, last in runs:
         groups = [group.span() for group in _GROUP.finditer(folded, first, last)]
-        labelled = _follows_label(text, _opening(folded, groups[0]))
-        index, expected = 0, True
+        labelled = _follows_label(text, _number_start(folded, groups[0]))
+        index, at_start = 0, True
         while index < len(groups):
             count = 0
-            if expected or _OTHER_START.match(folded, groups[index - 1][1]):
-                start = _opening(folded, groups[index])
-                candidate = groups[index : index + _MOST_DIGITS]
-                count = _length(folded, start, candidate, language, labelled and expected)
+            if at_start or _OTHER_START.match(folded, groups[index - 1][1]):
+                start = _number_start(folded, groups[index])
+                candidate = groups[index : index + _MAX_DIGITS]
+                count = _count_groups(folded, start, candidate, language, labelled and at_start)
                 if count:
                     yield start, candidate[count - 1][1]
             index += count or 1
-            expected = count > 0
+            at_start = count > 0
 
 
-def _opening(folded: str, group: Span) -> int:
-    """Where a number begins whose first digits are ``group``: these, or a plus sign or parenthesis before."""
+def _number_start(folded: str, group: Span) -> int:
+    """Return the start of a number whose first digits are ``group``, including a plus sign or parenthesis."""
     start = group[0]
-    signs = "+(" if _CLOSED.match(folded, start) else "+"
+    signs = "+(" if _AREA_CODE_REST.match(folded, start) else "+"
     while start and folded[start - 1] in signs:
         start -= 1
     return start - 2 if folded[max(start - 2, 0) : start] == "+ " else start
 
 
-def _length(folded: str, start: int, groups: list[Span], language: str, labelled: bool) -> int:
-    """How many of ``groups`` are the number that begins at ``start``; the most that can be, 0 for none."""
-    accepts = _rule(folded, start, groups[0][0], labelled)
-    if not accepts:
+def _count_groups(folded: str, start: int, groups: list[Span], language: str, labelled: bool) -> int:
+    """Return how many of ``groups`` form the number that starts at ``start``: the maximum, or 0 for none."""
+    is_number = _select_rule(folded, start, groups[0][0], labelled)
+    if not is_number:
         return 0
     digits = [""]
     for first, last in groups:
         if digits[-1] and folded[first] == "0" and "/" in folded[first - 2 : first]:
-            break  # another number
+            break  # start of another number
         digits.append(digits[-1] + folded[first:last])
     for count in range(len(digits) - 1, 0, -1):
-        possible = _FEWEST_DIGITS <= len(digits[count]) <= _MOST_DIGITS
-        if possible and accepts(folded, start, groups[count - 1][1], digits[count], language):
+        possible = _MIN_DIGITS <= len(digits[count]) <= _MAX_DIGITS
+        if possible and is_number(folded, start, groups[count - 1][1], digits[count], language):
             return count
     return 0
 
 
-def _rule(folded: str, start: int, digits_start: int, labelled: bool) -> Rule | None:
-    """What a number that begins at ``start`` has to meet; None where none can begin."""
+def _select_rule(folded: str, start: int, digits_start: int, labelled: bool) -> Rule | None:
+    """Return the rule for a number that starts at ``start``, or None if no number can start there."""
     if "+" in folded[start:digits_start]:
         return _is_international if _BEFORE_INTERNATIONAL.match(folded, start) else None
     if _DATE.match(folded, start):
         return None
     if labelled:
         return _is_labelled
-    formed = _NATIONAL.match(folded, start) or _AMERICAN.match(folded, start)
-    return _is_national if formed and _BEFORE_NATIONAL.match(folded, start) else None
+    formatted = _NATIONAL.match(folded, start) or _AMERICAN.match(folded, start)
+    return _is_national if formatted and _BEFORE_NATIONAL.match(folded, start) else None
 
 
 def _is_international(folded: str, _: int, end: int, digits: str, __: str) -> bool:
-    return not _WORD.match(folded, end) and _holds_internationally(digits)
+    return not _WORD.match(folded, end) and _is_valid_international(digits)
 
 
 def _is_labelled(folded: str, _: int, end: int, digits: str, language: str) -> bool:
     if _WORD.match(folded, end):
         return False
-    with_country = len(digits) >= _FEWEST_WITH_COUNTRY and _holds_internationally(digits)
-    return with_country or _holds_nationally(digits, (*_plans(language), *_plans("")))
+    with_country = len(digits) >= _MIN_DIGITS_WITH_COUNTRY and _is_valid_international(digits)
+    return with_country or _is_valid_national(digits, (*_plans(language), *_plans("")))
 
 
 def _is_national(folded: str, start: int, end: int, digits: str, language: str) -> bool:
-    if _AMERICAN.fullmatch(folded, start, end) and plan(_AMERICA).holds(digits):
+    if _AMERICAN.fullmatch(folded, start, end) and plan(_NORTH_AMERICA).is_valid(digits):
         return _AFTER_AMERICAN.match(folded, end) is not None
     if not _NATIONAL.fullmatch(folded, start, end) or not _AFTER_NATIONAL.match(folded, end):
         return False
-    enough = len(digits) >= _FEWEST_UNLABELLED or folded.startswith("(0", start)
-    return enough and _holds_nationally(digits, _plans(language))
+    enough = len(digits) >= _MIN_DIGITS_UNLABELLED or folded.startswith("(0", start)
+    return enough and _is_valid_national(digits, _plans(language))
 
 
-def _holds_internationally(digits: str) -> bool:
+def _is_valid_international(digits: str) -> bool:
     for length in () if digits.startswith("0") else (1, 2, 3):
         if (code := int(digits[:length])) in COUNTRY_CODE_TO_REGION_CODE:
-            return plan(code).holds(digits[length:])
+            return plan(code).is_valid(digits[length:])
     return False
 
 
-def _holds_nationally(digits: str, plans: tuple[Plan, ...]) -> bool:
+def _is_valid_national(digits: str, plans: tuple[Plan, ...]) -> bool:
     if digits.startswith("00"):
-        return _holds_internationally(digits[2:])
-    return any(plan.holds(digits) for plan in plans)
+        return _is_valid_international(digits[2:])
+    return any(plan.is_valid(digits) for plan in plans)
 
 
 @cache
 def _plans(language: str) -> tuple[Plan, ...]:
-    """The numbering plans to try for national numbers in texts of a language."""
+    """Return the numbering plans for national numbers in texts of a language."""
     regions = _data("phone_regions.toml")
     codes = map(country_code_for_region, regions.get(language, regions["other"]))
     return tuple(plan(code) for code in dict.fromkeys(codes))
 
 
 def _follows_label(text: str, start: int) -> bool:
-    """Whether a word like *phone* stands before ``start``, on its line or at the end of the one above."""
-    before = text[max(start - _LABEL_REACH, 0) : start].lower()
-    return _label_backwards().match(before[::-1]) is not None
+    """True if a label such as *phone* precedes ``start``, on its line or at the end of the previous one."""
+    before = text[max(start - _LABEL_WINDOW, 0) : start].lower()
+    return _reversed_label().match(before[::-1]) is not None
 
 
 @cache
-def _label_backwards() -> re.Pattern[str]:
-    """A label and what may separate it from a number, for a text that is read backwards from the number."""
-    words = _data("phone_labels.toml")
-    between = "|".join(word[::-1] for word in words["between"])
+def _reversed_label() -> re.Pattern[str]:
+    """Return a pattern for a label and its separator, to match the reversed text before a number."""
+    data = _data("phone_labels.toml")
+    between = "|".join(word[::-1] for word in data["between"])
     labels = "|".join(
-        word[::-1] + ("" if word >= "\u2e80" else r"(?!\w)")  # words of Chinese and the like have no edges
-        for word in words["labels"]
+        word[::-1] + ("" if word >= "\u2e80" else r"(?!\w)")  # East Asian words have no boundaries
+        for word in data["labels"]
     )
     return re.compile(
         r"[^\S\n]{0,3}\n?[^\S\n]{0,3}[.:：)/|\](-]{0,3}[^\S\n]{0,2}[.:：]?[^\S\n]{0,2}"

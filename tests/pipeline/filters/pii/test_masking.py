@@ -1,4 +1,4 @@
-"""Personal data: a table of cases, the laws of masking, the library's own judgement, and hostile texts."""
+"""Masking: a table of cases, invariants, comparison with phonenumbers, and adversarial texts."""
 
 import re
 import time
@@ -16,7 +16,7 @@ from pipeline.filters.pii import phones
 
 
 def cases() -> list[tuple[str, str, str]]:
-    """Language, text and masked text."""
+    """Return language, text and masked text of each case."""
     lines = Path(__file__).with_name("pii_cases.tsv").read_text("utf-8").split("\n")
     rows = [line.replace("\\n", "\n").split("\t") for line in lines if line and not line.startswith("#")]
     return [(language, text, text if masked == "=" else masked) for language, text, masked in rows]
@@ -25,11 +25,11 @@ def cases() -> list[tuple[str, str, str]]:
 CASES = cases()
 TAG = re.compile("|".join(pii.TAGS.values()))
 LANGUAGES = st.sampled_from(["", "en", "de", "fr", "zh", "xx"])
-PIECES = st.sampled_from(sorted({piece for _, text, _ in CASES for piece in (text, *text.split(" "))}))
+PARTS = st.sampled_from(sorted({part for _, text, _ in CASES for part in (text, *text.split(" "))}))
 NOISE = st.text("0123456789+-–.:@() /aDEé中<>[]\n٣", max_size=12)
 TEXTS = st.builds(
-    lambda pieces, between: between.join(pieces),
-    st.lists(PIECES | NOISE | st.sampled_from(list(pii.TAGS.values())), max_size=8),
+    lambda parts, separator: separator.join(parts),
+    st.lists(PARTS | NOISE | st.sampled_from(list(pii.TAGS.values())), max_size=8),
     st.sampled_from(["", " ", ",", "\n", " - "]),
 )
 
@@ -39,7 +39,7 @@ def test_cases(language: str, text: str, masked: str) -> None:
     assert pii.mask(text, language).text == masked
 
 
-def test_counts_by_kind() -> None:
+def test_counts_by_type() -> None:
     metrics = pii.mask("a@b.org c@b.org 8.8.8.8 +49 30 90182011").metrics
     assert metrics == {
         "pii_emails": 2,
@@ -69,7 +69,7 @@ def test_only_items_change_and_each_is_counted(text: str, language: str) -> None
 
 
 @given(st.lists(TEXTS, max_size=4), LANGUAGES)
-def test_paragraphs_are_masked_as_each_by_itself(texts: list[str], language: str) -> None:
+def test_paragraphs_are_masked_independently(texts: list[str], language: str) -> None:
     paragraphs = [text.strip("\n").replace("\n\n", "\n") for text in texts]
     together = pii.mask("\n\n".join(paragraphs), language)
     alone = [pii.mask(paragraph, language) for paragraph in paragraphs]
@@ -88,7 +88,7 @@ COUNTRY_CODES = st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 
 
 @given(COUNTRY_CODES, st.randoms(use_true_random=False))
-def test_plans_hold_what_the_library_holds_valid(country_code: int, random: Random) -> None:
+def test_plans_agree_with_phonenumbers(country_code: int, random: Random) -> None:
     region = random.choice(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[country_code])
     example = (
         phonenumbers.example_number_for_non_geo_entity(country_code)
@@ -104,10 +104,10 @@ def test_plans_hold_what_the_library_holds_valid(country_code: int, random: Rand
         valid = phonenumbers.is_valid_number(phonenumbers.parse(f"+{country_code}{digits}"))
     except phonenumbers.NumberParseException:
         valid = False
-    assert phones.plan(country_code).holds(digits) == valid
+    assert phones.plan(country_code).is_valid(digits) == valid
 
 
-HOSTILE = [
+ADVERSARIAL = [
     "1",
     "@",
     "a@",
@@ -132,8 +132,8 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("unit", HOSTILE)
-def test_time_grows_with_the_length_only(unit: str) -> None:
+@pytest.mark.parametrize("unit", ADVERSARIAL)
+def test_time_is_linear_in_the_length(unit: str) -> None:
     def seconds(length: int) -> float:
         text = unit * (length // len(unit))
         start = time.process_time()
