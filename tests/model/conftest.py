@@ -1,5 +1,5 @@
 """Fixtures of the training tests, which these tests use too."""
 
-from tests.train.conftest import alone, packed
+from tests.train.conftest import packed, world
 
-__all__ = ["alone", "packed"]
+__all__ = ["packed", "world"]

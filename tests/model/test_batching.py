@@ -1,4 +1,4 @@
-"""Whoever joins or leaves: each request draws what it would have drawn alone."""
+"""Continuous batching gives each request the tokens that it would get alone."""
 
 from copy import deepcopy
 
@@ -66,45 +66,45 @@ def drain(batcher: Batcher, into: dict[int, list[int]]) -> None:
     st.sets(st.integers(0, 6), max_size=2),
 )
 @settings(deadline=None, max_examples=60)
-def test_each_draws_what_it_draws_alone(
-    arrivals: list[tuple[tuple[list[int], int, Sampling], int]], which: int, piece: int, cancelled: set[int]
+def test_requests_get_the_same_tokens_in_a_batch_as_alone(
+    arrivals: list[tuple[tuple[list[int], int, Sampling], int]], which: int, chunk: int, cancelled: set[int]
 ) -> None:
     model, stop = MODELS[which], frozenset({7, 8})
     expected, drawn, cut = {}, dict[int, list[int]](), set[int]()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batching, "PREFILL_CHUNK", piece)
-        patch.setattr(batching, "MAX_PREFILL_RUN", 2 * piece)
+        patch.setattr(batching, "PREFILL_CHUNK", chunk)
+        patch.setattr(batching, "MAX_PREFILL_RUN", 2 * chunk)
         batcher = Batcher(model, 4, CAPACITY)
-        for place, ((prompt, limit, sampling), steps) in enumerate(arrivals):
+        for index, ((prompt, limit, sampling), steps) in enumerate(arrivals):
             while not batcher.num_free:
                 drain(batcher, drawn)
             number = batcher.add(prompt, limit, sampling, stop)
             expected[number] = list(generate(model, prompt, limit, sampling, stop))
             for _ in range(steps):
                 drain(batcher, drawn)
-            if place in cancelled:
+            if index in cancelled:
                 batcher.cancel(number)
                 cut.add(number)
         while batcher.num_running:
             drain(batcher, drawn)
     for number, tokens in expected.items():
-        got = drawn.get(number, [])
-        assert got == (tokens[: len(got)] if number in cut else tokens)
+        sampled = drawn.get(number, [])
+        assert sampled == (tokens[: len(sampled)] if number in cut else tokens)
     assert batcher.num_free == 4
 
 
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize(("rows", "length"), [(1, 1), (1, 12), (3, 5), (40, 1)])
-def test_the_joined_model_computes_the_same(which: int, rows: int, length: int) -> None:
-    plain, joined = MODELS[which], fuse(deepcopy(MODELS[which]))
+def test_fused_model_computes_the_same(which: int, rows: int, length: int) -> None:
+    plain, fused = MODELS[which], fuse(deepcopy(MODELS[which]))
     tokens = torch.randint(0, 60, (rows, length))
     with torch.no_grad():
-        torch.testing.assert_close(joined(tokens), plain(tokens), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(fused(tokens), plain(tokens), atol=1e-4, rtol=1e-4)
     prompt = [1, 2, 3]
-    assert list(generate(joined, prompt, 8, Sampling(0))) == list(generate(plain, prompt, 8, Sampling(0)))
+    assert list(generate(fused, prompt, 8, Sampling(0))) == list(generate(plain, prompt, 8, Sampling(0)))
 
 
-def test_the_cache_grows_up_to_its_capacity() -> None:
+def test_cache_grows_up_to_its_capacity() -> None:
     model = make()
     batcher, drawn = Batcher(model, 2, 600), dict[int, list[int]]()
     prompt = torch.randint(0, 60, (500,)).tolist()
@@ -115,7 +115,7 @@ def test_the_cache_grows_up_to_its_capacity() -> None:
     assert drawn[long] == list(generate(model, prompt, 100, Sampling(0)))
 
 
-def test_a_long_prompt_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_prompts_do_not_delay_other_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "PREFILL_CHUNK", 4)
     monkeypatch.setattr(batching, "MAX_PREFILL_RUN", 8)
     batcher = Batcher(make(), 2, CAPACITY)
@@ -133,7 +133,7 @@ def test_a_long_prompt_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
-def test_cancelled_requests_make_room() -> None:
+def test_cancelled_requests_free_their_slots() -> None:
     batcher = Batcher(make(), 2, CAPACITY)
     first = batcher.add([1, 2], 9, Sampling(0), NEVER)
     batcher.step()
@@ -149,21 +149,21 @@ def test_cancelled_requests_make_room() -> None:
     assert batcher.num_free == 2
 
 
-def test_a_request_is_cancelled_once_the_cache_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_can_be_cancelled_after_the_cache_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kv_cache, "INITIAL_CAPACITY", 4)
     batcher = Batcher(MODELS[0], 2, CAPACITY)
     sampling = Sampling(temperature=0)
     first, second = (batcher.add([1, 2, 3], 8, sampling, NEVER) for _ in range(2))
-    told: dict[int, list[int]] = {}
+    sampled: dict[int, list[int]] = {}
     for _ in range(5):
-        drain(batcher, told)
+        drain(batcher, sampled)
     batcher.cancel(first)
     while batcher.num_running:
-        drain(batcher, told)
-    assert told[second] == list(generate(MODELS[0], [1, 2, 3], 8, sampling))
+        drain(batcher, sampled)
+    assert sampled[second] == list(generate(MODELS[0], [1, 2, 3], 8, sampling))
 
 
 @pytest.mark.parametrize(("prompt", "limit"), [([], 1), ([1], 0), ([1] * 40, 9)])
-def test_what_does_not_fit_is_refused(prompt: list[int], limit: int) -> None:
+def test_requests_beyond_capacity_are_refused(prompt: list[int], limit: int) -> None:
     with pytest.raises(ModelError, match=f"{len(prompt)} prompt tokens and {limit} to generate"):
         Batcher(make(), 1, CAPACITY).add(prompt, limit, Sampling(), NEVER)

@@ -1,4 +1,4 @@
-"""Models from everywhere, and out again."""
+"""Loading models of all formats, and exporting them."""
 
 import json
 import shutil
@@ -25,15 +25,15 @@ from train import sample
 from train.loop import train
 from train.parallel import World
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")  # peft asks for it
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")  # peft reads it
 CONVERSATION = [Message("user", "The mill?"), Message("assistant", "It turns."), Message("user", "Why?")]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, packed: Path, alone: World) -> Folder:
-    """A very short run."""
+def run(tmp_path_factory: pytest.TempPathFactory, packed: Path, world: World) -> Folder:
+    """Train a run of two steps."""
     result = Folder(tmp_path_factory.mktemp("run"), packed)
-    train(result.config("train.steps=2"), alone)
+    train(result.config("train.steps=2"), world)
     return result
 
 
@@ -58,7 +58,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def test_a_run_is_loaded(run: Folder, trained: LoadedModel) -> None:
+def test_run_folders_are_loaded(run: Folder, trained: LoadedModel) -> None:
     assert trained.name == "out"
     assert trained.model.config.context == 32
     assert not any(weight.requires_grad for weight in trained.model.parameters())
@@ -69,7 +69,7 @@ def test_a_run_is_loaded(run: Folder, trained: LoadedModel) -> None:
     assert {weight.dtype for weight in low.parameters()} == {torch.bfloat16}
 
 
-def test_an_export_is_the_same_model(trained: LoadedModel, exported: Path) -> None:
+def test_export_preserves_the_model(trained: LoadedModel, exported: Path) -> None:
     again = load(str(exported))
     assert again.model.config == trained.model.config
     state = again.model.state_dict()
@@ -83,7 +83,7 @@ def test_an_export_is_the_same_model(trained: LoadedModel, exported: Path) -> No
 
 
 @torch.inference_mode()
-def test_an_export_opens_in_transformers(trained: LoadedModel, exported: Path) -> None:
+def test_transformers_opens_an_export(trained: LoadedModel, exported: Path) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(exported)
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(exported)
     expected = trained.model(tokens(trained))
@@ -95,7 +95,7 @@ def test_an_export_opens_in_transformers(trained: LoadedModel, exported: Path) -
     assert set(model.generation_config.eos_token_id) == trained.chat.stop
 
 
-def test_an_export_that_is_done_is_not_done_again(
+def test_finished_exports_are_not_repeated(
     run: Folder, exported: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = contents(exported)
@@ -104,7 +104,7 @@ def test_an_export_that_is_done_is_not_done_again(
     assert contents(exported) == before
 
 
-def test_an_export_replaces_only_what_it_may(run: Folder, exported: Path, tmp_path: Path) -> None:
+def test_exports_overwrite_only_on_request(run: Folder, exported: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(exported, folder)
     with pytest.raises(OutputError, match=r"a finished model of another .* replace it with --overwrite"):
@@ -120,14 +120,14 @@ def test_an_export_replaces_only_what_it_may(run: Folder, exported: Path, tmp_pa
     assert load(str(folder)).facts["origin"] == "out"
 
 
-def test_an_export_goes_to_other_storage(run: Folder, exported: Path) -> None:
+def test_export_to_remote_storage(run: Folder, exported: Path) -> None:
     export.export(str(run.output), "memory://exported/model")
     for name, content in contents(exported).items():
         if name != manifest.NAME:
             assert storage.read_bytes(f"memory://exported/model/{name}") == content
 
 
-def test_exports_that_are_not_whole_are_refused(exported: Path, tmp_path: Path) -> None:
+def test_altered_and_unfinished_exports_are_refused(exported: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(exported, folder)
     (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
@@ -139,13 +139,13 @@ def test_exports_that_are_not_whole_are_refused(exported: Path, tmp_path: Path) 
 
 
 def foreign(exported: Path, folder: Path) -> Path:
-    """The same model as somebody else's: no manifest, no SentencePiece model."""
+    """Copy an export without its manifest and SentencePiece model."""
     kept = shutil.ignore_patterns(manifest.NAME, "tokenizer.model")
     shutil.copytree(exported, folder, ignore=kept)
     return folder
 
 
-def test_a_folder_without_manifest_is_named_by_its_files(exported: Path, tmp_path: Path) -> None:
+def test_folder_without_manifest_is_hashed_by_its_files(exported: Path, tmp_path: Path) -> None:
     one = load(str(foreign(exported, tmp_path / "one")))
     assert (one.name, one.facts) == ("one", {"format": "huggingface"})
     other = foreign(exported, tmp_path / "other")
@@ -166,7 +166,7 @@ def test_vocabularies_may_be_padded_but_not_cut(exported: Path, trained: LoadedM
         load(str(tmp_path / "cut"))
 
 
-def test_a_model_without_chat_template_is_loaded_and_does_not_chat(exported: Path, tmp_path: Path) -> None:
+def test_models_without_chat_template_are_loaded(exported: Path, tmp_path: Path) -> None:
     folder = foreign(exported, tmp_path / "silent")
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     del settings["chat_template"]
@@ -180,7 +180,7 @@ def test_a_model_without_chat_template_is_loaded_and_does_not_chat(exported: Pat
 
 @pytest.fixture
 def adapter(exported: Path, tmp_path: Path) -> tuple[Path, Any]:
-    """One that peft wrote, and peft's own model with it."""
+    """Return an adapter written by peft, and the adapted peft model."""
     base = transformers.AutoModelForCausalLM.from_pretrained(exported)
     torch.manual_seed(0)
     targets = ["q_proj", "down_proj"]
@@ -195,7 +195,7 @@ def adapter(exported: Path, tmp_path: Path) -> tuple[Path, Any]:
 
 
 @torch.inference_mode()
-def test_an_adapter_is_merged_into_the_base_that_it_names(
+def test_adapters_are_merged_into_their_base_models(
     adapter: tuple[Path, Any], exported: Path, tmp_path: Path
 ) -> None:
     folder, peer = adapter
@@ -224,7 +224,7 @@ def test_adapters_without_their_base_are_refused(adapter: tuple[Path, Any], expo
         load(str(folder))
 
 
-def test_what_is_no_model_is_refused(run: Folder, tmp_path: Path) -> None:
+def test_unsupported_models_are_refused(run: Folder, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.gguf").write_bytes(b"GGUF")
     (tmp_path / "untrained" / "training").mkdir(parents=True)
@@ -240,7 +240,7 @@ def test_what_is_no_model_is_refused(run: Folder, tmp_path: Path) -> None:
         assert not (tmp_path / "to").exists()
 
 
-def test_a_prompt_is_continued_by_any_model(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sample_accepts_any_model(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sample.main(["--model", str(exported), "--prompt", "The mill", "--tokens", "3", "--temperature", "0"])
     assert capsys.readouterr().out.startswith("The mill")
     with pytest.raises(GristmillError, match=r"output\.path"):

@@ -20,7 +20,7 @@ def model() -> Transformer:
     ).eval()
 
 
-def test_greedy_takes_the_likeliest_token_again_and_again(model: Transformer) -> None:
+def test_temperature_zero_is_greedy(model: Transformer) -> None:
     expected = list(PROMPT)
     with torch.no_grad():
         for _ in range(8):
@@ -28,19 +28,19 @@ def test_greedy_takes_the_likeliest_token_again_and_again(model: Transformer) ->
     assert list(generate(model, PROMPT, 8, Sampling(temperature=0))) == expected[3:]
 
 
-def test_the_seed_decides(model: Transformer) -> None:
+def test_equal_seeds_give_equal_tokens(model: Transformer) -> None:
     runs = [list(generate(model, PROMPT, 12, Sampling(seed=seed))) for seed in (1, 1, 2)]
     assert runs[0] == runs[1] != runs[2]
 
 
-def test_it_streams_and_stops(model: Transformer) -> None:
+def test_tokens_are_streamed_up_to_a_stop_token(model: Transformer) -> None:
     whole = list(generate(model, PROMPT, 10, Sampling(seed=3)))
     assert list(islice(generate(model, PROMPT, 10**4, Sampling(seed=3)), 10)) == whole
-    last = next(place for place in range(1, 10) if whole[place] not in whole[:place])
+    last = next(index for index in range(1, 10) if whole[index] not in whole[:index])
     assert list(generate(model, PROMPT, 10, Sampling(seed=3), frozenset({whole[last]}))) == whole[:last]
 
 
-def test_only_what_the_filters_leave_is_drawn() -> None:
+def test_only_tokens_that_pass_the_filters_are_sampled() -> None:
     logits = torch.tensor([0.1, 0.4, 0.2, 0.3]).log()
     generator = torch.Generator().manual_seed(0)
 
@@ -55,7 +55,7 @@ def test_only_what_the_filters_leave_is_drawn() -> None:
     assert drawn(Sampling(temperature=0.01)) == {1}
 
 
-def test_frequencies_are_the_probabilities() -> None:
+def test_sample_frequencies_match_probabilities() -> None:
     chances = torch.tensor([0.1, 0.4, 0.2, 0.3])
     generator = torch.Generator().manual_seed(0)
     counts = torch.zeros(4)

@@ -12,15 +12,15 @@ from train.parallel import World
 
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tokenizer and shards, nothing trained."""
+    """Return an output folder with tokenizer and shards, without training."""
     output = tmp_path_factory.mktemp("packed")
     small_run(str(output))
     return output
 
 
 @pytest.fixture(scope="module")
-def alone() -> Iterator[World]:
-    """This process as the only one."""
+def world() -> Iterator[World]:
+    """Process group of this process only."""
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     yield World(0, 1, 0, 1, torch.device("cpu"), init_device_mesh("cpu", (1,), mesh_dim_names=("data",)))
     dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""A folder to train in."""
+"""Output folders for test runs."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ checkpoint_every = 3
 
 
 class Folder:
-    """Copies of a tokenizer and shards (and what was trained on them), and the configuration of a run."""
+    """Copy of an output folder (tokenizer, shards, earlier training), with the configuration of a run."""
 
     def __init__(self, folder: Path, source: Path) -> None:
         self.output = folder / "out"
@@ -46,12 +46,12 @@ class Folder:
         return config.load(str(self._file), overrides)
 
     def metrics(self, *prefixes: str) -> list[dict[str, Any]]:
-        """What was told of each step under names with one of these prefixes."""
+        """Return for each step the metrics whose names have one of ``prefixes``."""
         lines = [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
         assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
         return [{key: value for key, value in line.items() if key.startswith(prefixes)} for line in lines]
 
     def contents(self) -> dict[str, bytes]:
-        """Every file and its bytes."""
+        """Return the content of each file by relative path."""
         files = sorted(path for path in self.output.rglob("*") if path.is_file())
         return {str(path.relative_to(self.output)): path.read_bytes() for path in files}

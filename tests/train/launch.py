@@ -1,4 +1,4 @@
-"""Starting the trainer as users do, and killing it as machines do."""
+"""Start the trainer as users do, and kill it."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def environment() -> dict[str, str]:
 
 
 def run(processes: int, *arguments: str, module: str = "train") -> subprocess.CompletedProcess[str]:
-    """Run ``-m train`` (or another module) to its end."""
+    """Run ``-m train`` (or another module) and wait for it."""
     return subprocess.run(
         command(processes, *arguments, module=module),
         env=environment(),
@@ -35,12 +35,12 @@ def run(processes: int, *arguments: str, module: str = "train") -> subprocess.Co
 
 
 def kill_after(lines: int, metrics: Path, processes: int, *arguments: str, module: str = "train") -> None:
-    """Run a module, and kill all its processes as soon as ``metrics`` has so many lines."""
+    """Run a module, and kill all its processes when file ``metrics`` has ``lines`` lines."""
     with _started(command(processes, *arguments, module=module)) as process:
         deadline = time.monotonic() + TIMEOUT
         while not metrics.exists() or metrics.read_bytes().count(b"\n") < lines:
-            assert process.poll() is None, "it ended before it could be killed"
-            assert time.monotonic() < deadline, "it never came so far"
+            assert process.poll() is None, "ended before it could be killed"
+            assert time.monotonic() < deadline, "timed out"
             time.sleep(0.002)
 
 
@@ -51,7 +51,7 @@ def _started(arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        # The parent first, so that it cannot take note of its children's end.
+        # The parent first, so that it cannot react to the exit of its children.
         for pid in [process.pid, *_children(process.pid)]:
             os.kill(pid, signal.SIGKILL)
         process.wait()

@@ -1,4 +1,4 @@
-"""Small but genuine shards: texts, tokenized and packed by the pipeline's own code."""
+"""Make small shards with the tokenizer and packing of :mod:`core`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ WORDS = ("mill", "grain", "water", "wheel", "stone", "miller", "slow", "old", "s
 
 
 def sentences(count: int, seed: int) -> list[str]:
-    """Documents of a few to many words."""
+    """Return random documents of 3 to 59 words."""
     random = np.random.default_rng(seed)
     return [" ".join(random.choice(WORDS, random.integers(3, 60))) + "." for _ in range(count)]
 
@@ -73,7 +73,7 @@ def make_run(
 
 
 def small_run(output: str) -> None:
-    """Two sources, some hundred rows."""
+    """Write a tokenizer and shards: two sources, some hundred rows."""
     make_run(
         output,
         {

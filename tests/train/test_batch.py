@@ -17,12 +17,12 @@ def spans(rows: list[list[tuple[int, int]]]) -> Spans:
     return Spans(bounds, np.zeros((len(flat), 16), np.uint8), start, length, np.zeros_like(start))
 
 
-def test_pieces_are_numbered_and_padding_is_not() -> None:
+def test_documents_are_numbered_and_padding_is_minus_one() -> None:
     numbers = document_ids_from_spans(spans([[(0, 2), (2, 3)], [], [(0, 5), (5, 1)]]), 6)
     assert numbers.tolist() == [[0, 0, 1, 1, 1, -1], [-1] * 6, [2, 2, 2, 2, 2, 3]]
 
 
-def test_only_the_next_token_of_the_same_piece_is_a_target() -> None:
+def test_only_the_next_token_of_the_same_document_is_a_target() -> None:
     tokens = np.arange(10, 16, dtype=np.uint32)[None]
     batch = make_batch(tokens, document_ids_from_spans(spans([[(0, 2), (2, 3)]]), 6))
     assert batch.inputs.tolist() == [[10, 11, 12, 13, 14]]
@@ -31,7 +31,7 @@ def test_only_the_next_token_of_the_same_piece_is_a_target() -> None:
     assert batch.num_targets == 3
 
 
-def test_a_batch_is_split_without_loss() -> None:
+def test_micro_batches_cover_the_batch() -> None:
     tokens = np.arange(70, dtype=np.uint32).reshape(7, 10)
     batch = make_batch(tokens, np.zeros((7, 10), np.int64))
     pieces = batch.split(3)
@@ -41,7 +41,7 @@ def test_a_batch_is_split_without_loss() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 12), max_size=3), st.integers(0, 2**32))
-def test_the_hash_does_not_depend_on_who_holds_what(cuts: list[int], start: int) -> None:
+def test_hash_does_not_depend_on_the_division_among_processes(cuts: list[int], start: int) -> None:
     tokens = np.random.default_rng(1).integers(0, 99, (12, 5), dtype=np.uint32)
     positions = np.arange(start, start + 12)
     bounds = [0, *sorted(cuts), 12]
@@ -49,7 +49,7 @@ def test_the_hash_does_not_depend_on_who_holds_what(cuts: list[int], start: int)
     assert (sum(parts) - batch_hash(tokens, positions)) % 2**64 == 0
 
 
-def test_the_hash_depends_on_tokens_and_order() -> None:
+def test_hash_depends_on_tokens_and_order() -> None:
     tokens, positions = np.arange(20, dtype=np.uint32).reshape(4, 5), np.arange(4)
     whole = batch_hash(tokens, positions)
     assert whole != batch_hash(tokens[::-1], positions)

@@ -18,7 +18,7 @@ PINS = {"tokenizer_sha256": "0" * 64}
 
 
 def trained(world: World, steps: int) -> tuple[Transformer, torch.optim.AdamW]:
-    """A model and its optimizer after some steps on one sentence."""
+    """Return a model and its optimizer after ``steps`` steps on one sequence."""
     model = build_sharded_model(SHAPE, world, "float32")
     initialize(model, seeded_initial_weight(SHAPE, 1))
     optimizer = build_optimizer(model.parameters(), TrainConfig())
@@ -31,26 +31,26 @@ def trained(world: World, steps: int) -> tuple[Transformer, torch.optim.AdamW]:
 
 @pytest.mark.server
 @pytest.mark.parametrize("where", ["local", "s3", "hdfs"])
-def test_training_goes_on_from_a_checkpoint_wherever_it_lies(
-    where: str, alone: World, tmp_path: Path, request: pytest.FixtureRequest
+def test_training_resumes_from_any_storage(
+    where: str, world: World, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     root = str(tmp_path) if where == "local" else request.getfixturevalue(where)
     folder = storage.join(root, "checkpoint-test")
     torch.manual_seed(3)
     for step in (1, 2, 3):
-        checkpoint.save(folder, step, *trained(alone, step), PINS, "fingerprint", alone)
+        checkpoint.save(folder, step, *trained(world, step), PINS, "fingerprint", world)
     upcoming = torch.rand(3)
     checkpoint.remove_old(folder, keep=2)
     fs, inner = storage.filesystem(folder)
     kept = sorted(storage.name(path) for path in fs.ls(inner, detail=False))
     assert kept == ["latest", "step-00000002", "step-00000003"]
 
-    model, optimizer = trained(alone, 0)
+    model, optimizer = trained(world, 0)
     found = find_latest(folder)
     assert found
     assert found[1].facts["tokenizer_sha256"] == "0" * 64
-    assert checkpoint.restore(*found, model, optimizer, alone) == 3
-    expected, expected_optimizer = trained(alone, 3)
+    assert checkpoint.restore(*found, model, optimizer, world) == 3
+    expected, expected_optimizer = trained(world, 3)
     torch.testing.assert_close(model.state_dict(), expected.state_dict(), rtol=0, atol=0)
     torch.testing.assert_close(optimizer.state_dict(), expected_optimizer.state_dict(), rtol=0, atol=0)
     assert torch.equal(torch.rand(3), upcoming)
@@ -61,12 +61,12 @@ def test_training_goes_on_from_a_checkpoint_wherever_it_lies(
         assert torch.equal(whole.state_dict()[name], weight.full_tensor())
 
 
-def test_what_latest_does_not_name_is_not_trusted(alone: World, tmp_path: Path) -> None:
+def test_incomplete_checkpoints_are_removed(world: World, tmp_path: Path) -> None:
     folder = str(tmp_path / "checkpoints")
     assert find_latest(folder) is None
     checkpoint.remove_old(folder, keep=2)
-    state = trained(alone, 0)
-    checkpoint.save(folder, 1, *state, PINS, "fingerprint", alone)
+    state = trained(world, 0)
+    checkpoint.save(folder, 1, *state, PINS, "fingerprint", world)
     (tmp_path / "checkpoints" / "step-00000002").mkdir()
     checkpoint.remove_old(folder, keep=2)
     found = find_latest(folder)
@@ -76,11 +76,11 @@ def test_what_latest_does_not_name_is_not_trusted(alone: World, tmp_path: Path) 
 
     (tmp_path / "checkpoints" / "step-00000001" / "__0_0.distcp").unlink()
     with pytest.raises(ManifestError, match="but missing"):
-        checkpoint.restore(*found, *state, alone)
+        checkpoint.restore(*found, *state, world)
 
 
-def test_fresh_weights_do_not_depend_on_sharding(alone: World) -> None:
-    sharded = build_sharded_model(SHAPE, alone, "float32")
+def test_initial_weights_do_not_depend_on_sharding(world: World) -> None:
+    sharded = build_sharded_model(SHAPE, world, "float32")
     initialize(sharded, seeded_initial_weight(SHAPE, 5))
     whole = Transformer(SHAPE)
     initialize(whole, seeded_initial_weight(SHAPE, 5))

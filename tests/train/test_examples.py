@@ -1,4 +1,4 @@
-"""Conversations become packed rows, none lost, none cut without being counted."""
+"""Conversations are packed into rows; dropped and truncated ones are counted."""
 
 import json
 from pathlib import Path
@@ -42,18 +42,18 @@ def collected(tokenizer: SentencePieceTokenizer, *files: str, **others: Any) -> 
 
 
 def learned(examples: ExampleDataset, tokenizer: SentencePieceTokenizer, source: str) -> list[str]:
-    """What the targets that count say, end marks included, per row and piece."""
+    """Decode the targets of each document, including end marks."""
     rows = np.arange(examples.num_rows("train", source))
     batch, tokens = read_batch(examples, "train", [source], RowIndices(np.zeros_like(rows), rows))
     assert np.array_equal(tokens[:, :-1], batch.inputs.numpy())
     return [
-        tokenizer.decode(targets[(pieces == number) & (targets != IGNORE_INDEX)].tolist())
-        for targets, pieces in zip(batch.targets.numpy(), batch.document_ids.numpy(), strict=True)
-        for number in range(pieces.max() + 1)
+        tokenizer.decode(targets[(document_ids == number) & (targets != IGNORE_INDEX)].tolist())
+        for targets, document_ids in zip(batch.targets.numpy(), batch.document_ids.numpy(), strict=True)
+        for number in range(document_ids.max() + 1)
     ]
 
 
-def test_only_answers_are_learned_unless_all_is(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
+def test_only_answers_are_learned_by_default(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
     path = pairs(tmp_path / "a.jsonl", ("mill", "old"), ("wheel", "slow stone"))
     examples = collected(tokenizer, path, validation_share=0.0)
     assert sorted(learned(examples, tokenizer, "a")) == ["old", "slow stone"]
@@ -74,9 +74,7 @@ def test_the_order_of_records_does_not_matter(tokenizer: SentencePieceTokenizer,
     assert one.sha256 != other.sha256
 
 
-def test_equal_examples_are_on_one_side_of_the_split(
-    tokenizer: SentencePieceTokenizer, tmp_path: Path
-) -> None:
+def test_equal_examples_are_in_the_same_split(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
     texts = [(f"mill {number % 20}", "stone") for number in range(60)]
     examples = collected(tokenizer, pairs(tmp_path / "a.jsonl", *texts), validation_share=0.4)
     assert examples.counts["train"] + examples.counts["validation"] == 60
@@ -84,7 +82,7 @@ def test_equal_examples_are_on_one_side_of_the_split(
     assert examples.counts["validation"] % 3 == 0
 
 
-def test_files_to_validate_on(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
+def test_validation_files(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
     one, two = pairs(tmp_path / "a.jsonl", ("mill", "old")), pairs(tmp_path / "b.jsonl", ("wheel", "slow"))
     examples = collected(tokenizer, one, validation_files=(two,))
     assert examples.counts == {"train": 1, "validation": 1}
@@ -92,7 +90,7 @@ def test_files_to_validate_on(tokenizer: SentencePieceTokenizer, tmp_path: Path)
     assert (examples.num_rows("train", "b"), examples.num_rows("validation", "a")) == (0, 0)
 
 
-def test_what_is_too_long_is_counted(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
+def test_examples_that_are_too_long_are_counted(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
     path = pairs(tmp_path / "a.jsonl", ("mill", "old"), ("mill", "old " * 40), ("mill " * 40, "old"))
     settings = {"validation_share": 0.0}
     assert collected(tokenizer, path, **settings).counts == {"train": 1, "too long": 2}
@@ -101,7 +99,9 @@ def test_what_is_too_long_is_counted(tokenizer: SentencePieceTokenizer, tmp_path
     assert max(len(text) for text in learned(cut, tokenizer, "a")) > 20
 
 
-def test_nothing_to_train_on(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
+def test_datasets_without_training_examples_are_refused(
+    tokenizer: SentencePieceTokenizer, tmp_path: Path
+) -> None:
     path = pairs(tmp_path / "a.jsonl", ("mill", "old " * 40))
     with pytest.raises(
         InputError, match=r"no training examples \(1 too long; finetune.sequence_length is 24\)"
@@ -119,7 +119,7 @@ def test_nothing_to_train_on(tokenizer: SentencePieceTokenizer, tmp_path: Path) 
         collected(tokenizer, pairs(tmp_path / "d.jsonl", ("mill", "old")), validation_share=0.999999)
 
 
-def test_a_template_that_refuses_is_told_with_its_place(tmp_path: Path) -> None:
+def test_template_errors_have_a_location(tmp_path: Path) -> None:
     class Refusing:
         def example(self, messages: list[Message]) -> None:
             raise InputError("the chat template refuses this conversation")
@@ -135,20 +135,20 @@ def numbers(length: int) -> npt.NDArray[np.uint32]:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=30))
-def test_every_example_lies_whole_in_one_row(lengths: list[int]) -> None:
+def test_examples_are_not_split_across_rows(lengths: list[int]) -> None:
     examples = [
         Example(f"{index:04}", numbers(length) + 100 * index, numbers(length) % 2 == 0)
         for index, length in enumerate(lengths)
     ]
     rows = pack_examples(examples, 8, PAD)
     found = []
-    for tokens, pieces, learn in zip(rows.tokens, rows.document_ids, rows.loss_mask, strict=True):
-        assert (tokens[pieces < 0] == PAD).all()
-        assert not learn[pieces < 0].any()
-        assert (np.diff(pieces[pieces >= 0]) >= 0).all()
+    for tokens, document_ids, learn in zip(rows.tokens, rows.document_ids, rows.loss_mask, strict=True):
+        assert (tokens[document_ids < 0] == PAD).all()
+        assert not learn[document_ids < 0].any()
+        assert (np.diff(document_ids[document_ids >= 0]) >= 0).all()
         found += [
-            (tokens[pieces == number].tolist(), learn[pieces == number].tolist())
-            for number in range(pieces.max() + 1)
+            (tokens[document_ids == number].tolist(), learn[document_ids == number].tolist())
+            for number in range(document_ids.max() + 1)
         ]
     expected = [(example.tokens.tolist(), example.loss_mask.tolist()) for example in examples]
     assert sorted(found) == sorted(expected)

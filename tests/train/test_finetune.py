@@ -1,4 +1,4 @@
-"""Fine-tuning at one and two gloo processes: learned, killed, resumed, misused, and what it leaves."""
+"""Fine-tuning with one and two gloo processes: results, kill and resume, errors."""
 
 import json
 import random
@@ -32,7 +32,7 @@ LEARNED = ("train/", "val/", "data/")
 
 
 class Tuning:
-    """A configuration, the examples beside it, and the folder that it fills."""
+    """Configuration, examples and output folder of a fine-tuning run."""
 
     def __init__(self, folder: Path, base: Path) -> None:
         self.output = folder / "tuned"
@@ -79,7 +79,7 @@ class Tuning:
         ]
 
     def copy(self, folder: Path) -> "Tuning":
-        """The same, as it stands now, with an output folder of its own."""
+        """Return a copy with its own output folder."""
         result = Tuning(folder, Path(self.config().finetune.model))
         shutil.copytree(self.output, result.output)
         return result
@@ -90,24 +90,24 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory, packed: Path, alone: World) -> Path:
-    """A run of ours, pre-trained a little."""
+def base(tmp_path_factory: pytest.TempPathFactory, packed: Path, world: World) -> Path:
+    """Return a run pre-trained for a few steps."""
     made = Folder(tmp_path_factory.mktemp("base"), packed)
-    train(made.config("train.steps=4", "train.learning_rate=0.05"), alone)
+    train(made.config("train.steps=4", "train.learning_rate=0.05"), world)
     return made.output
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory, base: Path, alone: World) -> Tuning:
-    """Every weight trained, by one process."""
+def full(tmp_path_factory: pytest.TempPathFactory, base: Path, world: World) -> Tuning:
+    """Fine-tune all weights with one process."""
     made = Tuning(tmp_path_factory.mktemp("full"), base)
-    finetune(made.config(), alone)
+    finetune(made.config(), world)
     return made
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Tuning:
-    """An adapter, trained by two processes from first to last."""
+    """Train an adapter with two processes, without interruption."""
     made = Tuning(tmp_path_factory.mktemp("uninterrupted"), base)
     ended = run(2, *made.arguments, "--set", "finetune.method=lora", module=MODULE)
     assert ended.returncode == 0, ended.stderr
@@ -118,7 +118,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Tunin
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Tuning:
-    """The same, killed between its first checkpoint and its end."""
+    """Kill the same run between its first checkpoint and its end."""
     made = Tuning(tmp_path_factory.mktemp("killed"), base)
     metrics = made.output / "finetuning" / "metrics.jsonl"
     kill_after(
@@ -128,23 +128,23 @@ def killed(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Tuning:
     return made
 
 
-def whole(tuning: Tuning, model: Transformer) -> Transformer:
-    """A model with the weights of a run's last checkpoint."""
+def with_trained_weights(tuning: Tuning, model: Transformer) -> Transformer:
+    """Load the weights of the last checkpoint into ``model``."""
     found = find_latest(str(tuning.output / "finetuning" / "checkpoints"))
     assert found
     load_weights(*found, model)
     return model.eval()
 
 
-def test_all_weights_learn_and_leave_a_model(full: Tuning, base: Path) -> None:
-    told = full.metrics(*LEARNED)
-    assert told[-1]["train/loss"] < told[0]["train/loss"]
-    assert told[-1]["val/loss"] < told[3]["val/loss"]
-    assert told[1]["train/lr"] == pytest.approx(0.05 / 10, rel=0.1)
+def test_full_fine_tuning_learns_and_writes_a_model(full: Tuning, base: Path) -> None:
+    lines = full.metrics(*LEARNED)
+    assert lines[-1]["train/loss"] < lines[0]["train/loss"]
+    assert lines[-1]["val/loss"] < lines[3]["val/loss"]
+    assert lines[1]["train/lr"] == pytest.approx(0.05 / 10, rel=0.1)
     assert list((full.output / "finetuning" / "tensorboard").iterdir())
     result = load(full.model)
     assert "config.json" in {path.name for path in Path(full.model).iterdir()}
-    expected = whole(full, Transformer(load(str(base)).model.config)).state_dict()
+    expected = with_trained_weights(full, Transformer(load(str(base)).model.config)).state_dict()
     for name, weight in result.model.state_dict().items():
         assert torch.equal(weight, expected[name])
     assert result.facts["origin_sha256"] == load(str(base)).sha256
@@ -152,25 +152,25 @@ def test_all_weights_learn_and_leave_a_model(full: Tuning, base: Path) -> None:
     assert counts["examples_train"] + counts["examples_validation"] == 150
 
 
-def test_what_was_tuned_can_be_tuned_again(full: Tuning, tmp_path: Path, alone: World) -> None:
+def test_fine_tuned_models_can_be_fine_tuned_again(full: Tuning, tmp_path: Path, world: World) -> None:
     again = Tuning(tmp_path, Path(full.model))
-    finetune(again.config("finetune.steps=2", "finetune.method=lora"), alone)
+    finetune(again.config("finetune.steps=2", "finetune.method=lora"), world)
     with pytest.raises(ConfigError, match=r"pre-trained with 0\.05"):
-        finetune(again.config("finetune.learning_rate=0.01", f"output.path='{tmp_path}/other'"), alone)
+        finetune(again.config("finetune.learning_rate=0.01", f"output.path='{tmp_path}/other'"), world)
 
 
-def test_an_adapter_is_all_that_is_trained_and_kept(uninterrupted: Tuning, base: Path) -> None:
-    told = uninterrupted.metrics("train/loss")
-    assert told[-1]["train/loss"] < told[0]["train/loss"]
-    place = uninterrupted.output / "finetuning" / "checkpoints" / f"step-{STEPS:08}"
-    names = FileSystemReader(str(place)).read_metadata().state_dict_metadata
+def test_lora_trains_and_stores_only_the_adapter(uninterrupted: Tuning, base: Path) -> None:
+    lines = uninterrupted.metrics("train/loss")
+    assert lines[-1]["train/loss"] < lines[0]["train/loss"]
+    path = uninterrupted.output / "finetuning" / "checkpoints" / f"step-{STEPS:08}"
+    names = FileSystemReader(str(path)).read_metadata().state_dict_metadata
     weights = [name for name in names if name.startswith("model.")]
     assert weights
     assert all(name.endswith((".lora_a", ".lora_b")) for name in weights)
 
     expected = load(str(base)).model
     lora.attach(expected, rank=4, alpha=32.0, dropout=0.1)
-    whole(uninterrupted, expected)
+    with_trained_weights(uninterrupted, expected)
     tokens = torch.arange(20)[None]
     result = load(uninterrupted.model)
     torch.testing.assert_close(result.model(tokens), expected(tokens), atol=1e-5, rtol=1e-5)
@@ -188,28 +188,28 @@ def test_a_killed_run_resumes_bit_for_bit(uninterrupted: Tuning, killed: Tuning,
     assert one == other
 
 
-def test_another_number_of_processes_sees_the_same_batches(
-    uninterrupted: Tuning, killed: Tuning, tmp_path: Path, alone: World
+def test_batches_do_not_depend_on_the_number_of_processes(
+    uninterrupted: Tuning, killed: Tuning, tmp_path: Path, world: World
 ) -> None:
     resumed = killed.copy(tmp_path / "resumed")
-    finetune(resumed.config("finetune.method=lora"), alone)
+    finetune(resumed.config("finetune.method=lora"), world)
     assert resumed.metrics("data/") == uninterrupted.metrics("data/")
 
 
-def test_a_complete_run_is_left_alone_and_its_model_made_again(
-    full: Tuning, tmp_path: Path, alone: World, capsys: pytest.CaptureFixture[str]
+def test_complete_runs_are_unchanged_and_a_missing_model_is_rewritten(
+    full: Tuning, tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = full.copy(tmp_path / "done")
     before = contents(done.output)
-    finetune(done.config(), alone)
+    finetune(done.config(), world)
     assert capsys.readouterr().out == f"finetune: already done (step {STEPS})\n"
     assert contents(done.output) == before
     shutil.rmtree(done.model)
-    finetune(done.config(), alone)
+    finetune(done.config(), world)
     assert load(done.model).sha256 == load(full.model).sha256
 
 
-def test_another_base_under_an_adapter_is_refused(
+def test_adapter_with_another_base_model_is_refused(
     uninterrupted: Tuning, full: Tuning, tmp_path: Path
 ) -> None:
     moved = uninterrupted.copy(tmp_path / "moved")
@@ -235,9 +235,9 @@ def write(text: str) -> Callable[[Tuning], None]:
 
 def leave(folder: str) -> Callable[[Tuning], None]:
     def spoil(made: Tuning) -> None:
-        place = made.output / folder
-        place.mkdir(parents=True)
-        (place / "notes.txt").write_text("mine")
+        path = made.output / folder
+        path.mkdir(parents=True)
+        (path / "notes.txt").write_text("mine")
 
     return spoil
 
@@ -270,32 +270,32 @@ def leave(folder: str) -> Callable[[Tuning], None]:
         (OutputError, "holds files that are not", [], leave("model")),
     ],
 )
-def test_what_is_refused_changes_nothing(
+def test_refused_runs_change_nothing(
     kind: type[GristmillError],
     message: str,
     overrides: list[str],
     spoil: Callable[[Tuning], None] | None,
     base: Path,
     tmp_path: Path,
-    alone: World,
+    world: World,
 ) -> None:
     made = Tuning(tmp_path, base)
     if spoil:
         spoil(made)
     before = contents(tmp_path), sorted(tmp_path.rglob("*"))
     with pytest.raises(kind, match=message) as caught:
-        finetune(made.config(*overrides), alone)
+        finetune(made.config(*overrides), world)
     assert "\n" not in str(caught.value)
     assert (contents(tmp_path), sorted(tmp_path.rglob("*"))) == before
 
 
-def test_another_run_over_one_unless_told(full: Tuning, tmp_path: Path, alone: World) -> None:
+def test_another_run_needs_overwrite(full: Tuning, tmp_path: Path, world: World) -> None:
     made = full.copy(tmp_path / "made")
     before = contents(made.output)
     with pytest.raises(OutputError, match=r"output\.overwrite=true"):
-        finetune(made.config("finetune.seed=2"), alone)
+        finetune(made.config("finetune.seed=2"), world)
     assert contents(made.output) == before
-    finetune(made.config("finetune.seed=2", "finetune.steps=1", "output.overwrite=true"), alone)
+    finetune(made.config("finetune.seed=2", "finetune.steps=1", "output.overwrite=true"), world)
     assert len(made.metrics("train/loss")) == 1
     assert load(made.model).sha256 != load(full.model).sha256
 
@@ -311,7 +311,7 @@ def test_another_run_over_one_unless_told(full: Tuning, tmp_path: Path, alone: W
         ("lora", 3e-3, 3e-4, 3e-4),
     ],
 )
-def test_the_rate_is_a_tenth_or_less(
+def test_learning_rate_is_at_most_a_tenth_of_the_pretraining_rate(
     method: Any, own: float | None, asked: float, expected: float, base: Path
 ) -> None:
     found = load(str(base))

@@ -11,7 +11,7 @@ from train.optim import build_optimizer, learning_rate, optimizer_step
 TRAIN = TrainConfig(steps=100, warmup_steps=10, learning_rate=1.0, min_lr_ratio=0.2, clip_norm=0.5)
 
 
-def test_the_learning_rate_warms_up_and_decays() -> None:
+def test_learning_rate_warms_up_and_decays() -> None:
     rates = [learning_rate(TRAIN, step) for step in range(1, 101)]
     assert rates[:10] == pytest.approx([step / 10 for step in range(1, 11)])
     assert rates[54] == pytest.approx(0.6)
@@ -20,7 +20,7 @@ def test_the_learning_rate_warms_up_and_decays() -> None:
     assert learning_rate(TrainConfig(steps=5, warmup_steps=0), 5) == pytest.approx(3e-5)
 
 
-def test_matrices_decay_and_norms_do_not() -> None:
+def test_weight_decay_applies_to_matrices_only() -> None:
     model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.RMSNorm(4))
     decayed, not_decayed = build_optimizer(model.parameters(), TRAIN).param_groups
     assert decayed["params"] == [model[0].weight]
@@ -41,7 +41,7 @@ def test_gradients_are_clipped() -> None:
 
 
 @pytest.mark.parametrize(("loss", "slope"), [(math.nan, 1.0), (1.0, math.inf), (math.inf, math.nan)])
-def test_what_is_not_finite_changes_nothing(loss: float, slope: float) -> None:
+def test_non_finite_steps_change_nothing(loss: float, slope: float) -> None:
     layer = nn.Linear(3, 3, bias=False)
     before = layer.weight.detach().clone()
     optimizer = build_optimizer(layer.parameters(), TRAIN)

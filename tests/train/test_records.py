@@ -1,4 +1,4 @@
-"""Files of examples become conversations, or are refused with their place."""
+"""Files of examples are read as conversations, or refused with their location."""
 
 import gzip
 import json
@@ -16,8 +16,8 @@ ASKED = {"role": "user", "content": "Why?"}
 ANSWERED = {"role": "assistant", "content": "Because."}
 
 
-def read(entry: ExampleFile, **settings: Any) -> list[list[Message]]:
-    return [messages for _, messages in RecordReader(FinetuneConfig(**settings)).read(entry)]
+def read(file: ExampleFile, **settings: Any) -> list[list[Message]]:
+    return [messages for _, messages in RecordReader(FinetuneConfig(**settings)).read(file)]
 
 
 def lines(path: Path, *records: Any) -> str:
@@ -28,12 +28,12 @@ def lines(path: Path, *records: Any) -> str:
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
-def test_conversations_and_pairs(name: str, tmp_path: Path) -> None:
+def test_conversations_and_prompt_completion_pairs(name: str, tmp_path: Path) -> None:
     pair = {"prompt": "Say {{ prompt }}", "completion": " {{ completion }}\n"}
     path = lines(tmp_path / name, {"messages": [ASKED, ANSWERED], "id": 7}, "", pair)
     assert read(path) == [
         [Message("user", "Why?"), Message("assistant", "Because.")],
-        # What a record says is never taken for a place to fill.
+        # Placeholders in a record are not filled.
         [Message("user", "Say {{ prompt }}"), Message("assistant", " {{ completion }}\n")],
     ]
     assert source_name(path) == "a"
@@ -62,7 +62,7 @@ def test_summarization(tmp_path: Path) -> None:
     assert answered == Message("assistant", "Short.")
 
 
-def test_a_preset_of_ones_own(tmp_path: Path) -> None:
+def test_user_defined_preset(tmp_path: Path) -> None:
     preset = tmp_path / "mine.toml"
     preset.write_text('[[forms]]\nturns = [{ role = "system", content = "Be {{ how }}: {{ text }}" }]\n')
     path = lines(tmp_path / "a.jsonl", {"how": "kind", "text": "yes"})
@@ -91,12 +91,12 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
         ({"prompt": "x", "completion": 5}, "line 2: completion is 5: must be non-empty text"),
     ],
 )
-def test_what_is_no_conversation(record: Any, message: str, tmp_path: Path) -> None:
+def test_records_that_are_not_conversations_are_refused(record: Any, message: str, tmp_path: Path) -> None:
     path = lines(tmp_path / "bad.jsonl", {"messages": [ASKED, ANSWERED]}, record)
     refused(InputError, message, path)
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     refused(InputError, "no such file", str(tmp_path / "none.jsonl"))
     damaged = tmp_path / "a.jsonl.gz"
     damaged.write_bytes(gzip.compress(b'{"messages": []}\n' * 2000)[:-9])
@@ -110,7 +110,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     refused(InputError, 'e, line 2: source is ""', empty, preset="translation", values=values)
 
 
-def test_settings_that_do_not_fit(tmp_path: Path) -> None:
+def test_settings_that_do_not_match_the_preset_are_refused(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", {"messages": [ASKED]})
     refused(ConfigError, "no such preset; choose from chat, summarization, translation", path, preset="chut")
     refused(ConfigError, "no such preset", path, preset=str(tmp_path / "none.toml"))
@@ -120,7 +120,7 @@ def test_settings_that_do_not_fit(tmp_path: Path) -> None:
     refused(ConfigError, "preset chat does not accept pairs of text files; use JSONL", (path, path))
 
 
-def refused(kind: type[GristmillError], message: str, entry: ExampleFile, **settings: Any) -> None:
-    with pytest.raises(kind, match=message) as caught:
-        read(entry, **settings)
+def refused(error: type[GristmillError], message: str, file: ExampleFile, **settings: Any) -> None:
+    with pytest.raises(error, match=message) as caught:
+        read(file, **settings)
     assert "\n" not in str(caught.value)

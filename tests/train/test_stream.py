@@ -21,7 +21,7 @@ def epoch_of(order: Permutation, epoch: int) -> list[int]:
 
 @settings(deadline=None)
 @given(st.integers(1, 600), st.binary(max_size=8), st.integers(0, 10**6))
-def test_every_row_comes_once_per_epoch_and_has_its_place(rows: int, key: bytes, epoch: int) -> None:
+def test_permutation_is_a_bijection_with_an_inverse(rows: int, key: bytes, epoch: int) -> None:
     order = Permutation(rows, key)
     places, epochs = np.arange(rows, dtype=np.int64), np.full(rows, epoch, dtype=np.int64)
     permuted = order.forward(places, epochs)
@@ -29,7 +29,7 @@ def test_every_row_comes_once_per_epoch_and_has_its_place(rows: int, key: bytes,
     assert np.array_equal(order.inverse(permuted, epochs), places)
 
 
-def test_epochs_and_keys_differ_and_look_shuffled() -> None:
+def test_epochs_and_keys_give_different_random_orders() -> None:
     order = Permutation(1000, b"key")
     first, second, other = epoch_of(order, 0), epoch_of(order, 1), epoch_of(Permutation(1000, b"yek"), 0)
     for a, b in ((first, second), (first, other), (first, list(range(1000)))):
@@ -39,7 +39,7 @@ def test_epochs_and_keys_differ_and_look_shuffled() -> None:
     assert abs(np.corrcoef(steps[:-1], steps[1:])[0, 1] + 0.5) < 0.12  # as for independent draws
 
 
-def test_all_orders_of_three_rows_come_up() -> None:
+def test_all_orders_of_three_rows_occur() -> None:
     order = Permutation(3, b"key")
     found = [tuple(epoch_of(order, epoch)) for epoch in range(600)]
     counts = [found.count(each) for each in set(found)]
@@ -49,7 +49,7 @@ def test_all_orders_of_three_rows_come_up() -> None:
 
 @settings(deadline=None)
 @given(WEIGHTS, st.integers(0, 2**36))
-def test_draws_are_counted_and_found_again(weights: list[float], start: int) -> None:
+def test_mixture_position_inverts_locate(weights: list[float], start: int) -> None:
     mixture = Mixture.by_weights(weights)
     positions = np.arange(start, start + 50, dtype=np.int64)
     sources, draws = mixture.locate(positions)
@@ -60,7 +60,7 @@ def test_draws_are_counted_and_found_again(weights: list[float], start: int) -> 
 
 @settings(deadline=None)
 @given(WEIGHTS, st.integers(1, 2000))
-def test_any_prefix_holds_the_sources_in_proportion(weights: list[float], length: int) -> None:
+def test_prefixes_hold_the_sources_in_proportion(weights: list[float], length: int) -> None:
     sources, draws = Mixture.by_weights(weights).locate(np.arange(length, dtype=np.int64))
     for source, weight in enumerate(weights):
         mine = draws[sources == source]
@@ -70,7 +70,7 @@ def test_any_prefix_holds_the_sources_in_proportion(weights: list[float], length
 
 @settings(deadline=None)
 @given(ROWS, st.integers(0, 5))
-def test_no_row_repeats_within_an_epoch_and_every_step_that_saw_a_row_is_named(
+def test_rows_do_not_repeat_within_an_epoch_and_their_positions_are_found(
     rows: dict[str, int], seed: int
 ) -> None:
     stream = Stream("hash", seed, rows, {})
@@ -90,12 +90,12 @@ def test_no_row_repeats_within_an_epoch_and_every_step_that_saw_a_row_is_named(
 
 @settings(deadline=None)
 @given(st.sampled_from([1, 2, 3, 4, 6, 12]), st.integers(1, 50))
-def test_any_number_of_processes_shares_the_same_batch(world_size: int, step: int) -> None:
+def test_batch_positions_do_not_depend_on_the_world_size(world_size: int, step: int) -> None:
     parts = [batch_positions(step, 12, rank, world_size) for rank in range(world_size)]
     assert np.concatenate(parts).tolist() == list(range((step - 1) * 12, step * 12))
 
 
-def test_the_order_depends_on_data_seed_and_nothing_else() -> None:
+def test_order_depends_on_dataset_and_seed_only() -> None:
     def first(manifest: str, seed: int) -> list[int]:
         return Stream(manifest, seed, {"a": 10**6}, {}).locate(np.arange(20, dtype=np.int64)).indices.tolist()
 
@@ -104,7 +104,7 @@ def test_the_order_depends_on_data_seed_and_nothing_else() -> None:
     assert first("x", 1) != first("y", 1)
 
 
-def test_the_weights_are_obeyed_and_sources_without_weight_left_out() -> None:
+def test_weights_apply_and_unweighted_sources_are_omitted() -> None:
     stream = Stream("hash", 1, {"a": 10, "b": 1000, "c": 5}, {"a": 3, "b": 1})
     sources = stream.locate(np.arange(4000, dtype=np.int64)).sources
     assert np.bincount(sources).tolist() == pytest.approx([3000, 1000], abs=1)
@@ -114,7 +114,7 @@ def test_the_weights_are_obeyed_and_sources_without_weight_left_out() -> None:
 @pytest.mark.parametrize(
     "weights", [{"d": 1.0}, {"empty": 1.0}, {"a": 0.0}, {"a": -1.0}, {"a": float("nan")}]
 )
-def test_wrong_weights_are_refused(weights: dict[str, float]) -> None:
+def test_invalid_weights_are_refused(weights: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=r"^mixture\."):
         Stream("hash", 1, {"a": 3, "empty": 0}, weights)
 
@@ -124,7 +124,7 @@ def test_shards_without_training_rows_are_refused() -> None:
         Stream("hash", 1, {"a": 0}, {})
 
 
-def test_a_far_position_costs_no_more_than_the_first() -> None:
+def test_cost_does_not_depend_on_the_position() -> None:
     stream = Stream("hash", 1, {"a": 10**10, "b": 3 * 10**9}, {})
     begun = time.perf_counter()
     stream.locate(np.arange(2**37, 2**37 + 4096, dtype=np.int64))

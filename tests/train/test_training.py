@@ -1,4 +1,4 @@
-"""The trainer at two gloo processes: killed, resumed, moved, misused."""
+"""Pre-training with two gloo processes: results, kill and resume, errors."""
 
 import random
 import shutil
@@ -19,33 +19,33 @@ LEARNED = ("train/", "val/", "data/")
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory, packed: Path) -> Folder:
-    """A run of two processes from first to last."""
+    """Train with two processes, without interruption."""
     result = Folder(tmp_path_factory.mktemp("uninterrupted"), packed)
     ended = run(2, *result.arguments)
     assert ended.returncode == 0, ended.stderr
-    # Warnings are shown in these runs, and there are none.
+    # Warnings would be printed here.
     assert all(line.startswith("train: step ") for line in ended.stderr.splitlines()), ended.stderr
     return result
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory, packed: Path) -> Folder:
-    """A run of two processes that was killed between its first checkpoint and its end."""
+    """Kill a run of two processes between its first checkpoint and its end."""
     result = Folder(tmp_path_factory.mktemp("killed"), packed)
     kill_after(random.randint(4, 8), result.metrics_file, 2, *result.arguments)
     assert not (result.training / "manifest.json").exists()
     return result
 
 
-def test_it_learns_and_tells(uninterrupted: Folder) -> None:
-    told = uninterrupted.metrics("")
-    assert told[-1]["train/loss"] < told[0]["train/loss"] - 0.3
-    assert told[-1]["val/bpb"] < told[3]["val/bpb"]
-    assert {"train/lr", "train/grad_norm", "data/batch_hash", "perf/tok_per_sec"} <= set(told[0])
+def test_training_learns_and_writes_metrics(uninterrupted: Folder) -> None:
+    lines = uninterrupted.metrics("")
+    assert lines[-1]["train/loss"] < lines[0]["train/loss"] - 0.3
+    assert lines[-1]["val/bpb"] < lines[3]["val/bpb"]
+    assert {"train/lr", "train/grad_norm", "data/batch_hash", "perf/tok_per_sec"} <= set(lines[0])
     assert {f"val/{what}/{source}" for what in ("loss", "bpb") for source in ("books", "wikipedia")} <= set(
-        told[-1]
+        lines[-1]
     )
-    assert [line["step"] for line in told if "val/bpb" in line] == [4, 8, 10]
+    assert [line["step"] for line in lines if "val/bpb" in line] == [4, 8, 10]
     assert list((uninterrupted.training / "tensorboard").iterdir())
     checkpoints = (uninterrupted.training / "checkpoints").iterdir()
     assert sorted(path.name for path in checkpoints) == ["latest", "step-00000009", "step-00000010"]
@@ -53,7 +53,7 @@ def test_it_learns_and_tells(uninterrupted: Folder) -> None:
 
 def test_a_killed_run_resumes_bit_for_bit(uninterrupted: Folder, killed: Folder, tmp_path: Path) -> None:
     resumed = Folder(tmp_path, killed.output)
-    # What a checkpoint leaves behind that was cut short.
+    # An incomplete checkpoint.
     torn = resumed.training / "checkpoints" / "step-00000099"
     torn.mkdir()
     (torn / "__0_0.distcp").write_bytes(b"half")
@@ -64,40 +64,40 @@ def test_a_killed_run_resumes_bit_for_bit(uninterrupted: Folder, killed: Folder,
     assert not torn.exists()
 
 
-def test_another_number_of_processes_sees_the_same_batches(
-    uninterrupted: Folder, killed: Folder, tmp_path: Path, alone: World, capsys: pytest.CaptureFixture[str]
+def test_batches_do_not_depend_on_the_number_of_processes(
+    uninterrupted: Folder, killed: Folder, tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     resumed = Folder(tmp_path, killed.output)
-    train(resumed.config(), alone)
+    train(resumed.config(), world)
     assert "resuming after step" in capsys.readouterr().out
     assert resumed.metrics("data/") == uninterrupted.metrics("data/")
     for one, two in zip(resumed.metrics("train/loss"), uninterrupted.metrics("train/loss"), strict=True):
         assert one["train/loss"] == pytest.approx(two["train/loss"], rel=1e-4)
 
 
-def test_a_complete_run_is_left_alone(
-    uninterrupted: Folder, alone: World, capsys: pytest.CaptureFixture[str]
+def test_complete_runs_are_unchanged(
+    uninterrupted: Folder, world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = uninterrupted.contents()
-    train(uninterrupted.config(), alone)
+    train(uninterrupted.config(), world)
     assert capsys.readouterr().out == f"train: already done (step {STEPS})\n"
     assert uninterrupted.contents() == before
 
 
-def test_killed_after_its_last_step_it_only_completes(
-    uninterrupted: Folder, killed: Folder, tmp_path: Path, alone: World
+def test_run_killed_after_its_last_step_only_publishes(
+    uninterrupted: Folder, killed: Folder, tmp_path: Path, world: World
 ) -> None:
     cut = Folder(tmp_path, uninterrupted.output)
     before = manifest.read(str(cut.training), "train")
     (cut.training / "manifest.json").unlink()
     shutil.copy(killed.training / "started.json", cut.training)
-    train(cut.config(), alone)
+    train(cut.config(), world)
     assert manifest.read(str(cut.training), "train").sha256() == before.sha256()
     manifest.verify(str(cut.training), before)
     assert not (cut.training / "started.json").exists()
 
 
-def test_an_error_of_all_processes_is_told_once(packed: Path, tmp_path: Path) -> None:
+def test_an_error_of_all_processes_is_reported_once(packed: Path, tmp_path: Path) -> None:
     made = Folder(tmp_path, packed)
     before = made.contents()
     ended = run(2, *made.arguments, "--set", "train.batch_size=9")

@@ -1,4 +1,4 @@
-"""llama.cpp's files, made here by its own package from random models, and read back."""
+"""GGUF files, written by the ``gguf`` package from random models, and read back."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ import gguf as gguf_package
 import pytest
 import torch
 import transformers
-from gguf import GGMLQuantizationType as Kind
+from gguf import GGMLQuantizationType as Quantization
 from torch import Tensor
 
 from core.errors import ModelError
@@ -50,8 +50,10 @@ def random_model(config: TransformerConfig) -> Transformer:
     return model
 
 
-def write(path: Path, model: Transformer, kind: Kind = Kind.F32, **fields: Any) -> None:
-    """A file as llama.cpp's converter makes it. ``fields`` are written besides or instead; None: left out."""
+def write(
+    path: Path, model: Transformer, quantization: Quantization = Quantization.F32, **fields: Any
+) -> None:
+    """Write a file as llama.cpp's converter does; ``fields`` override settings, None omits one."""
     config = model.config
     gpt2 = config.positions == "learned"
     writer = gguf_package.GGUFWriter(path, fields.pop("architecture", "gpt2" if gpt2 else "llama"))
@@ -72,8 +74,8 @@ def write(path: Path, model: Transformer, kind: Kind = Kind.F32, **fields: Any) 
             getattr(writer, f"add_{name}")(value)
     for name, tensor in tensors(model).items():
         data = tensor.numpy()
-        if kind != Kind.F32 and tensor.ndim == 2:
-            writer.add_tensor(name, gguf_package.quantize(data, kind), raw_dtype=kind)
+        if quantization != Quantization.F32 and tensor.ndim == 2:
+            writer.add_tensor(name, gguf_package.quantize(data, quantization), raw_dtype=quantization)
         else:
             writer.add_tensor(name, data)
     writer.write_header_to_file()
@@ -87,20 +89,20 @@ def tensors(model: Transformer) -> dict[str, Tensor]:
     table = state_dict_adapter.GGUF_GPT2 if config.positions == "learned" else state_dict_adapter.GGUF_LLAMA
     found = state_dict_adapter.to_foreign(table, config, model.state_dict())
     if config.positions == "rotary":
-        turned = [name for name in found if "attn_q." in name or "attn_k." in name]
-        found |= {name: permuted(found[name], config.head_size) for name in turned}
+        rotated = [name for name in found if "attn_q." in name or "attn_k." in name]
+        found |= {name: permuted(found[name], config.head_size) for name in rotated}
     if config.rope_scaling:
-        found[gguf.ROPE_FREQUENCIES] = speeds(replace(config, rope_scaling=None)) / speeds(config)
+        found[gguf.ROPE_FREQUENCIES] = frequencies(replace(config, rope_scaling=None)) / frequencies(config)
     return found
 
 
 def permuted(tensor: Tensor, size: int) -> Tensor:
-    """Channels i and i + d/2 of every head, as neighbours."""
+    """Reorder channels i and i + d/2 of each head to be adjacent."""
     order = torch.arange(tensor.shape[0]).view(-1, 2, size // 2).transpose(1, 2).flatten()
     return tensor[order].contiguous()
 
 
-def speeds(config: TransformerConfig) -> Tensor:
+def frequencies(config: TransformerConfig) -> Tensor:
     cosine, sine = rotary_embedding(torch.ones(1, 1, dtype=torch.int64), config)
     return torch.atan2(sine, cosine).flatten()
 
@@ -111,7 +113,7 @@ def tokens() -> Tensor:
 
 @pytest.mark.parametrize("name", list(SHAPES))
 @torch.inference_mode()
-def test_a_model_comes_back_exactly(name: str, tmp_path: Path) -> None:
+def test_round_trip_is_exact(name: str, tmp_path: Path) -> None:
     model = random_model(SHAPES[name])
     path = tmp_path / "model.gguf"
     write(path, model)
@@ -123,8 +125,8 @@ def test_a_model_comes_back_exactly(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["llama", "untied", "gpt2"])
 @torch.inference_mode()
-def test_logits_equal_those_of_another_reader(name: str, tmp_path: Path) -> None:
-    words = [f"<{number}>" for number in range(96)]  # transformers counts them
+def test_logits_equal_transformers(name: str, tmp_path: Path) -> None:
+    words = [f"<{number}>" for number in range(96)]  # transformers needs a token list
     write(tmp_path / "model.gguf", random_model(SHAPES[name]), token_list=words, vocab_size=96)
     found = gguf.read(tmp_path / "model.gguf")
     model = Transformer(found.config).eval()
@@ -133,21 +135,20 @@ def test_logits_equal_those_of_another_reader(name: str, tmp_path: Path) -> None
     torch.testing.assert_close(model(tokens()), peer(tokens()).logits, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "MXFP4"])
-def test_quantized_weights(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("quantization", ["F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "MXFP4"])
+def test_quantized_weights_are_dequantized(quantization: str, tmp_path: Path) -> None:
     model = random_model(LLAMA)
-    write(tmp_path / "model.gguf", model, Kind[kind])
+    write(tmp_path / "model.gguf", model, Quantization[quantization])
     found = gguf.read(tmp_path / "model.gguf").state
     for name, weight in model.state_dict().items():
         expected = weight.numpy()
         if weight.ndim == 2:
-            packed = gguf_package.quantize(expected, Kind[kind])
-            expected = gguf_package.dequantize(packed, Kind[kind])
+            packed = gguf_package.quantize(expected, Quantization[quantization])
+            expected = gguf_package.dequantize(packed, Quantization[quantization])
         assert torch.equal(found[name], torch.from_numpy(expected))
 
 
-def test_a_vocabulary_of_the_file_s_own_size(tmp_path: Path) -> None:
-    """The embedding's rows count, whatever the metadata say."""
+def test_vocabulary_size_is_that_of_the_embedding(tmp_path: Path) -> None:
     write(tmp_path / "model.gguf", random_model(LLAMA), vocab_size=90)
     assert gguf.read(tmp_path / "model.gguf").config.vocabulary_size == 96
 
@@ -171,7 +172,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", list(WRONG))
-def test_what_cannot_be_represented_is_refused(name: str, tmp_path: Path) -> None:
+def test_unsupported_models_are_refused(name: str, tmp_path: Path) -> None:
     fields, message = WRONG[name]
     write(tmp_path / "model.gguf", random_model(LLAMA), **fields)
     with pytest.raises(ModelError, match=message) as caught:
@@ -179,7 +180,7 @@ def test_what_cannot_be_represented_is_refused(name: str, tmp_path: Path) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_an_output_matrix_that_repeats_the_embedding_is_shared(tmp_path: Path) -> None:
+def test_output_equal_to_embedding_is_tied(tmp_path: Path) -> None:
     model = random_model(replace(LLAMA, tied=False))
     assert model.output is not None
     model.output.weight.copy_(model.embedding.weight)
@@ -189,7 +190,7 @@ def test_an_output_matrix_that_repeats_the_embedding_is_shared(tmp_path: Path) -
     assert "output.weight" not in found.state
 
 
-def test_a_file_without_an_embedding_is_refused(tmp_path: Path) -> None:
+def test_file_without_embedding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write(path, random_model(LLAMA))
     path.write_bytes(path.read_bytes().replace(b"token_embd.weight", b"token_embx.weight"))
@@ -197,7 +198,7 @@ def test_a_file_without_an_embedding_is_refused(tmp_path: Path) -> None:
         gguf.read(path)
 
 
-def test_unknown_scaling_of_positions_is_refused(tmp_path: Path) -> None:
+def test_unknown_rope_scaling_is_refused(tmp_path: Path) -> None:
     scaling = replace(gguf.LLAMA3_SCALINGS[0], factor=2.0)
     write(
         tmp_path / "model.gguf",
@@ -207,7 +208,7 @@ def test_unknown_scaling_of_positions_is_refused(tmp_path: Path) -> None:
         gguf.read(tmp_path / "model.gguf")
 
 
-def test_broken_files_are_refused(tmp_path: Path) -> None:
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write(path, random_model(LLAMA))
     whole = path.read_bytes()

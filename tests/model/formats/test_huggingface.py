@@ -1,4 +1,4 @@
-"""Folders of Hugging Face's library: in and out, beside that library itself."""
+"""Hugging Face folders, read and written, compared with the transformers library."""
 
 import json
 from dataclasses import replace
@@ -51,7 +51,7 @@ THEIRS: dict[str, transformers.PretrainedConfig] = {
 
 
 def peer(config: transformers.PretrainedConfig) -> Any:
-    """A model of transformers' own with random weights, biases and norms included."""
+    """Return a transformers model with random weights, including biases and norms."""
     torch.manual_seed(0)
     found = transformers.AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
@@ -79,7 +79,7 @@ def tokens() -> Tensor:
 
 
 @torch.inference_mode()
-def test_logits_equal_theirs_and_the_export_opens_there(theirs: tuple[Any, Path], tmp_path: Path) -> None:
+def test_logits_equal_transformers_before_and_after_export(theirs: tuple[Any, Path], tmp_path: Path) -> None:
     original, folder = theirs
     model = ours(folder)
     expected = original(tokens()).logits
@@ -96,7 +96,7 @@ def test_logits_equal_theirs_and_the_export_opens_there(theirs: tuple[Any, Path]
     assert {file.stat().st_mode for file in written.iterdir()} == {(written / "config.json").stat().st_mode}
 
 
-def test_a_model_in_several_files_and_in_low_precision(tmp_path: Path) -> None:
+def test_sharded_bfloat16_model(tmp_path: Path) -> None:
     model = peer(THEIRS["grouped"])
     model.bfloat16().save_pretrained(tmp_path, max_shard_size="20KB")
     assert (tmp_path / huggingface.INDEX).exists()
@@ -116,8 +116,8 @@ def test_a_model_in_several_files_and_in_low_precision(tmp_path: Path) -> None:
 
 
 @torch.inference_mode()
-def test_names_without_a_prefix_and_with_derived_tensors(tmp_path: Path) -> None:
-    """As the first GPT-2 and some Llama files have them."""
+def test_names_without_prefix_and_ignored_tensors(tmp_path: Path) -> None:
+    """The first GPT-2 and some Llama files are like this."""
     original = peer(THEIRS["gpt2"])
     original.save_pretrained(tmp_path)
     tensors = load_file(tmp_path / huggingface.WEIGHTS)
@@ -133,7 +133,7 @@ def test_names_without_a_prefix_and_with_derived_tensors(tmp_path: Path) -> None
         huggingface.read(tmp_path)
 
 
-def test_configurations_of_the_library_s_earlier_spelling(tmp_path: Path) -> None:
+def test_configuration_keys_of_earlier_versions(tmp_path: Path) -> None:
     peer(THEIRS["llama3"]).save_pretrained(tmp_path)
     path = tmp_path / huggingface.CONFIG
     values = json.loads(path.read_text())
@@ -187,7 +187,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", list(WRONG))
-def test_what_cannot_be_represented_is_refused(name: str, tmp_path: Path) -> None:
+def test_unsupported_configurations_are_refused(name: str, tmp_path: Path) -> None:
     kind, changes, message = WRONG[name]
     peer(THEIRS[kind]).save_pretrained(tmp_path)
     path = tmp_path / huggingface.CONFIG
@@ -197,7 +197,7 @@ def test_what_cannot_be_represented_is_refused(name: str, tmp_path: Path) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_broken_folders_are_refused(tmp_path: Path) -> None:
+def test_damaged_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"config\.json: no such file"):
         huggingface.read(tmp_path)
     peer(THEIRS["llama"]).save_pretrained(tmp_path)
@@ -222,14 +222,14 @@ def test_broken_folders_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change", [{"norm": "layer"}, {"qkv_bias": False, "output_bias": True}, {"activation": "gelu"}]
 )
-def test_shapes_without_a_name_are_refused(change: dict[str, Any], tmp_path: Path) -> None:
+def test_unknown_architectures_are_not_written(change: dict[str, Any], tmp_path: Path) -> None:
     config = replace(TransformerConfig(97, 1, 32, 4, 4, 48), **change)
     with pytest.raises(ModelError, match="no such architecture in Hugging Face's library"):
         huggingface.write(tmp_path, config, Transformer(config).state_dict(), {})
     assert not list(tmp_path.iterdir())
 
 
-def test_every_parameter_has_a_name_of_its_own() -> None:
+def test_foreign_names_are_unique() -> None:
     config = TransformerConfig(97, 2, 32, 4, 2, 48, tied=False)
     foreign = [LLAMA_NAMES.foreign_name(name) for name in parameter_shapes(config)]
     assert len(set(foreign)) == len(foreign)

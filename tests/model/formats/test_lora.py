@@ -1,4 +1,4 @@
-"""Low-rank corrections, and their form on disk, with the ``peft`` package as the oracle."""
+"""LoRA layers and adapter files, compared with the ``peft`` package."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ from model.config import TransformerConfig
 from model.formats import huggingface, lora
 from model.transformer import Transformer
 
-# Of peft itself: it asks transformers by an old name, and corrects a setting that it has chosen.
+# Warnings that peft causes itself: a deprecated attribute, and a setting that it corrects.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning"),
     pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False"),
@@ -50,7 +50,7 @@ def ours(family: str) -> Transformer:
 
 
 def theirs(model: Transformer, folder: Path) -> Any:
-    """The same model as transformers has it."""
+    """Return the same model as a transformers model."""
     folder.mkdir()
     huggingface.write(folder, model.config, model.state_dict(), {"eos_token_id": 2})
     found: Any = AutoModelForCausalLM.from_pretrained(folder)
@@ -58,7 +58,7 @@ def theirs(model: Transformer, folder: Path) -> Any:
 
 
 def adapted(model: Transformer, targets: tuple[str, ...] = ()) -> Transformer:
-    """A copy with corrections that change something."""
+    """Return a copy with random adapters."""
     result = copy.deepcopy(model)
     lora.attach(result, rank=3, alpha=8, dropout=0.0, targets=targets)
     for name, parameter in result.named_parameters():
@@ -68,13 +68,13 @@ def adapted(model: Transformer, targets: tuple[str, ...] = ()) -> Transformer:
     return result
 
 
-def corrections(model: Transformer) -> dict[str, Tensor]:
-    """The parameters that :func:`lora.attach` added."""
-    kinds = (".lora_a", ".lora_b")
-    return {name: value.detach() for name, value in model.named_parameters() if name.endswith(kinds)}
+def adapter_parameters(model: Transformer) -> dict[str, Tensor]:
+    """Return the parameters that :func:`lora.attach` added."""
+    suffixes = (".lora_a", ".lora_b")
+    return {name: value.detach() for name, value in model.named_parameters() if name.endswith(suffixes)}
 
 
-def test_it_begins_as_the_model_it_adapts() -> None:
+def test_initial_adapter_does_not_change_the_model() -> None:
     model = ours("llama")
     fresh = copy.deepcopy(model)
     lora.attach(fresh, rank=3, alpha=8, dropout=0.5)
@@ -82,16 +82,16 @@ def test_it_begins_as_the_model_it_adapts() -> None:
         if parameter.requires_grad:
             parameter.data = lora.initial_weight(name, parameter.shape, torch.Generator().manual_seed(1))
     assert torch.equal(fresh(TOKENS), model(TOKENS))
-    assert {name.rpartition(".")[2] for name in corrections(fresh)} == {"lora_a", "lora_b"}
-    assert len(corrections(fresh)) == 2 * 7 * 2
+    assert {name.rpartition(".")[2] for name in adapter_parameters(fresh)} == {"lora_a", "lora_b"}
+    assert len(adapter_parameters(fresh)) == 2 * 7 * 2
     trained = [name for name, parameter in fresh.named_parameters() if parameter.requires_grad]
-    assert trained == list(corrections(fresh))
+    assert trained == list(adapter_parameters(fresh))
 
 
-def test_dropout_is_for_training_only() -> None:
+def test_dropout_applies_only_in_training() -> None:
     model = copy.deepcopy(ours("llama"))
     lora.attach(model, rank=3, alpha=8, dropout=0.5)
-    for parameter in corrections(model).values():
+    for parameter in adapter_parameters(model).values():
         parameter.fill_(0.1)
     assert torch.equal(model(TOKENS), model(TOKENS))
     model.train()
@@ -99,12 +99,12 @@ def test_dropout_is_for_training_only() -> None:
 
 
 @pytest.mark.parametrize("family", SHAPES)
-def test_merged_it_gives_the_same(family: str) -> None:
+def test_merging_preserves_outputs(family: str) -> None:
     model = adapted(ours(family))
     expected = model(TOKENS)
     assert not torch.allclose(expected, ours(family)(TOKENS), atol=0.1)
     lora.merge(model)
-    assert not corrections(model)
+    assert not adapter_parameters(model)
     assert model.state_dict().keys() == ours(family).state_dict().keys()
     torch.testing.assert_close(model(TOKENS), expected, atol=1e-5, rtol=1e-5)
 
@@ -118,7 +118,7 @@ def test_merged_it_gives_the_same(family: str) -> None:
         ("gpt2", ("query", "value", "output")),
     ],
 )
-def test_peft_reads_what_we_write_and_so_do_we(family: str, targets: tuple[str, ...], tmp_path: Path) -> None:
+def test_written_adapters_are_read_by_peft(family: str, targets: tuple[str, ...], tmp_path: Path) -> None:
     model = adapted(ours(family), targets)
     lora.write(str(tmp_path), model, base="somewhere")
     expected = model(TOKENS)
@@ -142,7 +142,7 @@ def test_peft_reads_what_we_write_and_so_do_we(family: str, targets: tuple[str, 
         ("gpt2", ["c_attn", "mlp.c_proj"], {}),
     ],
 )
-def test_we_read_what_peft_writes(
+def test_adapters_of_peft_are_read(
     family: str, targets: list[str] | str, patterns: dict[str, Any], tmp_path: Path
 ) -> None:
     model = ours(family)
@@ -156,7 +156,7 @@ def test_we_read_what_peft_writes(
     torch.testing.assert_close(model(TOKENS), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_target_that_no_layer_has() -> None:
+def test_unknown_targets_are_refused() -> None:
     with pytest.raises(
         ModelError, match="q_proj: no layer of this model has that name; choose from query, k"
     ):
@@ -165,7 +165,7 @@ def test_a_target_that_no_layer_has() -> None:
         lora.attach(ours("gpt2"), rank=2, alpha=2, dropout=0, targets=["gate"])
 
 
-def test_adapters_that_are_none_or_of_another_kind(tmp_path: Path) -> None:
+def test_missing_unsupported_and_damaged_adapters_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"must hold a readable adapter_config\.json"):
         lora.read(str(tmp_path))
     lora.write(str(tmp_path), adapted(ours("llama")), base="")
