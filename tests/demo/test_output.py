@@ -1,7 +1,7 @@
 """Every record of the sample crawl comes out exactly once.
 
-Records are counted independently of the readers: lines that begin a WARC record, ``<page>`` elements, files. The
-run is the demo's where it exists, otherwise the clean stage is run on the same crawl.
+Records are counted independently of the readers: lines that begin a WARC record, ``<page>`` elements, files.
+The run is the demo's where it exists, otherwise the clean stage is run on the same crawl.
 """
 
 import bz2
