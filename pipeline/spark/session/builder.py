@@ -96,22 +96,20 @@ def _places(config: Config) -> list[str]:
 
 
 def end_session() -> None:
-    """Stop the active session, if any, and end the line of its progress bar.
+    """Stop the active session, if any, so that what is printed next starts on a line of its own.
 
-    Spark draws the bar on stderr and leaves it there when a job fails; what is printed next would share its
-    line.
+    Spark draws its progress bar without a line end and leaves it there when a job fails.
     """
     spark = SparkSession.getActiveSession()
     if spark is None:
         return
-    context = spark.sparkContext
-    bar = context._jsc.sc().progressBar() if context._jsc is not None else None
+    context = spark.sparkContext._jsc
+    bar = context.sc().progressBar() if context is not None else None
     spark.stop()
-    if bar is None or bar.isEmpty():
-        return
-    bar.get().finishAll()  # erases the bar where the cursor can go back
-    if not sys.stderr.isatty():
-        print(file=sys.stderr)
+    if bar is not None and bar.isDefined():
+        bar.get().finishAll()  # erases the bar in a terminal
+        if not sys.stderr.isatty():  # a log file, or the pipe through which spark-submit reads this process
+            print(file=sys.stderr)
 
 
 def _start_java() -> None:

@@ -13,8 +13,12 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 @pytest.mark.parametrize("name", [name for name in recipe.preset_names() if name != "none"])
-def test_every_preset_has_a_valid_configuration(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    overrides = ["output.path=out", 'input.paths=["a.warc.gz"]', 'filters.thresholds."quality.score"=0']
+def test_every_preset_has_a_valid_configuration(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crawl = tmp_path / "a.warc.gz"
+    crawl.touch()
+    overrides = ["output.path=out", f'input.paths=["{crawl}"]', 'filters.thresholds."quality.score"=0']
     arguments = [part for override in overrides for part in ("--set", override)]
     clean.main(["--config", str(CONFIGS / f"{name}.toml"), *arguments, "--dry-run"])
     printed = json.loads(capsys.readouterr().out)
