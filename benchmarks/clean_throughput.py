@@ -1,15 +1,15 @@
-"""FineWeb's recipe from raw pages to judged documents: ours beside datatrove, on one core.
+"""Throughput of FineWeb's recipe from raw pages to filtered documents, compared with datatrove on one core.
 
-``python benchmarks/clean_throughput.py PAGES.warc.gz…`` runs both over the same files, each in a process of
-its own on one core. datatrove goes through the steps of its ``examples/fineweb.py``: read, address, extract,
-language, Gopher's repetition and quality, C4, FineWeb, JSON lines. Ours takes the same measures of every page
-that has text, dropped or not, toxicity, personal data and the MinHash signature besides, and writes Parquet;
-once with its own extractor, once with Resiliparse. The processor's time counts, that of extraction processes
-included; what a run over the first few records takes (loading models and lists) is taken off.
+``python benchmarks/clean_throughput.py PAGES.warc.gz…`` runs both over the same files, each in its own
+process on one core. datatrove runs the steps of its ``examples/fineweb.py``: read, URL, extract, language,
+Gopher's repetition and quality, C4, FineWeb, JSON lines. Gristmill computes the same metrics for every page
+with text, dropped or not, and also toxicity, personal data and the MinHash signature, and writes Parquet;
+once with its own extractor, once with Resiliparse. CPU time is measured, including extraction processes, minus
+that of a run over the first few records (loading models and lists).
 
-datatrove needs ``spacy``, ``faust-cchardet``, ``python-magic`` and its library, ``tldextract``,
-``fasteners``, ``pyahocorasick`` and ``orjson``. Its language model is replaced by the compressed one that we
-ship: the same languages, and faster.
+datatrove requires ``spacy``, ``faust-cchardet``, ``python-magic`` and its library, ``tldextract``,
+``fasteners``, ``pyahocorasick`` and ``orjson``. Its language model is replaced by the compressed one of this
+package, which has the same languages and is faster.
 Writes ``benchmarks/results/clean_throughput.md``.
 """
 
@@ -37,14 +37,14 @@ from pipeline.readers.inputs import plan_splits
 from pipeline.spark import record_processing
 
 RESULTS = Path(__file__).parent / "results" / "clean_throughput.md"
-FIRST = 12
-"""Records of the run that is taken off."""
+WARMUP = 12
+"""Records of the run that is subtracted."""
 PEER = "datatrove"
 
 
 def ours(method: str, files: Sequence[str], folder: Path) -> int:
-    """The job's single pass, without Spark. Documents kept."""
-    config = Config(input=InputConfig(paths=tuple(files)), extraction=ExtractionConfig(method=method))  # type: ignore[arg-type]
+    """Run the job's single pass without Spark. Return the number of documents kept."""
+    config = Config(input=InputConfig(paths=tuple(files)), extraction=ExtractionConfig(method=method))
     kept = 0
     with pq.ParquetWriter(folder / "documents.parquet", record_processing.schema()) as writer:
         for batch in record_processing.process_splits(plan_splits(config.input), config):
@@ -54,7 +54,7 @@ def ours(method: str, files: Sequence[str], folder: Path) -> int:
 
 
 def datatrove(files: Sequence[str], folder: Path) -> int:
-    """The steps of its own example. Documents kept."""
+    """Run the steps of datatrove's own example. Return the number of documents kept."""
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.extractors import Trafilatura
     from datatrove.pipeline.filters import (
@@ -70,14 +70,14 @@ def datatrove(files: Sequence[str], folder: Path) -> int:
     from datatrove.utils import _import_utils
     from datatrove.utils.lid import FT176LID
 
-    # It insists on another distribution of the same fastText.
+    # datatrove requires another distribution of the same fastText.
     _import_utils._is_distribution_available = lambda _: True
     model = resources.files("pipeline.filters").joinpath("models/lid.176.ftz")
-    FT176LID.MODEL_URL = str(model)  # type: ignore[assignment]
+    FT176LID.MODEL_URL = str(model)
     sources = folder / "sources"
     sources.mkdir()
-    for place, file in enumerate(files):
-        (sources / f"{place}.warc.gz").symlink_to(Path(file).resolve())
+    for index, file in enumerate(files):
+        (sources / f"{index}.warc.gz").symlink_to(Path(file).resolve())
     writer = JsonlWriter(str(folder / "kept"), compression=None)
     LocalPipelineExecutor(
         pipeline=[
@@ -111,7 +111,7 @@ NAMES = {
 
 
 def contest(name: str, files: Sequence[str]) -> None:
-    """In a process of its own: print documents kept, and seconds of processor time of it and its children."""
+    """Run one contestant and print documents kept and the CPU seconds of this process and its children."""
     with tempfile.TemporaryDirectory() as folder:
         kept = CONTESTANTS[name](files, Path(folder))
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -119,27 +119,27 @@ def contest(name: str, files: Sequence[str]) -> None:
 
 
 def measure(name: str, files: Sequence[str]) -> tuple[int, float]:
-    """Documents kept and seconds."""
+    """Run one contestant in its own process. Return documents kept and CPU seconds."""
     command = ["taskset", "-c", "0", sys.executable, __file__, "--contestant", name, *files]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     _, kept, seconds = next(line for line in done.stdout.splitlines() if line.startswith("RESULT")).split()
     return int(kept), float(seconds)
 
 
-def first_records(file: str, copy: Path) -> str:
-    """A file with the first responses of another."""
+def copy_first_records(file: str, copy: Path) -> str:
+    """Write a copy with the first responses only and return its path."""
     with Path(file).open("rb") as stream, copy.open("wb") as out:
         writer, count = WARCWriter(out, gzip=True), 0
         for record in ArchiveIterator(stream):
-            if count == FIRST:
+            if count == WARMUP:
                 break
             count += record.rec_type == "response"
             writer.write_record(record)
     return str(copy)
 
 
-def responses(files: Sequence[str]) -> int:
-    """Pages in the files."""
+def count_responses(files: Sequence[str]) -> int:
+    """Count the pages in the files."""
     count = 0
     for file in files:
         with Path(file).open("rb") as stream:
@@ -148,7 +148,7 @@ def responses(files: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run both and write the table."""
+    """Run all contestants and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("files", nargs="+")
     parser.add_argument("--rounds", type=int, default=3)
@@ -157,17 +157,17 @@ def main(arguments: Sequence[str]) -> None:
     if options.contestant:
         contest(options.contestant, options.files)
         return
-    pages = responses(options.files)
+    pages = count_responses(options.files)
     seconds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
     kept = {}
     with tempfile.TemporaryDirectory() as folder:
-        small = first_records(options.files[0], Path(folder) / "first.warc.gz")
+        small = copy_first_records(options.files[0], Path(folder) / "first.warc.gz")
         for _ in range(options.rounds):
             for name in CONTESTANTS:
                 _, startup = measure(name, [small])
-                kept[name], whole = measure(name, options.files)
-                seconds[name].append(whole - startup)
-    speeds = {name: (pages - FIRST) / statistics.median(each) for name, each in seconds.items()}
+                kept[name], total = measure(name, options.files)
+                seconds[name].append(total - startup)
+    speeds = {name: (pages - WARMUP) / statistics.median(each) for name, each in seconds.items()}
     rows = [
         f"| {NAMES[name]} | {kept[name]:,} | {speeds[name]:.1f} | {1000 / speeds[name]:.1f} "
         f"| {speeds[name] / speeds[PEER]:.1f} |"
@@ -175,12 +175,12 @@ def main(arguments: Sequence[str]) -> None:
     ]
     names = " ".join(Path(file).name for file in options.files)
     page = [
-        "# FineWeb's recipe, from WARC to judged documents",
+        "# FineWeb's recipe, from WARC to filtered documents",
         "",
         f"`python benchmarks/clean_throughput.py {names}` on {date.today()}: {pages:,} pages, one core, "
-        f"median of {options.rounds} rounds of processor time, {platform.machine()}, "
+        f"median CPU time of {options.rounds} rounds, {platform.machine()}, "
         f"Python {platform.python_version()}.",
-        "Ours measures toxicity, personal data and MinHash as well, and every page whatever becomes of it.",
+        "Gristmill also measures toxicity, personal data and MinHash, for every page, dropped or not.",
         "",
         "| | kept | pages/s | ms a page | speed / datatrove |",
         "|---|--:|--:|--:|--:|",

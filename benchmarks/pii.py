@@ -1,8 +1,8 @@
-"""Masking of personal data on real text: how fast it is, what it finds, and examples to judge by eye.
+"""Speed of masking personal data on real text, items found, and examples for inspection.
 
-``python benchmarks/pii.py PATH…`` for raw crawl files, dumps and books (files, folders or globs). Prints per
-path the processor time for 5,000 characters, of all documents and of those without personal data, and how
-many items of each kind were masked; then some of them, each with what stands around it.
+``python benchmarks/pii.py PATH…`` takes raw crawl files, dumps and books (files, folders or globs). Prints
+per path the CPU time per 5,000 characters, for all documents and for those without personal data, and the
+number of items masked by type; then examples with their context.
 """
 
 import random
@@ -14,19 +14,19 @@ from core.errors import run
 from pipeline.filters import language, pii
 from pipeline.training import texts as raw_texts
 
-EXAMPLES = 12
-"""Shown of each kind."""
-AROUND = 30
+NUM_EXAMPLES = 12
+"""Examples per type."""
+CONTEXT = 30
 """Characters shown before and after an item."""
 
 
 def documents(path: str) -> list[tuple[str, str]]:
-    """The text and the language of every document at ``path``."""
+    """Return the text and the language of every document at ``path``."""
     return [(text, language.identify(text, "")[0]) for text in raw_texts.documents(path)]
 
 
 def milliseconds(texts: list[tuple[str, str]]) -> float:
-    """Of processor time, for 5,000 characters."""
+    """Return the CPU time of masking per 5,000 characters."""
     start = time.process_time()
     for text, code in texts:
         pii.mask(text, code)
@@ -34,7 +34,7 @@ def milliseconds(texts: list[tuple[str, str]]) -> float:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Mask every path and print a line for each, then examples from all of them."""
+    """Mask every path and print a line for each, then examples."""
     examples = defaultdict(list)
     print(f"{'documents':>10}{'ms':>7}{'ms, none':>10}  found, path")
     for path in arguments:
@@ -43,13 +43,13 @@ def main(arguments: Sequence[str]) -> None:
         plain = [pair for pair, found in zip(texts, items, strict=True) if not found]
         for (text, _), found in zip(texts, items, strict=True):
             for start, end, metric in found:
-                around = text[max(start - AROUND, 0) : end + AROUND]
-                examples[metric].append(f"{text[start:end]!r} in {around!r}")
+                context = text[max(start - CONTEXT, 0) : end + CONTEXT]
+                examples[metric].append(f"{text[start:end]!r} in {context!r}")
         counts = Counter(metric for found in items for _, _, metric in found)
         named = ", ".join(f"{count:,} {metric}" for metric, count in counts.items()) or "nothing"
         print(f"{len(texts):>10,}{milliseconds(texts):>7.3f}{milliseconds(plain):>10.3f}  {named}, {path}")
     for metric, shown in examples.items():
-        print(f"\n{metric}", *random.Random(0).sample(shown, min(EXAMPLES, len(shown))), sep="\n  ")
+        print(f"\n{metric}", *random.Random(0).sample(shown, min(NUM_EXAMPLES, len(shown))), sep="\n  ")
 
 
 if __name__ == "__main__":
