@@ -67,7 +67,7 @@ def compare_held_out(sets: Mapping[str, list[Row]]) -> Iterator[Comparison]:
     for name, ours in zip(TITLES, held_out_sets(sets), strict=True):
         yield compare(ours, [row for row in sets[name] if is_held_out(row[0])], peers)
     model = shipped_model()
-    yield compare(evaluation_set("OLID, never learned from", sets["olid"], model), sets["olid"], peers)
+    yield compare(evaluation_set("OLID, not trained on", sets["olid"], model), sets["olid"], peers)
     for language, table in tomllib.loads(CASES.read_text(encoding="utf-8")).items():
         rows = [(text, label == "toxic") for label, texts in table.items() for text in texts]
         yield compare(evaluation_set(f"Cases, {language}", rows, model), rows, peers)
@@ -121,7 +121,7 @@ def print_false_positives(data: Path) -> None:
             f"{1000 * sum(score > threshold for score in scores) / len(scores):.2f}"
             for threshold in CLEAN_THRESHOLDS
         )
-        note = " (half learned from)" if trained_on else ""
+        note = " (half trained on)" if trained_on else ""
         print(f"| {name}{note} | {len(scores):,} | {' | '.join(rates)} | {scores[-1]:.2f} |", flush=True)
 
 

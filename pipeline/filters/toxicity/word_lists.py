@@ -29,18 +29,18 @@ def load() -> WordLists:
     package = "pipeline.filters.toxicity"
     table = read_toml(package, "data/toxicity.toml")
     harmless = frozenset(table["harmless"]["words"].split())
-    obscene = _parse(read_text(package, "data/obscene_words.txt"))
+    obscene = parse_words(read_text(package, "data/obscene_words.txt"))
     by_category: dict[Category, Words] = {
         Category.OBSCENE: {language: words - harmless for language, words in obscene.items()}
     }
-    for name, by_language in table["kinds"].items():
+    for name, by_language in table["categories"].items():
         by_category[Category(name)] = {
             language: frozenset(words.split()) for language, words in by_language.items()
         }
-    return WordLists(by_category, harmless, _parse(read_text(package, "data/ordinary_words.txt")))
+    return WordLists(by_category, harmless, parse_words(read_text(package, "data/common_words.txt")))
 
 
-def _parse(text: str) -> dict[str, frozenset[str]]:
+def parse_words(text: str) -> dict[str, frozenset[str]]:
     """Parse lines of ``language: words``. A language may have several lines; ``#`` starts a comment line."""
     words: dict[str, frozenset[str]] = {}
     for line in text.splitlines():

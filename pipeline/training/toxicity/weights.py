@@ -42,8 +42,8 @@ def write_weights(data: Path, to: Path) -> None:
     )
     lists = word_lists.load()
     excluded = set(lists.harmless - WEIGHTED_HARMLESS)
-    for line in read_text("pipeline.training.toxicity", "data/unweighted.txt").splitlines():
-        excluded.update(line.partition(":")[2].split())
+    unweighted = word_lists.parse_words(read_text("pipeline.training.toxicity", "data/unweighted.txt"))
+    excluded.update(*unweighted.values())
     lines = [
         f"{code} {weight}: {' '.join(words)}"
         for code, weights, minimum in fitted
