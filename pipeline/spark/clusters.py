@@ -81,10 +81,11 @@ def _with_survivors(members: DataFrame) -> DataFrame:
 
 def _decide_batches(batches: Iterable[pa.RecordBatch], settings: DedupConfig) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        members = zip(
-            *(batch.column(name).to_pylist() for name in ("id", "cluster", "first_copy")), strict=True
-        )
-        decisions = [decide(*member, settings) for member in members]
+        columns = (batch.column(name).to_pylist() for name in ("id", "cluster", "first_copy"))
+        decisions = [
+            decide(identifier, best, first_copy, settings)
+            for identifier, best, first_copy in zip(*columns, strict=True)
+        ]
         reasons = [decision.reason.value if decision else None for decision in decisions]
         survivors = [decision.duplicate_of if decision else None for decision in decisions]
         decided = [pa.array(reasons, pa.string()), pa.array(survivors, pa.string())]

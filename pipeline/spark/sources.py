@@ -9,9 +9,9 @@
 **Rows** have the columns of :data:`COLUMNS`. ``text`` is the extracted text, ``body`` the original bytes with
 HTTP codings removed. ``id`` and ``origin`` equal those of ``jobs/clean.py``.
 
-**Columns** are chosen by ``schema``, because Spark does not prune the columns of Python data sources: without
-``text`` nothing is decoded or extracted, without ``body`` no bytes cross to the JVM. The default is all columns
-except ``body`` or, with ``extract=none``, except ``text``.
+**Columns** are chosen by ``schema``, because Spark does not prune the columns of Python data sources. Without
+``text`` nothing is decoded or extracted; without ``body`` no bytes cross to the JVM. The default is all
+columns except ``body`` or, with ``extract=none``, except ``text``.
 
 **Options**, in addition to the path or paths to load, which have the form of ``input.paths``:
 

@@ -1,23 +1,24 @@
-"""The Spark session of every job: the settings that matter, each with its reason.
+"""Build the Spark session of a job: the settings that matter, each with its reason.
 
-A job runs under ``spark-submit`` (``--master`` and memory are given there) or plainly as ``python jobs/x.py``
-on all cores of this machine. Whatever ``--conf`` or ``spark-defaults.conf`` sets wins over what is set here.
+A job runs under ``spark-submit``, which sets ``--master`` and memory, or as ``python jobs/x.py`` on all cores
+of one machine. Settings from ``--conf`` or ``spark-defaults.conf`` take precedence over those here.
 
-**Memory** of the driver is fixed when its JVM starts, for ``spark-submit`` before this module is even read:
-give ``--driver-memory``, or ``SPARK_CONF_DIR=pipeline/spark/session/conf``, whose ``spark-defaults.conf`` suits a
-laptop and which also quietens the launcher. Without ``spark-submit`` that folder is used of itself.
+**Memory** of the driver is fixed when its JVM starts, which under ``spark-submit`` is before this module is
+imported. Pass ``--driver-memory``, or set ``SPARK_CONF_DIR=pipeline/spark/session/conf``, whose
+``spark-defaults.conf`` suits a laptop and whose logging configuration silences the launcher. Without
+``spark-submit`` that folder is the default.
 
-**Executors** need this package and its dependencies: installed there, or shipped by ``--archives
-environment.tar.gz#environment`` with ``PYSPARK_PYTHON=./environment/bin/python``. A zip for ``--py-files``
-will not do: word lists and models are read as files. ``PYSPARK_PYTHON`` defaults to the driver's own
+**Executors** need this package and its dependencies: either installed, or shipped by ``--archives
+environment.tar.gz#environment`` with ``PYSPARK_PYTHON=./environment/bin/python``. ``--py-files`` with a zip
+does not work, because word lists and models are read as files. ``PYSPARK_PYTHON`` defaults to the driver's
 interpreter.
 
-**S3** is spoken by Spark through S3A, which its distribution lacks. If the cluster has it (or ``--packages
-org.apache.hadoop:hadoop-aws:…`` was given) that is used; else 13 MB of jars are downloaded once and go
-to the executors with the job. Server and credentials are those of the ``AWS_*`` variables, for S3A and Python
-alike. Parquet is committed by the file committer: what binds S3A's magic committer to Spark
-(``spark-hadoop-cloud``) is not published for this version, and the manifest, written last, decides what
-exists.
+**S3** is accessed by Spark through S3A, which its distribution does not include. If the cluster provides it
+(or ``--packages org.apache.hadoop:hadoop-aws:…`` does), that is used; otherwise 13 MB of jars are downloaded
+once and shipped to the executors. Endpoint and credentials come from the ``AWS_*`` variables, for S3A and for
+Python. Parquet is committed by the file committer: the library that connects S3A's magic committer with Spark
+(``spark-hadoop-cloud``) is not published for this version, and only the manifest, written last, makes an
+output exist.
 """
 
 import os
@@ -33,14 +34,14 @@ from pipeline.readers import commoncrawl
 from pipeline.spark.session import jars, java
 
 HADOOP = "3.5.0"
-"""The Hadoop that our S3A belongs to: the one in the pyspark package."""
+"""Hadoop version of our S3A jars: the one in the pyspark package."""
 
 SETTINGS = {
-    # A page is some kilobytes: batches of ten megabytes, not of a hundred, cross to Python.
+    # A page is some kilobytes, so that a batch of 1,000 is about ten megabytes.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "1000",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.parquet.compression.codec": "zstd",
-    # Not INT96, which other readers take for nanoseconds.
+    # Not INT96, which other readers interpret as nanoseconds.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.session.timeZone": "UTC",
     "spark.log.level": "WARN",
@@ -49,10 +50,10 @@ SETTINGS = {
 }
 
 LOCAL_SETTINGS = {
-    # One process on one machine: nothing listens on its network, and a changing host name does no harm.
+    # Everything runs on one machine: do not listen on its network, nor depend on its host name.
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    # Empty shuffle partitions cost a task each where adaptive execution cannot merge them.
+    # Each empty shuffle partition that adaptive execution cannot merge costs a task.
     "spark.sql.shuffle.partitions": "16",
 }
 
@@ -65,13 +66,13 @@ S3A_OPTIONS = {
     "AWS_ENDPOINT_URL": "fs.s3a.endpoint",
     "AWS_ENDPOINT_URL_S3": "fs.s3a.endpoint",
 }
-"""What each standard variable is called by S3A; a later one wins, as in Amazon's own clients."""
+"""S3A option of each standard variable. Later ones take precedence, as in Amazon's own clients."""
 
 
 def session(config: Config, name: str) -> SparkSession:
-    """The session of the job ``name`` over the paths in ``config``; the caller stops it.
+    """Return a session for the job ``name`` and the paths in ``config``; the caller stops it.
 
-    Raises :class:`InputError` if there is no Java, or no S3A where a path is ``s3://``.
+    Raises :class:`InputError` if there is no Java, or if a path is ``s3://`` and S3A is not available.
     """
     _start_java()
     conf = SparkConf()
@@ -79,20 +80,20 @@ def session(config: Config, name: str) -> SparkSession:
     if conf.get("spark.master", "local[*]").startswith("local"):
         settings |= LOCAL_SETTINGS
     if not sys.stderr.isatty():
-        settings["spark.ui.consoleProgress.update.interval"] = "10s"  # a log file needs fewer
-    if any(path.startswith("s3://") for path in _places(config)):
+        settings["spark.ui.consoleProgress.update.interval"] = "10s"  # fewer lines in a log file
+    if any(path.startswith("s3://") for path in _paths(config)):
         settings |= _s3_settings() | _add_s3a(conf)
     for key, value in settings.items():
         conf.setIfMissing(key, value)
     return SparkSession.builder.config(conf=conf).appName(name).getOrCreate()
 
 
-def _places(config: Config) -> list[str]:
-    """All that a job reads or writes."""
-    places = [*config.input.paths, config.input.index.path, config.output.path]
-    if config.input.index.path or any(path.startswith(commoncrawl.SCHEME) for path in places):
-        places.append(config.input.commoncrawl)
-    return [path.removeprefix(commoncrawl.SCHEME) for path in places]
+def _paths(config: Config) -> list[str]:
+    """Return all paths that a job may read or write."""
+    paths = [*config.input.paths, config.input.index.path, config.output.path]
+    if config.input.index.path or any(path.startswith(commoncrawl.SCHEME) for path in paths):
+        paths.append(config.input.commoncrawl)
+    return [path.removeprefix(commoncrawl.SCHEME) for path in paths]
 
 
 def end_session() -> None:
@@ -113,20 +114,20 @@ def end_session() -> None:
 
 
 def _start_java() -> None:
-    """Start the driver's JVM, unless ``spark-submit`` or an earlier session did."""
+    """Start the driver's JVM, unless ``spark-submit`` or an earlier session has started it."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if SparkContext._gateway is None and "PYSPARK_GATEWAY_PORT" not in os.environ:
         os.environ["JAVA_HOME"] = java.java_home()
         if "SPARK_HOME" not in os.environ:
             os.environ.setdefault("SPARK_CONF_DIR", str(Path(__file__).with_name("conf")))
-    SparkContext._ensure_initialized()  # no public call starts the JVM without a context
+    SparkContext._ensure_initialized()  # there is no public way to start the JVM without a context
 
 
 def _s3_settings() -> dict[str, str]:
-    """What the ``AWS_*`` variables say, for S3A and for the executors' Python."""
+    """Return the settings that pass the ``AWS_*`` variables to S3A and to Python on the executors."""
     settings = {
-        # Version 1 copies everything once more at the end, in the driver. What version 2 risks (files of a
-        # job that failed half-way) the manifest guards against.
+        # Version 1 copies everything again at the end, in the driver. The drawback of version 2, files left
+        # by a failed job, is harmless, since the manifest decides what exists.
         "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
     }
     for variable, option in S3A_OPTIONS.items():
@@ -140,7 +141,7 @@ def _s3_settings() -> dict[str, str]:
 
 
 def _add_s3a(conf: SparkConf) -> dict[str, str]:
-    """Make S3A known to the driver's class loader, and the setting that ships it to the executors."""
+    """Add S3A to the driver's class loader, and to ``spark.jars``, which ships it to the executors."""
     jvm = SparkContext._jvm
     assert jvm is not None
     loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
@@ -149,8 +150,8 @@ def _add_s3a(conf: SparkConf) -> dict[str, str]:
     version = jvm.org.apache.hadoop.util.VersionInfo.getVersion()
     if version != HADOOP:
         raise InputError(
-            f"s3://: this Spark has Hadoop {version} without S3A, and Gristmill brings it for {HADOOP}; run "
-            f"spark-submit with --packages org.apache.hadoop:hadoop-aws:{version}"
+            f"s3://: this Spark has Hadoop {version} without S3A, and Gristmill provides it for {HADOOP}; "
+            f"run spark-submit with --packages org.apache.hadoop:hadoop-aws:{version}"
         )
     paths = jars.fetch(jars.S3A)
     for path in paths:

