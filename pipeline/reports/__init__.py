@@ -1,4 +1,8 @@
-"""The account of a run as one offline HTML page."""
+"""The report of a run as one offline HTML page.
+
+``content.py`` defines everything that the page shows, and ``page.py`` renders it. Start reading with
+:mod:`pipeline.reports.content`.
+"""
 
 from pipeline.reports.content import Cluster, Content, Filter, Group, Sample, Share, Step
 from pipeline.reports.distribution import Distribution, Limit, Range

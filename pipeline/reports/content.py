@@ -1,4 +1,4 @@
-"""What the report says, before it is drawn. Nothing in it grows with the corpus."""
+"""Content of the report, independent of its presentation. Its size does not grow with the corpus."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,31 +16,31 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one stage dropped and what was left after it."""
+    """One stage of the funnel: records dropped there and records remaining after it."""
 
     stage: str
     dropped: int
     records: int
     words: int | None = None
-    """Words of the records left; None before the texts are measured."""
+    """Words of the remaining records; None before extraction."""
     tokens: int | None = None
-    """The same in tokens, estimated; None without shards to tell how many tokens a word has."""
+    """Estimated tokens of the remaining records; None before packing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Records that have a source, language or site in common."""
+    """Records with the same source, language or site."""
 
     label: str
     records: int
     kept: int
     main_reason: str = ""
-    """What dropped most of the others."""
+    """The reason that dropped the most records of the group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A record to look at, with what decided about it."""
+    """An example record, with the value and threshold that decided about it."""
 
     id: str
     url: str | None = None
@@ -55,35 +55,35 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One reason to drop records, with what it did."""
+    """One reason to drop records, with its statistics."""
 
     reason: str
     meaning: str
-    """Words that follow "dropped, because"."""
+    """Explanation, to follow "dropped, because"."""
     dropped: int
     reached: int | None = None
-    """Records that nothing before it had dropped; None where that is not counted."""
+    """Records that no earlier condition dropped; None if not counted."""
     failing: int | None = None
-    """Records that fail the condition, whatever dropped them; None where there is not one rule for all."""
+    """Records that fail the condition, whatever dropped them; None if thresholds differ by language."""
     limit: Limit | None = None
-    """What is demanded of the measure; None where a reason is no condition."""
+    """The condition on the metric; None if the reason has none."""
     exceptions: int = 0
-    """Languages that have a threshold of their own; the limit is that of all others."""
+    """Number of languages with their own threshold; ``limit`` applies to all others."""
     metric: str = ""
     distribution: Distribution | None = None
     dropped_samples: Sequence[Sample] = ()
     kept_samples: Sequence[Sample] = ()
-    """Those whose value is nearest to the threshold."""
+    """Kept records whose value is nearest to the threshold."""
 
     @property
     def stage(self) -> str:
-        """The part of the reason that names the stage."""
+        """Stage of the reason, the part before the dot."""
         return self.reason.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Documents that are copies of each other: the one that stays, then some of the others."""
+    """A duplicate cluster: the surviving document, then some of its duplicates."""
 
     size: int
     members: Sequence[Sample]
@@ -91,7 +91,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Everything on the page."""
+    """Everything that the page shows."""
 
     counts: Mapping[str, int]
     preset: str = ""
@@ -100,21 +100,21 @@ class Content:
     sources: Sequence[Group] = ()
     languages: Sequence[Group] = ()
     sites: Sequence[Group] = ()
-    """Those with most records."""
+    """Sites with the most records."""
     filters: Sequence[Filter] = ()
-    """In the order in which they are tried."""
+    """In the order of evaluation."""
     unfiltered: Sequence[Distribution] = ()
-    """Measures that no condition looks at."""
+    """Metrics without a condition."""
     cluster_sizes: Sequence[Share] = ()
     clusters: Sequence[Cluster] = ()
-    """A few examples."""
+    """Examples."""
     seconds: Sequence[tuple[str, float]] = ()
-    """What was done, and how long it took."""
+    """Title and duration of every step."""
     tokens: Mapping[str, int] = field(default_factory=dict)
     """Tokens in shards by source; empty before packing."""
     loss: Sequence[tuple[int, float]] = ()
     """Training loss by step; empty before training."""
     validation: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """Bits per byte by source: the model's and the unigram baseline's."""
+    """Bits per byte by source: of the model and of the unigram baseline."""
     configuration: str = ""
     """The resolved configuration as JSON."""

@@ -1,4 +1,4 @@
-"""From what became of the records, counted, to the funnel and to groups of records."""
+"""Compute the funnel and groups of records from counts by source, language and reason."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,12 +11,12 @@ from core.resources import read_toml
 from pipeline.reports.content import Group, Step
 
 UNREADABLE = "unreadable"
-BEFORE_TEXT = (UNREADABLE, "read", "url")
+BEFORE_EXTRACTION = (UNREADABLE, "read", "url")
 """Stages after which words are not counted yet."""
 
 
 class Stage(BaseModel):
-    """A stage's title, and what is dropped there."""
+    """Title of a stage, and a description of what it drops."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: str
@@ -34,52 +34,53 @@ def stages() -> dict[str, Stage]:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """How many readable records of a source and language one reason dropped, or (empty) none did."""
+    """Number of readable records of one source and language that one reason dropped."""
 
     source: str
     language: str
-    """Empty for records that were dropped before their language was identified."""
+    """Empty for records that were dropped before language identification."""
     reason: str
+    """Empty for records that were kept."""
     records: int
     words: int
-    """In the text that was extracted; 0 for records dropped before."""
+    """Words of the extracted texts; 0 for records that were dropped earlier."""
 
     @property
     def stage(self) -> str:
-        """The stage that dropped them."""
+        """The stage that dropped the records."""
         return self.reason.partition(".")[0]
 
 
 def funnel(
     fates: Sequence[Fate], unreadable: int, tokens: Mapping[str, int], order: Sequence[str]
 ) -> list[Step]:
-    """All records (a step without a name), then what was left after each stage.
+    """Return all records (a step without a name), then the records that remain after each stage.
 
-    ``order``: stages as they are passed, each as often as one likes. ``tokens``: of the kept documents, by
-    source, or empty. How many tokens the dropped had is not known; they are taken to have as many per word as
-    the kept of their source.
+    ``order``: stages in the order in which records pass them, possibly repeated. ``tokens``: tokens of the
+    kept documents by source, or empty. Tokens of dropped records are unknown; they are estimated from their
+    words by the rate of the kept documents of their source.
     """
     order = list(dict.fromkeys(order))
-    words = {stage: _words(fates, stage) for stage in ("", *order)}
-    tokens_of = _estimate(words[""], tokens)
+    words = {stage: _words_by_source(fates, stage) for stage in ("", *order)}
+    estimate = _token_estimator(words[""], tokens)
     dropped = Counter({UNREADABLE: unreadable})
     for fate in fates:
         dropped[fate.stage] += fate.records
-    records, left = dropped.total(), Counter[str]()
+    records, remaining = dropped.total(), Counter[str]()
     for of_stage in words.values():
-        left += of_stage
-    steps = [Step("", 0, records, left.total(), tokens_of(left))]
+        remaining += of_stage
+    steps = [Step("", 0, records, remaining.total(), estimate(remaining))]
     for stage in (UNREADABLE, *order):
         records -= dropped[stage]
-        left -= words.get(stage, Counter())
-        counted = stage not in BEFORE_TEXT
-        known = (left.total(), tokens_of(left)) if counted else (None, None)
-        steps.append(Step(stage, dropped[stage], records, *known))
+        remaining -= words.get(stage, Counter())
+        is_counted = stage not in BEFORE_EXTRACTION
+        counts = (remaining.total(), estimate(remaining)) if is_counted else (None, None)
+        steps.append(Step(stage, dropped[stage], records, *counts))
     return steps
 
 
-def _words(fates: Iterable[Fate], stage: str) -> Counter[str]:
-    """Words of what one stage dropped, by source."""
+def _words_by_source(fates: Iterable[Fate], stage: str) -> Counter[str]:
+    """Count the words of the records that one stage dropped."""
     counted: Counter[str] = Counter()
     for fate in fates:
         if fate.stage == stage:
@@ -87,19 +88,22 @@ def _words(fates: Iterable[Fate], stage: str) -> Counter[str]:
     return counted
 
 
-def _estimate(
+def _token_estimator(
     kept: Mapping[str, int], tokens: Mapping[str, int]
 ) -> Callable[[Mapping[str, int]], int | None]:
-    """How many tokens words have, by source; for sources of which nothing was kept by the rate of all."""
-    known = {source: tokens[source] / kept[source] for source in tokens if kept.get(source)}
-    if not known:
+    """Return a function that estimates tokens from words by source.
+
+    Sources without kept documents have the average rate. Without ``tokens`` the estimate is None.
+    """
+    rates = {source: tokens[source] / kept[source] for source in tokens if kept.get(source)}
+    if not rates:
         return lambda _: None
-    of_all = sum(tokens[source] for source in known) / sum(kept[source] for source in known)
-    return lambda words: round(sum(count * known.get(source, of_all) for source, count in words.items()))
+    average = sum(tokens[source] for source in rates) / sum(kept[source] for source in rates)
+    return lambda words: round(sum(count * rates.get(source, average) for source, count in words.items()))
 
 
 def groups(fates: Iterable[Fate], label: Callable[[Fate], str], limit: int) -> list[Group]:
-    """The largest groups of records with the same label, without those that have none."""
+    """Return the largest groups of records with the same label; records with an empty label are left out."""
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     for fate in fates:
         if label(fate):
@@ -107,10 +111,10 @@ def groups(fates: Iterable[Fate], label: Callable[[Fate], str], limit: int) -> l
     found = [
         Group(
             name,
-            of.total(),
-            of[""],
-            max((reason for reason in of if reason), key=lambda r: of[r], default=""),
+            counts.total(),
+            counts[""],
+            max((reason for reason in counts if reason), key=lambda reason: counts[reason], default=""),
         )
-        for name, of in reasons.items()
+        for name, counts in reasons.items()
     ]
     return sorted(found, key=lambda group: (-group.records, group.label))[:limit]

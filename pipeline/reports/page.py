@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else."""
+"""Render the report as one self-contained HTML file."""
 
 from dataclasses import fields
 from functools import cache
@@ -13,11 +13,11 @@ from pipeline.reports.distribution import metrics
 from pipeline.reports.funnel import stages
 
 OFFENSIVE = 0.5
-"""Samples that are more toxic than this are shown after a click only."""
+"""Toxicity score above which the text of a sample is hidden until clicked."""
 
 
 def render(content: Content) -> str:
-    """The page. Every text of a record is escaped: a crawl is hostile."""
+    """Return the page. All texts of records are escaped, since a crawl may contain hostile markup."""
     values = {each.name: getattr(content, each.name) for each in fields(content)}
     return _template().render(values)
 
@@ -32,7 +32,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "whole": charts.whole,
+        "integer": charts.integer,
         "share": charts.share,
         "number": charts.number,
         "short": charts.short,

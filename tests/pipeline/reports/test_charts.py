@@ -13,7 +13,7 @@ DISTRIBUTION = Distribution("gopher_top_4_gram", EDGES, [400, 100], 500, 0, 0.9,
 def test_bar_height_grows_with_the_square_root_of_the_count():
     first, second = LexborHTMLParser(str(charts.histogram(DISTRIBUTION))).css("rect")
     assert float(first.attributes["height"]) == pytest.approx(2 * float(second.attributes["height"]))
-    assert (first.attributes["class"], second.attributes["class"]) == ("stays", "fails")
+    assert (first.attributes["class"], second.attributes["class"]) == ("passes", "fails")
     assert second.css_first("title").text() == "0.1 to 0.2: 100 records"
 
 
@@ -23,7 +23,7 @@ def test_threshold_is_drawn_and_labelled_between_bins():
     line = float(chart.css_first(".threshold").attributes["x1"])
     assert line == pytest.approx(float(second.attributes["x"]) - 0.5)
     assert chart.css_first(".strong").text() == "at most 0.1"
-    assert "at most 0.1 stays" in chart.css_first("svg").attributes["aria-label"]
+    assert "kept if at most 0.1" in chart.css_first("svg").attributes["aria-label"]
 
 
 def test_funnel_narrows_with_records_and_words():

@@ -93,12 +93,12 @@ def test_charts_and_tables_can_be_read_aloud():
 def test_the_numbers_are_on_it():
     text = " ".join(LexborHTMLParser(_page(MARK)).body.text().split())
     for expected in (
-        "What became of 1,000 records",
-        "600 of them, 60.0 %, were kept",
+        "Report on 1,000 records",
+        "600 (60.0 %) were kept",
         "−300 33.3 %",
-        "Stays: at most 0.16; 2 languages have thresholds of their own",
-        "300 dropped, 33.3 % of the 900 that came so far. Alone it would drop 380.",
-        "120 of 1,000 have 0 and are not drawn",
+        "Kept if at most 0.16; 2 languages have their own thresholds",
+        "300 dropped, 33.3 % of the 900 records that reached this condition. Alone, it would drop 380.",
+        "120 of 1,000 have value 0 and are not shown",
         "30k words (42k)",
         "1 min 1 s",
         "1.500",
@@ -108,4 +108,4 @@ def test_the_numbers_are_on_it():
 
 
 def test_a_run_that_kept_nothing_and_was_not_trained_is_drawn_too():
-    assert "What became of 0 records" in render(EMPTY)
+    assert "Report on 0 records" in render(EMPTY)

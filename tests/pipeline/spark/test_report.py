@@ -82,7 +82,7 @@ def test_copies_are_shown_beside_the_one_that_stays(spark, cleaned):
     shown = _page(report(spark, settings)).css("#copies ~ .cards .card")
     assert [card.css_first("h3").text() for card in shown] == [
         "The largest cluster: 2 documents",
-        "The largest with near copies: 2 documents",
+        "The largest cluster with near duplicates: 2 documents",
     ][: len(shown)]
     assert {len(card.css(".sample blockquote")) for card in shown} == {2}
 
