@@ -64,7 +64,7 @@ class Filter:
     reached: int | None = None
     """Records that no earlier condition dropped; None if not counted."""
     failing: int | None = None
-    """Records that fail the condition, whatever dropped them; None if thresholds differ by language."""
+    """Records that fail the condition, dropped by it or not; None if thresholds differ by language."""
     limit: Limit | None = None
     """The condition on the metric; None if the reason has none."""
     exceptions: int = 0

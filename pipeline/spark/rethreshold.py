@@ -77,7 +77,7 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rethresholded:
-    """What another recipe makes of a run, and how reliable that is."""
+    """Result of applying another recipe to a run, and how reliable it is."""
 
     preset: str
     """The run's own preset."""
@@ -100,7 +100,7 @@ class _Fates(NamedTuple):
     unmeasured: str | None
 
     def change(self, records: int) -> Change:
-        """Count records with these fates. Deduplication only sees records that no filter dropped."""
+        """Count records with these fates. Deduplication applies only to records that no filter dropped."""
         before, after = self.previous_copy or self.previous, self.copy or self.reason
         if self.damaged:
             before = after = QUARANTINED
@@ -117,7 +117,7 @@ def rethreshold(session: Callable[[], SparkSession], config: Config) -> Rethresh
     """Decide about the records of the run in ``output.path`` by ``[filters]`` and ``[dedup]``.
 
     Calls ``session`` only if Spark is needed. Leaves no files. Raises :class:`ManifestError` if there is no
-    finished run, and :class:`MismatchError` if ``[dedup]`` asks for other keys than the run computed.
+    finished run, and :class:`MismatchError` if ``[dedup]`` needs other keys than the run computed.
     """
     require(config, "output.path")
     out = storage.absolute(config.output.path)

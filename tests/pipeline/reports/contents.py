@@ -1,4 +1,4 @@
-"""Content to draw: everything that a page can show, made of texts that a test chooses."""
+"""Content for the tests: everything that a page can show, with a given text in every field."""
 
 from collections.abc import Mapping
 
@@ -24,7 +24,7 @@ def samples(text: str, url: str) -> list[Sample]:
 
 
 def content(text: str, url: str = "https://example.org/a") -> Content:
-    """``text`` stands wherever a record, a file or a configuration may have its own."""
+    """Make content with ``text`` in every field that records, files or the configuration determine."""
     shown = samples(text, url)
     edges = [0, 0.08, TOP.boundary("linear"), 0.24]
     drawn = Distribution("gopher_top_4_gram", edges, [500, 300, 80], 1000, 120, 0.9, [TOP])

@@ -1,4 +1,4 @@
-"""The funnel's law: what went in is what was dropped and what is left; tokens as the shards have them."""
+"""The funnel: no record is lost, and tokens of kept documents equal those of the shards."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,18 +22,18 @@ def test_every_stage_is_described():
     assert set(stages()) >= {reason.stage for reason in Reason}
 
 
-def test_a_funnel():
+def test_funnel_counts_records_words_and_tokens():
     steps = funnel(FATES, 1, {"web": 600}, ORDER)
     left = {step.stage: (step.records, step.words, step.tokens) for step in steps}
     assert left[""] == (26, 1820, 2730)
     assert left["unreadable"] == (25, None, None)
     assert left["read"] == (20, None, None)
     assert left["extract"] == (20, 1820, 2730)
-    assert left["gopher"] == (7, 700, 1050)  # books by the rate of the web, as no book was kept
-    assert left["dedup"] == (4, 400, 600)  # as the shards have them
+    assert left["gopher"] == (7, 700, 1050)  # no book was kept: the average rate
+    assert left["dedup"] == (4, 400, 600)  # equals the shards
 
 
-def test_without_shards_there_are_no_tokens():
+def test_tokens_are_unknown_without_shards():
     assert {step.tokens for step in funnel(FATES, 0, {}, ORDER)} == {None}
 
 
@@ -50,7 +50,7 @@ def test_without_shards_there_are_no_tokens():
     ),
     st.integers(0, 9),
 )
-def test_nothing_is_lost(fates, unreadable):
+def test_no_record_is_lost(fates, unreadable):
     steps = funnel(fates, unreadable, {}, [*ORDER, "gopher"])
     assert steps[0].records == unreadable + sum(fate.records for fate in fates)
     assert steps[0].records - sum(step.dropped for step in steps) == steps[-1].records
@@ -58,7 +58,7 @@ def test_nothing_is_lost(fates, unreadable):
     assert steps[-1].words == sum(fate.words for fate in fates if not fate.reason)
 
 
-def test_groups_are_the_largest_with_what_dropped_most_of_them():
+def test_groups_are_sorted_by_size_with_their_main_reason():
     first, second = groups(FATES, lambda fate: fate.language, 2)
     assert (first.label, first.records, first.kept, first.main_reason) == ("en", 15, 4, "gopher.few_words")
     assert (second.label, second.records, second.kept, second.main_reason) == ("de", 5, 0, "dedup.near")

@@ -1,4 +1,4 @@
-"""The page in headless Chromium: silent, self-sufficient, no wider than a phone, legible, with a keyboard."""
+"""The page in headless Chromium: no errors or requests, layout on a phone, contrast, keyboard."""
 
 import re
 from collections.abc import Iterator
@@ -31,19 +31,21 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(browser: Browser, path: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=request.param)
     opened = context.new_page()
-    faults: list[str] = []
-    opened.on("console", lambda message: faults.append(message.text))
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    opened.on("dialog", lambda dialog: faults.append(dialog.message))
-    context.on("request", lambda asked: faults.append(asked.url) if asked.url != path.as_uri() else None)
+    problems: list[str] = []
+    opened.on("console", lambda message: problems.append(message.text))
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("dialog", lambda dialog: problems.append(dialog.message))
+    context.on(
+        "request", lambda request: problems.append(request.url) if request.url != path.as_uri() else None
+    )
     opened.goto(path.as_uri())
     yield opened
     opened.wait_for_timeout(50)
     context.close()
-    assert faults == []
+    assert problems == []
 
 
-def test_nothing_is_wider_than_a_phone(page: Page) -> None:
+def test_page_fits_a_phone(page: Page) -> None:
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.set_viewport_size({"width": 1280, "height": 900})
@@ -59,8 +61,8 @@ def test_samples_open_by_keyboard(page: Page) -> None:
     assert shown.is_visible()
 
 
-def test_text_stands_out_from_its_ground(page: Page) -> None:
-    """WCAG AA: 4.5 to 1 for text, 3 to 1 for what charts are made of."""
+def test_colours_have_sufficient_contrast(page: Page) -> None:
+    """WCAG AA: 4.5 to 1 for text, 3 to 1 for graphics."""
     colours = page.evaluate(
         """() => Object.fromEntries(
           ['paper', 'card', 'ink', 'soft', 'link', 'mark', 'passes', 'fails', 'words'].map(name => {
@@ -68,12 +70,12 @@ def test_text_stands_out_from_its_ground(page: Page) -> None:
             return [name, getComputedStyle(document.body).color]
           }))"""
     )
-    light = {name: _luminance(colour) for name, colour in colours.items()}
-    for ground in ("paper", "card"):
+    luminance = {name: _luminance(colour) for name, colour in colours.items()}
+    for background in ("paper", "card"):
         for text in ("ink", "soft", "link", "mark"):
-            assert _contrast(light[text], light[ground]) >= 4.5, (text, ground)
+            assert _contrast(luminance[text], luminance[background]) >= 4.5, (text, background)
         for shape in ("passes", "fails", "words"):
-            assert _contrast(light[shape], light[ground]) >= 3, (shape, ground)
+            assert _contrast(luminance[shape], luminance[background]) >= 3, (shape, background)
 
 
 def _luminance(colour: str) -> float:

@@ -1,4 +1,4 @@
-"""The page as a parser reads it: whatever a crawl holds, it stays text."""
+"""Parsed pages: content of a crawl never becomes markup."""
 
 import re
 from itertools import pairwise
@@ -16,12 +16,12 @@ HOSTILE = (
 )
 TEXTS = st.text(max_size=30) | st.sampled_from(["<!--", "-->", "<![CDATA[", "\0", "</svg>", "&lt;", "\x0c"])
 SHOWN = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=30)
-"""HTML has no NUL, and one kind of line end."""
+"""HTML has no NUL, and normalizes line ends."""
 MARK = "mark"
 
 
 def _shape(page: str) -> list[tuple[str, tuple[str | None, ...]]]:
-    """Every element of the tree that a browser builds, with the names of its attributes."""
+    """Return every element of the parsed tree, with the names of its attributes."""
     found = LexborHTMLParser(page)
     return [(node.tag, tuple(node.attributes)) for node in found.css("*")]
 
@@ -32,24 +32,24 @@ def _page(text: str, **options: str) -> str:
 
 @settings(max_examples=40)
 @given(TEXTS, TEXTS)
-def test_no_text_becomes_markup(before, after):
+def test_text_never_becomes_markup(before, after):
     assert _shape(_page(before + HOSTILE + after)) == _shape(_page(MARK))
 
 
 @settings(max_examples=40)
 @given(SHOWN | st.sampled_from(["&lt;", "<b>", "&amp;amp;", "{{ 1 }}"]))
-def test_a_text_is_shown_as_it_is(text):
+def test_text_is_shown_unchanged(text):
     shown = LexborHTMLParser(_page(f"{MARK}{text}{MARK}")).css_first("blockquote").text()
     assert shown == f"{MARK}{text}{MARK}"
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", " https://x", "HTTPS://x", ""])
-def test_links_lead_only_to_the_web(url):
+def test_only_http_urls_become_links(url):
     links = LexborHTMLParser(_page(MARK, url=url)).css("a")
     assert {link.attributes["href"][0] for link in links} == {"#"}
 
 
-def test_links_within_the_page_lead_somewhere():
+def test_internal_links_have_targets():
     page = LexborHTMLParser(_page(MARK))
     names = [node.attributes["id"] for node in page.css("[id]")]
     assert len(names) == len(set(names))
@@ -57,7 +57,7 @@ def test_links_within_the_page_lead_somewhere():
     assert within <= set(names)
 
 
-def test_the_page_needs_no_other_host():
+def test_page_loads_nothing_from_other_hosts():
     page = _page(MARK)
     assert not re.search(r"@import|url\(", page)
     for tag, attributes in _shape(page):
@@ -66,12 +66,13 @@ def test_the_page_needs_no_other_host():
         assert not any(name.startswith("on") for name in attributes)
 
 
-def test_what_may_offend_is_shown_after_a_click():
+def test_offensive_text_is_shown_after_a_click():
     page = LexborHTMLParser(_page(MARK))
     texts = page.css("details .sample blockquote")
     assert texts
     assert len(page.css("details[open]")) == 0
-    assert len(page.css(".sample > details > blockquote")) == len(texts) // 2 + 1  # a cluster's are in view
+    hidden = page.css(".sample > details > blockquote")
+    assert len(hidden) == len(texts) // 2 + 1  # samples of a cluster are visible
 
 
 def test_headings_descend_by_one():
@@ -81,7 +82,7 @@ def test_headings_descend_by_one():
     assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-def test_charts_and_tables_can_be_read_aloud():
+def test_charts_and_tables_are_accessible():
     page = LexborHTMLParser(_page(MARK))
     for chart in page.css("svg"):
         assert "aria-hidden" in chart.attributes or chart.attributes["aria-label"]
@@ -90,7 +91,7 @@ def test_charts_and_tables_can_be_read_aloud():
         assert all(row.css("th[scope=row]") for row in table.css("tbody tr"))
 
 
-def test_the_numbers_are_on_it():
+def test_page_shows_the_numbers():
     text = " ".join(LexborHTMLParser(_page(MARK)).body.text().split())
     for expected in (
         "Report on 1,000 records",
@@ -107,5 +108,5 @@ def test_the_numbers_are_on_it():
         assert expected in text
 
 
-def test_a_run_that_kept_nothing_and_was_not_trained_is_drawn_too():
+def test_empty_run_is_rendered():
     assert "Report on 0 records" in render(EMPTY)

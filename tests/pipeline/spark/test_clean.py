@@ -55,7 +55,7 @@ def test_every_record_is_accounted_for_once(crawl, cleaned):
     assert sum(source["records_in"] for source in by_source.values()) == counts["records_in"]
 
 
-def test_reasons_are_those_that_the_crawl_was_made_with(cleaned):
+def test_reasons_match_the_records_of_the_crawl(cleaned):
     out, made = cleaned
     assert set(made.facts["by_source"]) == {"commoncrawl", "wikipedia", "books", "jsonl"}
     dropped = {row["reason"] for row in _rows(out / "ledger") if not row["kept"]}
@@ -71,7 +71,7 @@ def test_reasons_are_those_that_the_crawl_was_made_with(cleaned):
         assert (row["stage"] is None) == row["kept"] == (row["reason"] is None)
 
 
-def test_the_manifest_tells_what_each_condition_was_asked_and_dropped(cleaned):
+def test_manifest_counts_records_that_reached_each_condition(cleaned):
     _, made = cleaned
     funnel = [FunnelStep.model_validate(step) for step in made.facts["funnel"]]
     assert [step.reason.value for step in funnel] == list(made.config["filters"]["thresholds"])
@@ -84,20 +84,20 @@ def test_the_manifest_tells_what_each_condition_was_asked_and_dropped(cleaned):
     assert funnel[-1].reached - funnel[-1].dropped == made.counts["kept"] + duplicates
 
 
-def test_a_copy_names_the_document_that_stayed(cleaned):
+def test_duplicates_refer_to_the_surviving_document(cleaned):
     out, _ = cleaned
     documents = {row["id"]: row for row in _rows(out / "documents")}
     copies = [row for row in _rows(out / "ledger") if (row["reason"] or "").startswith("dedup.")]
     for copy in copies:
-        stayed = documents[copy["duplicate_of"]]
-        assert stayed["cluster"] == copy["duplicate_of"]
-        assert stayed["cluster_size"] >= 2
+        survivor = documents[copy["duplicate_of"]]
+        assert survivor["cluster"] == copy["duplicate_of"]
+        assert survivor["cluster_size"] >= 2
     assert sum(row["cluster_size"] > 1 for row in documents.values()) == len(
         {c["duplicate_of"] for c in copies}
     )
 
 
-def test_the_data_sources_give_every_record_that_is_accounted_for(spark, crawl, cleaned):
+def test_data_sources_return_the_same_records(spark, crawl, cleaned):
     out, _ = cleaned
     sources.register(spark)
     found = []
@@ -108,7 +108,7 @@ def test_the_data_sources_give_every_record_that_is_accounted_for(spark, crawl, 
     assert sorted(found) == sorted((row["id"], row["source"]) for row in rows if row["source"] != "jsonl")
 
 
-def test_the_manifest_lists_and_hashes_every_file(cleaned):
+def test_manifest_lists_and_hashes_every_file(cleaned):
     out, made = cleaned
     manifest.verify(str(out), made)
     listed = {entry.path for entry in made.files}
@@ -120,7 +120,7 @@ def test_the_manifest_lists_and_hashes_every_file(cleaned):
     assert sum(e.rows for e in made.files if e.path.startswith("documents/")) == made.counts["kept"]
 
 
-def test_a_rerun_does_nothing(spark, crawl, cleaned, capsys):
+def test_rerun_does_nothing(spark, crawl, cleaned, capsys):
     out, made = cleaned
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     assert clean(spark, _config(crawl.folder, out)) == made
@@ -128,20 +128,20 @@ def test_a_rerun_does_nothing(spark, crawl, cleaned, capsys):
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
-def test_a_run_cut_short_goes_on_and_publishes_the_same(spark, crawl, tmp_path, capsys):
+def test_interrupted_run_resumes_and_publishes_the_same(spark, crawl, tmp_path, capsys):
     out = tmp_path / "out"
-    whole = clean(spark, _config(crawl.folder, out))
-    mark = {"stage": "clean", "fingerprint": whole.fingerprint}
+    complete = clean(spark, _config(crawl.folder, out))
+    mark = {"stage": "clean", "fingerprint": complete.fingerprint}
     (out / manifest.STARTED).write_bytes(manifest.canonical(mark))
     (out / manifest.NAME).unlink()
     capsys.readouterr()
     resumed = clean(spark, _config(crawl.folder, out))
     assert "finished by an earlier attempt" in capsys.readouterr().out
-    assert resumed.facts == whole.facts
-    assert resumed.counts == whole.counts
+    assert resumed.facts == complete.facts
+    assert resumed.counts == complete.counts
 
 
-def test_another_configuration_is_refused_and_changes_nothing(spark, crawl, cleaned):
+def test_different_configuration_is_rejected_and_changes_nothing(spark, crawl, cleaned):
     out, _ = cleaned
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     with pytest.raises(OutputError, match=r"holds a finished clean of another configuration"):
@@ -149,7 +149,7 @@ def test_another_configuration_is_refused_and_changes_nothing(spark, crawl, clea
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
-def test_a_file_that_is_no_warc_is_refused_before_anything_is_written(spark, tmp_path):
+def test_invalid_input_is_rejected_before_anything_is_written(spark, tmp_path):
     (tmp_path / "x.warc.gz").write_bytes(b"%PDF-1.7 and so on")
     with pytest.raises(InputError, match=r"^[^\n]*x\.warc\.gz: begins with b'%PDF[^\n]*$"):
         clean(spark, _config(tmp_path / "x.warc.gz", tmp_path / "out"))
@@ -158,16 +158,18 @@ def test_a_file_that_is_no_warc_is_refused_before_anything_is_written(spark, tmp
     assert not (tmp_path / "out").exists()
 
 
-def test_without_filters_every_readable_page_comes_out_with_its_metrics(spark, crawl, tmp_path):
+def test_preset_none_keeps_every_readable_page_with_its_metrics(spark, crawl, tmp_path):
     switches = ["filters.preset=none", "dedup.exact=false", "dedup.near=false"]
     made = clean(spark, _config(crawl.folder, tmp_path / "out", *switches))
     documents = _rows(tmp_path / "out" / "documents")
     reasons = {key.split(".")[1] for key in made.counts if key.startswith("dropped.")}
     assert reasons <= {"read", "extract"}
     for row in documents:
-        untaken = {name for name, value in row["metrics"].items() if value is None} - {"language_stop_words"}
-        of_address = {name for name in row["metrics"] if name.startswith("url_")}
-        assert untaken == {"quality", "toxic_sentences"} | (set() if row["url"] else of_address)
+        unmeasured = {name for name, value in row["metrics"].items() if value is None} - {
+            "language_stop_words"
+        }
+        url_metrics = {name for name in row["metrics"] if name.startswith("url_")}
+        assert unmeasured == {"quality", "toxic_sentences"} | (set() if row["url"] else url_metrics)
     clusters = Counter(row["cluster"] for row in documents)
-    assert max(clusters.values()) > 1  # copies stay, and still know each other
+    assert max(clusters.values()) > 1  # duplicates are kept, and still clustered
     assert json.dumps(made.config["filters"]["thresholds"]) == "{}"

@@ -3,7 +3,7 @@ import pytest
 from core.config import DedupConfig
 from pipeline.spark import clusters, record_processing, tables
 
-# id, words, text hash, keys: a, b, c are one cluster (a and c the same text), d and e near copies, f alone.
+# id, words, text hash, keys. a, b, c: a cluster, a and c with equal texts; d, e: near duplicates; f: unique.
 ROWS = [
     ("aa", 10, "11", [1, 100]),
     ("bb", 12, "22", [2, 100]),
@@ -11,7 +11,7 @@ ROWS = [
     ("dd", 5, "33", [3, 200, 201]),
     ("ee", 5, "44", [4, 200, 201]),
     ("ff", 7, "55", [5, 300]),
-    ("99", None, None, [1, 100]),  # dropped by a filter: takes no part
+    ("99", None, None, [1, 100]),  # dropped by a filter
 ]
 
 
@@ -38,7 +38,7 @@ def _found(spark, records, tmp_path, **switches):
 
 
 @pytest.mark.spark
-def test_the_longest_stays_and_is_named(spark, records, tmp_path):
+def test_longest_document_survives(spark, records, tmp_path):
     assert _found(spark, records, tmp_path) == {
         "aa": ("bb", 3, "dedup.near", "bb"),
         "bb": ("bb", 3, None, None),
@@ -49,7 +49,7 @@ def test_the_longest_stays_and_is_named(spark, records, tmp_path):
 
 
 @pytest.mark.spark
-def test_switches_decide_who_is_dropped_and_leave_the_clusters(spark, records, tmp_path):
+def test_switches_decide_who_is_dropped_but_not_the_clusters(spark, records, tmp_path):
     exact_only = _found(spark, records, tmp_path / "exact", near=False)
     assert {i: f[2:] for i, f in exact_only.items() if f[2]} == {"cc": ("dedup.exact", "aa")}
     near_only = _found(spark, records, tmp_path / "near", exact=False)

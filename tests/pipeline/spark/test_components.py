@@ -31,8 +31,8 @@ GRAPHS = [
     [(3, 3)],
     [(1, 2), (2, 1)],
     [(i, i + 1) for i in range(50)],  # a long chain
-    [((i * 17) % 41, ((i + 1) * 17) % 41) for i in range(40)],  # a chain whose ids are shuffled
-    [(1000, i) for i in range(300)],  # a star whose centre is its greatest node
+    [((i * 17) % 41, ((i + 1) * 17) % 41) for i in range(40)],  # a chain with shuffled ids
+    [(1000, i) for i in range(300)],  # a star whose centre is the greatest node
     [(i, j) for k in (0, 20) for i in range(k, k + 9) for j in range(k, i)] + [(8, 20)],  # a bridge
     *(_random_graph(seed) for seed in range(5)),
 ]
@@ -41,7 +41,7 @@ GRAPHS = [
 @pytest.mark.spark
 @pytest.mark.parametrize("few", [0, components.MAX_LOCAL_EDGES], ids=["in rounds", "in the driver"])
 def test_components_equal_union_find(spark, tmp_path, few, monkeypatch):
-    """All graphs at once, each with ids of its own."""
+    """All graphs at once, with disjoint ids."""
     monkeypatch.setattr(components, "MAX_LOCAL_EDGES", few)
     edges = [(10_000 * k + u, 10_000 * k + v) for k, graph in enumerate(GRAPHS) for u, v in graph]
     frame = spark.createDataFrame(edges, "u int, v int")

@@ -29,7 +29,7 @@ WANTED = "fetch_status = 200 AND url_host_registered_domain = 'example.com' AND 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
-    """A crawl of two WARC files as Common Crawl lays them out, and its index."""
+    """Two WARC files in Common Crawl's layout, and their index."""
     root = tmp_path_factory.mktemp("commoncrawl")
     crawl = small_crawl.build(root / "made")
     folder = root / "crawl-data/CC-MAIN-2026-30/segments/1.0/warc"
@@ -39,7 +39,7 @@ def copy(tmp_path_factory) -> Path:
     rows = [row for path in sorted(folder.iterdir()) for row in _index_rows(path, root)]
     index = root / "index"
     index.mkdir()
-    # One row twice, and several files.
+    # Several files, and one duplicate row.
     for number, part in enumerate((rows[:5], rows[4:10], rows[10:])):
         pq.write_table(pa.Table.from_pylist(part), index / f"part-{number}.parquet")
     return root
@@ -76,7 +76,7 @@ def _config(copy: Path, out: Path, where: str, base: str = ""):
     )
 
 
-def test_chosen_pages_are_those_of_the_whole_files_and_no_other_byte_is_read(spark, copy, tmp_path):
+def test_only_the_byte_ranges_of_selected_records_are_read(spark, copy, tmp_path):
     full = {
         document_id(split.file_name, item.origin.offset)
         for split in plan_splits(load(None, [f'input.paths=["{copy}/crawl-data"]']).input)
@@ -104,39 +104,39 @@ def test_index_and_records_on_s3(spark, s3, copy):
     root = storage.join(s3, "indexed")
     for file in storage.list_files(str(copy)):
         storage.upload(file.path, storage.join(root, file.path.removeprefix(f"{copy}/")))
-    near, there = (
+    local, remote = (
         [
             split.asDict()
             for split in plan_inputs(spark, _config(copy, Path("out"), WANTED, base).input).splits.collect()
         ]
         for base in (str(copy), root)
     )
-    assert [split["path"] for split in there] == [split["path"].replace(str(copy), root) for split in near]
+    assert [split["path"] for split in remote] == [split["path"].replace(str(copy), root) for split in local]
     found = [
         sorted(
             (item for _, item in indexed.read(InputSplit(**split) for split in splits)), key=lambda i: i.url
         )
-        for splits in (near, there)
+        for splits in (local, remote)
     ]
     assert found[0] == found[1]
-    assert len(found[0]) == len(near) > 3
+    assert len(found[0]) == len(local) > 3
 
 
 @pytest.mark.parametrize("where", ["language = 'da'", "fetch_status =", "fetch_status", "url = 'none'"])
-def test_a_condition_that_means_nothing_or_chooses_nothing_is_refused(spark, copy, tmp_path, where):
+def test_invalid_or_unmatched_conditions_are_rejected(spark, copy, tmp_path, where):
     with pytest.raises(InputError, match=r"input\.index\.where = ") as caught:
         clean(spark, _config(copy, tmp_path / "out", where))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_column_is_told_which_there_are(spark, copy, tmp_path, capfd):
+def test_error_for_an_unknown_column_lists_the_columns(spark, copy, tmp_path, capfd):
     with pytest.raises(InputError, match=r"`language` cannot be resolved.* the index has url, url_host"):
         clean(spark, _config(copy, tmp_path / "out", "language = 'da'"))
     assert "UNRESOLVED_COLUMN" not in capfd.readouterr().err
 
 
-def test_what_is_no_index_is_refused(spark, copy, tmp_path):
+def test_invalid_index_is_rejected(spark, copy, tmp_path):
     pq.write_table(pa.table({"url": ["x"]}), tmp_path / "other.parquet")
     (tmp_path / "no.parquet").write_text("not Parquet")
     for name, message in [
@@ -150,7 +150,7 @@ def test_what_is_no_index_is_refused(spark, copy, tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_either_paths_or_an_index_must_be_given(spark, copy, tmp_path):
+def test_exactly_one_of_paths_and_index_must_be_set(spark, copy, tmp_path):
     for options in ([], ['input.paths=["x"]', f"input.index.path={copy}/index"]):
         with pytest.raises(ConfigError, match="one of them must say what to read"):
             clean(spark, load(None, [f"output.path={tmp_path}/out", *options]))

@@ -85,7 +85,7 @@ def _hashes(out: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def runs(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """The same documents in 1, 3 and 7 partitions, through both plans."""
+    """The same documents in 1, 3 and 7 partitions, tokenized and packed."""
     made = {}
     for partitions in (1, 3, 7):
         out = made[partitions] = tmp_path_factory.mktemp("run")
@@ -95,7 +95,7 @@ def runs(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return made
 
 
-def test_partitions_leave_no_trace(runs: dict[int, Path]) -> None:
+def test_output_does_not_depend_on_partitions(runs: dict[int, Path]) -> None:
     first, second, third = (_hashes(out) for out in runs.values())
     assert first == second == third
     assert "shards/manifest.json" in first
@@ -112,11 +112,11 @@ def test_every_document_is_in_the_split_of_its_cluster(runs: dict[int, Path]) ->
                 for span in range(spans.bounds[row], spans.bounds[row + 1]):
                     start, length = spans.start[span], spans.length[span]
                     key = (split, source, spans.document_id[span].tobytes().hex())
-                    piece = (int(spans.offset[span]), tokens[row, start : start + length].tolist())
-                    found.setdefault(key, []).append(piece)
+                    part = (int(spans.offset[span]), tokens[row, start : start + length].tolist())
+                    found.setdefault(key, []).append(part)
     texts = {
-        key: tokenizer.decode([token for _, piece in sorted(pieces) for token in piece])
-        for key, pieces in found.items()
+        key: tokenizer.decode([token for _, part in sorted(parts) for token in part])
+        for key, parts in found.items()
     }
     expected = {(split_of(row["cluster"], 0.2), row["source"], row["id"]): row["text"] for row in ROWS}
     assert texts == expected
@@ -125,7 +125,7 @@ def test_every_document_is_in_the_split_of_its_cluster(runs: dict[int, Path]) ->
     assert shards.manifest.counts["bytes"] == sum(len(row["text"].encode()) for row in ROWS)
 
 
-def test_the_number_of_files_follows_from_the_tokens(runs: dict[int, Path]) -> None:
+def test_number_of_files_follows_from_the_tokens(runs: dict[int, Path]) -> None:
     assert [entry.path for entry in manifest.read(f"{runs[1]}/shards", "pack").files] == [
         "train/2024/part-00000.arrow",
         "train/books/part-00000.arrow",
@@ -135,7 +135,7 @@ def test_the_number_of_files_follows_from_the_tokens(runs: dict[int, Path]) -> N
     ]
 
 
-def test_a_group_that_fills_more_than_a_file_gets_another(tmp_path: Path) -> None:
+def test_large_group_is_written_to_several_files(tmp_path: Path) -> None:
     header = Header(
         sequence_length=9, vocabulary_size=50, bos=1, eos=2, pad=3, tokenizer_sha256="", packing="", corpus=""
     )  # fmt: skip
@@ -152,7 +152,7 @@ def test_a_group_that_fills_more_than_a_file_gets_another(tmp_path: Path) -> Non
     assert sum(row["documents"] for row in rows) == 25
 
 
-def test_done_again_it_does_nothing(
+def test_rerun_does_nothing(
     runs: dict[int, Path], spark: SparkSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = _hashes(runs[1])
@@ -164,7 +164,7 @@ def test_done_again_it_does_nothing(
         pack(spark, _config(runs[1], sequence_length=63))
 
 
-def test_cut_short_it_goes_on_from_the_tokens(
+def test_interrupted_run_resumes_from_the_tokens(
     runs: dict[int, Path],
     spark: SparkSession,
     tmp_path: Path,
@@ -174,18 +174,18 @@ def test_cut_short_it_goes_on_from_the_tokens(
     _publish(spark, tmp_path, 2)
     train_tokenizer(spark, _config(tmp_path))
 
-    def cut(*_: object) -> Callable[..., None]:
+    def interrupt(*_: object) -> Callable[..., None]:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("pipeline.spark.pack._plan_groups", cut)
+        patch.setattr("pipeline.spark.pack._plan_groups", interrupt)
         pack(spark, _config(tmp_path))
     pack(spark, _config(tmp_path))
     assert "finished by an earlier attempt" in capsys.readouterr().out
     assert _hashes(tmp_path) == _hashes(runs[1])
 
 
-def test_the_sample_is_bounded_and_free_of_order(runs: dict[int, Path], spark: SparkSession) -> None:
+def test_sample_is_bounded_and_reproducible(runs: dict[int, Path], spark: SparkSession) -> None:
     def drawn(partitions: int, characters: int, seed: int = 1) -> list[str]:
         table = documents.read(spark, str(runs[partitions]))
         return list(sample(table, TokenizerConfig(sample_characters=characters, seed=seed)))
@@ -197,7 +197,7 @@ def test_the_sample_is_bounded_and_free_of_order(runs: dict[int, Path], spark: S
     assert sorted(drawn(3, 10**9)) == sorted(row["text"] for row in ROWS)
 
 
-def test_nothing_to_pack_is_said_before_anything_is_written(spark: SparkSession, tmp_path: Path) -> None:
+def test_empty_corpus_is_rejected_before_anything_is_written(spark: SparkSession, tmp_path: Path) -> None:
     done = Manifest(stage="clean", fingerprint="", config={}, inputs=[], counts={"kept": 0}, files=[])
     manifest.publish(str(tmp_path), done)
     with pytest.raises(InputError, match="no document was kept"):

@@ -1,4 +1,4 @@
-"""The report of a run: drawn from the tables, up to date, and telling what they tell."""
+"""The report of a run shows the counts of its tables, and is rewritten only when they change."""
 
 import json
 import re
@@ -35,11 +35,11 @@ def _page(path: str) -> LexborHTMLParser:
 
 
 def _words(path: str) -> str:
-    """The page as a reader sees it."""
+    """Return the visible text of the page."""
     return " ".join(_page(path).body.text(separator=" ").split())
 
 
-def test_the_page_tells_every_count_and_reason(spark, cleaned):
+def test_page_shows_every_count_and_reason(spark, cleaned):
     settings, made = cleaned
     words = _words(report(spark, settings))
     for key, count in made.counts.items():
@@ -51,7 +51,7 @@ def test_the_page_tells_every_count_and_reason(spark, cleaned):
         assert re.search(rf"\b{made.counts[name]}\b", words)
 
 
-def test_the_funnel_ends_with_what_was_kept(spark, cleaned):
+def test_funnel_ends_with_the_kept_records(spark, cleaned):
     settings, made = cleaned
     rows = _page(report(spark, settings)).css(".steps tbody tr")
     left = [int(row.css_first(".left").text(deep=False)) for row in rows]
@@ -59,7 +59,7 @@ def test_the_funnel_ends_with_what_was_kept(spark, cleaned):
     assert left == sorted(left, reverse=True)
 
 
-def test_every_condition_is_there_with_its_threshold(spark, cleaned):
+def test_page_shows_every_condition_with_its_threshold(spark, cleaned):
     settings, made = cleaned
     page = _page(report(spark, settings))
     for reason, threshold in made.config["filters"]["thresholds"].items():
@@ -67,7 +67,7 @@ def test_every_condition_is_there_with_its_threshold(spark, cleaned):
         assert f"{RULES[Reason(reason)][1]} {number(threshold)}" in card
 
 
-def test_samples_of_either_side(spark, cleaned):
+def test_page_shows_samples_of_dropped_and_kept_records(spark, cleaned):
     settings, _ = cleaned
     dropped, kept = _page(report(spark, settings)).css("[id='gopher.few_words'] > details")
     assert small_crawl.SHORT[:40] in dropped.text()
@@ -77,7 +77,7 @@ def test_samples_of_either_side(spark, cleaned):
     assert values[0] >= 50
 
 
-def test_copies_are_shown_beside_the_one_that_stays(spark, cleaned):
+def test_page_shows_duplicates_with_the_survivor(spark, cleaned):
     settings, _ = cleaned
     shown = _page(report(spark, settings)).css("#copies ~ .cards .card")
     assert [card.css_first("h3").text() for card in shown] == [
@@ -87,22 +87,22 @@ def test_copies_are_shown_beside_the_one_that_stays(spark, cleaned):
     assert {len(card.css(".sample blockquote")) for card in shown} == {2}
 
 
-def test_languages_and_sites(spark, cleaned):
+def test_page_shows_languages_and_sites(spark, cleaned):
     settings, _ = cleaned
     words = _words(report(spark, settings))
     assert re.search(r"\ben \d+ \d", words)
-    assert re.search(r"example\.com \d+ \d", words)  # host of the crawl, whatever the address
+    assert re.search(r"example\.com \d+ \d", words)  # the host of every URL in the crawl
 
 
-def test_how_long_it_took(spark, cleaned):
+def test_page_shows_the_duration_of_each_step(spark, cleaned):
     settings, _ = cleaned
     rows = _page(report(spark, settings)).css("#time ~ table tbody tr")[:3]
-    told = [row.css_first("th").text() for row in rows]
-    assert told[1:] == ["clean: finding copies", "clean: publishing documents, ledger, quarantine"]
+    titles = [row.css_first("th").text() for row in rows]
+    assert titles[1:] == ["clean: finding copies", "clean: publishing documents, ledger, quarantine"]
     assert all(re.search(r"\d+(\.\d)? s$", row.css("td")[-1].text()) for row in rows)
 
 
-def test_it_stays_until_something_is_new(spark, cleaned, capsys):
+def test_page_is_rewritten_only_after_a_change(spark, cleaned, capsys):
     settings, _ = cleaned
     path = Path(report(spark, settings))
     before = path.read_bytes()
@@ -120,7 +120,7 @@ def test_it_stays_until_something_is_new(spark, cleaned, capsys):
     assert path.read_bytes() != before
 
 
-def test_an_unfinished_run_is_refused(spark, tmp_path):
+def test_unfinished_run_is_rejected(spark, tmp_path):
     settings = config.load(None, [f"output.path={tmp_path}"])
     with pytest.raises(ManifestError, match=manifest.NAME):
         report(spark, settings)

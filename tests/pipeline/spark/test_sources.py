@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
 
 
 def _expected(path: str, *options: str) -> list[dict]:
-    """The rows that the readers' items amount to."""
+    """Return the rows that correspond to the items of the readers."""
     rows = []
     for split in plan_splits(load(None, [f'input.paths=["{path}"]', *options]).input):
         for item in read(split):
@@ -52,7 +52,7 @@ def _expected(path: str, *options: str) -> list[dict]:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_record_is_a_row_with_what_the_readers_say(session, folder, name):
+def test_rows_equal_the_items_of_the_readers(session, folder, name):
     table = session.read.format(name).option("records", "all").load(f"{folder}/{FILES[name]}")
     rows = sorted((row.asDict() for row in table.collect()), key=lambda row: row["id"])
     expected = _expected(f"{folder}/{FILES[name]}")
@@ -62,26 +62,26 @@ def test_every_record_is_a_row_with_what_the_readers_say(session, folder, name):
 
 
 def _rows(options: dict[str, str]) -> list[dict]:
-    """The rows of a source that is driven by hand."""
+    """Read a source without Spark."""
     reader = sources.Warc(options).reader(from_arrow_schema(sources.COLUMNS.remove(11)))
     rows = [row for part in reader.partitions() for batch in reader.read(part) for row in batch.to_pylist()]
     return sorted(rows, key=lambda row: row["id"])
 
 
-def test_splits_do_not_matter_and_feed_several_tasks(session, folder, tmp_path):
+def test_splits_feed_several_tasks_without_changing_the_result(session, folder, tmp_path):
     data = b"".join((folder / name).read_bytes() for name in ("first.warc.gz", "third.warc.gz"))
     (tmp_path / "large.warc.gz").write_bytes(data * 20)
     wanted = "id STRING, url STRING, body BINARY"
     reader = session.read.format("warc").schema(wanted).option("records", "all")
-    whole = reader.load(str(tmp_path))
+    unsplit = reader.load(str(tmp_path))
     split = reader.option("splitBytes", 1 << 16).load(str(tmp_path))
-    assert whole.rdd.getNumPartitions() == 1
+    assert unsplit.rdd.getNumPartitions() == 1
     assert split.rdd.getNumPartitions() > 2
-    assert sorted(split.collect()) == sorted(whole.collect())
-    assert whole.count() == 20 * (12 + 1 + 1)
+    assert sorted(split.collect()) == sorted(unsplit.collect())
+    assert unsplit.count() == 20 * (12 + 1 + 1)
 
 
-def test_columns_that_are_not_asked_for_cost_nothing(folder, monkeypatch):
+def test_columns_not_requested_are_not_computed(folder, monkeypatch):
     wanted = from_arrow_schema(pa.schema([sources.COLUMNS.field(name) for name in ("url", "origin")]))
     reader = sources.Warc({"path": f"{folder}/first.warc.gz"}).reader(wanted)
     monkeypatch.setattr(sources, "guard", lambda _: pytest.fail("extracted"))
@@ -92,7 +92,7 @@ def test_columns_that_are_not_asked_for_cost_nothing(folder, monkeypatch):
     assert reader._columns == batch.schema
 
 
-def test_bytes_instead_of_text(session, folder):
+def test_extract_none_returns_bytes_instead_of_text(session, folder):
     rows = session.read.format("warc").option("extract", "none").load(f"{folder}/first.warc.gz").collect()
     assert "text" not in rows[0].asDict()
     assert {row.media for row in rows} == {"html"}
@@ -100,7 +100,7 @@ def test_bytes_instead_of_text(session, folder):
     assert all(row.body.startswith(b"<!doctype html>") for row in rows)
 
 
-def test_wet_reads_conversion_records_of_a_crawl_by_name(session, tmp_path):
+def test_wet_reads_conversion_records_of_a_named_crawl(session, tmp_path):
     root = tmp_path / "crawl-data/CC-MAIN-2026-30"
     root.mkdir(parents=True)
     block = "Plain text.\n\r\n\r\n"
@@ -118,16 +118,16 @@ def test_wet_reads_conversion_records_of_a_crawl_by_name(session, tmp_path):
 
 @pytest.mark.server
 @pytest.mark.parametrize("server", ["s3", "hdfs"])
-def test_archives_elsewhere_give_the_same(request, folder, server):
-    """Without Spark, whose processes were started before the server that the variables name."""
+def test_remote_archives_give_the_same_rows(request, folder, server):
+    """Without Spark, whose processes started before the server's variables were set."""
     root = storage.join(request.getfixturevalue(server), "sources")
     for name in ("first.warc.gz", "second.warc"):
         storage.upload(str(folder / name), storage.join(root, name))
-    near = json.dumps([str(folder / name) for name in ("first.warc.gz", "second.warc")])
-    assert _rows({"path": root}) == _rows({"paths": near})
+    local = json.dumps([str(folder / name) for name in ("first.warc.gz", "second.warc")])
+    assert _rows({"path": root}) == _rows({"paths": local})
 
 
-def test_in_sql(session, folder):
+def test_sources_work_in_sql(session, folder):
     session.sql(f"CREATE TEMPORARY VIEW pages USING warc OPTIONS (path '{folder}/second.warc')")
     (row,) = session.sql(
         "SELECT count(*) AS n, min(fetched_at) AS first FROM pages WHERE text IS NOT NULL"
@@ -146,7 +146,7 @@ def test_in_sql(session, folder):
         ({"extract": "magic"}, "option extract = 'magic'"),
     ],
 )
-def test_an_option_that_means_nothing_is_refused(session, folder, options, message):
+def test_invalid_options_are_rejected(session, folder, options, message):
     with pytest.raises(ConfigError, match=message):
         sources.Warc({"path": str(folder), **options})
     with pytest.raises(PySparkException, match="ConfigError"):
@@ -154,12 +154,12 @@ def test_an_option_that_means_nothing_is_refused(session, folder, options, messa
 
 
 @pytest.mark.parametrize("schema", ["nonsense STRING", "url INT", "body BINARY, text STRING"])
-def test_a_schema_of_other_columns_is_refused(session, folder, schema):
+def test_invalid_schemas_are_rejected(session, folder, schema):
     table = session.read.format("warc").schema(schema).option("extract", "none").load(str(folder))
     with pytest.raises(PySparkException, match="ConfigError"):
         table.collect()
 
 
-def test_no_path_is_refused(session):
+def test_missing_path_is_rejected(session):
     with pytest.raises(PySparkException, match="no path, but one is required"):
         session.read.format("books").load()

@@ -1,4 +1,4 @@
-"""A job for the tests: write and read a table in each of ``input.paths``, by Spark and by Python in tasks."""
+"""Job for the tests: write and read a table in each of ``input.paths``, by Spark and by Python in tasks."""
 
 import json
 from collections.abc import Sequence

@@ -21,7 +21,7 @@ def _check(answer):
 
 
 @pytest.mark.spark
-def test_timestamps_are_told_in_utc(spark):
+def test_timestamps_are_in_utc(spark):
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     frame = spark.createDataFrame([(moment,)], "at timestamp").selectExpr("at", "string(at) as text")
     assert frame.toArrow().to_pylist() == [{"at": moment, "text": "2026-01-02 03:04:05"}]
@@ -29,7 +29,7 @@ def test_timestamps_are_told_in_utc(spark):
 
 @pytest.mark.spark
 @pytest.mark.server
-def test_a_submitted_job_reads_and_writes_local_s3_and_hdfs(tmp_path, s3, hdfs):
+def test_submitted_job_reads_and_writes_local_files_s3_and_hdfs(tmp_path, s3, hdfs):
     roots = [storage.join(base, "session") for base in (str(tmp_path), s3, hdfs)]
     answer = json.loads(spark_submit(JOB, "--set", f"input.paths={json.dumps(roots)}").splitlines()[-1])
     assert len(answer["roots"]) == 3
@@ -39,7 +39,7 @@ def test_a_submitted_job_reads_and_writes_local_s3_and_hdfs(tmp_path, s3, hdfs):
 
 @pytest.mark.spark
 @pytest.mark.server
-def test_a_cluster_of_two_workers_gets_s3_with_the_job(s3, cluster):
+def test_standalone_cluster_receives_s3a_with_the_job(s3, cluster):
     roots = json.dumps([storage.join(s3, "cluster")])
     answer = json.loads(
         spark_submit(JOB, "--set", f"input.paths={roots}", options=("--master", cluster)).splitlines()[-1]
@@ -48,8 +48,8 @@ def test_a_cluster_of_two_workers_gets_s3_with_the_job(s3, cluster):
 
 
 @pytest.mark.spark
-def test_a_plain_program_starts_its_own_java_where_there_is_none(tmp_path):
-    """No Java on the path, no SPARK_* variable; the settings are the laptop's, and stderr stays quiet."""
+def test_job_without_spark_submit_starts_java_of_the_wheel(tmp_path):
+    """No Java on PATH, no SPARK_* variables: settings suit a laptop, and stderr has no warnings."""
     tools = tmp_path / "bin"
     tools.mkdir()
     for tool in Path("/usr/bin").iterdir():
@@ -76,7 +76,7 @@ def test_a_plain_program_starts_its_own_java_where_there_is_none(tmp_path):
 
 
 @pytest.mark.spark
-def test_what_the_user_sets_wins(tmp_path):
+def test_user_settings_take_precedence(tmp_path):
     roots = json.dumps([str(tmp_path / "root")])
     options = (
         "--conf",

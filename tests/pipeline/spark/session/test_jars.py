@@ -12,7 +12,7 @@ from pipeline.spark.session import jars
 
 @pytest.fixture
 def central(tmp_path, monkeypatch):
-    """A repository with one jar in it, and an empty cache."""
+    """Serve a repository with one jar, and use an empty cache."""
     jar = tmp_path / "repository" / "org" / "x" / "x-1.jar"
     jar.parent.mkdir(parents=True)
     jar.write_bytes(b"jar")
@@ -28,11 +28,11 @@ def central(tmp_path, monkeypatch):
 
 def _listing(tmp_path, *lines):
     listing = tmp_path / "listing.txt"
-    listing.write_text("# What for.\n" + "".join(f"{line}\n" for line in lines))
+    listing.write_text("# Comment.\n" + "".join(f"{line}\n" for line in lines))
     return listing
 
 
-def test_jars_are_downloaded_once_by_any_number_of_processes(central, tmp_path):
+def test_concurrent_fetches_download_a_jar_once(central, tmp_path):
     listing = _listing(tmp_path, f"{hashlib.sha256(b'jar').hexdigest()}  org/x/x-1.jar")
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: jars.fetch(listing), range(16)))
@@ -48,19 +48,19 @@ def test_jars_are_downloaded_once_by_any_number_of_processes(central, tmp_path):
     ("line", "message"),
     [(f"{'0' * 64}  org/x/x-1.jar", "SHA-256"), (f"{'0' * 64}  org/x/missing.jar", "cannot be downloaded")],
 )
-def test_what_cannot_be_had_leaves_nothing(central, tmp_path, line, message):
+def test_failed_downloads_leave_no_files(central, tmp_path, line, message):
     with pytest.raises(InputError, match=message):
         jars.fetch(_listing(tmp_path, line))
     assert list((tmp_path / "cache" / "gristmill" / "jars").iterdir()) == []
 
 
-def test_the_listings_name_each_jar_once():
+def test_listing_is_sorted_without_duplicates():
     lines = jars.S3A.read_text().splitlines()
     assert lines == sorted(set(lines), key=lambda line: line.split()[1])
     assert all(len(line.split()[0]) == 64 and line.endswith(".jar") for line in lines)
 
 
-def test_without_a_mirror_the_repository_is_the_one_that_ivy_knows(monkeypatch):
+def test_default_repository_is_the_one_built_into_ivy(monkeypatch):
     monkeypatch.delenv("DEFAULT_ARTIFACT_REPOSITORY", raising=False)
     assert jars.repository().startswith("https://")
     assert jars.repository().endswith("/maven2")
