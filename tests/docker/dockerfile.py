@@ -38,7 +38,8 @@ def stages() -> dict[str, Stage]:
 
 def lineage(name: str) -> list[Stage]:
     """Return a stage preceded by those it is built on."""
-    known, found = stages(), []
+    known = stages()
+    found: list[Stage] = []
     while name in known:
         found.insert(0, known[name])
         name = known[name].base

@@ -1,10 +1,12 @@
 """Job for the tests: write and read a table in each of ``input.paths``, by Spark and by Python in tasks."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
 
 from core import storage
 from core.config import from_command_line
@@ -14,6 +16,7 @@ from pipeline.spark.session.builder import session
 
 def main(arguments: Sequence[str]) -> None:
     config = from_command_line("A round trip.", arguments)
+    assert config is not None
     spark = session(config, "round trip")
     answer = {
         "settings": {
@@ -25,14 +28,14 @@ def main(arguments: Sequence[str]) -> None:
     spark.stop()
 
 
-def _round_trip(spark, root):
+def _round_trip(spark: SparkSession, root: str) -> dict[str, Any]:
     table = storage.spark_path(storage.join(root, "table"))
     frame = spark.range(100, numPartitions=3).selectExpr("id", "cast(id % 2 as string) as half")
     for _ in range(2):
         frame.write.mode("overwrite").partitionBy("half").parquet(table)
     listed = [file.path for file in storage.list_files(storage.join(root, "table"))]
 
-    def count_rows(batches):
+    def count_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for path in batch.column("path").to_pylist():
                 with storage.open_read(path) as stream:
@@ -44,9 +47,9 @@ def _round_trip(spark, root):
         count_rows, "rows long"
     )
     return {
-        "sum": spark.read.parquet(table).agg({"id": "sum"}).first()[0],
+        "sum": spark.read.parquet(table).agg({"id": "sum"}).collect()[0][0],
         "files": listed,
-        "rows": counted.agg({"rows": "sum"}).first()[0],
+        "rows": counted.agg({"rows": "sum"}).collect()[0][0],
         "written": len(storage.list_files(storage.join(root, "rows"))),
     }
 
