@@ -1,4 +1,4 @@
-"""The toxicity classifier beside peers on labelled texts, and its false positives on clean text.
+"""The toxicity classifier compared with peers on labelled texts, and its false positives on clean text.
 
 ``python benchmarks/toxicity.py DATA SETS`` prints the tables of results/toxicity.md. SETS is written by
 ``python -m pipeline.training.toxicity sets DATA SETS``. Trains four models of ours, and TF-IDF and fastText
@@ -127,7 +127,7 @@ def print_false_positives(data: Path) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Print the shipped calibration, the one refitted on the same texts, and both tables."""
-    parser = argparse.ArgumentParser(description="The toxicity classifier beside peers.")
+    parser = argparse.ArgumentParser(description="The toxicity classifier compared with peers.")
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with the source data")
     parser.add_argument("sets", type=Path, metavar="SETS", help="folder with the training sets")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
 """fastText classifiers of text quality and toxicity: preparing text, training, evaluation and the model card.
 
-Start reading with :mod:`~pipeline.filters.classifier.stage`, the stage behind ``jobs/train_classifier.py``.
+Start reading with :mod:`~pipeline.filters.classifier.stage`, the stage of ``jobs/train_classifier.py``.
 """

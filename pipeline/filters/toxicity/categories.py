@@ -1,4 +1,4 @@
-"""Categories of the listed words, and the tokens by which the classifier sees them."""
+"""Categories of the listed words, and the classifier's tokens for them."""
 
 from collections.abc import Mapping
 from enum import StrEnum

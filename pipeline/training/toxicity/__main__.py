@@ -9,9 +9,9 @@
     cp OUT/classifier/model.ftz pipeline/filters/toxicity/models/toxicity.ftz
     python -m pipeline.training.toxicity calibrate DATA SETS --config configs/toxicity.toml
 
-``weights`` writes the word weights, which the sets depend on only through this file's absence of held-out
-texts; ``calibrate`` trains four models and writes the calibration. DATA has the folders toxicity, langid,
-books, wiki and warc, which the model's card describes.
+``weights`` writes the word weights, ``sets`` the training sets, and ``calibrate`` the calibration of the
+shipped model, for which it trains four more. DATA has the folders toxicity, langid, books, wiki and warc;
+the model's card describes their content.
 """
 
 import argparse

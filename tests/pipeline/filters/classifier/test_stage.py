@@ -78,7 +78,7 @@ def test_invalid_sets_are_rejected(config: Config, tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="none has learn = true"):
         attempt(bare)
-    with pytest.raises(InputError, match="absent.csv: nothing there"):
+    with pytest.raises(InputError, match=r"absent\.csv: nothing there"):
         attempt(plain.model_copy(update={"path": "absent.csv"}))
     with pytest.raises(InputError, match="has no column 'words', only kind, text"):
         attempt(plain.model_copy(update={"text": "words"}))
