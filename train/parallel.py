@@ -24,6 +24,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from core.errors import GristmillError
 from model.config import TransformerConfig
 from model.transformer import Transformer, initial_weight
+from train import failure
 
 T = TypeVar("T")
 FAILURES_KEY = "gristmill/failed"
@@ -88,7 +89,7 @@ def run(parse: Callable[[], T | None], work: Callable[[T, World], None]) -> NoRe
         with _silence_other_ranks(rank):
             task = parse()
     except GristmillError as error:
-        _exit(1, f"error: {error}" if rank == 0 else "")
+        _fail(error if rank == 0 else None)
     if task is None:
         _exit(0)
     world, add_failures = _init_process_group()
@@ -96,11 +97,11 @@ def run(parse: Callable[[], T | None], work: Callable[[T, World], None]) -> NoRe
         work(task, world)
         dist.barrier()
     except GristmillError as error:
-        _exit(1, f"error: {error}" if add_failures(1) == 1 else "")
+        _fail(error if add_failures(1) == 1 else None)
     except RuntimeError:
         # Collectives fail after another process has exited, which has reported its error.
         if add_failures(0):
-            _exit(1)
+            _fail(None)
         raise
     dist.destroy_process_group()
     _exit(0)
@@ -136,10 +137,13 @@ def _init_process_group() -> tuple[World, Callable[[int], int]]:
     return world, lambda count: int(store.add(FAILURES_KEY, count))
 
 
-def _exit(code: int, message: str = "") -> NoReturn:
+def _fail(error: GristmillError | None) -> NoReturn:
+    """Exit after an error, which is None if another process has reported it."""
+    _exit(failure.report(f"error: {error}") if error else failure.stopped())
+
+
+def _exit(code: int) -> NoReturn:
     """Exit without interpreter teardown, in which gloo's threads sometimes crash."""
-    if message:
-        print(message, file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

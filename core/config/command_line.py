@@ -14,12 +14,13 @@ Check = Callable[[Config], object]
 
 
 class _Parser(argparse.ArgumentParser):
+    """Reports wrong usage like all other errors, so that it is one line under ``torchrun`` as well."""
+
     def error(self, message: str) -> NoReturn:
-        if message.startswith("unrecognized arguments") and "--set" in self._option_string_actions:
-            message += (
-                "; write an override as one argument without spaces around =: --set 'section.key=value'"
-            )
-        super().error(message)
+        remedy = "see --help"
+        if message.startswith("unrecognized arguments"):
+            remedy = f"write an override as --set 'section.key=value', without spaces around =; {remedy}"
+        raise ConfigError(f"{message}; {remedy}")
 
 
 def parser(description: str) -> argparse.ArgumentParser:

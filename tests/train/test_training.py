@@ -107,4 +107,5 @@ def test_an_error_of_all_processes_is_reported_once(packed: Path, tmp_path: Path
         "error: train.batch_size = 9: must be a multiple of the number of processes, 2; change it or "
         "--nproc-per-node"
     ]
+    assert ended.stderr.splitlines()[-2:] == [errors[0], "=" * 60]  # torchrun's ruler
     assert made.contents() == before

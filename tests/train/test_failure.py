@@ -1,0 +1,62 @@
+"""Errors of the programs that ``torchrun`` starts."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.train.launch import run
+from train import failure
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("module", ["train", "train.finetune", "train.validate"])
+@pytest.mark.parametrize(
+    ("argument", "error"),
+    [
+        ("--set=train.nope=1", "error: train.nope: no such key; the nearest valid name is train."),
+        ("--sett=1", "error: unrecognized arguments: --sett=1; write an override as --set "),
+    ],
+)
+def test_torchrun_ends_its_report_with_the_error(module: str, argument: str, error: str) -> None:
+    ended = run(2, argument, module=module)
+    assert ended.returncode == 1
+    *before, last, ruler = ended.stderr.splitlines()
+    assert last.startswith(error) and ruler == "=" * 60
+    assert not any("error: " in line and line.startswith("error") for line in before)
+    assert ended.stdout == ""
+
+
+def test_error_goes_to_the_report_of_torchrun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "error.json"
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(file))
+    assert failure.report("error: wrong") == 1
+    assert json.loads(file.read_text())["message"] == "\nerror: wrong"
+    assert capsys.readouterr().err == ""
+
+
+def test_error_is_printed_without_torchrun_and_before_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TORCHELASTIC_ERROR_FILE", raising=False)
+    assert failure.report("error: alone") == 1
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "2")
+    assert failure.report("error: again") == 1
+    assert capsys.readouterr().err == "error: alone\nerror: again\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_process_on_each_host_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "error.json"
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(file))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "run")
+    assert failure.stopped() == 0
+    assert not file.exists()
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert failure.stopped() == 1
+    assert json.loads(file.read_text())["message"] == "\nstopped: another process failed"
