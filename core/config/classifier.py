@@ -33,7 +33,7 @@ class LabelledSetConfig(Section):
 
 
 class CorpusConfig(Section):
-    """One of the two corpora to tell apart: every text in it belongs to the same class."""
+    """One of the two corpora that the classifier distinguishes. All its texts belong to one class."""
 
     paths: tuple[str, ...] = ()
     """Folders of finished runs, whose documents are used, and any path that ``input.paths`` takes; the latter

@@ -1,6 +1,6 @@
 """Sections of pre-training and fine-tuning: model, train, finetune."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -72,7 +72,7 @@ class TrainConfig(Section):
     """AdamW's decay rate of the second moment."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Norm to which gradients are clipped."""
-    mixture: dict[str, float] = Field(default={})
+    mixture: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default={})
     """Relative weight of each source, such as ``{wikipedia = 2, commoncrawl = 1}``; empty: by its number of
     sequences."""
     seed: int = Field(default=1, ge=0)
@@ -102,9 +102,8 @@ class LoraConfig(Section):
     """Scale: the output of an adapter is multiplied by ``alpha`` / ``rank``."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout probability of an adapter's input in training."""
-    targets: tuple[str, ...] = ()
-    """Projections to adapt, of ``query``, ``key``, ``value``, ``output``, ``gate``, ``up`` and ``down``;
-    empty: all."""
+    targets: tuple[Literal["query", "key", "value", "output", "gate", "up", "down"], ...] = ()
+    """Linear layers to adapt; empty: all. GPT-2 has no ``gate``."""
 
 
 class FinetuneConfig(TrainConfig):
