@@ -19,7 +19,7 @@ UNIT = 1 << 24
 
 @dataclass(frozen=True)
 class Mixture:
-    """Assignment of positions 0, 1, 2, … to sources 0 … len(shares)-1.
+    """Assignment of positions 0, 1, 2, … to sources 0 … ``len(shares)`` - 1.
 
     ``shares[i]`` is the share, in units of 1/UNIT, that source i gets of the positions left by the sources
     before it; the last one is UNIT.

@@ -11,8 +11,8 @@ from train.batch import IGNORE_INDEX, batch_hash, document_ids_from_spans, make_
 
 def spans(rows: list[list[tuple[int, int]]]) -> Spans:
     """Spans of rows of (start, length)."""
-    flat = [piece for row in rows for piece in row]
-    start, length = (np.array([piece[i] for piece in flat], np.int32) for i in (0, 1))
+    flat = [item for row in rows for item in row]
+    start, length = (np.array([item[i] for item in flat], np.int32) for i in (0, 1))
     bounds = np.cumsum([0, *(len(row) for row in rows)])
     return Spans(bounds, np.zeros((len(flat), 16), np.uint8), start, length, np.zeros_like(start))
 
@@ -34,9 +34,9 @@ def test_only_the_next_token_of_the_same_document_is_a_target() -> None:
 def test_micro_batches_cover_the_batch() -> None:
     tokens = np.arange(70, dtype=np.uint32).reshape(7, 10)
     batch = make_batch(tokens, np.zeros((7, 10), np.int64))
-    pieces = batch.split(3)
-    assert [len(piece.inputs) for piece in pieces] == [3, 3, 1]
-    assert torch.equal(torch.cat([piece.targets for piece in pieces]), batch.targets)
+    micro_batches = batch.split(3)
+    assert [len(item.inputs) for item in micro_batches] == [3, 3, 1]
+    assert torch.equal(torch.cat([item.targets for item in micro_batches]), batch.targets)
 
 
 @settings(deadline=None)

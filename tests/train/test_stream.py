@@ -75,16 +75,16 @@ def test_rows_do_not_repeat_within_an_epoch_and_their_positions_are_found(
 ) -> None:
     stream = Stream("hash", seed, rows, {})
     located = stream.locate(np.arange(200, dtype=np.int64))
-    seen = [
+    rows_by_position = [
         (stream.sources[s], r)
         for s, r in zip(located.sources.tolist(), located.indices.tolist(), strict=True)
     ]
     for source, count in rows.items():
-        mine = [row for name, row in seen if name == source]
+        mine = [row for name, row in rows_by_position if name == source]
         for first in range(0, len(mine) - count + 1, count):
             assert sorted(mine[first : first + count]) == list(range(count))
         for row in range(count):
-            expected = [position for position, each in enumerate(seen) if each == (source, row)]
+            expected = [position for position, each in enumerate(rows_by_position) if each == (source, row)]
             assert stream.positions(source, row, before=200) == expected
 
 

@@ -56,9 +56,9 @@ def test_baseline_is_add_one_smoothed_over_training_targets(trained: Folder) -> 
                     found += segment[1:].tolist()
         return found
 
-    seen, unseen = Counter(targets("train")), targets("validation")
-    whole = seen.total() + shards.facts.vocabulary_size
-    nats = -sum(math.log((seen[token] + 1) / whole) for token in unseen)
+    counts, unseen = Counter(targets("train")), targets("validation")
+    smoothed_total = counts.total() + shards.facts.vocabulary_size
+    nats = -sum(math.log((counts[token] + 1) / smoothed_total) for token in unseen)
     size = sum(tokenizer.byte_lengths()[token] for token in unseen)
     rows = sample_rows(ShardDataset(shards), 10**9)
     sums = total(validate.unigram(shards, tokenizer, rows))
