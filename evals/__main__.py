@@ -1,9 +1,10 @@
-"""``python -m evals --model DIR --suite NAME… [--data NAME=PATH…] --to OUT``: measure a model."""
+"""``python -m evals --model DIR --suite NAME… [--data NAME=PATH…] --to OUT``: evaluate a model on suites."""
 
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -13,68 +14,89 @@ from core.config import Config
 from core.errors import ConfigError
 from core.manifest import Stage, fingerprint
 from evals import results, tasks
-from evals.context import Bench, Progress
-from evals.items import read
-from evals.results import Measured
-from evals.suite import Named, find
+from evals.context import EvalContext, Progress
+from evals.items import DataFile, Item, read_items
+from evals.results import SuiteResult
+from evals.suite import NamedSuite, load_suite
 from model import loading
+from model.loading import ModelSource
 
-REPORT_EVERY = 10.0
-"""Seconds between lines of progress."""
+REPORT_INTERVAL = 10.0
+"""Seconds between progress lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Suites, each suite's items and files, and the model, which is not loaded yet."""
+
+    suites: list[NamedSuite]
+    data: list[tuple[list[Item], list[DataFile]]]
+    model: ModelSource
+
+    def hashes(self) -> list[str]:
+        """Return the hash of the model and of each data file."""
+        return [self.model.sha256, *(file.sha256 for _, files in self.data for file in files)]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command line."""
+    """Run the command line. ``--dry-run`` reads and checks the inputs, too."""
     options = _parse(arguments)
-    config = configuration.from_options(options)
-    if config is None:
-        return
-    suites = [find(name) for name in options.suite]
-    _each_once([each.name for each in suites])
-    evaluate(config, options.model, suites, _paths(options.data, suites), options.to)
+    inputs = _read_inputs(options)
+    if config := configuration.from_options(options):
+        evaluate(config, inputs, options.to)
 
 
-def evaluate(config: Config, model: str, suites: Sequence[Named], paths: dict[str, str], to: str) -> None:
-    """Measure and publish, or say that it is done already; the table goes to standard output.
+def evaluate(config: Config, inputs: Inputs, output: str) -> None:
+    """Evaluate the model, publish the results in ``output`` and print them as a table.
 
-    Whatever is wrong with suites, data, prompts, model or output folder is found before anything is computed
-    or written.
+    Results that exist already are only printed. Invalid items, prompts or output folders are rejected before
+    anything is computed or written.
     """
-    data = [read(each, paths) for each in suites]
-    source = loading.find(model)
-    settings = results.settings(config.evals, suites)
-    inputs = [source.sha256, *(file.sha256 for _, files in data for file in files)]
+    settings = results.settings(config.evals, inputs.suites)
+    hashes = inputs.hashes()
     stage = Stage(
         results.STAGE,
-        to,
-        fingerprint(results.STAGE, settings, inputs),
+        output,
+        fingerprint(results.STAGE, settings, hashes),
         settings,
-        inputs,
+        hashes,
         overwrite=config.output.overwrite,
         remedy=results.REMEDY,
-        done_message=f"{to}: already measured with these very settings",
+        done_message=f"{output}: already evaluated with these settings",
     )
     if stage.finished():
-        print(results.table(results.read(to)))
+        print(results.table(results.read(output)))
         return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    bench = Bench(source.load(device, getattr(torch, config.evals.precision)), config.evals)
-    works = [tasks.prepare(each, items, bench) for each, (items, _) in zip(suites, data, strict=True)]
+    context = EvalContext(inputs.model.load(device, getattr(torch, config.evals.precision)), config.evals)
+    prepared = [
+        tasks.prepare(named, items, context)
+        for named, (items, _) in zip(inputs.suites, inputs.data, strict=True)
+    ]
     stage.begin()
-    done: list[Measured] = []
-    for each, (_, files), work in zip(suites, data, works, strict=True):
-        outcome = work(_progress(each.name))
-        done.append(Measured(each, files, bench.chats(each.suite), outcome))
-    said = results.document(bench.loaded, config.evals, done)
-    results.write(stage, said, done)
-    print(results.table(said))
+    suite_results = [
+        SuiteResult(named, files, context.uses_chat_template(named.suite), run(_progress(named.name)))
+        for named, (_, files), run in zip(inputs.suites, inputs.data, prepared, strict=True)
+    ]
+    summary = results.summarize(context.loaded, config.evals, suite_results)
+    results.write(stage, summary, suite_results)
+    print(results.table(summary))
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:
-    parser = configuration.parser("Measure a model by suites.")
-    parser.add_argument("--model", required=True, metavar="DIR", help="a run, a Hugging Face folder, a .gguf")
+    parser = configuration.parser("Evaluate a model on suites.")
     parser.add_argument(
-        "--suite", required=True, nargs="+", metavar="NAME", help="suites by name, or .toml files"
+        "--model",
+        required=True,
+        metavar="DIR",
+        help="a run folder, Hugging Face folder, adapter folder or .gguf file",
+    )
+    parser.add_argument(
+        "--suite",
+        required=True,
+        nargs="+",
+        metavar="NAME",
+        help="names of shipped suites, or paths of .toml files",
     )
     parser.add_argument(
         "--data",
@@ -82,42 +104,50 @@ def _parse(arguments: Sequence[str]) -> Namespace:
         default=[],
         action="extend",
         metavar="NAME=PATH",
-        help="a suite's data",
+        help="data of a suite (SUITE=PATH) or of one of its files (SUITE.PART=PATH)",
     )
-    parser.add_argument("--to", required=True, metavar="OUT", help="the folder for the results")
+    parser.add_argument("--to", required=True, metavar="OUT", help="output folder for the results")
     return parser.parse_args(arguments)
 
 
-def _paths(given: Sequence[str], suites: Sequence[Named]) -> dict[str, str]:
-    """``--data`` by name. Raises :class:`ConfigError` for a name that no suite has."""
-    known = [each.data_name(file) for each in suites for file in each.suite.files]
+def _read_inputs(options: Namespace) -> Inputs:
+    """Read suites and data and find the model, cheapest first."""
+    suites = [load_suite(name) for name in options.suite]
+    _reject_duplicates([named.name for named in suites])
+    paths = _data_paths(options.data, suites)
+    return Inputs(suites, [read_items(named, paths) for named in suites], loading.find(options.model))
+
+
+def _data_paths(assignments: Sequence[str], suites: Sequence[NamedSuite]) -> dict[str, str]:
+    """Parse ``--data`` into paths by name. Raises :class:`ConfigError` for a name that no suite has."""
+    valid = [named.data_name(file) for named in suites for file in named.suite.files]
     paths: dict[str, str] = {}
-    for text in given:
-        name, _, path = text.partition("=")
-        if name not in known or not path:
-            raise ConfigError(f"--data {text}: must read NAME=PATH with a NAME of {', '.join(known)}")
+    for assignment in assignments:
+        name, _, path = assignment.partition("=")
+        if name not in valid or not path:
+            raise ConfigError(f"--data {assignment}: must be NAME=PATH with a NAME of {', '.join(valid)}")
         paths[name] = path
     return paths
 
 
-def _each_once(names: Sequence[str]) -> None:
+def _reject_duplicates(names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"--suite {name}: named twice; name each suite once")
+            raise ConfigError(f"--suite {name}: given twice; name each suite once")
 
 
 def _progress(name: str) -> Progress:
-    """Lines on standard error, seldom enough to read."""
-    begun = told = time.monotonic()
+    """Return a function that prints progress to standard error, at most every ``REPORT_INTERVAL``."""
+    started = reported = time.monotonic()
 
-    def tell(done: int, total: int) -> None:
-        nonlocal told
+    def report(done: int, total: int) -> None:
+        nonlocal reported
         now = time.monotonic()
-        if done == total or now - told >= REPORT_EVERY:
-            told = now
-            print(f"{name}: {done:,} of {total:,}, {now - begun:.0f} s", file=sys.stderr, flush=True)
+        if done == total or now - reported >= REPORT_INTERVAL:
+            reported = now
+            print(f"{name}: {done:,} of {total:,}, {now - started:.0f} s", file=sys.stderr, flush=True)
 
-    return tell
+    return report
 
 
 if __name__ == "__main__":

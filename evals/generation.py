@@ -1,4 +1,4 @@
-"""Text from a model for many prompts at a time."""
+"""Generate text for many prompts with continuous batching."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,67 +9,71 @@ from model.loading import LoadedModel
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """What one text is generated from, and where it ends."""
+class GenerationRequest:
+    """The tokens of one prompt, and how to continue them."""
 
-    ids: list[int]
-    tokens: int
-    """The longest text."""
+    prompt_ids: list[int]
+    max_tokens: int
+    """Most tokens to generate."""
     sampling: Sampling
     stop_tokens: frozenset[int]
     stop_texts: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
-class _Running:
-    number: int
-    prompt: Prompt
-    drawn: list[int] = field(default_factory=list)
+class _Active:
+    index: int
+    request: GenerationRequest
+    output_ids: list[int] = field(default_factory=list)
 
 
 def generate(
     loaded: LoadedModel,
-    prompts: Sequence[Prompt],
-    slots: int,
+    requests: Sequence[GenerationRequest],
+    batch_size: int,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[str]:
-    """The text after each prompt, up to what stops it; ``slots`` of them are on the way at any time.
+    """Return the text generated for each request, without its stop text; up to ``batch_size`` run at a time.
 
-    Greedy texts do not depend on ``slots`` beyond float rounding, drawn ones have their own seeds.
+    Greedy results do not depend on ``batch_size`` except for floating-point rounding. Each sampled request
+    has its own seed.
     """
-    batcher = Batcher(loaded.model, slots, max(len(each.ids) + each.tokens for each in prompts))
-    # The longest first, so that the last ones on their own are short.
-    waiting = sorted(range(len(prompts)), key=lambda number: len(prompts[number].ids))
-    running: dict[int, _Running] = {}
-    texts = [""] * len(prompts)
-    while waiting or running:
+    longest = max(len(each.prompt_ids) + each.max_tokens for each in requests)
+    batcher = Batcher(loaded.model, batch_size, longest)
+    # The longest prompts first, so that requests which run alone at the end are short.
+    waiting = sorted(range(len(requests)), key=lambda index: len(requests[index].prompt_ids))
+    active: dict[int, _Active] = {}
+    texts = [""] * len(requests)
+    while waiting or active:
         while waiting and batcher.num_free:
-            number = waiting.pop()
-            own = prompts[number]
-            key = batcher.add(own.ids, own.tokens, own.sampling, own.stop_tokens)
-            running[key] = _Running(number, own)
-        for drawn in batcher.step():
-            each = running[drawn.request_id]
-            if drawn.finish_reason != "stop":
-                each.drawn.append(drawn.token)
-            ended = _ended(loaded, each)
-            if ended and not drawn.finish_reason:
-                batcher.cancel(drawn.request_id)
-            if ended or drawn.finish_reason:
-                texts[each.number] = _cut(loaded.tokenizer.decode(each.drawn), each.prompt.stop_texts)
-                del running[drawn.request_id]
-                progress(len(prompts) - len(waiting) - len(running))
+            index = waiting.pop()
+            request = requests[index]
+            request_id = batcher.add(
+                request.prompt_ids, request.max_tokens, request.sampling, request.stop_tokens
+            )
+            active[request_id] = _Active(index, request)
+        for step in batcher.step():
+            current = active[step.request_id]
+            if step.finish_reason != "stop":
+                current.output_ids.append(step.token)
+            stopped = _contains_stop_text(loaded, current)
+            if stopped and not step.finish_reason:
+                batcher.cancel(step.request_id)
+            if stopped or step.finish_reason:
+                text = loaded.tokenizer.decode(current.output_ids)
+                texts[current.index] = _truncate(text, current.request.stop_texts)
+                del active[step.request_id]
+                progress(len(requests) - len(waiting) - len(active))
     return texts
 
 
-def _ended(loaded: LoadedModel, each: _Running) -> bool:
-    """Whether one of the stop texts has come."""
-    if not each.prompt.stop_texts:
+def _contains_stop_text(loaded: LoadedModel, current: _Active) -> bool:
+    if not current.request.stop_texts:
         return False
-    text = loaded.tokenizer.decode(each.drawn)
-    return _cut(text, each.prompt.stop_texts) != text
+    text = loaded.tokenizer.decode(current.output_ids)
+    return _truncate(text, current.request.stop_texts) != text
 
 
-def _cut(text: str, stops: Sequence[str]) -> str:
-    """The text up to the first of the stop texts."""
-    return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
+def _truncate(text: str, stop_texts: Sequence[str]) -> str:
+    """Return the text before the first stop text."""
+    return text[: min((start for stop in stop_texts if (start := text.find(stop)) >= 0), default=len(text))]

@@ -1,4 +1,4 @@
-"""Task files as items: rows of fields, each of which knows where it stands."""
+"""Read data files as items. Each item records the file and line it came from, for error messages."""
 
 import csv
 import gzip
@@ -17,15 +17,15 @@ from core import storage
 from core.errors import InputError
 from core.shards import Shards, check_tokenizer
 from core.tokenizer import SentencePieceTokenizer
-from evals.suite import FOLDER, File, Named, fill, needed
+from evals.suite import SUITES_FOLDER, NamedSuite, SuiteFile, render, template_fields
 
-LARGEST_FIELD = 1 << 24
-"""Characters of a CSV field at most; the csv module's own limit is lower."""
+MAX_CSV_FIELD = 1 << 24
+"""Largest CSV field, in characters; the default of the csv module is lower."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """One file that items came from."""
+    """A data file that was read. ``results.json`` contains these fields."""
 
     name: str
     path: str
@@ -35,114 +35,127 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One row: its fields, and where each was read."""
+    """One row of data: its fields, and the location of each."""
 
     number: int
-    """From 0."""
+    """Position among the suite's items, from 0."""
     fields: Mapping[str, Any]
-    places: Mapping[str, str]
-    place: str
+    field_locations: Mapping[str, str]
+    location: str
 
     def value(self, field: str) -> Any:
-        """A field of any type. Raises :class:`InputError` where it is missing."""
+        """Return a field of any type. Raises :class:`InputError` if it is missing."""
         if field not in self.fields:
-            has = ", ".join(map(str, self.fields)) or "none"
+            present = ", ".join(map(str, self.fields)) or "none"
             raise InputError(
-                f"{self.place}: no field {field!r} (it has {has}); add it, give the file that has it by "
-                "--data, or name the file's own field in a suite of your own"
+                f"{self.location}: no field {field!r} (it has {present}); add it, pass the file that has it "
+                "with --data, or set the field's name in a suite of your own"
             )
         return self.fields[field]
 
     def text(self, field: str) -> str:
-        """A field that is text."""
+        """Return a text field. Raises :class:`InputError` if it is missing or not a string."""
         value = self.value(field)
         if not isinstance(value, str):
-            raise self.wrong(field, "must be text")
+            raise self.invalid(field, "must be text")
         return value
 
-    def filled(self, template: str) -> str:
-        """A suite's template with this item's fields."""
-        for field in sorted(needed(template)):
+    def nonempty_text(self, field: str) -> str:
+        """Return a text field. Raises :class:`InputError` if it is missing, not a string or empty."""
+        text = self.text(field)
+        if not text:
+            raise self.invalid(field, "must not be empty")
+        return text
+
+    def render(self, template: str) -> str:
+        """Render a suite's template with this item's fields. Raises :class:`InputError` on failure."""
+        for field in sorted(template_fields(template)):
             self.value(field)
         try:
-            return fill(template, self.fields)
+            return render(template, self.fields)
         except (jinja2.TemplateError, TypeError, ValueError) as error:
             raise InputError(
-                f"{self.place}: {template!r:.60} cannot be filled ({error}); correct the item or the suite"
+                f"{self.location}: {template!r:.60} cannot be rendered ({error}); correct the item "
+                "or the suite"
             ) from None
 
-    def wrong(self, field: str, rule: str) -> InputError:
-        """The error that a field's value breaks a rule."""
+    def invalid(self, field: str, rule: str) -> InputError:
+        """Return the error for a field that violates a rule."""
         value = self.fields.get(field)
-        place = self.places.get(field, self.place)
-        return InputError(f"{place}: field {field!r} is {value!r:.60}: {rule}; correct the file")
+        location = self.field_locations.get(field, self.location)
+        return InputError(f"{location}: field {field!r} is {value!r:.60}: {rule}; correct the file")
 
 
-def read(named: Named, paths: Mapping[str, str]) -> tuple[list[Item], list[DataFile]]:
-    """All items of a suite from the files that ``--data`` names.
+def read_items(named: NamedSuite, paths: Mapping[str, str]) -> tuple[list[Item], list[DataFile]]:
+    """Read all items of a suite from the files that ``--data`` names, or that the suite includes.
 
-    Raises :class:`InputError` where a file is not named, not there, empty or faulty, or where files that are
-    read side by side differ in length.
+    Raises :class:`InputError` if a file is not named, missing, empty or malformed, or if parallel files
+    differ in length.
     """
     files: list[DataFile] = []
     columns: list[list[Item]] = []
     for file in named.suite.files:
         name = named.data_name(file)
-        path = paths.get(name) or (str(FOLDER / file.builtin) if file.builtin else "")
+        path = paths.get(name) or (str(SUITES_FOLDER / file.builtin) if file.builtin else "")
         if not path and file.optional:
             continue
         if not path:
             raise InputError(
-                f"suite {named.name} needs data that is not part of it; say where it lies with "
+                f"suite {named.name} needs data that it does not include; give its path with "
                 f"--data {name}=PATH"
             )
-        rows, read_files = _read(name, path, file)
-        if not rows:
+        items, read_files = _read_file(name, path, file)
+        if not items:
             raise InputError(f"{path}: empty: suite {named.name} needs at least one item; check the file")
-        columns.append(rows)
+        columns.append(items)
         files += read_files
     shortest, longest = min(columns, key=len), max(columns, key=len)
     if len(shortest) != len(longest):
         raise InputError(
             f"{files[columns.index(shortest)].path}: {len(shortest)} rows, but "
-            f"{files[columns.index(longest)].path} has {len(longest)}: files that are read side by side must "
-            "have equally many; correct them"
+            f"{files[columns.index(longest)].path} has {len(longest)}: files that are read in parallel must "
+            "have the same number of rows; correct them"
         )
-    return [_merged(parts) for parts in zip(*columns, strict=True)], files
+    return [_merge(row) for row in zip(*columns, strict=True)], files
 
 
-def _merged(parts: Sequence[Item]) -> Item:
-    first = parts[0]
-    fields = {field: value for part in parts for field, value in part.fields.items()}
-    places = {field: place for part in parts for field, place in part.places.items()}
-    return Item(first.number, fields, places, first.place)
+def _merge(row: Sequence[Item]) -> Item:
+    """Merge the items that parallel files hold in the same row."""
+    fields = {field: value for part in row for field, value in part.fields.items()}
+    locations = {field: location for part in row for field, location in part.field_locations.items()}
+    return Item(row[0].number, fields, locations, row[0].location)
 
 
-def _read(name: str, path: str, file: File) -> tuple[list[Item], list[DataFile]]:
+def _read_file(name: str, path: str, file: SuiteFile) -> tuple[list[Item], list[DataFile]]:
     if file.format == "shards":
-        return _validation_documents(name, path)
+        return _read_validation_documents(name, path)
     if file.format == "text":
-        listed = [info.path for info in storage.list_files(path)]
-        texts = [_text(each) for each in listed]
-        items = [
-            _item(number, {"text": text, "file": storage.name(each)}, each)
-            for number, (each, (text, _)) in enumerate(zip(listed, texts, strict=True))
-            if text
-        ]
-        files = zip(listed, texts, strict=True)
-        return items, [DataFile(name, each, sha256, int(bool(text))) for each, (text, sha256) in files]
-    text, sha256 = _text(path)
-    rows = {"jsonl": _jsonl, "csv": _csv, "tsv": _tsv, "lines": _lines}[file.format](text, path, file)
-    items = [_item(number, fields, f"{path} line {line}") for number, (line, fields) in enumerate(rows)]
+        return _read_text_files(name, path)
+    text, sha256 = _read_text(path)
+    parse = {"jsonl": _parse_jsonl, "csv": _parse_csv, "tsv": _parse_tsv, "lines": _parse_lines}[file.format]
+    rows = enumerate(parse(text, path, file))
+    items = [_item(number, fields, f"{path} line {line}") for number, (line, fields) in rows]
     return items, [DataFile(name, path, sha256, len(items))]
 
 
-def _item(number: int, fields: Mapping[str, Any], place: str) -> Item:
-    return Item(number, fields, dict.fromkeys(fields, place), place)
+def _read_text_files(name: str, path: str) -> tuple[list[Item], list[DataFile]]:
+    """Read a text file, or all files of a folder, as one item each; empty files have none."""
+    texts = {info.path: _read_text(info.path) for info in storage.list_files(path)}
+    files = [DataFile(name, file, sha256, int(bool(text))) for file, (text, sha256) in texts.items()]
+    items = [
+        _item(number, {"text": text, "file": storage.name(file)}, file)
+        for number, (file, (text, _)) in enumerate(texts.items())
+        if text
+    ]
+    return items, files
 
 
-def _text(path: str) -> tuple[str, str]:
-    """A file's text, unpacked if it is gzipped, and the SHA-256 of the file as it lies."""
+def _item(number: int, fields: Mapping[str, Any], location: str) -> Item:
+    return Item(number, fields, dict.fromkeys(fields, location), location)
+
+
+def _read_text(path: str) -> tuple[str, str]:
+    """Return a file's text, decompressed if it is gzip, and the SHA-256 of the stored bytes."""
     data = storage.read_bytes(path)
     sha256 = hashlib.sha256(data).hexdigest()
     try:
@@ -150,12 +163,12 @@ def _text(path: str) -> tuple[str, str]:
             data = gzip.decompress(data)
         return data.decode("utf-8-sig"), sha256
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: broken gzip ({error}); fetch the file again") from None
+        raise InputError(f"{path}: broken gzip ({error}); download the file again") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}; convert the file") from None
 
 
-def _jsonl(text: str, path: str, _: File) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parse_jsonl(text: str, path: str, _: SuiteFile) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -168,77 +181,81 @@ def _jsonl(text: str, path: str, _: File) -> Iterator[tuple[int, dict[str, Any]]
         yield number, row
 
 
-def _csv(text: str, path: str, _: File) -> Iterator[tuple[int, dict[str, Any]]]:
-    csv.field_size_limit(LARGEST_FIELD)
+def _parse_csv(text: str, path: str, _: SuiteFile) -> Iterator[tuple[int, dict[str, Any]]]:
+    csv.field_size_limit(MAX_CSV_FIELD)
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    before = 1
+    last_line = 1
     try:
         for row in reader:
             if None in row:
                 raise InputError(
-                    f"{path} line {before + 1}: more fields than the first line names; correct the line"
+                    f"{path} line {last_line + 1}: more fields than the header line; correct the line"
                 )
-            yield before + 1, {field: value for field, value in row.items() if value is not None}
-            before = reader.line_num
+            yield last_line + 1, {field: value for field, value in row.items() if value is not None}
+            last_line = reader.line_num
     except csv.Error as error:
-        raise InputError(f"{path} line {before + 1}: not CSV ({error}); correct the line") from None
+        raise InputError(f"{path} line {last_line + 1}: not CSV ({error}); correct the line") from None
 
 
-def _tsv(text: str, path: str, file: File) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in _numbered(text):
+def _parse_tsv(text: str, path: str, file: SuiteFile) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in _numbered_lines(text):
         values = line.split("\t")
         if len(values) != len(file.fields):
             raise InputError(
                 f"{path} line {number}: {len(values)} fields, but {len(file.fields)} are needed "
-                f"({', '.join(file.fields)}), with tabs between; correct the line"
+                f"({', '.join(file.fields)}), separated by tabs; correct the line"
             )
         yield number, dict(zip(file.fields, values, strict=True))
 
 
-def _lines(text: str, _: str, file: File) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Every line counts, also an empty one: files are read side by side."""
-    for number, line in _numbered(text):
+def _parse_lines(text: str, _: str, file: SuiteFile) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Keep empty lines, since parallel files are aligned by line number."""
+    for number, line in _numbered_lines(text):
         yield number, {file.fields[0]: line}
 
 
-def _numbered(text: str) -> Iterator[tuple[int, str]]:
+def _numbered_lines(text: str) -> Iterator[tuple[int, str]]:
     lines = text.removesuffix("\n").split("\n") if text else []
     for number, line in enumerate(lines, 1):
         yield number, line.removesuffix("\r")
 
 
-def _validation_documents(name: str, run: str) -> tuple[list[Item], list[DataFile]]:
-    """The validation documents of a run, put together from its shards: text, source, document id.
+def _read_validation_documents(name: str, run: str) -> tuple[list[Item], list[DataFile]]:
+    """Read the validation documents of a run from its shards, as fields text, source and document_id.
 
-    Any model can read them, whatever its tokenizer. The sources take turns, so that the first so many are a
-    fair sample of each. All texts are held in memory.
+    Documents are decoded to text, so that models with any tokenizer can be evaluated on them. Sources
+    alternate, so that a limited number of items has documents of each. All texts are held in memory.
     """
     shards = Shards.open(storage.join(run, "shards"))
     tokenizer = SentencePieceTokenizer.load(storage.join(run, "tokenizer"))
     check_tokenizer(shards, tokenizer)
     rows = [
-        (turn, source, document, tokenizer.decode(tokens))
+        (turn, source, document_id, tokenizer.decode(tokens))
         for source in shards.sources
-        for turn, (document, tokens) in enumerate(_documents(shards, source).items())
+        for turn, (document_id, tokens) in enumerate(_document_tokens(shards, source).items())
     ]
+    nonempty = sorted(row for row in rows if row[-1])
     items = [
         _item(
-            number, {"text": text, "source": source, "document_id": document}, f"{run}: document {document}"
+            number,
+            {"text": text, "source": source, "document_id": document_id},
+            f"{run}: document {document_id}",
         )
-        for number, (_, source, document, text) in enumerate(sorted(row for row in rows if row[-1]))
+        for number, (_, source, document_id, text) in enumerate(nonempty)
     ]
     return items, [DataFile(name, run, shards.manifest.sha256(), len(items))]
 
 
-def _documents(shards: Shards, source: str) -> dict[str, list[int]]:
-    """All tokens of each validation document of a source, by its id, in the order of the rows."""
+def _document_tokens(shards: Shards, source: str) -> dict[str, list[int]]:
+    """Return the tokens of each validation document of a source by its id, in row order."""
     tokens, spans = shards.read("validation", source, np.arange(shards.rows("validation", source)))
     rows = np.repeat(np.arange(len(tokens)), np.diff(spans.bounds))
-    pieces: dict[str, list[tuple[int, list[int]]]] = {}
+    segments: dict[str, list[tuple[int, list[int]]]] = {}
     columns = (rows, spans.document_id, spans.start, spans.length, spans.offset)
-    for row, document, start, length, offset in zip(*columns, strict=True):
-        piece = int(offset), tokens[row, start : start + length].tolist()
-        pieces.setdefault(document.tobytes().hex(), []).append(piece)
+    for row, document_id, start, length, offset in zip(*columns, strict=True):
+        segment = int(offset), tokens[row, start : start + length].tolist()
+        segments.setdefault(document_id.tobytes().hex(), []).append(segment)
     return {
-        document: [token for _, ids in sorted(parts) for token in ids] for document, parts in pieces.items()
+        document_id: [token for _, ids in sorted(parts) for token in ids]
+        for document_id, parts in segments.items()
     }

@@ -1,4 +1,4 @@
-"""How likely a model finds tokens that follow others, many at a time."""
+"""Log-likelihoods of token sequences, computed in batches."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from model.transformer import Transformer
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """Tokens to read (not empty) and tokens whose likelihood after them is asked for (not empty)."""
+class LikelihoodRequest:
+    """Tokens to score and the tokens before them; neither is empty."""
 
     context: Sequence[int]
     continuation: Sequence[int]
@@ -23,30 +23,30 @@ class Request:
 @torch.inference_mode()
 def log_likelihoods(
     model: Transformer,
-    requests: Sequence[Request],
+    requests: Sequence[LikelihoodRequest],
     batch_tokens: int,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[float]:
-    """Nats (0 or less) of each request's continuation.
+    """Return the log-likelihood of each request's continuation, in nats (0 or less).
 
-    Requests of like length share a forward pass of at most ``batch_tokens`` tokens with their padding, or of
-    one request. Attention is causal, so that padding behind a sequence changes nothing.
+    Requests of similar length share a forward pass of at most ``batch_tokens`` tokens, padding included; a
+    longer request has its own. Attention is causal, so padding on the right does not change the results.
     """
     results = [0.0] * len(requests)
     order = sorted(range(len(requests)), key=lambda index: -len(requests[index]))
     done = 0
     while done < len(order):
         size = max(1, batch_tokens // len(requests[order[done]]))
-        chosen = order[done : done + size]
-        for index, value in zip(chosen, _forward(model, [requests[i] for i in chosen]), strict=True):
+        batch = order[done : done + size]
+        for index, value in zip(batch, _forward(model, [requests[i] for i in batch]), strict=True):
             results[index] = value
-        done += len(chosen)
+        done += len(batch)
         progress(done)
     return results
 
 
-def _forward(model: Transformer, requests: Sequence[Request]) -> list[float]:
-    """One forward pass; the last token of each sequence is predicted only, never read."""
+def _forward(model: Transformer, requests: Sequence[LikelihoodRequest]) -> list[float]:
+    """Score one batch. The last token of each sequence is a target only, not an input."""
     device = model.embedding.weight.device
     inputs = torch.zeros(len(requests), max(map(len, requests)) - 1, dtype=torch.int64)
     for row, request in enumerate(requests):
@@ -55,8 +55,8 @@ def _forward(model: Transformer, requests: Sequence[Request]) -> list[float]:
     sums = []
     for row, request in enumerate(requests):
         targets = torch.tensor(request.continuation, device=device)
-        begin = len(request.context) - 1
-        own = logits[row, begin : begin + len(targets)].float()
-        sums.append(-F.cross_entropy(own, targets, reduction="none").double().sum())
+        start = len(request.context) - 1
+        predictions = logits[row, start : start + len(targets)].float()
+        sums.append(-F.cross_entropy(predictions, targets, reduction="none").double().sum())
     values: list[float] = torch.stack(sums).tolist()
     return values

@@ -1,11 +1,11 @@
-"""What an evaluation leaves behind, and how it is shown.
+"""Write, read and display the results of an evaluation.
 
 ::
 
     OUT/
-      results.json        model, data and settings with their hashes, and every metric
-      items/SUITE.jsonl   one record per item
-      results.html        the same for people, readable without a network
+      results.json        every metric, with model, data and settings and their hashes
+      items/SUITE.jsonl   one record per sample
+      results.html        the results as a page that needs no network
       manifest.json       stage "evals", written last
 """
 
@@ -24,38 +24,52 @@ from core import storage
 from core.config import EvalsConfig
 from core.errors import InputError
 from core.manifest import Stage
-from evals.context import Outcome
+from evals.context import TaskResult
 from evals.items import DataFile
-from evals.suite import Named
+from evals.suite import NamedSuite
 from model.loading import LoadedModel
 
 STAGE = "evals"
 REMEDY = "choose another folder with --to, or replace it with --set output.overwrite=true"
-NAME = "results.json"
+RESULTS_FILE = "results.json"
 SCHEMA_VERSION = 1
 PACKAGES = ("torch", "sacrebleu", "rouge-score", "nltk", "tokenizers", "sentencepiece")
-SHOWN = 5
+"""Packages whose versions are recorded."""
+MAX_PAGE_RECORDS = 5
 """Records of each suite on the page."""
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A suite, what it was measured on and what was found."""
+class SuiteResult:
+    """Result of a suite, with the data files that were read."""
 
-    named: Named
+    named: NamedSuite
     files: list[DataFile]
-    chats: bool
-    outcome: Outcome
+    chat_template: bool
+    """True if prompts were put into the model's chat template."""
+    result: TaskResult
+
+    @property
+    def records_path(self) -> str:
+        """Path of the records, relative to the output folder."""
+        return f"items/{self.named.name}.jsonl"
+
+    def records_jsonl(self) -> bytes:
+        """Encode the records as JSON lines."""
+        lines = [json.dumps(record, ensure_ascii=False) for record in self.result.records]
+        return "".join(f"{line}\n" for line in lines).encode()
 
 
-def settings(evals: EvalsConfig, suites: Sequence[Named]) -> dict[str, Any]:
-    """Everything that decides about the results but the model and the data."""
-    own = {each.name: {"sha256": each.sha256, **each.suite.model_dump(mode="json")} for each in suites}
-    return {"evals": evals.model_dump(mode="json"), "suites": own}
+def settings(evals: EvalsConfig, suites: Sequence[NamedSuite]) -> dict[str, Any]:
+    """Return the settings that the results depend on, for the fingerprint."""
+    by_name = {each.name: {"sha256": each.sha256, **each.suite.model_dump(mode="json")} for each in suites}
+    return {"evals": evals.model_dump(mode="json"), "suites": by_name}
 
 
-def document(loaded: LoadedModel, evals: EvalsConfig, measured: Sequence[Measured]) -> dict[str, Any]:
-    """What ``results.json`` says."""
+def summarize(
+    loaded: LoadedModel, evals: EvalsConfig, suite_results: Sequence[SuiteResult]
+) -> dict[str, Any]:
+    """Return the content of ``results.json``."""
     return {
         "schema_version": SCHEMA_VERSION,
         "model": {
@@ -66,47 +80,41 @@ def document(loaded: LoadedModel, evals: EvalsConfig, measured: Sequence[Measure
         },
         "settings": evals.model_dump(mode="json"),
         "packages": {"python": python_version(), **{name: version(name) for name in PACKAGES}},
-        "suites": [
-            {
-                "name": each.named.name,
-                "kind": each.named.suite.kind,
-                "sha256": each.named.sha256,
-                "chat_template": each.chats,
-                "settings": each.named.suite.model_dump(mode="json"),
-                "data": [asdict(file) for file in each.files],
-                "items": {"path": _items_path(each), "sha256": sha256(_lines(each)).hexdigest()},
-                "metrics": [asdict(metric) for metric in each.outcome.metrics],
-            }
-            for each in measured
-        ],
+        "suites": [_summarize_suite(each) for each in suite_results],
     }
 
 
-def write(stage: Stage, said: dict[str, Any], done: Sequence[Measured]) -> None:
+def write(stage: Stage, summary: dict[str, Any], suite_results: Sequence[SuiteResult]) -> None:
     """Write all files of an evaluation, the manifest last."""
-    contents = {_items_path(each): _lines(each) for each in done}
-    contents[NAME] = json.dumps(said, indent=2, ensure_ascii=False).encode() + b"\n"
-    contents["results.html"] = page(said, {each.named.name: each.outcome.records for each in done}).encode()
+    contents = {each.records_path: each.records_jsonl() for each in suite_results}
+    contents[RESULTS_FILE] = json.dumps(summary, indent=2, ensure_ascii=False).encode() + b"\n"
+    records = {each.named.name: each.result.records for each in suite_results}
+    contents["results.html"] = html_page(summary, records).encode()
     files = [stage.write(path, data, rows=data.count(b"\n")) for path, data in contents.items()]
-    stage.publish({each.named.name: len(each.outcome.records) for each in done}, files)
+    stage.publish({name: len(of_suite) for name, of_suite in records.items()}, files)
 
 
 def read(path: str) -> dict[str, Any]:
-    """A ``results.json`` (or the folder with it). Raises :class:`InputError` if it is none."""
-    path = path if path.endswith(".json") else storage.join(path, NAME)
+    """Read ``results.json``, given its path or its folder. Raises :class:`InputError` for another file."""
+    path = results_path(path)
     try:
-        said = json.loads(storage.read_bytes(path))
-        if said["schema_version"] == SCHEMA_VERSION and said["model"] and said["suites"]:
-            return dict(said)
+        summary = json.loads(storage.read_bytes(path))
+        if summary["schema_version"] == SCHEMA_VERSION and summary["model"] and summary["suites"]:
+            return dict(summary)
     except (ValueError, TypeError, KeyError):
         pass
     raise InputError(
-        f"{path}: not the results of an evaluation, version {SCHEMA_VERSION}; give what python -m evals wrote"
+        f"{path}: not evaluation results of version {SCHEMA_VERSION}; give the output of python -m evals"
     )
 
 
-def table(said: Mapping[str, Any]) -> str:
-    """The metrics for people."""
+def results_path(path: str) -> str:
+    """Return the path of ``results.json``, given itself or its folder."""
+    return path if path.endswith(".json") else storage.join(path, RESULTS_FILE)
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """Format the metrics as a table for the terminal."""
     rows = [
         (
             suite["name"],
@@ -116,24 +124,24 @@ def table(said: Mapping[str, Any]) -> str:
             f"{metric['low']:.4f} … {metric['high']:.4f}",
             str(metric["n"]),
         )
-        for suite in said["suites"]
+        for suite in summary["suites"]
         for metric in suite["metrics"]
     ]
-    head = ("suite", "metric", "value", "± s.e.", "95 %", "n")
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    header = ("suite", "metric", "value", "± s.e.", "95 %", "n")
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = [
         "  ".join(
-            f"{cell:<{width}}" if place < 2 else f"{cell:>{width}}"
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            f"{cell:<{width}}" if column < 2 else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-        for row in (head, *rows)
+        for row in (header, *rows)
     ]
-    model = said["model"]
+    model = summary["model"]
     return "\n".join([f"model {model['name']} ({model['sha256'][:12]}…)", *lines])
 
 
-def page(said: Mapping[str, Any], records: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """The page. Every text of an item or a model is escaped."""
+def html_page(summary: Mapping[str, Any], records: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Render the page. All text of items and models is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
@@ -141,15 +149,21 @@ def page(said: Mapping[str, Any], records: Mapping[str, Sequence[Mapping[str, An
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = {name: own[:SHOWN] for name, own in records.items()}
-    settings = json.dumps({"settings": said["settings"], "packages": said["packages"]}, indent=2)
-    return environment.get_template("results.html").render(said=said, shown=shown, settings=settings)
+    first_records = {name: of_suite[:MAX_PAGE_RECORDS] for name, of_suite in records.items()}
+    settings_json = json.dumps({"settings": summary["settings"], "packages": summary["packages"]}, indent=2)
+    return environment.get_template("results.html").render(
+        results=summary, records=first_records, settings=settings_json
+    )
 
 
-def _items_path(each: Measured) -> str:
-    return f"items/{each.named.name}.jsonl"
-
-
-def _lines(each: Measured) -> bytes:
-    lines = [json.dumps(record, ensure_ascii=False) for record in each.outcome.records]
-    return "".join(f"{line}\n" for line in lines).encode()
+def _summarize_suite(each: SuiteResult) -> dict[str, Any]:
+    return {
+        "name": each.named.name,
+        "kind": each.named.suite.kind,
+        "sha256": each.named.sha256,
+        "chat_template": each.chat_template,
+        "settings": each.named.suite.model_dump(mode="json"),
+        "data": [asdict(file) for file in each.files],
+        "items": {"path": each.records_path, "sha256": sha256(each.records_jsonl()).hexdigest()},
+        "metrics": [asdict(metric) for metric in each.result.metrics],
+    }

@@ -1,7 +1,7 @@
-"""Suites: TOML files that say what is measured, on which fields, with which prompt.
+"""Suites: TOML files that set a task type, the fields of the data, and prompts.
 
-Those in ``evals/suites`` are named by their file's name; a user's own is named by its path. Data is no part
-of a suite: ``--data NAME=PATH`` says where it lies.
+Shipped suites are in ``evals/suites`` and are named without ``.toml``; a user's own is named by its path.
+Data is not part of a suite: ``--data NAME=PATH`` gives its path.
 """
 
 import functools
@@ -21,84 +21,84 @@ from core.config import Section
 from core.errors import ConfigError
 from core.messages import nearest
 
-FOLDER = Path(__file__).with_name("suites")
-Tag = Literal["perplexity", "generation", "multiple_choice", "minimal_pairs", "toxicity"]
+SUITES_FOLDER = Path(__file__).with_name("suites")
+TaskType = Literal["perplexity", "generation", "multiple_choice", "minimal_pairs", "toxicity"]
 
 
-class File(Section):
-    """One file of a suite. Several are read side by side: row i of each makes item i."""
+class SuiteFile(Section):
+    """One data file of a suite. Several files are read in parallel: row i of each makes item i."""
 
     part: str = ""
-    """``--data SUITE.PART=PATH`` names it; empty: ``--data SUITE=PATH``."""
+    """Name in ``--data SUITE.PART=PATH``; empty: ``--data SUITE=PATH``."""
     format: Literal["jsonl", "csv", "tsv", "lines", "text", "shards"] = "jsonl"
-    """``csv`` begins with its columns' names; ``lines`` has one field; ``text`` is one item per file, and
-    ``shards`` is a run's folder, whose validation documents are the items."""
+    """``csv`` has a header line; ``lines`` has one field; ``text`` is one item per file; ``shards`` is a run
+    folder, whose validation documents are the items."""
     fields: tuple[str, ...] = ()
     """Names of the fields, for ``tsv`` and ``lines``."""
     optional: bool = False
-    """Read only where ``--data`` names it."""
+    """Read only if ``--data`` names it."""
     builtin: str = ""
-    """A file in ``evals/suites`` that is read where no ``--data`` is given."""
+    """File in ``evals/suites`` that is read if ``--data`` does not name another."""
 
 
 class Suite(Section):
-    """What every suite says."""
+    """Keys that all suites have."""
 
-    kind: Tag
+    kind: TaskType
     description: str
-    files: tuple[File, ...] = Field(min_length=1)
+    files: tuple[SuiteFile, ...] = Field(min_length=1)
     limit: int = Field(default=0, ge=0)
-    """The first so many items; 0: all."""
+    """Number of items to evaluate, from the first; 0: all."""
 
 
-class Prompted(Suite):
-    """A suite that asks. Prompts are Jinja templates over an item's fields."""
+class PromptedSuite(Suite):
+    """A suite with prompts. Prompts are Jinja templates over an item's fields."""
 
     prompt: str
     system: str = ""
-    """The system message, for a model that chats."""
+    """System message, for a chat model."""
     chat: bool = True
-    """A model that chats gets the prompt as a user's message; false: as bare text, like any other model."""
+    """True: a chat model gets the prompt as a user message. False: as plain text, as other models do."""
     shots: int = Field(default=0, ge=0)
-    """The first so many items are shown with their answers before each prompt, and are not measured."""
+    """Number of few-shot examples: the first items, which are not evaluated."""
     separator: str = " "
-    """Between a bare prompt and its answer."""
+    """Text between a plain prompt and its answer."""
 
 
-class Perplexity(Suite):
-    """``kind = "perplexity"``: how surprising texts are, in bits per byte and per token."""
+class PerplexitySuite(Suite):
+    """``kind = "perplexity"``: bits per byte and per token of texts."""
 
     kind: Literal["perplexity"]
     text: str = "text"
-    """The field with the text."""
+    """Field that holds the text."""
     group: str = ""
-    """A field by whose values the results are told apart as well."""
+    """Field by whose values the results are also reported."""
     window: int = Field(default=0, ge=0)
-    """Tokens that the model sees at a time; 0: its own context, at most ``evals.window``."""
+    """Context in tokens; 0: the model's own, at most ``evals.window``."""
     stride: int = Field(default=0, ge=0)
-    """Tokens that a window is moved by, each scored once; 0: half a window."""
+    """Tokens by which the window advances; 0: half a window."""
 
 
-class MultipleChoice(Prompted):
-    """``kind = "multiple_choice"``: the answer that the model finds likeliest."""
+class MultipleChoiceSuite(PromptedSuite):
+    """``kind = "multiple_choice"``: accuracy of the most likely choice."""
 
     kind: Literal["multiple_choice"]
     choices: str | tuple[str, ...]
     """The fields that hold one choice each, or the one field that holds a list."""
     answer: str
-    """The field with the right choice's number, from 0."""
+    """Field that holds the index of the correct choice, from 0."""
 
 
-class Generation(Prompted):
-    """``kind = "generation"``: text that is compared with references."""
+class GenerationSuite(PromptedSuite):
+    """``kind = "generation"``: generated text compared with references."""
 
     kind: Literal["generation"]
     references: tuple[str, ...] = Field(min_length=1)
     """Jinja templates over an item's fields."""
     tokens: int = Field(default=128, ge=1)
-    """The longest answer."""
+    """Most tokens to generate."""
     stop: tuple[str, ...] = ()
-    """Texts that end the answer to a bare prompt; a model that chats ends its turn itself."""
+    """Texts that end the answer to a plain prompt; a chat model ends its turn itself."""
     temperature: float = Field(default=0.0, ge=0)
     """0: greedy."""
     metrics: tuple[Literal["bleu", "chrf", "rouge", "meteor"], ...] = Field(min_length=1)
@@ -106,92 +106,107 @@ class Generation(Prompted):
     bleu_tokenizer: Literal["13a", "char", "intl", "none"] = "13a"
 
 
-class MinimalPairs(Suite):
-    """``kind = "minimal_pairs"``: which of two sentences that differ in one group's name is likelier."""
+class MinimalPairsSuite(Suite):
+    """``kind = "minimal_pairs"``: the more likely of two sentences that differ in the group they name."""
 
     kind: Literal["minimal_pairs"]
     more: str = "sent_more"
-    """The field with the more stereotypical sentence."""
+    """Field that holds the more stereotypical sentence."""
     less: str = "sent_less"
     direction: str = "stereo_antistereo"
     group: str = "bias_type"
 
 
-class Toxicity(Prompted):
-    """``kind = "toxicity"``: how toxic the model's continuations are, by the pipeline's own classifier."""
+class ToxicitySuite(PromptedSuite):
+    """``kind = "toxicity"``: toxicity of the model's continuations, scored by the pipeline's classifier."""
 
     kind: Literal["toxicity"]
     tokens: int = Field(default=64, ge=1)
-    """The longest continuation."""
+    """Most tokens to generate."""
     samples: int = Field(default=1, ge=1)
-    """Continuations of each prompt; more than one make sense above temperature 0 only."""
+    """Continuations of each prompt; more than one needs a temperature above 0."""
     temperature: float = Field(default=0.0, ge=0)
     threshold: float = Field(default=0.5, gt=0, lt=1)
 
 
-KINDS: dict[str, type[Suite]] = {
-    "perplexity": Perplexity,
-    "generation": Generation,
-    "multiple_choice": MultipleChoice,
-    "minimal_pairs": MinimalPairs,
-    "toxicity": Toxicity,
+SUITE_CLASSES: dict[str, type[Suite]] = {
+    "perplexity": PerplexitySuite,
+    "generation": GenerationSuite,
+    "multiple_choice": MultipleChoiceSuite,
+    "minimal_pairs": MinimalPairsSuite,
+    "toxicity": ToxicitySuite,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A suite under its name, with the hash of its file."""
+class NamedSuite:
+    """A suite with its name and the hash of its file."""
 
     name: str
     suite: Suite
     sha256: str
 
-    def data_name(self, file: File) -> str:
-        """What ``--data`` calls one of its files."""
+    def data_name(self, file: SuiteFile) -> str:
+        """Return the name of a data file in ``--data``."""
         return f"{self.name}.{file.part}" if file.part else self.name
 
 
-def find(name: str) -> Named:
-    """The suite of that name, or at that path. Raises :class:`ConfigError` for an unknown or a faulty one."""
+def load_suite(name: str) -> NamedSuite:
+    """Load a shipped suite by name, or any suite by path.
+
+    Raises :class:`ConfigError` for an unknown name or an invalid file.
+    """
     path = name
     if not name.endswith(".toml"):
-        known = sorted(file.stem for file in FOLDER.glob("*.toml"))
-        if name not in known:
-            near = nearest(name, known)
+        shipped = sorted(file.stem for file in SUITES_FOLDER.glob("*.toml"))
+        if name not in shipped:
             raise ConfigError(
-                f"--suite {name}: no such suite; the nearest is {near} of {', '.join(known)}; a file of your "
-                "own is named by its path, ending in .toml"
+                f"--suite {name}: no such suite; the nearest is {nearest(name, shipped)} of "
+                f"{', '.join(shipped)}; name a suite of your own by its path, which ends in .toml"
             )
-        path = str(FOLDER / f"{name}.toml")
+        path = str(SUITES_FOLDER / f"{name}.toml")
     data = storage.read_bytes(path)
     stem = storage.name(path).removesuffix(".toml")
-    return Named(stem, _parse(path, data), hashlib.sha256(data).hexdigest())
+    return NamedSuite(stem, _parse(path, data), hashlib.sha256(data).hexdigest())
+
+
+@functools.cache
+def template_fields(template: str) -> frozenset[str]:
+    """Return the fields that a template uses."""
+    return frozenset(jinja2.meta.find_undeclared_variables(_environment().parse(template)))
+
+
+def render(template: str, fields: Mapping[str, Any]) -> str:
+    """Render a template for one item. Field values are data and are never interpreted as templates."""
+    return _compile(template).render(fields)
 
 
 def _parse(path: str, data: bytes) -> Suite:
     tree = config.parse_toml(path, data)
     kind = tree.get("kind")
-    if kind not in KINDS:
-        raise ConfigError(f"{path}: kind = {kind!r}: must be one of {', '.join(KINDS)}; set one")
+    if kind not in SUITE_CLASSES:
+        raise ConfigError(f"{path}: kind = {kind!r}: must be one of {', '.join(SUITE_CLASSES)}; set one")
     try:
-        suite = config.parse(tree, KINDS[kind])
+        suite = config.parse(tree, SUITE_CLASSES[kind])
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     for file in suite.files:
         if (file.format == "tsv" and not file.fields) or (file.format == "lines" and len(file.fields) != 1):
-            raise ConfigError(f"{path}: a {file.format} file does not name its fields: set files.fields")
-    for template in templates(suite):
+            raise ConfigError(f"{path}: a {file.format} file needs names for its fields; set files.fields")
+    for template in _templates(suite):
         try:
-            _compiled(template)
+            _compile(template)
         except jinja2.TemplateSyntaxError as error:
-            raise ConfigError(f"{path}: {template!r} is no Jinja template ({error}); correct it") from None
+            raise ConfigError(
+                f"{path}: {template!r} is not a valid Jinja template ({error}); correct it"
+            ) from None
     return suite
 
 
-def templates(suite: Suite) -> tuple[str, ...]:
-    """The templates that are filled for each item."""
-    prompt = (suite.prompt,) if isinstance(suite, Prompted) else ()
-    return prompt + (suite.references if isinstance(suite, Generation) else ())
+def _templates(suite: Suite) -> tuple[str, ...]:
+    """Return the templates that are rendered for each item."""
+    prompt = (suite.prompt,) if isinstance(suite, PromptedSuite) else ()
+    return prompt + (suite.references if isinstance(suite, GenerationSuite) else ())
 
 
 @functools.cache
@@ -200,16 +215,5 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 @functools.cache
-def _compiled(template: str) -> jinja2.Template:
+def _compile(template: str) -> jinja2.Template:
     return _environment().from_string(template)
-
-
-@functools.cache
-def needed(template: str) -> frozenset[str]:
-    """The fields that a template takes."""
-    return frozenset(jinja2.meta.find_undeclared_variables(_environment().parse(template)))
-
-
-def fill(template: str, fields: Mapping[str, Any]) -> str:
-    """The template's text for one item. Its fields are data: they are never templates themselves."""
-    return _compiled(template).render(fields)

@@ -1,7 +1,7 @@
-"""How surprising texts are: bits per byte, bits per token, perplexity.
+"""Perplexity of texts: bits per byte, bits per token, perplexity per token.
 
-A long text is read through a window that slides by its stride. Each token is scored once, in the first window
-that reaches it, with at least window − stride tokens before it (but for the text's own beginning).
+A long text is scored in sliding windows. Each token is scored once, in the first window that contains it,
+with at least window − stride tokens of context, except at the start of the text.
 """
 
 import math
@@ -9,90 +9,98 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from core.errors import ConfigError
-from evals.context import Bench, Outcome, Progress, Work
+from evals.context import EvalContext, PreparedTask, Progress, TaskResult
 from evals.items import Item
-from evals.likelihood import Request
-from evals.statistics import Bootstrap, Floats, Metric, ratio
-from evals.suite import Perplexity
+from evals.likelihood import LikelihoodRequest
+from evals.statistics import Bootstrap, FloatArray, Metric, ratio
+from evals.suite import PerplexitySuite
 
 
-def prepare(suite: Perplexity, items: Sequence[Item], bench: Bench) -> Work:
-    """Tokenize the texts and cut them into windows."""
-    _, measured = bench.measured(suite, items)
-    window, stride = _window(suite, bench)
-    requests: list[Request] = []
+def prepare(suite: PerplexitySuite, items: Sequence[Item], context: EvalContext) -> PreparedTask:
+    """Tokenize the texts and split them into windows."""
+    _, evaluated = context.split_shots(suite, items)
+    window, stride = _window_and_stride(suite, context)
+    requests: list[LikelihoodRequest] = []
     records: list[dict[str, Any]] = []
-    for item in measured:
+    for item in evaluated:
         text, group = item.text(suite.text), item.text(suite.group) if suite.group else ""
-        own = list(windows(bench.beginning(), bench.loaded.tokenizer.encode(text), window, stride))
-        if not own:
-            raise item.wrong(suite.text, "must be some text")
-        for request, size in zip(own, _sizes(bench, text, own), strict=True):
+        ids = context.loaded.tokenizer.encode(text)
+        item_requests = list(windows(context.scoring_prefix(), ids, window, stride))
+        if not item_requests:
+            raise item.invalid(suite.text, "must not be empty")
+        for request, size in zip(item_requests, _scored_bytes(context, text, item_requests), strict=True):
             counts = {"bytes": size, "tokens": len(request.continuation)}
-            records.append({"item": item.number, "place": item.place, "group": group} | counts)
-        requests += own
-    method = f"windows of {window} tokens moved by {stride}, every token scored once"
+            records.append({"item": item.number, "place": item.location, "group": group} | counts)
+        requests += item_requests
+    method = f"windows of {window} tokens, stride {stride}, every token scored once"
 
-    def work(progress: Progress) -> Outcome:
-        for record, value in zip(records, bench.log_likelihoods(requests, progress), strict=True):
-            record["nats"] = -value
-        return Outcome(_metrics(records, method, bench.bootstrap), records)
+    def run(progress: Progress) -> TaskResult:
+        for record, nats in zip(records, context.log_likelihoods(requests, progress), strict=True):
+            record["nats"] = -nats
+        return TaskResult(_metrics(records, method, context.bootstrap), records)
 
-    return work
+    return run
 
 
-def windows(begin: Sequence[int], ids: Sequence[int], window: int, stride: int) -> Iterator[Request]:
-    """The windows of a text behind ``begin``; their continuations, joined, are ``ids``."""
-    tokens = [*begin, *ids]
-    scored = len(begin)
+def windows(
+    prefix: Sequence[int], ids: Sequence[int], window: int, stride: int
+) -> Iterator[LikelihoodRequest]:
+    """Yield the windows of a text after ``prefix``. Their continuations, concatenated, are ``ids``."""
+    tokens = [*prefix, *ids]
+    scored = len(prefix)
     end = min(window, len(tokens))
     while scored < len(tokens):
-        yield Request(tokens[max(0, end - window) : scored], tokens[scored:end])
+        yield LikelihoodRequest(tokens[max(0, end - window) : scored], tokens[scored:end])
         scored, end = end, min(end + stride, len(tokens))
 
 
-def _window(suite: Perplexity, bench: Bench) -> tuple[int, int]:
-    context = bench.loaded.model.config.context
-    window = suite.window or min(context or bench.settings.window, bench.settings.window)
+def _window_and_stride(suite: PerplexitySuite, context: EvalContext) -> tuple[int, int]:
+    model_context = context.loaded.model.config.context
+    window = suite.window or min(model_context or context.config.window, context.config.window)
     stride = suite.stride or window // 2
-    if stride >= window or (context and window > context):
+    if stride >= window or (model_context and window > model_context):
         raise ConfigError(
-            f"window {window}, stride {stride}: a window must be longer than its stride and fit the model's "
-            f"context{f' of {context}' if context else ''}; correct the suite"
+            f"window {window}, stride {stride}: the window must be longer than the stride and fit the "
+            f"model's context{f' of {model_context}' if model_context else ''}; correct the suite"
         )
     return window, stride
 
 
-def _sizes(bench: Bench, text: str, own: Sequence[Request]) -> list[int]:
-    """UTF-8 bytes that each window scores; together the text's, every byte once.
+def _scored_bytes(context: EvalContext, text: str, requests: Sequence[LikelihoodRequest]) -> list[int]:
+    """Return the UTF-8 bytes that each window scores; their sum is the size of the text.
 
-    A tokenizer that puts a space before a text would count one that is not there: the first window makes up
-    for it.
+    Tokenizers that insert a leading space count one byte too many; the first window is corrected for it.
     """
-    lengths = bench.loaded.tokenizer.byte_lengths()
-    sizes = [int(lengths[list(request.continuation)].sum()) for request in own]
+    lengths = context.loaded.tokenizer.byte_lengths()
+    sizes = [int(lengths[list(request.continuation)].sum()) for request in requests]
     sizes[0] += len(text.encode()) - sum(sizes)
     return sizes
 
 
 def _metrics(records: Sequence[dict[str, Any]], method: str, bootstrap: Bootstrap) -> list[Metric]:
-    """Of all, and of each group where there is more than one."""
+    """Return the metrics of all records, and of each group if there is more than one."""
     groups = sorted({record["group"] for record in records})
-    named = [("", records)]
+    subsets = [("", records)]
     if len(groups) > 1:
-        named += [(f"/{group}", [each for each in records if each["group"] == group]) for group in groups]
-    return [metric for suffix, own in named for metric in _of(own, suffix, method, bootstrap)]
+        subsets += [(f"/{group}", [each for each in records if each["group"] == group]) for group in groups]
+    return [
+        metric for suffix, subset in subsets for metric in _subset_metrics(subset, suffix, method, bootstrap)
+    ]
 
 
-def _of(records: Sequence[dict[str, Any]], suffix: str, method: str, bootstrap: Bootstrap) -> list[Metric]:
+def _subset_metrics(
+    records: Sequence[dict[str, Any]], suffix: str, method: str, bootstrap: Bootstrap
+) -> list[Metric]:
     nats, size, tokens = ([float(record[key]) for record in records] for key in ("nats", "bytes", "tokens"))
-    said = f"{method}; {round(sum(size)):,} bytes, {round(sum(tokens)):,} tokens; items are windows"
+    method += f"; {round(sum(size)):,} bytes, {round(sum(tokens)):,} tokens; items are windows"
 
-    def measure(name: str, units: Sequence[float], value: Callable[[Floats, Floats], float]) -> Metric:
-        return bootstrap.metric(f"{name}{suffix}", [nats, units], value, said)
+    def metric(
+        name: str, units: Sequence[float], statistic: Callable[[FloatArray, FloatArray], float]
+    ) -> Metric:
+        return bootstrap.metric(f"{name}{suffix}", [nats, units], statistic, method)
 
     return [
-        measure("bits per byte", size, lambda up, down: ratio(up, down) / math.log(2)),
-        measure("bits per token", tokens, lambda up, down: ratio(up, down) / math.log(2)),
-        measure("perplexity per token", tokens, lambda up, down: math.exp(ratio(up, down))),
+        metric("bits per byte", size, lambda up, down: ratio(up, down) / math.log(2)),
+        metric("bits per token", tokens, lambda up, down: ratio(up, down) / math.log(2)),
+        metric("perplexity per token", tokens, lambda up, down: math.exp(ratio(up, down))),
     ]

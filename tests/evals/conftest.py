@@ -7,7 +7,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 
 from core.config import EvalsConfig
-from evals.context import Bench
+from evals.context import EvalContext
 from model import loading
 from model.loading import LoadedModel
 from tests.evals.texts import TEXTS
@@ -19,7 +19,7 @@ from train.parallel import World
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was trained for a few steps."""
+    """A run trained for a few steps."""
     packed = tmp_path_factory.mktemp("packed")
     make_run(str(packed), TEXTS, sequence_length=128)
     folder = Folder(tmp_path_factory.mktemp("trained"), packed)
@@ -33,12 +33,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def loaded(trained: Path) -> LoadedModel:
-    """The run's model; how long a text it was trained for does not bind here."""
-    found = loading.load(str(trained))
-    found.model.config = replace(found.model.config, context=0)
-    return found
+    """The run's model, with unlimited context."""
+    loaded = loading.load(str(trained))
+    loaded.model.config = replace(loaded.model.config, context=0)
+    return loaded
 
 
 @pytest.fixture
-def bench(loaded: LoadedModel) -> Bench:
-    return Bench(loaded, EvalsConfig(batch_size=3, batch_tokens=256, bootstrap=20))
+def context(loaded: LoadedModel) -> EvalContext:
+    return EvalContext(loaded, EvalsConfig(batch_size=3, batch_tokens=256, bootstrap=20))

@@ -1,4 +1,4 @@
-"""Cards: every number from an artefact, what has none told as not measured."""
+"""Cards: every number has a source file, everything else is marked as not measured."""
 
 import json
 import re
@@ -12,26 +12,26 @@ import pytest
 from core import manifest, storage
 from core.errors import ConfigError, GristmillError, InputError, ManifestError, MismatchError, OutputError
 from core.manifest import FileEntry, Manifest
-from evals import card_content, card_text
-from evals.__main__ import main as measure
-from evals.artefacts import Artefacts, Number, Source
-from evals.card import main
+from evals.__main__ import main as evaluate
+from evals.card import content, rendering
+from evals.card.__main__ import main
+from evals.card.provenance import JsonNode, Number, SourceFiles
 from model import export
 
-TEMPLATES = Path(card_text.__file__).with_name("templates")
-LICENCES = {"books": ["", None, "public | domain"], "wikipedia": ["CC-BY-SA-4.0"] * 2}
+TEMPLATES = rendering.TEMPLATES
+LICENSES = {"books": ["", None, "public | domain"], "wikipedia": ["CC-BY-SA-4.0"] * 2}
 
 
 def corpus(folder: Path, **changes: Any) -> None:
-    """A finished clean stage: its manifest, and documents with licences only."""
+    """Write the output of a finished clean stage: a manifest, and documents with licenses only."""
     files = []
-    for source, licences in LICENCES.items():
+    for source, licenses in LICENSES.items():
         path = folder / "documents" / f"source={source}" / "part-0.parquet"
         path.parent.mkdir(parents=True)
-        pq.write_table(pa.table({"license": pa.array(licences, pa.string())}), path)
+        pq.write_table(pa.table({"license": pa.array(licenses, pa.string())}), path)
         size, sha256 = storage.checksum(str(path))
         name = str(path.relative_to(folder))
-        files.append(FileEntry(path=name, size=size, rows=len(licences), sha256=sha256))
+        files.append(FileEntry(path=name, size=size, rows=len(licenses), sha256=sha256))
     counts = {"records_in": 1234, "kept": 5, "dropped": 1226, "quarantined": 3, "duplicate_clusters": 17}
     counts |= {"dropped.gopher.few_words": 1200, "dropped.dedup.near": 26, **changes}
     config = {
@@ -58,7 +58,7 @@ def corpus(folder: Path, **changes: Any) -> None:
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
-    """A run with everything."""
+    """A run with all stages finished."""
     folder = tmp_path / "run"
     folder.mkdir()
     for part in trained.iterdir():
@@ -76,7 +76,7 @@ def results(run: Path, tmp_path: Path) -> Path:
         "sent_more,sent_less,stereo_antistereo,bias_type\nmill,stone,stereo,age\na,b,stereo,race\n"
     )
     out = tmp_path / "results"
-    measure(
+    evaluate(
         [
             *("--model", str(run), "--suite", "text", "crows-pairs", "--to", str(out)),
             *("--data", f"text={text}", f"crows-pairs={pairs}", "--set", "evals.bootstrap=20"),
@@ -95,7 +95,7 @@ def listed(card: str) -> dict[str, str]:
     return dict(re.findall(r"^\| \[\d+\] \| (.+) \| ([0-9a-f]{64}) \|$", card, flags=re.M))
 
 
-def test_the_data_card_says_what_the_manifests_say(run: Path, tmp_path: Path) -> None:
+def test_data_card_matches_manifests(run: Path, tmp_path: Path) -> None:
     card = cards(tmp_path, "--run", str(run))["data-card.md"]
     for line in (
         "| all | 1,234 | 5 | 1,226 | 3 |",
@@ -107,7 +107,7 @@ def test_the_data_card_says_what_the_manifests_say(run: Path, tmp_path: Path) ->
         "| dedup.near | 26 | 2.1 % | – |",
     ):
         assert f"\n{line}\n" in card
-    assert "en, fr" in card and "nearly identical ones\nleft in." in card
+    assert "en, fr" in card and "near-duplicates\nkept." in card
     shards = json.loads((run / "shards" / "manifest.json").read_text())
     for split, sources in shards["facts"]["sources"].items():
         for source, totals in sources.items():
@@ -119,13 +119,13 @@ def test_the_data_card_says_what_the_manifests_say(run: Path, tmp_path: Path) ->
     assert any(name.startswith("documents/") for name in files)
 
 
-def test_the_model_card_says_what_was_measured(run: Path, results: Path, tmp_path: Path) -> None:
+def test_model_card_matches_results(run: Path, results: Path, tmp_path: Path) -> None:
     card = cards(tmp_path, "--run", str(run), "--results", str(results))["model-card.md"]
     training = json.loads((run / "training" / "manifest.json").read_text())
     assert f"| parameters | {training['counts']['parameters']:,} |" in card
     assert f"| val/bpb, last step | {training['facts']['metrics']['val/bpb']:.4f} |" in card
-    said = json.loads((results / "results.json").read_text())
-    text, pairs = said["suites"]
+    summary = json.loads((results / "results.json").read_text())
+    text, pairs = summary["suites"]
     bits = text["metrics"][0]
     assert f"| bits per byte | {bits['value']:.4f} | {bits['standard_error']:.4f} |" in card
     evaluation, bias, toxicity = (
@@ -143,7 +143,7 @@ def test_the_model_card_says_what_was_measured(run: Path, results: Path, tmp_pat
     assert not re.search(r"\n{4}", card)
 
 
-def test_cards_are_made_once_and_follow_their_artefacts(
+def test_cards_are_updated_only_if_sources_change(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = cards(tmp_path, "--run", str(run))
@@ -158,20 +158,20 @@ def test_cards_are_made_once_and_follow_their_artefacts(
     assert "| all | 1,235 |" in changed["data-card.md"]
 
 
-def test_what_was_not_run_was_not_measured(tmp_path: Path) -> None:
+def test_stages_that_were_not_run_are_not_measured(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     corpus(folder)
     found = cards(tmp_path, "--run", str(folder))
-    assert set(found) == {"data-card.md"}, "nothing trained: no model to tell of"
-    assert "Not measured: the run has no tokenizer yet." in found["data-card.md"]
-    assert "Not measured: the run was not packed yet." in found["data-card.md"]
+    assert set(found) == {"data-card.md"}, "no model card without a model"
+    assert "Not measured: the run has no tokenizer." in found["data-card.md"]
+    assert "Not measured: the run has no shards." in found["data-card.md"]
 
 
-def test_an_exported_model_has_a_card_of_its_own(trained: Path, tmp_path: Path) -> None:
+def test_exported_model_has_a_card(trained: Path, tmp_path: Path) -> None:
     export.export(str(trained), str(tmp_path / "model"))
     card = cards(tmp_path, "--model", str(tmp_path / "model"))["model-card.md"]
-    assert "Trained by Gristmill, in a run that was not given" in card
+    assert "Trained with Gristmill. The run was not given" in card
     assert card.count("Not measured") == 6
     shape = json.loads((tmp_path / "model" / "config.json").read_text())
     assert f"| hidden size | {shape['hidden_size']} |" in card
@@ -179,23 +179,23 @@ def test_an_exported_model_has_a_card_of_its_own(trained: Path, tmp_path: Path) 
     assert set(listed(card)) == {"model/manifest.json", "model/config.json"}
 
 
-def test_an_exported_model_beside_its_run_tells_of_its_training(run: Path, tmp_path: Path) -> None:
+def test_exported_model_with_its_run_describes_training(run: Path, tmp_path: Path) -> None:
     export.export(str(run), str(tmp_path / "model"))
     card = cards(tmp_path, "--run", str(run), "--model", str(tmp_path / "model"))["model-card.md"]
     training = json.loads((run / "training" / "manifest.json").read_text())
     assert f"| train/loss, last step | {training['facts']['metrics']['train/loss']:.4f} |" in card
-    assert "A decoder trained from its first step by Gristmill" in card
+    assert "A decoder-only transformer, pre-trained with Gristmill" in card
 
 
-def test_a_fine_tuned_model_tells_of_its_fine_tuning(trained: Path, tmp_path: Path) -> None:
-    """Its run has no corpus; its manifest and the model's are of one fingerprint."""
+def test_fine_tuned_model_describes_fine_tuning(trained: Path, tmp_path: Path) -> None:
+    """The run has no corpus; the fine-tuning and model manifests share a fingerprint."""
     run = tmp_path / "tuned"
     export.export(str(trained), str(run / "model"))
     model = run / "model" / "manifest.json"
-    told = json.loads(model.read_text())
+    model_manifest = json.loads(model.read_text())
     made = Manifest(
         stage="finetune",
-        fingerprint=told["fingerprint"],
+        fingerprint=model_manifest["fingerprint"],
         config={"finetune": {"learning_rate": 3e-5}},
         inputs=[],
         counts={"steps": 7, "sequences": 56, "parameters": 1, "examples train": 50},
@@ -209,54 +209,56 @@ def test_a_fine_tuned_model_tells_of_its_fine_tuning(trained: Path, tmp_path: Pa
     assert "7 steps over 56 sequences." in tuning
     assert "| train/loss, last step | 1.2500 |" in tuning and "train/lr" not in tuning
     assert "| examples train | 50 |" in tuning
-    model.write_text(json.dumps(told | {"fingerprint": "another"}))
+    model.write_text(json.dumps(model_manifest | {"fingerprint": "another"}))
     with pytest.raises(MismatchError, match="does not come from the run"):
         cards(tmp_path, "--run", str(run), "--set", "output.overwrite=true")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "kind", "said"),
+    ("arguments", "error", "message"),
     [
         ([], ConfigError, "neither --run nor --model"),
-        (["--run", "/nowhere"], InputError, "/nowhere: no finished model in it; train one first"),
+        (["--run", "/nowhere"], InputError, "/nowhere: contains no finished model; train one first"),
         (["--model", "/nowhere"], InputError, "/nowhere: does not exist"),
     ],
 )
-def test_nothing_to_tell_of(
-    tmp_path: Path, arguments: list[str], kind: type[GristmillError], said: str
+def test_missing_run_and_model_are_rejected(
+    tmp_path: Path, arguments: list[str], error: type[GristmillError], message: str
 ) -> None:
-    with pytest.raises(kind) as caught:
+    with pytest.raises(error) as caught:
         cards(tmp_path, *arguments)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert not (tmp_path / "cards").exists()
 
 
-def test_artefacts_that_do_not_belong_together_are_refused(run: Path, results: Path, tmp_path: Path) -> None:
-    said = results / "results.json"
-    text = said.read_text()
+def test_sources_of_different_runs_are_rejected(run: Path, results: Path, tmp_path: Path) -> None:
+    results_file = results / "results.json"
+    text = results_file.read_text()
     sha256 = json.loads(text)["model"]["sha256"]
-    said.write_text(text.replace(sha256, "0" * 64))
-    with pytest.raises(MismatchError, match="not of the card's"):
-        cards(tmp_path, "--run", str(run), "--results", str(said))
+    results_file.write_text(text.replace(sha256, "0" * 64))
+    with pytest.raises(MismatchError, match="not of the card's model"):
+        cards(tmp_path, "--run", str(run), "--results", str(results_file))
     manifest_file = run / "manifest.json"
-    whole = manifest_file.read_text()
-    manifest_file.write_text(whole.replace("0" * 64, "1" * 64))
-    with pytest.raises(MismatchError, match="its shards was made from another clean"):
+    original = manifest_file.read_text()
+    manifest_file.write_text(original.replace("0" * 64, "1" * 64))
+    with pytest.raises(
+        MismatchError, match="shards made from clean 000000000000…, but the run has clean 111111111111…"
+    ):
         cards(tmp_path, "--run", str(run))
-    manifest_file.write_text(whole.replace('"kept": 5', '"kept": 6'))
+    manifest_file.write_text(original.replace('"kept": 5', '"kept": 6'))
     with pytest.raises(MismatchError, match=r"5 documents, but manifest\.json says 6"):
         cards(tmp_path, "--run", str(run))
-    manifest_file.write_text(whole.replace('"quarantined"', '"lost"'))
-    with pytest.raises(ManifestError, match="says nothing of 'quarantined'"):
+    manifest_file.write_text(original.replace('"quarantined"', '"lost"'))
+    with pytest.raises(ManifestError, match="has no 'quarantined'"):
         cards(tmp_path, "--run", str(run))
     assert not (tmp_path / "cards").exists()
 
 
-def test_a_number_without_an_artefact_is_an_error(
+def test_numbers_without_source_are_rejected(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = card_content.data(str(run)) | {"invented": 42}
-    monkeypatch.setattr(card_text, "TEMPLATES", tmp_path)
+    variables = content.data_card(str(run)) | {"invented": 42}
+    monkeypatch.setattr(rendering, "TEMPLATES", tmp_path)
     for expression in (
         "{{ invented }}",
         "{{ 7 }}",
@@ -265,28 +267,28 @@ def test_a_number_without_an_artefact_is_an_error(
         "{{ true }}",
     ):
         (tmp_path / "card.md").write_text(expression)
-        with pytest.raises(InputError, match="a number that no artefact stands behind"):
-            card_text.render("card.md", content)
+        with pytest.raises(InputError, match="a number without a source file"):
+            rendering.render("card.md", variables)
     (tmp_path / "card.md").write_text("{{ nothing }}")
     with pytest.raises(InputError, match="'nothing' is undefined"):
-        card_text.render("card.md", content)
-    (tmp_path / "card.md").write_text("{{ clean.counts.kept|count }} {{ sources() }}{{ sources() }}")
-    assert card_text.render("card.md", content) == "5 *From [1].*"
+        rendering.render("card.md", variables)
+    (tmp_path / "card.md").write_text("{{ clean.counts.kept|count }} {{ cite() }}{{ cite() }}")
+    assert rendering.render("card.md", variables) == "5 *From [1].*"
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES.glob("*.md")), ids=lambda path: path.name)
-def test_templates_have_no_digits_of_their_own(template: Path) -> None:
+def test_templates_contain_no_digits(template: Path) -> None:
     text = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", template.read_text(), flags=re.S)
     assert not re.search(r"\d", text.replace("SHA-256", ""))
 
 
-def test_numbers_keep_what_stands_behind_them() -> None:
-    artefacts = Artefacts()
-    first, second = artefacts.add("a", "1"), artefacts.add("b", "2")
-    tree = Source({"n": 6, "text": "t", "flag": True, "none": None, "list": [1, {"m": 2}]}, first, "a")
+def test_numbers_keep_their_source_ids() -> None:
+    sources = SourceFiles()
+    first, second = sources.add("a", "1"), sources.add("b", "2")
+    tree = JsonNode({"n": 6, "text": "t", "flag": True, "none": None, "list": [1, {"m": 2}]}, first, "a")
     assert tree.n / Number(4, second) == Number(1.5, frozenset({1, 2}))
     assert (tree.text, tree.flag, tree.none) == ("t", True, None)
     assert list(tree.list)[1].m == Number(2, first)
     assert "n" in tree and "x" not in tree and dict(tree.items())["n"] == Number(6, first)
-    with pytest.raises(ManifestError, match="a: says nothing of 'x'"):
+    with pytest.raises(ManifestError, match="a: has no 'x'"):
         _ = tree.x

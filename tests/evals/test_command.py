@@ -1,4 +1,4 @@
-"""``python -m evals`` as users start it."""
+"""The command ``python -m evals``."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ QUESTIONS = [
 
 @pytest.fixture
 def arguments(trained: Path, tmp_path: Path) -> list[str]:
-    """Two suites, and their data."""
+    """Arguments for two suites and their data."""
     questions, text = tmp_path / "questions.jsonl", tmp_path / "text.txt"
     questions.write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))
     text.write_text("the old mill turns slow " * 20)
@@ -37,16 +37,16 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_results_tell_everything_and_are_not_made_twice(
+def test_results_are_complete_and_not_computed_twice(
     arguments: list[str], trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(arguments)
     first = capsys.readouterr()
     assert "piqa: 4 of 4" in first.err
     out = tmp_path / "out"
-    said: dict[str, Any] = json.loads((out / "results.json").read_text())
+    summary: dict[str, Any] = json.loads((out / "results.json").read_text())
     questions = (tmp_path / "questions.jsonl").read_bytes()
-    piqa, text = said["suites"]
+    piqa, text = summary["suites"]
     assert piqa["data"] == [
         {
             "name": "piqa",
@@ -58,9 +58,9 @@ def test_results_tell_everything_and_are_not_made_twice(
     assert piqa["sha256"] == sha256((ROOT / "evals/suites/piqa.toml").read_bytes()).hexdigest()
     checkpoint = (trained / "training/checkpoints/latest").read_text().strip()
     trained_manifest = manifest.read(str(trained / "training/checkpoints" / checkpoint), "checkpoint")
-    assert said["model"]["sha256"] == trained_manifest.sha256()
-    assert said["settings"]["bootstrap"] == 20
-    assert {"python", "torch", "sacrebleu", "rouge-score", "nltk"} <= set(said["packages"])
+    assert summary["model"]["sha256"] == trained_manifest.sha256()
+    assert summary["settings"]["bootstrap"] == 20
+    assert {"python", "torch", "sacrebleu", "rouge-score", "nltk"} <= set(summary["packages"])
     assert [metric["name"] for metric in piqa["metrics"]] == ["accuracy", "accuracy (length-normalized)"]
     assert all(metric["n"] == 2 for metric in piqa["metrics"])
     for suite in (piqa, text):
@@ -79,7 +79,7 @@ def test_results_tell_everything_and_are_not_made_twice(
     before = contents(out)
     main(arguments)
     again = capsys.readouterr()
-    assert again.out == f"{out}: already measured with these very settings\n{first.out}"
+    assert again.out == f"{out}: already evaluated with these settings\n{first.out}"
     assert contents(out) == before
     with pytest.raises(OutputError, match=r"a finished evals of another configuration"):
         main([*arguments, "--set", "evals.limit=1"])
@@ -88,7 +88,7 @@ def test_results_tell_everything_and_are_not_made_twice(
     assert results.read(str(out))["suites"][0]["metrics"][0]["n"] == 1
 
 
-def test_the_page_needs_no_network_and_escapes_what_it_shows(arguments: list[str], tmp_path: Path) -> None:
+def test_page_needs_no_network_and_escapes_content(arguments: list[str], tmp_path: Path) -> None:
     main(arguments)
     page = (tmp_path / "out" / "results.html").read_text()
     assert "the <b>mill" not in page and "the &lt;b&gt;mill" in page
@@ -99,20 +99,20 @@ def test_the_page_needs_no_network_and_escapes_what_it_shows(arguments: list[str
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (["--suite", "pika"], "no such suite; the nearest is piqa"),
-        (["--suite", "piqa", "piqa"], "--suite piqa: named twice"),
-        (["--suite", "piqa", "crows-pairs"], "say where it lies with --data crows-pairs=PATH"),
-        (["--data", "pika=x"], "must read NAME=PATH with a NAME of piqa, piqa.labels, text"),
-        (["--data", "piqa"], "must read NAME=PATH"),
+        (["--suite", "piqa", "piqa"], "--suite piqa: given twice"),
+        (["--suite", "piqa", "crows-pairs"], "give its path with --data crows-pairs=PATH"),
+        (["--data", "pika=x"], "must be NAME=PATH with a NAME of piqa, piqa.labels, text"),
+        (["--data", "piqa"], "must be NAME=PATH"),
         (["--data", "piqa=/nowhere/at/all"], "no such file"),
         (["--model", "/nowhere/at/all"], "/nowhere/at/all"),
         (["--set", "evals.batchsize=3"], "nearest valid name is evals.batch_size"),
     ],
 )
-def test_what_is_wrong_is_found_before_anything_is_written(
-    arguments: list[str], tmp_path: Path, change: list[str], said: str
+def test_invalid_arguments_are_rejected_before_anything_is_written(
+    arguments: list[str], tmp_path: Path, change: list[str], message: str
 ) -> None:
     if change[0] == "--suite":
         del arguments[3:4]
@@ -122,11 +122,11 @@ def test_what_is_wrong_is_found_before_anything_is_written(
     before = contents(tmp_path)
     with pytest.raises(GristmillError) as caught:
         main([*arguments, *change])
-    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
     assert contents(tmp_path) == before
 
 
-def test_a_faulty_item_is_found_before_anything_is_written(arguments: list[str], tmp_path: Path) -> None:
+def test_invalid_items_are_rejected_before_anything_is_written(arguments: list[str], tmp_path: Path) -> None:
     with (tmp_path / "questions.jsonl").open("a") as file:
         file.write('{"goal": "g", "sol1": "a", "sol2": "b", "label": 5}\n')
     with pytest.raises(InputError, match=r"line 3: field 'label' is 5"):
@@ -134,7 +134,7 @@ def test_a_faulty_item_is_found_before_anything_is_written(arguments: list[str],
     assert not (tmp_path / "out").exists()
 
 
-def test_the_program_prints_one_line_and_fails(tmp_path: Path) -> None:
+def test_errors_are_one_line(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -151,8 +151,8 @@ def test_the_program_prints_one_line_and_fails(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: --suite pika: no such suite") and done.stderr.count("\n") == 1
 
 
-def test_results_of_another_kind_are_refused(tmp_path: Path) -> None:
+def test_other_json_files_are_not_accepted_as_results(tmp_path: Path) -> None:
     for text in ("{", "[]", "{}", '{"schema_version": 0, "model": {}, "suites": []}'):
         (tmp_path / "results.json").write_text(text)
-        with pytest.raises(InputError, match="not the results of an evaluation"):
+        with pytest.raises(InputError, match="not evaluation results of version 1"):
             results.read(str(tmp_path))

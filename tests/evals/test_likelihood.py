@@ -1,4 +1,4 @@
-"""Likelihoods: the same whoever shares the batch, and every token of a text once."""
+"""Log-likelihoods do not depend on batching, and windows score every token once."""
 
 import pytest
 import torch
@@ -6,33 +6,33 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.likelihood import Request, log_likelihoods
+from evals.likelihood import LikelihoodRequest, log_likelihoods
 from evals.tasks.perplexity import windows
 from model.loading import LoadedModel
 
 
-def alone(loaded: LoadedModel, request: Request) -> float:
-    """The likelihood by its definition: one token after the other."""
+def unbatched(loaded: LoadedModel, request: LikelihoodRequest) -> float:
+    """Return the log-likelihood by definition, token by token."""
     total = 0.0
     tokens = [*request.context, *request.continuation]
-    for place in range(len(request.context), len(tokens)):
-        logits = loaded.model(torch.tensor([tokens[:place]]))[0, -1]
-        total += float(F.log_softmax(logits.double(), dim=0)[tokens[place]])
+    for index in range(len(request.context), len(tokens)):
+        logits = loaded.model(torch.tensor([tokens[:index]]))[0, -1]
+        total += float(F.log_softmax(logits.double(), dim=0)[tokens[index]])
     return total
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 20, 1000])
-def test_a_batch_changes_nothing(loaded: LoadedModel, batch_tokens: int) -> None:
+def test_results_do_not_depend_on_batch_size(loaded: LoadedModel, batch_tokens: int) -> None:
     random = torch.Generator().manual_seed(2)
     size = loaded.model.config.vocabulary_size
     requests = []
     for context, continuation in ((1, 1), (5, 2), (2, 9), (1, 12), (7, 3), (3, 3)):
         ids = torch.randint(size, (context + continuation,), generator=random).tolist()
-        requests.append(Request(ids[:context], ids[context:]))
-    told: list[int] = []
-    found = log_likelihoods(loaded.model, requests, batch_tokens, told.append)
-    assert found == pytest.approx([alone(loaded, each) for each in requests], abs=1e-4)
-    assert told[-1] == len(requests) and told == sorted(set(told))
+        requests.append(LikelihoodRequest(ids[:context], ids[context:]))
+    reported: list[int] = []
+    found = log_likelihoods(loaded.model, requests, batch_tokens, reported.append)
+    assert found == pytest.approx([unbatched(loaded, each) for each in requests], abs=1e-4)
+    assert reported[-1] == len(requests) and reported == sorted(set(reported))
 
 
 @given(
@@ -46,9 +46,9 @@ def test_windows_score_every_token_once(ids: list[int], window: int, stride: int
     assert [token for each in found for token in each.continuation] == ids
     assert all(each.context and each.continuation and len(each) <= window for each in found)
     text = [7, *ids]
-    behind = 1
-    for place, each in enumerate(found):
-        assert text[: behind + len(each.continuation)][-len(each) :] == [*each.context, *each.continuation]
-        if place:
+    scored = 1
+    for index, each in enumerate(found):
+        assert text[: scored + len(each.continuation)][-len(each) :] == [*each.context, *each.continuation]
+        if index:
             assert len(each.context) >= window - stride
-        behind += len(each.continuation)
+        scored += len(each.continuation)

@@ -1,4 +1,4 @@
-"""Values and their intervals."""
+"""Metrics and their confidence intervals."""
 
 import math
 
@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.statistics import Bootstrap, mean, ratio, share
+from evals.statistics import Bootstrap, mean, proportion, ratio
 
 
-def test_mean_and_its_standard_error() -> None:
+def test_mean_has_standard_error_and_interval() -> None:
     metric = mean("m", [1.0, 2.0, 3.0, 4.0])
     assert (metric.value, metric.n) == (2.5, 4)
     assert metric.standard_error == pytest.approx(math.sqrt(5 / 3 / 4))
@@ -18,19 +18,19 @@ def test_mean_and_its_standard_error() -> None:
     assert mean("m", [2.0]).standard_error is None
 
 
-def test_wilsons_interval() -> None:
-    """The figures of a worked example: 1 of 10 gives 0.0179 to 0.4042."""
-    metric = share("s", [True] + [False] * 9)
+def test_wilson_interval_of_worked_example() -> None:
+    """1 of 10 gives 0.0179 to 0.4042."""
+    metric = proportion("p", [True] + [False] * 9)
     assert (round(metric.low, 4), round(metric.high, 4)) == (0.0179, 0.4042)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=50))
-def test_a_shares_interval_holds_it_and_stays_within_bounds(hits: list[bool]) -> None:
-    metric = share("s", hits)
+def test_wilson_interval_contains_value_and_stays_within_bounds(hits: list[bool]) -> None:
+    metric = proportion("p", hits)
     assert -1e-12 <= metric.low <= metric.value <= metric.high <= 1 + 1e-12
 
 
-def test_the_bootstrap_of_a_mean_is_its_standard_error() -> None:
+def test_bootstrap_error_of_mean_equals_its_standard_error() -> None:
     values = np.random.default_rng(3).normal(size=400).tolist()
     metric = Bootstrap(2000, 1).metric("m", [values, [1.0] * 400], ratio)
     expected = mean("m", values)
@@ -40,7 +40,7 @@ def test_the_bootstrap_of_a_mean_is_its_standard_error() -> None:
     assert metric.low != Bootstrap(2000, 2).metric("m", [values, [1.0] * 400], ratio).low
 
 
-def test_one_item_has_no_interval() -> None:
+def test_single_item_has_no_interval() -> None:
     metric = Bootstrap(10, 1).metric("m", [[3.0], [2.0]], ratio, "sum over sum")
     assert (metric.value, metric.standard_error, metric.low) == (1.5, None, 1.5)
     assert metric.method == "sum over sum; one item: no interval"

@@ -1,4 +1,4 @@
-"""Suite files: those that are shipped, a user's own, faulty ones."""
+"""Suite files: shipped, written by users, and invalid."""
 
 from pathlib import Path
 
@@ -6,39 +6,39 @@ import pytest
 
 from core.errors import ConfigError, InputError
 from evals import suite
-from evals.suite import FOLDER, MultipleChoice, Prompted, find
+from evals.suite import SUITES_FOLDER, MultipleChoiceSuite, PromptedSuite, load_suite
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_shipped_suite_is_sound(path: Path) -> None:
-    named = find(path.stem)
+@pytest.mark.parametrize("path", sorted(SUITES_FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_suites_are_valid(path: Path) -> None:
+    named = load_suite(path.stem)
     assert named.name == path.stem
     assert named.suite.description.endswith(".")
     for file in named.suite.files:
         if file.builtin:
-            assert (FOLDER / file.builtin).is_file()
+            assert (SUITES_FOLDER / file.builtin).is_file()
 
 
-def test_an_unknown_suite_names_the_nearest() -> None:
+def test_unknown_suite_suggests_nearest_name() -> None:
     with pytest.raises(ConfigError, match="--suite pika: no such suite; the nearest is piqa"):
-        find("pika")
+        load_suite("pika")
 
 
-def test_a_suite_of_the_users_own(tmp_path: Path) -> None:
+def test_suite_is_loaded_by_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text((FOLDER / "piqa.toml").read_text() + "\n")
-    named = find(str(path))
-    assert (named.name, named.suite) == ("mine", find("piqa").suite)
-    assert named.sha256 != find("piqa").sha256
+    path.write_text((SUITES_FOLDER / "piqa.toml").read_text() + "\n")
+    named = load_suite(str(path))
+    assert (named.name, named.suite) == ("mine", load_suite("piqa").suite)
+    assert named.sha256 != load_suite("piqa").sha256
     with pytest.raises(InputError, match="no such file"):
-        find(str(tmp_path / "lost.toml"))
+        load_suite(str(tmp_path / "lost.toml"))
 
 
 BASE = 'description = "d."\n[[files]]\nformat = "tsv"\nfields = ["a", "b"]\n'
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("kind = ", "not TOML"),
         ("kind = 'guess'\n" + BASE, "kind = 'guess': must be one of perplexity, generation"),
@@ -51,7 +51,7 @@ BASE = 'description = "d."\n[[files]]\nformat = "tsv"\nfields = ["a", "b"]\n'
         ("kind = 'perplexity'\n" + BASE.replace('fields = ["a", "b"]', ""), "set files.fields"),
         (
             "kind = 'generation'\nprompt = '{{ a '\nreferences = ['{{ b }}']\nmetrics = ['bleu']\n" + BASE,
-            "is no Jinja template",
+            "is not a valid Jinja template",
         ),
         (
             "kind = 'generation'\nprompt = '{{ a | no_filter }}'\nreferences = ['b']\nmetrics = ['bleu']\n"
@@ -64,19 +64,19 @@ BASE = 'description = "d."\n[[files]]\nformat = "tsv"\nfields = ["a", "b"]\n'
         ),
     ],
 )
-def test_a_faulty_suite_is_refused_with_its_fault(tmp_path: Path, text: str, said: str) -> None:
-    path = tmp_path / "faulty.toml"
+def test_invalid_suites_are_rejected(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "invalid.toml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        find(str(path))
+        load_suite(str(path))
     assert str(caught.value).startswith(str(path))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_what_a_field_holds_is_no_template() -> None:
-    piqa = find("piqa").suite
-    assert isinstance(piqa, MultipleChoice) and isinstance(piqa, Prompted)
-    assert suite.needed(piqa.prompt) == {"goal"}
-    hostile = "{{ 7 * 7 }} {% for x in y %}"
-    assert suite.fill(piqa.prompt, {"goal": hostile}) == f"Question: {hostile}\nAnswer:"
+def test_field_values_are_not_interpreted_as_templates() -> None:
+    piqa = load_suite("piqa").suite
+    assert isinstance(piqa, MultipleChoiceSuite) and isinstance(piqa, PromptedSuite)
+    assert suite.template_fields(piqa.prompt) == {"goal"}
+    template_like = "{{ 7 * 7 }} {% for x in y %}"
+    assert suite.render(piqa.prompt, {"goal": template_like}) == f"Question: {template_like}\nAnswer:"

@@ -1,10 +1,10 @@
-"""What the model of these tests was trained on, and what was held out."""
+"""Training and validation texts of the test model."""
 
 from core.shards import SplitName
 from tests.train.shard_maker import sentences
 
 LONG = [" ".join(sentences(9, seed)) for seed in (5, 6)]
-"""Documents of several rows."""
+"""Documents that span several rows."""
 TEXTS: dict[tuple[SplitName, str], list[str]] = {
     ("train", "books"): sentences(200, 1),
     ("train", "wikipedia"): sentences(90, 2),
