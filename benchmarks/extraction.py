@@ -27,13 +27,13 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
 from core.errors import run
-from pipeline.extraction.html.alignment import split_words
 from pipeline.extraction.html.blocks import parse_blocks
-from pipeline.extraction.html.gold import GoldPage, load_gold_pages
 from pipeline.extraction.html.main_content import Model, main_content
-from pipeline.extraction.html.training import fit, label
 from pipeline.extraction.normalization import normalize
 from pipeline.ledger import Drop
+from pipeline.training.extractor.alignment import split_words
+from pipeline.training.extractor.gold import GoldPage, load_gold_pages
+from pipeline.training.extractor.training import fit, label
 
 RESULTS = Path(__file__).parent / "results" / "extraction.md"
 Score = tuple[float, float, float]

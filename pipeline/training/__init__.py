@@ -1,5 +1,4 @@
-"""Training of shipped models on text from raw files, which takes readers, extraction and filters together.
+"""Training of the models that ship with the package, one package per model.
 
-One package per model; start reading with its commands, such as :mod:`~pipeline.training.toxicity.__main__`.
-The model of main content only needs HTML and is trained in :mod:`pipeline.extraction.html.training`.
+Start reading with a model's command, such as :mod:`~pipeline.training.extractor.__main__`.
 """

@@ -1,7 +1,7 @@
 """Main content of HTML pages, by a model that estimates how much of each block belongs to it.
 
-Gradient-boosted trees, trained on pages with gold text (:mod:`pipeline.extraction.html.training`; the model
-card is in ``models/``), predict for each block the expected share of its words that is main content. Blocks
+Gradient-boosted trees, trained on pages with gold text (:mod:`pipeline.training.extractor`; the model card is
+in ``models/``), predict for each block the expected share of its words that is main content. Blocks
 are not selected by a fixed threshold: in decreasing order of that share, as many are kept as maximize the
 expected F1 of the page (as in Lewis, SIGIR 1995). This suits both a page with one short text and a page of
 long lists. A page on which next to nothing is expected has no main content.

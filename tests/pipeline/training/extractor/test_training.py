@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InputError, OutputError
-from pipeline.extraction.html import training
-from pipeline.extraction.html.alignment import align, split_words
-from pipeline.extraction.html.gold import GoldPage, load_gold_pages
 from pipeline.extraction.html.main_content import Model, ModelFiles
-from pipeline.extraction.html.training import NameStatistics, fit, label, to_onnx
+from pipeline.training.extractor import training
+from pipeline.training.extractor.__main__ import main
+from pipeline.training.extractor.alignment import align, split_words
+from pipeline.training.extractor.gold import GoldPage, load_gold_pages
+from pipeline.training.extractor.training import NameStatistics, fit, label, to_onnx
 
 TEXTS = st.lists(st.lists(st.sampled_from("a b c d e f g".split()), max_size=8).map(" ".join), max_size=12)
 
@@ -129,9 +130,9 @@ def test_command_writes_a_model_that_can_be_loaded(tmp_path: Path, monkeypatch: 
     pages = [build_page(f"s{number % 9}.org", number) for number in range(200)]
     paths = write_gold(tmp_path, pages)
     with pytest.raises(OutputError, match="no such folder"):
-        training.main([*paths, "--to", str(tmp_path / "models")])
+        main([*paths, "--to", str(tmp_path / "models")])
     (tmp_path / "models").mkdir()
-    training.main([*paths, "--to", str(tmp_path / "models")])
+    main([*paths, "--to", str(tmp_path / "models")])
     expected = fit([labeled for page in pages if (labeled := label(page))])
     assert ModelFiles.load(tmp_path / "models") == expected
 

@@ -1,9 +1,5 @@
 """Training of the model of :mod:`pipeline.extraction.html.main_content`.
 
-``python -m pipeline.extraction.html.training PAGES.warc.gz GOLD.jsonl.gz [--to FOLDER]`` trains on all pages
-with gold text and writes the model's files, by default over those that ship with the package. The same pages
-give the same files. Requires the packages of the extra ``extractor``.
-
 Training has two steps. First, each word in the names of elements is scored: positive if elements with it hold
 main content more often than the rest of their pages. The contribution of a page's own site is left out when
 the features of that page are computed, so that the trees do not overestimate the scores on unseen sites. Then
@@ -11,11 +7,9 @@ the trees are fitted to each block's share of words in the gold text, weighted b
 same total weight for every page.
 """
 
-import argparse
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -23,15 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from core.errors import OutputError, run
-from pipeline.extraction.html.alignment import align
 from pipeline.extraction.html.blocks import Blocks, parse_blocks
 from pipeline.extraction.html.features import Floats, features, name_words
-from pipeline.extraction.html.gold import GoldPage, load_gold_pages
 from pipeline.extraction.html.main_content import Calibration, ModelFiles, name_scorer
+from pipeline.training.extractor.alignment import align
+from pipeline.training.extractor.gold import GoldPage
 
-MODELS = Path(__file__).parent / "models"
-"""The folder of the model that ships with the package."""
 LIGHTGBM_PARAMETERS: Mapping[str, Any] = {
     "objective": "cross_entropy",
     "num_leaves": 24,
@@ -211,35 +202,3 @@ def _add_node(
     right = _add_node(node["left_child"], tree, number + 1, nodes, leaves)
     nodes["falsenodeids"][index] = right
     return _add_node(node["right_child"], tree, right, nodes, leaves)
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Train a model and write its files."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.extraction.html.training",
-        description="Train the model that finds the main content of HTML pages.",
-    )
-    parser.add_argument("pages", metavar="PAGES", help="WARC file with the pages")
-    parser.add_argument(
-        "gold", metavar="GOLD", help="gzipped JSON lines with the fields url, main_content and page_type"
-    )
-    parser.add_argument(
-        "--to",
-        type=Path,
-        default=MODELS,
-        metavar="FOLDER",
-        help="output folder (default: the shipped model's)",
-    )
-    options = parser.parse_args(arguments)
-    folder: Path = options.to
-    if not folder.is_dir():
-        raise OutputError(f"{folder}: no such folder; create it first")
-    labeled = [page for gold in load_gold_pages(options.pages, options.gold) if (page := label(gold))]
-    fit(labeled).save(folder)
-    print(
-        f"{folder}: trained on {len(labeled):,} pages of {len({page.page.site for page in labeled}):,} sites"
-    )
-
-
-if __name__ == "__main__":
-    run(main)
