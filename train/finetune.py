@@ -34,6 +34,7 @@ from train import parallel, training_run
 from train.examples import ExampleDataset, load_examples
 from train.loop import Trainer
 from train.parallel import World, enable_determinism, parameter_generator
+from train.records import RecordReader
 from train.training_run import TrainingRun
 
 STAGE = "finetune"
@@ -46,7 +47,18 @@ PATH_KEYS = {"model", "files", "validation_files"}
 def main() -> None:
     """Run the command line."""
     description = "Fine-tune a model on conversations; resumes from the last checkpoint."
-    parallel.run(lambda: configuration.from_command_line(description, sys.argv[1:]), finetune)
+    parallel.run(lambda: configuration.from_command_line(description, sys.argv[1:], validate), finetune)
+
+
+def validate(config: Config) -> None:
+    """Raise an error for settings that fine-tuning would reject; remote files are not checked."""
+    settings = config.finetune
+    configuration.require(config, "output.path", "finetune.model", "finetune.files")
+    RecordReader(settings)
+    storage.check_local(settings.model)
+    for file in (*settings.files, *settings.validation_files):
+        for path in [file] if isinstance(file, str) else file:
+            storage.check_local(path)
 
 
 def finetune(config: Config, world: World) -> None:
@@ -55,8 +67,7 @@ def finetune(config: Config, world: World) -> None:
     Each process holds the full base model in float32, in addition to its shard of the trained model.
     """
     training_run.check_batch_size(STAGE, config.finetune, world)
-    for key in ("output.path", "finetune.model", "finetune.files"):
-        configuration.require(config, key)
+    configuration.require(config, "output.path", "finetune.model", "finetune.files")
     base = load(config.finetune.model)
     dataset = world.broadcast_from_rank_zero(lambda: _load_examples(config.finetune, base))
     run = prepare(config, base, dataset)

@@ -82,6 +82,9 @@ class RecordReader:
                 f"finetune.fields.{unknown[0]}: preset {self._name} has no such field; it has "
                 f"{_sorted_list(known)}"
             )
+        for file in (*settings.files, *settings.validation_files):
+            if not isinstance(file, str):
+                self._pair_fields()
 
     def read(self, file: ExampleFile) -> Iterator[tuple[str, list[Message]]]:
         """Yield the location (file and line) and conversation of each record.
@@ -93,11 +96,7 @@ class RecordReader:
             yield location, self._conversation(location, record)
 
     def _paired_lines(self, first: str, second: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        if self._preset.pair is None:
-            raise ConfigError(
-                f"finetune.files: preset {self._name} does not accept pairs of text files; use JSONL"
-            )
-        names = [self._fields.get(name, name) for name in self._preset.pair]
+        names = self._pair_fields()
         for number, lines in enumerate(zip_longest(_lines(first), _lines(second)), 1):
             if None in lines:
                 shorter = (first, second)[lines.index(None)]
@@ -106,6 +105,14 @@ class RecordReader:
                     "number of lines; use files that belong together"
                 )
             yield f"{first}, line {number}", dict(zip(names, lines, strict=True))
+
+    def _pair_fields(self) -> list[str]:
+        """Return the fields of a pair of text files; raise :class:`ConfigError` if pairs are rejected."""
+        if self._preset.pair is None:
+            raise ConfigError(
+                f"finetune.files: preset {self._name} does not accept pairs of text files; use JSONL"
+            )
+        return [self._fields.get(name, name) for name in self._preset.pair]
 
     def _conversation(self, location: str, record: Mapping[str, Any]) -> list[Message]:
         values = set(self._preset.values)

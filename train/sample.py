@@ -16,11 +16,10 @@ from model.transformer import Transformer
 def main(arguments: Sequence[str]) -> None:
     """Run the command line."""
     options = _parse_arguments(arguments)
-    config = configuration.from_options(options)
+    check = configuration.required(*([] if options.model else ["output.path"]))
+    config = configuration.from_options(options, check)
     if config is None:
         return
-    if not options.model:
-        configuration.require(config, "output.path")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = load(options.model or config.output.path, device)
     sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed)

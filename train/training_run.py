@@ -63,6 +63,14 @@ class TrainingRun:
         return manifest.fingerprint(self.stage, self.identity, [])
 
 
+def validate(config: Config) -> None:
+    """Raise an error for settings that pre-training would reject; the mixture is checked on local shards."""
+    configuration.require(config, "output.path")
+    folder = storage.join(config.output.path, "shards")
+    if storage.is_local(folder) and storage.exists(storage.join(folder, manifest.NAME)):
+        build_stream(ShardDataset(open_shards(config)), config.train)
+
+
 def open_shards(config: Config) -> Shards:
     """Open the shards of a run without verifying their hashes."""
     configuration.require(config, "output.path")

@@ -36,7 +36,8 @@ COLUMNS = ("bytes", "loss", "bits_per_byte", "unigram_bits_per_byte")
 def main() -> None:
     """Run the command line."""
     description = "Compare a trained model with a unigram baseline on the validation shards."
-    parallel.run(lambda: configuration.from_command_line(description, sys.argv[1:]), compare)
+    check = configuration.required("output.path")
+    parallel.run(lambda: configuration.from_command_line(description, sys.argv[1:], check), compare)
 
 
 def compare(config: Config, world: World) -> None:

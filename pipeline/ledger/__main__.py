@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from core import config as configuration
 from core import storage
-from core.config import require
 from core.errors import ConfigError, run
 from pipeline.ledger.record_history import record_histories
 from pipeline.ledger.samples import parse_reason, samples
@@ -18,17 +17,18 @@ from pipeline.ledger.samples import parse_reason, samples
 def main(arguments: Sequence[str]) -> None:
     """Run the command line."""
     options = _parse(arguments)
-    config = configuration.from_options(options)
+    if options.command == "sample":
+        options.reason = parse_reason(options.reason)
+        if options.count < 1:
+            raise ConfigError(f"--count {options.count}: must be at least 1; give the number of examples")
+    config = configuration.from_options(options, configuration.required("output.path"))
     if config is None:
         return
-    require(config, "output.path")
     folder = storage.absolute(config.output.path)
     if options.command == "show":
         answer = record_histories(folder, options.key)
     else:
-        if options.count < 1:
-            raise ConfigError(f"--count {options.count}: must be at least 1; give the number of examples")
-        answer = samples(folder, parse_reason(options.reason), options.count)
+        answer = samples(folder, options.reason, options.count)
     for index, part in enumerate(answer):
         print(f"\n{part}" if index else part)
 
