@@ -1,8 +1,8 @@
-"""The ground that both halves stand on: configuration, storage, manifests, the tokenizer and token shards.
+"""Foundation of all programs: configuration, storage, manifests, tokenizers and token shards.
 
 Neither Spark nor torch is imported here, so that executors and GPU hosts can share it. Start reading with
-:mod:`core.manifest` (how a stage's output comes to exist) and :mod:`core.shards` (the contract between the
-data half and the trainer).
+:mod:`core.manifest` (how a stage publishes its output) and :mod:`core.shards` (the contract between the data
+half and the trainer).
 """
 
 __version__ = "0.1.0"

@@ -2,8 +2,8 @@
 Improve Language Modeling").
 
 Documents longer than a row are split into full rows and a remainder. The segments are assigned to rows by
-best-fit-decreasing bin packing: longest first, each to the fullest row with enough space. The unused rest of a
-row is padding, well below one per cent of real text.
+best-fit-decreasing bin packing: longest first, each to the fullest row with enough space. The unused rest of
+a row is padding, well below one per cent of real text.
 """
 
 import hashlib
