@@ -4,8 +4,8 @@
 process on one core. datatrove runs the steps of its ``examples/fineweb.py``: read, URL, extract, language,
 Gopher's repetition and quality, C4, FineWeb, JSON lines. Gristmill computes the same metrics for every page
 with text, dropped or not, and also toxicity, personal data and the MinHash signature, and writes Parquet;
-once with its own extractor, once with Resiliparse. CPU time is measured, including extraction processes, minus
-that of a run over the first few records (loading models and lists).
+once with its own extractor, once with Resiliparse. CPU time is measured, including extraction processes,
+minus that of a run over the first few records (loading models and lists).
 
 datatrove requires ``spacy``, ``faust-cchardet``, ``python-magic`` and its library, ``tldextract``,
 ``fasteners``, ``pyahocorasick`` and ``orjson``. Its language model is replaced by the compressed one of this

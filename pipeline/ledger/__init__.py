@@ -1,4 +1,4 @@
-"""The ledger: for every record whether it was kept, and if not, the stage, reason, value and threshold.
+"""The ledger: the decision about every record, and for drops the stage, reason, value and threshold.
 
 Invariant: records in = kept + Σ dropped by reason + quarantined. Start reading with
 :mod:`~pipeline.ledger.reasons`. ``python -m pipeline.ledger`` queries the ledger of a finished run.

@@ -159,4 +159,4 @@ RULES: dict[Reason, tuple[str, Bound]] = {
     Reason.TOXICITY_SCORE: ("toxicity", "at most"),
     Reason.PII_ITEMS: ("pii_items", "at most"),
 }
-"""The metric of each filter condition, and whether the threshold is a lower or an upper bound."""
+"""The metric of each filter condition, and the direction of its threshold."""

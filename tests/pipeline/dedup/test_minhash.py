@@ -60,9 +60,9 @@ def test_bands_do_not_depend_on_the_batch(documents):
 @given(words, st.integers(1, 7))
 def test_shingles_are_word_ngrams(hashes, shingle):
     ngrams = [tuple(hashes[i : i + shingle]) for i in range(max(0, len(hashes) - shingle) + 1)]
-    made = shingle_hashes(hashes, shingle)
-    assert len(made) == (len(ngrams) if len(hashes) else 0)
-    assert len(set(made.tolist())) == (len(set(ngrams)) if len(hashes) else 0)
+    shingles = shingle_hashes(hashes, shingle)
+    assert len(shingles) == (len(ngrams) if len(hashes) else 0)
+    assert len(set(shingles.tolist())) == (len(set(ngrams)) if len(hashes) else 0)
 
 
 def test_word_order_matters_and_shingle_order_does_not():

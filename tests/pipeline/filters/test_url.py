@@ -85,7 +85,7 @@ def test_user_lists(tmp_path: Path) -> None:
     }
     for name, text in lists.items():
         (tmp_path / name).write_text(text)
-    judge = FilterPipeline(FiltersConfig.model_validate({name: str(tmp_path / name) for name in lists}))
+    filters = FilterPipeline(FiltersConfig.model_validate({name: str(tmp_path / name) for name in lists}))
     reasons = {
         "https://mine.example/a": "url.domain",
         "https://www.other.example": "url.domain",
@@ -94,7 +94,7 @@ def test_user_lists(tmp_path: Path) -> None:
         "https://zzzzporn.com": "url.domain",
         "https://example.org/good/page": None,
     }
-    dropped = {address: judge.check_url(address)[1] for address in reasons}
+    dropped = {address: filters.check_url(address)[1] for address in reasons}
     assert {address: drop and drop.reason for address, drop in dropped.items()} == reasons
 
 

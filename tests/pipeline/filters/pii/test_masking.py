@@ -97,8 +97,8 @@ def test_plans_agree_with_phonenumbers(country_code: int, random: Random) -> Non
     )
     digits = phonenumbers.national_significant_number(example) if example else "212555"
     for _ in range(random.randrange(4)):
-        place = random.randrange(len(digits))
-        digits = digits[:place] + random.choice("0123456789") + digits[place + random.randrange(2) :]
+        index = random.randrange(len(digits))
+        digits = digits[:index] + random.choice("0123456789") + digits[index + random.randrange(2) :]
     digits = random.choice(["", "0", "1", "8"]) + digits
     try:
         valid = phonenumbers.is_valid_number(phonenumbers.parse(f"+{country_code}{digits}"))
