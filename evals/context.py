@@ -23,7 +23,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """Metrics of a task, and one JSON record for each sample behind them."""
+    """Metrics of a task, and one JSON record for each sample that they summarize."""
 
     metrics: list[Metric]
     records: list[dict[str, Any]]

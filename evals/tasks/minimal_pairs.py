@@ -1,7 +1,7 @@
 """Bias by minimal pairs: two sentences that differ in the group they name, in the format of CrowS-Pairs.
 
-Nangia et al. 2020 mask one word at a time. A causal model cannot fill masks, so the full log-likelihoods of the
-sentences are compared here, shared tokens included. A model without preference prefers the more stereotypical
+Nangia et al. 2020 mask one word at a time. A causal model cannot fill masks, so the full log-likelihoods of
+the sentences are compared here, shared tokens included. An unbiased model prefers the more stereotypical
 sentence half of the time.
 """
 

@@ -214,6 +214,16 @@ def test_fine_tuned_model_describes_fine_tuning(trained: Path, tmp_path: Path) -
         cards(tmp_path, "--run", str(run), "--set", "output.overwrite=true")
 
 
+def test_dry_run_checks_sources_and_writes_nothing(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cards(tmp_path, "--run", str(run), "--dry-run") == {}
+    assert json.loads(capsys.readouterr().out)["output"]
+    with pytest.raises(InputError, match="/nowhere: does not exist"):
+        cards(tmp_path, "--run", str(run), "--model", "/nowhere", "--dry-run")
+    assert not (tmp_path / "cards").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [

@@ -126,6 +126,29 @@ def test_invalid_arguments_are_rejected_before_anything_is_written(
     assert contents(tmp_path) == before
 
 
+def test_dry_run_checks_inputs_and_writes_nothing(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(tmp_path)
+    main([*arguments, "--dry-run"])
+    assert json.loads(capsys.readouterr().out)["evals"]["bootstrap"] == 20
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--suite", "pika"], "no such suite"),
+        (["--data", "pika=x"], "must be NAME=PATH"),
+        (["--data", "piqa=/nowhere/at/all"], "no such file"),
+        (["--model", "/nowhere/at/all"], "/nowhere/at/all: does not exist"),
+    ],
+)
+def test_dry_run_rejects_what_a_run_would(arguments: list[str], change: list[str], message: str) -> None:
+    with pytest.raises(GristmillError, match=message):
+        main([*arguments, *change, "--dry-run"])
+
+
 def test_invalid_items_are_rejected_before_anything_is_written(arguments: list[str], tmp_path: Path) -> None:
     with (tmp_path / "questions.jsonl").open("a") as file:
         file.write('{"goal": "g", "sol1": "a", "sol2": "b", "label": 5}\n')

@@ -1,12 +1,15 @@
 """Suite files: shipped, written by users, and invalid."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from core.errors import ConfigError, InputError
 from evals import suite
+from evals.items import read_items
 from evals.suite import SUITES_FOLDER, MultipleChoiceSuite, PromptedSuite, load_suite
+from tests.commands import ROOT
 
 
 @pytest.mark.parametrize("path", sorted(SUITES_FOLDER.glob("*.toml")), ids=lambda path: path.stem)
@@ -32,6 +35,16 @@ def test_suite_is_loaded_by_path(tmp_path: Path) -> None:
     assert named.sha256 != load_suite("piqa").sha256
     with pytest.raises(InputError, match="no such file"):
         load_suite(str(tmp_path / "lost.toml"))
+
+
+def test_example_in_documentation_is_valid(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/evaluation.md").read_text("utf-8"), re.S)
+    (tmp_path / "capitals.toml").write_text(example)
+    named = load_suite(str(tmp_path / "capitals.toml"))
+    (tmp_path / "capitals.jsonl").write_text('{"country": "France", "capital": "Paris"}\n' * 3)
+    items, _ = read_items(named, {"capitals": str(tmp_path / "capitals.jsonl")})
+    assert isinstance(named.suite, PromptedSuite)
+    assert items[0].render(named.suite.prompt) == "Country: France\nCapital:"
 
 
 BASE = 'description = "d."\n[[files]]\nformat = "tsv"\nfields = ["a", "b"]\n'
