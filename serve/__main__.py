@@ -7,46 +7,49 @@ import signal
 import socket
 import sys
 import threading
-import time
 from argparse import Namespace
 from collections.abc import Sequence
-from types import FrameType
-
-import uvicorn
 
 from core import config as configuration
 from core import errors
-from core.config import ServeConfig
-from core.errors import ConfigError, InputError
-from serve import keys
-from serve.app import build
-from serve.feedback import Journal
-from serve.safety import Safety
+from core.config import Config, ServeConfig
+from core.errors import ConfigError
+from serve.api import keys
+from serve.api.app import create_app
+from serve.api.keys import ApiKeys
+from serve.feedback.store import FeedbackStore
+from serve.safety.filter import SafetyFilter
+from serve.server import Server, listen, url
 from serve.service import Service
 
 SWITCH_SECONDS = 0.0002
-"""How long one thread may keep Python's lock from the other: the model wants it often, and for moments."""
-LAST_SECONDS = 2
-"""For responses that are cut off at the end of the drain to be closed."""
+"""Time after which a thread must release the GIL if another waits: the model needs it often and briefly."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command line."""
+    """Run the command line."""
     options = _parse(arguments)
-    config = configuration.from_options(options)
+    loopback_only = _is_loopback(options.host)
+
+    def validate(config: Config) -> None:
+        _api_keys(config.serve, options.host, required=not loopback_only)
+        SafetyFilter(config.serve)
+
+    config = configuration.from_options(options, validate)
     if config is None:
         return
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
-    service = _service(config.serve, options.host)
-    with _listen(options.host, options.port) as listener:
-        _run(service, options.model, listener)
+    api_keys = _api_keys(config.serve, options.host, required=not loopback_only)
+    service = Service(config.serve, FeedbackStore(config.serve.feedback), SafetyFilter(config.serve))
+    server = Server(create_app(service, api_keys, loopback_only=loopback_only), service)
+    with listen(options.host, options.port) as listener:
+        _run(server, service, options.model, listener, needs_key=bool(api_keys))
 
 
-def _run(service: Service, model: str, listener: socket.socket) -> None:
-    """HTTP in a thread of its own, at once; the model in this one."""
-    server = Server(service)
+def _run(server: Server, service: Service, model: str, listener: socket.socket, *, needs_key: bool) -> None:
+    """Run HTTP in a thread, from the start on, and the model in this one."""
 
-    def answer() -> None:
+    def serve_http() -> None:
         try:
             server.run(sockets=[listener])
         finally:
@@ -55,36 +58,38 @@ def _run(service: Service, model: str, listener: socket.socket) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, server.handle_exit)
-    answering = threading.Thread(target=answer, name="http")
-    answering.start()
+    http = threading.Thread(target=serve_http, name="http")
+    http.start()
     try:
-        ready = service.open(model)
-        _tell(listener, ready.loaded.name, keyed=bool(service.keys))
-        ready.engine.run()
+        served = service.load(model)
+        _announce(url(listener), served.loaded.name, needs_key=needs_key)
+        served.engine.run()
     finally:
         server.should_exit = True
-        answering.join()
+        http.join()
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:
     parser = configuration.parser("Serve a model: an OpenAI-compatible API and a chat page.")
     parser.add_argument(
-        "--model", required=True, help="a run's folder, a Hugging Face folder, a .gguf file or an adapter"
+        "--model",
+        required=True,
+        help="folder of a training run, Hugging Face folder, adapter folder or .gguf file",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8000, help="0: any that is free (8000)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0: any free port (8000)")
     return parser.parse_args(arguments)
 
 
-def _service(settings: ServeConfig, host: str) -> Service:
-    """All but the model. Raises :class:`ConfigError` for an open door without keys."""
-    admitted, local = keys.load(settings.api_keys, os.environ), _is_loopback(host)
-    if not admitted and not local:
+def _api_keys(settings: ServeConfig, host: str, *, required: bool) -> ApiKeys:
+    """Return the configured API keys. Raises :class:`ConfigError` if keys are required and there are none."""
+    api_keys = keys.load(settings.api_keys, os.environ)
+    if required and not api_keys:
         raise ConfigError(
-            f"--host {host}: others could reach this server, so that it needs API keys; name a file with "
+            f"--host {host}: a server that other machines can reach requires API keys; name a file with "
             f"--set serve.api_keys=FILE or set {keys.VARIABLE}, or listen on 127.0.0.1"
         )
-    return Service(settings, admitted, Journal(settings.feedback), Safety(settings), local)
+    return api_keys
 
 
 def _is_loopback(host: str) -> bool:
@@ -94,58 +99,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except (OSError, OverflowError) as error:
-        raise InputError(f"{host}:{port}: cannot listen there ({error}); choose another --port") from None
+def _announce(address: str, name: str, *, needs_key: bool) -> None:
+    """Print the server's address and an example request."""
+    print(f"{name}: chat page at {address}, OpenAI-compatible API at {address}/v1")
+    print(_example(address, name, needs_key=needs_key), flush=True)
 
 
-class Server(uvicorn.Server):
-    """Lets running requests finish when it is told to stop."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._drained_by = 0.0
-        super().__init__(
-            uvicorn.Config(
-                build(service),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=LAST_SECONDS,
-                lifespan="off",
-                ws="none",
-            )
-        )
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain at the first signal, stop at the second."""
-        if self._service.state == "draining":
-            super().handle_exit(sig, frame)
-        self._service.state = "draining"
-        self._drained_by = time.monotonic() + self._service.settings.drain_seconds
-
-    async def on_tick(self, counter: int) -> bool:
-        """Several times a second: whether to stop now."""
-        if self._service.state == "draining":
-            late = time.monotonic() > self._drained_by
-            self.should_exit = self.should_exit or late or not self._service.active
-        return await super().on_tick(counter)
-
-
-def _tell(listener: socket.socket, name: str, *, keyed: bool) -> None:
-    """Say where the model answers, and how to ask."""
-    host, port = listener.getsockname()[:2]
-    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    print(f"{name}: a chat page at {address}, an OpenAI-compatible API at {address}/v1")
-    print(_example(address, name, keyed=keyed), flush=True)
-
-
-def _example(address: str, name: str, *, keyed: bool) -> str:
-    """A request as a line for a shell."""
-    key = ' -H "Authorization: Bearer $KEY"' if keyed else ""
+def _example(address: str, name: str, *, needs_key: bool) -> str:
+    """Return a request as a shell command."""
+    key = ' -H "Authorization: Bearer $KEY"' if needs_key else ""
     messages = '[{"role": "user", "content": "What is the capital of France?"}]'
     body = f'{{"model": "{name}", "messages": {messages}, "temperature": 0}}'
     return f"curl {address}/v1/chat/completions -H 'Content-Type: application/json'{key} -d '{body}'"

@@ -1,9 +1,9 @@
-"""The loop in which the model runs, and how the server's coroutines talk to it.
+"""The engine runs the model in the main thread; coroutines of the event loop submit requests to it.
 
-The model has the main thread and the event loop another. Beside its pool of one thread per processor, GNU
-OpenMP lets no further thread wait actively: away from the main thread each product begins with a sleeper's
-awakening, and two processors are hardly faster than one. PyTorch leaves Python's lock while it computes, so
-that the event loop goes on meanwhile.
+The model runs in the main thread and the event loop in another, because GNU OpenMP lets only one thread per
+processor spin while idle. Called from an additional thread, each matrix product first has to wake sleeping
+workers, and two processors are barely faster than one. PyTorch releases the GIL while it computes, so the
+event loop keeps running.
 """
 
 import asyncio
@@ -12,175 +12,193 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from model.batching import Batcher, SampledToken
 from model.generation import Sampling
 
 GATHER_SECONDS = 0.02
-"""How long an idle engine waits at most for requests that come together, to read their prompts together."""
-PAUSE_SECONDS = 0.001
-"""Without another request in this time, and with none on its way, they are complete."""
+"""Longest time that an idle engine waits for more requests, so that their prompts are prefilled together."""
+QUIET_SECONDS = 0.001
+"""An idle engine starts after this time without a new request, if none is being prepared."""
 
 log = logging.getLogger(__name__)
 
 
-class BusyError(Exception):
-    """The queue is full."""
+class QueueFullError(Exception):
+    """The queue has no place for another request."""
 
 
-class FailedError(Exception):
-    """The model failed while it computed an answer; the cause is in the log."""
+class GenerationError(Exception):
+    """The model failed while it generated; the cause is in the log."""
 
 
 @dataclass(eq=False)
 class Generation:
-    """One request at the engine: its tokens as they are drawn."""
+    """One request in the engine and the queue of its sampled tokens."""
 
     prompt: Sequence[int]
-    limit: int
+    max_tokens: int
     sampling: Sampling
-    stop: frozenset[int]
-    number: int = 0
-    """At the batcher; 0 while it waits."""
-    ended: bool = False
+    stop_tokens: frozenset[int]
+    request_id: int = 0
+    """Assigned by the batcher; 0 while the request waits for a slot."""
+    released: bool = False
     events: asyncio.Queue[SampledToken | Exception] = field(default_factory=asyncio.Queue)
 
-    async def next(self) -> SampledToken:
-        """The next token; the last one says why it is the last. Raises :class:`FailedError`, TimeoutError."""
+    async def next_token(self) -> SampledToken:
+        """Return the next token; the last one has a finish reason.
+
+        Raises :class:`GenerationError` if the model failed, TimeoutError after :meth:`time_out`.
+        """
         event = await self.events.get()
         if isinstance(event, Exception):
             raise event
         return event
 
-    def expire(self) -> None:
-        """Raise TimeoutError for whoever waits for the next token."""
+    def time_out(self) -> None:
+        """Let :meth:`next_token` raise TimeoutError after the tokens that are queued already."""
         self.events.put_nowait(TimeoutError())
 
 
 class Engine:
-    """Takes requests from one event loop and runs a :class:`Batcher` in the thread that calls :meth:`run`.
+    """Runs a :class:`Batcher` in the thread that calls :meth:`run`, for requests of one event loop.
 
-    At most the batcher's slots and ``waiting`` more requests are taken on.
+    The batcher's slots bound the requests that run, ``queue_size`` those that wait. :meth:`run` and
+    :meth:`close` may be called from any thread, all other methods from the event loop's thread only.
     """
 
-    def __init__(self, batcher: Batcher, waiting: int) -> None:
+    def __init__(self, batcher: Batcher, queue_size: int) -> None:
         self.capacity = batcher.capacity
+        """Tokens of a request, prompt and answer together."""
         self.slots = batcher.num_free
-        self.count = 0
-        """Requests that are not ended, by the event loop's account."""
-        self._coming = 0
+        self.num_requests = 0
+        """Requests that were submitted and not released."""
+        self._num_expected = 0
         self._batcher = batcher
-        self._most = self.slots + waiting
+        self._max_requests = self.slots + queue_size
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waiting: deque[Generation] = deque()
         self._running: dict[int, Generation] = {}
         self._closed = False
 
     @property
-    def running(self) -> int:
-        """Requests that hold a slot."""
+    def num_running(self) -> int:
+        """Number of requests that hold a slot."""
         return len(self._running)
 
     @property
-    def full(self) -> bool:
-        """Whether a further request is refused."""
-        return self.count >= self._most
+    def num_waiting(self) -> int:
+        """Number of requests that wait for a slot."""
+        return max(0, self.num_requests - self.num_running)
+
+    @property
+    def is_full(self) -> bool:
+        """True if another request would be rejected."""
+        return self.num_requests >= self._max_requests
 
     @contextmanager
-    def coming(self) -> Iterator[None]:
-        """While a request is being prepared for :meth:`submit`."""
-        self._coming += 1
+    def expect_request(self) -> Iterator[None]:
+        """Announce a request while it is being prepared, so that an idle engine waits for it."""
+        self._num_expected += 1
         try:
             yield
         finally:
-            self._coming -= 1
+            self._num_expected -= 1
             self._commands.put(lambda: None)
 
     def submit(
-        self, prompt: Sequence[int], limit: int, sampling: Sampling, stop: frozenset[int]
+        self, prompt: Sequence[int], max_tokens: int, sampling: Sampling, stop_tokens: frozenset[int]
     ) -> Generation:
-        """Take on a request. Raises :class:`BusyError` if too many wait already."""
-        if self.full:
-            raise BusyError
-        generation = Generation(prompt, limit, sampling, stop)
-        self.count += 1
+        """Queue a request. Raises :class:`QueueFullError`."""
+        if self.is_full:
+            raise QueueFullError
+        generation = Generation(prompt, max_tokens, sampling, stop_tokens)
+        self.num_requests += 1
         self._loop = asyncio.get_running_loop()
         self._commands.put(lambda: self._waiting.append(generation))
         return generation
 
-    def end(self, generation: Generation) -> None:
-        """Give up a request's place, finished or not; to be called once for every request."""
-        if not generation.ended:
-            generation.ended = True
-            self.count -= 1
+    def release(self, generation: Generation) -> None:
+        """Free the slot or queue place of a request, finished or not; required once for every request."""
+        if not generation.released:
+            generation.released = True
+            self.num_requests -= 1
             self._commands.put(lambda: self._drop(generation))
 
     def close(self) -> None:
-        """Let :meth:`run` return; requests that still run get no more tokens."""
+        """Let :meth:`run` return; running requests get no more tokens."""
         self._commands.put(self._close)
 
     def run(self) -> None:
-        """Compute until :meth:`close` is called. All that follows belongs to this thread."""
+        """Generate until :meth:`close` is called. The methods below belong to this thread."""
         while not self._closed:
-            self._obey()
+            self._process_commands()
             while self._waiting and self._batcher.num_free:
-                self._admit(self._waiting.popleft())
+                self._add(self._waiting.popleft())
             if self._batcher.num_running:
                 self._step()
 
-    def _obey(self) -> None:
-        """Carry out what was asked for; wait for something if there is nothing to compute."""
+    def _process_commands(self) -> None:
+        """Run the queued commands; if there is nothing to generate, wait for one."""
         if not self._batcher.num_running and not self._waiting:
             self._commands.get()()
-            self._gather()
+            self._gather_requests()
         while not self._commands.empty():
             self._commands.get()()
 
-    def _gather(self) -> None:
-        """Give those a moment who come together with the first."""
-        until = time.monotonic() + GATHER_SECONDS
-        while (left := until - time.monotonic()) > 0:
+    def _gather_requests(self) -> None:
+        """Wait briefly for requests that arrive together with the first one."""
+        deadline = time.monotonic() + GATHER_SECONDS
+        while (remaining := deadline - time.monotonic()) > 0:
             try:
-                self._commands.get(timeout=left if self._coming else PAUSE_SECONDS)()
+                self._commands.get(timeout=remaining if self._num_expected else QUIET_SECONDS)()
             except queue.Empty:
                 return
 
-    def _admit(self, generation: Generation) -> None:
-        number = self._batcher.add(generation.prompt, generation.limit, generation.sampling, generation.stop)
-        generation.number = number
-        self._running[number] = generation
+    def _add(self, generation: Generation) -> None:
+        request_id = self._batcher.add(
+            generation.prompt, generation.max_tokens, generation.sampling, generation.stop_tokens
+        )
+        generation.request_id = request_id
+        self._running[request_id] = generation
 
     def _step(self) -> None:
         try:
-            drawn = self._batcher.step()
+            tokens = self._batcher.step()
         except Exception:
-            log.exception("the model failed; %d requests end", len(self._running))
+            log.exception("the model failed; %d requests are aborted", len(self._running))
             events: list[tuple[Generation, SampledToken | Exception]] = [
-                (generation, FailedError()) for generation in self._running.values()
+                (generation, GenerationError()) for generation in self._running.values()
             ]
-            for number in list(self._running):
-                self._batcher.cancel(number)
+            for request_id in list(self._running):
+                self._batcher.cancel(request_id)
             self._running.clear()
         else:
-            events = [(self._running[token.request_id], token) for token in drawn]
-            for token in drawn:
+            events = [(self._running[token.request_id], token) for token in tokens]
+            for token in tokens:
                 if token.finish_reason:
                     del self._running[token.request_id]
-        self._tell(events)
+        self._deliver(events)
 
-    def _tell(self, events: list[tuple[Generation, SampledToken | Exception]]) -> None:
-        def deliver() -> None:
+    def _deliver(self, events: list[tuple[Generation, SampledToken | Exception]]) -> None:
+        """Put the events into the requests' queues, in the event loop's thread.
+
+        While the server stops, the loop may be closed already; then no coroutine waits for the events.
+        """
+
+        def put() -> None:
             for generation, event in events:
                 generation.events.put_nowait(event)
 
         if events:
-            self._loop.call_soon_threadsafe(deliver)
+            with suppress(RuntimeError):  # the event loop is closed
+                self._loop.call_soon_threadsafe(put)
 
     def _drop(self, generation: Generation) -> None:
-        if self._running.pop(generation.number, None):
-            self._batcher.cancel(generation.number)
+        if self._running.pop(generation.request_id, None):
+            self._batcher.cancel(generation.request_id)
         elif generation in self._waiting:
             self._waiting.remove(generation)
 

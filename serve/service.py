@@ -1,4 +1,4 @@
-"""What the server's parts share: the model and its state, the rules, the figures."""
+"""State shared by all requests: the model and its engine, the safety filter, the feedback store, metrics."""
 
 import os
 import time
@@ -15,21 +15,29 @@ from model.fused import fuse
 from model.generation import Sampling
 from model.loading import LoadedModel
 from serve.engine import Engine
-from serve.errors import unavailable
-from serve.feedback import Journal
-from serve.keys import Keys
+from serve.feedback.store import FeedbackStore
 from serve.metrics import Metrics
-from serve.safety import Safety
+from serve.safety.filter import SafetyFilter
+
+WARM_UP_TOKENS = 16
 
 
-@dataclass
-class Ready:
-    """A model that answers."""
+class UnavailableError(Exception):
+    """The service does not accept requests now; ``code`` is ``loading`` or ``draining``."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A loaded model and the engine that runs it."""
 
     loaded: LoadedModel
     engine: Engine
-    since: int
-    """Seconds since 1970."""
+    created: int
+    """Unix time at which it was loaded."""
 
 
 @dataclass
@@ -37,73 +45,73 @@ class Service:
     """One server."""
 
     settings: ServeConfig
-    keys: Keys
-    journal: Journal
-    safety: Safety
-    local: bool
-    """Only this machine can reach it."""
+    feedback: FeedbackStore
+    safety: SafetyFilter
     metrics: Metrics = field(default_factory=Metrics)
     state: Literal["loading", "ready", "draining"] = "loading"
-    active: int = 0
-    """Requests that are being answered."""
-    _ready: Ready | None = None
+    active_requests: int = 0
+    """HTTP requests whose response is not complete."""
+    _model: ServedModel | None = None
     _closed: bool = False
 
     def __post_init__(self) -> None:
-        self.metrics.watch(
-            lambda: self._ready.engine.running if self._ready else 0,
-            lambda: max(0, self._ready.engine.count - self._ready.engine.running) if self._ready else 0,
+        self.metrics.set_gauges(
+            lambda: self._model.engine.num_running if self._model else 0,
+            lambda: self._model.engine.num_waiting if self._model else 0,
             lambda: self.state == "ready",
         )
 
     @property
-    def ready(self) -> Ready:
-        """The model; refuses while there is none or the server is about to stop."""
+    def model(self) -> ServedModel:
+        """The served model. Raises :class:`UnavailableError` while loading or draining."""
         if self.state == "draining":
-            raise unavailable("the server is about to stop; ask another one", "draining")
-        if self._ready is None:
-            raise unavailable("the model is still being loaded; try again in a moment", "loading")
-        return self._ready
+            raise UnavailableError("the server is shutting down; use another one", "draining")
+        if self._model is None:
+            raise UnavailableError("the model is still loading; try again in a moment", "loading")
+        return self._model
 
-    def open(self, path: str) -> Ready:
-        """Load the model; from then on requests are taken. Raises :class:`core.errors.GristmillError`."""
-        loaded, batcher = _load(path, self.settings)
-        self._ready = Ready(loaded, Engine(batcher, self.settings.queue), int(time.time()))
+    def load(self, path: str) -> ServedModel:
+        """Load a model and accept requests from then on. Raises :class:`core.errors.GristmillError`."""
+        return self.start(*_load(path, self.settings))
+
+    def start(self, loaded: LoadedModel, batcher: Batcher) -> ServedModel:
+        """Accept requests for a model; the caller runs the engine."""
+        self._model = ServedModel(loaded, Engine(batcher, self.settings.queue), int(time.time()))
         if self._closed:
-            self._ready.engine.close()
+            self._model.engine.close()
         elif self.state == "loading":
             self.state = "ready"
-        return self._ready
+        return self._model
 
     def close(self) -> None:
-        """End the engine, or keep it from beginning, and put the journal away."""
+        """Stop the engine, also one that is not started yet, and close the feedback store."""
         self._closed = True
-        if self._ready:
-            self._ready.engine.close()
-        self.journal.close()
+        if self._model:
+            self._model.engine.close()
+        self.feedback.close()
 
 
 def _load(path: str, settings: ServeConfig) -> tuple[LoadedModel, Batcher]:
-    """The model, warm, and its batcher."""
-    torch.set_num_threads(_threads(settings))
+    """Return a model, warmed up, and its batcher."""
+    torch.set_num_threads(_num_threads(settings))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = loading.load(path, device, _precision(settings, device))
+    loaded = loading.load(path, device, _dtype(settings, device))
     limit = loaded.model.config.context or DEFAULT_CONTEXT
     capacity = min(settings.context or DEFAULT_CONTEXT, limit)
     batcher = Batcher(fuse(loaded.model), settings.slots, capacity)
-    batcher.add([0] * min(16, capacity - 2), 2, Sampling(temperature=0), frozenset())
+    batcher.add([0] * min(WARM_UP_TOKENS, capacity - 2), 2, Sampling(temperature=0), frozenset())
     while batcher.num_running:
         batcher.step()
     return loaded, batcher
 
 
-def _precision(settings: ServeConfig, device: str) -> torch.dtype:
+def _dtype(settings: ServeConfig, device: str) -> torch.dtype:
     if settings.precision != "auto":
         return torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
     return torch.bfloat16 if device == "cuda" else torch.float32
 
 
-def _threads(settings: ServeConfig) -> int:
-    """As the settings say, or one per processor that this process may use."""
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return settings.threads or own or 1
+def _num_threads(settings: ServeConfig) -> int:
+    """Return the configured number of threads; by default one per processor that this process may use."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return settings.threads or available or 1

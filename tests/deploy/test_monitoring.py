@@ -26,7 +26,7 @@ def _samples() -> dict[str, set[str]]:
     metrics = Metrics()
     metrics.requests.labels("/v1/chat/completions", 200).inc()
     metrics.duration.labels("/v1/chat/completions").observe(1)
-    metrics.finished.labels("content_filter").inc()
+    metrics.answers.labels("content_filter").inc()
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(metrics.text().decode()):
         for sample in family.samples:

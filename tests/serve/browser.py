@@ -1,4 +1,4 @@
-"""A headless Chromium that watches what a page does: its requests, its dialogs, its errors."""
+"""Headless Chromium; pages are watched for errors, dialogs and requests to other hosts."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The machine's own browser; none is downloaded, and without one the test is skipped."""
+    """Start the installed browser; without one, skip the test. None is downloaded."""
     if not CHROMIUM:
         pytest.skip("no chromium on PATH: install Debian's package of that name")
     sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
@@ -27,15 +27,15 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def watched_page(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
-    """A page of a fresh profile at ``url``. It may raise no error, open no dialog, ask no other host."""
+    """Open ``url`` with a fresh profile; fail on errors, dialogs and requests to other hosts."""
     context = browser.new_context(**options)
     page = context.new_page()
     page.set_default_timeout(10_000)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(f"error: {error}"))
     page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("console", lambda message: faults.append(message.text) if "Policy" in message.text else None)
-    context.on("request", lambda asked: faults.append(asked.url) if _is_foreign(asked.url, url) else None)
+    page.on("console", lambda message: faults.extend([message.text] if "Policy" in message.text else []))
+    context.on("request", lambda request: faults.extend(_foreign(request.url, url)))
     page.goto(url)
     yield page
     page.wait_for_timeout(50)
@@ -44,10 +44,11 @@ def watched_page(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
 
 
 def send(page: Page, text: str) -> None:
-    """Ask ``text`` in the page's conversation."""
+    """Send a message in the open conversation."""
     page.get_by_label("Message", exact=True).fill(text)
     page.get_by_role("button", name="Send", exact=True).click()
 
 
-def _is_foreign(asked: str, url: str) -> bool:
-    return urlsplit(asked).netloc != urlsplit(url).netloc
+def _foreign(requested: str, url: str) -> list[str]:
+    """Return the requested URL if its host is not the page's."""
+    return [requested] if urlsplit(requested).netloc != urlsplit(url).netloc else []

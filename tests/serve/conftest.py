@@ -1,4 +1,4 @@
-"""One tiny model and one server for all tests of this folder that change neither; a browser."""
+"""A tiny model, a server process for tests that do not change it, and a browser."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from model import loading
+from model.loading import LoadedModel
 from tests.serve.browser import chromium
-from tests.serve.tiny import Served, serving, write_model
+from tests.serve.server_process import ServerProcess, server_process, write_model
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny chat model."""
+    """Return the folder of a tiny chat model."""
     folder = tmp_path_factory.mktemp("model") / "tiny"
     folder.mkdir()
     write_model(folder)
@@ -20,9 +22,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server of it with the usual settings, which keeps feedback."""
-    folder = tmp_path_factory.mktemp("served")
+def loaded(tiny_model: Path) -> LoadedModel:
+    """Return the tiny model, loaded into this process."""
+    return loading.load(str(tiny_model))
+
+
+@pytest.fixture(scope="session")
+def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server of the tiny model with default settings, a feedback store and a blocked word."""
+    folder = tmp_path_factory.mktemp("server")
     words = folder / "words.txt"
     words.write_text("voldemort\n", encoding="utf-8")
     options = [
@@ -30,12 +38,12 @@ def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "--set", f"serve.blocked_words={words}",
         "--set", "serve.body_bytes=100000",
     ]  # fmt: skip
-    with serving(tiny_model, folder / "server.log", *options) as running:
+    with server_process(tiny_model, folder / "server.log", *options) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A browser. Not for the whole session: while it is open, no other event loop runs in this thread."""
+    """A browser. Not session-scoped: while it is open, no other event loop can run in this thread."""
     with chromium() as started:
         yield started

@@ -1,11 +1,11 @@
-"""A real model through the whole of it: SmolLM2, imported from its pinned package, says Paris."""
+"""The server with a real model: SmolLM2, from its pinned package."""
 
 from pathlib import Path
 
 import pytest
 
 from demo import packages
-from tests.serve.tiny import serving
+from tests.serve.server_process import server_process
 
 pytestmark = pytest.mark.server
 
@@ -15,15 +15,18 @@ def weights() -> Path:
     return packages.unpack(packages.table(packages.WEIGHTS)["smollm2"])
 
 
-def test_smollm2_says_paris(weights: Path, tmp_path: Path) -> None:
+def test_smollm2_answers_a_question(weights: Path, tmp_path: Path) -> None:
     options = ["--set", "serve.slots=2", "--set", "serve.context=256"]
-    with serving(weights, tmp_path / "server.log", *options) as served, served.client() as client:
+    with (
+        server_process(weights, tmp_path / "server.log", *options) as server,
+        server.client() as client,
+    ):
         stream = client.chat.completions.create(
-            model=served.name.removesuffix(".gguf"),
+            model=server.model.removesuffix(".gguf"),
             messages=[{"role": "user", "content": "What is the capital of France?"}],
             temperature=0,
             stream=True,
         )
-        parts = [part.choices[0] for part in stream]
-        assert "".join(part.delta.content or "" for part in parts) == "The capital of France is Paris."
-        assert parts[-1].finish_reason == "stop"
+        choices = [chunk.choices[0] for chunk in stream]
+        assert "".join(choice.delta.content or "" for choice in choices) == "The capital of France is Paris."
+        assert choices[-1].finish_reason == "stop"

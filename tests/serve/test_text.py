@@ -1,63 +1,43 @@
-"""Text as it leaves: whole characters, and nothing from a stop string on."""
+"""Streamed text: complete characters only, and nothing from a stop string on."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer as Definition
-from tokenizers import decoders, models, pre_tokenizers
 
 from serve.text import Detokenizer, StopStrings
+from tests.serve.server_process import byte_tokenizer
 
-
-class Bytes:
-    """A tokenizer of single bytes."""
-
-    def __init__(self) -> None:
-        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-        definition = Definition(models.BPE({letter: number for number, letter in enumerate(alphabet)}, []))
-        definition.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        definition.decoder = decoders.ByteLevel()
-        self.definition = definition
-
-    def encode(self, text: str) -> list[int]:
-        ids: list[int] = self.definition.encode(text).ids
-        return ids
-
-    def decode(self, ids: list[int]) -> str:
-        return str(self.definition.decode(ids))
-
-
-BYTES = Bytes()
+BYTES = byte_tokenizer()
 
 
 @given(st.text(max_size=12), st.text(max_size=6))
-def test_text_is_told_once_and_whole(text: str, prompt: str) -> None:
-    detokenizer = Detokenizer(BYTES, BYTES.encode(prompt))  # type: ignore[arg-type]
-    pieces = [detokenizer.push(token) for token in BYTES.encode(text)]
-    assert "\ufffd" in text or not any("\ufffd" in piece for piece in pieces)
-    assert "".join(pieces) + detokenizer.flush() == text
+def test_chunks_join_to_the_text_and_hold_complete_characters(text: str, prompt: str) -> None:
+    detokenizer = Detokenizer(BYTES, BYTES.encode(prompt))
+    chunks = [detokenizer.push(token) for token in BYTES.encode(text)]
+    assert "\ufffd" in text or not any("\ufffd" in chunk for chunk in chunks)
+    assert "".join(chunks) + detokenizer.flush() == text
 
 
-def test_bytes_that_are_no_text_do_not_hold_up_the_rest() -> None:
-    detokenizer = Detokenizer(BYTES, [])  # type: ignore[arg-type]
+def test_invalid_bytes_do_not_hold_back_later_text() -> None:
+    detokenizer = Detokenizer(BYTES, [])
     lead = BYTES.encode("é")[0]
-    pieces = [detokenizer.push(token) for token in [lead] * 20 + BYTES.encode("ok")]
-    assert "".join(pieces) + detokenizer.flush() == BYTES.decode([lead] * 20) + "ok"
-    assert any(pieces[:12])
+    chunks = [detokenizer.push(token) for token in [lead] * 20 + BYTES.encode("ok")]
+    assert "".join(chunks) + detokenizer.flush() == BYTES.decode([lead] * 20) + "ok"
+    assert any(chunks[:12])
 
 
 @given(
     st.lists(st.text("ab ", max_size=3), max_size=8),
     st.lists(st.text("ab ", min_size=1, max_size=4), max_size=4),
 )
-def test_stop_strings_cut_exactly(pieces: list[str], strings: list[str]) -> None:
-    stopper = StopStrings(strings)
-    out = "".join([stopper.push(piece) for piece in pieces]) + stopper.flush()
-    text = "".join(pieces)
+def test_text_ends_at_the_first_complete_stop_string(chunks: list[str], strings: list[str]) -> None:
+    stop_strings = StopStrings(strings)
+    out = "".join([stop_strings.push(chunk) for chunk in chunks]) + stop_strings.flush()
+    text = "".join(chunks)
     ends = [text.find(string) + len(string) for string in strings if string in text]
-    assert stopper.met == bool(ends)
-    whole = StopStrings(strings)
-    assert out == whole.push(text) + whole.flush()
+    assert stop_strings.matched == bool(ends)
+    unsplit = StopStrings(strings)
+    assert out == unsplit.push(text) + unsplit.flush()
     if not ends:
         assert out == text
     else:
@@ -65,8 +45,8 @@ def test_stop_strings_cut_exactly(pieces: list[str], strings: list[str]) -> None
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 30])
-def test_the_same_cut_whatever_the_pieces(size: int) -> None:
+def test_chunk_size_does_not_change_the_cut(size: int) -> None:
     text = "one two###three"
-    stopper = StopStrings(["##", "three"])
-    pieces = [text[start : start + size] for start in range(0, len(text), size)]
-    assert "".join([stopper.push(piece) for piece in pieces]) + stopper.flush() == "one two"
+    stop_strings = StopStrings(["##", "three"])
+    chunks = [text[start : start + size] for start in range(0, len(text), size)]
+    assert "".join([stop_strings.push(chunk) for chunk in chunks]) + stop_strings.flush() == "one two"

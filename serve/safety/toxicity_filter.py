@@ -1,0 +1,34 @@
+"""Toxicity limit for text that arrives in chunks."""
+
+import re
+
+from pipeline.filters import toxicity
+
+MAX_SENTENCE_CHARACTERS = 400
+"""Longest text that is scored at once."""
+
+_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+|(?<=[。！？])")
+
+
+class ToxicityFilter:
+    """Score text together with the sentence that it continues; block it above ``threshold`` (1: never)."""
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._sentence = ""
+        self.blocked = False
+
+    def push(self, text: str) -> str:
+        """Return the text, or an empty string if a sentence exceeds the threshold or did so before."""
+        if self.blocked:
+            return ""
+        if self._threshold >= 1 or not text:
+            return text
+        *complete, incomplete = _SENTENCE_END.split(self._sentence + text)
+        self._sentence = incomplete[-MAX_SENTENCE_CHARACTERS:]
+        for sentence in (*complete, incomplete):
+            for start in range(0, len(sentence), MAX_SENTENCE_CHARACTERS):
+                if toxicity.score(sentence[start : start + MAX_SENTENCE_CHARACTERS]) > self._threshold:
+                    self.blocked = True
+                    return ""
+        return text

@@ -1,0 +1,69 @@
+"""The HTTP server process: listen, drain on SIGTERM, stop."""
+
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from core.errors import InputError
+from serve.service import Service
+
+SHUTDOWN_SECONDS = 2
+"""Time to close the responses that are cut off at the end of draining."""
+
+
+class Server(uvicorn.Server):
+    """Server that finishes running requests after the first signal and stops at the second.
+
+    Draining takes at most ``serve.drain_seconds``, measured by ``clock``.
+    """
+
+    def __init__(
+        self, app: ASGIApp, service: Service, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._service = service
+        self._clock = clock
+        self._drain_deadline = 0.0
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+                lifespan="off",
+                ws="none",
+            )
+        )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain at the first signal, stop at the second."""
+        if self._service.state == "draining":
+            super().handle_exit(sig, frame)
+        self._service.state = "draining"
+        self._drain_deadline = self._clock() + self._service.settings.drain_seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return True to stop; called several times a second."""
+        if self._service.state == "draining":
+            expired = self._clock() > self._drain_deadline
+            self.should_exit = self.should_exit or expired or not self._service.active_requests
+        return await super().on_tick(counter)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises :class:`InputError` if the address cannot be used."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"{host}:{port}: cannot listen there ({error}); choose another --port") from None
+
+
+def url(listener: socket.socket) -> str:
+    """Return the URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,73 @@
+"""Requests to a server under test, whatever runs it."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+from openai import OpenAI
+
+MESSAGES: Any = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Wie geht's? 水車"}]
+
+
+@dataclass(frozen=True)
+class ServerUrl:
+    """The address of a server, and its OpenAI client and metrics."""
+
+    url: str
+
+    def client(self, key: str = "none") -> OpenAI:
+        return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=60)
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as response:
+            return str(response.read().decode())
+
+    def post(
+        self, body: bytes, path: str = "/v1/chat/completions", **headers: str
+    ) -> tuple[int, dict[str, Any]]:
+        """Return the status and JSON of a request that may be invalid."""
+        with closing(HTTPConnection(urlsplit(self.url).netloc, timeout=30)) as connection:
+            connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+
+    def metric(self, name: str, labels: str = "") -> float:
+        """Return the value of a metric; 0 if it has none yet."""
+        prefix = f"gristmill_{name}{labels} "
+        lines = [line for line in self.get("/metrics").splitlines() if line.startswith(prefix)]
+        return float(lines[0].rpartition(" ")[2]) if lines else 0.0
+
+    def is_ready(self) -> bool:
+        try:
+            return bool(json.loads(self.get("/health/ready"))["status"] == "ready")
+        except OSError:
+            return False
+
+
+def chat_body(**parameters: Any) -> bytes:
+    """Return the body of a short chat completion, with other or more parameters."""
+    default = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
+    return json.dumps({**default, **parameters}).encode()
+
+
+def start_stream(client: OpenAI, max_tokens: int) -> Any:
+    """Return a greedy stream after its first chunk, which has no text."""
+    stream = client.chat.completions.create(
+        model="tiny", messages=MESSAGES, max_tokens=max_tokens, temperature=0, stream=True
+    )
+    assert next(iter(stream)).choices[0].finish_reason is None
+    return stream
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Poll ``condition`` until it is true; fail after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"still false after {seconds} s"
+        time.sleep(0.02)
