@@ -256,7 +256,7 @@ def leave(folder: str) -> Callable[[Tuning], None]:
         (ConfigError, "context of out is 32 tokens", ["finetune.sequence_length=64"], None),
         (
             ConfigError,
-            "targets: q_proj: no",
+            r"targets\[0\] = 'q_proj': must be one of",
             ["finetune.method=lora", "finetune.lora.targets=['q_proj']"],
             None,
         ),
