@@ -85,10 +85,10 @@ def _remedy(text: str) -> str:
     """Return the remedy for the first line that shows a known mistake."""
     if text.lstrip().startswith("{"):
         return "this looks like JSON; write [section], then key = value"
-    for line in filter(lambda line: not _is_toml(line), text.splitlines()):
-        for pattern, remedy in _MISTAKES:
+    for number, line in enumerate(text.splitlines(), 1):
+        for pattern, remedy in () if _is_toml(line) else _MISTAKES:
             if pattern.search(line):
-                return f"{line.strip()}: {remedy}"
+                return f"line {number}: {remedy}"
     return "correct the file"
 
 

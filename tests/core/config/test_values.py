@@ -1,0 +1,106 @@
+"""Values that are written wrong: the message says what is wrong and what to write."""
+
+import pytest
+
+from core import config
+from core.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "dedup.near=False",
+            "dedup.near = 'False': booleans are true or false in TOML; write dedup.near = false",
+        ),
+        ("dedup.near=yes", "write dedup.near = true"),
+        ("dedup.near=1", "dedup.near = 1: booleans are true or false in TOML; write dedup.near = true"),
+        ("dedup.near=maybe", "write dedup.near = true or false"),
+        ("train.steps=1e9", "write train.steps = 1000000000 (TOML integers have no quotes, unit, exponent"),
+        ("train.steps=1e9", "1_000_000_000 is the same"),
+        ("train.steps=1.5", "train.steps = 1.5: must be an integer; write a whole number"),
+        ("train.steps=1,000", "write train.steps = 1000 ("),
+        ("train.steps=10k", "write train.steps = 10000 ("),
+        ('train.steps="100"', "train.steps = '100': must be an integer; write train.steps = 100 ("),
+        ("train.steps=true", "train.steps = true: must be an integer"),
+        (
+            "train.steps=many",
+            "train.steps = 'many': must be an integer; write train.steps = 100, for example",
+        ),
+        ("train.steps=0", "train.steps = 0: must be at least 1"),
+        ("pack.validation_share=1", "pack.validation_share = 1: must be less than 1; "),
+        ("pack.validation_share=1%", "must be a number; write pack.validation_share = 0.01"),
+        ("train.learning_rate=0,5", "must be a number; write train.learning_rate = 0.5"),
+        ("train.learning_rate=nan", "train.learning_rate = nan: must be a number"),
+        ("serve.request_seconds=30s", "write serve.request_seconds = 30"),
+        ("train.mixture.web=0", "train.mixture.web = 0: must be greater than 0"),
+        ("train.mixture={web:0.5}", "must be a table; write its keys below [train.mixture], or one by one: "),
+        (
+            "input.format=WARC",
+            "must be one of auto, warc, wikipedia, books, jsonl, parquet; the nearest is warc",
+        ),
+        ('finetune.lora.targets=["q"]', "finetune.lora.targets[0] = 'q': must be one of query, key, "),
+        (
+            "input.paths=a.gz",
+            'must be a list; write input.paths = ["a.gz"], on the command line --set \'input',
+        ),
+        ("input.paths=[a.gz,b]", 'must be a list; write input.paths = ["a.gz", "b"], on the command line'),
+        ("output.path=2024", 'must be a string; write output.path = "2024", on the command line --set \'out'),
+        ("train.steps=1,train.seed=2", "names two keys; repeat --set for each: --set train.seed=…"),
+        ("input.columns=3", "input.columns = 3: is a section; write its keys below [input.columns], or"),
+        ("model.num_heads=5", "num_kv_heads must divide num_heads; change one of them"),
+        ("finetune.files=[1]", "finetune.files[0] = 1: must be a string or a list; "),
+        ('finetune.files=[["a"]]', "finetune.files[0][1] is missing"),
+        ('classifier.sets=[{name="a"}]', "classifier.sets[0].language is missing: it must be given; add it"),
+        (
+            "filters.thresholds.gopher.few_words=2",
+            "gopher is not the name of a condition; names contain a dot",
+        ),
+        ("filters.thresholds.gopher.few_words=2", "--set 'filters.thresholds.\"gopher.few_words\"=…'"),
+        ("filters.thresholds.words=2", "words is not the name of a condition"),
+        ('filters.thresholds={"a.b"="x"}', "filters.thresholds.\"a.b\" = 'x': must be a number or a table; "),
+        ('filters.thresholds={"a.b"={de="x"}}', "filters.thresholds.\"a.b\".de = 'x': must be a number; "),
+        (
+            'output.path="C:\\temp"',
+            "\\ begins an escape in double quotes; write the path with / or in single",
+        ),
+        ("input.split_bytes=128 megs", 'write "128MiB" (2^20) or "128MB" (10^6)'),
+        ("input.split_bytes=1.5B", "must be a whole number of bytes"),
+        ("input.split_bytes=1KiB", "input.split_bytes = 1024: must be at least 65536"),
+        ("input.split_bytes=1e9", "write input.split_bytes = 1000000000 ("),
+    ],
+)
+def test_message_says_what_to_write(override, message):
+    with pytest.raises(ConfigError, match=r"^[^\n]*$") as caught:
+        config.load(None, [override])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("134217728", 1 << 27),
+        ('"134217728"', 1 << 27),
+        ("128MiB", 1 << 27),
+        ("128 MiB", 1 << 27),
+        ("128mib", 1 << 27),
+        ("128MB", 128_000_000),
+        ("1.5GiB", 3 << 29),
+        ("0.1GB", 100_000_000),
+        ("1TB", 10**12),
+        ("99999b", 99_999),
+    ],
+)
+def test_sizes_take_units(text, size):
+    loaded = config.load(
+        None, [f"input.split_bytes={text}", "extraction.max_bytes=1KiB", "serve.body_bytes=2MB"]
+    )
+    assert loaded.input.split_bytes == size
+    assert (loaded.extraction.max_bytes, loaded.serve.body_bytes) == (1024, 2_000_000)
+    assert config.resolved(loaded, "input")["input"]["split_bytes"] == size
+
+
+def test_infinite_values_are_allowed_where_they_mean_no_limit():
+    assert config.load(None, ["train.clip_norm=inf"]).train.clip_norm == float("inf")
+    with pytest.raises(ConfigError, match=r"^train\.mixture\.web = Infinity: must be a finite number"):
+        config.load(None, ["train.mixture.web=inf"])
