@@ -1,17 +1,17 @@
-"""The errors Gristmill raises itself, and how a command line shows them.
+"""The exceptions that Gristmill raises, and how a command line reports them.
 
 ::
 
     GristmillError
     ├── ConfigError      a key or value that the configuration does not allow
-    ├── InputError       an input that is missing, or is not what it was said to be
-    ├── OutputError      an output folder that holds something else
-    ├── ManifestError    a stage that is unfinished, altered or of another version
-    ├── MismatchError    parts that do not belong together (a tokenizer and foreign shards)
-    ├── TrainingError    a run that must not go on (a loss that is not finite)
-    └── ModelError       a model or a request that cannot be represented here
+    ├── InputError       an input that is missing or has the wrong content
+    ├── OutputError      an output folder with other content
+    ├── ManifestError    a stage that is unfinished, altered or of another schema version
+    ├── MismatchError    parts that do not belong together, such as a tokenizer and another run's shards
+    ├── TrainingError    a training run that cannot continue, such as after a loss that is not finite
+    └── ModelError       a model or a request that is not supported
 
-Every message names the value, the rule it breaks and the remedy, on one line.
+Every message is one line with the value, the rule that it breaks and the remedy.
 """
 
 import sys
@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 
 
 class GristmillError(Exception):
-    """Root of every error that is Gristmill's own."""
+    """Base class of all exceptions that Gristmill defines."""
 
 
 class ConfigError(GristmillError):
@@ -27,15 +27,15 @@ class ConfigError(GristmillError):
 
 
 class InputError(GristmillError):
-    """An input that is missing, or is not what it was said to be."""
+    """An input that is missing or has the wrong content."""
 
 
 class OutputError(GristmillError):
-    """An output folder that holds something else."""
+    """An output folder with other content."""
 
 
 class ManifestError(GristmillError):
-    """A stage's output that is unfinished, altered or of another schema version."""
+    """The output of a stage that is unfinished, altered or of another schema version."""
 
 
 class MismatchError(GristmillError):
@@ -43,18 +43,17 @@ class MismatchError(GristmillError):
 
 
 class TrainingError(GristmillError):
-    """A training run that must not go on."""
+    """A training run that cannot continue."""
 
 
 class ModelError(GristmillError):
-    """A model or a request that cannot be represented here."""
+    """A model or a request that is not supported."""
 
 
 def run(main: Callable[[Sequence[str]], None], on_error: Callable[[], None] = lambda: None) -> None:
-    """Run the ``main(arguments)`` of a program; report an error of ours as one line on stderr, exit code 1.
+    """Run the ``main(arguments)`` of a program; report a :class:`GristmillError` in one line, exit code 1.
 
-    ``on_error`` is called before any error is reported, ours or not, so that the report starts on a line of
-    its own.
+    ``on_error`` is called before any exception is reported, so that a job can end the line of a progress bar.
     """
     try:
         main(sys.argv[1:])

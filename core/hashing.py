@@ -1,4 +1,4 @@
-"""64-bit hash mixing on NumPy arrays."""
+"""Mixing of 64-bit hashes in NumPy arrays."""
 
 import numpy as np
 import numpy.typing as npt

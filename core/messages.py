@@ -1,4 +1,4 @@
-"""Wording that messages of all programs share."""
+"""Wording shared by the messages of all programs."""
 
 import difflib
 from collections.abc import Iterable

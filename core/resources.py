@@ -1,4 +1,4 @@
-"""Read data files that ship inside our packages: word lists, tables, presets."""
+"""Read data files that are part of our packages: word lists, tables, presets."""
 
 import tomllib
 from importlib import resources
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def read_text(package: str, path: str) -> str:
-    """Content of the UTF-8 file at ``path`` (relative, with ``/``) inside ``package``."""
+    """Return the content of the UTF-8 file at ``path`` (relative, with ``/``) inside ``package``."""
     return resources.files(package).joinpath(*path.split("/")).read_text("utf-8")
 
 
 def read_toml(package: str, path: str) -> dict[str, Any]:
-    """Parsed content of the TOML file at ``path`` inside ``package``."""
+    """Return the parsed content of the TOML file at ``path`` inside ``package``."""
     return tomllib.loads(read_text(package, path))
