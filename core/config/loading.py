@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from core.config import toml_source
-from core.config.problems import Path, describe, show_key, show_value
+from core.config.problems import KeyPath, describe, show_key, show_value
 from core.config.renamed import CONVERSIONS, RENAMED
 from core.config.section import Section
 from core.config.sections import Config
@@ -71,7 +71,7 @@ def subsection(field: FieldInfo) -> type[Section] | None:
     return None
 
 
-def _check_keys(tree: Mapping[str, Any], section: type[Section], path: Path, root: type[Section]) -> None:
+def _check_keys(tree: Mapping[str, Any], section: type[Section], path: KeyPath, root: type[Section]) -> None:
     """Reject unknown and renamed keys at any depth."""
     for key, value in tree.items():
         here = (*path, key)
@@ -90,7 +90,7 @@ def _conversion(key: str) -> str:
     return f" and {CONVERSIONS[key]}" if key in CONVERSIONS else ""
 
 
-def _suggestion(key: str, section: type[Section], path: Path, root: type[Section]) -> str:
+def _suggestion(key: str, section: type[Section], path: KeyPath, root: type[Section]) -> str:
     """Name the key of the same name in another section, or else the nearest one in this section."""
     if elsewhere := [dotted for dotted in _all_keys(root) if dotted.rpartition(".")[2] == key]:
         return f"did you mean {' or '.join(elsewhere)}?"
@@ -105,7 +105,7 @@ def _all_keys(section: type[Section], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
-def _check_values(value: object, path: Path) -> None:
+def _check_values(value: object, path: KeyPath) -> None:
     """Reject values that are valid TOML, but never intended: NaN, and escapes in Windows paths."""
     if isinstance(value, dict):
         for key, inner in value.items():

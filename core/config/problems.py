@@ -11,10 +11,10 @@ from pydantic_core import ErrorDetails
 
 from core.messages import nearest
 
-LONGEST = 60
-"""Characters of a value that are shown."""
+MAX_CHARACTERS = 60
+"""Length at which a shown value is cut."""
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 _MISSING = object()
 _RULES = {
@@ -50,7 +50,7 @@ def describe(error: ValidationError, tree: Mapping[str, Any]) -> str:
     return _line(path, [problem for where, problem in same if where == path])
 
 
-def show_key(path: Path) -> str:
+def show_key(path: KeyPath) -> str:
     """Format a path as TOML writes a dotted key, with list indices in brackets."""
     shown = ""
     for part in path:
@@ -65,10 +65,10 @@ def show_key(path: Path) -> str:
 def show_value(value: object) -> str:
     """Format a value for a message: strings in single quotes, all else as in TOML; cut if long."""
     text = repr(value) if isinstance(value, str) else _toml(value)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 1]}…"
 
 
-def _locate(problem: ErrorDetails, tree: object) -> Path:
+def _locate(problem: ErrorDetails, tree: object) -> KeyPath:
     """Return the path of a problem in ``tree``, without pydantic's tags for the types of a union."""
     path: list[str | int] = []
     for part in problem["loc"]:
@@ -92,7 +92,7 @@ def _step(tree: object, part: str | int) -> object:
     return _MISSING
 
 
-def _line(path: Path, problems: Sequence[ErrorDetails]) -> str:
+def _line(path: KeyPath, problems: Sequence[ErrorDetails]) -> str:
     key, problem = show_key(path), problems[0]
     kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
     if kind == "missing":
@@ -137,8 +137,8 @@ def _remedy(kind: str, key: str, value: object) -> str:
 
 
 def _number_remedy(key: str, value: object, *, whole: bool) -> str:
-    number = value if isinstance(value, float) else _number(value) if isinstance(value, str) else None
-    if number is None:
+    number = value if isinstance(value, float) else _parse_number(value) if isinstance(value, str) else None
+    if number is None or not math.isfinite(number):
         return f"write {key} = {'100' if whole else '0.1'}, for example"
     if not whole:
         return f"write {key} = {number:.12g}"
@@ -149,8 +149,8 @@ def _number_remedy(key: str, value: object, *, whole: bool) -> str:
     return f"write {key} = {int(number)} ({why}{grouped})"
 
 
-def _number(text: str) -> float | None:
-    """Return the number that a string was probably meant to be."""
+def _parse_number(text: str) -> float | None:
+    """Parse a number with a unit, a decimal comma or thousands separators, or return None."""
     match = _WITH_UNIT.fullmatch(text.strip())
     digits, unit = (match[1], match[2].lower()) if match else (text.strip(), "")
     if re.fullmatch(r"\d{1,3}([,_ ]\d{3})+", digits):
@@ -159,12 +159,11 @@ def _number(text: str) -> float | None:
         number = float(digits.replace(",", "."))
     except ValueError:
         return None
-    number = number / 100 if unit == "%" else number * _MULTIPLES.get(unit, 1)
-    return number if math.isfinite(number) else None
+    return number / 100 if unit == "%" else number * _MULTIPLES.get(unit, 1)
 
 
 def _as_list(value: object) -> str:
-    """Return a list as TOML writes it. The shell takes the quotes from ``["a","b"]``: they are put back."""
+    """Format a value as a TOML list, with the quotes that the shell removes from ``["a","b"]``."""
     if not isinstance(value, str):
         return f"[{_toml(value)}]"
     items = [item.strip() for item in value.strip().strip("[]").split(",")]

@@ -13,6 +13,7 @@ from typing import Any
 from core.errors import ConfigError
 
 _KEY, _END = r"""^\s*[\w."'-]+\s*""", r"\s*(#.*)?$"
+_BAD_ESCAPE = r""""[^"]*\\(?![btnfr"\\]|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8})"""
 _MISTAKES: Sequence[tuple[re.Pattern[str], str]] = tuple(
     (re.compile(pattern), remedy)
     for pattern, remedy in (
@@ -23,7 +24,7 @@ _MISTAKES: Sequence[tuple[re.Pattern[str], str]] = tuple(
         (rf"{_KEY}=\s*[\d.]+\s*%{_END}", "write a fraction, 0.01 for 1%"),
         (rf"{_KEY}={_END}", "the key needs a value"),
         (rf"{_KEY}:(\s|$)", "write key = value; the colon is YAML"),
-        (r'"[^"]*\\[^"]*"', "in double quotes \\ begins an escape; write paths with / or in single quotes"),
+        (_BAD_ESCAPE, "in double quotes \\ begins an escape; write paths with / or in single quotes"),
         (rf"{_KEY}=\s*[^\s\"'\[{{\d+-]", 'strings need quotes: key = "value"'),
     )
 )

@@ -22,6 +22,11 @@ from core.errors import ConfigError
         ("train.steps=1,000", "write train.steps = 1000 ("),
         ("train.steps=10k", "write train.steps = 10000 ("),
         ('train.steps="100"', "train.steps = '100': must be an integer; write train.steps = 100 ("),
+        (
+            "train.steps=inf",
+            "train.steps = Infinity: must be an integer; write train.steps = 100, for example",
+        ),
+        ("train.steps=", "train.steps = '': must be an integer"),
         ("train.steps=true", "train.steps = true: must be an integer"),
         (
             "train.steps=many",
