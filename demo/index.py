@@ -11,6 +11,7 @@ import json
 import os
 import re
 import ssl
+import subprocess
 import sys
 import time
 import urllib.error
@@ -32,6 +33,12 @@ ATTEMPTS = 3
 TIMEOUT = 60
 """Seconds without a response after which an attempt fails."""
 
+PIP_INDEX = """
+from pip._internal.commands import create_command
+print(create_command("download").parse_args([])[0].index_url)
+"""
+"""Program that prints the index that pip would use."""
+
 Progress = Callable[[int, int], None]
 """Called with the bytes received so far and the bytes expected."""
 
@@ -41,15 +48,14 @@ def address() -> str:
     for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
         if value := os.environ.get(variable):
             return re.sub(r"^[\w.-]+=(?=https?:)", "", value).rstrip("/")  # uv allows NAME=ADDRESS
-    try:
-        from pip._internal.commands import create_command
-    except ImportError:
+    # In a process of its own, because importing pip replaces distutils for everything else in this one.
+    done = subprocess.run([sys.executable, "-c", PIP_INDEX], capture_output=True, text=True)
+    if done.returncode:
         raise InputError(
-            f"{sys.prefix}: has no pip, whose settings name the package index; run `make demo`, which sets "
-            "up an environment, or name the index in UV_DEFAULT_INDEX"
-        ) from None
-    options, _ = create_command("download").parse_args([])
-    return cast(str, options.index_url).rstrip("/")
+            f"{sys.prefix}: has no pip, whose settings name the package index; run `make setup`, which installs "
+            "an environment, or name the index in UV_DEFAULT_INDEX"
+        )
+    return done.stdout.strip().rstrip("/")
 
 
 def find(project: str, file: str) -> str:
