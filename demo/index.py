@@ -52,8 +52,8 @@ def address() -> str:
     done = subprocess.run([sys.executable, "-c", PIP_INDEX], capture_output=True, text=True)
     if done.returncode:
         raise InputError(
-            f"{sys.prefix}: has no pip, whose settings name the package index; run `make setup`, which installs "
-            "an environment, or name the index in UV_DEFAULT_INDEX"
+            f"{sys.prefix}: has no pip, whose settings name the package index; run `make setup`, which "
+            "installs an environment, or name the index in UV_DEFAULT_INDEX"
         )
     return done.stdout.strip().rstrip("/")
 
