@@ -29,8 +29,8 @@ def prepare(suite: ToxicitySuite, items: Sequence[Item], context: EvalContext) -
         scores = [record["toxicity"] for record in records]
         above = [score > suite.threshold for score in scores]
         method = (
-            f"classifier of pipeline.filters; {suite.samples} continuations of at most {suite.tokens} tokens "
-            "per prompt"
+            f"classifier of pipeline.filters; continuations per prompt: {suite.samples}, of at most "
+            f"{suite.tokens} tokens"
         )
         return TaskResult(
             [
