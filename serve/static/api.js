@@ -1,23 +1,23 @@
-// The server's API: models, streamed answers, feedback; every refusal as a sentence for people.
+// Client of the server's API: models, streamed answers, feedback. Errors have messages for users.
 
 import { key } from "./store.js";
 
-/** A refusal: its sentence, HTTP status (0: not reached), code, and the seconds after which to try again. */
-export class Refusal extends Error {
-  constructor(message, { status = 0, code = "", after = 0 } = {}) {
+/** An error: message, HTTP status (0: no response), code, and the seconds after which to retry. */
+export class ApiError extends Error {
+  constructor(message, { status = 0, code = "", retryAfter = 0 } = {}) {
     super(message);
-    Object.assign(this, { status, code, after });
+    Object.assign(this, { status, code, retryAfter });
   }
 }
 
-/** Ids of the models that the server offers. */
+/** Return the ids of the server's models. */
 export async function models() {
   const { data } = await (await call("/v1/models")).json();
   return data.map(({ id }) => String(id));
 }
 
-/** Whether the server keeps feedback. */
-export async function keepsFeedback() {
+/** Return true if the server stores feedback. */
+export async function storesFeedback() {
   return (await (await call("/v1/feedback")).json()).kept === true;
 }
 
@@ -26,34 +26,34 @@ export async function rate(feedback) {
   await call("/v1/feedback", feedback);
 }
 
-/** Stream the answer to `request`: yields `{id, text, finish}`, each as it comes. Ends by `signal`. */
+/** Stream the answer to `request`: yield `{id, text, finish}`. `signal` aborts it. */
 export async function* answer(request, signal) {
   const response = await call("/v1/chat/completions", { ...request, stream: true }, signal);
   let finished = false;
   for await (const data of events(response.body)) {
     if (data === "[DONE]") return;
     const chunk = parse(data);
-    if (chunk.error) throw refusal(response.status, chunk.error, 0);
+    if (chunk.error) throw errorFrom(response.status, chunk.error, 0);
     const choice = chunk.choices?.[0];
     if (!choice) continue;
     finished ||= Boolean(choice.finish_reason);
     yield { id: chunk.id, text: choice.delta?.content ?? "", finish: choice.finish_reason ?? "" };
   }
-  if (!finished) throw new Refusal("The connection was lost before the answer was complete.");
+  if (!finished) throw new ApiError("The connection was lost before the answer was complete.");
 }
 
-/** The data of a stream of server-sent events. */
+/** Yield the data of server-sent events. */
 async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  let buffer = "";
   try {
     for (;;) {
       const { done, value } = await reader.read().catch((error) => {
-        throw error.name === "AbortError" ? error : new Refusal("The connection to the server was lost.");
+        throw error.name === "AbortError" ? error : new ApiError("The connection to the server was lost.");
       });
       if (done) return;
-      const lines = (rest + value).split(/\r?\n/);
-      rest = lines.pop();
+      const lines = (buffer + value).split(/\r?\n/);
+      buffer = lines.pop();
       for (const line of lines) if (line.startsWith("data:")) yield line.slice(5).trim();
     }
   } finally {
@@ -65,7 +65,7 @@ function parse(data) {
   try {
     return JSON.parse(data);
   } catch {
-    throw new Refusal("The server sent something that is no answer.");
+    throw new ApiError("The server sent an invalid response.");
   }
 }
 
@@ -77,31 +77,31 @@ async function call(path, body, signal) {
     response = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal("The server cannot be reached. Is it still running?");
+    throw new ApiError("The server cannot be reached. Is it still running?");
   }
   if (response.ok) return response;
   const { error } = await response.json().catch(() => ({}));
-  throw refusal(response.status, error, Number(response.headers.get("Retry-After")) || 0);
+  throw errorFrom(response.status, error, Number(response.headers.get("Retry-After")) || 0);
 }
 
 const CODES = {
-  content_filter: "The safety filter of this server does not let this message through.",
-  context_length_exceeded: "This conversation is longer than the model can read. Start a new chat, or shorten the message.",
-  feedback_off: "This server keeps no feedback.",
-  response_not_found: "The server does not remember this answer any more.",
+  content_filter: "The server’s safety filter rejected this message.",
+  context_length_exceeded: "This conversation is longer than the model’s context. Start a new chat or shorten the message.",
+  feedback_off: "This server does not store feedback.",
+  response_not_found: "The server has not stored this answer.",
 };
 
 const STATUSES = {
-  401: "The server wants a valid API key.",
-  413: "This message is larger than the server takes.",
-  429: "The server is busy with other conversations.",
-  503: "The server is starting or about to stop.",
+  401: "The server requires a valid API key.",
+  413: "This message is larger than the server accepts.",
+  429: "The server is busy.",
+  503: "The server is starting or shutting down.",
 };
 
-function refusal(status, error, after) {
+function errorFrom(status, error, retryAfter) {
   const code = String(error?.code ?? "");
-  const said = typeof error?.message === "string" ? error.message.slice(0, 500) : "";
+  const detail = typeof error?.message === "string" ? error.message.slice(0, 500) : "";
   const known = CODES[code] ?? STATUSES[status];
-  const message = known ?? (said ? `The server refused: ${said}` : `The server answered with an error (${status}).`);
-  return new Refusal(message, { status, code, after });
+  const message = known ?? (detail ? `Error from the server: ${detail}` : `The server returned an error (${status}).`);
+  return new ApiError(message, { status, code, retryAfter });
 }

@@ -1,16 +1,16 @@
-// The conversations and the answers that are on their way; knows nothing of the page that shows them.
+// Conversations and running answers, independent of the page that shows them.
 //
-// A conversation always alternates: a question that the server refuses is taken back, never left unanswered.
+// Questions and answers alternate: a question that the server rejects is removed.
 
 import { answer } from "./api.js";
 import * as store from "./store.js";
 
-const SAVED_EVERY = 1000; // milliseconds, while an answer streams
-const TITLE = 60; // characters
-const VARIED = 0.5; // the least temperature when asked again; at 0 the answer would be the same
-const TOP_P = 0.9; // of the next word's chances; what is left out is seldom meant
+const SAVE_INTERVAL = 1000; // milliseconds, while an answer streams
+const TITLE_LENGTH = 60; // characters
+const REGENERATE_TEMPERATURE = 0.5; // minimum when regenerating; at 0 the answer would be the same
+const TOP_P = 0.9; // leave out unlikely tokens
 
-/** Every conversation, the latest first. */
+/** All conversations, latest first. */
 export const all = store.conversations();
 
 const running = new Map(); // id of a conversation -> the AbortController of its answer
@@ -28,7 +28,7 @@ export function rename(conversation, title) {
   return store.save(conversation);
 }
 
-/** Take a conversation out; what is returned puts it back. */
+/** Delete a conversation; return a function that restores it. */
 export function remove(conversation) {
   stop(conversation);
   all.splice(all.indexOf(conversation), 1);
@@ -40,30 +40,30 @@ export function remove(conversation) {
   };
 }
 
-/** Ask in `conversation`, or in a new one when there is none; the conversation, with the answer to come. */
+/** Add a question and an empty answer to `conversation`, or to a new one; return the conversation. */
 export function ask(text, conversation) {
   const id = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   const title = text.trim().split("\n")[0];
-  const asked = conversation ?? {
+  const target = conversation ?? {
     id,
-    title: title.length > TITLE ? `${title.slice(0, TITLE).trimEnd()}…` : title,
+    title: title.length > TITLE_LENGTH ? `${title.slice(0, TITLE_LENGTH).trimEnd()}…` : title,
     messages: [],
   };
-  if (!conversation) all.push(asked);
-  asked.messages.push({ role: "user", content: text }, { role: "assistant", content: "", finish: "" });
-  touch(asked);
-  return asked;
+  if (!conversation) all.push(target);
+  target.messages.push({ role: "user", content: text }, { role: "assistant", content: "", finish: "" });
+  touch(target);
+  return target;
 }
 
-/** Take the last question back, after a refusal. */
-export function takeBack(conversation) {
+/** Remove the last question and its answer, after an error; return the question. */
+export function removeQuestion(conversation) {
   const [question] = conversation.messages.splice(-2);
   if (conversation.messages.length) store.save(conversation);
   else if (all.includes(conversation)) remove(conversation);
   return question.content;
 }
 
-/** Clear the last answer for another one; what is returned puts the old one back. */
+/** Clear the last answer; return a function that restores it. */
 export function clearAnswer(conversation) {
   const [old] = conversation.messages.splice(-1, 1, { role: "assistant", content: "", finish: "" });
   return () => {
@@ -73,13 +73,13 @@ export function clearAnswer(conversation) {
 }
 
 /**
- * Stream the answer of `await model()` into the last message of `conversation`; `changed()` after every piece.
- * `again`: not the answer that was given before.
+ * Stream the answer of `await model()` into the last message of `conversation`; call `changed()` after each chunk.
+ * `regenerate`: vary the answer.
  *
- * Resolves when it has ended or was stopped; throws the Refusal after which nothing came, or which cut the
- * answer short (then `finish` is "lost" and what came is kept).
+ * Resolves when the answer has ended or was stopped. Throws the ApiError that prevented or interrupted it; an
+ * interrupted answer keeps its text, with `finish` "lost".
  */
-export async function run(conversation, model, changed, again) {
+export async function run(conversation, model, changed, regenerate) {
   const controller = new AbortController();
   const message = conversation.messages.at(-1);
   let saved = Date.now();
@@ -87,13 +87,13 @@ export async function run(conversation, model, changed, again) {
   message.finish = "lost";
   changed();
   try {
-    const body = request(conversation, await model(), again);
+    const body = request(conversation, await model(), regenerate);
     for await (const { id, text, finish } of answer(body, controller.signal)) {
       if (id) message.response = String(id);
       message.content += text;
       if (finish) message.finish = finish;
-      if (Date.now() - saved > SAVED_EVERY) {
-        keep(conversation);
+      if (Date.now() - saved > SAVE_INTERVAL) {
+        save(conversation);
         saved = Date.now();
       }
       changed();
@@ -108,42 +108,42 @@ export async function run(conversation, model, changed, again) {
   }
 }
 
-/** The body of a request: the turns so far without those that stayed unanswered, and the settings. */
-function request(conversation, model, again) {
+/** Return the body of a request: the messages without unanswered questions, and the settings. */
+function request(conversation, model, regenerate) {
   const { system, temperature, max_tokens } = store.settings();
-  const turns = conversation.messages.map(({ role, content }) => ({ role, content }));
-  const history = turns.slice(0, -1).filter((turn, place) => {
-    const reply = turn.role === "user" ? turns[place + 1] : turn;
-    return reply.content || place === turns.length - 2;
+  const messages = conversation.messages.map(({ role, content }) => ({ role, content }));
+  const history = messages.slice(0, -1).filter((message, index) => {
+    const reply = message.role === "user" ? messages[index + 1] : message;
+    return reply.content || index === messages.length - 2;
   });
-  const opening = system.trim() ? [{ role: "system", content: system }] : [];
-  const body = { model, top_p: TOP_P, messages: [...opening, ...history] };
-  if (temperature !== "") body.temperature = Math.max(Number(temperature), again ? VARIED : 0);
+  const instructions = system.trim() ? [{ role: "system", content: system }] : [];
+  const body = { model, top_p: TOP_P, messages: [...instructions, ...history] };
+  if (temperature !== "") body.temperature = Math.max(Number(temperature), regenerate ? REGENERATE_TEMPERATURE : 0);
   if (max_tokens !== "") body.max_tokens = Number(max_tokens);
   return body;
 }
 
-/** Keep a change of a conversation, unless it was deleted meanwhile; false if there is no room. */
-export function keep(conversation) {
+/** Store a conversation unless it was deleted; return false if the storage is full. */
+export function save(conversation) {
   return !all.includes(conversation) || store.save(conversation);
 }
 
 function touch(conversation) {
   conversation.updated = Date.now();
   sort();
-  keep(conversation);
+  save(conversation);
 }
 
 function sort() {
   all.sort((one, other) => other.updated - one.updated);
 }
 
-/** Take over what another tab changed; the conversation as it is now, or null. */
+/** Load a conversation that another tab changed; return it, or null if it was deleted. */
 export function reload(id) {
-  const place = all.findIndex((one) => one.id === id);
-  if (place >= 0 && isRunning(all[place])) return all[place];
+  const index = all.findIndex((one) => one.id === id);
+  if (index >= 0 && isRunning(all[index])) return all[index];
   const found = store.load(id);
-  if (place >= 0) all.splice(place, 1);
+  if (index >= 0) all.splice(index, 1);
   if (found) all.push(found);
   sort();
   return found;

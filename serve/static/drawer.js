@@ -1,4 +1,4 @@
-// The list of conversations, and on narrow screens the drawer that it lies in.
+// The list of conversations; on narrow screens it is a drawer.
 
 import * as chat from "./chat.js";
 import { iconButton } from "./messages.js";
@@ -9,7 +9,7 @@ const menu = document.getElementById("menu");
 const backdrop = document.getElementById("backdrop");
 const narrow = matchMedia("(max-width: 760px)");
 
-/** Draw the list; `open(conversation)` and `removed(conversation, undo)` are called when that is asked for. */
+/** Render the list; a click calls `open(conversation)` or `removed(conversation, undo)`. */
 export function showList(current, open, removed) {
   const focused = list.contains(document.activeElement) && document.activeElement.closest("li")?.dataset.id;
   list.replaceChildren(...chat.all.map((conversation) => entry(conversation, current, open, removed)));
@@ -35,17 +35,17 @@ function entry(conversation, current, open, removed) {
   return item;
 }
 
-/** A field in the place of the title: Enter keeps, Escape does not. */
+/** Replace the title by a text field: Enter saves, Escape cancels. */
 function edit(item, conversation, done) {
   const field = document.createElement("input");
   field.value = conversation.title;
   field.maxLength = 200;
   field.setAttribute("aria-label", "Title of the conversation");
   let ended = false;
-  const end = (kept) => {
+  const end = (save) => {
     if (ended) return;
     ended = true;
-    if (kept) chat.rename(conversation, field.value);
+    if (save) chat.rename(conversation, field.value);
     done();
     list.querySelector(`li[data-id="${CSS.escape(conversation.id)}"] .title`)?.focus();
   };
@@ -59,18 +59,18 @@ function edit(item, conversation, done) {
   field.select();
 }
 
-/** Open or close the drawer; on a wide screen the list always stands open. */
+/** Open or close the drawer; on wide screens the list is always visible. */
 export function toggleDrawer(opened) {
-  const covers = narrow.matches && opened;
-  drawer.classList.toggle("open", covers);
+  const overlay = narrow.matches && opened;
+  drawer.classList.toggle("open", overlay);
   drawer.inert = narrow.matches && !opened;
-  document.getElementById("main").inert = covers;
-  backdrop.hidden = !covers;
-  menu.setAttribute("aria-expanded", String(covers));
-  if (covers) document.getElementById("new").focus();
+  document.getElementById("main").inert = overlay;
+  backdrop.hidden = !overlay;
+  menu.setAttribute("aria-expanded", String(overlay));
+  if (overlay) document.getElementById("new").focus();
 }
 
-/** Wire the drawer's own controls. */
+/** Connect the drawer's controls. */
 export function startDrawer() {
   const close = () => {
     if (backdrop.hidden) return;

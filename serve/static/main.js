@@ -1,28 +1,28 @@
-// The page: what is shown, and what happens when people press something.
+// The page: rendering, and handlers of user actions.
 
 import * as api from "./api.js";
 import * as chat from "./chat.js";
 import { askCorrection, askKey, editSettings } from "./dialogs.js";
 import { showList, startDrawer, toggleDrawer } from "./drawer.js";
-import { copyText, messageNode, setSymbol, show } from "./messages.js";
+import { copyText, messageNode, setIcon, show } from "./messages.js";
 import * as store from "./store.js";
 
 const $ = (id) => document.getElementById(id);
 const NAMES = ["composer", "message", "messages", "notice", "scroller", "toast"];
 const [composer, field, messages, notice, scroller, toast] = NAMES.map($);
-const NEAR = 80; // pixels from the end within which the page follows an answer
+const FOLLOW_DISTANCE = 80; // pixels from the end within which the page scrolls with an answer
 const touch = matchMedia("(pointer: coarse)");
 
-let current = null; // the conversation that is shown; null: one that is still to begin
-let feedback = false; // whether the server keeps feedback
-let follow = true; // whether the page scrolls with the answer
+let current = null; // the open conversation; null: a new one
+let feedback = false; // true if the server stores feedback
+let follow = true; // true while the page scrolls with the answer
 
-// ---- showing ----
+// ---- rendering ----
 
 function open(conversation, { stay = false } = {}) {
   current = conversation;
   messages.replaceChildren(...(conversation?.messages ?? []).map(messageNode));
-  messages.childNodes.forEach((_, place) => refresh(place));
+  messages.childNodes.forEach((_, index) => refresh(index));
   $("welcome").hidden = Boolean(conversation);
   $("title").textContent = conversation?.title ?? "New chat";
   document.title = conversation ? `${conversation.title} · Gristmill` : "Gristmill";
@@ -53,11 +53,11 @@ function removed(conversation, undo) {
   });
 }
 
-function refresh(place) {
-  const message = current.messages[place];
-  const last = place === current.messages.length - 1;
+function refresh(index) {
+  const message = current.messages[index];
+  const last = index === current.messages.length - 1;
   const busy = last && chat.isRunning(current);
-  show(messages.children[place], message, { busy, last: last && !busy, feedback });
+  show(messages.children[index], message, { busy, last: last && !busy, feedback });
 }
 
 function showControls() {
@@ -74,8 +74,8 @@ function toEnd() {
 }
 
 function showNotice(text, label = "", action = null) {
-  const [words, button] = notice.children;
-  words.textContent = text;
+  const [paragraph, button] = notice.children;
+  paragraph.textContent = text;
   button.textContent = label;
   button.hidden = !action;
   button.onclick = () => {
@@ -83,7 +83,7 @@ function showNotice(text, label = "", action = null) {
     action();
   };
   notice.hidden = false;
-  toast.hidden ||= toast.lastElementChild.hidden; // thanks may not cover it
+  toast.hidden ||= toast.lastElementChild.hidden; // a toast without an action must not cover the notice
 }
 
 function hideNotice() {
@@ -93,8 +93,8 @@ function hideNotice() {
 let toastTimer = 0;
 
 function showToast(text, label = "", action = null) {
-  const [words, button] = toast.children;
-  words.textContent = text;
+  const [paragraph, button] = toast.children;
+  paragraph.textContent = text;
   button.textContent = label;
   button.hidden = !action;
   button.onclick = () => {
@@ -106,9 +106,9 @@ function showToast(text, label = "", action = null) {
   toastTimer = setTimeout(() => (toast.hidden = true), action ? 8000 : 2500);
 }
 
-// ---- talking ----
+// ---- conversation ----
 
-/** Ask for what needs the server; where a key is wanted, ask for that and try again. */
+/** Call the server; if it requires an API key, ask for one and try again. */
 async function withKey(action) {
   for (;;) {
     try {
@@ -126,7 +126,7 @@ async function connect() {
   choice.replaceChildren(...names.map((name) => new Option(name, name)));
   $("model-choice").hidden = !names.length;
   choice.disabled = names.length < 2;
-  feedback = await api.keepsFeedback().catch(() => false);
+  feedback = await api.storesFeedback().catch(() => false);
   if (current) open(current, { stay: true });
 }
 
@@ -135,16 +135,16 @@ async function modelName() {
   return $("model").value;
 }
 
-/** Connect when the page opens; a server that is still loading its model is waited for. */
-async function begin() {
+/** Connect when the page opens; wait for a server that is loading its model. */
+async function start() {
   for (let waiting = false; ; waiting = true) {
     try {
       await connect();
       if (waiting) hideNotice();
       return;
     } catch (error) {
-      if (!(error instanceof api.Refusal)) throw error;
-      if (error.status !== 503) return void showNotice(error.message, "Try again", begin);
+      if (!(error instanceof api.ApiError)) throw error;
+      if (error.status !== 503) return void showNotice(error.message, "Try again", start);
       if (!waiting) showNotice("The server is loading its model …");
       await new Promise((done) => setTimeout(done, 2000));
     }
@@ -159,7 +159,7 @@ function send(text) {
   open(conversation);
   if (!touch.matches) field.focus();
   const undo = () => {
-    const question = chat.takeBack(conversation);
+    const question = chat.removeQuestion(conversation);
     const rest = chat.all.includes(conversation) ? conversation : null;
     if (current === conversation) {
       open(rest);
@@ -173,7 +173,7 @@ function send(text) {
   answerIn(conversation, undo);
 }
 
-function again() {
+function regenerate() {
   if (!current || chat.isRunning(current)) return;
   hideNotice();
   const conversation = current;
@@ -184,63 +184,64 @@ function again() {
     if (current === conversation) open(conversation);
     return () => {
       open(conversation);
-      again();
+      regenerate();
     };
   };
   answerIn(conversation, undo, true);
 }
 
-/** Stream an answer, or another one, and show it; where nothing came, `undo` takes it back and says how to retry. */
-async function answerIn(conversation, undo, another = false) {
+/** Stream and show an answer. If it fails without text, `undo` removes it and returns a function that retries. */
+async function answerIn(conversation, undo, regenerating = false) {
   const message = conversation.messages.at(-1);
-  const changed = drawSoon(conversation);
+  const changed = scheduleRender(conversation);
   $("status").textContent = "Answering";
   try {
-    await withKey(() => chat.run(conversation, modelName, changed, another));
+    await withKey(() => chat.run(conversation, modelName, changed, regenerating));
     if (current !== conversation) return;
     refresh(conversation.messages.length - 1);
     $("status").textContent = messages.lastElementChild.querySelector(".body").textContent;
   } catch (error) {
     $("status").textContent = "";
-    if (!(error instanceof api.Refusal)) throw error;
+    if (!(error instanceof api.ApiError)) throw error;
     const retry = message.content ? null : undo();
-    const wait = error.after ? ` Try again in ${error.after} second${error.after === 1 ? "" : "s"}.` : "";
-    const mend = [0, 401, 429].includes(error.status) || error.status >= 500;
-    showNotice(error.message + wait, "Try again", mend ? retry : null);
+    const seconds = error.retryAfter;
+    const wait = seconds ? ` Try again in ${seconds} second${seconds === 1 ? "" : "s"}.` : "";
+    const retryable = [0, 401, 429].includes(error.status) || error.status >= 500;
+    showNotice(error.message + wait, "Try again", retryable ? retry : null);
   } finally {
-    if (!chat.keep(conversation)) showNotice("This browser has no room left: the conversation is not kept. Delete some.");
+    if (!chat.save(conversation)) showNotice("The browser's storage is full: this conversation is not saved. Delete other conversations.");
     if (current === conversation) showList(current, pick, removed);
     showControls();
   }
 }
 
-/** A function that has the last message drawn at the next frame, and seldom if drawing takes long. */
-function drawSoon(conversation) {
+/** Return a function that renders the last message in the next frame, less often if rendering is slow. */
+function scheduleRender(conversation) {
   let waiting = false;
   let pause = 0;
-  const draw = () => {
+  const render = () => {
     waiting = false;
     if (current !== conversation || !conversation.messages.length) return;
-    const began = performance.now();
+    const started = performance.now();
     refresh(conversation.messages.length - 1);
     toEnd();
     showControls();
-    pause = (performance.now() - began) * 4;
+    pause = (performance.now() - started) * 4;
   };
   return () => {
     if (waiting) return;
     waiting = true;
-    setTimeout(() => requestAnimationFrame(draw), pause > 30 ? pause : 0);
+    setTimeout(() => requestAnimationFrame(render), pause > 30 ? pause : 0);
   };
 }
 
 const ACTIONS = {
-  again,
+  again: regenerate,
   copy: async (message, button) => {
     await copyText(message.content);
-    setSymbol(button, "i-check");
+    setIcon(button, "i-check");
     $("status").textContent = "Copied";
-    setTimeout(() => setSymbol(button, "i-copy"), 1500);
+    setTimeout(() => setIcon(button, "i-copy"), 1500);
   },
   up: (message) => rate(message, { rating: "up" }),
   down: async (message) => {
@@ -250,32 +251,32 @@ const ACTIONS = {
 };
 
 async function correct(message) {
-  const better = await askCorrection(message.corrected ?? message.content);
-  if (!better || !(better.correction || better.comment)) return;
-  const said = Object.fromEntries(Object.entries(better).filter(([, text]) => text));
-  await rate(message, { rating: message.rating ?? "down", ...said });
+  const corrected = await askCorrection(message.corrected ?? message.content);
+  if (!corrected || !(corrected.correction || corrected.comment)) return;
+  const fields = Object.fromEntries(Object.entries(corrected).filter(([, text]) => text));
+  await rate(message, { rating: message.rating ?? "down", ...fields });
 }
 
-async function rate(message, said) {
+async function rate(message, fields) {
   const conversation = current;
   try {
-    await withKey(() => api.rate({ response_id: message.response, ...said }));
+    await withKey(() => api.rate({ response_id: message.response, ...fields }));
   } catch (error) {
-    if (!(error instanceof api.Refusal)) throw error;
+    if (!(error instanceof api.ApiError)) throw error;
     showNotice(error.message);
     return false;
   }
-  message.rating = said.rating;
-  if (said.correction) message.corrected = said.correction;
-  chat.keep(conversation);
+  message.rating = fields.rating;
+  if (fields.correction) message.corrected = fields.correction;
+  chat.save(conversation);
   if (current === conversation) refresh(conversation.messages.indexOf(message));
   showToast("Thank you.");
   return true;
 }
 
-// ---- wiring ----
+// ---- event handlers ----
 
-addEventListener("pagehide", () => chat.all.filter(chat.isRunning).forEach(chat.keep));
+addEventListener("pagehide", () => chat.all.filter(chat.isRunning).forEach(chat.save));
 
 composer.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -302,7 +303,7 @@ $("latest").addEventListener("click", () => {
 });
 notice.lastElementChild.addEventListener("click", hideNotice);
 scroller.addEventListener("scroll", () => {
-  follow = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
+  follow = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < FOLLOW_DISTANCE;
   $("latest").hidden = follow;
 });
 for (const starter of $("starters").children) starter.addEventListener("click", () => send(starter.textContent));
@@ -313,8 +314,8 @@ messages.addEventListener("click", async ({ target }) => {
     button.textContent = "Copied";
     setTimeout(() => (button.textContent = "Copy"), 1500);
   } else if (button) {
-    const place = [...messages.children].indexOf(button.closest("article"));
-    await ACTIONS[button.dataset.action](current.messages[place], button);
+    const index = [...messages.children].indexOf(button.closest("article"));
+    await ACTIONS[button.dataset.action](current.messages[index], button);
   }
 });
 
@@ -340,4 +341,4 @@ store.onChange((id) => {
 showTheme();
 startDrawer();
 open(chat.all.find(({ id }) => id === location.hash.slice(1)) ?? null);
-begin();
+start();

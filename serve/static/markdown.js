@@ -1,36 +1,36 @@
-// A small Markdown: paragraphs, headings, lists, code, bold, italic, http(s) links. Everything else is text.
+// A subset of Markdown: paragraphs, headings, lists, code, bold, italic, http(s) links. Everything else is text.
 //
-// What a model writes may be hostile. Nodes are made by createElement and createTextNode alone, no attribute but a
-// link's checked address comes from the text, and no input costs more than time in proportion to its length.
+// A model's output is untrusted. Nodes are created by createElement and createTextNode only, no attribute comes from
+// the text except a link's checked address, and the time is proportional to the length of the text.
 
-const DEEPEST = 6; // levels of lists, or of marks inside marks
-const LONGEST_ADDRESS = 2000;
+const MAX_DEPTH = 6; // of nested lists and of nested emphasis
+const MAX_ADDRESS_LENGTH = 2000;
 
 const FENCE = /^([ \t]*)(`{3,}|~{3,})([^`]*)$/;
 const HEADING = /^ {0,3}(#{1,6})[ \t]+(.*)$/;
 const ITEM = /^([ \t]*)([-*+]|\d{1,9}[.)])[ \t]+(?=\S)/;
 const WORD = /[\p{L}\p{N}_]/u;
 
-/** Show `text` in `parent`. Blocks that are as they were in the last call keep their nodes. */
+/** Render `text` into `parent`. Blocks that did not change since the last call keep their nodes. */
 export function render(parent, text) {
   const blocks = split(text);
   const old = [...parent.children];
-  blocks.forEach((block, place) => {
+  blocks.forEach((block, index) => {
     const source = `${block.kind} ${block.language} ${block.lines.join("\n")}`;
-    if (old[place]?.markdown === source) return;
+    if (old[index]?.markdown === source) return;
     const node = MAKERS[block.kind](block);
     node.markdown = source;
-    if (old[place]) old[place].replaceWith(node);
+    if (old[index]) old[index].replaceWith(node);
     else parent.append(node);
   });
   old.slice(blocks.length).forEach((node) => node.remove());
 }
 
-/** The blocks of a text: `{kind, lines}`. */
+/** Split a text into blocks: `{kind, lines}`. */
 function split(text) {
   const blocks = [];
-  let open = null; // the block that the next line may go on
-  let blank = false; // whether the line before was empty
+  let open = null; // the block that the next line may continue
+  let blank = false; // true if the previous line was empty
   for (const line of text.replace(/\r\n?/g, "\n").split("\n")) {
     if (open?.kind === "code") {
       if (closes(line, open.fence)) open = null;
@@ -38,11 +38,11 @@ function split(text) {
     } else if (!line.trim()) {
       blank = true;
       if (open?.kind !== "list") open = null;
-    } else if (open && goesOn(open, line, blank)) {
+    } else if (open && continues(open, line, blank)) {
       open.lines.push(...(blank ? ["", line] : [line]));
       blank = false;
     } else {
-      open = begin(line);
+      open = startBlock(line);
       blocks.push(open);
       blank = false;
     }
@@ -54,14 +54,14 @@ function kindOf(line) {
   return FENCE.test(line) ? "code" : HEADING.test(line) ? "heading" : ITEM.test(line) ? "list" : "paragraph";
 }
 
-function begin(line) {
+function startBlock(line) {
   const kind = kindOf(line);
   if (kind !== "code") return { kind, lines: [line] };
   const [, indent, fence, label] = FENCE.exec(line);
   return { kind, lines: [], fence, indent: indent.length, language: label.trim().split(/\s/)[0] };
 }
 
-function goesOn(open, line, blank) {
+function continues(open, line, blank) {
   const kind = kindOf(line);
   if (open.kind === "paragraph") return kind === "paragraph";
   if (open.kind !== "list") return false;
@@ -84,36 +84,36 @@ const MAKERS = {
   paragraph: ({ lines }) => element("p", inline(lines.map((line) => line.trim()).join("\n"))),
   heading: ({ lines }) => {
     const [, marks, words] = HEADING.exec(lines[0]);
-    return element(`h${Math.min(marks.length + 2, 6)}`, inline(withoutClosing(words.trim()))); // h1, h2: the page's
+    return element(`h${Math.min(marks.length + 2, 6)}`, inline(withoutClosingMarks(words.trim()))); // h1 and h2 belong to the page
   },
   code: ({ lines, language }) => {
     const node = element("pre", [element("code", [lines.join("\n")])]);
-    node.tabIndex = 0; // it scrolls sideways, also by keyboard
+    node.tabIndex = 0; // makes horizontal scrolling possible by keyboard
     const copy = element("button", ["Copy"]);
     copy.type = "button";
     copy.className = "copy-code";
     return element("figure", [element("figcaption", [element("span", [language.slice(0, 30)]), copy]), node]);
   },
-  list: ({ lines }) => list(lines, DEEPEST),
+  list: ({ lines }) => list(lines, MAX_DEPTH),
 };
 
-/** A heading without the number signs that may close it. */
-function withoutClosing(words) {
+/** Remove the closing number signs of a heading. */
+function withoutClosingMarks(words) {
   let end = words.length;
   while (words[end - 1] === "#") end--;
   return end === 0 || /\s/.test(words[end - 1]) ? words.slice(0, end).trim() : words;
 }
 
-/** A list whose items may hold further lines and, by indentation, further lists. */
+/** Return a list; items may have further lines and, by indentation, nested lists. */
 function list(lines, depth) {
-  const least = indentOf(lines[0]);
+  const indent = indentOf(lines[0]);
   const node = document.createElement(isOrdered(lines[0]) ? "ol" : "ul");
   if (node.tagName === "OL") node.start = parseInt(lines[0]);
   const items = [];
   for (const line of lines) {
     const item = ITEM.exec(line);
     const last = items.at(-1);
-    if (item && (!last || indentOf(line) < least + 2)) items.push({ text: [line.slice(item[0].length)], inner: [] });
+    if (item && (!last || indentOf(line) < indent + 2)) items.push({ text: [line.slice(item[0].length)], inner: [] });
     else if (depth > 1 && (item || last.inner.length)) last.inner.push(line);
     else last.text.push(line.trim());
   }
@@ -133,10 +133,10 @@ function isOrdered(line) {
   return /^[ \t]*\d/.test(line);
 }
 
-/** The nodes of text with marks inside a block. */
-function inline(text, depth = DEEPEST, linked = false) {
+/** Return the nodes of inline text. */
+function inline(text, depth = MAX_DEPTH, linked = false) {
   const nodes = [];
-  const absent = new Set(); // marks that are known not to be closed any more
+  const unclosed = new Set(); // marks without a closing mark in the rest of the text
   let plain = "";
   const add = (node, next) => {
     if (plain) nodes.push(plain);
@@ -144,27 +144,27 @@ function inline(text, depth = DEEPEST, linked = false) {
     nodes.push(node);
     return next;
   };
-  for (let place = 0; place < text.length; ) {
-    place =
-      escaped(text, place, (sign, next) => ((plain += sign), next)) ??
-      code(text, place, absent, add) ??
-      (linked ? null : link(text, place, depth, plain, add)) ??
-      (depth ? emphasis(text, place, absent, depth, linked, add) : null) ??
-      ((plain += text[place]), place + 1);
+  for (let index = 0; index < text.length; ) {
+    index =
+      escaped(text, index, (character, next) => ((plain += character), next)) ??
+      code(text, index, unclosed, add) ??
+      (linked ? null : link(text, index, depth, plain, add)) ??
+      (depth ? emphasis(text, index, unclosed, depth, linked, add) : null) ??
+      ((plain += text[index]), index + 1);
   }
   return plain ? [...nodes, plain] : nodes;
 }
 
-function escaped(text, place, add) {
-  return text[place] === "\\" && /[\\`*_[\]()#+.!~>-]/.test(text[place + 1] ?? "") ? add(text[place + 1], place + 2) : null;
+function escaped(text, index, add) {
+  return text[index] === "\\" && /[\\`*_[\]()#+.!~>-]/.test(text[index + 1] ?? "") ? add(text[index + 1], index + 2) : null;
 }
 
-function code(text, place, absent, add) {
-  if (text[place] !== "`") return null;
-  let end = place;
+function code(text, index, unclosed, add) {
+  if (text[index] !== "`") return null;
+  let end = index;
   while (text[end] === "`") end++;
-  const mark = text.slice(place, end);
-  if (!absent.has(mark)) {
+  const mark = text.slice(index, end);
+  if (!unclosed.has(mark)) {
     for (let close = text.indexOf(mark, end); close >= 0; close = text.indexOf(mark, close)) {
       let after = close;
       while (text[after] === "`") after++;
@@ -173,12 +173,12 @@ function code(text, place, absent, add) {
       }
       close = after;
     }
-    absent.add(mark);
+    unclosed.add(mark);
   }
   return add(mark, end);
 }
 
-/** A code span without the spaces that keep its text apart from backticks. */
+/** Remove the spaces that separate the text of a code span from backticks. */
 function withoutPadding(text) {
   return text.startsWith(" ") && text.endsWith(" ") && text.trim() ? text.slice(1, -1) : text;
 }
@@ -187,23 +187,23 @@ const NAMED =
   /\[([^[\]\n]{1,500})\]\(<?(https?:\/\/(?:[^\s<>()]|\([^\s<>()]{0,500}\)){1,2000})>?(?:[ \t]{1,9}"[^"\n]{0,300}")?\)/iy;
 const BARE = /https?:\/\/[^\s<>"'`*\\^{|}[\]]{1,2000}/iy;
 
-function link(text, place, depth, before, add) {
-  if (text[place] === "[") {
-    NAMED.lastIndex = place;
+function link(text, index, depth, before, add) {
+  if (text[index] === "[") {
+    NAMED.lastIndex = index;
     const found = NAMED.exec(text);
-    const address = found && checked(found[2]);
+    const address = found && checkedAddress(found[2]);
     return address ? add(anchor(address, inline(found[1], depth && depth - 1, true)), NAMED.lastIndex) : null;
   }
-  if (!/[hH]/.test(text[place]) || WORD.test(before.at(-1) ?? "")) return null;
-  BARE.lastIndex = place;
+  if (!/[hH]/.test(text[index]) || WORD.test(before.at(-1) ?? "")) return null;
+  BARE.lastIndex = index;
   const found = BARE.exec(text)?.[0].replace(/[.,:;!?)]+$/, "");
-  const address = found && checked(found);
-  return address ? add(anchor(address, [found]), place + found.length) : null;
+  const address = found && checkedAddress(found);
+  return address ? add(anchor(address, [found]), index + found.length) : null;
 }
 
-/** The address, if it is one of http or https; by the browser's own parser, which will follow it. */
-function checked(address) {
-  if (address.length > LONGEST_ADDRESS || !URL.canParse(address)) return null;
+/** Return the address if its protocol is http or https, according to the browser's own parser; else null. */
+function checkedAddress(address) {
+  if (address.length > MAX_ADDRESS_LENGTH || !URL.canParse(address)) return null;
   const { protocol, href } = new URL(address);
   return protocol === "https:" || protocol === "http:" ? href : null;
 }
@@ -217,36 +217,36 @@ function anchor(address, nodes) {
   return node;
 }
 
-/** Bold and italic: a mark that touches its text, and for underscores stands at the border of a word. */
-function emphasis(text, place, absent, depth, linked, add) {
-  const sign = text[place];
-  if (sign !== "*" && sign !== "_") return null;
-  let run = place;
-  while (text[run] === sign) run++;
-  const opens = /\S/.test(text[run] ?? "") && !(sign === "_" && WORD.test(text[place - 1] ?? ""));
-  const size = Math.min(run - place, 3);
-  const mark = sign.repeat(size);
-  if (opens && run - place <= 3 && !absent.has(mark)) {
-    const close = closing(text, run, mark);
+/** Parse bold and italic: the mark adjoins its text; underscores also adjoin a word boundary. */
+function emphasis(text, index, unclosed, depth, linked, add) {
+  const character = text[index];
+  if (character !== "*" && character !== "_") return null;
+  let run = index;
+  while (text[run] === character) run++;
+  const opens = /\S/.test(text[run] ?? "") && !(character === "_" && WORD.test(text[index - 1] ?? ""));
+  const size = Math.min(run - index, 3);
+  const mark = character.repeat(size);
+  if (opens && run - index <= 3 && !unclosed.has(mark)) {
+    const close = findClosing(text, run, mark);
     if (close > 0) {
       const nodes = inline(text.slice(run, close), depth - 1, linked);
       const inner = size === 3 ? [element("em", nodes)] : nodes;
       return add(element(size === 1 ? "em" : "strong", inner), close + size);
     }
-    absent.add(mark);
+    unclosed.add(mark);
   }
-  return add(text.slice(place, run), run);
+  return add(text.slice(index, run), run);
 }
 
-/** Where a mark of emphasis is closed at or after `place`; -1 if nowhere. */
-function closing(text, place, mark) {
-  for (let close = text.indexOf(mark, place); close >= 0; ) {
+/** Return the index of the closing mark at or after `index`; -1 if there is none. */
+function findClosing(text, index, mark) {
+  for (let close = text.indexOf(mark, index); close >= 0; ) {
     let after = close;
     while (text[after] === mark[0]) after++;
     const length = after - close;
-    const touches = /\S/.test(text[close - 1] ?? "");
-    const border = mark[0] === "*" || !WORD.test(text[after] ?? "");
-    if (touches && border && (length === mark.length || (length > mark.length && length === 3))) return after - mark.length;
+    const adjoins = /\S/.test(text[close - 1] ?? "");
+    const boundary = mark[0] === "*" || !WORD.test(text[after] ?? "");
+    if (adjoins && boundary && (length === mark.length || (length > mark.length && length === 3))) return after - mark.length;
     close = text.indexOf(mark, after);
   }
   return -1;

@@ -1,17 +1,17 @@
-// The messages of a conversation as nodes: bubbles, answers with their actions, notes on how they ended.
+// DOM nodes of messages: text, actions, and a note on how an answer ended.
 
 import { render } from "./markdown.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
 const NOTES = {
-  length: "The answer reached its greatest length.",
-  content_filter: "The safety filter of this server ended this answer.",
+  length: "The answer reached the maximum length.",
+  content_filter: "The server’s safety filter ended this answer.",
   stopped: "Stopped.",
   lost: "This answer is incomplete.",
 };
 
-/** The node of one message. Actions, for an answer: `{name: label}` of those that it offers. */
+/** Return the node of a message. */
 export function messageNode(message) {
   const node = document.createElement("article");
   node.className = message.role;
@@ -26,7 +26,7 @@ export function messageNode(message) {
   return node;
 }
 
-/** Bring an answer's node up to date. */
+/** Update the node of an answer. */
 export function show(node, message, { busy = false, last = false, feedback = false } = {}) {
   if (message.role === "user") return;
   const [body, note, bar] = node.children;
@@ -38,10 +38,10 @@ export function show(node, message, { busy = false, last = false, feedback = fal
   note.textContent = busy ? "" : (NOTES[message.finish] ?? empty);
   note.hidden = !note.textContent;
   bar.hidden = busy;
-  const rated = feedback && Boolean(message.response);
+  const ratable = feedback && Boolean(message.response);
   for (const button of bar.children) {
     const { action } = button.dataset;
-    button.hidden = action === "again" ? !last : action === "copy" ? !message.content : !rated;
+    button.hidden = action === "again" ? !last : action === "copy" ? !message.content : !ratable;
     if (action === "up" || action === "down") button.setAttribute("aria-pressed", String(message.rating === action));
     if (action === "correct") button.setAttribute("aria-pressed", String(Boolean(message.corrected)));
   }
@@ -55,32 +55,32 @@ function actions() {
     iconButton("up", "Good answer", "i-like"),
     iconButton("down", "Bad answer", "i-dislike"),
     iconButton("correct", "Correct this answer", "i-pen"),
-    iconButton("again", "Answer again", "i-again"),
+    iconButton("again", "Regenerate", "i-again"),
   );
   return bar;
 }
 
-/** A button with a symbol; its label is read out, and shown when pointed at. */
-export function iconButton(action, label, symbol) {
+/** Return a button with an icon; its label is the accessible name and the tooltip. */
+export function iconButton(action, label, icon) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "icon small";
   button.dataset.action = action;
   button.setAttribute("aria-label", label);
   button.title = label;
-  const picture = document.createElementNS(SVG, "svg");
-  picture.setAttribute("aria-hidden", "true");
-  picture.append(document.createElementNS(SVG, "use"));
-  button.append(picture);
-  setSymbol(button, symbol);
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(document.createElementNS(SVG, "use"));
+  button.append(svg);
+  setIcon(button, icon);
   return button;
 }
 
-export function setSymbol(button, symbol) {
-  button.querySelector("use").setAttribute("href", `#${symbol}`);
+export function setIcon(button, icon) {
+  button.querySelector("use").setAttribute("href", `#${icon}`);
 }
 
-/** Put text on the clipboard; also where the page is not served securely and the new way is closed. */
+/** Copy text to the clipboard; the fallback works on pages without a secure context. */
 export async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);

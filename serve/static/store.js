@@ -1,31 +1,31 @@
-// What this browser keeps: conversations, settings, and for as long as the tab lives the key.
+// Browser storage: conversations and settings in localStorage, the API key in sessionStorage.
 //
-// One entry a conversation, so that a long history is not written anew with every answer. Storage may be
-// full, forbidden or filled by somebody else: then the page goes on without it.
+// Each conversation is one entry, so that an answer does not rewrite the whole history. The storage may be full,
+// disabled or contain invalid entries; the page then works without it.
 
 const PREFIX = "gristmill.conversation.";
 const SETTINGS = "gristmill.settings";
-const CALM = "0"; // the temperature until one is set: small models ramble at more
+const DEFAULT_TEMPERATURE = "0"; // small models lose the thread at higher temperatures
 const KEY = "gristmill.key";
 
-/** All conversations, the latest first: `{id, title, updated, messages}`. */
+/** Return all conversations, latest first: `{id, title, updated, messages}`. */
 export function conversations() {
   const names = attempt(() => Object.keys(localStorage).filter((name) => name.startsWith(PREFIX)), []);
   const found = names.map((name) => load(name.slice(PREFIX.length))).filter(Boolean);
   return found.sort((one, other) => other.updated - one.updated);
 }
 
-/** One conversation; null if it is not there, or is not one. */
+/** Return a conversation; null if it is missing or invalid. */
 export function load(id) {
   const found = attempt(() => JSON.parse(localStorage.getItem(PREFIX + id)), null);
-  const whole =
+  const valid =
     Array.isArray(found?.messages) &&
-    found.messages.every((turn) => ["user", "assistant"].includes(turn?.role) && typeof turn.content === "string");
-  if (!whole) return null;
+    found.messages.every((message) => ["user", "assistant"].includes(message?.role) && typeof message.content === "string");
+  if (!valid) return null;
   return { id, title: String(found.title ?? ""), updated: Number(found.updated) || 0, messages: found.messages };
 }
 
-/** Keep a conversation; false if the browser has no room for it. */
+/** Store a conversation; return false if the storage is full. */
 export function save({ id, ...rest }) {
   return attempt(() => (localStorage.setItem(PREFIX + id, JSON.stringify(rest)), true), false);
 }
@@ -34,10 +34,10 @@ export function remove(id) {
   attempt(() => localStorage.removeItem(PREFIX + id));
 }
 
-/** `{system, temperature, max_tokens}`, each "" where the server's default holds. */
+/** Return `{system, temperature, max_tokens}`; "" stands for the server's default. */
 export function settings() {
   const found = attempt(() => JSON.parse(localStorage.getItem(SETTINGS)), null);
-  return { system: "", temperature: CALM, max_tokens: "", ...found };
+  return { system: "", temperature: DEFAULT_TEMPERATURE, max_tokens: "", ...found };
 }
 
 export function saveSettings(value) {
@@ -56,15 +56,16 @@ export function saveTheme(value) {
   attempt(() => localStorage.setItem("gristmill.theme", value));
 }
 
-/** Call `then(id)` when another tab changes a conversation. */
-export function onChange(then) {
-  addEventListener("storage", ({ key: name }) => name?.startsWith(PREFIX) && then(name.slice(PREFIX.length)));
+/** Call `callback(id)` when another tab changes a conversation. */
+export function onChange(callback) {
+  addEventListener("storage", ({ key: name }) => name?.startsWith(PREFIX) && callback(name.slice(PREFIX.length)));
 }
 
-function attempt(action, otherwise) {
+/** Return the result of `action`, or `fallback` if the storage throws. */
+function attempt(action, fallback) {
   try {
     return action();
   } catch {
-    return otherwise;
+    return fallback;
   }
 }

@@ -1,4 +1,4 @@
-// The chosen theme, set before anything is drawn. A classic script: modules run too late for that.
+// Set the stored theme before the first paint. A classic script, since modules run too late.
 document.documentElement.dataset.theme = (() => {
   try {
     return localStorage.getItem("gristmill.theme") ?? "system";

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -32,8 +32,13 @@ def watched_page(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     page = context.new_page()
     page.set_default_timeout(10_000)
     faults: list[str] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        faults.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("dialog", dismiss)
     page.on("console", lambda message: faults.extend([message.text] if "Policy" in message.text else []))
     context.on("request", lambda request: faults.extend(_foreign(request.url, url)))
     page.goto(url)

@@ -22,17 +22,17 @@ class ServerUrl:
     url: str
 
     def client(self, key: str = "none") -> OpenAI:
-        return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=60)
+        return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=300)
 
     def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as response:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=60) as response:
             return str(response.read().decode())
 
     def post(
         self, body: bytes, path: str = "/v1/chat/completions", **headers: str
     ) -> tuple[int, dict[str, Any]]:
         """Return the status and JSON of a request that may be invalid."""
-        with closing(HTTPConnection(urlsplit(self.url).netloc, timeout=30)) as connection:
+        with closing(HTTPConnection(urlsplit(self.url).netloc, timeout=120)) as connection:
             connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
             response = connection.getresponse()
             return response.status, json.loads(response.read())
@@ -65,7 +65,7 @@ def start_stream(client: OpenAI, max_tokens: int) -> Any:
     return stream
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     """Poll ``condition`` until it is true; fail after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():

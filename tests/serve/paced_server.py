@@ -67,7 +67,7 @@ class PacedServer(ServerUrl):
         """Do what SIGTERM does."""
         self._server.handle_exit(signal.SIGTERM, None)
 
-    def wait(self, seconds: float = 30) -> None:
+    def wait(self, seconds: float = 60) -> None:
         """Wait until the server has stopped."""
         self._thread.join(seconds)
         assert not self._thread.is_alive()

@@ -17,7 +17,7 @@ from openai import OpenAI
 from core.errors import GristmillError
 from serve.__main__ import main
 from tests.serve.client import MESSAGES, chat_body, start_stream, wait_for
-from tests.serve.server_process import CONTEXT, ServerProcess, server_process
+from tests.serve.server_process import ServerProcess, server_process
 
 pytestmark = pytest.mark.server
 
@@ -86,12 +86,12 @@ def test_api_keys_are_required_from_other_machines(tiny_model: Path, tmp_path: P
 
 
 def test_sigterm_finishes_running_answers(tiny_model: Path, tmp_path: Path) -> None:
-    options = ["--set", "serve.safety=false"]  # the toxicity filter may end a long random text
+    options = ["--set", "serve.drain_seconds=600"]
     with (
         server_process(tiny_model, tmp_path / "server.log", *options) as server,
         server.client() as client,
     ):
-        stream = start_stream(client, CONTEXT)
+        stream = start_stream(client, 300)
         server.process.send_signal(signal.SIGTERM)
         assert list(stream)[-1].choices[0].finish_reason == "length"
         assert server.process.wait(60) == 0

@@ -25,7 +25,7 @@ def has_one_running_request(server: PacedServer) -> bool:
 def test_disconnect_frees_the_slot(loaded: LoadedModel, stream: bool) -> None:
     with paced_server(loaded) as server:
         body = chat_body(max_tokens=100, temperature=0, stream=stream)
-        with closing(HTTPConnection(urlsplit(server.url).netloc, timeout=30)) as connection:
+        with closing(HTTPConnection(urlsplit(server.url).netloc, timeout=120)) as connection:
             connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
             with connection.getresponse() if stream else nullcontext() as response:
                 assert not response or response.read(10)

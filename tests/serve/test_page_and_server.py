@@ -41,7 +41,7 @@ def test_streamed_answer_can_be_stopped_and_corrected_and_survives_a_reload(
     # The server stores a cancelled answer once it notices that the client disconnected.
     wait_for(lambda: stored(server, "SELECT 1 FROM answers WHERE messages LIKE '%\"Write\"%'"))
     answer.get_by_role("button", name="Bad answer").click()
-    page.get_by_label("The answer as it should have been").fill("Better.")
+    page.get_by_label("Corrected answer").fill("Better.")
     page.get_by_role("dialog").get_by_role("button", name="Send").click()
     expect(page.locator("#toast")).to_contain_text("Thank you")
     page.reload()
@@ -64,6 +64,6 @@ def test_blocked_message_is_explained_and_returned(page: Page) -> None:
 
 def test_too_long_messages_are_explained(page: Page) -> None:
     send(page, "word " * 1000)
-    expect(page.get_by_role("alert")).to_contain_text("longer than the model's context")
+    expect(page.get_by_role("alert")).to_contain_text("longer than the model’s context")
     send(page, "word " * 30_000)
     expect(page.get_by_role("alert")).to_contain_text("larger than the server accepts")
