@@ -31,10 +31,10 @@ from model.loading import STAGE as MODEL_STAGE
 from model.loading import LoadedModel, load
 from model.transformer import Transformer
 from train import parallel, training_run
-from train.examples import ExampleDataset, load_examples
+from train.data.examples import ExampleDataset, load_examples
+from train.data.records import RecordReader
 from train.loop import Trainer
 from train.parallel import World, enable_determinism, parameter_generator
-from train.records import RecordReader
 from train.training_run import TrainingRun
 
 STAGE = "finetune"

@@ -11,12 +11,12 @@ from core import storage
 from core.config import Config
 from model.formats.checkpoint import find_latest
 from train import checkpoint, training_run, validation
-from train.batch import Batch, batch_hash, token_losses
-from train.dataset import read_batch
+from train.data.batch import Batch, batch_hash, token_losses
+from train.data.dataset import read_batch
+from train.data.stream import batch_positions
 from train.metrics import MetricsWriter, ProgressLine, peak_flops
 from train.optim import build_optimizer, learning_rate, optimizer_step
 from train.parallel import World, build_sharded_model, enable_determinism, initialize
-from train.stream import batch_positions
 from train.training_run import TrainingRun
 
 

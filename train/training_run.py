@@ -17,9 +17,9 @@ from core.shards import Shards, check_tokenizer
 from core.tokenizer import SentencePieceTokenizer, Tokenizer
 from model.config import TransformerConfig, default_intermediate_size
 from model.transformer import Transformer
-from train.dataset import PackedDataset, ShardDataset
+from train.data.dataset import PackedDataset, ShardDataset
+from train.data.stream import Stream
 from train.parallel import World, seeded_initial_weight
-from train.stream import Stream
 
 STAGE = "train"
 OUTPUTS = ("checkpoints", "metrics.jsonl", "tensorboard", "validation.json")

@@ -19,11 +19,11 @@ from core.shards import Shards, SplitName, check_tokenizer
 from core.tokenizer import SentencePieceTokenizer
 from model.loading import load_latest_checkpoint
 from train import parallel, validation
-from train.batch import IGNORE_INDEX
-from train.dataset import ShardDataset, read_batch
+from train.data.batch import IGNORE_INDEX
+from train.data.dataset import ShardDataset, read_batch
+from train.data.permutation import Int64Array
+from train.data.stream import RowIndices
 from train.parallel import World
-from train.permutation import Int64Array
-from train.stream import RowIndices
 from train.validation import LossSums, ValidationSample
 
 CHUNK_ROWS = 1024

@@ -9,11 +9,11 @@ import torch
 
 from core.tokenizer import Tokenizer
 from model.transformer import Transformer
-from train.batch import IGNORE_INDEX, Batch, token_losses
-from train.dataset import PackedDataset, read_batch
+from train.data.batch import IGNORE_INDEX, Batch, token_losses
+from train.data.dataset import PackedDataset, read_batch
+from train.data.permutation import Permutation
+from train.data.stream import RowIndices
 from train.parallel import World
-from train.permutation import Permutation
-from train.stream import RowIndices
 
 
 @dataclass(frozen=True, slots=True)

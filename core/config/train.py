@@ -122,7 +122,7 @@ class FinetuneConfig(TrainConfig):
     validation_share: float = Field(default=0.02, ge=0, lt=1)
     """Fraction of the examples, chosen by a hash of their content, that is used for validation."""
     preset: str = "chat"
-    """How a record becomes a conversation: the name of a file in ``train/presets``, or the path of a
+    """How a record becomes a conversation: the name of a file in ``train/data/presets``, or the path of a
     ``.toml`` file of your own."""
     fields: dict[str, str] = Field(default={})
     """Names of the preset's fields in the records, where they differ: ``{source = "en"}``."""

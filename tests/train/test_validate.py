@@ -12,7 +12,7 @@ from core.shards import Shards
 from core.tokenizer import SentencePieceTokenizer
 from tests.train.folder import Folder
 from train import validate
-from train.dataset import ShardDataset
+from train.data.dataset import ShardDataset
 from train.loop import train
 from train.parallel import World
 from train.validation import sample_rows, total

@@ -10,7 +10,7 @@ import pytest
 from core.config import FinetuneConfig
 from core.errors import ConfigError, GristmillError, InputError
 from core.tokenizer.chat import Message
-from train.records import ExampleFile, RecordReader, source_name
+from train.data.records import ExampleFile, RecordReader, source_name
 
 ASKED = {"role": "user", "content": "Why?"}
 ANSWERED = {"role": "assistant", "content": "Because."}

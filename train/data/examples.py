@@ -18,9 +18,9 @@ from core.manifest import canonical
 from core.shards import SplitName
 from core.shards.packing import best_fit_decreasing, split_of
 from core.tokenizer.chat import ChatTemplate, Message
-from train.dataset import PackedRows
-from train.permutation import Int64Array
-from train.records import ExampleFile, RecordReader, source_name
+from train.data.dataset import PackedRows
+from train.data.permutation import Int64Array
+from train.data.records import ExampleFile, RecordReader, source_name
 
 DROP_REASONS = ("too long", "without anything to learn")
 
@@ -38,7 +38,7 @@ class Example:
 
 
 class ExampleDataset:
-    """Packed examples in memory, a :class:`train.dataset.PackedDataset`; 9 bytes per token."""
+    """Packed examples in memory, a :class:`train.data.dataset.PackedDataset`; 9 bytes per token."""
 
     def __init__(
         self,

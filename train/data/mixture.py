@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.permutation import Int64Array
+from train.data.permutation import Int64Array
 
 UNIT = 1 << 24
 """Denominator of all shares; arithmetic in 64 bits is exact up to position 2^38."""

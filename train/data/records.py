@@ -1,4 +1,4 @@
-"""Read files of examples as conversations, by presets (``train/presets``) that map record fields to messages.
+"""Read files of examples as conversations, by presets (``presets/``) that map record fields to messages.
 
 An input is a JSONL file, or a pair of text files with corresponding lines. A preset lists the accepted record
 forms: a field with a list of messages, or message templates filled from fields. Invalid records are refused

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from core.shards import Shards, SplitName
-from train.batch import Batch, document_ids_from_spans, make_batch
-from train.permutation import Int64Array
-from train.stream import RowIndices
+from train.data.batch import Batch, document_ids_from_spans, make_batch
+from train.data.permutation import Int64Array
+from train.data.stream import RowIndices
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import ConfigError, InputError
-from train.mixture import Mixture
-from train.permutation import Permutation
-from train.stream import Stream, batch_positions
+from train.data.mixture import Mixture
+from train.data.permutation import Permutation
+from train.data.stream import Stream, batch_positions
 
 WEIGHTS = st.lists(st.floats(0.01, 100), min_size=1, max_size=5)
 ROWS = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 40), min_size=1)

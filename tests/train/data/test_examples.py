@@ -14,10 +14,10 @@ from core.config import FinetuneConfig
 from core.errors import InputError
 from core.tokenizer import SentencePieceTokenizer
 from core.tokenizer.chat import ChatTemplate, Message
-from train.batch import IGNORE_INDEX
-from train.dataset import read_batch
-from train.examples import Example, ExampleDataset, load_examples, pack_examples
-from train.stream import RowIndices
+from train.data.batch import IGNORE_INDEX
+from train.data.dataset import read_batch
+from train.data.examples import Example, ExampleDataset, load_examples, pack_examples
+from train.data.stream import RowIndices
 
 PAD = 3
 

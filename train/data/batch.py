@@ -15,7 +15,7 @@ from torch import Tensor
 from core.hashing import GOLDEN, mix
 from core.shards import Spans
 from model.transformer import Transformer
-from train.permutation import Int64Array
+from train.data.permutation import Int64Array
 
 IGNORE_INDEX = -100
 """Target that does not contribute to the loss."""

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.shards import Spans
-from train.batch import IGNORE_INDEX, batch_hash, document_ids_from_spans, make_batch
+from train.data.batch import IGNORE_INDEX, batch_hash, document_ids_from_spans, make_batch
 
 
 def spans(rows: list[list[tuple[int, int]]]) -> Spans:
