@@ -11,7 +11,7 @@ COLUMNS = ("reason", "language", "language_score", "metrics", "keys")
 
 
 class Decision(NamedTuple):
-    """What happens to a record before deduplication."""
+    """Decision about a record before deduplication."""
 
     reason: str | None
     """Why it is dropped; None if it is kept."""

@@ -25,7 +25,8 @@ from pipeline import document, ledger
 from pipeline.ledger import COPIES, LEDGER, RECORDS, FunnelStep
 from pipeline.reports import Content, render
 from pipeline.reports.funnel import funnel, groups
-from pipeline.spark import breakdown, clean, clusters, filter_stats, record_processing, samples, tables
+from pipeline.spark import clean, clusters, record_processing, tables
+from pipeline.spark.report import breakdown, filter_stats, samples
 
 MAX_GROUPS = 15
 """Maximum number of languages and of sites shown."""
