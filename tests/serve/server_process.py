@@ -82,5 +82,5 @@ def server_process(model: Path, log: Path, *options: str, keys: str = "") -> Ite
     environment |= {"GRISTMILL_API_KEYS": keys} if keys else {}
     with running(command, log, environment) as process:
         server = ServerProcess(f"http://127.0.0.1:{port}", process, log, model.name)
-        wait_until(server.is_ready, process, log, 60)
+        wait_until(server.is_ready, process, log, 300)
         yield server
