@@ -14,7 +14,8 @@ from pathlib import Path
 
 def report(message: str) -> int:
     """Report a line, to ``torchrun`` if it is about to print it, else on stderr; return the exit code."""
-    if not _write_error_file(message, int(time.time())):
+    # Before all other failures: torchrun rounds to seconds, and the first one is the root cause.
+    if not _write_error_file(message, int(time.time()) - 1):
         print(message, file=sys.stderr)
     return 1
 
@@ -26,7 +27,6 @@ def stopped() -> int:
     """
     if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("LOCAL_RANK", "0") != "0":
         return 0
-    # Later than the error that was reported, however the clocks are rounded.
     _write_error_file("stopped: another process failed", int(time.time()) + 1)
     return 1
 
