@@ -30,7 +30,7 @@ def watched_page(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     """Open ``url`` with a fresh profile; fail on errors, dialogs and requests to other hosts."""
     context = browser.new_context(**options)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     faults: list[str] = []
 
     def dismiss(dialog: Dialog) -> None:

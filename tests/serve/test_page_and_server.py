@@ -1,19 +1,22 @@
-"""The chat page in a browser, with a server process and a tiny model."""
+"""The chat page in a browser, with the real server and a tiny model."""
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from model.loading import LoadedModel
 from tests.serve.browser import send, watched_page
 from tests.serve.client import wait_for
+from tests.serve.paced_server import paced_server
 from tests.serve.server_process import ServerProcess
 
 pytestmark = pytest.mark.server
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture
@@ -22,35 +25,43 @@ def page(browser: Browser, server: ServerProcess) -> Iterator[Page]:
         yield opened
 
 
-def stored(server: ServerProcess, query: str) -> list[tuple[str, ...]]:
-    """Query the server's feedback store."""
-    with closing(sqlite3.connect(server.log.parent / "feedback.sqlite")) as database:
-        return database.execute(query).fetchall()
+def stored(database: Path, query: str) -> list[tuple[str, ...]]:
+    """Query a feedback store; return no rows while it does not exist."""
+    if not database.exists():
+        return []
+    with closing(sqlite3.connect(database)) as connection:
+        return connection.execute(query).fetchall()
 
 
 def test_streamed_answer_can_be_stopped_and_corrected_and_survives_a_reload(
-    page: Page, server: ServerProcess
+    browser: Browser, loaded: LoadedModel, tmp_path: Path
 ) -> None:
-    expect(page.get_by_label("Model")).to_have_value(server.model)
-    send(page, "Write")
-    answer = page.get_by_role("article", name="Answer")
-    page.wait_for_function("() => document.querySelector('.assistant .body').textContent.length > 10")
-    page.get_by_role("button", name="Stop").click()
-    expect(answer).to_contain_text("Stopped.")
-    text = answer.locator(".body").inner_text()
-    # The server stores a cancelled answer once it notices that the client disconnected.
-    wait_for(lambda: stored(server, "SELECT 1 FROM answers WHERE messages LIKE '%\"Write\"%'"))
-    answer.get_by_role("button", name="Bad answer").click()
-    page.get_by_label("Corrected answer").fill("Better.")
-    page.get_by_role("dialog").get_by_role("button", name="Send").click()
-    expect(page.locator("#toast")).to_contain_text("Thank you")
-    page.reload()
-    expect(answer.locator(".body")).to_have_text(text)
-    ((messages, answer_text, finish, correction),) = stored(
-        server,
+    database = tmp_path / "feedback.sqlite"
+    with (
+        paced_server(loaded, feedback=str(database), safety=False) as server,
+        watched_page(browser, server.url) as page,
+    ):
+        expect(page.get_by_label("Model")).to_have_value("tiny")
+        server.batcher.permit(30)
+        send(page, "Write")
+        answer = page.get_by_role("article", name="Answer")
+        page.wait_for_function("() => document.querySelector('.assistant .body').textContent.length > 10")
+        page.get_by_role("button", name="Stop").click()
+        expect(answer).to_contain_text("Stopped.")
+        text = answer.locator(".body").inner_text()
+        # The server stores a cancelled answer once it notices that the client disconnected.
+        wait_for(lambda: stored(database, "SELECT 1 FROM answers"))
+        answer.get_by_role("button", name="Bad answer").click()
+        page.get_by_label("Corrected answer").fill("Better.")
+        page.get_by_role("dialog").get_by_role("button", name="Send").click()
+        expect(page.locator("#toast")).to_contain_text("Thank you")
+        page.reload()
+        expect(answer.locator(".body")).to_have_text(text)
+    query = (
         "SELECT messages, answer, finish_reason, correction FROM feedback JOIN answers USING (response_id)"
-        " WHERE correction = 'Better.'",
+        " WHERE correction = 'Better.'"
     )
+    ((messages, answer_text, finish, correction),) = stored(database, query)
     assert messages == '[{"content":"Write","role":"user"}]'
     assert answer_text.startswith(text.strip()[:10])
     assert (finish, correction) == ("cancelled", "Better.")

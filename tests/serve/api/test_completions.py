@@ -54,7 +54,8 @@ def test_seed_determines_the_answer(client: OpenAI, loaded: LoadedModel) -> None
         completion = client.chat.completions.create(
             model="tiny", messages=MESSAGES, max_completion_tokens=30, **parameters
         )
-        return completion.choices[0].message.content
+        content: str | None = completion.choices[0].message.content
+        return content
 
     assert ask(seed=5, top_p=0.9) == expected(loaded, 30, Sampling(1.0, 0, 0.9, 5))
     assert ask(seed=-5) == ask(seed=-5)

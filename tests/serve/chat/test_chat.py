@@ -1,5 +1,6 @@
 """The terminal chat as a child process, with a server and with a local model."""
 
+import io
 import os
 import pty
 import select
@@ -115,7 +116,7 @@ def test_interrupt_stops_the_answer_only(server: ScriptedServer) -> None:
     process = subprocess.Popen(
         command("--server", server.url), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    assert process.stdin and process.stdout
+    assert process.stdin and isinstance(process.stdout, io.BufferedReader)
     process.stdin.write(b"count\n")
     process.stdin.flush()
     shown = b""

@@ -16,7 +16,7 @@ from serve.feedback.__main__ import main
 from serve.feedback.store import FeedbackStore
 from tests.commands import ROOT
 from tests.serve.feedback.samples import MODEL_SHA256, QUESTION, add_answer
-from train.data.records import (RecordReader)
+from train.data.records import RecordReader
 
 
 def lines(path: Path) -> list[Any]:

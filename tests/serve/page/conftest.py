@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.serve.browser import watched_page
 from tests.serve.scripted_server import ScriptedServer, scripted_server
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture

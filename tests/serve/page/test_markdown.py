@@ -1,4 +1,4 @@
-"""What the page makes of a model's text: the Markdown that it knows, and nothing of what is hostile."""
+"""The page's Markdown renderer: supported syntax, untrusted text, running time."""
 
 import time
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ SURVEY = """async (text) => {
   const parent = document.createElement("div");
   render(parent, text);
   const nodes = [...parent.querySelectorAll("*")];
-  const whole = parent.innerHTML;
+  const complete = parent.innerHTML;
   const parts = document.createElement("div");
   for (let end = 1; end <= text.length; end++) render(parts, text.slice(0, end));
   return {
@@ -40,7 +40,7 @@ SURVEY = """async (text) => {
     attributes: [...new Set(nodes.flatMap((node) => [...node.attributes].map(({ name }) => name)))],
     links: nodes.filter((node) => node.href !== undefined).map(({ protocol, rel }) => [protocol, rel]),
     words: parent.textContent,
-    same: parts.innerHTML === whole,
+    same: parts.innerHTML === complete,
   };
 }"""
 
@@ -111,7 +111,7 @@ CODE = FIGURE + '<pre tabindex="0"><code>{}</code></pre></figure>'
         ("line\r\nother\rthird", "<p>line\nother\nthird</p>"),
     ],
 )  # fmt: skip
-def test_the_markdown_that_is_known(page: Page, text: str, markup: str) -> None:
+def test_supported_markdown(page: Page, text: str, markup: str) -> None:
     assert rendered(page, text) == markup
     assert rendered(page, *(text[:end] for end in range(len(text))), text) == markup
 
@@ -147,19 +147,19 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def test_hostile_answers_do_nothing(browser: Browser) -> None:
+def test_untrusted_answers_are_harmless(browser: Browser) -> None:
     with scripted_server("") as server, watched_page(browser, server.url) as page:
-        for place, text in enumerate(HOSTILE):
+        for text in HOSTILE:
             page.get_by_role("button", name="New chat").click()
             server.add_answer(*(text[at : at + 3] for at in range(0, len(text), 3)))
             send(page, text)
-            expect(page.get_by_role("button", name="Answer again")).to_be_visible()
+            expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
             body = page.locator(".assistant .body")
             assert_harmless(page.evaluate(SURVEY, text))
-            for pressed in (*body.locator("a").all(), *body.locator("p, li, h3, code, strong").all()):
-                pressed.hover()
-            assert page.evaluate("window.hit === undefined && document.title.endsWith('Gristmill')"), place
-        page.reload()  # and so from the storage, with titles made of it
+            for element in (*body.locator("a").all(), *body.locator("p, li, h3, code, strong").all()):
+                element.hover()
+            assert page.evaluate("window.hit === undefined && document.title.endsWith('Gristmill')"), text
+        page.reload()  # renders the stored conversations and their titles
         expect(page.get_by_role("listitem").first).to_be_visible()
         assert page.evaluate("window.hit") is None
 
@@ -172,7 +172,7 @@ def assert_harmless(found: dict[str, Any]) -> None:
         assert {"noopener", "nofollow"} <= set(rel.split())
 
 
-def test_a_link_opens_apart_and_tells_nobody_where_from(browser: Browser) -> None:
+def test_links_open_in_a_new_tab_without_opener_and_referrer(browser: Browser) -> None:
     with scripted_server("") as server, watched_page(browser, server.url) as page:
         server.add_answer(f"[here]({server.url}/v1/models)")
         send(page, "Link?")
@@ -194,15 +194,15 @@ OTHERS = [
     '"',
     "'",
 ]
-PIECES = st.sampled_from(MARKS + OTHERS)
+FRAGMENTS = st.sampled_from(MARKS + OTHERS)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(PIECES | st.text(max_size=4), max_size=25).map("".join))
-def test_no_text_gets_out_of_its_element(page: Page, text: str) -> None:
+@given(st.lists(FRAGMENTS | st.text(max_size=4), max_size=25).map("".join))
+def test_random_text_is_harmless_and_streams_to_the_same_nodes(page: Page, text: str) -> None:
     found = page.evaluate(SURVEY, text.encode(errors="replace").decode())
     assert_harmless(found)
-    assert found["same"]  # a stream shows in the end what the whole would show
+    assert found["same"]  # rendering prefixes in turn ends with the same nodes
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,11 @@ def test_no_text_gets_out_of_its_element(page: Page, text: str) -> None:
     ],
     ids=range(23),
 )
-def test_no_text_costs_more_than_its_length(page: Page, text: str) -> None:
-    began = time.monotonic()
+def test_time_is_not_quadratic_in_the_length(page: Page, text: str) -> None:
+    assert any(render_seconds(page, text) < 5 for _ in range(3))  # repeated, since other processes delay it
+
+
+def render_seconds(page: Page, text: str) -> float:
+    started = time.monotonic()
     page.evaluate(RENDER, [text])
-    assert time.monotonic() - began < 5
+    return time.monotonic() - started

@@ -195,8 +195,8 @@ def test_api_key_is_requested_sent_and_kept_for_the_tab(browser: Browser, server
     server.add_answer("Open.")
     with watched_page(browser, server.url) as page:
         for key in ("wrong", "secret"):
-            page.get_by_label("API key").fill(key)
-            page.get_by_label("API key").press("Enter")
+            page.get_by_label("API key", exact=True).fill(key)
+            page.get_by_label("API key", exact=True).press("Enter")
         expect(page.get_by_label("Model")).to_have_value("scripted")
         send(page, "Sesame")
         expect(answer(page)).to_contain_text("Open.")
