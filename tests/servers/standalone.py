@@ -51,5 +51,5 @@ def _workers(web_port: int) -> int:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{web_port}/json/", timeout=5) as response:
             return int(json.load(response)["aliveworkers"])
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
+    except (urllib.error.URLError, TimeoutError, ConnectionError, json.JSONDecodeError):  # still starting
         return 0
