@@ -44,8 +44,8 @@ class _Exchange:
 class RequestMiddleware:
     """ASGI middleware that admits, limits, counts and logs requests.
 
-    The access line and the metrics are written before the last part of a response is sent: whoever has read
-    a response finds them.
+    The access line and the metrics are written before the last part of a response is sent, so that a client
+    that has read the response can rely on them.
     """
 
     def __init__(self, app: ASGIApp, service: Service, keys: ApiKeys, *, loopback_only: bool) -> None:
@@ -105,7 +105,7 @@ class RequestMiddleware:
             self._check_length(int(length) if length.isdecimal() else 0)
 
     def _limited(self, receive: Receive) -> Receive:
-        """Return a ``receive`` that rejects a body as soon as it is too long, whatever its headers state."""
+        """Return a ``receive`` that rejects a body as soon as it is too long, regardless of its headers."""
         length = 0
 
         async def limited() -> Message:

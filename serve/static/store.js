@@ -34,7 +34,7 @@ export function remove(id) {
   attempt(() => localStorage.removeItem(PREFIX + id));
 }
 
-/** Return `{system, temperature, max_tokens}`; "" stands for the server's default. */
+/** Return `{system, temperature, max_tokens}`; "" selects the server's default. */
 export function settings() {
   const found = attempt(() => JSON.parse(localStorage.getItem(SETTINGS)), null);
   return { system: "", temperature: DEFAULT_TEMPERATURE, max_tokens: "", ...found };

@@ -1,4 +1,4 @@
-"""Requests to a server under test, whatever runs it."""
+"""Requests to a server under test: the process, or the one in this process."""
 
 import json
 import time

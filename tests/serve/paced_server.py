@@ -38,7 +38,7 @@ class PacedBatcher(Batcher):
         self._unlimited.set()
 
     def step(self) -> list[SampledToken]:
-        """Run a step if one is permitted; otherwise return no tokens soon, so that the engine goes on."""
+        """Run a step if one is permitted; otherwise return, so that the engine can handle commands."""
         if not self._unlimited.is_set() and not self._permits.acquire(timeout=0.01):
             return []
         return super().step()
