@@ -43,7 +43,8 @@ def samples(run: str, reason: Reason, count: int) -> Iterator[str]:
         if survivor := row["duplicate_of"]:
             details = f": duplicate of {survivor} {printable(survivor_urls[survivor])}".rstrip()
         text = (row["sample"] or texts.get(row["id"], ""))[:300]
-        yield "\n".join(filter(None, [f"{row['id']} {printable(row['url'] or '')}{details}", indented(text)]))
+        heading = " ".join(filter(None, [row["id"], printable(row["url"] or "")]))
+        yield "\n".join(filter(None, [heading + details, indented(text)]))
 
 
 def _first_rows(table: ds.Dataset, condition: ds.Expression, count: int) -> list[dict[str, Any]]:
