@@ -3,6 +3,7 @@
 Each stage is the command that a user would type. A finished stage does nothing; an interrupted one resumes.
 """
 
+import argparse
 import fcntl
 import os
 import sys
@@ -21,7 +22,7 @@ CRAWL = Path("demo-output/crawl")
 
 def main(arguments: Sequence[str]) -> None:
     """Run everything and print the closing table."""
-    config.parser(__doc__.partition("\n")[0]).parse_args(arguments)
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args(arguments)
     began = time.monotonic()
     folder = Path(config.load(stages.CONFIG).output.path)
     _wait_for_turn(CRAWL.parent)
