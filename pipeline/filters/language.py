@@ -4,12 +4,14 @@ Other models, such as GlotLID (Kargaran et al. 2023), label texts by ISO 639-3 c
 ``languages.toml`` maps their labels to our codes.
 """
 
+import difflib
 import re
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
 import fasttext
+from datatrove.utils.typeshelper import Languages
 
 from core import storage
 from core.errors import ConfigError, InputError
@@ -62,17 +64,54 @@ def identify(text: str, declared: str = "", model: str = "") -> tuple[str, float
     return best, scores.get(best, 0.0)
 
 
-def refuse_unknown(codes: Iterable[str], key: str) -> None:
-    """Raise :class:`ConfigError` for codes in the setting ``key`` that :func:`identify` never returns."""
+def refuse_unknown(codes: Iterable[str], key: str, model: str = "") -> None:
+    """Raise :class:`ConfigError` for codes in the setting ``key`` that :func:`identify` never returns.
+
+    ``model``: as for :func:`identify`. It is not loaded; all well-formed codes are accepted if it is given.
+    """
     mappings = _mappings()
     for code in codes:
         ours = mappings["editions"].get(code) or (mappings["languages"].get(code) if code != "als" else None)
         if ours:
             raise ConfigError(f"{key}: {code!r} is not the code that is used here; write {ours}")
-        if not _CODE.fullmatch(code):
-            raise ConfigError(
-                f"{key}: {code!r} is not a language code; use ISO 639-1 such as en, or else ISO 639-3"
-            )
+        if _CODE.fullmatch(code) and (model or code.partition("-")[0] in _known_codes()):
+            continue
+        if ours := _intended_code(code):
+            raise ConfigError(f"{key}: {code!r} is not a language code; write {ours}")
+        near = difflib.get_close_matches(code.lower(), _common_codes(), n=3, cutoff=0.0)
+        raise ConfigError(
+            f"{key}: {code!r} is not a language code; the nearest valid codes are {', '.join(near)}; "
+            "use ISO 639-1 such as en, or else ISO 639-3"
+        )
+
+
+@cache
+def _common_codes() -> list[str]:
+    """Return the ISO 639-1 codes and those that the packaged model returns, sorted."""
+    mappings = _mappings()
+    return sorted(
+        {*mappings["languages"].values(), *mappings["editions"].values(), *_label_codes("").values()}
+    )
+
+
+@cache
+def _known_codes() -> frozenset[str]:
+    """Return the common codes and all ISO 639-3 codes, which a page or an edition may declare."""
+    return frozenset([*_common_codes(), *_codes_by_name().values()])
+
+
+@cache
+def _codes_by_name() -> dict[str, str]:
+    """Return some 2,000 ISO 639-3 codes by English name in lower case with underscores, as datatrove has."""
+    return {name: code for name, code in vars(Languages).items() if re.fullmatch("[a-z]{3}", str(code))}
+
+
+def _intended_code(text: str) -> str | None:
+    """Return the code for ``EN``, ``en-US``, ``eng_Latn`` or ``English``, or None if there is none."""
+    lowered = text.strip().lower()
+    code = _codes_by_name().get(re.sub(r"\W+", "_", lowered)) or re.split("[-_]", lowered)[0]
+    code = _mappings()["editions"].get(code) or _mappings()["languages"].get(code, code)
+    return code if code in _known_codes() else None
 
 
 @cache

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 from core import config, storage
-from core.errors import ConfigError
+from core.errors import ConfigError, InputError
 from core.messages import nearest
 from core.resources import read_toml
 from pipeline.filters import language
@@ -155,7 +155,7 @@ def build_recipe(settings: config.FiltersConfig) -> Recipe:
     on a metric that is not measured.
     """
     preset = _load_preset(settings.preset)
-    language.refuse_unknown(settings.languages, "filters.languages")
+    language.refuse_unknown(settings.languages, "filters.languages", settings.language_model)
     conditions = [
         Condition(reason, *RULES[reason], limit, by_language)
         for reason, (limit, by_language) in _limits(preset, settings).items()
@@ -175,7 +175,10 @@ def validate(settings: config.FiltersConfig) -> None:
     build_recipe(settings)
     for key in FILE_SETTINGS:
         if path := getattr(settings, key):
-            storage.check_local(path)
+            try:
+                storage.check_local(path)
+            except InputError as error:
+                raise InputError(f"filters.{key} = {error}") from None
 
 
 def differing_settings(one: Recipe, other: Recipe) -> list[str]:
@@ -233,7 +236,7 @@ def _limits(
                 "has none: other languages need one; add default = …"
             )
         overrides = {code: value for code, value in configured.items() if code != "default"}
-        language.refuse_unknown(overrides, f"filters.thresholds.{name}")
+        language.refuse_unknown(overrides, f"filters.thresholds.{name}", settings.language_model)
         limits[reason] = (limit, {**by_language, **overrides})
     return limits
 

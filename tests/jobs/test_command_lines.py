@@ -51,7 +51,11 @@ def test_earlier_stages_need_not_have_run(
     ("override", "error", "message"),
     [
         ("filters.preset=finweb", ConfigError, "the nearest valid name is fineweb"),
-        ('filters.languages=["english"]', ConfigError, "filters.languages: 'english'"),
+        (
+            'filters.languages=["english"]',
+            ConfigError,
+            "filters.languages: 'english' is not a language code; write en",
+        ),
         ('filters.thresholds."gopher.few_wrds"=1', ConfigError, "the nearest valid name is gopher.few_words"),
         ('filters.thresholds."quality.score"=0.5', ConfigError, "filters.quality_model is empty"),
         ("filters.quality_model=absent.bin", InputError, "absent.bin: nothing there"),
@@ -63,6 +67,12 @@ def test_filters_are_checked(
     with pytest.raises(error) as caught:
         dry_run(job, "output.path=out", f'input.paths=["{crawl}"]', override)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["language_model", "url_domains", "toxicity_words"])
+def test_missing_files_are_reported_with_their_key(crawl: Path, key: str) -> None:
+    with pytest.raises(InputError, match=rf"^filters\.{key} = .*absent: nothing there; check the path$"):
+        dry_run(clean.main, "output.path=out", f'input.paths=["{crawl}"]', f"filters.{key}=absent")
 
 
 @pytest.mark.parametrize(

@@ -222,9 +222,26 @@ def test_unknown_names_are_rejected() -> None:
         FilterPipeline(FiltersConfig(languages=("English",)))
     with pytest.raises(ConfigError, match=r"few_words: 'deu' is not the code that is used here; write de"):
         FilterPipeline(FiltersConfig(thresholds={"gopher.few_words": {"deu": 500}}))
-    FilterPipeline(FiltersConfig(languages=("als", "sr-Latn", "zh", "ceb")))
     with pytest.raises(ConfigError, match=r"nearest valid name is gopher\.few_words"):
         resolved_thresholds(FiltersConfig(thresholds={"gopher.fewwords": 1}))
+
+
+@pytest.mark.parametrize("code", ["xx", "qq", "zz", "xyz", "xx-Latn"])
+def test_unknown_language_codes_are_rejected(code: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{code}' is not a language code; the nearest valid codes are "):
+        FilterPipeline(FiltersConfig(languages=(code,)))
+    FilterPipeline(FiltersConfig(languages=(code,), language_model="s3://absent/other.bin"))
+
+
+@pytest.mark.parametrize("code", ["als", "sr-Latn", "zh", "ceb", "no", "sh", "ha", "ary", "gsw"])
+def test_known_language_codes_are_accepted(code: str) -> None:
+    FilterPipeline(FiltersConfig(languages=(code,)))
+
+
+@pytest.mark.parametrize("code", ["EN", "english", "English", "en-US", "en_GB", "eng_Latn"])
+def test_the_intended_language_code_is_suggested(code: str) -> None:
+    with pytest.raises(ConfigError, match=rf"filters\.languages: '{code}' is not a language code; write en$"):
+        FilterPipeline(FiltersConfig(languages=(code,)))
 
 
 def test_pipeline_is_picklable() -> None:
