@@ -9,11 +9,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core import storage
+from core.config import Config, require
 from core.errors import ManifestError, OutputError
 
 SCHEMA_VERSION = 1
@@ -80,6 +82,7 @@ class Stage:
         Raises :class:`OutputError` if the folder holds anything but this stage under this fingerprint, unless
         ``overwrite`` is set.
         """
+        _refuse_file(self.folder)
         found = self._published()
         if found and found.fingerprint == self.fingerprint:
             message = f"{self.name}: already done" if self.done_message is None else self.done_message
@@ -87,10 +90,25 @@ class Stage:
                 print(message)
             return found
         if not self.overwrite and not self._interrupted(found) and storage.exists(self.folder):
-            raise OutputError(
-                f"{self.folder}: holds {self._content(found)}, which would be lost; {self.remedy}"
-            )
+            raise self._refusal(found)
         return None
+
+    def check(self) -> None:
+        """Raise :class:`OutputError` if :meth:`finished` would, whatever the inputs are; for dry runs.
+
+        The fingerprint is not used. Remote folders are not accessed.
+        """
+        if not storage.is_local(self.folder):
+            return
+        _refuse_file(self.folder)
+        if self.overwrite or not storage.exists(self.folder):
+            return
+        if found := self._published():
+            refused = canonical(found.config) != canonical(self.config)
+        else:
+            refused = not storage.exists(self._started)
+        if refused:
+            raise self._refusal(found)
 
     def begin(self) -> Manifest | None:
         """Claim the folder and return None, unless the output exists already: then do as :meth:`finished`.
@@ -155,12 +173,34 @@ class Stage:
             and storage.read_bytes(self._started) == self._mark
         )
 
+    def _refusal(self, published: Manifest | None) -> OutputError:
+        return OutputError(
+            f"{self.folder}: holds {self._content(published)}, which would be lost; {self.remedy}"
+        )
+
     def _content(self, published: Manifest | None) -> str:
         if published:
             return f"a finished {self.name} of another configuration or input"
         if storage.exists(self._started):
             return f"an unfinished {self.name} of another configuration or input"
         return "files that are not Gristmill's"
+
+
+def check_output(config: Config) -> None:
+    """Raise :class:`ConfigError` if ``output.path`` is empty, :class:`OutputError` if it is a local file."""
+    require(config, "output.path")
+    _refuse_file(config.output.path, "output.path = ")
+
+
+def _refuse_file(folder: str, key: str = "") -> None:
+    """Raise :class:`OutputError` if a local path, or a folder that it is in, is a file."""
+    if not storage.is_local(folder):
+        return
+    path = Path(folder.removeprefix("file://"))
+    for each in (path, *path.parents):
+        if each.is_file():
+            found = "is a file" if each == path else f"{each} is a file"
+            raise OutputError(f"{key}{folder}: {found}; name a folder")
 
 
 def fingerprint(stage: str, config: Mapping[str, Any], inputs: Iterable[str]) -> str:

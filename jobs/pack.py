@@ -5,9 +5,9 @@
 
 from collections.abc import Sequence
 
-from core.config import from_command_line, required
+from core.config import from_command_line
 from core.errors import run
-from core.manifest import Manifest
+from core.manifest import Manifest, check_output
 from core.shards import Facts
 from pipeline.spark.pack import pack
 from pipeline.spark.session.builder import end_session, session
@@ -16,7 +16,7 @@ from pipeline.spark.session.builder import end_session, session
 def main(arguments: Sequence[str]) -> None:
     """Run the plan and print the contents of the shards."""
     description = "Pack clean documents into token shards."
-    if config := from_command_line(description, arguments, required("output.path")):
+    if config := from_command_line(description, arguments, check_output):
         show(pack(session(config, "pack"), config))
 
 

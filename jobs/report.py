@@ -5,15 +5,16 @@
 
 from collections.abc import Sequence
 
-from core.config import from_command_line, required
+from core.config import from_command_line
 from core.errors import run
+from core.manifest import check_output
 from pipeline.spark.report import report
 from pipeline.spark.session.builder import end_session, session
 
 
 def main(arguments: Sequence[str]) -> None:
     """Write the page and print its path."""
-    if config := from_command_line("Write the report of a run.", arguments, required("output.path")):
+    if config := from_command_line("Write the report of a run.", arguments, check_output):
         print(f"report: {report(session(config, 'report'), config)}")
 
 

@@ -5,8 +5,9 @@
 
 from collections.abc import Sequence
 
-from core.config import from_command_line, required
+from core.config import from_command_line
 from core.errors import run
+from core.manifest import check_output
 from pipeline.spark.session.builder import end_session, session
 from pipeline.spark.tokenizer import train_tokenizer
 
@@ -14,7 +15,7 @@ from pipeline.spark.tokenizer import train_tokenizer
 def main(arguments: Sequence[str]) -> None:
     """Run the plan and print the size and hash of the tokenizer."""
     description = "Train a tokenizer on clean documents."
-    if not (config := from_command_line(description, arguments, required("output.path"))):
+    if not (config := from_command_line(description, arguments, check_output)):
         return
     manifest = train_tokenizer(session(config, "train_tokenizer"), config)
     size, sha256 = manifest.counts["vocabulary_size"], manifest.facts["sha256"]

@@ -13,7 +13,7 @@ and the report reads every record's metrics there.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,12 +25,14 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from core import storage
-from core.config import Config, require, resolved
-from core.manifest import Manifest, Stage, fingerprint
+from core.config import Config, resolved
+from core.manifest import Manifest, Stage, check_output, fingerprint
 from pipeline import document, ledger
 from pipeline.filters import resolved as resolved_filters
+from pipeline.filters.recipe import FILE_SETTINGS
 from pipeline.filters.recipe import validate as validate_filters
 from pipeline.ledger import COPIES, LEDGER, RECORDS, Reason
+from pipeline.readers.inputs import InputFile
 from pipeline.readers.record import InputSplit
 from pipeline.spark import clusters, record_processing, tables
 from pipeline.spark.inputs import plan_inputs
@@ -42,29 +44,20 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def validate(config: Config) -> None:
-    """Raise an error for settings that :func:`clean` would reject. Needs no Spark and no remote files."""
-    require(config, "output.path")
+    """Raise an error for what :func:`clean` would reject. Needs no Spark and accesses no remote files."""
+    check_output(config)
     validate_inputs(config.input)
     validate_filters(config.filters)
+    if all(storage.is_local(getattr(config.filters, key)) for key in FILE_SETTINGS):
+        _stage(config).check()
 
 
 def clean(spark: SparkSession, config: Config) -> Manifest:
     """Run the stage in ``config.output.path`` and return its manifest. Does nothing if it is already done."""
-    require(config, "output.path")
-    out = storage.absolute(config.output.path)
-    settings = resolved(config, "input", "extraction", "filters", "dedup", "ledger")
-    settings["filters"] |= resolved_filters(config.filters)
+    check_output(config)
     inputs = plan_inputs(spark, config.input)
-    files = (f"{file.path} {file.size} {file.version}" for file in inputs.files)
-    stage = Stage(
-        STAGE,
-        out,
-        fingerprint(STAGE, settings, files),
-        settings,
-        [file.path for file in inputs.files],
-        owned=(*TABLES, "analysis"),
-        overwrite=config.output.overwrite,
-    )
+    stage = _stage(config, inputs.files)
+    out, settings = stage.folder, stage.config
     if done := stage.begin():
         return done
 
@@ -88,6 +81,21 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
         counts=counts | {"duplicate_clusters": copies.select("cluster").distinct().count()},
         files=[entry for table in TABLES for entry in tables.file_entries(spark, out, table)],
         facts={"by_source": by_source, "funnel": funnel, "corpus": corpus_hash(records, copies)},
+    )
+
+
+def _stage(config: Config, inputs: Sequence[InputFile] = ()) -> Stage:
+    settings = resolved(config, "input", "extraction", "filters", "dedup", "ledger")
+    settings["filters"] |= resolved_filters(config.filters)
+    files = (f"{file.path} {file.size} {file.version}" for file in inputs)
+    return Stage(
+        STAGE,
+        storage.absolute(config.output.path),
+        fingerprint(STAGE, settings, files),
+        settings,
+        [file.path for file in inputs],
+        owned=(*TABLES, "analysis"),
+        overwrite=config.output.overwrite,
     )
 
 

@@ -109,7 +109,7 @@ class _Fates(NamedTuple):
 
 def validate(config: Config) -> None:
     """Raise an error for settings that :func:`rethreshold` would reject; reads nothing of the run."""
-    require(config, "output.path")
+    manifest.check_output(config)
     validate_filters(config.filters)
 
 

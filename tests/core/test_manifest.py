@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from core import manifest
+from core.config import load
 from core.errors import ManifestError, OutputError
 from core.manifest import Manifest, Stage
 
@@ -63,6 +64,34 @@ def test_owned_entries_survive_a_resume_but_not_an_overwrite(tmp_path: Path) -> 
     assert _stage(folder, "f2", owned=["mine"], overwrite=True).begin() is None
     assert not (folder / "mine").exists()
     assert (folder / "other").exists()
+
+
+def test_files_are_refused_as_folders(tmp_path: Path) -> None:
+    file = tmp_path / "a.warc.gz"
+    file.write_text("input")
+    for refuse in (_stage(file).finished, _stage(file, overwrite=True).begin, _stage(file).check):
+        with pytest.raises(OutputError, match=r"^\S*a\.warc\.gz: is a file; name a folder$"):
+            refuse()
+    with pytest.raises(OutputError, match=rf"a\.warc\.gz/out: {file} is a file; name a folder$"):
+        _stage(file / "out").check()
+    with pytest.raises(OutputError, match=r"^output\.path = \S*a\.warc\.gz: is a file; name a folder$"):
+        manifest.check_output(load(None, [f"output.path={file}"]))
+    assert file.read_text() == "input"
+
+
+def test_folders_are_checked_without_inputs(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    _stage(folder).check()
+    _stage(folder, config={"a": 1}).begin()
+    _stage(folder, "f2", config={"a": 2}).check()
+    _finish(_stage(folder, config={"a": 1}))
+    _stage(folder, "f2", config={"a": 1}).check()
+    _stage(folder, config={"a": 2}, overwrite=True).check()
+    with pytest.raises(OutputError, match="a finished pack of another configuration"):
+        _stage(folder, config={"a": 2}).check()
+    with pytest.raises(OutputError, match="holds files that are not Gristmill's"):
+        _stage(tmp_path).check()
+    Stage("pack", "s3://absent/out").check()
 
 
 @pytest.mark.parametrize("state", ["finished", "unfinished", "foreign"])

@@ -10,7 +10,7 @@ from core.config import Config, load
 from core.errors import InputError, OutputError
 from pipeline.ledger import FunnelStep
 from pipeline.spark import sources
-from pipeline.spark.clean import clean
+from pipeline.spark.clean import clean, validate
 from tests import small_crawl
 
 pytestmark = pytest.mark.spark
@@ -147,6 +147,14 @@ def test_different_configuration_is_rejected_and_changes_nothing(spark, crawl, c
     with pytest.raises(OutputError, match=r"holds a finished clean of another configuration"):
         clean(spark, _config(crawl.folder, out, "filters.preset=none"))
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_finished_run_is_compared_without_reading_the_input(crawl, cleaned):
+    out, _ = cleaned
+    validate(_config(crawl.folder, out))
+    validate(_config(crawl.folder, out, "filters.preset=none", "output.overwrite=true"))
+    with pytest.raises(OutputError, match=r"holds a finished clean of another configuration"):
+        validate(_config(crawl.folder, out, "filters.preset=none"))
 
 
 def test_invalid_input_is_rejected_before_anything_is_written(spark, tmp_path):
