@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from core.errors import ConfigError, GristmillError, InputError
+from core.errors import ConfigError, GristmillError, InputError, OutputError
 from jobs import clean, pack, report, rethreshold, train_classifier, train_tokenizer
 
 Job = Callable[[Sequence[str]], None]
@@ -35,6 +35,17 @@ def dry_run(job: Job, *overrides: str) -> None:
 def test_output_path_is_required(crawl: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"^output\.path is empty: it must be given"):
         dry_run(JOBS[name], f'input.paths=["{crawl}"]')
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_files_are_refused_as_output(crawl: Path, name: str) -> None:
+    with pytest.raises(OutputError, match=r"^output\.path = a\.warc\.gz: is a file; name a folder$"):
+        dry_run(JOBS[name], "output.path=a.warc.gz", f'input.paths=["{crawl}"]')
+
+
+def test_output_of_clean_is_checked(crawl: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="holds files that are not Gristmill's"):
+        dry_run(clean.main, f"output.path={tmp_path}", f'input.paths=["{crawl}"]')
 
 
 @pytest.mark.parametrize("job", [pack.main, report.main, rethreshold.main, train_tokenizer.main])
@@ -103,7 +114,11 @@ def test_remote_inputs_are_not_accessed(crawl: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([], "classifier.folder is empty"),
+        (
+            [],
+            "two corpora (classifier.positive.paths, classifier.negative.paths); set one of these pairs",
+        ),
+        (["classifier.folder=x"], "classifier.sets is empty"),
         (['classifier.positive.paths=["a.warc.gz"]'], "classifier.negative.paths is empty"),
         (
             ['classifier.positive.paths=["a.warc.gz"]', 'classifier.negative.paths=["absent"]'],

@@ -100,7 +100,12 @@ def validate(config: Config, *, corpora: bool) -> None:
     Raises :class:`ConfigError` for missing keys and :class:`InputError` for a labelled set that is missing.
     """
     settings = config.classifier
-    require(config, "output.path")
+    manifest.check_output(config)
+    if not (corpora or settings.folder or settings.sets):
+        raise ConfigError(
+            "classifier.folder is empty: training needs labelled sets (classifier.folder, classifier.sets) "
+            "or two corpora (classifier.positive.paths, classifier.negative.paths); set one of these pairs"
+        )
     if settings.sets or not corpora:
         require(config, "classifier.folder", "classifier.sets")
     if not corpora and not any(labelled.learn for labelled in settings.sets):
