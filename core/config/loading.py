@@ -94,7 +94,8 @@ def _suggestion(key: str, section: type[Section], path: KeyPath, root: type[Sect
     """Name the key of the same name in another section, or else the nearest one in this section."""
     if elsewhere := [dotted for dotted in _all_keys(root) if dotted.rpartition(".")[2] == key]:
         return f"did you mean {' or '.join(elsewhere)}?"
-    return f"the nearest valid name is {show_key((*path, nearest(key, section.model_fields)))}"
+    near = f"the nearest valid name is {show_key((*path, nearest(key, section.model_fields)))}"
+    return f"{near}; sections: {', '.join(section.model_fields)}" if section is Config else near
 
 
 def _all_keys(section: type[Section], prefix: str = "") -> Iterator[str]:

@@ -6,13 +6,21 @@ What TOML rejects is reported with the mistake that most likely caused it.
 import codecs
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from core.errors import ConfigError
 
 _KEY, _END = r"""^\s*[\w."'-]+\s*""", r"\s*(#.*)?$"
+_PROBLEMS: Mapping[type[OSError], str] = {
+    FileNotFoundError: "does not exist",
+    IsADirectoryError: "is a directory",
+    NotADirectoryError: "does not exist",
+    PermissionError: "this user may not read it",
+}
+_QUOTED = re.compile(r"""["']|[\[{].*["']""")
+"""Beginning of a quoted value, a list or a table with quotes: never a bare word."""
 _BAD_ESCAPE = r""""[^"]*\\(?![btnfr"\\]|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8})"""
 _MISTAKES: Sequence[tuple[re.Pattern[str], str]] = tuple(
     (re.compile(pattern), remedy)
@@ -63,10 +71,9 @@ def _read_bytes(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
+        problem = _PROBLEMS.get(type(error)) or f"cannot be read ({error.strerror})"
         found = f"; {path}.toml exists" if Path(f"{path}.toml").is_file() else ""
-        raise ConfigError(
-            f"{path}: {error.strerror}: --config must name a readable local TOML file; check the path{found}"
-        ) from None
+        raise ConfigError(f"--config {path}: {problem}; name a readable local TOML file{found}") from None
 
 
 def _decode(path: str, data: bytes) -> str:
@@ -104,13 +111,18 @@ def _is_toml(text: str) -> bool:
 def _parse_override(key: str, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(f"{key} = {text}")
-    except tomllib.TOMLDecodeError:
-        pass
+    except tomllib.TOMLDecodeError as error:
+        problem = error
     # A bare word is a string, so that it need not be quoted twice, for TOML and for the shell.
     try:
         parsed = tomllib.loads(f"{key} = 0")
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"--set {key}={text}: not a TOML key ({error}); correct or quote it") from None
+    if _QUOTED.match(text):
+        raise ConfigError(
+            f"--set {key}={text}: the value is not valid TOML ({problem}); close its brackets and quotes, "
+            "and put the argument in single quotes for the shell"
+        )
     table = parsed
     while isinstance(inner := next(iter(table.values())), dict):
         table = inner

@@ -31,6 +31,7 @@ def test_override_takes_toml_lists_and_quoted_keys():
         ("train.step=1", "train.step: no such key; the nearest valid name is train.steps"),
         ("train.batch-size=1", "the nearest valid name is train.batch_size"),
         ("trian.steps=1", "trian: no such key; the nearest valid name is train"),
+        ("foo.bar=1", "the nearest valid name is model; sections: input, output, extraction, "),
         ("train.num_layers=4", "train.num_layers: no such key; did you mean model.num_layers?"),
         ("steps.x=1", "steps: no such key; did you mean train.steps or finetune.steps?"),
         ("input.columns.txt=a", "the nearest valid name is input.columns.text"),

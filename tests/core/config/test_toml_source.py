@@ -72,10 +72,16 @@ def test_other_encodings_are_rejected(tmp_path, encoding):
 
 
 def test_missing_files_are_rejected(tmp_path):
-    with pytest.raises(ConfigError, match="must name a readable local TOML file"):
+    with pytest.raises(
+        ConfigError, match=r"^--config \S*/none\.toml: does not exist; name a readable local TOML"
+    ):
         config.load(str(tmp_path / "none.toml"))
+    with pytest.raises(
+        ConfigError, match=rf"^--config {tmp_path}: is a directory; name a readable local TOML"
+    ):
+        config.load(str(tmp_path))
     (tmp_path / "run.toml").touch()
-    with pytest.raises(ConfigError, match=r"check the path; .*/run\.toml exists"):
+    with pytest.raises(ConfigError, match=r"does not exist; .*; \S*/run\.toml exists$"):
         config.load(str(tmp_path / "run"))
 
 
@@ -87,12 +93,19 @@ def test_missing_files_are_rejected(tmp_path):
         ("steps=100", "must read section.key=value"),
         ("train/steps=1", "must read section.key=value"),
         ("train.steps[0]=1", "not a TOML key"),
+        ('filters.languages=["en"', "the value is not valid TOML ("),
+        ('filters.thresholds={"gopher.few_words" = 1', "the value is not valid TOML ("),
+        ('output.path="out', "the value is not valid TOML ("),
     ],
 )
 def test_malformed_overrides_are_rejected(override, message):
     with pytest.raises(ConfigError, match=r"^--set [^\n]*$") as caught:
         config.load(None, [override])
     assert message in str(caught.value)
+
+
+def test_brackets_may_begin_a_bare_word():
+    assert config.load(None, ["input.index.path=[ab]*.parquet"]).input.index.path == "[ab]*.parquet"
 
 
 def test_spaces_around_the_equals_sign_are_ignored():
