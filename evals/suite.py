@@ -161,7 +161,7 @@ def load_suite(name: str) -> NamedSuite:
         shipped = sorted(file.stem for file in SUITES_FOLDER.glob("*.toml"))
         if name not in shipped:
             raise ConfigError(
-                f"--suite {name}: no such suite; the nearest is {nearest(name, shipped)} of "
+                f"--suite {name}: no such suite; the nearest valid name is {nearest(name, shipped)}; suites: "
                 f"{', '.join(shipped)}; name a suite of your own by its path, which ends in .toml"
             )
         path = str(SUITES_FOLDER / f"{name}.toml")

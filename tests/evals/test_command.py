@@ -101,7 +101,7 @@ def test_page_needs_no_network_and_escapes_content(arguments: list[str], tmp_pat
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--suite", "pika"], "no such suite; the nearest is piqa"),
+        (["--suite", "pika"], "no such suite; the nearest valid name is piqa; suites: "),
         (["--suite", "piqa", "piqa"], "--suite piqa: given twice"),
         (["--suite", "piqa", "crows-pairs"], "give its path with --data crows-pairs=PATH"),
         (["--data", "pika=x"], "must be NAME=PATH with a NAME of piqa, piqa.labels, text"),

@@ -23,7 +23,9 @@ def test_shipped_suites_are_valid(path: Path) -> None:
 
 
 def test_unknown_suite_suggests_nearest_name() -> None:
-    with pytest.raises(ConfigError, match="--suite pika: no such suite; the nearest is piqa"):
+    with pytest.raises(
+        ConfigError, match="--suite pika: no such suite; the nearest valid name is piqa; suites: "
+    ):
         load_suite("pika")
 
 
