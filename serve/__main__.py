@@ -14,6 +14,7 @@ from core import config as configuration
 from core import errors
 from core.config import Config, ServeConfig
 from core.errors import ConfigError
+from model import loading
 from serve.api import keys
 from serve.api.app import create_app
 from serve.api.keys import ApiKeys
@@ -27,13 +28,15 @@ SWITCH_SECONDS = 0.0002
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the command line."""
+    """Run the command line. ``--dry-run`` checks that the model exists, too."""
     options = _parse(arguments)
     loopback_only = _is_loopback(options.host)
 
     def validate(config: Config) -> None:
         _api_keys(config.serve, options.host, required=not loopback_only)
         SafetyFilter(config.serve)
+        if options.dry_run:
+            loading.find(options.model)
 
     config = configuration.from_options(options, validate)
     if config is None:

@@ -1,5 +1,7 @@
 """The HTTP server process: listen, drain on SIGTERM, stop."""
 
+import errno
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -56,11 +58,18 @@ class Server(uvicorn.Server):
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket. Raises :class:`InputError` if the address cannot be used."""
+    if not 0 <= port < 1 << 16:
+        raise InputError(f"{host}:{port}: a port is a number from 0 to 65535; choose another --port")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
-    except (OSError, OverflowError) as error:
-        raise InputError(f"{host}:{port}: cannot listen there ({error}); choose another --port") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise InputError(f"{host}:{port}: address already in use; choose another --port") from None
+        # The error of a bound socket repeats the address in its own text.
+        is_name = isinstance(error, socket.gaierror)
+        reason = error.strerror if is_name else os.strerror(error.errno or errno.EINVAL)
+        raise InputError(f"{host}:{port}: cannot listen there: {reason}; choose another --host") from None
 
 
 def url(listener: socket.socket) -> str:

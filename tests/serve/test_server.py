@@ -14,8 +14,9 @@ import openai
 import pytest
 from openai import OpenAI
 
-from core.errors import GristmillError
+from core.errors import GristmillError, InputError
 from serve.__main__ import main
+from serve.server import listen
 from tests.serve.client import MESSAGES, chat_body, start_stream, wait_for
 from tests.serve.server_process import ServerProcess, server_process
 
@@ -115,6 +116,30 @@ def test_invalid_options_are_rejected_at_startup(
     options = [option.replace("KEYS", str(tmp_path / "keys.txt")) for option in options]
     with pytest.raises(GristmillError, match=re.escape(message)):
         main(["--model", str(tiny_model), "--port", "0", *options])
+
+
+def test_dry_run_checks_the_model(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--model", str(tiny_model), "--dry-run"])
+    assert json.loads(capsys.readouterr().out)["serve"]["slots"] == 16
+    with pytest.raises(InputError, match=r"nowhere: does not exist on this machine; check the path$"):
+        main(["--model", str(tmp_path / "nowhere"), "--dry-run"])
+
+
+def test_addresses_that_cannot_be_used_are_rejected() -> None:
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(
+            InputError, match=rf"^127\.0\.0\.1:{port}: address already in use; choose another --port$"
+        ):
+            listen("127.0.0.1", port)
+    with pytest.raises(InputError, match="a port is a number from 0 to 65535"):
+        listen("127.0.0.1", 70_000)
+    with pytest.raises(
+        InputError, match=r"^no\.host\.invalid:0: cannot listen there: [^(]*; choose another --host"
+    ):
+        listen("no.host.invalid", 0)
 
 
 def test_missing_model_is_one_error_and_ends_the_process(tmp_path: Path) -> None:
