@@ -4,7 +4,6 @@
 not up to date. Names, types, defaults and bounds come from the fields; the text comes from the docstrings.
 """
 
-import argparse
 import ast
 import inspect
 import json
@@ -21,6 +20,7 @@ from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from core.config.command_line import ArgumentParser
 from core.config.loading import subsection
 from core.config.section import Section, parse_size
 from core.config.sections import Config
@@ -33,8 +33,12 @@ _HEAD = f"""# Configuration
 
 Every program takes its settings from one TOML file (`--config run.toml`) and from overrides on the command
 line (`--set section.key=value`, which may be repeated). Each program uses the sections it needs. All keys are
-optional unless a program says that it needs one; unknown keys are rejected. `--dry-run` checks the settings
-and prints them with all defaults.
+optional unless a program says that it needs one; unknown keys are rejected.
+
+`--dry-run` checks the settings and local paths, and prints the settings with all defaults. The dry run of a
+job accesses no remote files and does not require that earlier stages have run, so that a whole pipeline can
+be checked before it starts. `jobs/clean.py` also refuses a local `output.path` that holds other files or a
+run with other settings.
 
 The value of an override is TOML: `--set train.steps=100`, `--set 'input.paths=["a.warc.gz", "b.warc.gz"]'`. A
 bare word is a string: `--set output.path=out`. Sizes are numbers of bytes or strings with a unit: `"128MiB"`
@@ -58,7 +62,7 @@ def render() -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Print, write or check the page."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Generate the configuration reference.")
+    parser = ArgumentParser(prog=COMMAND, description="Generate the configuration reference.")
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--write", nargs="?", const=PATH, metavar="FILE", help=f"write the page ({PATH})")
     action.add_argument("--check", nargs="?", const=PATH, metavar="FILE", help="fail if the page is stale")
