@@ -4,7 +4,6 @@ Accepts every format of :func:`model.loading.load`, so it also converts GGUF fil
 folder gets a manifest that records the origin.
 """
 
-import argparse
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any, Literal
 import torch
 
 from core import errors, manifest, storage
+from core.config import ArgumentParser
 from core.errors import InputError, ModelError
 from core.manifest import FileEntry, Stage
 from core.tokenizer import Tokenizer
@@ -31,7 +31,9 @@ DType = Literal["float32", "bfloat16"]
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0].partition(": ")[2])
+    parser = ArgumentParser(
+        prog="python -m model.export", description=__doc__.partition("\n")[0].partition(": ")[2]
+    )
     parser.add_argument("--model", required=True, help="run, Hugging Face or adapter folder, or .gguf file")
     parser.add_argument("--to", required=True, help="folder to write")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="dtype of the weights (float32)")

@@ -2,8 +2,9 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from core.config.loading import load, resolved
 from core.config.sections import Config
@@ -13,19 +14,29 @@ Check = Callable[[Config], object]
 """Raises an error of ours for a configuration that a program cannot run with; the result is ignored."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Reports wrong usage like all other errors, so that it is one line under ``torchrun`` as well."""
+class ArgumentParser(argparse.ArgumentParser):
+    """Reports wrong usage like all other errors, so that it is one line under ``torchrun`` as well.
+
+    ``prog`` is by default the command that started the program: ``python -m evals``.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        module = getattr(sys.modules["__main__"], "__spec__", None)
+        if module is not None:
+            options.setdefault("prog", f"python -m {module.name.removesuffix('.__main__')}")
+        super().__init__(*arguments, **options)
 
     def error(self, message: str) -> NoReturn:
+        """Raise :class:`ConfigError` with the remedy."""
         remedy = "see --help"
-        if message.startswith("unrecognized arguments"):
+        if message.startswith("unrecognized arguments") and "--set" in self._option_string_actions:
             remedy = f"write an override as --set 'section.key=value', without spaces around =; {remedy}"
         raise ConfigError(f"{message}; {remedy}")
 
 
-def parser(description: str) -> argparse.ArgumentParser:
+def parser(description: str) -> ArgumentParser:
     """Return a parser with the options that all programs share."""
-    result = _Parser(description=description)
+    result = ArgumentParser(description=description)
     result.add_argument("--config", metavar="FILE.toml", help="the configuration of the run")
     result.add_argument(
         "--set",

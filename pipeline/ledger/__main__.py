@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = configuration.ArgumentParser(
         prog="python -m pipeline.ledger",
         description="Show why records of a finished run were kept or dropped.",
     )

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
+from core.config import ArgumentParser
 from core.errors import GristmillError, run
 from serve.chat.client import Client
 from serve.chat.terminal import escape_controls
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m serve.chat", description="Chat in the terminal.")
+    parser = ArgumentParser(prog="python -m serve.chat", description="Chat in the terminal.")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--model", metavar="DIR", help="model to load into this process; any that python -m serve accepts"

@@ -3,13 +3,14 @@
 import argparse
 from collections.abc import Sequence
 
+from core.config import ArgumentParser
 from core.errors import run
 from serve.feedback.export import export
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m serve.feedback",
         description="Export feedback on a model's answers as training data.",
     )

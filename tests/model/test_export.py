@@ -13,7 +13,7 @@ import transformers
 from torch import Tensor
 
 from core import manifest, storage
-from core.errors import GristmillError, InputError, ManifestError, MismatchError, OutputError
+from core.errors import ConfigError, GristmillError, InputError, ManifestError, MismatchError, OutputError
 from core.tokenizer import SentencePieceTokenizer
 from core.tokenizer.chat import Message
 from model import export
@@ -102,6 +102,14 @@ def test_finished_exports_are_not_repeated(
     export.export(str(run.output), str(exported))
     assert "already done" in capsys.readouterr().out
     assert contents(exported) == before
+
+
+def test_wrong_usage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match=r"^the following arguments are required: --to; see --help$"):
+        export.main(["--model", "x"])
+    with pytest.raises(SystemExit):
+        export.main(["--help"])
+    assert capsys.readouterr().out.startswith("usage: python -m model.export ")
 
 
 def test_exports_overwrite_only_on_request(run: Folder, exported: Path, tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ Trains on all pages with gold text and writes the model's files, by default over
 pages give the same files.
 """
 
-import argparse
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from core.config import ArgumentParser
 from core.errors import OutputError, run
 from pipeline.training.extractor.gold import load_gold_pages
 from pipeline.training.extractor.training import fit, label
@@ -19,7 +19,7 @@ MODELS = Path(str(resources.files("pipeline.extraction.html"))) / "models"
 
 def main(arguments: Sequence[str]) -> None:
     """Train the model and write its files."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m pipeline.training.extractor",
         description="Train the model that finds the main content of HTML pages.",
     )

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from core.config import load
+from core.config import ArgumentParser, load
 from core.errors import InputError, run
 from pipeline.filters.toxicity.calibration import FILE
 from pipeline.training.toxicity.calibration import fit_calibration, held_out_sets, left_out_sets
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m pipeline.training.toxicity",
         description="Produce the parts of the shipped toxicity model.",
     )

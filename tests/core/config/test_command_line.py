@@ -1,4 +1,7 @@
 import json
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import pytest
 
@@ -39,3 +42,26 @@ def test_wrong_usage_is_one_line(arguments, message, capsys):
     with pytest.raises(ConfigError, match=message):
         config.from_command_line("x", arguments)
     assert capsys.readouterr() == ("", "")
+
+
+def test_other_command_lines_report_wrong_usage_alike(capsys):
+    parser = config.ArgumentParser(prog="python -m x")
+    parser.add_subparsers(required=True, metavar="go").add_parser("go").add_argument("--to", required=True)
+    for arguments, message in (
+        ([], "the following arguments are required: go; see --help"),
+        (["go"], "the following arguments are required: --to; see --help"),
+        (["go", "--to", "a", "b"], "unrecognized arguments: b; see --help"),
+    ):
+        with pytest.raises(ConfigError, match=f"^{message}$"):
+            parser.parse_args(arguments)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_help_names_the_command(monkeypatch):
+    module = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    module.__spec__ = ModuleSpec("evals.card.__main__", None)
+    assert config.parser("x").prog == "python -m evals.card"
+    module.__spec__ = None
+    monkeypatch.setattr(sys, "argv", ["jobs/clean.py"])
+    assert config.parser("x").prog == "clean.py"

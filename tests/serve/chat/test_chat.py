@@ -231,4 +231,6 @@ def test_other_apis_and_invalid_options_are_rejected(server: ScriptedServer) -> 
         Client(f"{server.url}/static/mill.svg?").model()
     for options in (("--temperature", "3"), ("--tokens", "0"), ()):
         source = ("--server", server.url) if options else ()
-        assert chat(*source, *options, typed="").returncode == 2
+        done = chat(*source, *options, typed="")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("error: ") and done.stderr.endswith("; see --help\n")

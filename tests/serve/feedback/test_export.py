@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.config import FinetuneConfig
-from core.errors import GristmillError, InputError, ManifestError, OutputError
+from core.errors import ConfigError, GristmillError, InputError, ManifestError, OutputError
 from core.tokenizer.chat import Message
 from serve.feedback.__main__ import main
 from serve.feedback.store import FeedbackStore
@@ -182,3 +182,7 @@ def test_command_line_reports_errors_as_one_line(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: none.sqlite: no such file; name the one of the server's serve.feedback\n"
+    with pytest.raises(
+        ConfigError, match=r"^the following arguments are required: --database, --to; see --help$"
+    ):
+        main(["export"])
