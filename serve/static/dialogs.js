@@ -7,14 +7,15 @@ function showDialog(id, values) {
   const dialog = document.getElementById(id);
   const form = dialog.querySelector("form");
   for (const [name, value] of Object.entries(values)) form.elements[name].value = value;
-  dialog.returnValue = "";
   dialog.showModal();
   const first = dialog.querySelector("textarea, input");
   if (first.value) first.setSelectionRange(0, 0);
   first.scrollTop = 0;
   return new Promise((resolve) => {
-    const onClose = () => resolve(dialog.returnValue ? Object.fromEntries(new FormData(form)) : null);
-    dialog.addEventListener("close", onClose, { once: true });
+    // "close" follows "submit" as a separate task, before which the page may be left.
+    const onSubmit = ({ submitter }) => resolve(submitter?.value ? Object.fromEntries(new FormData(form)) : null);
+    form.addEventListener("submit", onSubmit, { once: true });
+    dialog.addEventListener("close", () => resolve(null), { once: true });
   });
 }
 
