@@ -118,7 +118,9 @@ def table(columns: Mapping[str, Structure]) -> list[list[str]]:
         row(f"duplicated runs of {DUPLICATE_LINES} lines", (each.duplicates for each in every)),
     ]
     folders = sorted({folder for each in every for folder in each.files})
-    return rows + [row(f"`{folder}/`", (each.files.get(folder, "") for each in every)) for folder in folders]
+    return rows + [
+        row(f"files in `{folder}/`", (each.files.get(folder, "") for each in every)) for folder in folders
+    ]
 
 
 def _top_level(structure: Structure) -> set[tuple[str, str]]:
