@@ -196,7 +196,11 @@ async function answerIn(conversation, undo, regenerating = false) {
   const changed = scheduleRender(conversation);
   $("status").textContent = "Answering";
   try {
-    await withKey(() => chat.run(conversation, modelName, changed, regenerating));
+    const ended = withKey(() => chat.run(conversation, modelName, changed, regenerating));
+    // The conversation is running now: show its answer as busy at once, not with the next frame.
+    refresh(conversation.messages.length - 1);
+    showControls();
+    await ended;
     if (current !== conversation) return;
     refresh(conversation.messages.length - 1);
     $("status").textContent = messages.lastElementChild.querySelector(".body").textContent;

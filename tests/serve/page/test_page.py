@@ -123,6 +123,7 @@ def test_conversations_survive_a_reload_and_can_be_renamed_deleted_and_restored(
         server.add_answer(f"Answer {number}")
         page.get_by_role("button", name="New chat").click()
         send(page, f"Question {number}")
+        expect(answer(page)).to_contain_text(f"Answer {number}")
         wait_until_finished(page)
     page.reload()
     expect(answer(page)).to_contain_text("Answer 1")  # the open one
@@ -177,7 +178,7 @@ def test_default_temperature_is_zero(page: Page, server: ScriptedServer) -> None
     page.get_by_role("button", name="Save").click()
     server.add_answer("No.")
     send(page, "Well?")
-    wait_until_finished(page)
+    expect(answer(page)).to_contain_text("No.")
     assert "temperature" not in server.requests[1]
 
 
