@@ -24,7 +24,7 @@ Sources = Mapping[PurePosixPath, str]
 
 @dataclass(frozen=True)
 class Structure:
-    """What is measured of one revision."""
+    """Measurements of one revision."""
 
     files: dict[str, int]
     """Python files per folder."""

@@ -53,7 +53,7 @@ def _becomes_true(condition: object) -> bool:
 
 
 def _runs(process: int) -> bool:
-    """Whether a process is alive; one that is dead but not yet reaped is not."""
+    """True if a process is alive; a zombie is not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
