@@ -11,7 +11,7 @@ from pipeline.spark.session.java import java_home
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared/data"
-"""Real data for some tests, which are skipped without it; see CONTRIBUTING."""
+"""Real data for some tests, which are skipped without it."""
 
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """Java options for short-lived processes: fast, not optimizing, compilation. Halves a small job's CPU."""
