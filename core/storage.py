@@ -14,6 +14,7 @@ import posixpath
 import re
 import tempfile
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
@@ -162,29 +163,24 @@ def read_range(path: str, offset: int, length: int) -> bytes:
 
 
 def write_atomic(path: str, data: bytes) -> None:
-    """Write ``data`` to ``path`` atomically: no reader ever sees a partial file.
-
-    An object store's put is atomic. Elsewhere a temporary file is written and renamed.
-    """
-    fs, inner = filesystem(path)
-    if path.startswith("s3://"):
-        fs.pipe_file(inner, data)
-        return
-    temporary = _temporary(inner)
-    fs.makedirs(fs._parent(inner), exist_ok=True)
-    fs.pipe_file(temporary, data)
-    _replace(fs, temporary, inner)
+    """Write ``data`` to ``path`` atomically: no reader ever sees a partial file."""
+    _put_atomic(path, lambda fs, target: fs.pipe_file(target, data))
 
 
 def upload(local: str, path: str) -> None:
     """Copy a finished local file to ``path`` atomically."""
+    _put_atomic(path, lambda fs, target: fs.put_file(local, target))
+
+
+def _put_atomic(path: str, put: Callable[[AbstractFileSystem, str], object]) -> None:
+    """Call ``put`` for ``path`` on an object store, whose put is atomic; elsewhere for a file to rename."""
     fs, inner = filesystem(path)
     if path.startswith("s3://"):
-        fs.put_file(local, inner)
+        put(fs, inner)
         return
     temporary = _temporary(inner)
     fs.makedirs(fs._parent(inner), exist_ok=True)
-    fs.put_file(local, temporary)
+    put(fs, temporary)
     _replace(fs, temporary, inner)
 
 

@@ -114,7 +114,8 @@ def find(path: str) -> ModelSource:
         return _find_huggingface(path)
     raise InputError(
         f"{path}: not a supported model: neither a run folder (contains training/), a Hugging Face folder "
-        "(config.json), an adapter folder (adapter_config.json) nor a .gguf file; check the path"
+        "(config.json), an adapter folder (adapter_config.json) nor a .gguf file; check the path, "
+        "or train a model first (torchrun -m train)"
     )
 
 

@@ -24,6 +24,8 @@ BINS = 32
 """Approximate number of bins of a histogram."""
 MAX_LINEAR_BINS = 64
 MIN_INTEGER_BINS = 8
+MIN_BIN_WIDTH = 1e-300
+"""Smallest width on a linear scale; quarters and tenths of it are still normal floats."""
 BINS_PER_DECADE = 8
 """Bins from 1 to 10 on a logarithmic scale."""
 
@@ -168,8 +170,8 @@ def _logarithmic_edges(low: float, high: float) -> list[float]:
 def _linear_edges(low: float, high: float, boundaries: Sequence[float]) -> list[float]:
     """Bins of equal width, from 0 if that is near, with the first boundary on an edge."""
     width = (high - low) / BINS
-    if width < 8 * math.ulp(high):
-        width = max(abs(high), 1.0) / BINS  # all values are the same
+    if width < max(8 * math.ulp(high), MIN_BIN_WIDTH):
+        width = max(abs(high), 1.0) / BINS  # all values are the same, for what can be drawn
     start = 0.0 if 0 <= low <= (high - low) / 2 else math.floor(low / width) * width
     width = max((high - start) / BINS, width)
     if not boundaries:

@@ -57,7 +57,7 @@ def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
     splits = detect_splits(spark, files, settings)
     rows = [astuple(split) for split in splits]
     tasks = settings.partitions or len(splits)
-    return Inputs(files, tables.parallelize(spark, rows, SPLIT_SCHEMA, tasks), f"{len(files)} files")
+    return Inputs(files, tables.parallelize(spark, rows, SPLIT_SCHEMA, tasks), f"{len(files):,} {'file' if len(files) == 1 else 'files'}")
 
 
 def validate(settings: InputConfig) -> None:

@@ -86,6 +86,7 @@ def test_edges_ascend_and_are_few(metric, ends, threshold, bound):
 @example([3.0, 10.0, 5.0, 2.0, 11.0], [("at least", 3.0), ("at most", 10.0)], 0)  # either end is kept
 @example([0.2, 0.3, 0.4], [("at least", 0.3), ("at most", 0.3)], 0)
 @example([0.1, 0.9, 1.0, 0.5, 0.5, 0.5], [("at most", 0.9), ("at most", 0.5)], 2)
+@example([0.0, 5e-324], [("at least", 5e-324)], 0)  # differences that are subnormal
 def test_failing_shares_by_histogram_equal_those_by_rule(values, conditions, outliers):
     _check_failing(SHARE, values, conditions, outliers)
 
