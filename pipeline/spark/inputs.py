@@ -57,7 +57,8 @@ def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
     splits = detect_splits(spark, files, settings)
     rows = [astuple(split) for split in splits]
     tasks = settings.partitions or len(splits)
-    return Inputs(files, tables.parallelize(spark, rows, SPLIT_SCHEMA, tasks), f"{len(files):,} {'file' if len(files) == 1 else 'files'}")
+    title = "1 file" if len(files) == 1 else f"{len(files):,} files"
+    return Inputs(files, tables.parallelize(spark, rows, SPLIT_SCHEMA, tasks), title)
 
 
 def validate(settings: InputConfig) -> None:
