@@ -7,85 +7,55 @@ byte ranges; Spark does not read them.
 """
 
 import errno
+import glob
 import hashlib
 import io
 import os
 import posixpath
-import re
 import tempfile
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
-from urllib.parse import urlsplit
+from typing import BinaryIO, cast
 
-import fsspec
 from fsspec.spec import AbstractFileSystem
 
 from core.errors import InputError
-from core.hdfs import Hdfs
+from core.storage.listing import FileInfo, Listing, file_info, list_files, scan
+from core.storage.paths import absolute, filesystem, is_local, is_web, join, name, spark_literal, spark_path
+
+__all__ = [
+    "FileInfo",
+    "Listing",
+    "absolute",
+    "cache_folder",
+    "check_local",
+    "checksum",
+    "download",
+    "exists",
+    "file_info",
+    "filesystem",
+    "is_local",
+    "is_web",
+    "join",
+    "list_files",
+    "local_copy",
+    "name",
+    "open_read",
+    "read_bytes",
+    "read_range",
+    "remove",
+    "scan",
+    "spark_literal",
+    "spark_path",
+    "upload",
+    "write_atomic",
+]
 
 CHUNK = 1 << 22
 """Bytes per read when a file is copied or hashed."""
 
 READ_AHEAD = 1 << 22
 """Bytes requested beyond those that are read: enough for few requests, small compared to an input split."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileInfo:
-    """A file: its path as the user writes it, size in bytes, and a token that changes on every rewrite."""
-
-    path: str
-    size: int
-    version: str
-
-
-def filesystem(path: str) -> tuple[AbstractFileSystem, str]:
-    """Return the fsspec file system of ``path``, and the path in that file system's own form."""
-    if path.startswith("hdfs://"):
-        server = urlsplit(path)
-        return Hdfs(server.hostname, server.port), Hdfs._strip_protocol(path)
-    options: dict[str, Any] = {"use_listings_cache": False} if path.startswith("s3://") else {}
-    try:
-        fs, inner = fsspec.core.url_to_fs(path, **options)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}; use a local path, s3://, hdfs:// or https://") from None
-    return cast(AbstractFileSystem, fs), cast(str, inner)
-
-
-def is_web(path: str) -> bool:
-    """True if ``path`` is a file on a web server."""
-    return path.startswith(("https://", "http://"))
-
-
-def is_local(path: str) -> bool:
-    """True if ``path`` is on a local disk."""
-    return "://" not in path or path.startswith("file://")
-
-
-def absolute(path: str) -> str:
-    """Return a local path as an absolute one, and a remote path without a trailing slash."""
-    if "://" in path:
-        return path.rstrip("/")
-    return os.path.abspath(path)  # noqa: PTH100 (symbolic links stay as they are)
-
-
-def join(path: str, *parts: str) -> str:
-    """Append components to ``path``."""
-    return "/".join([path.rstrip("/"), *parts])
-
-
-def name(path: str) -> str:
-    """Return the last component of ``path``."""
-    return posixpath.basename(path.rstrip("/"))
-
-
-def spark_path(path: str) -> str:
-    """Return ``path`` in the form of Spark's Hadoop file systems: ``s3a://``, ``hdfs://`` or ``file://``."""
-    if path.startswith("s3://"):
-        return "s3a://" + path.removeprefix("s3://")
-    return path if "://" in path else "file://" + absolute(path)
 
 
 def cache_folder(*parts: str) -> str:
@@ -215,52 +185,13 @@ def local_copy(path: str) -> str:
     return join(folder, name(path)) if [file.path for file in files] == [path] else folder
 
 
-def list_files(path: str) -> list[FileInfo]:
-    """List the files at or below ``path`` (a file, a folder or a glob), sorted by path.
-
-    Names that begin with ``.`` or ``_`` are skipped, as in Spark. On a web server, ``path`` must be a file.
-    Raises :class:`InputError` if nothing is found.
-    """
-    if is_web(path):
-        return [file_info(path)]
-    fs, inner = filesystem(path)
-    # Literal components of the glob may begin with "." or "_"; components matched by wildcards may not.
-    literal = re.match(r"(?:[^*?[]*/)?", inner) if re.search(r"[*?[]", inner) else None
-    roots: list[str] = sorted(fs.glob(inner)) if literal else [inner]
-    if not roots or not fs.exists(roots[0]):
-        raise InputError(f"{path}: nothing there; check the path")
-    prefix = path.partition("://")[0] + "://" if "://" in path else ""
-    found: dict[str, FileInfo] = {}
-    for root in roots:
-        for inner_path, info in fs.find(root, detail=True).items():
-            below = inner_path.removeprefix(literal[0] if literal else root).split("/")
-            # On S3, Hadoop marks folders with empty objects whose names end in a slash.
-            is_file = info["type"] == "file" and not inner_path.endswith("/")
-            if is_file and not any(part.startswith((".", "_")) for part in below):
-                file_path = _user_path(prefix, inner_path, path)
-                found[file_path] = FileInfo(file_path, int(info["size"]), _version(info))
-    if not found:
-        raise InputError(f"{path}: no files in it; check the path")
-    return [found[file_path] for file_path in sorted(found)]
-
-
-def file_info(path: str) -> FileInfo:
-    """Return size and version of one file. Raises :class:`InputError` if it is missing."""
-    fs, inner = filesystem(path)
-    try:
-        info = fs.info(inner)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
-    if info["type"] != "file" or info["size"] is None:
-        raise InputError(f"{path}: not a file of known size; check the path")
-    return FileInfo(path, int(info["size"]), _version(info))
-
-
 def remove(path: str) -> None:
     """Remove a file or folder if it exists; folders recursively."""
     fs, inner = filesystem(path)
     if fs.exists(inner):
-        fs.rm(inner, recursive=True)
+        fs.rm(
+            glob.escape(inner) if path.startswith("s3://") else inner, recursive=True
+        )  # s3fs expects a glob
 
 
 def checksum(path: str) -> tuple[int, str]:
@@ -294,20 +225,3 @@ def _replace(fs: AbstractFileSystem, source: str, target: str) -> None:
         os.replace(source, target)  # noqa: PTH105 (paths here are strings, whatever the file system)
         return
     fs.mv(source, target, overwrite=True)
-
-
-def _user_path(prefix: str, inner: str, listed: str) -> str:
-    """Return the path as the user would write it; ``listed`` is the path that was listed."""
-    if prefix in ("", "file://"):
-        return inner
-    if prefix == "hdfs://":
-        authority = listed.removeprefix(prefix).partition("/")[0]
-        return f"{prefix}{authority}/{inner.removeprefix(prefix + authority).lstrip('/')}"
-    return prefix + inner
-
-
-def _version(info: dict[str, Any]) -> str:
-    for key in ("ETag", "mtime", "modification_time", "LastModified", "Last-Modified"):
-        if info.get(key) is not None:
-            return str(info[key])
-    return ""
