@@ -1,7 +1,8 @@
 """Metadata of a wiki from the head of its MediaWiki export: language, URLs, licence and namespace names."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
 
@@ -11,6 +12,7 @@ _URL_SAFE = ";@$!*(),/~:"
 """Characters that MediaWiki does not escape in the URL of a page."""
 _HIDDEN_NAMESPACES = ("-2", "6", "14")
 """Numbers of the namespaces Media, File and Category."""
+_LANGUAGE_HOST = re.compile(r"(?!www\.)([a-z]{2,3}(?:-[a-z-]+)?)\.(?:m\.)?wik[a-z]+\.org")
 _SHARE_ALIKE_HOSTS = (
     "wikipedia.org",
     "wiktionary.org",
@@ -32,6 +34,13 @@ class Site:
     """Prefix of the URLs of all pages."""
     hidden_namespaces: frozenset[str] = frozenset()
     """Lower-case names of the file and category namespaces, whose links are not text."""
+    namespaces: Mapping[str, int] = field(default_factory=dict)
+    """Numbers of the namespaces by their lower-case names, which are the prefixes of titles."""
+
+    def namespace(self, title: str) -> int:
+        """Return the number of the namespace of a page by its title; 0 is that of articles."""
+        prefix, colon, _ = title.partition(":")
+        return self.namespaces.get(prefix.strip().lower(), 0) if colon else 0
 
     def url(self, title: str) -> str:
         """Return the URL of a page; empty if the base URL is unknown."""
@@ -47,15 +56,24 @@ def parse_site(head: bytes) -> Site:
     except ElementTree.ParseError:
         return Site(language)
     main_page = info.findtext("base") or ""
-    host = urlsplit(main_page).hostname or ""
-    hidden = (
-        namespace
+    host = _host(main_page)
+    of_host = _LANGUAGE_HOST.fullmatch(host)
+    namespaces = {
+        (namespace.text or "").lower(): namespace.get("key", "")
         for namespace in info.iterfind("namespaces/namespace")
-        if namespace.get("key") in _HIDDEN_NAMESPACES
-    )
+    }
     return Site(
-        language=language,
+        language=language or (of_host[1] if of_host else ""),
         license="CC-BY-SA-4.0" if host.endswith(_SHARE_ALIKE_HOSTS) else "",
         base_url=main_page.rpartition("/")[0] + "/" if main_page else "",
-        hidden_namespaces=frozenset((namespace.text or "").lower() for namespace in hidden),
+        hidden_namespaces=frozenset(name for name, key in namespaces.items() if key in _HIDDEN_NAMESPACES),
+        namespaces={name: int(key) for name, key in namespaces.items() if key.removeprefix("-").isdecimal()},
     )
+
+
+def _host(url: str) -> str:
+    """Return the host name of a URL; empty if there is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
