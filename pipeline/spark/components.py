@@ -90,9 +90,8 @@ def _edge(u: str, v: str) -> tuple[Column, Column]:
 
 def _checkpoint(spark: SparkSession, edges: DataFrame, folder: str) -> DataFrame:
     """Write and read back. This truncates the query plan and survives the loss of an executor."""
-    path = storage.spark_path(folder)
-    edges.write.mode("overwrite").parquet(path)
-    return spark.read.schema(edges.schema).parquet(path)
+    edges.write.mode("overwrite").parquet(storage.spark_path(folder))
+    return spark.read.schema(edges.schema).parquet(storage.spark_literal(folder))
 
 
 def _summary(edges: DataFrame) -> tuple[int, int]:

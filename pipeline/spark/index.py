@@ -67,7 +67,9 @@ def select_records(spark: SparkSession, settings: InputConfig) -> DataFrame:
 def _matching_rows(spark: SparkSession, settings: InputConfig) -> DataFrame:
     """Return the index's rows that satisfy the condition."""
     index = settings.index
-    table = spark.read.parquet(storage.spark_path(storage.absolute(index.path)))
+    path = storage.absolute(index.path)
+    as_glob = storage.spark_literal if storage.exists(path) else storage.spark_path
+    table = spark.read.parquet(as_glob(path))
     if missing := [name for name in _COLUMNS if name not in table.columns]:
         raise InputError(
             f"{index.path}: no column {missing[0]!r}, which an index needs; its columns are "

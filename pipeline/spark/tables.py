@@ -55,7 +55,7 @@ def write_once(folder: str, make: Callable[[str], None], title: str) -> None:
 
 def read(spark: SparkSession, folder: str, schema: pa.Schema) -> DataFrame:
     """Read a table with an explicit Arrow schema, which makes empty tables readable too."""
-    return spark.read.schema(from_arrow_schema(schema)).parquet(storage.spark_path(folder))
+    return spark.read.schema(from_arrow_schema(schema)).parquet(storage.spark_literal(folder))
 
 
 def parallelize(
@@ -82,7 +82,7 @@ def file_entries(spark: SparkSession, folder: str, subfolder: str) -> list[FileE
     paths = parquet_files(target)
     if not paths:
         return []
-    start = len(paths[0].partition(f"/{subfolder}/")[0]) + 1
+    start = paths[0].rindex(f"/{subfolder}/") + 1
 
     def describe(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
