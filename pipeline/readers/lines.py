@@ -1,13 +1,17 @@
-"""Lines of bounded length from a stream, for JSON lines in tables and in Enterprise dumps."""
+"""Lines of bounded length from a stream and the JSON in them, for tables and for Enterprise dumps."""
 
+import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from pipeline.ledger import Drop, Reason
 from pipeline.readers.lookahead import UNBOUNDED, LookaheadStream
-from pipeline.readers.record import MAX_BYTES, Origin, Skipped
+from pipeline.readers.record import MAX_BYTES, Damaged, Origin, Skipped
 
 _NEWLINE = re.compile(rb"\n")
+_MAX_DIGITS = 4000
+"""Digits of the longest number that is an integer: Python refuses to convert more than 4,300."""
 
 
 def lines(lookahead: LookaheadStream, stop: int = UNBOUNDED) -> Iterator[bytes | Skipped]:
@@ -34,3 +38,16 @@ def skip_line(lookahead: LookaheadStream) -> None:
     while (found := lookahead.search(_NEWLINE, 0, MAX_BYTES)) is None and lookahead.peek(1):
         lookahead.skip(MAX_BYTES)
     lookahead.skip(0 if found is None else found + 1)
+
+
+def parse_object(line: bytes, origin: Origin) -> dict[str, Any] | Damaged:
+    """Parse a JSON object. Integers of thousands of digits become infinite; the last of equal keys counts."""
+    try:
+        fields = json.loads(line, parse_int=_parse_integer)
+    except (ValueError, RecursionError) as error:
+        return Damaged(origin, f"not JSON: {error}")
+    return fields if isinstance(fields, dict) else Damaged(origin, "not a JSON object")
+
+
+def _parse_integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)

@@ -1,7 +1,8 @@
 """Items that every reader yields: records with text, skipped records and damage."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal
 
 from pipeline.ledger import Drop
@@ -10,6 +11,17 @@ Format = Literal["warc", "wikipedia", "books", "jsonl", "parquet"]
 
 MAX_BYTES = 1 << 26
 """Records whose raw or decoded content is longer are skipped as too large."""
+
+DATA_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""Exceptions that unexpected content raises. They cost the record; storage raises others, and is retried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,8 @@ class Record:
     """Language that the source declared, such as that of a wiki; may be empty."""
     hidden_namespaces: frozenset[str] = frozenset()
     """Lower-case names of a wiki's file and category namespaces, whose links are not text."""
+    metadata: Mapping[str, str | None] = field(default_factory=dict)
+    """Values of ``input.keep_columns``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +89,17 @@ class Damaged:
 Item = Record | Skipped | Damaged
 
 
-def parse_date(text: str | None) -> datetime | None:
-    """Parse an ISO 8601 time, in UTC unless it has an offset. Return None for anything else."""
+def with_valid_text(item: Item) -> Item:
+    """Return the item with valid text in every field but the body, which extraction makes valid."""
+    texts = {name: getattr(item, name, "") for name in ("url", "title", "license", "language", "error")}
+    changed = {name: fixed for name, text in texts.items() if (fixed := valid_text(text)) is not text}
+    return replace(item, **changed) if changed else item
+
+
+def valid_text(text: str) -> str:
+    """Combine surrogate pairs and replace lone surrogates, which have no UTF-8, by U+FFFD."""
     try:
-        parsed = datetime.fromisoformat((text or "").strip())
-    except ValueError:
-        return None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text

@@ -4,18 +4,18 @@ A dot in a column name leads into a nested object (``metadata.url``). For fields
 not map, the names that FineWeb, Dolma, C4 and similar datasets use are tried.
 """
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from core import config
 from pipeline.ledger import Drop, Reason
-from pipeline.readers.record import MAX_BYTES, Damaged, Item, Origin, Record, Skipped, parse_date
+from pipeline.readers.dates import parse_date
+from pipeline.readers.record import DATA_ERRORS, MAX_BYTES, Damaged, Item, Origin, Record, Skipped, valid_text
+from pipeline.readers.tables.values import InvalidString
 
-ColumnMapping = Mapping[str, tuple[str, ...]]
-"""Candidate columns for each field of a record, in order of preference."""
-
-_DEFAULTS: ColumnMapping = MappingProxyType(
+_DEFAULTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "text": ("text",),
         "url": ("url", "metadata.url"),
@@ -27,15 +27,35 @@ _DEFAULTS: ColumnMapping = MappingProxyType(
 )
 _MAX_LISTED = 20
 """Number of columns listed in the message about a missing one."""
+_MAX_NAME = 100
+"""Characters of a name in it."""
 
 
-def column_mapping(columns: config.ColumnsConfig) -> ColumnMapping:
+@dataclass(frozen=True, slots=True)
+class ColumnMapping:
+    """Columns of a table that are read."""
+
+    fields: Mapping[str, tuple[str, ...]]
+    """Candidate columns for each field of a record, in order of preference."""
+    kept: Sequence[str] = ()
+    """Columns that are passed through to the documents."""
+
+    @property
+    def paths(self) -> Iterator[str]:
+        """All columns."""
+        for candidates in self.fields.values():
+            yield from candidates
+        yield from self.kept
+
+
+def column_mapping(columns: config.ColumnsConfig, kept: Sequence[str] = ()) -> ColumnMapping:
     """Return the candidate columns of each field: the configured one, else the defaults."""
     configured = columns.model_dump()
-    return {
+    fields = {
         field: (configured[field],) if configured[field] else defaults
         for field, defaults in _DEFAULTS.items()
     }
+    return ColumnMapping(fields, kept)
 
 
 def record(row: Mapping[str, object], mapping: ColumnMapping, origin: Origin) -> Item:
@@ -43,29 +63,39 @@ def record(row: Mapping[str, object], mapping: ColumnMapping, origin: Origin) ->
 
     Other fields are empty if their column is missing or of another type.
     """
-    text = _first(row, mapping["text"])
+    try:
+        return _record(row, mapping, origin)
+    except DATA_ERRORS as error:
+        return Damaged(origin, f"invalid value: {error}")
+
+
+def _record(row: Mapping[str, object], mapping: ColumnMapping, origin: Origin) -> Item:
+    text = _first(row, mapping.fields["text"])
+    if isinstance(text, InvalidString):
+        return Damaged(origin, f"the text is not UTF-8: it begins with {text[:40]!r}")
     if not isinstance(text, str | bytes):
         return Damaged(origin, missing_text(mapping, list(row)))
-    url = _string(row, mapping["url"])
+    url = _string(row, mapping.fields["url"])
     if len(text) > MAX_BYTES:
         return Skipped(origin, url, Drop(Reason.TOO_LARGE, len(text), MAX_BYTES))
     return Record(
         origin=origin,
         url=url,
-        title=_string(row, mapping["title"]),
-        fetched_at=_time(_first(row, mapping["date"])),
-        license=_string(row, mapping["license"]),
+        title=_string(row, mapping.fields["title"]),
+        fetched_at=parse_date(_plain(_first(row, mapping.fields["date"]))),
+        license=_string(row, mapping.fields["license"]),
         media="text",
         body=text,
-        language=_string(row, mapping["language"]),
+        language=_string(row, mapping.fields["language"]),
+        metadata={path: _to_text(_value(row, path)) for path in mapping.kept},
     )
 
 
 def missing_text(mapping: ColumnMapping, columns: list[str]) -> str:
     """Return the error message for a table with these columns, none of which holds the text."""
     more = ", …" if len(columns) > _MAX_LISTED else ""
-    listed = ", ".join(columns[:_MAX_LISTED])
-    return f"no text in column {mapping['text'][0]!r}; the columns are {listed}{more}"
+    listed = ", ".join(column[:_MAX_NAME] for column in columns[:_MAX_LISTED])
+    return f"no text in column {mapping.fields['text'][0]!r}; the columns are {listed}{more}"
 
 
 def _first(row: Mapping[str, object], paths: tuple[str, ...]) -> object:
@@ -84,12 +114,28 @@ def _value(row: Mapping[str, object], path: str) -> object:
 
 
 def _string(row: Mapping[str, object], paths: tuple[str, ...]) -> str:
-    value = _first(row, paths)
+    """Return a column's string, also if it is the only one in a list; empty for anything else."""
+    value = _plain(_first(row, paths))
     return value if isinstance(value, str) else ""
 
 
-def _time(value: object) -> datetime | None:
-    """Convert a Parquet timestamp or an ISO 8601 text to UTC."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-    return parse_date(value if isinstance(value, str) else None)
+def _plain(value: object) -> object:
+    """Return the only element of a list instead of the list, and bytes as text."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _to_text(value: object) -> str | None:
+    """Return a string as it is and any other value as JSON. Dates are in ISO 8601, bytes are decoded."""
+    if value is None or isinstance(value, str):
+        return value and valid_text(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return valid_text(json.dumps(value, ensure_ascii=False, skipkeys=True, default=_to_json))
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

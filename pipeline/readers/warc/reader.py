@@ -12,8 +12,9 @@ from resiliparse.parse.encoding import detect_mime
 
 from core import storage
 from pipeline.ledger import Drop, Reason
+from pipeline.readers.dates import parse_date
 from pipeline.readers.lookahead import open_range
-from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Item, Record, Skipped, parse_date
+from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Item, Record, Skipped
 from pipeline.readers.warc import arc, http
 from pipeline.readers.warc.framing import RECORD, Frame, plain_frames
 from pipeline.readers.warc.header import field_values, fields_pattern

@@ -1,18 +1,20 @@
 """Wikimedia Enterprise HTML dumps: JSON lines in the files of a gzipped tar archive."""
 
-import json
 import tarfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
 from pipeline.ledger import Drop, Reason
 from pipeline.readers.compressed import BrokenStreamError, blocks
-from pipeline.readers.lines import lines
+from pipeline.readers.dates import parse_date
+from pipeline.readers.lines import lines, parse_object
 from pipeline.readers.lookahead import LookaheadStream
-from pipeline.readers.record import Damaged, Item, Origin, Record, Skipped, parse_date
+from pipeline.readers.record import Damaged, Item, Origin, Record, Skipped
 
 _TAR_BLOCK = 512
 _JSON_LINES = (".ndjson", ".json", ".jsonl")
+_MAX_NAMESPACE = 1 << 31
+"""Larger numbers are not namespaces."""
 
 
 def is_enterprise_dump(head: bytes) -> bool:
@@ -61,16 +63,15 @@ def _items(lookahead: LookaheadStream) -> Iterator[Item]:
 
 def parse(line: bytes, origin: Origin) -> Item:
     """Convert the JSON of one article to a page, or to damage if it is not an object with a ``name``."""
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return Damaged(origin, f"not JSON: {error}")
+    fields = parse_object(line, origin)
+    if isinstance(fields, Damaged):
+        return fields
     name = _text(fields, "name")
     if not name:
-        return Damaged(origin, 'not a JSON object with a "name"')
+        return Damaged(origin, 'no "name"')
     url = _text(fields, "url")
     namespace = _field(fields, "namespace", "identifier")
-    if isinstance(namespace, int) and namespace:
+    if isinstance(namespace, int) and 0 < abs(namespace) < _MAX_NAMESPACE:
         return Skipped(origin, url, Drop(Reason.NAMESPACE, float(namespace)))
     licences = _field(fields, "license")
     licence = licences[0] if isinstance(licences, list) and licences else {}

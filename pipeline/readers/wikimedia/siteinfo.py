@@ -12,6 +12,7 @@ _URL_SAFE = ";@$!*(),/~:"
 """Characters that MediaWiki does not escape in the URL of a page."""
 _HIDDEN_NAMESPACES = ("-2", "6", "14")
 """Numbers of the namespaces Media, File and Category."""
+_NAMESPACE_NUMBER = re.compile(r"-?\d{1,9}")
 _LANGUAGE_HOST = re.compile(r"(?!www\.)([a-z]{2,3}(?:-[a-z-]+)?)\.(?:m\.)?wik[a-z]+\.org")
 _SHARE_ALIKE_HOSTS = (
     "wikipedia.org",
@@ -67,8 +68,15 @@ def parse_site(head: bytes) -> Site:
         license="CC-BY-SA-4.0" if host.endswith(_SHARE_ALIKE_HOSTS) else "",
         base_url=main_page.rpartition("/")[0] + "/" if main_page else "",
         hidden_namespaces=frozenset(name for name, key in namespaces.items() if key in _HIDDEN_NAMESPACES),
-        namespaces={name: int(key) for name, key in namespaces.items() if key.removeprefix("-").isdecimal()},
+        namespaces={
+            name: number for name, key in namespaces.items() if (number := namespace_number(key)) is not None
+        },
     )
+
+
+def namespace_number(text: str) -> int | None:
+    """Return the number of a namespace, None if the text is not one."""
+    return int(text) if _NAMESPACE_NUMBER.fullmatch(text) else None
 
 
 def _host(url: str) -> str:

@@ -13,10 +13,12 @@ from xml.etree import ElementTree
 from core import storage
 from pipeline.ledger import Drop, Reason
 from pipeline.readers.compressed import BrokenStreamError, blocks
+from pipeline.readers.dates import parse_date
 from pipeline.readers.lookahead import SEARCH_BYTES, LookaheadStream
-from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Item, Origin, Record, Skipped, parse_date
+from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Item, Origin, Record, Skipped
 from pipeline.readers.wikimedia import enterprise, multistream
-from pipeline.readers.wikimedia.siteinfo import Site, parse_site
+from pipeline.readers.wikimedia.redirects import is_redirect
+from pipeline.readers.wikimedia.siteinfo import Site, namespace_number, parse_site
 
 _HEAD_BYTES = 1 << 20
 """Bytes of content in which the wiki is described, before the first page."""
@@ -216,11 +218,12 @@ def parse(page: bytes, origin: Origin, wiki: Site) -> Item:
         return Damaged(origin, f"the page is not XML: {error}")
     title = element.findtext("title") or ""
     url = wiki.url(title)
-    namespace = element.findtext("ns") or "0"
-    if not namespace.removeprefix("-").isdecimal():
-        return Damaged(origin, f"page {title!r} has namespace {namespace!r}, which is not a number")
-    if int(namespace):
-        return Skipped(origin, url, Drop(Reason.NAMESPACE, float(namespace)))
+    declared = element.findtext("ns") or str(wiki.namespace(title))  # Exports before 2012 have no <ns>.
+    namespace = namespace_number(declared)
+    if namespace is None:
+        return Damaged(origin, f"page {title!r} has namespace {declared[:40]!r}, which is not a number")
+    if namespace:
+        return Skipped(origin, url, Drop(Reason.NAMESPACE, namespace))
     if element.find("redirect") is not None:
         return Skipped(origin, url, Drop(Reason.REDIRECT))
     revisions = element.findall("revision")
@@ -228,6 +231,9 @@ def parse(page: bytes, origin: Origin, wiki: Site) -> Item:
         return Damaged(origin, f"page {title!r} has no revision")
     if (revisions[-1].findtext("model") or "wikitext") != "wikitext":
         return Skipped(origin, url, Drop(Reason.MEDIA_TYPE))
+    body = revisions[-1].findtext("text") or ""
+    if is_redirect(body):
+        return Skipped(origin, url, Drop(Reason.REDIRECT))
     return Record(
         origin=origin,
         url=url,
@@ -235,7 +241,7 @@ def parse(page: bytes, origin: Origin, wiki: Site) -> Item:
         fetched_at=parse_date(revisions[-1].findtext("timestamp")),
         license=wiki.license,
         media="wikitext",
-        body=revisions[-1].findtext("text") or "",
+        body=body,
         language=wiki.language,
         hidden_namespaces=wiki.hidden_namespaces,
     )

@@ -147,8 +147,19 @@ def test_invalid_values_cost_only_their_row(tmp_path: Path) -> None:
     damaged, sound = items(path)
     assert isinstance(damaged, Damaged)
     assert isinstance(sound, Record)
-    path = write(tmp_path / "b", {"text": ["x"], "date": pa.array([2**62], pa.timestamp("us"))})
-    assert isinstance(items(path)[0], Damaged)
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin", "Not/AZone"])
+def test_dates_out_of_range_are_missing(tmp_path: Path, unit: str, zone: str | None) -> None:
+    factor = {"ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    values = pa.array([1_714_557_600 * factor, 2**62, -(2**62), None], pa.int64())
+    path = write(tmp_path / "a", {"text": list("abcd"), "date": values.cast(pa.timestamp(unit, zone))})
+    found = items(path)
+    assert [item.body for item in found if isinstance(item, Record)] == list("abcd")
+    dates = [item.fetched_at for item in found if isinstance(item, Record)]
+    assert dates[0] == datetime(2024, 5, 1, 10, tzinfo=UTC)
+    assert all(date is None or unit == "ns" for date in dates[1:])
 
 
 def test_too_long_text_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
