@@ -53,6 +53,8 @@ def generate(
             )
             active[request_id] = _Active(index, request)
         for step in batcher.step():
+            if step.error:
+                raise step.error
             current = active[step.request_id]
             if step.finish_reason != "stop":
                 current.output_ids.append(step.token)

@@ -2,12 +2,12 @@
 
 The cost of a step is mostly that of reading the weights, for one sequence as for sixteen. Requests join and
 leave the batch between steps, so none waits for the longest. Prompts are prefilled in chunks, so that a long
-one does not delay the others.
+one does not delay the others. A request that fails, by an error or by logits that are not finite, ends alone.
 """
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from core.errors import ModelError
-from model.generation import Sampling, sample_token
+from model.generation import NOT_FINITE, Sampler, Sampling, check_finite
 from model.kv_cache import SlotKVCache, SlotView
 from model.transformer import Transformer
 
@@ -26,13 +26,38 @@ MAX_PREFILL_RUN = 800
 
 
 @dataclass(frozen=True, slots=True)
+class Logprobs:
+    """Log-probabilities that a request asks for, of the model's own distribution, before sampling."""
+
+    top: int = 0
+    """Number of most likely tokens that are reported besides the chosen one."""
+    prompt: bool = False
+    """True to report the tokens of the prompt, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """The log-probability of a token after the tokens before it, and of the most likely tokens there."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SampledToken:
     """The next token of one request."""
 
     request_id: int
     token: int
-    finish_reason: Literal["stop", "length"] | None
-    """``stop``: ``token`` is a stop token, not part of the text; ``length``: it is the last allowed one."""
+    """-1 after an error."""
+    finish_reason: Literal["stop", "length", "error"] | None
+    """``stop``: ``token`` is a stop token, not part of the text; ``length``: it is the last allowed one;
+    ``error``: this request failed, and ``error`` is the cause."""
+    logprobs: TokenLogprobs | None = None
+    prompt_logprobs: Sequence[TokenLogprobs] = ()
+    """Of all prompt tokens but the first; with the first token."""
+    error: Exception | None = None
 
 
 @dataclass(slots=True)
@@ -40,9 +65,10 @@ class _Request:
     id: int
     prompt: Sequence[int]
     max_tokens: int
-    sampling: Sampling
+    sampler: Sampler
     stop_tokens: frozenset[int]
-    generator: torch.Generator
+    logprobs: Logprobs | None
+    prompt_logprobs: list[TokenLogprobs] = field(default_factory=list)
     prefilled: int = 0
     """Number of prompt tokens in the cache."""
     num_sampled: int = 0
@@ -54,7 +80,7 @@ class Batcher:
 
     Decoding requests occupy the first cache slots without gaps, so that attention needs no copy; a partially
     prefilled request occupies the next slot. Other requests in the batch affect a request's tokens only
-    through rounding. Not thread-safe.
+    through rounding, whatever their parameters. Not thread-safe.
     """
 
     def __init__(self, model: Transformer, slots: int, capacity: int) -> None:
@@ -80,11 +106,16 @@ class Batcher:
         return self._slots - self.num_running
 
     def add(
-        self, prompt: Sequence[int], max_tokens: int, sampling: Sampling, stop_tokens: frozenset[int]
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        sampling: Sampling,
+        stop_tokens: frozenset[int],
+        logprobs: Logprobs | None = None,
     ) -> int:
         """Add a request for up to ``max_tokens`` tokens after the non-empty ``prompt``; return its id.
 
-        Raises :class:`ModelError` if it exceeds ``capacity`` or no slot is free.
+        Raises :class:`ModelError` if it exceeds ``capacity``, no slot is free or the model lacks a token.
         """
         if not prompt or max_tokens < 1 or len(prompt) + max_tokens > self.capacity:
             raise ModelError(
@@ -93,10 +124,17 @@ class Batcher:
             )
         if not self.num_free:
             raise ModelError(f"all {self._slots} slots are taken; wait for a request to finish")
+        self._check_tokens([*prompt, *sampling.logit_bias])
         self._last_id += 1
-        generator = torch.Generator().manual_seed(sampling.seed)
-        self._waiting.append(_Request(self._last_id, prompt, max_tokens, sampling, stop_tokens, generator))
+        request = _Request(self._last_id, prompt, max_tokens, Sampler(sampling), stop_tokens, logprobs)
+        self._waiting.append(request)
         return self._last_id
+
+    def _check_tokens(self, tokens: Sequence[int]) -> None:
+        size = self._model.config.vocabulary_size
+        smallest, largest = min(tokens), max(tokens)
+        if smallest < 0 or largest >= size:
+            raise ModelError(f"token ids {smallest} to {largest}: must be from 0 to {size - 1}; correct them")
 
     @torch.inference_mode()  # the cache consists of inference tensors
     def cancel(self, request_id: int) -> None:
@@ -119,34 +157,36 @@ class Batcher:
             results = self._prefill()
         else:
             results = self._decode() if self._decoding else []
-        finished = {result.request_id for result in results if result.finish_reason}
+        ended = {result.request_id: result.finish_reason for result in results if result.finish_reason}
         for slot in reversed(range(len(self._decoding))):
-            if self._decoding[slot].id in finished:
+            if reason := ended.get(self._decoding[slot].id):
+                if reason == "error":
+                    self._cache.clear(slot)
                 self._release(slot)
         return results
 
     def _decode(self) -> list[SampledToken]:
         """Sample the next token of each decoding request."""
         self._prefill_run = 0
-        inputs = [[request.last_token] for request in self._decoding]
-        hidden_states = self._last_hidden_states(inputs, self._cache.view(0, len(inputs)))
-        return self._sample(self._decoding, hidden_states)
+        outputs = self._forward(self._decoding, [[request.last_token] for request in self._decoding], 0)
+        return self._sample(self._decoding, outputs)
 
     def _prefill(self) -> list[SampledToken]:
         """Prefill several short prompts or a chunk of a long one; sample once a prompt is complete."""
         first_slot = len(self._decoding)
         group = self._next_prefill_group()
         chunks = [request.prompt[request.prefilled : request.prefilled + PREFILL_CHUNK] for request in group]
-        hidden_states = self._last_hidden_states(chunks, self._cache.view(first_slot, len(group)))
+        outputs = self._forward(group, chunks, first_slot)
         for slot, (request, chunk) in enumerate(zip(group, chunks, strict=True), first_slot):
             self._prefill_run += len(chunk)
             request.prefilled += len(chunk)
             self._cache.lengths[slot] = request.prefilled
-        if group[0].prefilled < len(group[0].prompt):
+        is_partial = group[0].prefilled < len(group[0].prompt)
+        if is_partial and not isinstance(outputs[0], Exception):
             return []
         for _ in group:
             self._decoding.append(self._waiting.popleft())
-        return self._sample(group, hidden_states)
+        return self._sample(group, outputs)
 
     def _next_prefill_group(self) -> list[_Request]:
         """Return the first waiting request and those after it that fit into the same chunk.
@@ -163,36 +203,95 @@ class Batcher:
             group.append(request)
         return group
 
-    def _last_hidden_states(self, rows: Sequence[Sequence[int]], cache: SlotView) -> Tensor:
-        """Return the hidden state at each row's last token, ``[B, C]``.
+    def _forward(
+        self, requests: Sequence[_Request], chunks: Sequence[Sequence[int]], first_slot: int
+    ) -> list[Tensor | Exception]:
+        """Return the hidden state at each row's last token, ``[C]``, or the error of a row that fails alone.
+
+        If the batch fails, each row is computed by itself. A row that is not finite is an error, too.
+        """
+        lengths = list(self._cache.lengths)
+        try:
+            rows = self._last_hidden_states(requests, chunks, self._cache.view(first_slot, len(requests)))
+        except Exception as error:
+            self._cache.lengths = lengths
+            if len(requests) == 1:
+                return [error]
+            singles = zip(requests, chunks, range(first_slot, first_slot + len(requests)), strict=True)
+            return [self._forward([request], [chunk], slot)[0] for request, chunk, slot in singles]
+        finite = rows.isfinite().all(dim=1).tolist()
+        return [row if ok else ModelError(NOT_FINITE) for row, ok in zip(rows, finite, strict=True)]
+
+    def _last_hidden_states(
+        self, requests: Sequence[_Request], chunks: Sequence[Sequence[int]], cache: SlotView
+    ) -> Tensor:
+        """Return the hidden state at each row's last token, ``[B, C]``; score prompts where asked for.
 
         Shorter rows are padded on the right, where causal attention hides the padding.
         """
-        longest = max(map(len, rows))
+        longest = max(map(len, chunks))
         device = self._model.embedding.weight.device
-        tokens = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
-        last = torch.tensor([len(row) - 1 for row in rows], device=device)
+        tokens = torch.tensor([[*chunk, *[0] * (longest - len(chunk))] for chunk in chunks], device=device)
+        last = torch.tensor([len(chunk) - 1 for chunk in chunks], device=device)
         hidden_states = self._model.hidden_states(tokens, cache=cache)
-        return hidden_states[torch.arange(len(rows), device=device), last]
+        for row, request in enumerate(requests):
+            if request.logprobs and request.logprobs.prompt and request.prefilled < len(request.prompt):
+                self._score_prompt(request, hidden_states[row, : len(chunks[row])], request.logprobs.top)
+        return hidden_states[torch.arange(len(chunks), device=device), last]
 
-    def _sample(self, requests: Sequence[_Request], hidden_states: Tensor) -> list[SampledToken]:
+    def _score_prompt(self, request: _Request, hidden_states: Tensor, top: int) -> None:
+        """Record the log-probabilities of the prompt tokens after each token of a chunk."""
+        following = request.prompt[request.prefilled + 1 : request.prefilled + 1 + len(hidden_states)]
+        if following:
+            logprobs = self._model.logits(hidden_states[: len(following)]).float().log_softmax(dim=1)
+            request.prompt_logprobs[request.prefilled :] = _token_logprobs(logprobs, following, top)
+
+    def _sample(
+        self, requests: Sequence[_Request], outputs: Sequence[Tensor | Exception]
+    ) -> list[SampledToken]:
         """Sample a token for each request from its last hidden state."""
-        logits = self._model.logits(hidden_states)
-        greedy = logits.max(dim=1).indices.tolist()  # equals argmax, three times as fast
-        tokens = [
-            sample_token(row, request.sampling, request.generator) if request.sampling.temperature else token
-            for request, row, token in zip(requests, logits, greedy, strict=True)
+        working = [
+            (request, output)
+            for request, output in zip(requests, outputs, strict=True)
+            if isinstance(output, Tensor)
         ]
-        return [self._record(request, token) for request, token in zip(requests, tokens, strict=True)]
+        results = [
+            _failed(request, output)
+            for request, output in zip(requests, outputs, strict=True)
+            if isinstance(output, Exception)
+        ]
+        if not working:
+            return results
+        logits = self._model.logits(torch.stack([output for _, output in working]))
+        largest, tokens = (values.tolist() for values in logits.max(dim=1))  # three times as fast as argmax
+        for index, (request, _) in enumerate(working):
+            try:
+                check_finite(largest[index])
+                is_argmax = request.sampler.sampling.is_argmax
+                token = tokens[index] if is_argmax else request.sampler.sample(logits[index])
+                results.append(self._record(request, token, logits[index]))
+            except Exception as error:
+                results.append(_failed(request, error))
+        return results
 
     @staticmethod
-    def _record(request: _Request, token: int) -> SampledToken:
+    def _record(request: _Request, token: int, logits: Tensor) -> SampledToken:
+        """Return the result of a request's new token."""
         request.last_token = token
         request.num_sampled += 1
-        if token in request.stop_tokens:
-            return SampledToken(request.id, token, "stop")
+        logprobs = None
+        if request.logprobs:
+            distribution = logits[None].float().log_softmax(dim=1)
+            (logprobs,) = _token_logprobs(distribution, [token], request.logprobs.top)
         exhausted = request.num_sampled == request.max_tokens
-        return SampledToken(request.id, token, "length" if exhausted else None)
+        reason: Literal["stop", "length"] | None = "length" if exhausted else None
+        return SampledToken(
+            request.id,
+            token,
+            "stop" if token in request.stop_tokens else reason,
+            logprobs,
+            request.prompt_logprobs if request.num_sampled == 1 else (),
+        )
 
     def _release(self, slot: int) -> None:
         """Free the slot of a decoding request and close the gap."""
@@ -203,3 +302,18 @@ class Batcher:
         self._cache.move(last, slot)
         if self._waiting and self._waiting[0].prefilled:
             self._cache.move(last + 1, last)
+
+
+def _failed(request: _Request, error: Exception) -> SampledToken:
+    return SampledToken(request.id, -1, "error", error=error)
+
+
+def _token_logprobs(distributions: Tensor, tokens: Sequence[int], top: int) -> list[TokenLogprobs]:
+    """Return the log-probability of each token in its row of ``distributions``, ``[T, vocabulary]``."""
+    rows = torch.arange(len(tokens), device=distributions.device)
+    chosen = distributions[rows, torch.tensor(tokens, device=distributions.device)].tolist()
+    values, indices = (found.tolist() for found in distributions.topk(min(top, distributions.shape[1])))
+    return [
+        TokenLogprobs(token, logprob, tuple(zip(*likely, strict=True)))
+        for token, logprob, likely in zip(tokens, chosen, zip(indices, values, strict=True), strict=True)
+    ]

@@ -109,6 +109,12 @@ class SlotKVCache:
         self.lengths[target] = length
         self.lengths[source] = 0
 
+    def clear(self, slot: int) -> None:
+        """Erase a slot. Attention hides stale positions, except those with values that are not finite."""
+        for stored in (self.keys, self.values):
+            stored[:, slot] = 0
+        self.lengths[slot] = 0
+
     def reserve(self, tokens: int) -> None:
         """Allocate memory for sequences of ``tokens`` tokens."""
         allocated = self.keys.shape[3]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from model.batching import Batcher, SampledToken
+from model.batching import Batcher, Logprobs, SampledToken
 from model.generation import Sampling
 
 GATHER_SECONDS = 0.02
@@ -31,7 +31,7 @@ class QueueFullError(Exception):
 
 
 class GenerationError(Exception):
-    """The model failed while it generated; the cause is in the log."""
+    """The model failed on this request; the cause is in the log."""
 
 
 @dataclass(eq=False)
@@ -42,6 +42,7 @@ class Generation:
     max_tokens: int
     sampling: Sampling
     stop_tokens: frozenset[int]
+    logprobs: Logprobs | None = None
     request_id: int = 0
     """Assigned by the batcher; 0 while the request waits for a slot."""
     released: bool = False
@@ -109,12 +110,19 @@ class Engine:
             self._commands.put(lambda: None)
 
     def submit(
-        self, prompt: Sequence[int], max_tokens: int, sampling: Sampling, stop_tokens: frozenset[int]
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        sampling: Sampling,
+        stop_tokens: frozenset[int],
+        logprobs: Logprobs | None = None,
+        *,
+        is_part: bool = False,
     ) -> Generation:
-        """Queue a request. Raises :class:`QueueFullError`."""
-        if self.is_full:
+        """Queue a request. Raises :class:`QueueFullError`, unless it is part of an admitted request."""
+        if self.is_full and not is_part:
             raise QueueFullError
-        generation = Generation(prompt, max_tokens, sampling, stop_tokens)
+        generation = Generation(prompt, max_tokens, sampling, stop_tokens, logprobs)
         self.num_requests += 1
         self._loop = asyncio.get_running_loop()
         self._commands.put(lambda: self._waiting.append(generation))
@@ -158,11 +166,20 @@ class Engine:
                 return
 
     def _add(self, generation: Generation) -> None:
-        request_id = self._batcher.add(
-            generation.prompt, generation.max_tokens, generation.sampling, generation.stop_tokens
-        )
-        generation.request_id = request_id
-        self._running[request_id] = generation
+        try:
+            request_id = self._batcher.add(
+                generation.prompt,
+                generation.max_tokens,
+                generation.sampling,
+                generation.stop_tokens,
+                generation.logprobs,
+            )
+        except Exception as error:
+            log.error("a request failed: %s", error, exc_info=error)
+            self._deliver([(generation, GenerationError())])
+        else:
+            generation.request_id = request_id
+            self._running[request_id] = generation
 
     def _step(self) -> None:
         try:
@@ -176,7 +193,7 @@ class Engine:
                 self._batcher.cancel(request_id)
             self._running.clear()
         else:
-            events = [(self._running[token.request_id], token) for token in tokens]
+            events = [(self._running[token.request_id], _event(token)) for token in tokens]
             for token in tokens:
                 if token.finish_reason:
                     del self._running[token.request_id]
@@ -204,3 +221,11 @@ class Engine:
 
     def _close(self) -> None:
         self._closed = True
+
+
+def _event(sampled: SampledToken) -> SampledToken | GenerationError:
+    """Return what the request receives; log its failure."""
+    if not sampled.error:
+        return sampled
+    log.error("a request failed: %s", sampled.error, exc_info=sampled.error)
+    return GenerationError()

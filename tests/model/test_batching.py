@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from core.errors import ModelError
 from model import batching, kv_cache
-from model.batching import Batcher
+from model.batching import Batcher, Logprobs, SampledToken
 from model.config import TransformerConfig
 from model.fused import fuse
-from model.generation import Sampling, generate
+from model.generation import Sampler, Sampling, generate
 from model.transformer import Transformer
 
 CAPACITY = 48
@@ -44,12 +44,17 @@ MODELS = (
 )
 
 requests = st.builds(
-    lambda prompt, limit, temperature, top_k, seed: (prompt, limit, Sampling(temperature, top_k, 0.9, seed)),
+    lambda prompt, limit, temperature, top_k, seed, penalty: (
+        prompt,
+        limit,
+        Sampling(temperature, top_k, 0.9, seed, penalty, -penalty / 2, {5: 10 * penalty}),
+    ),
     st.lists(st.integers(0, 59), min_size=1, max_size=24),
     st.integers(1, 24),
     st.sampled_from([0.0, 0.0, 1.0]),
     st.sampled_from([0, 5]),
     st.integers(0, 3),
+    st.sampled_from([0.0, 0.0, 2.0]),
 )
 
 
@@ -167,3 +172,133 @@ def test_requests_can_be_cancelled_after_the_cache_has_grown(monkeypatch: pytest
 def test_requests_beyond_capacity_are_refused(prompt: list[int], limit: int) -> None:
     with pytest.raises(ModelError, match=f"{len(prompt)} prompt tokens and {limit} to generate"):
         Batcher(make(), 1, CAPACITY).add(prompt, limit, Sampling(), NEVER)
+
+
+BAD = 41
+"""A token whose embedding is not finite in :data:`DAMAGED`; all requests stop at it."""
+DAMAGED = make(tied=False)
+with torch.no_grad():
+    DAMAGED.embedding.weight[BAD] = torch.nan
+
+extreme = st.builds(
+    Sampling,
+    temperature=st.sampled_from([0.0, 5e-324, 1e-40, 1e-30, 1e-5, 2.0, 1e308]),
+    top_k=st.sampled_from([0, 1, 10**18, 2**80]),
+    top_p=st.sampled_from([0.0, 5e-324, 1e-300, 0.5, 1.0]),
+    seed=st.sampled_from([0, -1, -(2**63), 2**63, 2**64 + 1, -(10**40)]),
+    presence_penalty=st.sampled_from([0.0, -2.0, 2.0, 1e30]),
+    frequency_penalty=st.sampled_from([0.0, -2.0, 2.0, -1e30]),
+    logit_bias=st.dictionaries(st.integers(0, 59), st.sampled_from([-100.0, 100.0, 1e38, -1e38]), max_size=3),
+)
+
+
+@given(
+    st.lists(
+        st.tuples(extreme, st.lists(st.integers(0, 40), min_size=1, max_size=9), st.integers(0, 4)),
+        max_size=5,
+    ),
+    st.sampled_from([3, 512]),
+)
+@settings(deadline=None, max_examples=30)
+def test_no_request_changes_the_tokens_of_another(
+    hostile: list[tuple[Sampling, list[int], int]], chunk: int
+) -> None:
+    prompt, sampling, stop = [3, 1, 2, 4], Sampling(1.0, seed=4), frozenset({BAD})
+    expected = list(generate(DAMAGED, prompt, 30, sampling, stop))
+    results: list[SampledToken] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batching, "PREFILL_CHUNK", chunk)
+        batcher = Batcher(DAMAGED, 4, CAPACITY)
+        innocent = batcher.add(prompt, 30, sampling, stop)
+        failing = set()
+        for parameters, tokens, steps in hostile:
+            while batcher.num_free < 2:
+                results += batcher.step()
+            failing.add(batcher.add([*tokens, BAD, *tokens], 20, parameters, stop, Logprobs(2, prompt=True)))
+            cancelled = batcher.add(tokens, 10, parameters, stop, Logprobs(60))
+            for _ in range(steps):
+                results += batcher.step()
+            batcher.cancel(cancelled)
+        while batcher.num_running:
+            results += batcher.step()
+    assert [
+        each.token for each in results if each.request_id == innocent and each.finish_reason != "stop"
+    ] == expected
+    errors = {each.request_id for each in results if each.finish_reason == "error"}
+    assert errors == failing
+    assert all(
+        str(each.error).startswith("the model's output is not finite") for each in results if each.error
+    )
+    assert batcher.num_free == 4
+
+
+def test_a_slot_is_clean_after_a_request_that_failed() -> None:
+    batcher = Batcher(DAMAGED, 1, CAPACITY)
+    batcher.add([1, BAD, 2, 3, 4, 5], 4, Sampling(0), NEVER)
+    (failed,) = batcher.step()
+    assert failed.finish_reason == "error"
+    drawn = dict[int, list[int]]()
+    second = batcher.add([3, 2], 9, Sampling(0), frozenset({BAD}))
+    while batcher.num_running:
+        drain(batcher, drawn)
+    assert drawn[second] == list(generate(DAMAGED, [3, 2], 9, Sampling(0), frozenset({BAD})))
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_a_request_whose_forward_pass_or_sampling_raises_ends_alone(
+    monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Step 0: in the prompt; 1: in a later token's forward pass; 2: in sampling."""
+    forward, sample = Transformer.hidden_states, Sampler.sample
+
+    def failing_forward(self: Transformer, tokens: torch.Tensor, **options: object) -> torch.Tensor:
+        if step < 2 and (tokens == 50).any() and tokens.shape[1] == (1 if step else tokens.shape[1]):
+            raise RuntimeError("broken")
+        return forward(self, tokens, **options)  # type: ignore[arg-type]
+
+    def failing_sample(self: Sampler, logits: torch.Tensor) -> int:
+        if step == 2 and self.sampling.seed == 50:
+            raise RuntimeError("broken")
+        return sample(self, logits)
+
+    batcher, results = Batcher(MODELS[0], 4, CAPACITY), list[SampledToken]()
+    forced = Sampling(1.0, seed=50, logit_bias={50: 1e6})  # generates token 50 only
+    prompt = [50, 1] if step == 0 else [1, 2]
+    monkeypatch.setattr(Transformer, "hidden_states", failing_forward)
+    monkeypatch.setattr(Sampler, "sample", failing_sample)
+    others = [batcher.add([2, 3, 4][: 1 + index], 12, Sampling(1.0, seed=index), NEVER) for index in (0, 1)]
+    broken = batcher.add(prompt, 12, forced, NEVER)
+    while batcher.num_running:
+        results += batcher.step()
+    monkeypatch.undo()
+    for index, number in enumerate(others):
+        tokens = [each.token for each in results if each.request_id == number]
+        assert tokens == list(generate(MODELS[0], [2, 3, 4][: 1 + index], 12, Sampling(1.0, seed=index)))
+    last = [each for each in results if each.request_id == broken][-1]
+    assert (last.finish_reason, str(last.error)) == ("error", "broken")
+
+
+@given(st.lists(st.integers(0, 59), min_size=1, max_size=20), st.integers(0, 5), st.sampled_from([3, 512]))
+@settings(deadline=None, max_examples=20)
+def test_logprobs_are_those_of_a_forward_pass(prompt: list[int], top: int, chunk: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batching, "PREFILL_CHUNK", chunk)
+        batcher, results = Batcher(MODELS[0], 2, CAPACITY), list[SampledToken]()
+        batcher.add([1, 2, 3], 5, Sampling(0), NEVER)
+        number = batcher.add(prompt, 4, Sampling(0.9, 5, seed=2), NEVER, Logprobs(top, prompt=True))
+        while batcher.num_running:
+            results += [each for each in batcher.step() if each.request_id == number]
+    tokens = [*prompt, *(each.token for each in results)]
+    found = [*results[0].prompt_logprobs, *(each.logprobs for each in results if each.logprobs)]
+    assert [each.token for each in found] == tokens[1:]
+    with torch.no_grad():
+        expected = MODELS[0](torch.tensor([tokens[:-1]]))[0].log_softmax(dim=1)
+    for each, row in zip(found, expected, strict=True):
+        assert each.logprob == pytest.approx(float(row[each.token]), abs=1e-4)
+        assert [value for _, value in each.top] == pytest.approx(row.topk(top).values.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("prompt", "bias"), [([60], {}), ([-1], {}), ([1], {60: 1.0}), ([2**70], {})])
+def test_tokens_that_the_model_lacks_are_refused(prompt: list[int], bias: dict[int, float]) -> None:
+    with pytest.raises(ModelError, match="must be from 0 to 59"):
+        Batcher(make(), 1, CAPACITY).add(prompt, 1, Sampling(logit_bias=bias), NEVER)
