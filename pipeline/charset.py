@@ -41,6 +41,8 @@ _MAX_ERRORS = 0.01
 """Share of undecodable characters up to which a declaration is accepted: pages are truncated and spliced."""
 _ERAS = EncodingEra.ALL & ~EncodingEra.MAINFRAME
 """Encodings considered in detection: all but EBCDIC, which pages do not use."""
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r\x1b"))
+"""Control characters that text in any encoding lacks."""
 _ESCAPES = (b"\x1b$", b"\x1b(", b"~{")
 """Escape sequences that switch character sets in ISO-2022 and HZ."""
 
@@ -69,6 +71,15 @@ def decode(body: bytes, declared: str | None = None) -> str:
     # Only UTF-7, which only detection finds, can encode lone surrogates, and NULs as letters.
     text = body.decode(_detect(body), "replace").encode("utf-8", "ignore").decode()
     return text if b"\0" in body else text.replace("\0", "")
+
+
+def is_binary(sample: bytes) -> bool:
+    """True if bytes cannot be text: not in UTF-16 or UTF-32, and control characters are more than 2%."""
+    if any(sample.startswith(mark) for mark, _ in _BYTE_ORDER_MARKS):
+        return False
+    text = sample.replace(b"\0", b"")  # the padding of truncated pages, and ASCII in UTF-16
+    controls = len(text) - len(text.translate(None, _CONTROLS))
+    return controls * 50 > len(text) or (bool(sample) and not text)
 
 
 def canonical(label: str) -> str | None:

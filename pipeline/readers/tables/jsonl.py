@@ -6,7 +6,7 @@ from functools import partial
 from typing import BinaryIO
 
 from core import config, storage
-from pipeline.readers.compressed import CHUNK, BrokenStreamError, blocks, detect_decompressor
+from pipeline.readers.compressed import CHUNK, BrokenStreamError, blocks, is_compressed
 from pipeline.readers.encoding import to_utf8, wide_encoding
 from pipeline.readers.lines import lines, parse_object, skip_line
 from pipeline.readers.lookahead import UNBOUNDED, LookaheadStream
@@ -46,7 +46,7 @@ def read(split: InputSplit, wanted: config.ColumnsConfig, kept: Sequence[str] = 
 def is_splittable(stream: BinaryIO) -> bool:
     """True if any byte range of the file can be read: it is not compressed and has an object per line."""
     head = stream.read(_HEAD_BYTES)
-    return not (detect_decompressor(head) or wide_encoding(head) or _NOT_LINES.match(head))
+    return not (is_compressed(head) or wide_encoding(head) or _NOT_LINES.match(head))
 
 
 def parse(line: bytes, mapping: columns.ColumnMapping, origin: Origin) -> Item:

@@ -6,13 +6,22 @@ anywhere in a file, and damage costs only the member that it is in. Bytes that b
 the one before them.
 """
 
-import re
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import BinaryIO
 
-from pipeline.readers.compressed import BLOCK, DECOMPRESSION_ERRORS, ZSTD, Decompressor, Inflater, zstd
+from pipeline.readers.compressed import (
+    BLOCK,
+    DECOMPRESSION_ERRORS,
+    GZIP_CODEC,
+    ZSTD,
+    ZSTD_CODEC,
+    Codec,
+    find_member,
+    zstd,
+    zstd_decompressor,
+)
 from pipeline.readers.lookahead import SEARCH_BYTES, UNBOUNDED, LookaheadStream, open_range
 from pipeline.readers.record import Origin
 from pipeline.readers.warc.framing import RECORD, Frame, plain_frames, single_record
@@ -28,22 +37,6 @@ _DICTIONARY = b"\x5d" + _SKIPPABLE
 """Start of the skippable frame that contains the dictionary of all other frames."""
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """Compression of the members of a file."""
-
-    member_name: str
-    """Term for one member in error messages."""
-    magic: re.Pattern[bytes]
-    make_decompressor: Callable[[], Decompressor]
-    probe_size: int
-    """Compressed bytes that are needed before any content comes out."""
-
-
-_GZIP = Codec("gzip member", re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"), Inflater, 1 << 12)
-_ZSTD = Codec("zstd frame", re.compile(rb"\x28\xb5\x2f\xfd"), zstd.ZstdDecompressor, 1 << 18)
-
-
 def detect_codec(stream: BinaryIO) -> Codec | None:
     """Return the compression of a file, or None if it is not compressed.
 
@@ -56,11 +49,11 @@ def detect_codec(stream: BinaryIO) -> Codec | None:
     if lookahead.peek(4) == _DICTIONARY:
         return _with_dictionary(lookahead)
     if lookahead.peek(4)[1:] == _SKIPPABLE:
-        return _ZSTD
-    for codec in (_GZIP, _ZSTD):
+        return ZSTD_CODEC
+    for codec in (GZIP_CODEC, ZSTD_CODEC):
         if _find_member(lookahead, codec, 0, SEARCH_BYTES) is not None:
             return codec
-    return next((codec for codec in (_GZIP, _ZSTD) if lookahead.match(codec.magic, 4)), None)
+    return next((codec for codec in (GZIP_CODEC, ZSTD_CODEC) if lookahead.match(codec.magic, 4)), None)
 
 
 def contains_member(stream: BinaryIO, codec: Codec, offset: int = 0) -> bool:
@@ -208,17 +201,7 @@ def _seek_member(lookahead: LookaheadStream, codec: Codec, offset: int, limit: i
 
 def _find_member(lookahead: LookaheadStream, codec: Codec, offset: int, limit: int) -> int | None:
     """Return the distance to the next member that starts with a record."""
-
-    def starts_with_record(distance: int) -> bool:
-        try:
-            head = codec.make_decompressor().decompress(
-                lookahead.view(codec.probe_size, distance), _PROBE_BYTES
-            )
-        except DECOMPRESSION_ERRORS:
-            return False  # The magic number occurred by chance in compressed data.
-        return RECORD.match(head) is not None
-
-    return lookahead.search_valid(codec.magic, starts_with_record, offset, limit)
+    return find_member(lookahead, codec, RECORD.match, offset, limit)
 
 
 def _with_dictionary(lookahead: LookaheadStream) -> Codec:
@@ -233,5 +216,5 @@ def _with_dictionary(lookahead: LookaheadStream) -> Codec:
             content = zstd.ZstdDecompressor().decompress(content, _MAX_DICTIONARY)
         dictionary = zstd.ZstdDict(content)
     except (ValueError, zstd.ZstdError):
-        return _ZSTD
-    return replace(_ZSTD, make_decompressor=partial(zstd.ZstdDecompressor, dictionary))
+        return ZSTD_CODEC
+    return replace(ZSTD_CODEC, make_decompressor=partial(zstd_decompressor, dictionary))
