@@ -14,8 +14,29 @@
 Every message is one line with the value, the rule that it breaks and the remedy.
 """
 
+import errno
+import io
+import os
+import select
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
+
+MACHINE_FAILURES = {
+    errno.EACCES: "check its owner and permissions",
+    errno.EPERM: "check its owner and permissions",
+    errno.EROFS: "choose a path on a writable disk",
+    errno.ENOSPC: "free space and run the command again",
+    errno.EDQUOT: "free space and run the command again",
+    errno.ENOMEM: "free memory, or run the command with less of it",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENAMETOOLONG: "choose a shorter path",
+    errno.ELOOP: "remove the loop of symbolic links",
+    errno.EIO: "check the disk",
+}
+"""Errors of the operating system that are no faults of a program, with their remedies."""
 
 
 class GristmillError(Exception):
@@ -53,14 +74,72 @@ class ModelError(GristmillError):
 def run(main: Callable[[Sequence[str]], None], on_error: Callable[[], None] = lambda: None) -> None:
     """Run the ``main(arguments)`` of a program; report a :class:`GristmillError` in one line, exit code 1.
 
-    ``on_error`` is called before any exception is reported, so that a job can end the line of a progress bar.
+    Failures of the machine, such as a full disk, are reported likewise; an interrupt exits with 130, as in a
+    shell. ``on_error`` is called before any exception is reported, so that a job can end the line of a
+    progress bar.
     """
+    with exit_on_closed_pipe(on_error):
+        try:
+            main(sys.argv[1:])
+        except GristmillError as error:
+            on_error()
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            on_error()
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            on_error()
+            if not isinstance(error, OSError) or error.errno not in MACHINE_FAILURES:
+                raise
+            print(f"error: {_described(error)}", file=sys.stderr)
+            sys.exit(1)
+
+
+@contextmanager
+def exit_on_closed_pipe(on_exit: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Exit with the shell's status for SIGPIPE when the reader of the output is gone, as after ``| head``.
+
+    Characters that the output's encoding lacks are written as escapes.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        main(sys.argv[1:])
-    except GristmillError as error:
-        on_error()
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except Exception:
-        on_error()
-        raise
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        closed = [stream for stream in (sys.stdout, sys.stderr) if pipe_is_closed(stream)]
+        if not closed:
+            raise  # another pipe or a socket
+        for stream in closed:
+            discard(stream)  # before anything else writes to it, as the interpreter does when it exits
+        on_exit()
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def pipe_is_closed(stream: TextIO) -> bool:
+    """True if ``stream`` is a pipe that nobody reads any more."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+    except OSError:  # not a file, as in tests
+        return False
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def discard(stream: TextIO) -> None:
+    """Discard what is written to ``stream`` from now on, and what it has buffered."""
+    with open(os.devnull, "wb") as devnull:  # noqa: PTH123 (not a path)
+        os.dup2(devnull.fileno(), stream.fileno())
+
+
+def _described(error: OSError) -> str:
+    """Return cause and remedy of a failure in :data:`MACHINE_FAILURES`."""
+    assert error.errno is not None
+    path = f"{error.filename}: " if error.filename else ""
+    return f"{path}{error.strerror}; {MACHINE_FAILURES[error.errno]}"

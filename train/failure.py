@@ -1,15 +1,41 @@
-"""Exit of failed processes, arranged so that the report of ``torchrun`` ends with the program's own error.
+"""Output of processes under ``torchrun``, whose report of a failure must end with the program's own error.
 
 ``torchrun`` prints some thirty lines about failed processes, one paragraph for each. Last comes the one that
 failed first, with the content of the error file that it may write
 (``torch.distributed.elastic.multiprocessing.errors``).
 """
 
+import io
 import json
 import os
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
+
+from core import errors
+
+
+class TolerantOutput(io.TextIOBase):
+    """Standard output that is discarded once its reader is gone: ``| head`` must not end a training run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write ``text`` and return its length."""
+        try:
+            self._stream.write(text)
+        except BrokenPipeError:
+            errors.discard(self._stream)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            errors.discard(self._stream)
 
 
 def report(message: str) -> int:

@@ -85,6 +85,7 @@ def run(parse: Callable[[], T | None], work: Callable[[T, World], None]) -> NoRe
     exit code 1, no matter how many processes raise it.
     """
     rank = int(os.environ.get("RANK", "0"))
+    sys.stdout = failure.TolerantOutput(sys.stdout)
     try:
         with _silence_other_ranks(rank):
             task = parse()

@@ -1,8 +1,28 @@
+import subprocess
 import sys
 
 import pytest
 
 from core.errors import InputError, run
+
+PROGRAM = """
+import sys
+from core.errors import run
+
+def main(arguments):
+    {body}
+
+run(main)
+"""
+
+
+def _piped(body, *, errors_too=False):
+    """Run a program whose output nobody reads; return its exit code and what it wrote to stderr."""
+    command = [sys.executable, "-c", PROGRAM.format(body=body)]
+    stderr = subprocess.STDOUT if errors_too else subprocess.PIPE
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr) as process:
+        process.stdout.close()
+        return process.wait(60), process.stderr.read() if process.stderr else b""
 
 
 def test_our_errors_are_one_line_and_exit_code_1(monkeypatch, capsys):
@@ -32,3 +52,66 @@ def test_other_errors_are_raised_after_the_line_has_ended(capsys):
 def test_nothing_is_called_without_an_error(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["program"])
     run(lambda arguments: None, lambda: pytest.fail("called"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["print('x' * 100_000)", "print('x')", "print('x'); sys.exit(0)", "print('x', flush=True)"],
+)
+def test_closed_pipe_ends_the_program_quietly(body):
+    assert _piped(body) == (141, b"")
+
+
+def test_errors_to_a_closed_pipe_are_quiet(capfd):
+    code, _ = _piped("from core.errors import InputError; print('x'); raise InputError('y')", errors_too=True)
+    assert code in (1, 141)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_other_broken_pipes_are_raised(capsys):
+    def main(arguments):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        run(main)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            PermissionError(13, "Permission denied", "/a/b"),
+            "/a/b: Permission denied; check its owner and permissions",
+        ),
+        (
+            OSError(28, "No space left on device"),
+            "No space left on device; free space and run the command again",
+        ),
+    ],
+)
+def test_failures_of_the_machine_are_one_line(capsys, error, line):
+    def main(arguments):
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == f"error: {line}\n"
+
+
+def test_an_interrupt_exits_as_in_a_shell(capsys):
+    def main(arguments):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_characters_that_the_output_lacks_are_escaped():
+    program = PROGRAM.format(body=r"print('caf\u00e9 \u2014 \ud800')")
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, env={"PYTHONIOENCODING": "latin-1"}, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, b"caf\xe9 \\u2014 \\ud800\n")

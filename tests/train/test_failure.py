@@ -1,6 +1,8 @@
 """Errors of the programs that ``torchrun`` starts."""
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,15 @@ def test_one_process_on_each_host_fails(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("LOCAL_RANK", "0")
     assert failure.stopped() == 1
     assert json.loads(file.read_text())["message"] == "\nstopped: another process failed"
+
+
+def test_output_is_discarded_once_nobody_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    with open(writing, "w") as stream:  # noqa: PTH123 (a file descriptor)
+        output = failure.TolerantOutput(stream)
+        monkeypatch.setattr(sys, "stdout", output)
+        print("first", flush=True)
+        assert os.read(reading, 100) == b"first\n"
+        os.close(reading)
+        for _ in range(3):
+            print("x" * 100_000, flush=True)
