@@ -19,7 +19,8 @@ from typing import BinaryIO, cast
 
 from fsspec.spec import AbstractFileSystem
 
-from core.errors import InputError
+from core.errors import InputError, OutputError
+from core.storage.failures import reporting, reporting_writes
 from core.storage.listing import FileInfo, Listing, file_info, list_files, scan
 from core.storage.paths import absolute, filesystem, is_local, is_web, join, name, spark_literal, spark_path
 
@@ -74,6 +75,7 @@ def cache_folder(*parts: str) -> str:
     return join(folder, *parts)
 
 
+@reporting
 def exists(path: str) -> bool:
     """True if there is a file or folder at ``path``."""
     fs, inner = filesystem(path)
@@ -89,6 +91,7 @@ def check_local(path: str) -> None:
         list_files(absolute(path))
 
 
+@reporting
 def open_read(path: str) -> BinaryIO:
     """Open a file for binary reading; the stream can seek. Raises :class:`InputError` if it is missing."""
     fs, inner = filesystem(path)
@@ -104,6 +107,7 @@ def open_read(path: str) -> BinaryIO:
         raise InputError(f"{path}: no such file; check the path") from None
 
 
+@reporting
 def read_bytes(path: str) -> bytes:
     """Read a small file at one moment in time. Raises :class:`InputError` if it is missing."""
     fs, inner = filesystem(path)
@@ -113,6 +117,7 @@ def read_bytes(path: str) -> bytes:
         raise InputError(f"{path}: no such file; check the path") from None
 
 
+@reporting
 def read_range(path: str, offset: int, length: int) -> bytes:
     """Read ``length`` bytes from ``offset`` with one request; fewer if the file ends earlier.
 
@@ -142,8 +147,11 @@ def upload(local: str, path: str) -> None:
     _put_atomic(path, lambda fs, target: fs.put_file(local, target))
 
 
+@reporting_writes
 def _put_atomic(path: str, put: Callable[[AbstractFileSystem, str], object]) -> None:
     """Call ``put`` for ``path`` on an object store, whose put is atomic; elsewhere for a file to rename."""
+    if is_web(path):
+        raise OutputError(f"{path}: web servers are only read; choose a local path, s3:// or hdfs://")
     fs, inner = filesystem(path)
     if path.startswith("s3://"):
         put(fs, inner)
@@ -154,6 +162,7 @@ def _put_atomic(path: str, put: Callable[[AbstractFileSystem, str], object]) -> 
     _replace(fs, temporary, inner)
 
 
+@reporting
 def download(path: str, local: str) -> None:
     """Copy a file to a local path. Raises :class:`InputError` if it is missing."""
     fs, inner = filesystem(path)
@@ -163,6 +172,7 @@ def download(path: str, local: str) -> None:
         raise InputError(f"{path}: no such file; check the path") from None
 
 
+@reporting
 def local_copy(path: str) -> str:
     """Return a local path to the file or folder at ``path``; remote ones are copied to the cache once.
 
@@ -185,6 +195,7 @@ def local_copy(path: str) -> str:
     return join(folder, name(path)) if [file.path for file in files] == [path] else folder
 
 
+@reporting_writes
 def remove(path: str) -> None:
     """Remove a file or folder if it exists; folders recursively."""
     fs, inner = filesystem(path)

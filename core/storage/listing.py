@@ -14,6 +14,7 @@ from fsspec.spec import AbstractFileSystem
 from fsspec.utils import glob_translate
 
 from core.errors import InputError
+from core.storage.failures import reporting
 from core.storage.paths import filesystem, is_web, scheme
 
 _WILDCARD = re.compile(r"[*?[]")
@@ -48,6 +49,7 @@ def list_files(path: str) -> list[FileInfo]:
     return scan(path).files
 
 
+@reporting
 def scan(path: str) -> Listing:
     """List the files at or below ``path``: a file, a folder or, if nothing has that name, a glob.
 
@@ -86,6 +88,7 @@ def scan(path: str) -> Listing:
     return Listing([found[file] for file in sorted(found)], printable)
 
 
+@reporting
 def file_info(path: str) -> FileInfo:
     """Return size and version of one file. Raises :class:`InputError` if it is missing."""
     fs, inner = filesystem(path)

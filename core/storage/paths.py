@@ -12,6 +12,7 @@ from fsspec.spec import AbstractFileSystem
 
 from core.errors import InputError
 from core.hdfs import Hdfs
+from core.storage.servers import check_server
 
 _HADOOP_MAGIC = re.compile(r"[][{}*?\\]")
 """Characters with a meaning in the globs of Hadoop, which a backslash takes from them."""
@@ -19,18 +20,28 @@ _HADOOP_MAGIC = re.compile(r"[][{}*?\\]")
 
 def filesystem(path: str) -> tuple[AbstractFileSystem, str]:
     """Return the fsspec file system of ``path``, and the path in that file system's own form."""
-    if path.startswith("hdfs://"):
-        server = urlsplit(path)
-        return Hdfs(server.hostname, server.port), Hdfs._strip_protocol(path)
     if is_local(path):
         return LocalFileSystem(), absolute(path).removeprefix("file://")
+    check_server(path)
+    if path.startswith("hdfs://"):
+        return _hdfs(path), Hdfs._strip_protocol(path)
     options: dict[str, Any] = {"use_listings_cache": False} if path.startswith("s3://") else {}
     # Not url_to_fs, which takes "::" in a name for a chain of file systems.
     try:
-        fs = fsspec.filesystem(path.partition("://")[0], **options)
-    except ValueError as error:
+        fs = fsspec.filesystem(scheme(path), **options)
+    except (ValueError, ImportError) as error:
         raise InputError(f"{path}: {error}; use a local path, s3://, hdfs:// or https://") from None
     return cast(AbstractFileSystem, fs), cast(str, fs._strip_protocol(path))
+
+
+def _hdfs(path: str) -> Hdfs:
+    server = urlsplit(path)
+    try:
+        return Hdfs(server.hostname, server.port)
+    except RuntimeError as error:  # hdfs-native has no exceptions of its own
+        raise InputError(
+            f"{path}: the client finds no NameNode ({error}); write hdfs://HOST:PORT/ or set HADOOP_CONF_DIR"
+        ) from None
 
 
 def is_web(path: str) -> bool:

@@ -1,0 +1,84 @@
+"""Failures of storage: one line with the path, the cause and the remedy, without long waiting."""
+
+import socket
+
+import pytest
+
+from core import storage
+from core.errors import InputError, OutputError
+from core.storage import servers
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    monkeypatch.setattr(servers, "CONNECT_ATTEMPTS", 1)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    servers._connect.cache_clear()
+
+
+@pytest.fixture
+def closed_port():
+    """A port on which nothing listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield unused.getsockname()[1]
+
+
+@pytest.mark.parametrize("operation", [storage.exists, storage.scan, storage.read_bytes, storage.file_info])
+@pytest.mark.parametrize("url", ["hdfs://127.0.0.1:{}/a", "http://127.0.0.1:{}/a"])
+def test_unreachable_servers_are_named(closed_port, url, operation):
+    with pytest.raises(
+        InputError, match=rf"127.0.0.1:{closed_port}: this server refuses connections .*; check"
+    ):
+        operation(url.format(closed_port))
+
+
+def test_an_unreachable_s3_endpoint_is_named(closed_port, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port}")
+    with pytest.raises(InputError, match=f"127.0.0.1:{closed_port}: this server refuses connections"):
+        storage.write_atomic("s3://bucket/a", b"")
+
+
+def test_unknown_hosts_are_named():
+    with pytest.raises(InputError, match=r"host.invalid: this server's name cannot be resolved .*; check"):
+        storage.read_bytes("https://host.invalid/a")
+
+
+@pytest.mark.parametrize("path", ["hdfs:///a", "hdfs://unknown/a"])
+def test_hdfs_without_a_name_node_is_refused(path, monkeypatch):
+    monkeypatch.delenv("HADOOP_CONF_DIR", raising=False)
+    with pytest.raises(InputError, match=f"{path}: the client finds no NameNode .*; write hdfs://HOST:PORT/"):
+        storage.exists(path)
+
+
+def test_missing_credentials_are_reported_with_the_public_mirror():
+    with pytest.raises(
+        InputError, match="s3://private/a: no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_"
+    ):
+        storage.read_bytes("s3://private/a")
+    with pytest.raises(
+        InputError, match=r"no AWS credentials; .*, or read https://data.commoncrawl.org/, which"
+    ):
+        storage.read_bytes("s3://commoncrawl/a")
+
+
+@pytest.mark.parametrize("path", ["gs://bucket/a", "ftp2://host/a", "x://y"])
+def test_unsupported_schemes_name_the_supported_ones(path):
+    with pytest.raises(InputError, match="; use a local path, s3://, hdfs:// or https://"):
+        storage.exists(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/proc/nothing/a", "/dev/null/a", f"/tmp/{'long' * 100}/a", "https://localhost/a"]
+)
+def test_unwritable_paths_are_refused(path):
+    with pytest.raises(OutputError, match=rf"^{path}: .*; c"):
+        storage.write_atomic(path, b"data")
+
+
+def test_programming_errors_pass(monkeypatch, tmp_path):
+    monkeypatch.setattr("core.storage.filesystem", lambda path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        storage.exists(str(tmp_path))
