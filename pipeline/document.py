@@ -4,6 +4,7 @@
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -60,8 +61,12 @@ ORIGIN = pa.struct([("path", pa.string()), ("offset", pa.int64()), ("length", pa
 """Location of the raw record: file, first byte and number of bytes (in a compressed file, of its member)."""
 
 
-def schema() -> pa.Schema:
-    """Return the schema of a document. ``metrics`` are float64, null if not measured."""
+def schema(kept: Sequence[str] = ()) -> pa.Schema:
+    """Return the schema of a document. ``metrics`` are float64, null if not measured.
+
+    With ``kept`` columns of the input it has a column ``metadata``, a struct of strings.
+    """
+    metadata = [("metadata", pa.struct([(name, pa.string()) for name in kept]))]
     return pa.schema(
         [
             ("id", pa.string()),
@@ -77,6 +82,7 @@ def schema() -> pa.Schema:
             ("metrics", pa.struct([(metric, pa.float64()) for metric in METRICS])),
             ("cluster", pa.string()),
             ("cluster_size", pa.int64()),
+            *(metadata if kept else ()),
         ]
     )
 

@@ -62,7 +62,24 @@ class InputConfig(Section):
     partitions: int = Field(default=0, ge=0)
     """Number of Spark tasks that read; 0: one per split."""
     columns: ColumnsConfig = ColumnsConfig()
+    keep_columns: tuple[str, ...] = ()
+    """Columns of Parquet tables and JSON lines that are passed through to the documents, in a column
+    ``metadata`` with a field for each. Strings stay as they are, other values become JSON. A dot selects a
+    field of an object."""
     index: IndexConfig = IndexConfig()
+
+    @field_validator("keep_columns")
+    @classmethod
+    def _columns_are_distinct(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        names = [name.strip().lower() for name in columns]
+        for name in names:
+            if not name or names.count(name) > 1:
+                raise PydanticCustomError(
+                    "columns",
+                    "{name} must be the name of one column, not empty and listed once, whatever its case",
+                    {"name": repr(name)},
+                )
+        return columns
 
 
 class OutputConfig(Section):
@@ -72,6 +89,9 @@ class OutputConfig(Section):
     """Local folder, ``hdfs://`` or ``s3://``."""
     overwrite: bool = False
     """Replace a stage's output that was written with another configuration, instead of stopping."""
+    keep_analysis: bool = True
+    """Keep ``analysis/`` after cleaning: every record with its metrics and its text, which
+    ``jobs/rethreshold.py``, ``jobs/report.py`` and ``python -m pipeline.ledger`` read."""
 
 
 class ExtractionConfig(Section):

@@ -4,9 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from core import manifest, storage
@@ -171,10 +169,9 @@ def _licenses(folder: str, clean: Manifest, sources: SourceFiles) -> list[tuple[
     counts: Counter[tuple[str, str]] = Counter()
     for entry in files:
         with storage.open_read(storage.join(folder, entry.path)) as stream:
-            column = pq.ParquetFile(stream).read(columns=["license"]).column("license")
-        source = unquote(entry.path.split("/")[1].removeprefix("source="))
-        for each in pc.value_counts(column.combine_chunks()).to_pylist():
-            counts[source, each["values"] or NOT_STATED] += each["counts"]
+            columns = pq.ParquetFile(stream).read(columns=["source", "license"])
+        for row in columns.group_by(["source", "license"]).aggregate([([], "count_all")]).to_pylist():
+            counts[row["source"], row["license"] or NOT_STATED] += row["count_all"]
     if counts.total() != clean.counts["kept"]:
         raise MismatchError(
             f"{folder}: {counts.total()} documents, but {manifest.NAME} says {clean.counts['kept']} were "

@@ -6,9 +6,18 @@ Invariant: records in = kept + Σ dropped by reason + quarantined. Start reading
 
 from pipeline.ledger.funnel import FunnelStep, funnel_steps
 from pipeline.ledger.reasons import RULES, Bound, Drop, Reason, satisfies
-from pipeline.ledger.tables import COPIES, LEDGER, RECORDS, quarantine_schema, schema
+from pipeline.ledger.tables import (
+    ANALYSIS,
+    COPIES,
+    LEDGER,
+    RECORDS,
+    quarantine_schema,
+    require_analysis,
+    schema,
+)
 
 __all__ = [
+    "ANALYSIS",
     "COPIES",
     "LEDGER",
     "RECORDS",
@@ -19,6 +28,7 @@ __all__ = [
     "Reason",
     "funnel_steps",
     "quarantine_schema",
+    "require_analysis",
     "satisfies",
     "schema",
 ]

@@ -5,7 +5,9 @@ import pyarrow as pa
 from core import storage
 from core.errors import InputError
 
-RECORDS, COPIES, LEDGER = "analysis/records", "analysis/copies", "ledger"
+ANALYSIS = "analysis"
+"""Folder within the output of clean whose tables are removed unless ``output.keep_analysis`` is set."""
+RECORDS, COPIES, LEDGER = f"{ANALYSIS}/records", f"{ANALYSIS}/copies", "ledger"
 """Folders within the output of clean: one row per analysed record, the duplicate clusters, the ledger."""
 
 
@@ -44,8 +46,19 @@ def quarantine_schema() -> pa.Schema:
     )
 
 
+def require_analysis(run: str) -> None:
+    """Raise :class:`InputError` if the tables of analysed records of a finished run were removed."""
+    if not storage.exists(storage.join(run, RECORDS)):
+        raise InputError(
+            f"{storage.join(run, ANALYSIS)}: was removed (output.keep_analysis), but its tables of analysed "
+            "records are needed here; run clean with output.keep_analysis=true and another output.path"
+        )
+
+
 def files(run: str, name: str) -> list[str]:
     """Return the files of a table of a finished run. Raises :class:`InputError` if there are none."""
+    if name.startswith(ANALYSIS):
+        require_analysis(run)
     folder = storage.join(run, name)
     found = [file.path for file in storage.list_files(folder) if file.path.endswith(".parquet")]
     if not found:

@@ -9,7 +9,8 @@
 5. Count the published records and publish the manifest.
 
 Steps 2 and 3 write their tables to ``analysis/`` with a mark when finished. An interrupted run resumes there,
-and the report reads every record's metrics there.
+and the report reads every record's metrics there. It is removed at the end if ``output.keep_analysis`` is
+false.
 """
 
 from collections import Counter, defaultdict
@@ -31,7 +32,7 @@ from pipeline import document, ledger
 from pipeline.filters import resolved as resolved_filters
 from pipeline.filters.recipe import FILE_SETTINGS
 from pipeline.filters.recipe import validate as validate_filters
-from pipeline.ledger import COPIES, LEDGER, RECORDS, Reason
+from pipeline.ledger import ANALYSIS, COPIES, LEDGER, RECORDS, Reason
 from pipeline.readers.inputs import InputFile
 from pipeline.readers.record import InputSplit
 from pipeline.spark import clusters, record_processing, tables
@@ -59,29 +60,39 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     stage = _stage(config, inputs.files)
     out, settings = stage.folder, stage.config
     if done := stage.begin():
+        _remove_analysis(config)
         return done
 
     title = f"{STAGE}: reading {inputs.title}"
     tables.write_once(f"{out}/{RECORDS}", partial(_process_records, config, inputs.splits), title)
-    records = tables.read(spark, f"{out}/{RECORDS}", record_processing.schema())
+    schema = record_processing.schema(config.input.keep_columns)
+    records = tables.read(spark, f"{out}/{RECORDS}", schema)
 
     title = f"{STAGE}: finding copies"
     tables.write_once(f"{out}/{COPIES}", partial(_find_duplicates, spark, config, records), title)
     copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
 
     with tables.timed(f"{out}/documents", f"{STAGE}: publishing documents, ledger, quarantine"):
-        _write_tables(spark, out, records, copies)
+        _write_tables(spark, out, records, copies, config.input.keep_columns)
 
     counts, by_source, with_url = count_records(spark, out)
     conditions = [Reason(name) for name in settings["filters"]["thresholds"]]
     if config.filters.languages:
         conditions.insert(0, Reason.LANGUAGE_UNWANTED)
     funnel = [step.model_dump() for step in ledger.funnel_steps(counts, with_url, conditions)]
-    return stage.publish(
+    made = stage.publish(
         counts=counts | {"duplicate_clusters": copies.select("cluster").distinct().count()},
         files=[entry for table in TABLES for entry in tables.file_entries(spark, out, table)],
         facts={"by_source": by_source, "funnel": funnel, "corpus": corpus_hash(records, copies)},
     )
+    _remove_analysis(config)
+    return made
+
+
+def _remove_analysis(config: Config) -> None:
+    """Remove the tables of steps 2 and 3 if the configuration says so."""
+    if not config.output.keep_analysis:
+        storage.remove(storage.join(storage.absolute(config.output.path), ANALYSIS))
 
 
 def _stage(config: Config, inputs: Sequence[InputFile] = ()) -> Stage:
@@ -94,7 +105,7 @@ def _stage(config: Config, inputs: Sequence[InputFile] = ()) -> Stage:
         fingerprint(STAGE, settings, files),
         settings,
         [file.path for file in inputs],
-        owned=(*TABLES, "analysis"),
+        owned=(*TABLES, ANALYSIS),
         overwrite=config.output.overwrite,
     )
 
@@ -104,7 +115,8 @@ def _process_records(config: Config, splits: DataFrame, folder: str) -> None:
         rows = (InputSplit(**row) for batch in batches for row in batch.to_pylist())
         return record_processing.process_splits(rows, config)
 
-    tables.write(splits.mapInArrow(run, from_arrow_schema(record_processing.schema())), folder)
+    schema = record_processing.schema(config.input.keep_columns)
+    tables.write(splits.mapInArrow(run, from_arrow_schema(schema)), folder)
 
 
 def _find_duplicates(spark: SparkSession, config: Config, records: DataFrame, folder: str) -> None:
@@ -113,7 +125,9 @@ def _find_duplicates(spark: SparkSession, config: Config, records: DataFrame, fo
     storage.remove(rounds)
 
 
-def _write_tables(spark: SparkSession, out: str, records: DataFrame, copies: DataFrame) -> None:
+def _write_tables(
+    spark: SparkSession, out: str, records: DataFrame, copies: DataFrame, kept_columns: Sequence[str]
+) -> None:
     """Write documents and ledger from every file of the table of records, and the quarantine."""
     parts = _parts_with_copies(spark, f"{out}/{RECORDS}", copies).cache()
 
@@ -121,10 +135,12 @@ def _write_tables(spark: SparkSession, out: str, records: DataFrame, copies: Dat
         run = partial(_map_part_files, to_table=to_table, columns=columns)
         return parts.mapInArrow(run, from_arrow_schema(schema))
 
-    document_columns = [name for name in document.schema().names if not name.startswith("cluster")]
+    schema = document.schema(kept_columns)
+    document_columns = [name for name in schema.names if not name.startswith("cluster")]
     ledger_columns = ["id", "source", "url", "reason", "value", "threshold", "sample", "error"]
-    documents = map_parts(_to_documents, [*document_columns, "reason", "error"], document.schema())
-    tables.write(documents, f"{out}/documents", partition_by=["source"])
+    to_documents = partial(_to_documents, schema=schema)
+    documents = map_parts(to_documents, [*document_columns, "reason", "error"], schema)
+    tables.write(documents, f"{out}/documents")
     tables.write(map_parts(_to_ledger, ledger_columns, ledger.schema()), f"{out}/{LEDGER}")
     damaged = records.where("error IS NOT NULL").select("id", "source", "origin.*", "error")
     tables.write(damaged, f"{out}/quarantine")
@@ -151,7 +167,7 @@ def _map_part_files(batches: Batches, to_table: Callable[..., pa.Table], columns
                     yield from to_table(rows, copies).to_batches()
 
 
-def _to_documents(rows: pa.RecordBatch, copies: dict[str, dict[str, Any]]) -> pa.Table:
+def _to_documents(rows: pa.RecordBatch, copies: dict[str, dict[str, Any]], schema: pa.Schema) -> pa.Table:
     """Keep the surviving rows, each with its cluster. A document without duplicates is its own cluster."""
     table = pa.Table.from_batches([rows])
     table = table.filter(pc.and_(pc.is_null(table["reason"]), pc.is_null(table["error"])))
@@ -164,7 +180,7 @@ def _to_documents(rows: pa.RecordBatch, copies: dict[str, dict[str, Any]]) -> pa
     size = [decision["cluster_size"] if decision else 1 for decision in decisions]
     table = table.append_column("cluster", pa.array(cluster, pa.string()))
     table = table.append_column("cluster_size", pa.array(size, pa.int64()))
-    return table.filter(survives).select(document.schema().names)
+    return table.filter(survives).select(schema.names)
 
 
 def _to_ledger(rows: pa.RecordBatch, copies: dict[str, dict[str, Any]]) -> pa.Table:

@@ -7,7 +7,7 @@
 Plain Python over Arrow batches, without Spark: ``clean.py`` maps it over the cluster.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -21,20 +21,24 @@ from pipeline.extraction.guard import guard
 from pipeline.filters import FilterPipeline
 from pipeline.ledger import Drop
 from pipeline.readers import read
-from pipeline.readers.record import Damaged, InputSplit, Item, Record, Skipped
+from pipeline.readers.record import DATA_ERRORS, Damaged, InputSplit, Item, Record, Skipped, valid_text
 from pipeline.readers.warc import indexed
 
 BATCH_ROWS = 512
 BATCH_CHARACTERS = 8_000_000
+MAX_PROBLEM = 1000
+"""Characters of the longest description of an unexpected error."""
 
 
-def schema() -> pa.Schema:
+def schema(kept: Sequence[str] = ()) -> pa.Schema:
     """Columns of the table of records: a document without its cluster, the decision and the duplicate keys.
+
+    ``kept``: columns of the input that are passed through.
 
     ``text`` is null for dropped records. ``text_hash``, ``words`` and ``keys`` describe the text as it would
     be published and are null for records that never had one. ``error`` is set for damaged records.
     """
-    document_fields = [field for field in document.schema() if not field.name.startswith("cluster")]
+    document_fields = [field for field in document.schema(kept) if not field.name.startswith("cluster")]
     added = [
         ("reason", pa.string()),
         ("value", pa.float64()),
@@ -65,7 +69,7 @@ def _read_items(splits: Iterable[InputSplit], config: Config) -> Iterator[tuple[
         yield from indexed.read(splits)
         return
     for split in splits:
-        for item in read(split, config.input.columns):
+        for item in read(split, config.input.columns, config.input.keep_columns):
             yield split, item
 
 
@@ -75,6 +79,9 @@ class RecordProcessor:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.filters = FilterPipeline(config.filters)
+        # Load models and lists first, so that an error in one of them is not taken for one in a record.
+        self.filters.check_url("http://example.org/")
+        self.filters.filter_text("text")
         self.extract = guard(config.extraction).extract
 
     def process(self, split: InputSplit, item: Item) -> tuple[dict[str, Any], Hashes | None]:
@@ -88,7 +95,10 @@ class RecordProcessor:
             return row | {"error": item.error}, None
         if isinstance(item, Skipped):
             return row | {"url": item.url} | _decision(item.drop), None
-        return self._process_record(row, item)
+        try:
+            return self._process_record(dict(row), item)
+        except DATA_ERRORS as error:
+            return _damaged(row, error), None
 
     def _process_record(self, row: dict[str, Any], record: Record) -> tuple[dict[str, Any], Hashes | None]:
         row |= {
@@ -104,12 +114,10 @@ class RecordProcessor:
         if isinstance(extracted, Drop):
             return row | _decision(extracted), None
         row["title"] = record.title or extracted.title
-        return self._filter(row, extracted.text, record.language)
+        return self._filter(row, extracted.text, record)
 
-    def _filter(
-        self, row: dict[str, Any], text: str, declared_language: str
-    ) -> tuple[dict[str, Any], Hashes | None]:
-        filtered = self.filters.filter_text(text, declared_language)
+    def _filter(self, row: dict[str, Any], text: str, record: Record) -> tuple[dict[str, Any], Hashes | None]:
+        filtered = self.filters.filter_text(text, record.language)
         row |= {
             "language": filtered.language,
             "language_score": filtered.language_score,
@@ -120,7 +128,7 @@ class RecordProcessor:
         if filtered.drop:
             row |= _decision(filtered.drop) | {"sample": self._sample(row, text)}
         else:
-            row["text"] = filtered.text
+            row |= {"text": filtered.text, "metadata": record.metadata or None}
         return row, filtered.word_hashes
 
     def _sample(self, row: dict[str, Any], text: str) -> str | None:
@@ -136,6 +144,7 @@ class _BatchBuilder:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.schema = schema(config.input.keep_columns)
         self.rows: list[dict[str, Any]] = []
         self.words: list[tuple[int, Hashes]] = []
         self.characters = 0
@@ -143,7 +152,8 @@ class _BatchBuilder:
     def add(self, row: dict[str, Any], words: Hashes | None) -> None:
         if words is not None:
             self.words.append((len(self.rows), words))
-            self.characters += len(row.get("text", "")) + len(words)
+            self.characters += len(words)
+        self.characters += sum(len(value) for value in row.values() if isinstance(value, str))
         self.rows.append(row)
 
     def is_full(self) -> bool:
@@ -153,9 +163,25 @@ class _BatchBuilder:
         bands = band_hashes([words for _, words in self.words], self.config.dedup)
         for (index, _), hashes in zip(self.words, bands, strict=True):
             self.rows[index]["keys"] = [exact_key(self.rows[index]["text_hash"]), *hashes]
-        result = pa.RecordBatch.from_pylist(self.rows, schema=schema())
+        result = _to_arrow(self.rows, self.schema)
         self.rows, self.words, self.characters = [], [], 0
         return result
+
+
+def _to_arrow(rows: list[dict[str, Any]], columns: pa.Schema) -> pa.RecordBatch:
+    """Convert rows; one that cannot be converted becomes a damaged record."""
+    try:
+        return pa.RecordBatch.from_pylist(rows, schema=columns)
+    except (pa.ArrowException, *DATA_ERRORS) as error:
+        if len(rows) == 1:
+            return pa.RecordBatch.from_pylist([_damaged(rows[0], error)], schema=columns)
+        return pa.concat_batches([_to_arrow([row], columns) for row in rows])
+
+
+def _damaged(row: dict[str, Any], error: Exception) -> dict[str, Any]:
+    """Return the row of a record that raises an error where none is expected."""
+    problem = valid_text(f"cannot be processed: {type(error).__name__}: {error}"[:MAX_PROBLEM])
+    return {name: row[name] for name in ("id", "source", "origin")} | {"error": problem}
 
 
 def _decision(drop: Drop) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from pipeline.filters.recipe import validate as validate_filters
 from pipeline.filters.rethreshold import COLUMNS, decide
 from pipeline.ledger import COPIES, RECORDS
 from pipeline.ledger.comparison import QUARANTINED, Change
-from pipeline.ledger.tables import files
+from pipeline.ledger.tables import files, require_analysis
 from pipeline.spark import clean, clusters, record_processing, tables
 from pipeline.spark.components import roots
 
@@ -117,11 +117,13 @@ def rethreshold(session: Callable[[], SparkSession], config: Config) -> Rethresh
     """Decide about the records of the run in ``output.path`` by ``[filters]`` and ``[dedup]``.
 
     Calls ``session`` only if Spark is needed. Leaves no files. Raises :class:`ManifestError` if there is no
-    finished run, and :class:`MismatchError` if ``[dedup]`` needs other keys than the run computed.
+    finished run, :class:`InputError` if its ``analysis/`` was removed, and :class:`MismatchError` if
+    ``[dedup]`` needs other keys than the run computed.
     """
     require(config, "output.path")
     out = storage.absolute(config.output.path)
     made = manifest.read(out, clean.STAGE)
+    require_analysis(out)
     _refuse_other_keys(config, made)
     own, requested = _filters(made), config.filters
     differing = differing_settings(build_recipe(own), build_recipe(requested))

@@ -20,9 +20,19 @@ _ENTRY = pa.schema(
 )
 
 
-def write(table: DataFrame, folder: str, *, partition_by: Sequence[str] = ()) -> None:
-    """Write a table, replacing what an earlier attempt left in the folder."""
-    table.write.mode("overwrite").partitionBy(*partition_by).parquet(storage.spark_path(folder))
+_NO_MARK = {"mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
+"""Omits ``_SUCCESS``: the manifest marks success."""
+_NO_CHECKSUMS = {
+    "fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
+    "fs.file.impl.disable.cache": "true",
+}
+"""Omits ``.crc`` files on local disks: the manifest has checksums."""
+
+
+def write(table: DataFrame, folder: str) -> None:
+    """Write a table, replacing what an earlier attempt left in the folder. It holds only Parquet files."""
+    options = _NO_MARK | (_NO_CHECKSUMS if storage.is_local(folder) else {})
+    table.write.mode("overwrite").options(**options).parquet(storage.spark_path(folder))
 
 
 @contextmanager

@@ -23,12 +23,13 @@ LICENSES = {"books": ["", None, "public | domain"], "wikipedia": ["CC-BY-SA-4.0"
 
 
 def corpus(folder: Path, **changes: Any) -> None:
-    """Write the output of a finished clean stage: a manifest, and documents with licenses only."""
+    """Write the output of a finished clean stage: a manifest, and documents with source and license only."""
     files = []
     for source, licenses in LICENSES.items():
-        path = folder / "documents" / f"source={source}" / "part-0.parquet"
-        path.parent.mkdir(parents=True)
-        pq.write_table(pa.table({"license": pa.array(licenses, pa.string())}), path)
+        path = folder / "documents" / f"part-{source}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        columns = {"source": [source] * len(licenses), "license": pa.array(licenses, pa.string())}
+        pq.write_table(pa.table(columns), path)
         size, sha256 = storage.checksum(str(path))
         name = str(path.relative_to(folder))
         files.append(FileEntry(path=name, size=size, rows=len(licenses), sha256=sha256))

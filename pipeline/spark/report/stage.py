@@ -38,7 +38,7 @@ def report(spark: SparkSession, config: Config) -> str:
     """Write ``report.html`` to the output folder, unless it is up to date, and return its path.
 
     Packing and training are shown if they have produced output. Raises :class:`ManifestError` if the clean
-    stage is not finished.
+    stage is not finished, and :class:`InputError` if its ``analysis/`` was removed.
     """
     require(config, "output.path")
     out = storage.absolute(config.output.path)
@@ -54,6 +54,7 @@ def report(spark: SparkSession, config: Config) -> str:
     if _read_if_exists(path).startswith(mark):
         print("report: already done")
         return path
+    ledger.require_analysis(out)
     page = render(collect_content(spark, out, made, parts))
     storage.write_atomic(path, (mark + page).encode())
     return path
