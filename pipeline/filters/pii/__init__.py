@@ -3,6 +3,7 @@
 Start reading with :mod:`~pipeline.filters.pii.masking`.
 """
 
-from pipeline.filters.pii.masking import TAGS, find, mask
+from pipeline.filters.pii.folding import TAGS, fold
+from pipeline.filters.pii.masking import find, mask
 
-__all__ = ["TAGS", "find", "mask"]
+__all__ = ["TAGS", "find", "fold", "mask"]

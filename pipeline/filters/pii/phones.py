@@ -18,9 +18,8 @@ from typing import Any
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, country_code_for_region
 
 from core.resources import read_toml
+from pipeline.filters.pii.folding import Folded, Span
 
-Span = tuple[int, int]
-"""Start and end."""
 Rule = Callable[[str, int, int, str, str], bool]
 """Return True for a phone number, given the folded text, start and end, digits, and language."""
 
@@ -58,11 +57,15 @@ _DATE = re.compile(
     r"""
     (?:\([0-9]+\)[ ]?|\()? (?: [0-9]{1,2} ([./ -]) [0-9]{1,2} \1 (?:19|20)[0-9]{2}
           | (?:19|20)[0-9]{2} [ ./-]{1,3} (?: [0-9]{1,2} [./ -] [0-9]{1,2} | (?:19|20)[0-9]{2} )
+          | (?:19|20)[0-9]{2} \) [ ]? [0-9]{1,5} - [0-9]{1,5}
         ) (?![0-9])
     """,
     re.VERBOSE,
 )
-"""A date or a range of years."""
+"""A date, a range of years, or a year in parentheses and pages."""
+_PAGES = re.compile(r"(?<=[ (]p\. )[0-9]{2,5}-[0-9]{2,5}(?![0-9.-])")
+_POSTAL_CODE = re.compile(r"[0-9]{5}-[0-9]{4}(?![0-9-])")
+_US_STATE_BEFORE = re.compile(r"\b[A-Z]{2},?[\s#*/]{1,8}$")
 _OTHER_START = re.compile(
     r"[^0-9]*(?:\([0-9]{1,5}\)|(?<=[ /])(?:1[ .-])?[2-9][0-9]{2}[ ./-][2-9]|(?<=[ /-] )0)"
 )
@@ -70,8 +73,11 @@ _OTHER_START = re.compile(
 _AREA_CODE_REST = re.compile(r"[0-9 -]{1,7}\)")
 """The rest of an area code after an opening parenthesis."""
 _BEFORE_INTERNATIONAL = re.compile(r"(?<![0-9ß+])(?!(?<=[0-9ß] )\+ |\+ [0-9]{6})")
-_BEFORE_NATIONAL = re.compile(r"(?<![0-9_ß.,+#$=@&%*-])(?<![0-9]:)(?<![A-Za-z]/)(?:(?<![A-Za-zé])|(?=\())")
-_AFTER_NATIONAL = re.compile(r"(?!\w|[.,:][\w-]|-|[ ]?[%$]|[ ](?!0)[0-9]|[ ]0[0-9][ ][0-9]{2}(?![0-9]))")
+_BEFORE_NATIONAL = re.compile(
+    r"(?<![0-9_ß.,+#$=@&%*-])(?<![0-9]:)(?<![A-Za-z]/)(?<![A-Za-zé])(?<![0-9a-fA-F]{2} [0-9a-fA-F]{2} )"
+)
+_BEFORE_AMERICAN = re.compile(r"(?<![0-9_ß.,+#$=@&%*-])(?<![0-9]:)(?<![A-Za-z]/)(?:(?<![A-Za-zé])|(?=\())")
+_AFTER_NATIONAL = re.compile(r"(?!\w|[.,:][\w-]|-|[ ]?[%$*]|[ ](?!0)[0-9]|[ ]0[0-9][ ][0-9]{2}(?![0-9]))")
 _AFTER_AMERICAN = re.compile(r"(?!\w|[.,:-][\w-]|[ ]?[%$])")
 _WORD = re.compile(r"\w")
 
@@ -129,15 +135,12 @@ def plan(country_code: int) -> Plan:
     )
 
 
-def find(text: str, folded: str, runs: list[Span], language: str) -> Iterator[Span]:
-    """Yield start and end of every phone number in ``text``.
-
-    ``folded``: the same text as folded by :mod:`pipeline.filters.pii.masking`. ``runs``: spans of at least
-    seven digits with few characters between them. ``language``: an ISO 639-1 code, or empty.
-    """
-    for first, last in runs:
+def find(folded_text: Folded, language: str) -> Iterator[Span]:
+    """Yield start and end of every phone number. ``language``: an ISO 639-1 code, or empty."""
+    folded = folded_text.numeric
+    for first, last in folded_text.runs:
         groups = [group.span() for group in _GROUP.finditer(folded, first, last)]
-        labelled = _follows_label(text, _number_start(folded, groups[0]))
+        labelled = _follows_label(folded_text.text, _number_start(folded, groups[0]))
         index, at_start = 0, True
         while index < len(groups):
             count = 0
@@ -181,12 +184,15 @@ def _select_rule(folded: str, start: int, digits_start: int, labelled: bool) -> 
     """Return the rule for a number that starts at ``start``, or None if no number can start there."""
     if "+" in folded[start:digits_start]:
         return _is_international if _BEFORE_INTERNATIONAL.match(folded, start) else None
-    if _DATE.match(folded, start):
+    if _DATE.match(folded, start) or _PAGES.match(folded, start):
         return None
     if labelled:
         return _is_labelled
-    formatted = _NATIONAL.match(folded, start) or _AMERICAN.match(folded, start)
-    return _is_national if formatted and _BEFORE_NATIONAL.match(folded, start) else None
+    if _POSTAL_CODE.match(folded, start) and _US_STATE_BEFORE.search(folded, max(start - 12, 0), start):
+        return None
+    if _BEFORE_NATIONAL.match(folded, start) and _NATIONAL.match(folded, start):
+        return _is_national
+    return _is_national if _BEFORE_AMERICAN.match(folded, start) and _AMERICAN.match(folded, start) else None
 
 
 def _is_international(folded: str, _: int, end: int, digits: str, __: str) -> bool:
@@ -241,15 +247,19 @@ def _reversed_label() -> re.Pattern[str]:
     """Return a pattern for a label and its separator, to match the reversed text before a number."""
     data = _data("phone_labels.toml")
     between = "|".join(word[::-1] for word in data["between"])
-    labels = "|".join(
-        word[::-1] + ("" if word >= "\u2e80" else r"(?!\w)")  # East Asian words have no boundaries
-        for word in data["labels"]
-    )
+    labels = "|".join(word[::-1] + _start_of_label(word) for word in data["labels"])
     return re.compile(
         r"[^\S\n]{0,3}\n?[^\S\n]{0,3}[.:：)/|\](-]{0,3}[^\S\n]{0,2}[.:：]?[^\S\n]{0,2}"
         rf"(?:(?:(?:(?:{between})[ -]?){{0,2}}|(?:(?<=:)|(?<=: ))[^\W\d_]{{2,14}}[ .]{{1,2}})(?:{labels})"
         r"|(?<=[.:])[tfpm](?![^\s|/(]))"
     )
+
+
+def _start_of_label(word: str) -> str:
+    """Return what must precede a label. East Asian words have no boundaries; "astro-ph/" is no label."""
+    if word >= "\u2e80":
+        return ""
+    return r"(?![\w-])" if len(word) == 2 else r"(?!\w)"
 
 
 @cache

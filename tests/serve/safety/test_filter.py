@@ -12,7 +12,7 @@ from serve.safety.filter import SafetyFilter
 TOXIC = "you are a piece of shit, bitch"
 PERSONAL = (
     "Write to jane.doe@mail.org or call +49 30 901820 today. The card 4111 1111 1111 1111 is old; "
-    "my IBAN is GB82 WEST 1234 5698 7654 32, and tel. 030 901 8201. From 8.8.8.8 and 2001:4860:4860::8888!\n"
+    "my IBAN is GB82 WEST 1234 5698 7654 32, and tel. 030 901 8201. From 81.2.69.142 and 2a02:2e0:3fe::1!\n"
     "In 2024 there were 12 of 300 at 10:30 (US).\n"
 )
 
@@ -62,6 +62,26 @@ def test_masking_is_independent_of_the_chunk_size(size: int) -> None:
     assert filtered(SafetyFilter(ServeConfig()), chunks) == (masked, False)
     assert filtered(SafetyFilter(ServeConfig(mask_pii=False)), chunks) == (PERSONAL, False)
     assert filtered(SafetyFilter(ServeConfig(safety=False)), chunks) == (PERSONAL, False)
+
+
+TECHNICAL = (
+    "Run git clone git@github.com:owner/tool.git, then ssh -p 2222 jane@build.site.org.\n"
+    "Use pip install x==1.26.4.1 with nameserver 8.8.8.8 or 1.1.1.1, and bind 0.0.0.0.\n"
+    "Enter the test card 4242 4242 4242 4242 of section 4.2.1.3.\n"
+    "jane@web.site.org$ scp notes.txt jane@host.site.org:/tmp\n"
+)
+SPELLED = (
+    "Write to jane [at] site [dot] org or ann AT site DOT org, "
+    "or call 030 – 901 820, (212) 555 – 1234, + 351 21 793 1234"
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 13, 300])
+def test_technical_addresses_stay_and_spelled_addresses_are_masked_in_every_chunk_size(size: int) -> None:
+    for text, masked in ((TECHNICAL, TECHNICAL), (SPELLED, pii.mask(SPELLED).text)):
+        chunks = [text[start : start + size] for start in range(0, len(text), size)]
+        assert filtered(SafetyFilter(ServeConfig()), chunks) == (masked, False)
+    assert pii.mask(SPELLED).text.count("<") == 5
 
 
 def test_text_without_spaces_is_released_before_its_end() -> None:

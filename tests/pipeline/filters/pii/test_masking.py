@@ -40,7 +40,7 @@ def test_cases(language: str, text: str, masked: str) -> None:
 
 
 def test_counts_by_type() -> None:
-    metrics = pii.mask("a@b.org c@b.org 8.8.8.8 +49 30 90182011").metrics
+    metrics = pii.mask("a@b.org c@b.org 81.2.69.142 +49 30 90182011").metrics
     assert metrics == {
         "pii_emails": 2,
         "pii_ip_addresses": 1,
@@ -78,7 +78,9 @@ def test_paragraphs_are_masked_independently(texts: list[str], language: str) ->
 
 
 @given(
-    st.permutations(["a@b.org", "8.8.8.8", "4111111111111111", "DE89370400440532013000", "+49 30 90182011"])
+    st.permutations(
+        ["a@b.org", "81.2.69.142", "4111111111111111", "DE89370400440532013000", "+49 30 90182011"]
+    )
 )
 def test_order_does_not_matter(parts: list[str]) -> None:
     assert set(pii.mask("; ".join(parts)).text.split("; ")) == set(pii.TAGS.values())
