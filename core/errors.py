@@ -103,10 +103,12 @@ def run(main: Callable[[Sequence[str]], None], on_error: Callable[[], None] = la
 def exit_on_closed_pipe(on_exit: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Exit with the shell's status for SIGPIPE when the reader of the output is gone, as after ``| head``.
 
-    Characters that the output's encoding lacks are written as escapes.
+    Characters that the output's encoding lacks are written as escapes; bytes of the input that are not text
+    are read as replacement characters.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stdin, "replace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
     try:
         try:
             yield

@@ -26,6 +26,17 @@ class ArgumentParser(argparse.ArgumentParser):
             options.setdefault("prog", f"python -m {module.name.removesuffix('.__main__')}")
         super().__init__(*arguments, **options)
 
+    def parse_known_args(  # type: ignore[override]  # the overloads differ only in the namespace
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parse the arguments. Raises :class:`ConfigError` for one that is not UTF-8."""
+        for argument in sys.argv[1:] if args is None else args:
+            try:
+                argument.encode()
+            except UnicodeEncodeError:  # Python represents such bytes by surrogates
+                raise ConfigError(f"{argument!a}: an argument must be UTF-8; check its encoding") from None
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Raise :class:`ConfigError` with the remedy."""
         remedy = "see --help"

@@ -115,3 +115,9 @@ def test_characters_that_the_output_lacks_are_escaped():
         [sys.executable, "-c", program], capture_output=True, env={"PYTHONIOENCODING": "latin-1"}, timeout=60
     )
     assert (done.returncode, done.stdout) == (0, b"caf\xe9 \\u2014 \\ud800\n")
+
+
+def test_input_that_is_not_text_is_read_with_replacement_characters():
+    program = PROGRAM.format(body="print(ascii(input()))")
+    done = subprocess.run([sys.executable, "-c", program], input=b"a\xff", capture_output=True, timeout=60)
+    assert done.stdout == b"'a\\ufffd'\n"

@@ -65,3 +65,8 @@ def test_help_names_the_command(monkeypatch):
     module.__spec__ = None
     monkeypatch.setattr(sys, "argv", ["jobs/clean.py"])
     assert config.parser("x").prog == "clean.py"
+
+
+def test_arguments_that_are_not_utf8_are_refused():
+    with pytest.raises(ConfigError, match=r"'x=\\udcff': an argument must be UTF-8; check its encoding"):
+        config.parser("Test.").parse_args(["--set", "x=\udcff"])
