@@ -127,8 +127,9 @@ class FiltersConfig(Section):
     """Thresholds that replace or extend the preset's, by reason: ``{"gopher.few_words" = 20}``. Thresholds by
     language have a default: ``{"gopher.few_words" = {default = 50, de = 40}}``. Names of reasons contain a
     dot and need quotes."""
-    mask_pii: bool = True
-    """Replace e-mail addresses, public IP addresses and other personal data by tags."""
+    mask_pii: bool | Literal["preset"] = "preset"
+    """Replace e-mail addresses, public IP addresses and other personal data by tags. ``preset``: ``true`` for
+    all presets but ``none``."""
     language_model: str = ""
     """fastText model for language identification, such as GlotLID; empty: the packaged lid.176. This and the
     paths below may be local, ``hdfs://`` or ``s3://``."""

@@ -154,7 +154,8 @@ def _is_size(field: FieldInfo) -> bool:
 def _type_name(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal:
-        return "one of " + ", ".join(f"`{_toml(value)}`" for value in arguments)
+        values = ", ".join(f"`{_toml(value)}`" for value in arguments)
+        return f"one of {values}" if len(arguments) > 1 else values
     if origin is typing.Annotated:
         return _type_name(arguments[0])
     if origin in (typing.Union, types.UnionType):

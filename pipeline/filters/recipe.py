@@ -5,7 +5,7 @@ thresholds, optionally with other thresholds per language. The configuration may
 conditions. :func:`first_failing` is the only place that decides about a record.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -18,7 +18,7 @@ from core import config, storage
 from core.errors import ConfigError, InputError
 from core.messages import nearest
 from core.resources import read_toml
-from pipeline.filters import language
+from pipeline.filters import language_codes
 from pipeline.ledger import RULES, Bound, Drop, Reason, satisfies
 
 FILE_SETTINGS = (
@@ -155,7 +155,6 @@ def build_recipe(settings: config.FiltersConfig) -> Recipe:
     on a metric that is not measured.
     """
     preset = _load_preset(settings.preset)
-    language.refuse_unknown(settings.languages, "filters.languages", settings.language_model)
     conditions = [
         Condition(reason, *RULES[reason], limit, by_language)
         for reason, (limit, by_language) in _limits(preset, settings).items()
@@ -165,8 +164,8 @@ def build_recipe(settings: config.FiltersConfig) -> Recipe:
         preset=preset,
         url_conditions=tuple(condition for condition in conditions if condition.reason.stage == "url"),
         text_conditions=tuple(condition for condition in conditions if condition.reason.stage != "url"),
-        mask_pii=preset.mask_pii and settings.mask_pii,
-        languages=frozenset(settings.languages),
+        mask_pii=preset.mask_pii if settings.mask_pii == "preset" else settings.mask_pii,
+        languages=frozenset(_codes(settings.languages, "filters.languages", settings)),
     )
 
 
@@ -196,16 +195,17 @@ def resolved_thresholds(settings: config.FiltersConfig) -> dict[str, float]:
 
 
 def resolved(settings: config.FiltersConfig) -> dict[str, Any]:
-    """Return what determines the decisions in addition to the settings: thresholds and the versions of files.
+    """Return what the settings amount to: the thresholds, if personal data is masked, the versions of files.
 
     For manifests. Raises :class:`InputError` for a file that does not exist.
     """
-    conditions = build_recipe(settings).conditions
+    recipe = build_recipe(settings)
     return {
+        "mask_pii": recipe.mask_pii,
         "thresholds": resolved_thresholds(settings),
         "thresholds_by_language": {
             condition.reason.value: dict(condition.by_language)
-            for condition in conditions
+            for condition in recipe.conditions
             if condition.by_language
         },
         "files": {
@@ -236,9 +236,15 @@ def _limits(
                 "has none: other languages need one; add default = …"
             )
         overrides = {code: value for code, value in configured.items() if code != "default"}
-        language.refuse_unknown(overrides, f"filters.thresholds.{name}", settings.language_model)
-        limits[reason] = (limit, {**by_language, **overrides})
+        codes = _codes(overrides, f"filters.thresholds.{name}", settings)
+        limits[reason] = (limit, {**by_language, **dict(zip(codes, overrides.values(), strict=True))})
     return limits
+
+
+def _codes(languages: Iterable[str], key: str, settings: config.FiltersConfig) -> list[str]:
+    """Return our codes for the languages that the setting ``key`` names."""
+    other_model = bool(settings.language_model)
+    return [language_codes.configured(each, key, other_model=other_model) for each in languages]
 
 
 def _refuse_unmeasured(conditions: list[Condition], settings: config.FiltersConfig) -> None:

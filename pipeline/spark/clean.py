@@ -29,6 +29,7 @@ from core import storage
 from core.config import Config, resolved
 from core.manifest import Manifest, Stage, check_output, fingerprint
 from pipeline import document, ledger
+from pipeline.filters import pii
 from pipeline.filters import resolved as resolved_filters
 from pipeline.filters.recipe import FILE_SETTINGS
 from pipeline.filters.recipe import validate as validate_filters
@@ -83,7 +84,15 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     made = stage.publish(
         counts=counts | {"duplicate_clusters": copies.select("cluster").distinct().count()},
         files=[entry for table in TABLES for entry in tables.file_entries(spark, out, table)],
-        facts={"by_source": by_source, "funnel": funnel, "corpus": corpus_hash(records, copies)},
+        facts={
+            "by_source": by_source,
+            "funnel": funnel,
+            "corpus": corpus_hash(records, copies),
+            "personal_data": {
+                "masked": settings["filters"]["mask_pii"],
+                "in_documents": count_personal_data(spark, out),
+            },
+        },
     )
     _remove_analysis(config)
     return made
@@ -229,6 +238,13 @@ def count_records(spark: SparkSession, out: str) -> tuple[dict[str, int], dict[s
             with_url += number
     ordered = {source: dict(sorted(counts.items())) for source, counts in sorted(by_source.items())}
     return dict(sorted(total.items())), ordered, with_url
+
+
+def count_personal_data(spark: SparkSession, out: str) -> dict[str, int]:
+    """Return the number of items of personal data found in the published documents by type, masked or not."""
+    documents = tables.read(spark, f"{out}/documents", document.schema())
+    found = documents.agg(*(F.sum(f"metrics.{metric}").alias(metric) for metric in pii.TAGS)).first()
+    return {metric: int(found[metric] or 0) if found else 0 for metric in pii.TAGS}
 
 
 def corpus_hash(records: DataFrame, copies: DataFrame) -> str:

@@ -127,7 +127,8 @@ def rethreshold(session: Callable[[], SparkSession], config: Config) -> Rethresh
     _refuse_other_keys(config, made)
     own, requested = _filters(made), config.filters
     differing = differing_settings(build_recipe(own), build_recipe(requested))
-    differing += [key for key in (*FILE_SETTINGS, "mask_pii") if getattr(own, key) != getattr(requested, key)]
+    differing += [key for key in FILE_SETTINGS if getattr(own, key) != getattr(requested, key)]
+    differing += ["mask_pii"] * (build_recipe(own).mask_pii != build_recipe(requested).mask_pii)
     if made.counts["records_in"] <= LOCAL_RECORDS:
         counts = _count_locally(out, build_recipe(requested), config.dedup)
     else:

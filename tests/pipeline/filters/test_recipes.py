@@ -28,7 +28,7 @@ def test_every_preset_has_a_valid_configuration(
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
 def test_configurations_name_existing_conditions(path: Path) -> None:
     filters = config.load(str(path), ['filters.thresholds."quality.score"=0']).filters
-    assert set(resolved(filters)) == {"thresholds", "thresholds_by_language", "files"}
+    assert set(resolved(filters)) == {"mask_pii", "thresholds", "thresholds_by_language", "files"}
 
 
 def test_thresholds_by_language_are_resolved() -> None:

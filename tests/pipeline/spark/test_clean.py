@@ -8,6 +8,7 @@ import pytest
 from core import manifest
 from core.config import Config, load
 from core.errors import InputError, OutputError
+from pipeline.filters import pii
 from pipeline.ledger import FunnelStep
 from pipeline.spark import sources
 from pipeline.spark.clean import clean, validate
@@ -69,6 +70,23 @@ def test_reasons_match_the_records_of_the_crawl(cleaned):
     assert {"dedup.exact", "dedup.near", "gopher.few_words"} <= dropped
     for row in _rows(out / "ledger"):
         assert (row["stage"] is None) == row["kept"] == (row["reason"] is None)
+
+
+def test_manifest_states_how_much_personal_data_was_found_and_if_it_was_masked(spark, cleaned, tmp_path):
+    out, made = cleaned
+    found = made.facts["personal_data"]
+    documents = _rows(out / "documents")
+    assert found["masked"] and made.config["filters"]["mask_pii"] is True
+    assert found["in_documents"] == {
+        metric: sum(row["metrics"][metric] or 0 for row in documents) for metric in pii.TAGS
+    }
+    (tmp_path / "a.jsonl").write_text('{"text": "Write to jane@site.org."}\n')
+    for mask, text in (("true", "Write to <email>."), ("false", "Write to jane@site.org.")):
+        settings = ["filters.preset=none", f"filters.mask_pii={mask}", f'input.paths=["{tmp_path}/a.jsonl"]']
+        made = clean(spark, load(None, [*settings, f"output.path={tmp_path}/{mask}"]))
+        assert [row["text"] for row in _rows(tmp_path / mask / "documents")] == [text]
+        assert made.facts["personal_data"]["masked"] == (mask == "true")
+        assert made.facts["personal_data"]["in_documents"]["pii_emails"] == 1
 
 
 def test_manifest_counts_records_that_reached_each_condition(cleaned):
