@@ -64,7 +64,7 @@ def export(model: str, folder: str, dtype: DType = "float32", *, overwrite: bool
     if stage.finished():
         return
     loaded = source.load()
-    fill = partial(write, loaded.model, loaded.tokenizer, dtype=dtype)
+    fill = partial(write, loaded.model, loaded.tokenizer, loaded.configured_stop, dtype=dtype)
     _check_exportable(loaded.model)
     stage.begin()
     publish(
@@ -81,9 +81,14 @@ def export(model: str, folder: str, dtype: DType = "float32", *, overwrite: bool
     print(f"export: {loaded.model.config.num_parameters:,} parameters as {dtype}, to {folder}")
 
 
-def write(model: Transformer, tokenizer: Tokenizer, folder: Path, *, dtype: DType = "float32") -> None:
-    """Write a model and its tokenizer, without a manifest, to an existing local folder."""
-    stop = ChatTemplate(tokenizer).stop if tokenizer.chat_template else {tokenizer.eos}
+def write(
+    model: Transformer, tokenizer: Tokenizer, stop: frozenset[int], folder: Path, *, dtype: DType = "float32"
+) -> None:
+    """Write a model and its tokenizer, without a manifest, to an existing local folder.
+
+    ``stop`` holds the ids that end a text, besides the tokenizer's eos and the template's end-of-turn token.
+    """
+    stop |= ChatTemplate(tokenizer).stop if tokenizer.chat_template else {tokenizer.eos}
     tokens: dict[str, int | list[int]] = {"eos_token_id": sorted(stop), "pad_token_id": tokenizer.pad}
     if tokenizer.bos is not None:
         tokens["bos_token_id"] = tokenizer.bos

@@ -10,7 +10,7 @@ adapter folder        in the format of the ``peft`` package; merged into its bas
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,20 @@ HASHED_FILES = (
 """Files that define the model in a folder without a manifest."""
 GGUF_FACTS = ("name", "organization", "license", "languages")
 """Fields ``general.*`` of a GGUF file that are kept as facts."""
-Components = tuple[Transformer, Tokenizer, Mapping[str, Any]]
-"""Model, tokenizer, and facts that are known only after reading."""
+GGUF_STOP_FIELDS = ("eos", "eot", "eom")
+"""Fields ``tokenizer.ggml.*_token_id`` of a GGUF file with tokens that end a text, a turn or a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """What is read from a model's files."""
+
+    model: Transformer
+    tokenizer: Tokenizer
+    stop: frozenset[int] = frozenset()
+    """Ids that end a text, besides the tokenizer's eos."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Facts that are known only after reading."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +71,18 @@ class LoadedModel:
     facts: dict[str, Any]
     """Origin: ``format`` (checkpoint, huggingface, adapter or gguf; an export keeps that of its source) and
     the source's own facts."""
+    configured_stop: frozenset[int] = frozenset()
+    """Ids that end a text by the model's configuration, besides the tokenizer's eos."""
+
+    @property
+    def stop(self) -> frozenset[int]:
+        """Ids that end a text. Those that end an answer are ``chat.stop``."""
+        return self.configured_stop | {self.tokenizer.eos}
 
     @cached_property
     def chat(self) -> ChatTemplate:
         """Chat template of the tokenizer. Raises :class:`InputError` if it has none."""
-        return ChatTemplate(self.tokenizer)
+        return ChatTemplate(self.tokenizer, self.configured_stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +98,19 @@ class ModelSource:
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> LoadedModel:
         """Read the model; raises as :func:`load`."""
         try:
-            model, tokenizer, facts = self.read()
+            found = self.read()
         except ModelError as error:
             raise InputError(str(error)) from None
-        if tokenizer.vocabulary_size > model.config.vocabulary_size:
+        size, limit = found.tokenizer.vocabulary_size, found.model.config.vocabulary_size
+        if size > limit:
             raise MismatchError(
-                f"{self.path}: the tokenizer has {tokenizer.vocabulary_size} tokens, the model only "
-                f"{model.config.vocabulary_size}; use the tokenizer that the model was trained with"
+                f"{self.path}: the tokenizer has {size} tokens, the model only {limit}; use the tokenizer "
+                "that the model was trained with"
             )
-        model.to(device, dtype)
-        return LoadedModel(model, tokenizer, self.name, self.sha256, {**facts, **self.facts})
+        found.model.to(device, dtype)
+        facts = {**found.facts, **self.facts}
+        stop = found.stop.intersection(range(limit))
+        return LoadedModel(found.model, found.tokenizer, self.name, self.sha256, facts, stop)
 
 
 def load(path: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> LoadedModel:
@@ -152,7 +174,7 @@ def _find_run(path: str) -> ModelSource:
     def read() -> Components:
         model, tokenizer = _read_checkpoint(path, checkpoint_path, found)
         model.config = replace(model.config, context=_training_context(path))
-        return model, tokenizer, {}
+        return Components(model, tokenizer)
 
     return ModelSource(path, storage.name(storage.absolute(path)), found.sha256(), facts, read)
 
@@ -191,7 +213,10 @@ def _find_gguf(path: str) -> ModelSource:
         content = gguf.read(Path(path))
         metadata = content.metadata
         facts = {key: metadata[f"general.{key}"] for key in GGUF_FACTS if f"general.{key}" in metadata}
-        return build_model(content.config, content.state), tokenizer_from_gguf(metadata, path), facts
+        fields = (metadata.get(f"tokenizer.ggml.{name}_token_id") for name in GGUF_STOP_FIELDS)
+        stop = frozenset(token for token in fields if isinstance(token, int))
+        model = build_model(content.config, content.state)
+        return Components(model, tokenizer_from_gguf(metadata, path), stop, facts)
 
     return ModelSource(path, Path(path).stem, storage.checksum(path)[1], {"format": "gguf"}, read)
 
@@ -201,7 +226,7 @@ def _find_huggingface(path: str) -> ModelSource:
 
     def read() -> Components:
         model = build_model(*huggingface.read(Path(path)))
-        return model, _load_tokenizer(path, facts), {}
+        return Components(model, _load_tokenizer(path, facts), huggingface.stop_tokens(Path(path)))
 
     return ModelSource(path, _folder_name(path), sha256, {"format": "huggingface", **facts}, read)
 
@@ -225,7 +250,7 @@ def _find_adapter(path: str) -> ModelSource:
         lora.apply(loaded.model, adapter)
         has_tokenizer = Path(path, TOKENIZER_JSON).exists()
         tokenizer = _load_tokenizer(path, adapter_facts) if has_tokenizer else loaded.tokenizer
-        return loaded.model, tokenizer, loaded.facts
+        return Components(loaded.model, tokenizer, loaded.configured_stop, loaded.facts)
 
     sha256 = hashlib.sha256(manifest.canonical([base.sha256, adapter_sha256])).hexdigest()
     origin = {"format": "adapter", "base": base.name, "base_sha256": base.sha256}

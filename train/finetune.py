@@ -227,7 +227,7 @@ def _publish_model(run: TrainingRun, config: Config, base: LoadedModel, folder: 
         stage,
         partial(_write_adapter, model, base.tokenizer, path)
         if is_adapter
-        else partial(export.write, model, base.tokenizer),
+        else partial(export.write, model, base.tokenizer, base.configured_stop),
         counts={"parameters": run.model_config.num_parameters},
         facts={
             **base.facts,

@@ -24,19 +24,25 @@ def main(arguments: Sequence[str]) -> None:
     loaded = load(options.model or config.output.path, device)
     sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed)
     print(options.prompt, end="", flush=True)
-    for text in complete(loaded.model, loaded.tokenizer, options.prompt, options.tokens, sampling):
+    for text in complete(
+        loaded.model, loaded.tokenizer, options.prompt, options.tokens, sampling, loaded.stop
+    ):
         print(text, end="", flush=True)
     print()
 
 
 def complete(
-    model: Transformer, tokenizer: Tokenizer, prompt: str, max_tokens: int, sampling: Sampling
+    model: Transformer,
+    tokenizer: Tokenizer,
+    prompt: str,
+    max_tokens: int,
+    sampling: Sampling,
+    stop: frozenset[int],
 ) -> Iterator[str]:
-    """Yield the text after ``prompt`` in parts, up to the end of the document or ``max_tokens`` tokens."""
+    """Yield the text after ``prompt`` in parts, up to a token in ``stop`` or ``max_tokens`` tokens."""
     bos = [] if tokenizer.bos is None else [tokenizer.bos]
     ids = [*bos, *tokenizer.encode(prompt)] or [tokenizer.eos]
-    stop_tokens = frozenset({tokenizer.eos})
-    return stream_text(tokenizer, generate(model, ids, max_tokens, sampling, stop_tokens))
+    return stream_text(tokenizer, generate(model, ids, max_tokens, sampling, stop))
 
 
 def stream_text(tokenizer: Tokenizer, tokens: Iterator[int]) -> Iterator[str]:

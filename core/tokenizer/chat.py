@@ -1,28 +1,30 @@
 """Convert conversations to token ids with a chat template.
 
-Message contents must never encode to special tokens. Each content is rendered between unique delimiters, and
-special tokens are recognised only in text that the template itself has written.
+Message contents never encode to special tokens: see :mod:`core.tokenizer.control`. The ids are those of the
+rendered conversation as a whole. Only where the ids of a prompt would change once its answer follows is the
+conversation encoded in two parts, so that a model learns answers to the prompts that it will get.
 """
 
+import datetime
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from itertools import islice
+from typing import Literal, NamedTuple
 
-import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+import numpy as np
 
 from core.errors import InputError
-from core.tokenizer.protocol import Tokenizer
-
-START, END = "\ufdd0", "\ufdd1"
-"""Delimiters: Unicode noncharacters, reserved for internal use."""
-
-TEMPLATE_ERRORS = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""Errors that a template can raise, by ``raise_exception`` or in an expression."""
+from core.tokenizer.control import ControlTokens, Rendered, split_white_space
+from core.tokenizer.protocol import Encoding, Mark, Tokenizer
+from core.tokenizer.template import Template
 
 Role = Literal["system", "user", "assistant"]
+OPENING = re.compile(r"(<[^<>]+>)(\s*)\Z")
+SURROGATE = re.compile("[\ud800-\udfff]")
+PROBE = "Zqxj?"
+"""Content of a message that no template contains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,182 +35,259 @@ class Message:
     content: str
 
 
+class TrainingExample(NamedTuple):
+    """A tokenized conversation, or the part of one that ends with an answer."""
+
+    ids: list[int]
+    learn: list[bool]
+    """True for tokens to learn."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Rendered:
-    """A conversation rendered as text."""
+class _Answer:
+    """A conversation up to the end of an answer."""
 
-    text: str
-    contents: list[tuple[int, int, int]]
-    """Start, end and message index of every span of ``text`` that is message content, in order."""
-
-    def template_spans(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield the spans between ``start`` and ``end`` that the template wrote."""
-        for first, last, _ in self.contents:
-            if first > start:
-                yield start, min(first, end)
-            start = max(start, last)
-            if start >= end:
-                return
-        yield start, end
+    rendered: Rendered
+    start: int
+    """Start of the answer."""
+    closed: bool
+    """True if an end-of-turn token follows the content."""
 
 
 class ChatTemplate:
     """The chat template of a tokenizer.
 
-    Raises :class:`InputError` if the tokenizer has none or it is not a valid Jinja template.
+    ``stop`` holds further tokens that end an answer. ``today`` replaces the date that templates may write.
+    Raises :class:`InputError` if the tokenizer has no template or it is not a valid Jinja template.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(
+        self, tokenizer: Tokenizer, stop: Iterable[int] = (), today: datetime.date | None = None
+    ) -> None:
+        self._tokenizer, self._configured_stop = tokenizer, frozenset(stop)
         if not tokenizer.chat_template:
             raise InputError(
                 "this model has no chat template and only continues text; choose one that was fine-tuned on "
                 "conversations, or fine-tune it"
             )
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
-        environment.globals["raise_exception"] = _raise
-        try:
-            self._template = environment.from_string(tokenizer.chat_template)
-        except jinja2.TemplateError as error:
-            cause = " ".join(str(error).split())
-            raise InputError(f"the chat template is not Jinja ({cause}); correct it") from None
-        names = sorted(tokenizer.special, key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, names)) or r"(?!)")
+        self._template = Template(tokenizer.chat_template, today)
+        names = {name: token for name, token in tokenizer.control.items() if len(name) > 1}
+        self._control = ControlTokens(names, names.keys() & tokenizer.special.keys())
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Return the ids of a conversation, up to and including the start of the assistant's next turn."""
         rendered = self._render(messages, generation_prompt=True)
-        return [token for part, _ in self._parts(messages, rendered, strict=False) for token in part]
+        return self._encode(rendered, self._prompts(messages).values()).ids
 
-    def example(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
-        """Return the ids of a training example, and a loss mask that is True for tokens to learn.
+    def example(self, messages: Sequence[Message]) -> TrainingExample:
+        """Return the training example that ends last, with the last answer; raises as :meth:`examples`."""
+        return self.examples(messages)[-1]
 
-        These are the assistant's messages with their end-of-turn tokens. The ids before each equal those of
-        :meth:`prompt`. Raises :class:`InputError` if the template makes this impossible.
+    def examples(self, messages: Sequence[Message]) -> list[TrainingExample]:
+        """Return training examples in which every answer is learned once, with its end-of-turn token.
+
+        The ids before an answer equal those of :meth:`prompt`. One example has all answers that the template
+        renders the same whatever follows. Others, such as those whose reasoning is cut once the user has
+        replied, have an example each. What a template cuts from an answer is learned, too. A template that
+        marks with ``{% generation %}`` what is to be learned gives one example with these spans.
+
+        Raises :class:`InputError` if the template leaves an answer out or rewrites the text before it.
         """
-        ids: list[int] = []
-        mask: list[bool] = []
-        rendered = self._render(messages, generation_prompt=False)
-        for part, is_answer in self._parts(messages, rendered, strict=True):
-            ids += part
-            mask += [is_answer] * len(part)
-        return ids, mask
+        whole = self._render(messages, generation_prompt=False)
+        prompts = self._prompts(messages)
+        if self._template.marks_generation:
+            return [self._example(whole, prompts.values(), whole.generated)]
+        spans: list[tuple[int, int]] = []
+        others: list[TrainingExample] = []
+        for index, message in enumerate(messages):
+            if message.role != "assistant":
+                continue
+            answer = self._answer(messages[: index + 1], prompts.get(index))
+            text = answer.rendered.text
+            if whole.text.startswith(text):
+                spans.append((answer.start, len(text) if answer.closed else _end_of_turn(whole, len(text))))
+            else:
+                others.append(self._example(answer.rendered, prompts.values(), [(answer.start, len(text))]))
+        if spans or not others:
+            others.append(self._example(whole, prompts.values(), spans))
+        return others
 
     @cached_property
     def stop(self) -> frozenset[int]:
-        """Ids that end an answer: the end-of-turn token of the template, and the tokenizer's eos."""
-        messages = [Message("user", "x"), Message("assistant", "y"), Message("user", "z")]
-        last = {
-            part[-1]
-            for turns in (messages, messages[:2])
-            for part, is_answer in self._parts(
-                turns, self._render(turns, generation_prompt=False), strict=False
-            )
-            if is_answer
+        """Ids that end an answer: the end-of-turn token of the template, eos, and the configured ones."""
+        messages = [Message("user", "x"), Message("assistant", "y"), Message("user", PROBE)]
+        found = {self._tokenizer.eos, *self._configured_stop}
+        for turns in (messages, messages[:2]):
+            try:
+                rendered = self._with_end(turns, 1)
+            except InputError:  # for example, because the template requires a system message
+                continue
+            if rendered.end is not None:
+                token = rendered.control_after(rendered.end)
+                if token and token.start < (rendered.text + PROBE).index(PROBE):
+                    found.add(token.token)
+        return frozenset(found)
+
+    def _prompts(self, messages: Sequence[Message]) -> dict[int, Rendered]:
+        """Return the rendered prompt of each answer, by its index; an answer may start a conversation."""
+        return {
+            index: self._render(messages[:index], generation_prompt=True)
+            for index, message in enumerate(messages)
+            if index and message.role == "assistant"
         }
-        return frozenset({self._tokenizer.eos} | last & set(self._tokenizer.special.values()))
 
-    def _parts(
-        self, messages: Sequence[Message], rendered: _Rendered, *, strict: bool
-    ) -> Iterator[tuple[list[int], bool]]:
-        """Yield the ids of each answer with its end-of-turn token, and of the text between answers, in order.
+    def _answer(self, messages: Sequence[Message], prompt: Rendered | None) -> _Answer:
+        """Return the conversation up to the end of its last message, an answer to ``prompt``."""
+        content = messages[-1].content.strip()
+        rendered = self._with_end(messages, len(messages) - 1)
+        content_start = _find_backwards(rendered.text[: rendered.end or 0], content)
+        if rendered.end is None or not self._continues(messages[:-1], prompt, rendered):
+            raise InputError(
+                f"the chat template leaves out message {len(messages)}, an answer, or renders the text "
+                "before it differently once it is there; such examples are useless: correct the template"
+            )
+        if prompt is None:
+            start = content_start or 0
+        elif content_start is None:  # the template cuts the answer: restore it
+            restored = self._control.interrupt(_without_opening(prompt.text, content), answer=True)
+            tail = rendered.marked.rpartition(self._control.end)[2]
+            rendered = self._control.find(prompt.marked + restored + self._control.end + tail)
+            start = len(prompt.text)
+        else:
+            start = len(prompt.text)
+            if not rendered.text.startswith(prompt.text):
+                start = min(_common_length(prompt.text, rendered.text), content_start)
+        assert rendered.end is not None
+        token = rendered.control_after(rendered.end)
+        return _Answer(rendered.cut(token.end if token else rendered.end), start, closed=token is not None)
 
-        The second value is True for answers. An answer whose rendering does not start with its own prompt is
-        an error if ``strict``, otherwise it is not separated from the text around it.
+    def _continues(self, before: Sequence[Message], prompt: Rendered | None, rendered: Rendered) -> bool:
+        """True if a conversation continues ``prompt``, or at least the messages before the answer to it."""
+        if prompt is None or rendered.text.startswith(prompt.text):
+            return True
+        return rendered.text.startswith(self._render(before, generation_prompt=False).text)
+
+    def _example(
+        self, rendered: Rendered, prompts: Iterable[Rendered], spans: Iterable[tuple[int, int]]
+    ) -> TrainingExample:
+        """Encode a conversation, with the tokens in ``spans`` to learn."""
+        encoding = self._encode(rendered, prompts)
+        learn = np.zeros(len(encoding.ids), np.bool_)
+        for start, end in spans:
+            learn |= (encoding.starts < end) & ((encoding.ends > start) | (encoding.starts >= start))
+        return TrainingExample(encoding.ids, learn.tolist())
+
+    def _encode(self, rendered: Rendered, prompts: Iterable[Rendered]) -> Encoding:
+        """Encode a conversation; its ids start with those of every prompt that its text starts with."""
+        ends = {len(each.text) for each in prompts if rendered.text.startswith(each.text)}
+        start, parts = 0, []
+        current = self._encode_span(rendered, 0, len(rendered.text))
+        for end in sorted(ends):
+            if not self._separates(current, rendered, start, end):
+                parts.append(self._encode_span(rendered, start, end))
+                start, current = end, self._encode_span(rendered, end, len(rendered.text))
+        parts.append(current)
+        return Encoding(
+            [token for part in parts for token in part.ids],
+            np.concatenate([part.starts for part in parts]),
+            np.concatenate([part.ends for part in parts]),
+        )
+
+    def _separates(self, encoding: Encoding, rendered: Rendered, start: int, end: int) -> bool:
+        """True if an encoding of the text from ``start`` on starts with the ids of the text up to ``end``."""
+        first = 0
+        for mark in reversed(rendered.control):
+            if start <= mark.start and mark.end <= end:
+                index = int((encoding.starts < mark.end).sum()) - 1
+                if encoding.ids[index] == mark.token:  # text is encoded separately before and after it
+                    if mark.end == end:
+                        return True
+                    first, start = index, mark.start
+                    break
+        ids = self._encode_span(rendered, start, end).ids
+        return encoding.ids[first : first + len(ids)] == ids
+
+    def _encode_span(self, rendered: Rendered, start: int, end: int) -> Encoding:
+        marks = [
+            Mark(mark.start - start, mark.end - start, mark.token)
+            for mark in rendered.control
+            if start <= mark.start and mark.end <= end
+        ]
+        found = self._tokenizer.encode_marked(rendered.text[start:end], marks, continues=start > 0)
+        return Encoding(found.ids, found.starts + start, found.ends + start)
+
+    def _with_end(self, messages: Sequence[Message], index: int) -> Rendered:
+        """Render a conversation with the end of message ``index`` located.
+
+        The mark of the end can make a difference to a template that looks at the last characters. In this
+        case, the last occurrence of the content is taken.
         """
-        position = 0
-        for index, message in enumerate(messages):
-            span = self._answer(messages[:index], rendered, index) if message.role == "assistant" else None
-            if span is not None:
-                start, end = span
-                yield self._ids(rendered, position, start), False
-                yield self._ids(rendered, start, end), True
-                position = end
-            elif strict and message.role == "assistant":
-                raise InputError(
-                    f"the chat template leaves out message {index + 1}, an answer, or renders the text "
-                    "before it differently once it is there; such examples are useless: correct the template"
-                )
-        yield self._ids(rendered, position, len(rendered.text)), False
+        marked = self._render(messages, generation_prompt=False, end=index)
+        plain = self._render(messages, generation_prompt=False)
+        if marked.text == plain.text:
+            return marked
+        content = messages[index].content.strip()
+        if not content or content not in plain.marked:
+            return plain
+        before, _, after = plain.marked.rpartition(content)
+        return self._control.find(before + content + self._control.end + after)
 
-    def _answer(self, before: Sequence[Message], rendered: _Rendered, index: int) -> tuple[int, int] | None:
-        """Return start and end of the text of answer ``index``, including its end-of-turn token.
+    def _render(
+        self, messages: Sequence[Message], *, generation_prompt: bool, end: int | None = None
+    ) -> Rendered:
+        """Render a conversation, with ``generation_prompt`` up to the start of the assistant's next turn.
 
-        None if the template leaves it out or does not render the prompt for it in front of it.
+        The end of message ``end`` is located.
         """
-        own = [number for number, (_, _, message) in enumerate(rendered.contents) if message == index]
-        if not own:
-            return None
-        prompt = rendered.text[: rendered.contents[own[0]][0]]
-        if before:
-            prompt = self._render(before, generation_prompt=True).text
-        if not rendered.text.startswith(prompt):
-            return None
-        end = rendered.contents[own[-1]][1]
-        following = rendered.contents[own[-1] + 1 :]
-        limit = following[0][0] if following else len(rendered.text)
-        end_of_turn = self._special.search(rendered.text, end, limit)
-        return len(prompt), end_of_turn.end() if end_of_turn else end
-
-    def _ids(self, rendered: _Rendered, start: int, end: int) -> list[int]:
-        """Encode a span of text. Special tokens are recognised only in text that the template wrote."""
-        ids: list[int] = []
-        for first, last in rendered.template_spans(start, end):
-            for match in self._special.finditer(rendered.text, first, last):
-                ids += self._tokenizer.encode(rendered.text[start : match.start()])
-                ids.append(self._tokenizer.special[match[0]])
-                start = match.end()
-        return ids + self._tokenizer.encode(rendered.text[start:end])
-
-    def _render(self, messages: Sequence[Message], *, generation_prompt: bool) -> _Rendered:
-        """Render a conversation, with ``generation_prompt`` up to the start of the assistant's next turn."""
         if not messages:
             raise InputError("a conversation without messages: give it at least one")
-        prefix = _unused_prefix([self._tokenizer.chat_template, *(message.content for message in messages)])
-        turns = [
-            {"role": message.role, "content": _delimit(message.content, f"{prefix}{index}{END}")}
-            for index, message in enumerate(messages)
-        ]
-        try:
-            text = self._template.render(
-                messages=turns, add_generation_prompt=generation_prompt, **self._tokenizer.names
+        turns = []
+        for index, message in enumerate(messages):
+            if SURROGATE.search(message.content):
+                raise InputError(
+                    f"message {index + 1} contains half of a surrogate pair, which is not text; correct it"
+                )
+            before, core, after = split_white_space(message.content)
+            core = self._control.interrupt(core, answer=message.role == "assistant")
+            mark = self._control.end if index == end else ""
+            turns.append({"role": message.role, "content": before + core + mark + after})
+        return self._control.find(
+            self._template.render(
+                turns,
+                self._tokenizer.names,
+                generation_prompt=generation_prompt,
+                delimiters=self._control.generation,
             )
-        except TEMPLATE_ERRORS as error:
-            cause = " ".join(str(error).split())
-            raise InputError(f"the chat template refuses this conversation ({cause}); change it") from None
-        return _strip_delimiters(text, prefix)
+        )
 
 
-def _unused_prefix(texts: Sequence[str]) -> str:
-    """Return a prefix for delimiters that occurs in none of the texts."""
-    number = 0
-    while any(f"{START}{number}." in text for text in texts):
-        number += 1
-    return f"{START}{number}."
+def _end_of_turn(rendered: Rendered, position: int) -> int:
+    """Return the end of the control token at ``position``, after white space; else ``position``."""
+    token = rendered.control_after(position)
+    return token.end if token and not rendered.text[position : token.start].strip() else position
 
 
-def _delimit(content: str, delimiter: str) -> str:
-    """Enclose ``content`` in delimiters. White space at its ends stays outside: templates may strip it."""
-    core = content.strip()
-    before, _, after = content.partition(core) if core else (content, "", "")
-    return f"{before}{delimiter}{core}{delimiter}{after}"
+def _common_length(first: str, second: str) -> int:
+    """Return the length of the longest common prefix."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((index for index, (one, other) in pairs if one != other), min(len(first), len(second)))
 
 
-def _strip_delimiters(rendered: str, prefix: str) -> _Rendered:
-    """Remove the delimiters and record the content spans."""
-    parts = re.split(f"{re.escape(prefix)}([0-9]+){END}", rendered)
-    text, contents = "", []
-    messages = parts[1::2]
-    if messages[::2] != messages[1::2]:
-        raise InputError("the chat template splits or cuts message contents; correct it")
-    for index, part in enumerate(parts[::2]):
-        if index % 2:
-            contents.append((len(text), len(text) + len(part), int(messages[index])))
-        text += part
-    return _Rendered(text, contents)
+def _find_backwards(text: str, content: str) -> int | None:
+    """Return the start of ``content`` at the end of ``text``, whatever the white space; None if not there."""
+    if text.endswith(content):
+        return len(text) - len(content)
+    characters, searched = "".join(text.split()), "".join(content.split())
+    if not characters.endswith(searched):
+        return None
+    found = re.finditer(r"\S", text)
+    return next(islice(found, len(characters) - len(searched), None)).start()
 
 
-def _raise(message: str) -> str:
-    raise jinja2.TemplateError(message)
+def _without_opening(prompt: str, content: str) -> str:
+    """Remove a tag, such as ``<think>``, from the start of ``content`` if ``prompt`` ends with it."""
+    tag = OPENING.search(prompt)
+    if not tag or not content.startswith(tag[1]):
+        return content
+    rest = content[len(tag[1]) :]
+    return rest.lstrip() if tag[2] else rest

@@ -9,7 +9,8 @@ from typing import Any
 
 from core.errors import InputError
 from core.tokenizer import tokenizer_json
-from core.tokenizer.huggingface import HuggingFaceTokenizer, TokenizerSettings
+from core.tokenizer.hub_settings import TokenizerSettings
+from core.tokenizer.huggingface import HuggingFaceTokenizer
 from core.tokenizer.tokenizer_json import PRE_TOKENIZERS, Added
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)

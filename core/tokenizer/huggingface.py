@@ -1,12 +1,15 @@
 """Tokenizers of imported models: any ``tokenizer.json`` with byte-level or byte-fallback BPE or Unigram.
 
-Based on Hugging Face's ``tokenizers`` library, configured so that text never encodes to special tokens.
+Based on Hugging Face's ``tokenizers`` library, configured so that text never encodes to control tokens.
 """
 
 import hashlib
 import json
+import re
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,70 +18,79 @@ import tokenizers
 
 from core import storage
 from core.errors import InputError
-from core.tokenizer.protocol import TOKENIZER_CONFIG, TOKENIZER_JSON
-from core.tokenizer.tokenizer_json import SPACE
+from core.tokenizer import definition as definitions
+from core.tokenizer import hub_settings
+from core.tokenizer.hub_settings import TokenizerSettings
+from core.tokenizer.protocol import TOKENIZER_CONFIG, TOKENIZER_JSON, Encoding, Mark
+from core.tokenizer.tokenizer_json import BYTE_OF_CHARACTER, SPACE
 
-TEMPLATE_FILE = "chat_template.jinja"
-NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizerSettings:
-    """Settings in ``tokenizer_config.json``, next to the definition."""
-
-    names: Mapping[str, str]
-    """Tokens by role: ``bos_token``, ``eos_token``, ``pad_token``, ``unk_token``."""
-    add_bos: bool = False
-    """True if documents start with ``bos_token``."""
-    chat_template: str = ""
+NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
+"""Unicode characters for internal use. Text does not contain long runs of them."""
+BYTE_TOKEN = re.compile("<0x([0-9A-F]{2})>")
+ANCHOR = NONCHARACTERS[0]
+"""Character that merges with no other."""
 
 
 class HuggingFaceTokenizer:
     """A tokenizer defined by the text of a ``tokenizer.json``; pickled as that text.
 
-    Added tokens are special if the definition marks them so, the settings name them or the chat template
-    contains them. Raises :class:`InputError` for a definition that the library rejects.
+    Added tokens are special if the definition or the settings mark them so. Control tokens are these and the
+    added tokens that the chat template contains. In the library's tokenizer they have random names, which
+    stand for them in text: so the library applies its own rules to them, and text cannot contain them.
+
+    Raises :class:`InputError` for a definition that the library rejects.
     """
 
     def __init__(self, definition: str, settings: TokenizerSettings, source: str = TOKENIZER_JSON) -> None:
-        self._definition, self._settings = definition, settings
         try:
             parsed = json.loads(definition)
-            definition_with_special = json.dumps(_mark_special(parsed, settings))
-            self._tokenizer = tokenizers.Tokenizer.from_str(definition_with_special)
+            complete = definitions.with_added_tokens(parsed, settings.added, settings.all_special)
+            if complete is not parsed:
+                definition = json.dumps(complete, ensure_ascii=False)
+            added = {token["content"]: token for token in complete.get("added_tokens") or ()}
+            control = _control_tokens(added, settings)
+            self._private = _private_names(control)
+            self._tokenizer = tokenizers.Tokenizer.from_str(
+                json.dumps(definitions.renamed(complete, self._private))
+            )
+            bos_name = settings.names.get("bos_token", "")
+            adds_bos = definitions.mentions(complete.get("post_processor"), bos_name)
         except Exception as error:  # the library raises bare exceptions
             raise InputError(
                 f"{source}: not a tokenizer ({' '.join(str(error).split())[:120]}); get the whole file again"
             ) from None
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._tokenizer.encode_special_tokens = True
-        self._byte_level = _mentions(parsed.get("decoder"), "ByteLevel")
+        self._definition = definition
+        self._settings = replace(
+            settings, add_bos=adds_bos if settings.add_bos is None else settings.add_bos, added=()
+        )
+        self._byte_level = definitions.mentions(complete.get("decoder"), "ByteLevel")
         self.sha256 = hashlib.sha256(definition.encode()).hexdigest()
         """Hash of the definition."""
-        added = self._tokenizer.get_added_tokens_decoder()
-        self.special = {token.content: number for number, token in added.items() if token.special}
+        self._names = {private: name for name, private in self._private.items()}
+        self._added = frozenset(added)
+        self.control = {name: self._id(name) for name in control}
+        """Ids of the tokens that text does not encode to, by name."""
+        self.special = {
+            name: self._id(name)
+            for name in control
+            if added[name].get("special") or name in settings.all_special
+        }
         """Ids of the special tokens, which have no text, by name."""
-        self._tokens = {number: token for token, number in self._tokenizer.get_vocab(True).items()}
-        self.vocabulary_size = max(self._tokens, default=-1) + 1
+        self._special_ids = frozenset(self.special.values())
+        self._control_ids = frozenset(self.control.values())
+        self._separator = next((self._private[name] for name in control if not _has_flags(added[name])), "")
+        self.vocabulary_size = max(self._tokenizer.get_vocab(True).values(), default=-1) + 1
         self.names = dict(settings.names)
         self.chat_template = settings.chat_template
         self.eos = self._named_id("eos_token", source)
-        self.pad = self._named_id("pad_token", source) if "pad_token" in self.names else self.eos
-        self.bos = self._named_id("bos_token", source) if settings.add_bos else None
+        pad = self._tokenizer.token_to_id(self._private.get(self.names.get("pad_token", ""), ""))
+        self.pad = self.eos if pad is None else int(pad)
+        self.bos = self._named_id("bos_token", source) if self._settings.add_bos else None
 
     def __reduce__(self) -> tuple[type["HuggingFaceTokenizer"], tuple[str, TokenizerSettings]]:
         return HuggingFaceTokenizer, (self._definition, self._settings)
-
-    def _named_id(self, role: str, source: str) -> int:
-        name = self.names.get(role, "")
-        token_id = self._tokenizer.token_to_id(name)
-        if token_id is None:
-            raise InputError(
-                f"{source}: {role} = {name!r}, which is not one of its tokens; "
-                f"name one in the {TOKENIZER_CONFIG} next to it"
-            )
-        return int(token_id)
 
     @staticmethod
     def load(folder: str) -> "HuggingFaceTokenizer":
@@ -91,8 +103,7 @@ class HuggingFaceTokenizer:
             raise InputError(
                 f"{folder}: has no {TOKENIZER_JSON}; load it with transformers' AutoTokenizer and save it"
             )
-        definition = _read_text(source)
-        return HuggingFaceTokenizer(definition, _settings(folder, definition), source)
+        return HuggingFaceTokenizer(hub_settings.read_text(source), hub_settings.read(folder), source)
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text, without bos and eos."""
@@ -103,109 +114,126 @@ class HuggingFaceTokenizer:
         """Return the token ids of a text as an array, without bos and eos."""
         return np.array(self.encode(text), np.int32)
 
+    def encode_marked(self, text: str, marks: Sequence[Mark], *, continues: bool = False) -> Encoding:
+        """Encode a text with control tokens at ``marks``, which are in order and do not overlap.
+
+        ``continues``: the text continues another one, so that no space is put in front of it. Marks that the
+        tokenizer does not recognise where they are are encoded as text, such as those of ``single_word``.
+        """
+        names = {token: self._private[name] for name, token in self.control.items()}
+        joined, edges, joined_edges, position = "", [0], [0], 0
+        for mark in marks:
+            joined += text[position : mark.start]
+            joined_edges += [len(joined), len(joined) + len(names[mark.token])]
+            edges += [mark.start, mark.end]
+            joined += names[mark.token]
+            position = mark.end
+        joined += text[position:]
+        ids, offsets = self._encode_with_offsets(joined, continues=continues)
+        recognised = [index for index, token in enumerate(ids) if token in self._control_ids]
+        if len(recognised) < len(marks):
+            spans = offsets[recognised]
+            kept = [
+                mark
+                for mark, start, end in zip(marks, joined_edges[1::2], joined_edges[2::2], strict=True)
+                if ((spans[:, 0] < end) & (spans[:, 1] > start)).any()
+            ]
+            return self.encode_marked(text, kept, continues=continues)
+        edges.append(len(text))
+        joined_edges.append(len(joined))
+        original = np.interp(offsets, joined_edges, edges).astype(np.int64)
+        return Encoding(ids, original[:, 0], original[:, 1])
+
+    def _encode_with_offsets(self, text: str, *, continues: bool) -> tuple[list[int], npt.NDArray[np.int64]]:
+        prefix, prefix_ids = self._anchor if continues else ("", [])
+        found = self._tokenizer.encode(prefix + text, add_special_tokens=False)
+        start = len(prefix_ids)
+        if found.ids[:start] != prefix_ids:
+            return self._encode_with_offsets(text, continues=False)
+        offsets = np.array(found.offsets[start:], np.int64).reshape(-1, 2) - len(prefix)
+        return found.ids[start:], np.maximum(offsets, 0)
+
+    @cached_property
+    def _anchor(self) -> tuple[str, list[int]]:
+        """A text, and its ids, after which no space is put in front of text."""
+        prefix = self._separator + ANCHOR
+        return prefix, self.encode(prefix)
+
     def decode(self, ids: Sequence[int] | npt.NDArray[np.integer]) -> str:
         """Return the text of token ids. Special tokens are skipped, invalid UTF-8 becomes U+FFFD."""
         id_list = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
-        return str(self._tokenizer.decode(id_list, skip_special_tokens=True))
+        shown = [number for number in id_list if number not in self._special_ids]
+        text = str(self._tokenizer.decode(shown, skip_special_tokens=False))
+        if not self._control_ids.isdisjoint(shown):
+            for private, name in self._names.items():
+                text = text.replace(private, name)
+        return text
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the UTF-8 bytes of a token, which may be part of a character; empty for special tokens."""
+        private = self._tokenizer.id_to_token(token)
+        if private is None or token in self._special_ids:
+            return b""
+        name = self._names.get(private, private)
+        if name in self._added:
+            return name.encode()
+        if self._byte_level and BYTE_OF_CHARACTER.keys() >= set(name):
+            return bytes(BYTE_OF_CHARACTER[character] for character in name)
+        if byte := BYTE_TOKEN.fullmatch(name):
+            return bytes.fromhex(byte[1])
+        return name.replace(SPACE, " ").encode()
 
     def byte_lengths(self) -> npt.NDArray[np.int32]:
         """Return the UTF-8 bytes of each token, ``int32[vocabulary_size]``; 0 for special tokens."""
-        lengths = np.zeros(self.vocabulary_size, np.int32)
-        added = self._tokenizer.get_added_tokens_decoder()
-        for number, token in self._tokens.items():
-            if number in added:
-                lengths[number] = 0 if added[number].special else len(token.encode())
-            elif self._byte_level:
-                lengths[number] = len(token)  # each character represents one byte
-            elif len(token) == len("<0x00>") and token.startswith("<0x"):
-                lengths[number] = 1
-            else:
-                lengths[number] = len(token.replace(SPACE, " ").encode())
-        return lengths
+        tokens = range(self.vocabulary_size)
+        return np.fromiter((len(self.token_bytes(token)) for token in tokens), np.int32, len(tokens))
 
     def write(self, folder: str) -> None:
-        """Write ``tokenizer.json`` and ``tokenizer_config.json`` for Hugging Face's libraries."""
-        storage.write_atomic(storage.join(folder, TOKENIZER_JSON), self._definition.encode())
-        write_settings(folder, self._settings)
+        """Write ``tokenizer.json`` and ``tokenizer_config.json`` for Hugging Face's libraries.
+
+        The definition gets a post-processor that puts bos in front of texts if documents start with it.
+        """
+        definition = self._definition
+        if self.bos is not None:
+            parsed = json.loads(definition)
+            complete = definitions.with_bos(parsed, self.names["bos_token"], self.bos)
+            if complete is not parsed:
+                definition = json.dumps(complete, ensure_ascii=False)
+        storage.write_atomic(storage.join(folder, TOKENIZER_JSON), definition.encode())
+        hub_settings.write(folder, self._settings)
+
+    def _id(self, name: str) -> int:
+        found = self._tokenizer.token_to_id(self._private.get(name, name))
+        assert found is not None
+        return found
+
+    def _named_id(self, role: str, source: str) -> int:
+        name = self.names.get(role, "")
+        token_id = self._tokenizer.token_to_id(self._private.get(name, name))
+        if token_id is None:
+            raise InputError(
+                f"{source}: {role} = {name!r}, which is not one of its tokens; "
+                f"name one in the {TOKENIZER_CONFIG} next to it"
+            )
+        return int(token_id)
 
 
-def write_settings(folder: str, settings: TokenizerSettings) -> None:
-    """Write ``tokenizer_config.json``."""
-    values = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        **settings.names,
-        "add_bos_token": settings.add_bos,
-        "clean_up_tokenization_spaces": False,
-        **({"chat_template": settings.chat_template} if settings.chat_template else {}),
-    }
-    data = json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n"
-    storage.write_atomic(storage.join(folder, TOKENIZER_CONFIG), data)
+def _control_tokens(added: Mapping[str, Mapping[str, Any]], settings: TokenizerSettings) -> list[str]:
+    """Return the names of the added tokens that must not be encoded from text."""
+    special = set(settings.all_special)
+    return [
+        name
+        for name, token in added.items()
+        if token.get("special") or name in special or (name.strip() and name in settings.chat_template)
+    ]
 
 
-def _mark_special(parsed: dict[str, Any], settings: TokenizerSettings) -> dict[str, Any]:
-    """Mark all added tokens as special that must not be encoded from text."""
-    named = set(settings.names.values())
-
-    def is_special(token: dict[str, Any]) -> bool:
-        name = token["content"]
-        in_template = bool(name.strip()) and name in settings.chat_template
-        return bool(token["special"]) or name in named or in_template
-
-    tokens = [token | {"special": is_special(token)} for token in parsed.get("added_tokens", [])]
-    return parsed | {"added_tokens": tokens}
+def _private_names(names: Sequence[str]) -> dict[str, str]:
+    """Return a random name of Unicode noncharacters for each of ``names``; none is part of another."""
+    prefix = "".join(secrets.choice(NONCHARACTERS) for _ in range(12))
+    digits = (NONCHARACTERS[index >> shift & 31] for index in range(len(names)) for shift in (15, 10, 5, 0))
+    return {name: prefix + "".join(next(digits) for _ in range(4)) for name in names}
 
 
-def _settings(folder: str, definition: str) -> TokenizerSettings:
-    """Read the settings of a folder. ``add_bos_token`` defaults to the definition's post-processor."""
-    path = storage.join(folder, TOKENIZER_CONFIG)
-    values = json_object(path) if storage.exists(path) else {}
-    names = {part: _content(values[part]) for part in NAMED_TOKENS if values.get(part)}
-    add_bos = values.get("add_bos_token")
-    if add_bos is None:
-        bos = names.get("bos_token")
-        add_bos = bos is not None and _mentions(json.loads(definition).get("post_processor"), bos)
-    return TokenizerSettings(names, bool(add_bos), _template(folder, values))
-
-
-def _template(folder: str, values: Mapping[str, Any]) -> str:
-    """Return the chat template, from its own file or the settings; of several, the one named default."""
-    path = storage.join(folder, TEMPLATE_FILE)
-    if storage.exists(path):
-        return _read_text(path)
-    found = values.get("chat_template") or ""
-    if isinstance(found, list):
-        templates = {each.get("name"): each.get("template") for each in found}
-        found = templates.get("default") or ""
-    return str(found)
-
-
-def _read_text(path: str) -> str:
-    try:
-        return storage.read_bytes(path).decode()
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8; get the file again") from None
-
-
-def _content(token: Any) -> str:
-    """Return the text of a token, which the settings may wrap in an object."""
-    return str(token["content"] if isinstance(token, dict) else token)
-
-
-def _mentions(part: Any, name: str) -> bool:
-    """True if any key or value nested in ``part`` is ``name``."""
-    if isinstance(part, dict):
-        return any(key == name or _mentions(value, name) for key, value in part.items())
-    if isinstance(part, list):
-        return any(_mentions(value, name) for value in part)
-    return bool(part == name)
-
-
-def json_object(path: str) -> dict[str, Any]:
-    """Read the JSON object in a file. Raises :class:`InputError` for any other content."""
-    try:
-        found = json.loads(storage.read_bytes(path))
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); get the file again") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: not a JSON object; get the file again")
-    return found
+def _has_flags(token: Mapping[str, Any]) -> bool:
+    return any(token.get(flag) for flag in definitions.FLAGS)

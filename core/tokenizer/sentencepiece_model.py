@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,9 @@ import sentencepiece
 
 from core import manifest, storage
 from core.tokenizer import tokenizer_json
-from core.tokenizer.huggingface import HuggingFaceTokenizer, TokenizerSettings
+from core.tokenizer.hub_settings import TokenizerSettings
+from core.tokenizer.huggingface import HuggingFaceTokenizer
+from core.tokenizer.protocol import Encoding, Mark
 from core.tokenizer.tokenizer_json import SPACE
 
 STAGE = "tokenizer"
@@ -60,6 +63,8 @@ class SentencePieceTokenizer:
             self._processor.id_to_piece(token): token for token in range(PAD + 1 + len(CHAT_TOKENS))
         }
         """Ids of the special tokens, which have no text, by name."""
+        self.control = self.special
+        """Ids of the tokens that text does not encode to, by name."""
         roles = (("bos_token", BOS), ("eos_token", EOS), ("pad_token", PAD), ("unk_token", UNKNOWN))
         self.names = {role: str(self._processor.id_to_piece(token)) for role, token in roles}
         """Special tokens by role; variables of chat templates."""
@@ -86,14 +91,49 @@ class SentencePieceTokenizer:
         """Return the token ids of a text as an array, without bos and eos."""
         return np.frombuffer(b"".join(map(self._words.__getitem__, WORD.findall(text))), np.int32)
 
+    def encode_marked(self, text: str, marks: Sequence[Mark], *, continues: bool = False) -> Encoding:
+        """Encode a text with control tokens at ``marks``, which are in order and do not overlap.
+
+        ``continues`` has no effect, since no space is put in front of text.
+        """
+        del continues
+        pieces: list[npt.NDArray[np.int32]] = []
+        lengths: list[npt.NDArray[np.int32]] = []
+        position = 0
+        for start, end, token in [*marks, Mark(len(text), len(text), -1)]:
+            ids = self.encode_array(text[position:start])
+            pieces += [ids, np.array([token], np.int32)]
+            lengths += [self._byte_lengths[ids], np.array([len(text[start:end].encode())], np.int32)]
+            position = end
+        ids, ends = np.concatenate(pieces)[:-1], np.cumsum(np.concatenate(lengths)[:-1])
+        starts = ends - np.diff(ends, prepend=0)
+        data = np.frombuffer(text.encode(), np.uint8)
+        characters = np.concatenate([[0], np.cumsum((data & 0xC0) != 0x80)])
+        return Encoding(ids.tolist(), characters[starts + 1] - 1, characters[ends])
+
     def decode(self, ids: Sequence[int] | npt.NDArray[np.integer]) -> str:
         """Return the text of token ids. Special tokens are skipped, invalid UTF-8 becomes U+FFFD."""
         id_list = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
         return str(self._processor.decode(id_list))
 
+    @cached_property
+    def _byte_lengths(self) -> npt.NDArray[np.int32]:
+        return self.byte_lengths()
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the UTF-8 bytes of a token, which may be part of a character; empty for special tokens."""
+        if token in self.special.values():
+            return b""
+        piece = str(self._processor.id_to_piece(token))
+        return (
+            bytes([int(piece[3:5], 16)])
+            if self._processor.is_byte(token)
+            else piece.replace(SPACE, " ").encode()
+        )
+
     def byte_lengths(self) -> npt.NDArray[np.int32]:
         """Return the UTF-8 bytes of each token, ``int32[vocabulary_size]``; 0 for special tokens."""
-        return np.array([self._byte_length(token) for token in range(self.vocabulary_size)], np.int32)
+        return np.array([len(self.token_bytes(token)) for token in range(self.vocabulary_size)], np.int32)
 
     def write(self, folder: str) -> None:
         """Write ``tokenizer.json``, ``tokenizer_config.json`` and the SentencePiece model to ``folder``.
@@ -115,13 +155,6 @@ class SentencePieceTokenizer:
             folder
         )
         storage.write_atomic(storage.join(folder, MODEL), self._model)
-
-    def _byte_length(self, token: int) -> int:
-        if token in self.special.values():
-            return 0
-        if self._processor.is_byte(token):
-            return 1
-        return len(self._processor.id_to_piece(token).replace(SPACE, " ").encode())
 
 
 @functools.lru_cache(maxsize=2)

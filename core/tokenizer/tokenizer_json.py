@@ -12,6 +12,12 @@ BYTES: dict[str, Any] = {
     "trim_offsets": True,
     "use_regex": False,
 }
+PRINTABLE_BYTES = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+BYTE_OF_CHARACTER = {chr(byte): byte for byte in PRINTABLE_BYTES} | {
+    chr(0x100 + index): byte
+    for index, byte in enumerate(byte for byte in range(256) if byte not in PRINTABLE_BYTES)
+}
+"""Byte that each character of a byte-level token represents."""
 GPT2 = [BYTES | {"use_regex": True}]
 """The byte-level step contains GPT-2's pattern."""
 DIGITS = {"type": "Digits", "individual_digits": True}

@@ -47,9 +47,7 @@ def generation_request(
         text_ids = context.bos_prefix() + tokenizer.encode(plain_prompt(suite, prompt, shots))
         prompt_ids = text_ids or context.scoring_prefix()
         stop_texts = suite.stop if isinstance(suite, GenerationSuite) else ()
-        request = GenerationRequest(
-            prompt_ids, suite.tokens, sampling, frozenset({tokenizer.eos}), stop_texts
-        )
+        request = GenerationRequest(prompt_ids, suite.tokens, sampling, context.loaded.stop, stop_texts)
     context.check_length(item, len(prompt_ids) + suite.tokens)
     return request
 

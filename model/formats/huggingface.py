@@ -66,6 +66,23 @@ def read(folder: Path) -> tuple[TransformerConfig, dict[str, Tensor]]:
     return config, state
 
 
+def stop_tokens(folder: Path) -> frozenset[int]:
+    """Return the ids that end a text, which ``config.json`` and ``generation_config.json`` list.
+
+    Raises :class:`ModelError` for values that are not token ids.
+    """
+    found: set[int] = set()
+    for file in (folder / CONFIG, folder / GENERATION):
+        value = _load_json(file).get("eos_token_id") if file.exists() else None
+        tokens = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(isinstance(token, int) and not isinstance(token, bool) for token in tokens):
+            raise ModelError(
+                f"{file}: eos_token_id = {value!r}; must be a token id or a list of them: correct it"
+            )
+        found.update(tokens)
+    return frozenset(found)
+
+
 def write(
     folder: Path,
     config: TransformerConfig,

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from core.tokenizer.huggingface import HuggingFaceTokenizer, TokenizerSettings
+from core.tokenizer.hub_settings import TokenizerSettings
+from core.tokenizer.huggingface import HuggingFaceTokenizer
 from model.config import TransformerConfig
 from model.formats import huggingface
 from model.transformer import Transformer

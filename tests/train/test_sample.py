@@ -25,7 +25,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, packed: Path, world: World
 def test_prompts_are_continued_as_text(trained: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     model, tokenizer, manifest = load_latest_checkpoint(trained.config(), torch.device("cpu"))
     assert manifest.counts == {"step": 6}
-    parts = list(sample.complete(model, tokenizer, "The mill", 30, Sampling(seed=5)))
+    parts = list(
+        sample.complete(model, tokenizer, "The mill", 30, Sampling(seed=5), frozenset({tokenizer.eos}))
+    )
     assert len(parts) > 1
     arguments = [*trained.arguments, "--prompt", "The mill", "--tokens", "30", "--seed", "5"]
     sample.main([*arguments, "--temperature", "1", "--top-p", "1"])

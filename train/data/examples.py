@@ -113,29 +113,30 @@ def _usable_examples(
     """Yield the usable examples of a file, and count the dropped and truncated ones."""
     max_length = config.sequence_length + 1
     for location, messages in reader.read(file):
-        example = _tokenize(location, messages, chat, learn_all=config.learn == "all")
-        if len(example.tokens) > max_length and config.too_long == "truncate":
-            counts["truncated"] += 1
-            example = Example(example.key, example.tokens[:max_length], example.loss_mask[:max_length])
-        if len(example.tokens) > max_length:
-            counts["too long"] += 1
-        elif not example.loss_mask[1:].any():
-            counts["without anything to learn"] += 1
-        else:
-            yield example
+        for example in _tokenize(location, messages, chat, learn_all=config.learn == "all"):
+            if len(example.tokens) > max_length and config.too_long == "truncate":
+                counts["truncated"] += 1
+                example = Example(example.key, example.tokens[:max_length], example.loss_mask[:max_length])
+            if len(example.tokens) > max_length:
+                counts["too long"] += 1
+            elif not example.loss_mask[1:].any():
+                counts["without anything to learn"] += 1
+            else:
+                yield example
 
 
-def _tokenize(location: str, messages: Sequence[Message], chat: ChatTemplate, *, learn_all: bool) -> Example:
+def _tokenize(
+    location: str, messages: Sequence[Message], chat: ChatTemplate, *, learn_all: bool
+) -> list[Example]:
+    """Return the examples of a conversation, which have one key and thus are in the same split."""
     try:
-        tokens, loss_mask = chat.example(messages)
+        found = chat.examples(messages)
     except InputError as error:
         raise InputError(f"{location}: {error}") from None
-    content = canonical([[message.role, message.content] for message in messages])
-    return Example(
-        hashlib.sha256(content).hexdigest(),
-        np.array(tokens, np.uint32),
-        np.array(loss_mask, np.bool_) | learn_all,
-    )
+    key = hashlib.sha256(canonical([[message.role, message.content] for message in messages])).hexdigest()
+    return [
+        Example(key, np.array(ids, np.uint32), np.array(learn, np.bool_) | learn_all) for ids, learn in found
+    ]
 
 
 def _no_training_examples(config: FinetuneConfig, counts: Mapping[str, int]) -> str:

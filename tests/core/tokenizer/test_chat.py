@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.errors import InputError
 from core.tokenizer import HuggingFaceTokenizer, SentencePieceTokenizer
 from core.tokenizer.chat import ChatTemplate, Message
-from core.tokenizer.huggingface import TokenizerSettings
+from core.tokenizer.hub_settings import TokenizerSettings
 from core.tokenizer.sentencepiece_model import CHAT_TEMPLATE
 from tests.core.tokenizer.samples import any_text
 
@@ -106,7 +106,7 @@ def test_message_contents_never_encode_to_special_tokens(
     special = set(hub.special.values())
 
     def special_ids(messages: Sequence[Message]) -> list[int]:
-        return [number for number in chat.example(messages)[0] if number in special]
+        return [number for number in chat.example(messages).ids if number in special]
 
     assert special_ids(conversation) == special_ids(plain)
 
@@ -116,7 +116,7 @@ def test_sentencepiece_tokenizer_and_its_export_agree(
     tokenizer: SentencePieceTokenizer, definition: str, conversation: list[Message]
 ) -> None:
     hub = HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, CHAT_TEMPLATE))
-    assert ChatTemplate(tokenizer).example(conversation) == ChatTemplate(hub).example(conversation)
+    assert ChatTemplate(tokenizer).examples(conversation) == ChatTemplate(hub).examples(conversation)
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +138,9 @@ def test_ids_equal_those_of_transformers(
     assume(all(answer and answer == answer.strip() for _, answer in pairs))
     messages = [{"role": message.role, "content": message.content} for message in conversation]
     prompt = peer.apply_chat_template(messages[:-1], add_generation_prompt=True, return_dict=False)
-    example = peer.apply_chat_template(messages, return_dict=False)
+    expected = peer.apply_chat_template(messages, return_dict=False)
     assert ChatTemplate(hub).prompt(conversation[:-1]) == prompt
-    assert ChatTemplate(hub).example(conversation)[0] == example
+    assert ChatTemplate(hub).example(conversation).ids == expected
 
 
 def test_stop_is_end_of_turn_and_eos(tokenizer: SentencePieceTokenizer) -> None:
@@ -177,9 +177,9 @@ def test_template_that_drops_history_gives_prompts_but_no_examples(
     chat = ChatTemplate(HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, template)))
     messages = [Message("user", "ka"), Message("assistant", "mi"), Message("user", "lo")]
     assert chat.prompt(messages) == [*tokenizer.encode("lo"), 7]
-    assert chat.stop == {2}
+    assert chat.stop == {2, 7}
     with pytest.raises(InputError, match="leaves out message 2, an answer"):
-        chat.example(messages)
+        chat.examples(messages)
 
 
 def test_empty_conversation_is_rejected(tokenizer: SentencePieceTokenizer) -> None:
@@ -199,7 +199,7 @@ def test_empty_conversation_is_rejected(tokenizer: SentencePieceTokenizer) -> No
         ("{{ messages[7].content }}", "refuses this conversation"),
         ("{{ 1 / 0 }}", r"refuses this conversation \(division by zero\)"),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "refuses this conversation"),
-        ("{% for m in messages %}{{ m.content[:-1] }}{% endfor %}", "splits or cuts message contents"),
+        ("{% for m in messages %}{{ m.content[:-1] }}{% endfor %}", "leaves out message 2, an answer"),
         ("{% for m in messages %}{{ m.role }}{% endfor %}", "leaves out message 2, an answer"),
         (
             "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}",
@@ -214,5 +214,5 @@ def test_invalid_templates_are_rejected(
     with pytest.raises(InputError, match=message) as caught:
         ChatTemplate(
             HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, template))
-        ).example(messages)
+        ).examples(messages)
     assert "\n" not in str(caught.value)

@@ -11,7 +11,7 @@ from hypothesis import example, given
 
 from core.errors import InputError
 from core.tokenizer import HuggingFaceTokenizer, SentencePieceTokenizer
-from core.tokenizer.huggingface import TokenizerSettings
+from core.tokenizer.hub_settings import TokenizerSettings
 from tests.commands import REAL_DATA
 from tests.core.tokenizer.samples import any_text
 
@@ -93,13 +93,14 @@ def changed(
     return HuggingFaceTokenizer.load(str(folder))
 
 
-def test_tokens_of_settings_and_template_are_special(written: Path, tmp_path: Path) -> None:
+def test_tokens_of_settings_and_template_are_control_tokens(written: Path, tmp_path: Path) -> None:
     """Even if the definition does not mark them so, they must not be encoded from text."""
     tokens = json.loads((written / "tokenizer.json").read_text())["added_tokens"]
     plain = [token | {"special": False} for token in tokens]
     found = changed(written, tmp_path, {"added_tokens": plain}, {"chat_template": "{{ '<|user|>' }}"})
-    assert set(found.special) == {"<unk>", "<s>", "</s>", "<pad>", "<|user|>"}
-    assert not set(found.encode("<s></s><pad><|user|>")) & set(found.special.values())
+    assert set(found.special) == {"<unk>", "<s>", "</s>", "<pad>"}
+    assert set(found.control) == {*found.special, "<|user|>"}
+    assert not set(found.encode("<s></s><pad><|user|>")) & set(found.control.values())
     assert found.encode("<|system|>") == [4]
 
 

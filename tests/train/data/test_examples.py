@@ -121,7 +121,7 @@ def test_datasets_without_training_examples_are_refused(
 
 def test_template_errors_have_a_location(tmp_path: Path) -> None:
     class Refusing:
-        def example(self, messages: list[Message]) -> None:
+        def examples(self, messages: list[Message]) -> None:
             raise InputError("the chat template refuses this conversation")
 
     path = pairs(tmp_path / "a.jsonl", ("mill", "old"))
