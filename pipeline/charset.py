@@ -41,6 +41,8 @@ _MAX_ERRORS = 0.01
 """Share of undecodable characters up to which a declaration is accepted: pages are truncated and spliced."""
 _ERAS = EncodingEra.ALL & ~EncodingEra.MAINFRAME
 """Encodings considered in detection: all but EBCDIC, which pages do not use."""
+_SAMPLE_BYTES = 1024
+_MARKS = tuple(mark for mark, _ in _BYTE_ORDER_MARKS)
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r\x1b"))
 """Control characters that text in any encoding lacks."""
 _ESCAPES = (b"\x1b$", b"\x1b(", b"~{")
@@ -73,9 +75,13 @@ def decode(body: bytes, declared: str | None = None) -> str:
     return text if b"\0" in body else text.replace("\0", "")
 
 
-def is_binary(sample: bytes) -> bool:
-    """True if bytes cannot be text: not in UTF-16 or UTF-32, and control characters are more than 2%."""
-    if any(sample.startswith(mark) for mark, _ in _BYTE_ORDER_MARKS):
+def is_binary(body: bytes) -> bool:
+    """True if content is not text, by its first bytes: more than 2% of them are control characters.
+
+    UTF-16 and UTF-32 are text if they have a byte order mark or are mostly ASCII.
+    """
+    sample = body[:_SAMPLE_BYTES]
+    if sample.startswith(_MARKS):
         return False
     text = sample.replace(b"\0", b"")  # the padding of truncated pages, and ASCII in UTF-16
     controls = len(text) - len(text.translate(None, _CONTROLS))

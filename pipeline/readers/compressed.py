@@ -37,7 +37,7 @@ BLOCK = 1 << 20
 """Maximum output of one decompression step, in bytes. Bounds the memory that any input can take."""
 _HEAD_BYTES = 1 << 12
 """Bytes that show whether and how content is compressed."""
-_BROTLI_BLOCK = 1 << 16
+BROTLI_BLOCK = 1 << 16
 """Output of one step: damage discards the whole step."""
 _BROTLI_PROBE = 1 << 9
 """Bytes of content that show whether data is Brotli."""
@@ -157,16 +157,19 @@ _XZ_CODEC = Codec("xz stream", _XZ_MAGIC, _XZ_MAGIC, lzma.LZMADecompressor, prob
 _LZMA_HEADER = re.compile(rb"\x5d\0\0[\0\x80-\xff][\0-\x20](?:\xff{8}|.{4}\0{4})", re.DOTALL)
 _LZMA_CODEC = Codec("lzma stream", _LZMA_HEADER, _LZMA_HEADER, lzma.LZMADecompressor, probe_size=1 << 18)
 _CODECS = (GZIP_CODEC, ZSTD_CODEC, _BZIP2_CODEC, _XZ_CODEC, _LZMA_CODEC)
+_ANY_START = re.compile(b"|".join(codec.file_start.pattern for codec in _CODECS), re.DOTALL)
 
 
 def detect_codec(head: bytes) -> Codec | None:
     """Return the compression of data with these first bytes, or None if they have no magic number."""
-    return next((codec for codec in _CODECS if codec.file_start.match(head)), None)
+    if not _ANY_START.match(head):
+        return None
+    return next(codec for codec in _CODECS if codec.file_start.match(head))
 
 
 def is_compressed(head: bytes) -> bool:
-    """True if :func:`blocks` decompresses data with these first bytes, of which it looks at 4,096."""
-    return detect_codec(head) is not None or _is_brotli(head[:_HEAD_BYTES])
+    """True if :func:`blocks` decompresses data with these first bytes."""
+    return detect_codec(head) is not None or _is_brotli(head)
 
 
 def blocks(stream: BinaryIO) -> Iterator[bytes]:
@@ -181,7 +184,7 @@ def blocks(stream: BinaryIO) -> Iterator[bytes]:
         if not is_compressed(head):
             break
         codec = detect_codec(head)
-        layer_content = _members(content, codec) if codec else _brotli(content)
+        layer_content = _members(content, codec) if codec else brotli_blocks(content)
         head, content = _peek(layer_content if layer == 0 else _nested(layer_content))
     yield from content
 
@@ -198,6 +201,20 @@ def sections(stream: BinaryIO) -> Iterator[Iterator[bytes]]:
         errors: list[BrokenStreamError] = []
         yield _noting_errors(blocks(stream), errors)
         start = _next_member(stream, start, errors[0].member) if errors else None
+
+
+def brotli_blocks(compressed: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the content of a Brotli stream, which has no magic number and no checksum.
+
+    Raises :class:`TruncatedStreamError` for damage, too, after yielding the content before it.
+    """
+    reader = BrotliReader(_RawStream(compressed))
+    try:
+        yield from iter(partial(reader.read, BROTLI_BLOCK), b"")
+    except OSError as error:
+        if error.errno is not None:  # an error of the storage
+            raise
+        raise TruncatedStreamError(f"Brotli data is damaged or cut short: {error}") from None
 
 
 def find_member(
@@ -275,23 +292,12 @@ def _members(compressed: Iterator[bytes], codec: Codec) -> Iterator[bytes]:
         data = data or next(compressed, b"")
 
 
-def _brotli(compressed: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the content of a Brotli stream, which has no magic number and no checksum."""
-    reader = BrotliReader(_RawStream(compressed))
-    try:
-        yield from iter(partial(reader.read, _BROTLI_BLOCK), b"")
-    except OSError as error:
-        if error.errno is not None:  # an error of the storage
-            raise
-        raise BrokenStreamError(f"Brotli data is damaged or cut short: {error}", None) from None
-
-
 def _is_brotli(head: bytes) -> bool:
     """True if the first bytes of a content are binary, but text or compressed again when decompressed."""
     if not is_binary(head):
         return False
     try:
-        text = BrotliReader(BytesIO(head)).read(_BROTLI_PROBE)
+        text = BrotliReader(BytesIO(head[:_HEAD_BYTES])).read(_BROTLI_PROBE)
     except OSError:
         return False
     return bool(text) and (not is_binary(text) or detect_codec(text) is not None)

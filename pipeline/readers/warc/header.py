@@ -36,5 +36,10 @@ def fields_pattern(first: int, *names: bytes) -> bytes:
 def field_values(head: re.Match[bytes]) -> tuple[bytes, ...]:
     """Return the groups of a match of a ``fields_pattern``; those that are not set are empty."""
     if head["folded"]:
-        head = head.re.match(_FOLD.sub(b" ", head[0])) or head
+        head = head.re.match(unfold(head[0])) or head
     return head.groups(b"")
+
+
+def unfold(header: bytes) -> bytes:
+    """Join the lines of each field that is continued on the next line."""
+    return _FOLD.sub(b" ", header)

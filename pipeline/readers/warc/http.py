@@ -1,14 +1,34 @@
-"""Decoding of HTTP bodies (chunked transfer and content encodings), as lenient as browsers are."""
+"""Decoding of HTTP bodies (chunked transfer and content codings), as lenient as browsers are.
 
+Declared codings are hints. Archives often keep the header of a coding that they have removed, and servers
+declare character sets, media types or nothing instead of a coding. So a coding is undone if the body is in
+it, declared or not.
+"""
+
+import re
 from collections.abc import Iterator
-from functools import partial
 from io import BytesIO
 
-from fastwarc.stream_io import BrotliReader, ZstdReader
+from pipeline.charset import is_binary
+from pipeline.readers.compressed import (
+    BLOCK,
+    DECOMPRESSION_ERRORS,
+    BrokenStreamError,
+    Inflater,
+    TruncatedStreamError,
+    blocks,
+    brotli_blocks,
+    is_compressed,
+)
 
-from pipeline.readers.compressed import BLOCK, DECOMPRESSION_ERRORS, GZIP, Inflater
-
-_IDENTITY = frozenset({"", "identity", "none", "utf-8", "chunked"})
+_SAMPLE_BYTES = 1 << 12
+"""First bytes of a body that show whether it is text."""
+_MAX_UNDECLARED = 2
+"""Codings that are undone in addition to the declared ones."""
+_DECODING_ERRORS: tuple[type[Exception], ...] = (BrokenStreamError, *DECOMPRESSION_ERRORS)
+_CODING = re.compile(r"[a-z0-9-]+")
+_CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
+"""Line before a chunk, with extensions."""
 
 
 class BodyError(Exception):
@@ -22,79 +42,72 @@ class TooLargeError(Exception):
 def decode(body: bytes, transfer: str, content: str, limit: int) -> bytes:
     """Decode a body by its ``Transfer-Encoding`` and ``Content-Encoding`` (header values, may be empty).
 
-    Archives often keep the header of an encoding that they have removed, so a body that is not in the
-    declared encoding is returned unchanged. A truncated body yields its readable part. Raises
-    :class:`BodyError` for an unknown or damaged encoding and :class:`TooLargeError` for more than ``limit``
-    bytes.
+    Values of repeated headers are joined by commas. A body that is not in a declared coding is returned
+    unchanged, and binary content in a coding that is not declared is decoded. A truncated body yields its
+    readable part. Raises :class:`BodyError` for a damaged body and :class:`TooLargeError` for more than
+    ``limit`` bytes.
     """
-    if not transfer and not content:
-        return body
-    if "chunked" in transfer.lower():
-        body = join_chunks(body)
-    for encoding in reversed([part.strip().lower() for part in f"{content},{transfer}".split(",")]):
-        if encoding not in _IDENTITY:
-            body = _decode(body, encoding, limit)
+    declared = _CODING.findall(f"{content},{transfer}".lower())
+    for _ in range(max(1, declared.count("chunked"))):
+        body = join_chunks(body, is_declared="chunked" in declared)
+    for coding in [*reversed(declared), *[""] * _MAX_UNDECLARED]:
+        body = _undo(coding, body, limit)
     return body
 
 
-def join_chunks(body: bytes) -> bytes:
-    """Return the data of a chunked body, without sizes, extensions and trailers; other bodies unchanged."""
+def join_chunks(body: bytes, *, is_declared: bool = True) -> bytes:
+    """Return the data of a chunked body, without sizes, extensions and trailers; other bodies unchanged.
+
+    A body that is not declared to be chunked must be so to its end.
+    """
     chunks: list[bytes] = []
     at = 0
-    while at < len(body):
-        line_end = body.find(b"\n", at, at + 1024)
-        try:
-            size = int(body[at:line_end].partition(b";")[0], 16) if line_end > 0 else -1
-        except ValueError:
-            size = -1
-        if size < 0:
-            # Without a chunk size here, the body, or the rest of it, is not chunked.
-            return body if not chunks else b"".join([*chunks, body[at:]])
+    while line := _CHUNK_SIZE.match(body, at):
+        at, size = line.end(), int(line[1], 16)
         if size == 0:
-            break
-        chunks.append(body[line_end + 1 : line_end + 1 + size])
-        at = line_end + 1 + size
+            return b"".join(chunks) if chunks or is_declared else body
+        chunks.append(body[at : at + size])
+        at += size
         at += 2 if body[at : at + 2] == b"\r\n" else 1 if body[at : at + 1] == b"\n" else 0
-    return b"".join(chunks)
+    # Without a chunk size here, the body, or the rest of it, is not chunked.
+    return b"".join([*chunks, body[at:]]) if is_declared else body
 
 
-def _decode(body: bytes, encoding: str, limit: int) -> bytes:
-    """Decode one content encoding."""
-    match encoding.removeprefix("x-"):
-        case "gzip":
-            return _join(_inflate(body, 31), body, limit) if body.startswith(GZIP) else body
-        case "deflate":
-            # The standard specifies the zlib format; some servers send a raw deflate stream.
-            is_zlib = len(body) > 1 and body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0
-            return _join(_inflate(body, 15 if is_zlib else -15), body, limit)
-        case "br":
-            return _join(iter(partial(BrotliReader(BytesIO(body)).read, BLOCK), b""), body, limit)
-        case "zstd":
-            return _join(iter(partial(ZstdReader(BytesIO(body)).read, BLOCK), b""), body, limit)
-        case _:
-            raise BodyError(f"unknown content coding {encoding!r}")
+def _undo(coding: str, body: bytes, limit: int) -> bytes:
+    """Undo one coding: the one that the body is in or, if it has no magic number, the declared one."""
+    if is_compressed(body):
+        return _join(blocks(BytesIO(body)), body, limit)
+    if coding == "br":
+        return _join(brotli_blocks(iter([body])), body, limit)
+    if coding == "deflate" or (_is_zlib(body) and is_binary(body)):
+        return _join(_inflate(body), body, limit)
+    return body
 
 
-def _join(blocks: Iterator[bytes], body: bytes, limit: int) -> bytes:
-    """Join the decoded ``blocks`` of a body. Return the body itself if it turns out not to be encoded."""
-    decoded: list[bytes] = []
+def _join(decoded: Iterator[bytes], body: bytes, limit: int) -> bytes:
+    """Join the decoded blocks of a body. Return the body itself if it turns out not to be encoded."""
+    joined: list[bytes] = []
     size = 0
     try:
-        for block in blocks:
-            decoded.append(block)
+        for block in decoded:
+            joined.append(block)
             size += len(block)
             if size > limit:
                 raise TooLargeError
-    except DECOMPRESSION_ERRORS as error:
-        if not decoded and _is_text(body):
+    except _DECODING_ERRORS as error:
+        if not joined and _is_text(body[:_SAMPLE_BYTES]):
             return body
-        raise BodyError(f"damaged content coding: {error}") from None
-    return b"".join(decoded)
+        if not joined or not isinstance(error, TruncatedStreamError):
+            raise BodyError(f"damaged content coding: {error}") from None
+    return b"".join(joined)
 
 
-def _inflate(body: bytes, wbits: int) -> Iterator[bytes]:
-    """Yield the content of a gzip, zlib or raw deflate stream, up to its end or that of the body."""
-    inflater, data = Inflater(wbits), body
+def _inflate(body: bytes) -> Iterator[bytes]:
+    """Yield the content of a deflate stream, up to its end or that of the body.
+
+    The standard specifies the zlib format; some servers send a raw stream.
+    """
+    inflater, data = Inflater(15 if _is_zlib(body) else -15), body
     while not inflater.eof:
         block = inflater.decompress(data, BLOCK)
         data = b""
@@ -103,6 +116,10 @@ def _inflate(body: bytes, wbits: int) -> Iterator[bytes]:
         yield block
 
 
-def _is_text(body: bytes) -> bool:
-    """True if the body looks like text, so that its encoding was probably removed already."""
-    return body[:1024].isascii() or (b"\0" not in body[:1024] and body.lstrip()[:1] == b"<")
+def _is_zlib(body: bytes) -> bool:
+    return len(body) > 1 and body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+
+
+def _is_text(sample: bytes) -> bool:
+    """True if a body looks like text, so that its coding was probably removed already."""
+    return b"\0" not in sample and not is_binary(sample)

@@ -6,9 +6,7 @@ the crawler truncated (``WARC-Truncated``) is kept up to where it breaks off.
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO, Literal
-
-from resiliparse.parse.encoding import detect_mime
+from typing import BinaryIO
 
 from core import storage
 from pipeline.ledger import Drop, Reason
@@ -17,21 +15,17 @@ from pipeline.readers.lookahead import open_range
 from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Item, Record, Skipped
 from pipeline.readers.warc import arc, http
 from pipeline.readers.warc.framing import RECORD, Frame, plain_frames
-from pipeline.readers.warc.header import field_values, fields_pattern
+from pipeline.readers.warc.header import unfold
+from pipeline.readers.warc.media import SAMPLE_BYTES, ContentType, detect_media, parse_content_type
 from pipeline.readers.warc.members import contains_member, detect_codec, member_frames
 
-_MEDIA: dict[str, Literal["html", "text"]] = {
-    "text/html": "html",
-    "application/xhtml+xml": "html",
-    "text/plain": "text",
-}
-_CHARSET = re.compile(r"""(?i)\bcharset\s*=\s*["']?([^\s"';,]+)""")
 _PAGE_TYPES = (b"response", b"resource", b"conversion")
+# The header of a damaged response may lack the empty line after it.
 _HTTP_HEADER = re.compile(
-    rb"HTTP/[\d.]+[ \t]+(\d{1,3})\b[^\n]*\n"
-    + fields_pattern(2, b"content-type", b"transfer-encoding", b"content-encoding")
-    + rb"(?:\r?\n)?"
+    rb"(?i:HTTP(?:/[\d.]+)?|ICY)[ \t]+(\d{1,3})\b[^\n]*\n((?:[^\r\n<][^\n]*\n)*+)(?:\r?\n)?"
 )
+_FIELD = re.compile(rb"(?im)^(content-type|content-encoding|transfer-encoding)[^\S\n]*:([^\n]*)")
+_CONTENT_TYPE = re.compile(rb"(?im)^content-type[^\S\n]*:")
 _RECORD_TYPE, _REVISIT, _MEDIA_TYPE = map(Drop, (Reason.RECORD_TYPE, Reason.REVISIT, Reason.MEDIA_TYPE))
 
 
@@ -102,24 +96,22 @@ def _page(frame: Frame) -> Item:
 
     Raises BodyError for a body that cannot be decoded and TooLargeError for one that is too long.
     """
-    content_type, transfer, content, payload = frame.header.content_type, b"", b"", frame.block
+    content_type, transfer, content, payload = [_text(frame.header.content_type)], "", "", frame.block
     if _is_http(frame):
-        head = _HTTP_HEADER.match(payload)
-        if not head:
+        head = _http_header(payload)
+        if not head and detect_media(ContentType(), bytes(payload[:SAMPLE_BYTES])) != "html":
             return Damaged(frame.origin, "HTTP response without a status line")
-        status, content_type, transfer, content, _ = field_values(head)
-        if not 200 <= int(status) < 300:
-            return Skipped(frame.origin, _url(frame), Drop(Reason.HTTP_STATUS, float(status)))
-        payload = payload[head.end() :]
-    declared = content_type.decode("latin-1")
-    media_type = declared.partition(";")[0].strip().lower()
-    if media_type and media_type not in _MEDIA:
+        if head and not 200 <= int(head[1]) < 300:
+            return Skipped(frame.origin, _url(frame), Drop(Reason.HTTP_STATUS, float(head[1])))
+        content_type, transfer, content = _fields(head[2] if head else b"")
+        payload = payload[head.end() if head else 0 :]
+    declared = parse_content_type(content_type)
+    if not declared.may_be_page:
         return Skipped(frame.origin, _url(frame), _MEDIA_TYPE)
-    body = http.decode(bytes(payload), _text(transfer), _text(content), MAX_BYTES)
-    media = _MEDIA.get(media_type or detect_mime(body[:1024]))
+    body = http.decode(bytes(payload), transfer, content, MAX_BYTES)
+    media = detect_media(declared, body)
     if media is None:
         return Skipped(frame.origin, _url(frame), _MEDIA_TYPE)
-    charset = _CHARSET.search(declared)
     return Record(
         origin=frame.origin,
         url=_url(frame),
@@ -128,15 +120,38 @@ def _page(frame: Frame) -> Item:
         license="",
         media=media,
         body=body,
-        charset=charset.group(1) if charset else None,
+        charset=declared.charset,
     )
+
+
+def _http_header(block: memoryview) -> re.Match[bytes] | None:
+    """Match the header of the response, after those of interim responses and of proxies."""
+    head = _HTTP_HEADER.match(block)
+    while head and (following := _HTTP_HEADER.match(block, head.end())):
+        if head[1][0] != ord("1") and _CONTENT_TYPE.search(head[2]):
+            break
+        head = following
+    return head
+
+
+def _fields(header: bytes) -> tuple[list[str], str, str]:
+    """Return all values of Content-Type, and those of Transfer- and Content-Encoding joined by commas."""
+    values: dict[bytes, list[str]] = {}
+    for name, value in _FIELD.findall(unfold(header)):
+        values.setdefault(name.lower(), []).append(_text(value))
+    transfer, content = (
+        ",".join(values.get(name, ())) for name in (b"transfer-encoding", b"content-encoding")
+    )
+    return values.get(b"content-type", []), transfer, content
 
 
 def _is_http(frame: Frame) -> bool:
     """True if the block is HTTP, by its declared type or, in a response record, by its first bytes."""
     if frame.header.content_type.strip().lower().startswith(b"application/http"):
         return True
-    return frame.header.record_type.strip().lower() == b"response" and bytes(frame.block[:5]) == b"HTTP/"
+    return (
+        frame.header.record_type.strip().lower() == b"response" and bytes(frame.block[:5]).upper() == b"HTTP/"
+    )
 
 
 def _url(frame: Frame) -> str:
