@@ -5,8 +5,10 @@ two extractors; :mod:`~pipeline.extraction.guard` runs them in a separate proces
 memory.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Protocol
 
@@ -23,6 +25,7 @@ _HTML_METHODS: Mapping[str, Callable[[str, str], tuple[str, str] | Drop]] = Mapp
     {"default": main_content, "resiliparse": external.resiliparse, "trafilatura": external.trafilatura}
 )
 """Functions from a page and its URL to its main text and title."""
+_PROJECT = re.compile(r"\.(wik\w+)\.org/")
 
 
 class RawRecord(Protocol):
@@ -43,6 +46,14 @@ class RawRecord(Protocol):
     @property
     def language(self) -> str:
         """The language declared by the source, or an empty string."""
+
+    @property
+    def title(self) -> str:
+        """The title declared by the source, or an empty string."""
+
+    @property
+    def fetched_at(self) -> datetime | None:
+        """The time at which the record was saved, if it is known."""
 
     @property
     def hidden_namespaces(self) -> frozenset[str]:
@@ -104,7 +115,9 @@ def _extract(record: RawRecord, settings: config.ExtractionConfig) -> tuple[str,
 def _wikitext_options(record: RawRecord, settings: config.ExtractionConfig) -> wikitext.Options:
     return wikitext.Options(
         language=record.language,
-        project="wiktionary" if ".wiktionary.org/" in record.url else "wikipedia",
+        project=found[1] if (found := _PROJECT.search(record.url)) else "wikipedia",
+        title=record.title,
+        saved_on=record.fetched_at.date() if record.fetched_at else None,
         hidden_namespaces=record.hidden_namespaces,
         tables=settings.tables,
         lists=settings.lists,

@@ -45,6 +45,8 @@ class Guard:
                     record.url,
                     record.charset,
                     record.language,
+                    record.title,
+                    record.fetched_at,
                     record.hidden_namespaces,
                 )
             )

@@ -8,6 +8,7 @@ import logging
 import resource
 import signal
 import sys
+from datetime import datetime
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ class _Request(NamedTuple):
     url: str
     charset: str | None
     language: str
+    title: str
+    fetched_at: datetime | None
     hidden_namespaces: frozenset[str]
 
 

@@ -1,5 +1,6 @@
 """A minimal raw record for extraction tests."""
 
+from datetime import datetime
 from typing import NamedTuple
 
 
@@ -9,4 +10,6 @@ class RawRecord(NamedTuple):
     charset: str | None = None
     url: str = ""
     language: str = ""
+    title: str = ""
+    fetched_at: datetime | None = None
     hidden_namespaces: frozenset[str] = frozenset()

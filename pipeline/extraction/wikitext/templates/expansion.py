@@ -1,0 +1,185 @@
+"""Expansion of a template by its pattern.
+
+The files in ``data/templates/`` list the templates that have text, by language and project. Each has a
+pattern such as ``{1}[ ({2/alt})]`` or a function ``@name``. In a pattern, braces hold the name of an
+argument, or alternatives of which the first non-empty one is used: names, or text after an apostrophe. After
+``#``, the argument is a number. Text in brackets is omitted if an argument in it is missing.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
+
+from core.resources import read_toml
+from pipeline.extraction.wikitext.options import Options
+from pipeline.extraction.wikitext.templates import dates, functions, locales, names, numbers, units
+from pipeline.extraction.wikitext.templates.call import Call, Place
+from pipeline.extraction.wikitext.templates.unknown import guess
+
+_ARGUMENT = re.compile(r"\{(#?)([^{}]*)\}")
+_OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
+_ESCAPE = str.maketrans("[]{}", "\ufdd1\ufdd2\ufdd3\ufdd4")
+"""Brackets in arguments are replaced by noncharacters, so that they are not parsed as the pattern's."""
+_UNESCAPE = str.maketrans("\ufdd1\ufdd2\ufdd3\ufdd4", "[]{}")
+_NAME = re.compile(r"\s*+([^\s=<>\[\]{}][^=<>\[\]{}\n]{0,60}?)\s*=")
+_SUBST = ("subst", "safesubst")
+_MAX_POSITION = 50
+_MIN_GROUPED = 5
+"""Digits from which on thousands are separated in prose."""
+
+
+def expand(
+    head: str, arguments: Sequence[tuple[str, str]], options: Options, place: Callable[[], Place]
+) -> str:
+    """Return the text of ``{{head|…}}``, an empty string if it has none.
+
+    Each argument is given as its text before any inner bracket, in which its name is looked for, and its
+    whole text.
+    """
+    function, colon, first = _function(head)
+    if colon:
+        found = functions.call_function(function, [first, *(text.strip() for _, text in arguments)], options)
+        if found is not None or function.startswith("#"):
+            return found or ""
+        first = f"{function}:{first}"
+    written = " ".join((first if colon else function).replace("_", " ").split())
+    name = written.lower()
+    pattern = _pattern(name, options)
+    if pattern == "":
+        return ""
+    positional, named = _parse_arguments(arguments)
+    if pattern is None:
+        found = functions.variable(name, options) if not arguments else None
+        if found is None and not named:
+            found = guess(written, positional, place, options.language)
+        return found or ""
+    call = Call(name, positional, named, options, place)
+    text = _FUNCTIONS[pattern](call) if pattern in _FUNCTIONS else _fill(pattern, call)
+    return text.strip("\n") if text[:1] == "\n" and place().starts_inside else text
+
+
+def _function(head: str) -> tuple[str, str, str]:
+    """Split ``name:argument`` at its colon, without prefixes such as ``subst:`` and ``Template:``."""
+    before, colon, after = head.partition(":")
+    for _ in range(2):
+        function = " ".join(before.replace("_", " ").lower().split())
+        if not colon or (functions.names().get(function) not in _SUBST and function not in _prefixes()):
+            return function if colon else before, colon, after.strip()
+        before, colon, after = after.partition(":")
+    return before, colon, after.strip()
+
+
+def _pattern(name: str, options: Options) -> str | None:
+    """Return the pattern of a template by its name or by the part before a hyphen or slash."""
+    patterns = _patterns(options.language, options.project)
+    found = patterns.get(name)
+    for mark in "-/":
+        if found is None and mark in name:
+            found = patterns.get(name.partition(mark)[0] + mark)
+    return found
+
+
+def _parse_arguments(arguments: Sequence[tuple[str, str]]) -> tuple[list[str], dict[str, str]]:
+    """Return the positional and the named arguments. ``|2=x`` is positional."""
+    positional: list[str] = []
+    named: dict[str, str] = {}
+    for prefix, argument in arguments:
+        found = _NAME.match(prefix)
+        if not found:
+            positional.append(argument.strip())
+            continue
+        name, text = found[1], argument[found.end() :].strip()
+        if name.isdecimal() and 0 < int(name[:3]) <= _MAX_POSITION:
+            positional += [""] * (int(name[:3]) - len(positional))
+            positional[int(name[:3]) - 1] = text
+        else:
+            named[name] = text
+    return positional, named
+
+
+def _fill(pattern: str, call: Call) -> str:
+    """Substitute the arguments into a pattern, from the innermost brackets outwards.
+
+    If all arguments are missing that the pattern has outside brackets, the result is empty.
+    """
+
+    def argument(found: re.Match[str]) -> str:
+        text = call.get(*found[2].split("/"))
+        return (numbers.localize(text, call.language, _MIN_GROUPED) if found[1] else text).translate(_ESCAPE)
+
+    def optional(found: re.Match[str]) -> str:
+        is_complete = all(call.get(*each.split("/")) for _, each in _ARGUMENT.findall(found[1]))
+        return _ARGUMENT.sub(argument, found[1]) if is_complete else ""
+
+    count = 1
+    while count:
+        pattern, count = _OPTIONAL.subn(optional, pattern)
+    needed = _ARGUMENT.findall(pattern)
+    if needed and not any(call.get(*each.split("/")) for _, each in needed):
+        return ""
+    return _ARGUMENT.sub(argument, pattern).translate(_UNESCAPE)
+
+
+def _join(call: Call) -> str:
+    return ", ".join(part.strip("* \n") for part in call.positional if part.strip("* \n"))
+
+
+_FUNCTIONS: Mapping[str, Callable[[Call], str]] = MappingProxyType(
+    {
+        "@convert": units.convert,
+        "@date": dates.format_date,
+        "@death_date": dates.death_date,
+        "@as_of": dates.as_of,
+        "@age": dates.age,
+        "@years_ago": dates.years_ago,
+        "@era": dates.era,
+        "@join": _join,
+        "@fraction": numbers.fraction,
+        "@number": numbers.number,
+        "@value": numbers.value,
+        "@quantity": numbers.quantity,
+        "@elevation": numbers.elevation,
+        "@coordinates": names.coordinates,
+        "@plural": functions.plural,
+        "@sortname": names.sortname,
+        "@ship": names.ship,
+        "@interlanguage": names.interlanguage,
+        "@in_language": names.in_language,
+        "@language_suffix": names.language_suffix,
+        "@of_language": names.of_language,
+        "@compound": names.compound,
+        "@form_of": names.form_of,
+        "@country": names.country,
+        "@flag": names.flag,
+        "@pronunciation": names.pronunciation,
+        "@respelling": names.respelling,
+        "@biography": names.biography,
+    }
+)
+
+
+@cache
+def _prefixes() -> frozenset[str]:
+    """Return the names of the template namespace in all languages."""
+    return frozenset(read_toml("pipeline.extraction.wikitext", "data/namespaces.toml")["template"])
+
+
+@cache
+def _patterns(language: str, project: str) -> Mapping[str, str]:
+    """Return a wiki's templates: common ones, those of its language and those of its project."""
+    base = language.partition("-")[0]
+    related: str = locales.data()["related"].get(base, "")
+    files = ["all", *(code for code in (related, base) if code in locales.data()["described"])]
+    if project != "wikipedia":
+        files.append("sister")
+    if project == "wiktionary":
+        files.append(project)
+    return {
+        name: pattern
+        for file in files
+        for names_of_pattern, pattern in read_toml(
+            "pipeline.extraction.wikitext", f"data/templates/{file}.toml"
+        ).items()
+        for name in names_of_pattern.split("|")
+    }
