@@ -74,7 +74,7 @@ def _record(row: Mapping[str, object], mapping: ColumnMapping, origin: Origin) -
     if isinstance(text, InvalidString):
         return Damaged(origin, f"the text is not UTF-8: it begins with {text[:40]!r}")
     if not isinstance(text, str | bytes):
-        return Damaged(origin, missing_text(mapping, list(row)))
+        return Damaged(origin, _no_text(row, mapping, text))
     url = _string(row, mapping.fields["url"])
     if len(text) > MAX_BYTES:
         return Skipped(origin, url, Drop(Reason.TOO_LARGE, len(text), MAX_BYTES))
@@ -96,6 +96,14 @@ def missing_text(mapping: ColumnMapping, columns: list[str]) -> str:
     more = ", …" if len(columns) > _MAX_LISTED else ""
     listed = ", ".join(column[:_MAX_NAME] for column in columns[:_MAX_LISTED])
     return f"no text in column {mapping.fields['text'][0]!r}; the columns are {listed}{more}"
+
+
+def _no_text(row: Mapping[str, object], mapping: ColumnMapping, found: object) -> str:
+    """Return the error message for a row whose text is missing, null or of another type."""
+    column = mapping.fields["text"][0]
+    if found is None and column not in row:
+        return missing_text(mapping, list(row))
+    return f"no text in column {column!r}, but {'null' if found is None else type(found).__name__}"
 
 
 def _first(row: Mapping[str, object], paths: tuple[str, ...]) -> object:

@@ -47,7 +47,8 @@ def read(split: InputSplit, wanted: config.ColumnsConfig, kept: Sequence[str] = 
                 yield Damaged(Origin(0, size), f"not a whole Parquet file: {_data_error(error)}")
             return
         mapping = columns.column_mapping(wanted, kept)
-        present = sorted({column for path in mapping.paths if (column := _column(path, types))})
+        wanted_columns = {_column(path, types) for path in mapping.paths}
+        present = [name for name in types if name in wanted_columns]
         first_row = 0
         for group, count in enumerate(counts):
             if split.start <= size * first_row // max(1, sum(counts)) < split.start + split.length:

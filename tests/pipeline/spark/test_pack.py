@@ -66,7 +66,7 @@ def _config(out: Path, **settings: object) -> Config:
 
 def _publish(spark: SparkSession, out: Path, partitions: int) -> None:
     table = spark.createDataFrame(pa.Table.from_pylist(ROWS, schema=document.schema()))
-    tables.write(table.repartition(partitions), f"{out}/documents", partition_by=["source"])
+    tables.write(table.repartition(partitions), f"{out}/documents")
     done = Manifest(
         stage="clean", fingerprint="", config={}, inputs=[], counts={"kept": len(ROWS)}, files=[],
         facts={"corpus": "c0ffee"},
