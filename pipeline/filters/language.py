@@ -1,30 +1,50 @@
 """Language identification by a fastText model (Joulin et al. 2016), by default lid.176 (models/lid.176.md).
 
-Other models, such as GlotLID (Kargaran et al. 2023), label texts by ISO 639-3 code and script, ``eng_Latn``;
-``languages.toml`` maps their labels to our codes.
+Other models, such as GlotLID (Kargaran et al. 2023), label texts by ISO 639-3 code and script, ``eng_Latn``.
+``benchmarks/language.py`` measures how the result depends on how a text is typed.
 """
 
-import difflib
 import re
-from collections.abc import Iterable
-from functools import cache
+import unicodedata
+from collections import Counter
+from functools import cache, lru_cache
 from importlib import resources
 
 import fasttext
-from datatrove.utils.typeshelper import Languages
+import numpy as np
 
 from core import storage
-from core.errors import ConfigError, InputError
-from core.resources import read_toml
+from core.errors import InputError
+from pipeline.analysis.arrays import code_points
+from pipeline.analysis.characters import LETTER, MARK, character_table
+from pipeline.filters.language_codes import UNKNOWN, are_close, label_code, parse, without_script
 from pipeline.filters.windows import sample_windows
 
 NUM_WINDOWS, WINDOW = 8, 300
 """Windows sampled from a long text, and characters per window. On 2,065 pages, more windows and whole texts
 gave the same languages."""
+CONFIDENT = 0.8
+"""Probability at which the model's first answer is accepted for a text of :data:`LONG` letters."""
+LONG = 100
+CONTRADICTION = 40
+"""Times that another language must be as probable so that the declared one of a long text is not believed."""
+SHORT, MIN_PROBABILITY = 50, 0.6
+"""Letters below which the language of a text is unknown if its probability is below a minimum, which falls
+from this value for one letter to 0."""
 
+MAIN_SHARE = 0.7
+"""Share of the main script's letters at which letters of other scripts are taken for quotations."""
 _PREFIX = "__label__"
 _DEFAULT_MODEL = "models/lid.176.ftz"
-_CODE = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?")
+_INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
+_SINGLE_SPACE = re.compile(r"(?<=\S)[^\S\n](?=\S)")
+_NOT_A_WORD = re.compile(r"^[@#]|[0-9@]|[a-z][._=(){}<>\[\]\\/|$^&*:]+[a-z]")
+"""Tags, mentions, numbers, addresses, and words with signs inside, as in code."""
+_CJK_LETTERS = 3
+"""Letters of an alphabet that are about as much text as one Han character or Kana."""
+
+Scores = dict[str, float]
+"""Probability by language code."""
 
 
 @cache
@@ -45,98 +65,131 @@ def load(path: str = "") -> "fasttext.FastText._FastText":
 def identify(text: str, declared: str = "", model: str = "") -> tuple[str, float]:
     """Return the language of a text (ISO 639-1, or 639-3 if there is no 639-1 code) and its probability.
 
-    ``declared``: if given, it is returned as the language, with the model's probability for it, or 1 if the
-    model does not know the language. ``model``: path of a model other than the packaged one. A text without
-    words has no language and scores 0.
+    The language of a short text that the model cannot tell, or of a text without words, is
+    :data:`~pipeline.filters.language_codes.UNKNOWN`.
+
+    ``declared``: any spelling of a language (:mod:`~pipeline.filters.language_codes`). It is believed unless
+    a long text is clearly in another language; if the model does not know it, its probability is 1.
+    ``model``: path of a model other than the packaged one.
     """
-    line = sample_windows(text, NUM_WINDOWS, WINDOW).encode("utf-8", "replace").decode().replace("\n", " ")
-    code = _mappings()["editions"].get(declared.lower()) or declared.lower().partition("-")[0]
-    codes = _label_codes(model)
-    if code and code not in codes.values():
+    line = repair(sample_windows(text, NUM_WINDOWS, WINDOW))
+    if code := _declared_code(declared, model):
+        return _check_declared(line, code, model)
+    if not line:
+        return UNKNOWN, 0.0
+    best, probability = next(iter(_scores(line, model, 1).items()))
+    if probability >= CONFIDENT and _count_letters(line) >= LONG:
+        return best, probability
+    best = _identify_words(line, model)
+    return best, _scores(line, model).get(best, probability)
+
+
+def _declared_code(declared: str, model: str) -> str:
+    """Return the code of a declared language, with its script if the model distinguishes it."""
+    code = parse(declared) if declared else ""
+    return code if code in _label_codes(model).values() else without_script(code)
+
+
+def _check_declared(line: str, code: str, model: str) -> tuple[str, float]:
+    """Return the declared language of a line, or the one that contradicts it, and its probability."""
+    if code not in _label_codes(model).values():
         return code, 1.0
-    if not line.strip():
+    if not line:
         return code, 0.0
-    scores: dict[str, float] = {}
-    for score, label in _predict(line, model, all_labels=bool(code)):
-        predicted = codes[label]
-        scores[predicted] = min(scores.get(predicted, 0.0) + score, 1.0)
-    best = code or next(iter(scores))
-    return best, scores.get(best, 0.0)
+    scores = _scores(line, model)
+    best, score = max(scores, key=lambda each: scores[each]), scores.get(code, 0.0)
+    evidence = sum(scores[each] for each in scores if each == best or are_close(each, best))
+    contradicted = evidence >= max(CONFIDENT, CONTRADICTION * score) and not are_close(best, code)
+    if contradicted and _count_letters(line) >= LONG:
+        return best, scores[best]
+    return code, score
 
 
-def refuse_unknown(codes: Iterable[str], key: str, model: str = "") -> None:
-    """Raise :class:`ConfigError` for codes in the setting ``key`` that :func:`identify` never returns.
+def repair(text: str) -> str:
+    """Undo ways of typing that the model has not seen, on one line; prose is returned unchanged.
 
-    ``model``: as for :func:`identify`. It is not loaded; all well-formed codes are accepted if it is given.
+    Text in capitals becomes lower case, white space one space, spaced letters words, decomposed characters
+    composed ones.
     """
-    mappings = _mappings()
-    for code in codes:
-        ours = mappings["editions"].get(code) or (mappings["languages"].get(code) if code != "als" else None)
-        if ours:
-            raise ConfigError(f"{key}: {code!r} is not the code that is used here; write {ours}")
-        if _CODE.fullmatch(code) and (model or code.partition("-")[0] in _known_codes()):
-            continue
-        if ours := _intended_code(code):
-            raise ConfigError(f"{key}: {code!r} is not a language code; write {ours}")
-        near = difflib.get_close_matches(code.lower(), _common_codes(), n=3, cutoff=0.0)
-        raise ConfigError(
-            f"{key}: {code!r} is not a language code; the nearest valid codes are {', '.join(near)}; "
-            "use ISO 639-1 such as en, or else ISO 639-3"
-        )
+    text = text.encode("utf-8", "replace").decode()
+    if not unicodedata.is_normalized("NFC", text):
+        text = unicodedata.normalize("NFC", text)
+    text = _INVISIBLE.sub("", text)
+    words = text.split()
+    if len(words) > 3 and sum(len(word) == 1 and word.isalpha() for word in words) > len(words) / 2:
+        words = _SINGLE_SPACE.sub("", text).split()
+    line = " ".join(words)
+    lowered = line.lower()
+    if lowered != line and _is_capitals(line):
+        return lowered
+    return line
 
 
-@cache
-def _common_codes() -> list[str]:
-    """Return the ISO 639-1 codes and those that the packaged model returns, sorted."""
-    mappings = _mappings()
-    return sorted(
-        {*mappings["languages"].values(), *mappings["editions"].values(), *_label_codes("").values()}
-    )
+def _is_capitals(line: str) -> bool:
+    codes, table = code_points(line), character_table()
+    capitals = int(np.count_nonzero(table.lower[codes] != codes))
+    return capitals > np.count_nonzero(table.classes[codes] & LETTER) / 2
 
 
-@cache
-def _known_codes() -> frozenset[str]:
-    """Return the common codes and all ISO 639-3 codes, which a page or an edition may declare."""
-    return frozenset([*_common_codes(), *_codes_by_name().values()])
+def _count_letters(line: str) -> int:
+    return int(np.count_nonzero(character_table().classes[code_points(line)] & LETTER))
 
 
-@cache
-def _codes_by_name() -> dict[str, str]:
-    """Return some 2,000 ISO 639-3 codes by English name in lower case with underscores, as datatrove has."""
-    return {name: code for name, code in vars(Languages).items() if re.fullmatch("[a-z]{3}", str(code))}
+def _identify_words(line: str, model: str) -> str:
+    """Return the language of the words of a line in its main script, or :data:`UNKNOWN`.
+
+    The mean of the probabilities for two forms of the line, in lower case with and without punctuation.
+    """
+    prose = _prose(line.lower())
+    words = _words(prose)
+    sums = _scores(prose, model)
+    for code, score in _scores(words, model).items():
+        sums[code] = sums.get(code, 0.0) + score
+    best = max(sums, key=lambda code: sums[code])
+    enough = MIN_PROBABILITY * (1 - _count_letters(words) / SHORT)
+    return best if sums[best] / 2 >= enough else UNKNOWN
 
 
-def _intended_code(text: str) -> str | None:
-    """Return the code for ``EN``, ``en-US``, ``eng_Latn`` or ``English``, or None if there is none."""
-    lowered = text.strip().lower()
-    code = _codes_by_name().get(re.sub(r"\W+", "_", lowered)) or re.split("[-_]", lowered)[0]
-    code = _mappings()["editions"].get(code) or _mappings()["languages"].get(code, code)
-    return code if code in _known_codes() else None
+def _prose(line: str) -> str:
+    """Remove URLs, code and letters of scripts other than the main one."""
+    prose = " ".join(word for word in line.split() if not (word.isascii() and _NOT_A_WORD.search(word)))
+    weights: Counter[str] = Counter()
+    for character, count in Counter(prose).items():
+        if script := _script(character):
+            weights[script] += count * (_CJK_LETTERS if script == "CJK" else 1)
+    if len(weights) > 1:
+        main = max(weights, key=lambda script: weights[script])
+        if weights[main] >= MAIN_SHARE * weights.total():
+            prose = "".join(character for character in prose if _script(character) in ("", main))
+    return prose if weights else line
+
+
+@lru_cache(maxsize=1 << 14)
+def _script(character: str) -> str:
+    """Return the script of a letter or mark, by its name in Unicode; an empty string for other characters."""
+    if unicodedata.category(character)[0] not in "LM":
+        return ""
+    script = unicodedata.name(character, "").partition(" ")[0]
+    return "CJK" if "KANA" in script else "" if script == "COMBINING" else script
+
+
+def _words(prose: str) -> str:
+    codes = code_points(prose).copy()
+    kept = character_table().classes[codes] & (LETTER | MARK) != 0
+    codes[~kept & (codes != ord("'")) & (codes != ord("’")) & (codes != ord("-"))] = ord(" ")
+    return " ".join(codes.tobytes().decode("utf-32-le").split())
 
 
 @cache
 def _label_codes(model: str) -> dict[str, str]:
     """Return our language code for each of the model's labels."""
-    return {label: _label_code(label.removeprefix(_PREFIX)) for label in load(model).get_labels()}
+    return {label: label_code(label.removeprefix(_PREFIX)) for label in load(model).get_labels()}
 
 
-def _label_code(label: str) -> str:
-    """Map ``en`` and ``eng_Latn`` to ``en``; ``srp_Latn`` to ``sr-Latn``, which is not the usual script."""
-    language, _, script = label.partition("_")
-    if not script:
-        return label
-    code = _mappings()["languages"].get(language, language)
-    return code if _mappings()["scripts"].get(code, script) == script else f"{code}-{script}"
-
-
-@cache
-def _mappings() -> dict[str, dict[str, str]]:
-    return read_toml("pipeline.filters", "languages.toml")
-
-
-def _predict(line: str, model: str, *, all_labels: bool) -> list[tuple[float, str]]:
-    """Return probabilities and labels, best first: of the best label only, or of all."""
-    predictions: list[tuple[float, str]] = load(model).f.predict(
-        line + "\n", -1 if all_labels else 1, 0.0, "strict"
-    )
-    return predictions
+def _scores(line: str, model: str, count: int = -1) -> Scores:
+    """Return the probability of each language, or of the ``count`` most probable labels."""
+    scores: Scores = {}
+    codes = _label_codes(model)
+    for score, label in load(model).f.predict(line + "\n", count, 0.0, "strict"):
+        scores[codes[label]] = min(scores.get(codes[label], 0.0) + score, 1.0)
+    return scores
