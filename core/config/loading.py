@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from core.config import toml_source
+from core.config.pipeline import FiltersConfig
 from core.config.problems import KeyPath, describe, show_key, show_value
 from core.config.renamed import CONVERSIONS, RENAMED
 from core.config.section import Section
@@ -20,6 +21,9 @@ from core.messages import nearest
 
 SectionT = TypeVar("SectionT", bound=Section)
 
+PRESET_KEYS = ("thresholds", "languages")
+"""Keys of ``[filters]`` that are chosen for a preset."""
+
 _ESCAPED_PATH = re.compile(r"[A-Za-z]:[\x07-\x0d\x1b]")
 """A Windows path in double quotes whose backslashes TOML took for escapes: ``"C:\\temp"``."""
 
@@ -27,12 +31,30 @@ _ESCAPED_PATH = re.compile(r"[A-Za-z]:[\x07-\x0d\x1b]")
 def load(path: str | None, overrides: Sequence[str] = ()) -> Config:
     """Read the TOML file ``path`` (None: all defaults) and apply ``a.b=VALUE`` overrides in order.
 
+    If an override names another ``filters.preset``, the file's :data:`PRESET_KEYS` do not apply.
     Raises :class:`ConfigError` for a missing or malformed file, an unknown key or an invalid value.
     """
     tree = toml_source.read(path) if path else {}
+    given: dict[str, Any] = {}
+    for override in overrides:
+        toml_source.apply(given, override)
+    _leave_preset(tree.get("filters"), given.get("filters"))
     for override in overrides:
         toml_source.apply(tree, override)
     return parse(tree, Config)
+
+
+def _leave_preset(own: object, given: object) -> None:
+    """Remove from a file's ``[filters]`` what belongs to its preset, if the overrides name another one.
+
+    ``none`` always keeps everything.
+    """
+    if isinstance(own, dict) and isinstance(given, dict) and "preset" in given:
+        default = FiltersConfig.model_fields["preset"].default
+        if given["preset"] == own.get("preset", default) != "none":
+            return
+        for key in PRESET_KEYS:
+            own.pop(key, None)
 
 
 def parse(tree: dict[str, Any], section: type[SectionT]) -> SectionT:

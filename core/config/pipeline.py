@@ -22,7 +22,7 @@ class ColumnsConfig(Section):
     title: str = ""
     """Column with the title."""
     language: str = ""
-    """Column with the language code; where it is missing, the language is identified."""
+    """Column with the language, in any spelling; where it is missing, the language is identified."""
     date: str = ""
     """Column with the date on which the document was fetched or written."""
     license: str = ""
@@ -119,14 +119,16 @@ class FiltersConfig(Section):
 
     preset: str = "fineweb"
     """Set of filters and thresholds: the name of a file in ``pipeline/filters/presets``. ``none`` keeps
-    everything and still measures everything."""
+    everything and still measures everything. Another preset than the file's on the command line (``--set
+    filters.preset=none``) resets ``thresholds`` and ``languages`` of the file."""
     languages: tuple[str, ...] = ()
-    """Languages to keep, as ISO 639-1 codes; ISO 639-3 for languages without one. Empty: every language that
-    is identified with sufficient confidence."""
+    """Languages to keep: codes of ISO 639, tags such as ``pt-BR`` and ``eng_Latn``, English or native names;
+    ``und`` for texts whose language is not known. Empty: every language that is identified with sufficient
+    confidence."""
     thresholds: dict[str, float | dict[str, float]] = Field(default={})
     """Thresholds that replace or extend the preset's, by reason: ``{"gopher.few_words" = 20}``. Thresholds by
     language have a default: ``{"gopher.few_words" = {default = 50, de = 40}}``. Names of reasons contain a
-    dot and need quotes."""
+    dot and need quotes. ``--set 'filters.thresholds={}'`` removes those of the file."""
     mask_pii: bool | Literal["preset"] = "preset"
     """Replace e-mail addresses, public IP addresses and other personal data by tags. ``preset``: ``true`` for
     all presets but ``none``."""

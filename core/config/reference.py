@@ -42,7 +42,8 @@ run with other settings.
 
 The value of an override is TOML: `--set train.steps=100`, `--set 'input.paths=["a.warc.gz", "b.warc.gz"]'`. A
 bare word is a string: `--set output.path=out`. Sizes are numbers of bytes or strings with a unit: `"128MiB"`
-(2^20) or `"128MB"` (10^6).
+(2^20) or `"128MB"` (10^6). A table is merged with the file's; an empty one removes it: `--set
+'filters.thresholds={{}}'`.
 
 This page is generated from `core/config`: `{COMMAND} --write`.
 """

@@ -57,7 +57,10 @@ def parse(path: str, data: bytes) -> dict[str, Any]:
 
 
 def apply(tree: dict[str, Any], override: str) -> None:
-    """Apply one ``section.key=value`` to ``tree``; a value that is not TOML is taken as a string."""
+    """Apply one ``section.key=value`` to ``tree``; a value that is not TOML is taken as a string.
+
+    A table is merged with the one that is there, and an empty one replaces it.
+    """
     key, sign, text = (part.strip() for part in override.partition("="))
     if not sign or "." not in key:
         raise ConfigError(
@@ -132,7 +135,7 @@ def _parse_override(key: str, text: str) -> dict[str, Any]:
 
 def _merge(tree: dict[str, Any], other: dict[str, Any]) -> None:
     for key, value in other.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+        if value and isinstance(value, dict) and isinstance(tree.get(key), dict):
             _merge(tree[key], value)
         else:
             tree[key] = value

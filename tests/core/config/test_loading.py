@@ -25,6 +25,62 @@ def test_override_takes_toml_lists_and_quoted_keys():
     assert loaded.filters.thresholds == {"x.y": 20.0}
 
 
+FILTERS = """
+[filters]
+preset = "gopher"
+languages = ["en"]
+mask_pii = false
+thresholds = { "gopher.few_words" = 5, "c4.few_sentences" = 2 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "thresholds", "languages"),
+    [
+        ([], {"gopher.few_words": 5, "c4.few_sentences": 2}, ("en",)),
+        (["filters.preset=gopher"], {"gopher.few_words": 5, "c4.few_sentences": 2}, ("en",)),
+        (["filters.preset=c4"], {}, ()),
+        (["filters.preset=none"], {}, ()),
+        (['filters.thresholds."a.b"=1', "filters.preset=c4"], {"a.b": 1}, ()),
+        (["filters.preset=c4", 'filters.languages=["de"]'], {}, ("de",)),
+        (
+            ["filters.preset=c4", "filters.preset=gopher"],
+            {"gopher.few_words": 5, "c4.few_sentences": 2},
+            ("en",),
+        ),
+        (["filters.thresholds={}"], {}, ("en",)),
+        (["filters.thresholds={}", 'filters.thresholds."a.b"=1'], {"a.b": 1}, ("en",)),
+        (
+            ['filters.thresholds={"gopher.few_words" = 7}'],
+            {"gopher.few_words": 7, "c4.few_sentences": 2},
+            ("en",),
+        ),
+    ],
+)
+def test_another_preset_leaves_the_thresholds_and_languages_of_the_file(
+    tmp_path, overrides, thresholds, languages
+):
+    path = tmp_path / "run.toml"
+    path.write_text(FILTERS)
+    filters = config.load(str(path), overrides).filters
+    assert (filters.thresholds, filters.languages, filters.mask_pii) == (thresholds, languages, False)
+
+
+def test_none_keeps_everything_whatever_the_file_has(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text(FILTERS.replace('"gopher"', '"none"'))
+    assert config.load(str(path)).filters.languages == ("en",)
+    filters = config.load(str(path), ["filters.preset=none"]).filters
+    assert (filters.thresholds, filters.languages) == ({}, ())
+
+
+def test_presets_of_files_that_name_none_are_the_default(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('[filters]\nlanguages = ["en"]\n')
+    assert config.load(str(path), ["filters.preset=fineweb"]).filters.languages == ("en",)
+    assert config.load(str(path), ["filters.preset=c4"]).filters.languages == ()
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
