@@ -57,7 +57,8 @@ class _Bracket:
         self.arguments[-1].append(part)
 
     def joined_arguments(self) -> list[str]:
-        return [close_gaps("".join(parts)) for parts in self.arguments]
+        joined = ["".join(parts) for parts in self.arguments]
+        return [close_gaps(text) if GAP in text else text for text in joined]
 
 
 def resolve_brackets(wikitext: str, options: Options) -> tuple[str, list[str]]:

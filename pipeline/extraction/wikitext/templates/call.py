@@ -61,13 +61,8 @@ class Call:
         return self.options.language
 
     def get(self, *keys: str) -> str:
-        """Return the first non-empty argument of these; positional ones are counted from 1.
-
-        A key that begins with an apostrophe stands for itself.
-        """
+        """Return the first non-empty argument of these; positional ones are counted from 1."""
         for key in keys:
-            if key.startswith("'"):
-                return key[1:]
             found = self.named.get(key, "")
             if not found and key.isdecimal() and 0 < int(key) <= len(self.positional):
                 found = self.positional[int(key) - 1]

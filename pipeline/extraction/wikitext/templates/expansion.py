@@ -1,9 +1,7 @@
-"""Expansion of a template by its pattern.
+"""Expansion of a template by its pattern or function.
 
-The files in ``data/templates/`` list the templates that have text, by language and project. Each has a
-pattern such as ``{1}[ ({2/alt})]`` or a function ``@name``. In a pattern, braces hold the name of an
-argument, or alternatives of which the first non-empty one is used: names, or text after an apostrophe. After
-``#``, the argument is a number. Text in brackets is omitted if an argument in it is missing.
+The files in ``data/templates/`` list the templates that have text, by language and project, each with a
+pattern (see :mod:`~pipeline.extraction.wikitext.templates.patterns`) or a function, such as ``@date``.
 """
 
 import re
@@ -15,18 +13,12 @@ from core.resources import read_toml
 from pipeline.extraction.wikitext.options import Options
 from pipeline.extraction.wikitext.templates import dates, functions, locales, names, numbers, units
 from pipeline.extraction.wikitext.templates.call import Call, Place
+from pipeline.extraction.wikitext.templates.patterns import fill
 from pipeline.extraction.wikitext.templates.unknown import guess
 
-_ARGUMENT = re.compile(r"\{(#?)([^{}]*)\}")
-_OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
-_ESCAPE = str.maketrans("[]{}", "\ufdd1\ufdd2\ufdd3\ufdd4")
-"""Brackets in arguments are replaced by noncharacters, so that they are not parsed as the pattern's."""
-_UNESCAPE = str.maketrans("\ufdd1\ufdd2\ufdd3\ufdd4", "[]{}")
 _NAME = re.compile(r"\s*+([^\s=<>\[\]{}][^=<>\[\]{}\n]{0,60}?)\s*=")
 _SUBST = ("subst", "safesubst")
 _MAX_POSITION = 50
-_MIN_GROUPED = 5
-"""Digits from which on thousands are separated in prose."""
 
 
 def expand(
@@ -37,13 +29,14 @@ def expand(
     Each argument is given as its text before any inner bracket, in which its name is looked for, and its
     whole text.
     """
-    function, colon, first = _function(head)
-    if colon:
+    written = head
+    if ":" in head:
+        function, first = _function(head)
         found = functions.call_function(function, [first, *(text.strip() for _, text in arguments)], options)
         if found is not None or function.startswith("#"):
             return found or ""
-        first = f"{function}:{first}"
-    written = " ".join((first if colon else function).replace("_", " ").split())
+        written = f"{function}:{first}" if function else first
+    written = " ".join(written.replace("_", " ").split())
     name = written.lower()
     pattern = _pattern(name, options)
     if pattern == "":
@@ -55,19 +48,20 @@ def expand(
             found = guess(written, positional, place, options.language)
         return found or ""
     call = Call(name, positional, named, options, place)
-    text = _FUNCTIONS[pattern](call) if pattern in _FUNCTIONS else _fill(pattern, call)
+    text = _FUNCTIONS[pattern](call) if pattern in _FUNCTIONS else fill(pattern, call)
     return text.strip("\n") if text[:1] == "\n" and place().starts_inside else text
 
 
-def _function(head: str) -> tuple[str, str, str]:
+def _function(head: str) -> tuple[str, str]:
     """Split ``name:argument`` at its colon, without prefixes such as ``subst:`` and ``Template:``."""
-    before, colon, after = head.partition(":")
-    for _ in range(2):
+    first = head
+    for _ in range(3):
+        before, colon, after = first.partition(":")
         function = " ".join(before.replace("_", " ").lower().split())
         if not colon or (functions.names().get(function) not in _SUBST and function not in _prefixes()):
-            return function if colon else before, colon, after.strip()
-        before, colon, after = after.partition(":")
-    return before, colon, after.strip()
+            return (function, after.strip()) if colon else ("", first)
+        first = after
+    return "", first
 
 
 def _pattern(name: str, options: Options) -> str | None:
@@ -96,29 +90,6 @@ def _parse_arguments(arguments: Sequence[tuple[str, str]]) -> tuple[list[str], d
         else:
             named[name] = text
     return positional, named
-
-
-def _fill(pattern: str, call: Call) -> str:
-    """Substitute the arguments into a pattern, from the innermost brackets outwards.
-
-    If all arguments are missing that the pattern has outside brackets, the result is empty.
-    """
-
-    def argument(found: re.Match[str]) -> str:
-        text = call.get(*found[2].split("/"))
-        return (numbers.localize(text, call.language, _MIN_GROUPED) if found[1] else text).translate(_ESCAPE)
-
-    def optional(found: re.Match[str]) -> str:
-        is_complete = all(call.get(*each.split("/")) for _, each in _ARGUMENT.findall(found[1]))
-        return _ARGUMENT.sub(argument, found[1]) if is_complete else ""
-
-    count = 1
-    while count:
-        pattern, count = _OPTIONAL.subn(optional, pattern)
-    needed = _ARGUMENT.findall(pattern)
-    if needed and not any(call.get(*each.split("/")) for _, each in needed):
-        return ""
-    return _ARGUMENT.sub(argument, pattern).translate(_UNESCAPE)
 
 
 def _join(call: Call) -> str:

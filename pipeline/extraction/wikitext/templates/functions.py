@@ -125,7 +125,7 @@ def _padding(call: Call) -> str:
     missing = (
         min(int(width), _MAX_PADDING) - len(call.get("1")) if width.isdecimal() and len(width) < 5 else 0
     )
-    return (call.get("3", "'0") * _MAX_PADDING)[: max(0, missing)]
+    return ((call.get("3") or "0") * _MAX_PADDING)[: max(0, missing)]
 
 
 _FUNCTIONS: Mapping[str, Callable[[Call], str]] = MappingProxyType(
