@@ -1,24 +1,29 @@
-// A subset of Markdown: paragraphs, headings, lists, code, bold, italic, http(s) links. Everything else is text.
+// A subset of Markdown: paragraphs, headings, lists, tables, quotes, rules, code and formulas. Everything else is text.
 //
-// A model's output is untrusted. Nodes are created by createElement and createTextNode only, no attribute comes from
-// the text except a link's checked address, and the time is proportional to the length of the text.
+// A model's output is untrusted: see inline.js, which makes the text of all blocks but code. The time is proportional
+// to the length of the text.
 
-const MAX_DEPTH = 6; // of nested lists and of nested emphasis
-const MAX_ADDRESS_LENGTH = 2000;
+import { element, formulaNode, inline, isFormula, MAX_DEPTH } from "./inline.js";
+
+const MAX_COLUMNS = 50; // of a table: short rows are filled up with empty cells
+const MAX_FORMULA_LINES = 50;
 
 const FENCE = /^([ \t]*)(`{3,}|~{3,})([^`]*)$/;
 const HEADING = /^ {0,3}(#{1,6})[ \t]+(.*)$/;
+const RULE = /^ {0,3}([-*_])[ \t]*(?:\1[ \t]*){2,}$/;
+const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^([ \t]*)([-*+]|\d{1,9}[.)])[ \t]+(?=\S)/;
-const WORD = /[\p{L}\p{N}_]/u;
+const CHECKBOXES = { "[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ " };
+const FORMULA_ENDS = { $$: "$$", "\\[": "\\]" };
 
 /** Render `text` into `parent`. Blocks that did not change since the last call keep their nodes. */
 export function render(parent, text) {
-  const blocks = split(text);
+  const blocks = split(text.replace(/\r\n?/g, "\n").split("\n"));
   const old = [...parent.children];
   blocks.forEach((block, index) => {
     const source = `${block.kind} ${block.language} ${block.lines.join("\n")}`;
     if (old[index]?.markdown === source) return;
-    const node = MAKERS[block.kind](block);
+    const node = MAKERS[block.kind](block, MAX_DEPTH);
     node.markdown = source;
     if (old[index]) old[index].replaceWith(node);
     else parent.append(node);
@@ -26,24 +31,34 @@ export function render(parent, text) {
   old.slice(blocks.length).forEach((node) => node.remove());
 }
 
-/** Split a text into blocks: `{kind, lines}`. */
-function split(text) {
+/** Split lines into blocks: `{kind, lines}`. */
+function split(lines) {
   const blocks = [];
   let open = null; // the block that the next line may continue
   let blank = false; // true if the previous line was empty
-  for (const line of text.replace(/\r\n?/g, "\n").split("\n")) {
-    if (open?.kind === "code") {
-      if (closes(line, open.fence)) open = null;
-      else open.lines.push(unindented(line, open.indent));
+  for (let index = 0; index < lines.length; index++) {
+    const line = lines[index];
+    if (open?.fence) {
+      const closed = closes(line, open.fence);
+      if (!closed || open.kind === "list") open.lines.push(open.kind === "code" ? unindented(line, open.indent) : line);
+      if (closed) open = open.kind === "code" ? null : Object.assign(open, { fence: "" });
     } else if (!line.trim()) {
       blank = true;
       if (open?.kind !== "list") open = null;
-    } else if (open && continues(open, line, blank)) {
+    } else if (open && continues(open, lines, index, blank)) {
+      if (open.kind === "list") open.fence = FENCE.exec(line)?.[2] ?? "";
       open.lines.push(...(blank ? ["", line] : [line]));
       blank = false;
-    } else {
-      open = startBlock(line);
+    } else if (open?.kind === "paragraph" && startsTable(open.lines.at(-1), line)) {
+      const header = open.lines.pop();
+      if (!open.lines.length) blocks.pop();
+      open = { kind: "table", lines: [header, line] };
       blocks.push(open);
+    } else {
+      open = startBlock(lines, index);
+      blocks.push(open);
+      if (open.kind === "formula") index += open.length - 1;
+      if (open.kind === "formula" || open.kind === "rule" || open.kind === "heading") open = null;
       blank = false;
     }
   }
@@ -51,22 +66,36 @@ function split(text) {
 }
 
 function kindOf(line) {
-  return FENCE.test(line) ? "code" : HEADING.test(line) ? "heading" : ITEM.test(line) ? "list" : "paragraph";
+  if (FENCE.test(line)) return "code";
+  if (HEADING.test(line)) return "heading";
+  if (RULE.test(line)) return "rule";
+  if (QUOTE.test(line)) return "quote";
+  return ITEM.test(line) ? "list" : "paragraph";
 }
 
-function startBlock(line) {
+function startBlock(lines, index) {
+  const line = lines[index];
+  const length = formulaLength(lines, index);
+  if (length) return { kind: "formula", lines: lines.slice(index, index + length), length };
   const kind = kindOf(line);
   if (kind !== "code") return { kind, lines: [line] };
   const [, indent, fence, label] = FENCE.exec(line);
   return { kind, lines: [], fence, indent: indent.length, language: label.trim().split(/\s/)[0] };
 }
 
-function continues(open, line, blank) {
+/** True if the line at `index` belongs to the block that is open. */
+function continues(open, lines, index, blank) {
+  const line = lines[index];
   const kind = kindOf(line);
-  if (open.kind === "paragraph") return kind === "paragraph";
+  if (open.kind === "paragraph") {
+    return kind === "paragraph" && !startsTable(open.lines.at(-1), line) && !formulaLength(lines, index);
+  }
+  if (open.kind === "quote") return kind === "quote" && !blank;
+  if (open.kind === "table") return !blank && kind === "paragraph" && line.includes("|");
   if (open.kind !== "list") return false;
+  const isInside = indentOf(line) >= indentOf(open.lines[0]) + 2;
   if (kind === "paragraph") return !blank || /^\s/.test(line);
-  return kind === "list" && (isOrdered(line) === isOrdered(open.lines[0]) || indentOf(line) > indentOf(open.lines[0]));
+  return isInside || (kind === "list" && isOrdered(line) === isOrdered(open.lines[0]));
 }
 
 function closes(line, fence) {
@@ -80,22 +109,52 @@ function unindented(line, spaces) {
   return line.slice(cut);
 }
 
+/** Return the number of lines of a displayed formula that starts at `index`; 0 if none does. */
+function formulaLength(lines, index) {
+  const first = lines[index].trim();
+  const end = FORMULA_ENDS[first.slice(0, 2)];
+  if (!end) return 0;
+  if (first.length > 4 && first.indexOf(end, 2) === first.length - 2) return isFormula(first.slice(2, -2)) ? 1 : 0;
+  if (first.includes(end, 2)) return 0;
+  for (let next = index + 1; next < lines.length && next < index + MAX_FORMULA_LINES && lines[next].trim(); next++) {
+    const line = lines[next].trim();
+    if (line.includes(end)) return line.indexOf(end) === line.length - 2 ? next - index + 1 : 0;
+  }
+  return 0;
+}
+
 const MAKERS = {
   paragraph: ({ lines }) => element("p", inline(lines.map((line) => line.trim()).join("\n"))),
   heading: ({ lines }) => {
     const [, marks, words] = HEADING.exec(lines[0]);
     return element(`h${Math.min(marks.length + 2, 6)}`, inline(withoutClosingMarks(words.trim()))); // h1 and h2 belong to the page
   },
+  rule: () => element("hr", []),
+  quote: ({ lines }, depth) => element("blockquote", nested(lines.map((line) => line.replace(QUOTE, "")), depth)),
+  formula: ({ lines }) => scrollable(element("div", [formulaNode(lines.join("\n").trim().slice(2, -2))]), "display"),
   code: ({ lines, language }) => {
-    const node = element("pre", [element("code", [lines.join("\n")])]);
-    node.tabIndex = 0; // makes horizontal scrolling possible by keyboard
+    const node = scrollable(element("pre", [element("code", [lines.join("\n")])]));
     const copy = element("button", ["Copy"]);
     copy.type = "button";
     copy.className = "copy-code";
     return element("figure", [element("figcaption", [element("span", [language.slice(0, 30)]), copy]), node]);
   },
-  list: ({ lines }) => list(lines, MAX_DEPTH),
+  list: ({ lines }, depth) => list(lines, depth),
+  table: ({ lines }) => table(lines),
 };
+
+/** Make horizontal scrolling possible by keyboard. */
+function scrollable(node, name) {
+  node.tabIndex = 0;
+  if (name) node.className = name;
+  return node;
+}
+
+/** Return the nodes of the blocks inside a quote or a list item; text if they are nested too deeply. */
+function nested(lines, depth) {
+  const blocks = depth > 1 ? split(lines) : [{ kind: "paragraph", lines }];
+  return blocks.map((block) => MAKERS[block.kind](block, depth - 1));
+}
 
 /** Remove the closing number signs of a heading. */
 function withoutClosingMarks(words) {
@@ -104,25 +163,32 @@ function withoutClosingMarks(words) {
   return end === 0 || /\s/.test(words[end - 1]) ? words.slice(0, end).trim() : words;
 }
 
-/** Return a list; items may have further lines and, by indentation, nested lists. */
+/** Return a list. By indentation, items have further lines and blocks of their own. */
 function list(lines, depth) {
   const indent = indentOf(lines[0]);
   const node = document.createElement(isOrdered(lines[0]) ? "ol" : "ul");
   if (node.tagName === "OL") node.start = parseInt(lines[0]);
   const items = [];
+  let fence = "";
   for (const line of lines) {
-    const item = ITEM.exec(line);
+    const item = fence ? null : ITEM.exec(line);
+    if (item && (!items.length || indentOf(line) < indent + 2)) {
+      items.push({ width: item[0].length, lines: [line.slice(item[0].length)] });
+      continue;
+    }
+    fence = fence ? (closes(line, fence) ? "" : fence) : (FENCE.exec(line)?.[2] ?? "");
     const last = items.at(-1);
-    if (item && (!last || indentOf(line) < indent + 2)) items.push({ text: [line.slice(item[0].length)], inner: [] });
-    else if (depth > 1 && (item || last.inner.length)) last.inner.push(line);
-    else last.text.push(line.trim());
+    last.lines.push(unindented(line, last.width));
   }
-  for (const { text, inner } of items) {
-    const entry = element("li", inline(text.join("\n").trim()));
-    if (inner.length) entry.append(list(inner, depth - 1));
-    node.append(entry);
-  }
+  node.append(...items.map((item) => listItem(item.lines, depth)));
   return node;
+}
+
+/** Return a list item. Its first paragraph is text of the item itself. */
+function listItem(lines, depth) {
+  const box = CHECKBOXES[lines[0].slice(0, 4)];
+  const [first, ...others] = nested(box ? [box + lines[0].slice(4), ...lines.slice(1)] : lines, depth);
+  return element("li", first.tagName === "P" ? [...first.childNodes, ...others] : [first, ...others]);
 }
 
 function indentOf(line) {
@@ -133,127 +199,33 @@ function isOrdered(line) {
   return /^[ \t]*\d/.test(line);
 }
 
-/** Return the nodes of inline text. */
-function inline(text, depth = MAX_DEPTH, linked = false) {
-  const nodes = [];
-  const unclosed = new Set(); // marks without a closing mark in the rest of the text
-  let plain = "";
-  const add = (node, next) => {
-    if (plain) nodes.push(plain);
-    plain = "";
-    nodes.push(node);
-    return next;
+/** Return the cells of a table row: text between vertical bars that are not escaped. */
+function cells(line) {
+  const row = line.trim().split(/(?<!\\)\|/);
+  if (!row[0].trim()) row.shift();
+  if (row.length && !row.at(-1).trim()) row.pop();
+  return row.map((cell) => cell.trim().replaceAll("\\|", "|"));
+}
+
+/** True if two lines are the header of a table and the row of dashes below it. */
+function startsTable(header, line) {
+  if (!line.includes("|") || !header.includes("|")) return false;
+  const dashes = cells(line);
+  const matches = dashes.length === cells(header).length && dashes.length <= MAX_COLUMNS;
+  return matches && dashes.length > 0 && dashes.every((cell) => /^:?-+:?$/.test(cell));
+}
+
+function table([header, dashes, ...rows]) {
+  const alignments = cells(dashes).map((cell) => (cell.endsWith(":") ? (cell.startsWith(":") ? "center" : "right") : ""));
+  const row = (line, name) => {
+    const texts = cells(line);
+    const nodes = alignments.map((alignment, index) => {
+      const node = element(name, inline(texts[index] ?? ""));
+      if (alignment) node.className = alignment;
+      return node;
+    });
+    return element("tr", nodes);
   };
-  for (let index = 0; index < text.length; ) {
-    index =
-      escaped(text, index, (character, next) => ((plain += character), next)) ??
-      code(text, index, unclosed, add) ??
-      (linked ? null : link(text, index, depth, plain, add)) ??
-      (depth ? emphasis(text, index, unclosed, depth, linked, add) : null) ??
-      ((plain += text[index]), index + 1);
-  }
-  return plain ? [...nodes, plain] : nodes;
-}
-
-function escaped(text, index, add) {
-  return text[index] === "\\" && /[\\`*_[\]()#+.!~>-]/.test(text[index + 1] ?? "") ? add(text[index + 1], index + 2) : null;
-}
-
-function code(text, index, unclosed, add) {
-  if (text[index] !== "`") return null;
-  let end = index;
-  while (text[end] === "`") end++;
-  const mark = text.slice(index, end);
-  if (!unclosed.has(mark)) {
-    for (let close = text.indexOf(mark, end); close >= 0; close = text.indexOf(mark, close)) {
-      let after = close;
-      while (text[after] === "`") after++;
-      if (after - close === mark.length) {
-        return add(element("code", [withoutPadding(text.slice(end, close))]), after);
-      }
-      close = after;
-    }
-    unclosed.add(mark);
-  }
-  return add(mark, end);
-}
-
-/** Remove the spaces that separate the text of a code span from backticks. */
-function withoutPadding(text) {
-  return text.startsWith(" ") && text.endsWith(" ") && text.trim() ? text.slice(1, -1) : text;
-}
-
-const NAMED =
-  /\[([^[\]\n]{1,500})\]\(<?(https?:\/\/(?:[^\s<>()]|\([^\s<>()]{0,500}\)){1,2000})>?(?:[ \t]{1,9}"[^"\n]{0,300}")?\)/iy;
-const BARE = /https?:\/\/[^\s<>"'`*\\^{|}[\]]{1,2000}/iy;
-
-function link(text, index, depth, before, add) {
-  if (text[index] === "[") {
-    NAMED.lastIndex = index;
-    const found = NAMED.exec(text);
-    const address = found && checkedAddress(found[2]);
-    return address ? add(anchor(address, inline(found[1], depth && depth - 1, true)), NAMED.lastIndex) : null;
-  }
-  if (!/[hH]/.test(text[index]) || WORD.test(before.at(-1) ?? "")) return null;
-  BARE.lastIndex = index;
-  const found = BARE.exec(text)?.[0].replace(/[.,:;!?)]+$/, "");
-  const address = found && checkedAddress(found);
-  return address ? add(anchor(address, [found]), index + found.length) : null;
-}
-
-/** Return the address if its protocol is http or https, according to the browser's own parser; else null. */
-function checkedAddress(address) {
-  if (address.length > MAX_ADDRESS_LENGTH || !URL.canParse(address)) return null;
-  const { protocol, href } = new URL(address);
-  return protocol === "https:" || protocol === "http:" ? href : null;
-}
-
-function anchor(address, nodes) {
-  const node = element("a", nodes);
-  node.href = address;
-  node.title = address;
-  node.target = "_blank";
-  node.rel = "noopener noreferrer nofollow";
-  return node;
-}
-
-/** Parse bold and italic: the mark adjoins its text; underscores also adjoin a word boundary. */
-function emphasis(text, index, unclosed, depth, linked, add) {
-  const character = text[index];
-  if (character !== "*" && character !== "_") return null;
-  let run = index;
-  while (text[run] === character) run++;
-  const opens = /\S/.test(text[run] ?? "") && !(character === "_" && WORD.test(text[index - 1] ?? ""));
-  const size = Math.min(run - index, 3);
-  const mark = character.repeat(size);
-  if (opens && run - index <= 3 && !unclosed.has(mark)) {
-    const close = findClosing(text, run, mark);
-    if (close > 0) {
-      const nodes = inline(text.slice(run, close), depth - 1, linked);
-      const inner = size === 3 ? [element("em", nodes)] : nodes;
-      return add(element(size === 1 ? "em" : "strong", inner), close + size);
-    }
-    unclosed.add(mark);
-  }
-  return add(text.slice(index, run), run);
-}
-
-/** Return the index of the closing mark at or after `index`; -1 if there is none. */
-function findClosing(text, index, mark) {
-  for (let close = text.indexOf(mark, index); close >= 0; ) {
-    let after = close;
-    while (text[after] === mark[0]) after++;
-    const length = after - close;
-    const adjoins = /\S/.test(text[close - 1] ?? "");
-    const boundary = mark[0] === "*" || !WORD.test(text[after] ?? "");
-    if (adjoins && boundary && (length === mark.length || (length > mark.length && length === 3))) return after - mark.length;
-    close = text.indexOf(mark, after);
-  }
-  return -1;
-}
-
-function element(name, children) {
-  const node = document.createElement(name);
-  node.append(...children); // strings become text nodes
-  return node;
+  const parts = [element("thead", [row(header, "th")]), element("tbody", rows.map((line) => row(line, "td")))];
+  return scrollable(element("div", [element("table", parts)]), "table");
 }

@@ -15,8 +15,8 @@ from tests.serve.scripted_server import ScriptedServer, scripted_server
 pytestmark = pytest.mark.server
 
 TAGS = {
-    "A", "BUTTON", "CODE", "EM", "FIGCAPTION", "FIGURE", "H3", "H4", "H5", "H6", "LI", "OL", "P", "PRE",
-    "SPAN", "STRONG", "UL",
+    "A", "BLOCKQUOTE", "BUTTON", "CODE", "DEL", "DIV", "EM", "FIGCAPTION", "FIGURE", "H3", "H4", "H5", "H6",
+    "HR", "LI", "OL", "P", "PRE", "SPAN", "STRONG", "TABLE", "TBODY", "TD", "TH", "THEAD", "TR", "UL",
 }  # fmt: skip
 ATTRIBUTES = {"href", "title", "target", "rel", "start", "tabindex", "type", "class"}
 
@@ -69,6 +69,9 @@ def link(address: str, text: str) -> str:
 FIGURE = (
     '<figure><figcaption><span>{}</span><button type="button" class="copy-code">Copy</button></figcaption>'
 )
+MATH = '<span class="formula">{}</span>'
+DISPLAY = f'<div tabindex="0" class="display">{MATH}</div>'
+TABLE = '<div tabindex="0" class="table"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
 CODE = FIGURE + '<pre tabindex="0"><code>{}</code></pre></figure>'
 
 
@@ -96,8 +99,12 @@ CODE = FIGURE + '<pre tabindex="0"><code>{}</code></pre></figure>'
          CODE.format("py", "if x &lt; 1:\n\n    *p*") + "<p>after</p>"),
         ("~~~\n```\n~~~~", CODE.format("", "```")),
         ("text\n```js\nunclosed **x**", "<p>text</p>" + CODE.format("js", "unclosed **x**")),
-        ("1. do\n   ```sh\n   ls\n   ```\n2. done",
+        ("1. do\n   ```sh\n   ls\n\n   - x\n   ```\n2. done",
+         '<ol start="1"><li>do' + CODE.format("sh", "ls\n\n- x") + "</li><li>done</li></ol>"),
+        ("1. do\n```sh\nls\n```\n2. done",
          '<ol start="1"><li>do</li></ol>' + CODE.format("sh", "ls") + '<ol start="2"><li>done</li></ol>'),
+        ("- a\n\n  more\n\n  > quoted\n- [x] b\n- [ ] c",
+         "<ul><li>a<p>more</p><blockquote><p>quoted</p></blockquote></li><li>☑ b</li><li>☐ c</li></ul>"),
         ("[a **b**](http://x.org/y?z=1#w)",
          f"<p>{link('http://x.org/y?z=1#w', 'a <strong>b</strong>')}</p>"),
         ("([w](https://w.org/A_(b)))", f"<p>({link('https://w.org/A_(b)', 'w')})</p>"),
@@ -106,8 +113,25 @@ CODE = FIGURE + '<pre tabindex="0"><code>{}</code></pre></figure>'
          f"<p>See {link('https://w.org/a_b_c', 'https://w.org/a_b_c')}. Or xhttps://w.org</p>"),
         ("", ""),
         (" \n\t\n", ""),
-        ("| a | b |\n|---|---|\n> quoted\n---\n<hr>",
-         "<p>| a | b |\n|---|---|\n&gt; quoted\n---\n&lt;hr&gt;</p>"),
+        ("Text\n| a | **b** |\n|:--|:-:|\n| 1 | x \\| y | z |\n| 2\nAfter",
+         "<p>Text</p>" + TABLE.format('<th>a</th><th class="center"><strong>b</strong></th>',
+            '<tr><td>1</td><td class="center">x | y</td></tr><tr><td>2</td><td class="center"></td></tr>')
+         + "<p>After</p>"),
+        ("a|b\n-|-:\n1<br>2|3", TABLE.format('<th>a</th><th class="right">b</th>',
+            '<tr><td>1\n2</td><td class="right">3</td></tr>')),
+        ("a | b\nc | d\n|---|", "<p>a | b\nc | d\n|---|</p>"),
+        ("> quoted **x**\n> > inner\n> - item\n\n> other",
+         "<blockquote><p>quoted <strong>x</strong></p><blockquote><p>inner</p></blockquote>"
+         "<ul><li>item</li></ul></blockquote><blockquote><p>other</p></blockquote>"),
+        ("a\n---\n* * *\n<hr>", "<p>a</p><hr><hr><p>&lt;hr&gt;</p>"),
+        ("~~gone **too**~~ ~kept~ ~~~", "<p><del>gone <strong>too</strong></del> ~kept~ ~~~</p>"),
+        ("Sum $a_i * b_i$ and \\(x^*_1\\), $x$; it costs $5 and $10 or \\$3.",
+         "<p>Sum " + MATH.format("a_i * b_i") + " and " + MATH.format("x^*_1") + ", " + MATH.format("x")
+         + "; it costs $5 and $10 or $3.</p>"),
+        ("So:\n$$\n\\frac{a_1}{b}\n= *c*\n$$\nand\n\\[ x < 1 \\]",
+         "<p>So:</p>" + DISPLAY.format("\\frac{a_1}{b}\n= *c*") + "<p>and</p>" + DISPLAY.format("x &lt; 1")),
+        ("$$\nnever closed\n\nnext", "<p>$$\nnever closed</p><p>next</p>"),
+        ("![alt](https://a.org/i.png)", f"<p>{link('https://a.org/i.png', 'alt')}</p>"),
         ("line\r\nother\rthird", "<p>line\nother\nthird</p>"),
     ],
 )  # fmt: skip
@@ -142,6 +166,11 @@ HOSTILE = [
     "{{constructor.constructor('window.hit=1')()}} ${window.hit=1} <%= 1 %>",
     "\u202e\u2066[rtl](https://a.org)\u2069\u202c \u0000\ufffe\ud83d\ude00",
     "<math><mtext></mtext><mglyph><style><img src=x onerror=window.hit=1></style></mglyph></math>",
+    "| <img src=x onerror=window.hit=1> | [x](javascript:window.hit=1) |\n|---|---|\n"
+    "| <svg/onload=window.hit=1> | $<b>$ |",
+    "> <script>window.hit=1</script>\n> - <img src=x onerror=window.hit=1>",
+    "$<img src=x onerror=window.hit=1>$ \\(\\href{javascript:window.hit=1}{x}\\) ~~<i onclick=alert(1)>~~",
+    "$$\n<script>window.hit=1</script>\n\\url{javascript:window.hit=1}\n$$",
     "__proto__ constructor [__proto__](https://a.org) ```__proto__\nx\n```\n```constructor\n",
     "<noscript><p title='</noscript><img src=x onerror=window.hit=1>'>",
 ]  # fmt: skip
@@ -182,6 +211,7 @@ def test_links_open_in_a_new_tab_without_opener_and_referrer(browser: Browser) -
 
 
 MARKS = ["*", "**", "***", "_", "__", "`", "``", "```", "~~~", "\n", "\n\n", "  ", "\t", "- ", "1. ", "# "]
+MARKS += ["$", "$$", "\\(", "\\)", "\\[", "\\]", "~~", "---", "|-|", "|a|", "> ", "<br>", "- [x] "]
 MARKS += ["[", "](", ")", "](https://a.org)", "https://b.org/x", "](javascript:alert(1))", "\\", ">", "|"]
 OTHERS = [
     "<img src=x onerror=alert(1)>",
@@ -231,8 +261,22 @@ def test_random_text_is_harmless_and_streams_to_the_same_nodes(page: Page, text:
         "x" * 200_000,
         "` " + "x" * 100_000 + "`",
         " " * 200_000 + "x",
+        "$a " * 30_000,
+        "$a" * 40_000,
+        "\\(" * 40_000 + "\\)",
+        "$$\n" * 20_000,
+        "\\[\n" * 20_000,
+        "|" * 100_000,
+        "\\|" * 50_000 + "\n-|-",
+        "|a" * 49 + "\n" + "|-" * 49 + "\n" + "|\n" * 5_000,
+        "| a\n" * 20_000 + "|-",
+        "> " * 30_000,
+        "\n".join("> " * depth + "x" for depth in range(300)),
+        "- x\n  ```\n" * 5_000,
+        "~~a" * 30_000,
+        "<br" * 40_000,
     ],
-    ids=range(23),
+    ids=range(37),
 )
 def test_time_is_not_quadratic_in_the_length(page: Page, text: str) -> None:
     assert any(render_seconds(page, text) < 5 for _ in range(3))  # repeated, since other processes delay it
