@@ -35,7 +35,7 @@ CHUNK = 1 << 18
 """Bytes read from storage at a time."""
 BLOCK = 1 << 20
 """Maximum output of one decompression step, in bytes. Bounds the memory that any input can take."""
-_HEAD_BYTES = 1 << 12
+HEAD_BYTES = 1 << 12
 """Bytes that show whether and how content is compressed."""
 BROTLI_BLOCK = 1 << 16
 """Output of one step: damage discards the whole step."""
@@ -203,6 +203,22 @@ def sections(stream: BinaryIO) -> Iterator[Iterator[bytes]]:
         start = _next_member(stream, start, errors[0].member) if errors else None
 
 
+class Content:
+    """Reads decompressed blocks as a stream that ends at the first damage, described by ``error``."""
+
+    def __init__(self, content: Iterator[bytes]) -> None:
+        self._content = content
+        self.error = ""
+
+    def read(self, _: int) -> bytes:
+        """Return the next block, empty at the end."""
+        try:
+            return next(self._content, b"")
+        except BrokenStreamError as error:
+            self.error = str(error)
+            return b""
+
+
 def brotli_blocks(compressed: Iterator[bytes]) -> Iterator[bytes]:
     """Yield the content of a Brotli stream, which has no magic number and no checksum.
 
@@ -225,7 +241,7 @@ def find_member(
     def is_sound(distance: int) -> bool:
         data = lookahead.view(codec.probe_size, distance)
         try:
-            return bool(is_content(codec.make_decompressor().decompress(data, _HEAD_BYTES)))
+            return bool(is_content(codec.make_decompressor().decompress(data, HEAD_BYTES)))
         except DECOMPRESSION_ERRORS:
             return False  # The magic number occurred by chance in compressed data.
 
@@ -236,7 +252,7 @@ def _peek(content: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """Return the first bytes of a content, as far as they are undamaged, and the whole content."""
     first: list[bytes] = []
     size = 0
-    while size < _HEAD_BYTES:
+    while size < HEAD_BYTES:
         try:
             block = next(content, b"")
         except BrokenStreamError as error:
@@ -297,7 +313,7 @@ def _is_brotli(head: bytes) -> bool:
     if not is_binary(head):
         return False
     try:
-        text = BrotliReader(BytesIO(head[:_HEAD_BYTES])).read(_BROTLI_PROBE)
+        text = BrotliReader(BytesIO(head[:HEAD_BYTES])).read(_BROTLI_PROBE)
     except OSError:
         return False
     return bool(text) and (not is_binary(text) or detect_codec(text) is not None)
@@ -342,7 +358,7 @@ def _noting_errors(content: Iterator[bytes], errors: list[BrokenStreamError]) ->
 def _next_member(stream: BinaryIO, start: int, damaged: int | None) -> int | None:
     """Return the offset of the first sound member after the damaged one at ``start + damaged``."""
     stream.seek(start)
-    codec = detect_codec(stream.read(_HEAD_BYTES))
+    codec = detect_codec(stream.read(HEAD_BYTES))
     if codec is None or damaged is None:
         return None
     stream.seek(start + damaged)

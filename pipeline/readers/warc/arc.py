@@ -12,7 +12,7 @@ MAX_LINE = 1 << 12
 """Longest header line in bytes."""
 
 LINE = (
-    rb"(?P<url>[A-Za-z][A-Za-z0-9+.-]{1,15}:[^\r\n]{1,3500}?) (?P<ip>\S{1,64}) (?P<date>\d{14}) "
+    rb"(?P<url>[A-Za-z][A-Za-z0-9+.-]{1,15}:[^\r\n]{1,3500}?) (?P<ip>\S{1,64}) (?P<date>\d{8,17}) "
     # The media type may contain spaces or be missing.
     rb"(?P<type>[^\r\n]{0,100}?)(?: \d{3} \S{1,99} \S{1,99} \d{1,15} \S{1,99})? ?(?P<length>\d{1,15}) ?\r?\n"
 )
@@ -26,8 +26,7 @@ def to_warc_header(line: re.Match[bytes], block: bytes) -> Header:
 
     ``block`` holds the first bytes after the line, which show whether the response is HTTP.
     """
-    url, length, time = line["url"], line["length"], line["date"].decode()
-    date = f"{time[:4]}-{time[4:6]}-{time[6:8]}T{time[8:10]}:{time[10:12]}:{time[12:]}Z".encode()
+    url, length, date = line["url"], line["length"], line["date"][:14]
     if url.startswith(b"filedesc:"):
         return Header(b"warcinfo", url, date, b"", length)
     if block.startswith(b"HTTP/"):

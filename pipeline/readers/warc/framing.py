@@ -7,6 +7,7 @@ next header.
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from pipeline.readers.lookahead import UNBOUNDED, LookaheadStream
@@ -17,16 +18,18 @@ from pipeline.readers.warc.header import Header, field_values, fields_pattern
 MAX_HEADER = 1 << 16
 """Longest WARC header in bytes."""
 
-_VERSION_LINE = rb"WARC/\d+\.\d+[ \t]*\r?\n"
-RECORD = re.compile(_VERSION_LINE + rb"[\w-]+[ \t]*:|" + arc.LINE)
-"""Start of a WARC or ARC record."""
+_VERSION_LINE = rb"(?i:WARC)/\d+(?:\.\d+)?[ \t]*\r?\n"
+_BLANK = rb"(?:\xef\xbb\xbf)?[\r\n]*+"
+RECORD = re.compile(_BLANK + rb"(?:" + _VERSION_LINE + rb"[\w-]+[ \t]*:|" + arc.LINE + rb")")
+"""Start of a WARC or ARC record, perhaps after a byte order mark and empty lines."""
 _WARC_RECORD = re.compile(_VERSION_LINE + rb"[\w-]+[ \t]*:")
 _NEWLINE_AND_ARC_RECORD = re.compile(rb"\n" + arc.LINE)
 _FIELD_NAMES = (b"warc-type", b"warc-target-uri", b"warc-date", b"content-type", b"content-length")
 _WARC_HEADER = re.compile(_VERSION_LINE + fields_pattern(1, *_FIELD_NAMES) + rb"\r?\n")
 _ARC_HEADER = re.compile(arc.LINE)
-_RECORD_END = re.compile(rb"\r\n\r\n|[\r\n]*(?:WARC/|\Z)|[\r\n]+" + arc.LINE)
+_RECORD_END = re.compile(rb"\r\n\r\n|[\r\n]*(?:(?i:WARC)/|\Z)|[\r\n]+" + arc.LINE)
 _NEWLINES = re.compile(rb"[\r\n]+")
+_START = re.compile(_BLANK)
 
 
 class Frame(NamedTuple):
@@ -48,8 +51,10 @@ def plain_frames(
     The stream must be at byte ``start`` or, unless that is 0, one byte before it. ``size`` is the size of the
     content, where it is known.
     """
-    if start and not _seek_record(lookahead, 1, stop - lookahead.position):
+    if start and not seek_record(lookahead, 1, stop - lookahead.position):
         return
+    while not start and (blank := lookahead.match(_START, 64)) and blank[0]:
+        lookahead.skip(len(blank[0]))
     while lookahead.position < stop and lookahead.peek(1):
         header, header_size = _read_header(lookahead)
         length = header.length.strip()
@@ -71,6 +76,20 @@ def single_record(content: bytes, origin: Origin) -> Frame | None:
     return Frame(origin, header, memoryview(content)[start:-4], length)
 
 
+def seek_record(lookahead: LookaheadStream, offset: int, limit: int = UNBOUNDED) -> bool:
+    """Advance to the next record in ``offset`` ≤ distance < ``limit``. Return False if there is none."""
+    return lookahead.advance(partial(find_record, lookahead), offset, limit)
+
+
+def find_record(lookahead: LookaheadStream, offset: int, limit: int) -> int | None:
+    """Return the distance to the next record in ``offset`` ≤ distance < ``limit``, or None."""
+    warc = lookahead.search(_WARC_RECORD, offset, limit)
+    newline = lookahead.search(
+        _NEWLINE_AND_ARC_RECORD, max(0, offset - 1), (limit if warc is None else warc) - 1
+    )
+    return warc if newline is None else newline + 1
+
+
 def _read_header(lookahead: LookaheadStream) -> tuple[Header, int]:
     """Return the header at the stream's position and its size in bytes; an empty header if there is none."""
     if head := lookahead.match(_WARC_HEADER, MAX_HEADER):
@@ -88,7 +107,7 @@ def _warc_header(head: re.Match[bytes]) -> Header:
 def _unframed(lookahead: LookaheadStream) -> Frame:
     """Return the bytes up to the next record as one damaged record, and skip them."""
     head, offset = lookahead.peek(20), lookahead.position
-    _seek_record(lookahead, 1)
+    seek_record(lookahead, 1)
     error = f"begins with {head!r}: not a WARC header with a Content-Length"
     return Frame(Origin(offset, lookahead.position - offset), error=error)
 
@@ -110,20 +129,7 @@ def _read_frame(
         while newlines := lookahead.match(_NEWLINES, 64):
             lookahead.skip(len(newlines[0]))
         return Frame(Origin(offset, lookahead.position - offset), header, block, block_size)
-    _seek_record(lookahead, 1 if ahead else 0)
+    seek_record(lookahead, 1 if ahead else 0)
     problem = "no record follows it" if is_complete else "the file ends before it"
     error = f"Content-Length is {block_size} bytes, but {problem}"
     return Frame(Origin(offset, lookahead.position - offset), error=error)
-
-
-def _seek_record(lookahead: LookaheadStream, offset: int, limit: int = UNBOUNDED) -> bool:
-    """Advance to the next record in ``offset`` ≤ distance < ``limit``. Return False if there is none."""
-
-    def find(offset: int, limit: int) -> int | None:
-        warc = lookahead.search(_WARC_RECORD, offset, limit)
-        newline = lookahead.search(
-            _NEWLINE_AND_ARC_RECORD, max(0, offset - 1), (limit if warc is None else warc) - 1
-        )
-        return warc if newline is None else newline + 1
-
-    return lookahead.advance(find, offset, limit)

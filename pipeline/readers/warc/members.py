@@ -9,23 +9,29 @@ the one before them.
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from typing import BinaryIO
 
+from pipeline.readers import compressed
 from pipeline.readers.compressed import (
     BLOCK,
     DECOMPRESSION_ERRORS,
     GZIP_CODEC,
+    HEAD_BYTES,
     ZSTD,
     ZSTD_CODEC,
     Codec,
     find_member,
+    is_compressed,
     zstd,
     zstd_decompressor,
 )
 from pipeline.readers.lookahead import SEARCH_BYTES, UNBOUNDED, LookaheadStream, open_range
 from pipeline.readers.record import Origin
-from pipeline.readers.warc.framing import RECORD, Frame, plain_frames, single_record
+from pipeline.readers.warc.framing import RECORD, Frame, find_record, plain_frames, single_record
+from pipeline.readers.warc.streams import contains_record
 
+_CODECS = (GZIP_CODEC, ZSTD_CODEC)
 _INPUT_CHUNK = 1 << 16
 """Compressed bytes per decompression step."""
 _PROBE_BYTES = 1 << 12
@@ -38,9 +44,9 @@ _DICTIONARY = b"\x5d" + _SKIPPABLE
 
 
 def detect_codec(stream: BinaryIO) -> Codec | None:
-    """Return the compression of a file, or None if it is not compressed.
+    """Return the compression of the members of a file, or None if its records are not members.
 
-    Decided by a member with a record near the start of the file, or else by its first bytes.
+    Decided by the first record near the start of the file. There may be damage before it.
     """
     stream.seek(0)
     lookahead = LookaheadStream(stream.read)
@@ -48,12 +54,34 @@ def detect_codec(stream: BinaryIO) -> Codec | None:
         return None
     if lookahead.peek(4) == _DICTIONARY:
         return _with_dictionary(lookahead)
-    if lookahead.peek(4)[1:] == _SKIPPABLE:
-        return ZSTD_CODEC
-    for codec in (GZIP_CODEC, ZSTD_CODEC):
-        if _find_member(lookahead, codec, 0, SEARCH_BYTES) is not None:
-            return codec
-    return next((codec for codec in (GZIP_CODEC, ZSTD_CODEC) if lookahead.match(codec.magic, 4)), None)
+    _skip_empty(lookahead)
+    start = compressed.detect_codec(lookahead.peek(HEAD_BYTES))
+    if start and (start not in _CODECS or _is_nested(lookahead, start)):
+        return None
+    if start and _find_member(lookahead, start, 0, 1) is not None:
+        return None if _spans_members(lookahead, start) else start
+    limit = find_record(lookahead, 0, SEARCH_BYTES) or SEARCH_BYTES
+    found = (each for each in _CODECS if _find_member(lookahead, each, 0, limit) is not None)
+    return next(found, None) or (None if contains_record(stream) else start)
+
+
+def _is_nested(lookahead: LookaheadStream, codec: Codec) -> bool:
+    """True if the content of the first member is compressed again."""
+    data = lookahead.view(codec.probe_size)
+    try:
+        return is_compressed(codec.make_decompressor().decompress(data, HEAD_BYTES))
+    except DECOMPRESSION_ERRORS:
+        return False
+
+
+def _spans_members(lookahead: LookaheadStream, codec: Codec) -> bool:
+    """True if a record continues in the second member, as if the file were compressed in blocks."""
+    content, length = _decompress(lookahead, codec)
+    frames = list(plain_frames(LookaheadStream(BytesIO(content).read)))
+    if not frames or not frames[-1].error:
+        return False
+    following = find_member(lookahead, codec, bool, length, SEARCH_BYTES)
+    return following is not None and _find_member(lookahead, codec, following, following + 1) is None
 
 
 def contains_member(stream: BinaryIO, codec: Codec, offset: int = 0) -> bool:
@@ -78,6 +106,9 @@ def member_frames(stream: BinaryIO, codec: Codec, start: int, stop: int) -> Iter
         if record := single_record(content, Origin(lookahead.position, length)):
             lookahead.skip(length)
             yield record
+            continue
+        if length and not content:
+            lookahead.skip(length)
             continue
         if _skip_empty(lookahead):
             continue

@@ -10,14 +10,16 @@ from typing import BinaryIO
 
 from core import storage
 from pipeline.ledger import Drop, Reason
+from pipeline.readers.compressed import HEAD_BYTES, is_compressed
 from pipeline.readers.dates import parse_date
 from pipeline.readers.lookahead import open_range
 from pipeline.readers.record import MAX_BYTES, Damaged, InputSplit, Item, Record, Skipped
-from pipeline.readers.warc import arc, http
-from pipeline.readers.warc.framing import RECORD, Frame, plain_frames
+from pipeline.readers.warc import http
+from pipeline.readers.warc.framing import Frame, plain_frames
 from pipeline.readers.warc.header import unfold
 from pipeline.readers.warc.media import SAMPLE_BYTES, ContentType, detect_media, parse_content_type
 from pipeline.readers.warc.members import contains_member, detect_codec, member_frames
+from pipeline.readers.warc.streams import contains_record, stream_frames
 
 _PAGE_TYPES = (b"response", b"resource", b"conversion")
 # The header of a damaged response may lack the empty line after it.
@@ -31,25 +33,25 @@ _RECORD_TYPE, _REVISIT, _MEDIA_TYPE = map(Drop, (Reason.RECORD_TYPE, Reason.REVI
 
 def is_warc(stream: BinaryIO) -> bool:
     """True if the file starts with a record, or with damage that a record follows."""
-    if codec := detect_codec(stream):
-        return contains_member(stream, codec)
+    if contains_record(stream) or ((codec := detect_codec(stream)) and contains_member(stream, codec)):
+        return True
     stream.seek(0)
-    head = stream.read(arc.MAX_LINE)
     # A file with broken WARC headers is a WARC too: reading it reports each of them.
-    return head[:4].upper() == b"WARC" or bool(RECORD.match(head))
+    return stream.read(4).upper() == b"WARC"
 
 
 def is_splittable(stream: BinaryIO) -> bool:
-    """True if any byte range can be read, which is not the case if all records share one gzip member."""
-    codec = detect_codec(stream)
-    return codec is None or contains_member(stream, codec, 1)
+    """True if any byte range can be read: the records are separate gzip members or not compressed."""
+    if codec := detect_codec(stream):
+        return contains_member(stream, codec, 1)
+    return not _is_compressed(stream)
 
 
 def read(split: InputSplit) -> Iterator[Item]:
     """Yield one item for each record that begins in the split, in file order.
 
     An origin is the byte range in the stored file of the record's gzip member or zstd frame, or of the
-    uncompressed record.
+    uncompressed record. In a file that is compressed as a whole, it is that in the decompressed content.
     """
     with storage.open_read(split.path) as stream:
         yield from items(stream, split.start, split.start + split.length)
@@ -59,11 +61,18 @@ def items(stream: BinaryIO, start: int, stop: int) -> Iterator[Item]:
     """Yield one item for each record that begins in ``start`` ≤ byte < ``stop`` of an open file."""
     if codec := detect_codec(stream):
         frames = member_frames(stream, codec, start, stop)
+    elif _is_compressed(stream):
+        frames = stream_frames(stream)
     else:
         size = stream.seek(0, 2)
         # Begin one byte earlier: an ARC record is recognised by the newline before it.
         frames = plain_frames(open_range(stream, max(0, start - 1), stop), start, stop, size)
     yield from map(item, frames)
+
+
+def _is_compressed(stream: BinaryIO) -> bool:
+    stream.seek(0)
+    return is_compressed(stream.read(HEAD_BYTES))
 
 
 def item(frame: Frame) -> Item:
