@@ -208,6 +208,8 @@ class Engine:
         def put() -> None:
             for generation, event in events:
                 generation.events.put_nowait(event)
+                if isinstance(event, Exception) or event.finish_reason:
+                    self.release(generation)  # whether or not anyone reads its events
 
         if events:
             with suppress(RuntimeError):  # the event loop is closed

@@ -45,6 +45,9 @@ class Metrics:
         self.answers = Counter(
             prefixed("answers"), "Answers by finish reason.", ["finish_reason"], registry=registry
         )
+        self.feedback_lost = Counter(
+            prefixed("feedback_lost"), "Answers and feedback that could not be stored.", registry=registry
+        )
         self._running = Gauge(prefixed("requests_running"), "Requests that hold a slot.", registry=registry)
         self._waiting = Gauge(
             prefixed("requests_waiting"), "Requests that wait for a slot.", registry=registry

@@ -16,6 +16,9 @@ from serve.service import Service
 SHUTDOWN_SECONDS = 2
 """Time to close the responses that are cut off at the end of draining."""
 
+KEEP_ALIVE_SECONDS = 75
+"""Time that an idle connection stays open: longer than clients reuse theirs, or requests would be lost."""
+
 
 class Server(uvicorn.Server):
     """Server that finishes running requests after the first signal and stops at the second.
@@ -36,6 +39,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 lifespan="off",
                 ws="none",
             )

@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Literal
 
 import torch
@@ -15,7 +15,9 @@ from model.fused import fuse
 from model.generation import Sampling
 from model.loading import LoadedModel
 from serve.engine import Engine
+from serve.feedback.recorder import FeedbackRecorder
 from serve.feedback.store import FeedbackStore
+from serve.logprobs import TokenTexts
 from serve.metrics import Metrics
 from serve.safety.filter import SafetyFilter
 
@@ -36,8 +38,16 @@ class ServedModel:
 
     loaded: LoadedModel
     engine: Engine
+    name: str
+    """Name in the API."""
     created: int
     """Unix time at which it was loaded."""
+    token_texts: TokenTexts
+
+    @property
+    def can_chat(self) -> bool:
+        """False for a base model, which has no chat template."""
+        return bool(self.loaded.tokenizer.chat_template)
 
 
 @dataclass
@@ -45,7 +55,7 @@ class Service:
     """One server."""
 
     settings: ServeConfig
-    feedback: FeedbackStore
+    store: InitVar[FeedbackStore]
     safety: SafetyFilter
     metrics: Metrics = field(default_factory=Metrics)
     state: Literal["loading", "ready", "draining"] = "loading"
@@ -54,7 +64,10 @@ class Service:
     _model: ServedModel | None = None
     _closed: bool = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, store: FeedbackStore) -> None:
+        self.feedback = FeedbackRecorder(
+            store, store_all=self.settings.store_conversations, on_lost=self.metrics.feedback_lost.inc
+        )
         self.metrics.set_gauges(
             lambda: self._model.engine.num_running if self._model else 0,
             lambda: self._model.engine.num_waiting if self._model else 0,
@@ -76,7 +89,9 @@ class Service:
 
     def start(self, loaded: LoadedModel, batcher: Batcher) -> ServedModel:
         """Accept requests for a model; the caller runs the engine."""
-        self._model = ServedModel(loaded, Engine(batcher, self.settings.queue), int(time.time()))
+        engine = Engine(batcher, self.settings.queue)
+        name = self.settings.model_name or loaded.name
+        self._model = ServedModel(loaded, engine, name, int(time.time()), TokenTexts(loaded.tokenizer))
         if self._closed:
             self._model.engine.close()
         elif self.state == "loading":

@@ -2,20 +2,31 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 
 from model.batching import SampledToken
 from serve.engine import Engine, Generation
+from serve.logprobs import ScoredToken, TokenLog, TokenTexts
 from serve.metrics import Metrics
 from serve.safety.filter import StreamFilter
 from serve.text import Detokenizer, StopStrings
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of an answer's text, and its tokens with their log-probabilities if these were requested."""
+
+    text: str
+    tokens: Sequence[ScoredToken] = ()
 
 
 class TextStream:
     """Stream the text of a generation as it becomes final.
 
     ``started`` is the arrival of the request (``time.perf_counter``). After ``seconds`` from then the stream
-    ends with finish reason ``length``.
+    ends with finish reason ``length``. ``echo`` is sent before the answer. ``only_prompt`` leaves the answer
+    out: the generation has a single token, which is dropped.
     """
 
     def __init__(
@@ -25,11 +36,15 @@ class TextStream:
         detokenizer: Detokenizer,
         stop_strings: StopStrings,
         stream_filter: StreamFilter,
+        token_texts: TokenTexts,
         *,
         started: float,
         seconds: float,
+        echo: str | None = None,
+        only_prompt: bool = False,
     ) -> None:
         self.text = ""
+        """Text of the answer, without ``echo``."""
         self.num_tokens = 0
         """Generated tokens without the stop token."""
         self.finish_reason = ""
@@ -39,34 +54,50 @@ class TextStream:
         self._detokenizer = detokenizer
         self._stop_strings = stop_strings
         self._filter = stream_filter
+        self._token_texts = token_texts
+        self._token_log = TokenLog(len(echo or "")) if generation.logprobs else None
         self._started = started
         self._first_token_at = 0.0
         self._seconds = seconds
+        self._echo = echo
+        self._only_prompt = only_prompt
 
     @property
     def num_prompt_tokens(self) -> int:
         """Number of tokens in the prompt."""
         return len(self._generation.prompt)
 
-    async def chunks(self) -> AsyncGenerator[str, None]:
+    def close(self) -> None:
+        """Cancel the generation if it is not finished."""
+        self._engine.release(self._generation)
+
+    async def chunks(self) -> AsyncGenerator[Chunk, None]:
         """Yield the text in chunks. Closing the generator cancels the request.
 
-        Raises :class:`serve.engine.GenerationError`.
+        Raises :class:`serve.engine.GenerationError`, and TimeoutError if the time limit passes before the
+        prompt is processed of which log-probabilities were requested.
         """
         remaining = self._started + self._seconds - time.perf_counter()
         timer = asyncio.get_running_loop().call_later(remaining, self._generation.time_out)
         try:
             while not self.finish_reason:
-                text = self._decode(await self._generation.next_token())
-                if chunk := self._record(self._filter.push(self._stop_strings.push(text))):
+                sampled = await self._generation.next_token()
+                if self._echo is not None and not self._first_token_at:
+                    yield self._echoed(self._echo, sampled)
+                if chunk := self._record(self._filter.push(self._stop_strings.push(self._decode(sampled)))):
                     yield chunk
         except TimeoutError:
+            if self._token_log and self._echo is not None and not self._first_token_at:
+                raise
             self.finish_reason = "length"
         finally:
             timer.cancel()
-            self._engine.release(self._generation)
-        rest = self._stop_strings.push(self._detokenizer.flush()) + self._stop_strings.flush()
-        if chunk := self._record(self._filter.push(rest) + self._filter.flush()):
+            self.close()
+        rest = self._detokenizer.flush()
+        if self._token_log:
+            self._token_log.complete(rest)
+        rest = self._stop_strings.push(rest) + self._stop_strings.flush()
+        if chunk := self._record(self._filter.push(rest) + self._filter.flush(), is_last=True):
             yield chunk
 
     def observe(self, metrics: Metrics) -> None:
@@ -80,20 +111,37 @@ class TextStream:
             elapsed = time.perf_counter() - self._first_token_at
             metrics.next_token.observe(elapsed / (self.num_tokens - 1))
 
+    def _echoed(self, text: str, sampled: SampledToken) -> Chunk:
+        """Return the prompt, with the log-probabilities that come with the first token."""
+        if not self._token_log:
+            return Chunk(text)
+        tokens = self._token_texts.score_prompt(self._generation.prompt, sampled.prompt_logprobs)
+        return Chunk(text, list(tokens))
+
     def _decode(self, sampled: SampledToken) -> str:
         """Count a token and return the text that it completes."""
         self._first_token_at = self._first_token_at or time.perf_counter()
-        self.finish_reason = sampled.finish_reason or ""
-        if sampled.finish_reason == "stop":
+        if self._only_prompt:
+            self.finish_reason = "length"
             return ""
-        self.num_tokens += 1
-        return self._detokenizer.push(sampled.token)
+        self.finish_reason = sampled.finish_reason or ""
+        is_stop = sampled.finish_reason == "stop"
+        text = "" if is_stop else self._detokenizer.push(sampled.token)
+        self.num_tokens += not is_stop
+        if self._token_log and sampled.logprobs:
+            self._token_log.add(sampled.logprobs, text, is_stop=is_stop)
+        return text
 
-    def _record(self, chunk: str) -> str:
-        """Record a chunk and, if the filter or a stop string ended the answer, the finish reason."""
+    def _record(self, text: str, *, is_last: bool = False) -> Chunk | None:
+        """Record a part of the text, and the finish reason if the filter or a stop string ended it."""
         if self._filter.blocked:
             self.finish_reason = "content_filter"
         elif self._stop_strings.matched:
             self.finish_reason = "stop"
-        self.text += chunk
-        return chunk
+        self.text += text
+        tokens: list[ScoredToken] = []
+        if self._token_log:
+            tokens = self._token_log.release(text)
+            if is_last:
+                tokens += self._token_log.finish(is_cut=self._filter.blocked or self._stop_strings.matched)
+        return Chunk(text, tokens) if text or tokens else None

@@ -10,6 +10,9 @@ from core.config.section import ByteSize, Section
 class ServeConfig(Section):
     """HTTP server: an OpenAI-compatible API and a chat page."""
 
+    model_name: str = ""
+    """Name of the model in the API, so that clients need no change when it is replaced; empty: its own, which
+    is accepted, too."""
     slots: int = Field(default=16, ge=1)
     """Requests that are generated concurrently, in one batch."""
     context: int = Field(default=0, ge=0)
@@ -34,8 +37,13 @@ class ServeConfig(Section):
     spaces."""
     cors_origins: tuple[str, ...] = ()
     """Origins of other sites whose pages may call the API."""
+    hosts: tuple[str, ...] = ()
+    """Further host names by which a server without API keys may be addressed, for example behind a proxy that
+    forwards its own. Others are rejected, since pages of other sites could use them."""
     feedback: str = ""
-    """SQLite file that stores answers and users' feedback; empty: nothing is stored."""
+    """SQLite file that stores users' feedback and the answers that it rates; empty: nothing is stored."""
+    store_conversations: bool = False
+    """Store all answers in that file, rated or not, with the conversations before them."""
     safety: bool = True
     """Filter prompts and answers by the keys below."""
     blocked_words: str = ""

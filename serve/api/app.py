@@ -2,14 +2,14 @@
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from serve.api import chat_page, completions, errors, feedback
+from serve.api import chat_page, completions, errors, feedback, models
+from serve.api.admission import AdmissionMiddleware
 from serve.api.errors import ApiError
 from serve.api.keys import ApiKeys
 from serve.api.middleware import RequestMiddleware
@@ -18,16 +18,14 @@ from serve.service import Service, UnavailableError
 
 def create_app(service: Service, keys: ApiKeys, *, loopback_only: bool) -> ASGIApp:
     """Return the application; ``loopback_only``: other machines cannot reach it."""
-    origins = list(service.settings.cors_origins)
-    cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
-    app = Starlette(
+    app: ASGIApp = Starlette(
         routes=[
+            *models.routes(service),
             *completions.routes(service),
             *_monitoring_routes(service),
             *feedback.routes(service.feedback),
             *chat_page.routes(),
         ],
-        middleware=[cors] if origins else [],
         exception_handlers={
             ApiError: errors.on_api_error,
             UnavailableError: errors.on_unavailable,
@@ -35,7 +33,17 @@ def create_app(service: Service, keys: ApiKeys, *, loopback_only: bool) -> ASGIA
             Exception: errors.on_failure,
         },
     )
-    return RequestMiddleware(app, service, keys, loopback_only=loopback_only)
+    app = AdmissionMiddleware(app, service.settings, keys, loopback_only=loopback_only)
+    if service.settings.cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=service.settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["X-Request-Id", "Retry-After"],
+            allow_private_network=True,
+        )
+    return RequestMiddleware(app, service)
 
 
 def _monitoring_routes(service: Service) -> list[Route]:
@@ -50,4 +58,9 @@ def _monitoring_routes(service: Service) -> list[Route]:
     async def metrics(_request: Request) -> Response:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return [Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", metrics)]
+    return [
+        Route("/health/live", live),
+        Route("/health/ready", ready),
+        Route("/health", ready),
+        Route("/metrics", metrics),
+    ]

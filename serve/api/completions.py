@@ -1,128 +1,67 @@
-"""OpenAI-compatible endpoints: models, chat completions, completions."""
+"""OpenAI-compatible endpoints: chat completions, completions."""
 
-import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from core.errors import InputError
-from core.tokenizer.chat import Message
 from serve.api import errors
-from serve.api.errors import ApiError
+from serve.api.choices import Choice, Choices
+from serve.api.models import find_model
+from serve.api.prompts import Prompt, chat_prompts, check, text_prompts
 from serve.api.responses import CHAT_COMPLETION, TEXT_COMPLETION, CompletionResponse, ObjectType
 from serve.api.schemas import ChatCompletionRequest, CompletionRequest, GenerationRequest
-from serve.engine import Generation, QueueFullError
+from serve.engine import QueueFullError
+from serve.feedback.recent import Answer
 from serve.service import ServedModel, Service
 from serve.stream import TextStream
 from serve.text import Detokenizer, StopStrings
 
 RequestT = TypeVar("RequestT", bound=GenerationRequest)
 
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """Token ids of a prompt, the tokens that end the answer, and the conversation as kept for feedback."""
-
-    ids: Sequence[int]
-    stop_tokens: frozenset[int]
-    messages: Sequence[Mapping[str, str]]
+LARGE_BODY = 16_384
+"""Bytes from which on a body is parsed in a thread, since the event loop would delay other streams."""
+UTF8_BOM = b"\xef\xbb\xbf"
 
 
 def routes(service: Service) -> list[Route]:
-    """Return the routes ``/v1/models``, ``/v1/chat/completions`` and ``/v1/completions``."""
-
-    async def models(_request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [_model_object(service.model)]})
-
-    async def model(request: Request) -> Response:
-        return JSONResponse(_model_object(_find_model(service, request.path_params["name"])))
+    """Return the routes ``/v1/chat/completions`` and ``/v1/completions``."""
 
     async def chat_completions(request: Request) -> Response:
         body = await _parse(request, ChatCompletionRequest)
         return await _respond(
-            service, request, body, CHAT_COMPLETION, lambda model: _chat_prompt(model, body)
+            service, request, body, CHAT_COMPLETION, "messages", lambda model: chat_prompts(model, body)
         )
 
     async def completions(request: Request) -> Response:
         body = await _parse(request, CompletionRequest)
         return await _respond(
-            service, request, body, TEXT_COMPLETION, lambda model: _text_prompt(model, body)
+            service, request, body, TEXT_COMPLETION, "prompt", lambda model: text_prompts(model, body)
         )
 
     return [
-        Route("/v1/models", models),
-        Route("/v1/models/{name:path}", model),
         Route("/v1/chat/completions", chat_completions, methods=["POST"]),
         Route("/v1/completions", completions, methods=["POST"]),
     ]
 
 
 async def _parse(request: Request, schema: type[RequestT]) -> RequestT:
+    body = (await request.body()).removeprefix(UTF8_BOM)
     try:
-        return schema.model_validate_json(await request.body())
+        if len(body) > LARGE_BODY:
+            return await run_in_threadpool(schema.model_validate_json, body)
+        return schema.model_validate_json(body)
     except ValidationError as error:
         raise errors.invalid_body(error) from None
-
-
-def _find_model(service: Service, name: str) -> ServedModel:
-    """Return the model called ``name``."""
-    model = service.model
-    if name != model.loaded.name:
-        message = f"there is no model {name!r}; this server has {model.loaded.name!r}"
-        raise ApiError(404, message, "model_not_found", "model")
-    return model
-
-
-def _model_object(model: ServedModel) -> dict[str, Any]:
-    return {
-        "id": model.loaded.name,
-        "object": "model",
-        "created": model.created,
-        "owned_by": "gristmill",
-        "sha256": model.loaded.sha256,
-        "context_length": model.engine.capacity,
-    }
-
-
-def _chat_prompt(model: ServedModel, body: ChatCompletionRequest) -> Prompt:
-    """Apply the chat template to the messages."""
-    messages = [
-        Message("system" if message.role == "developer" else message.role, message.content)
-        for message in body.messages
-    ]
-    try:
-        chat = model.loaded.chat
-        ids, stop_tokens = chat.prompt(messages), chat.stop
-    except InputError as error:
-        raise ApiError(400, str(error), "invalid_value", "messages") from None
-    return Prompt(
-        ids, stop_tokens, [{"role": message.role, "content": message.content} for message in messages]
-    )
-
-
-def _text_prompt(model: ServedModel, body: CompletionRequest) -> Prompt:
-    """Encode the text of the prompt, or check its token ids."""
-    tokenizer = model.loaded.tokenizer
-    if isinstance(body.prompt, str):
-        bos = [] if tokenizer.bos is None else [tokenizer.bos]
-        ids, text = bos + tokenizer.encode(body.prompt), body.prompt
-    else:
-        if not all(0 <= token < tokenizer.vocabulary_size for token in body.prompt):
-            message = f"token ids must be from 0 to {tokenizer.vocabulary_size - 1}; correct the prompt"
-            raise ApiError(400, message, "invalid_value", "prompt")
-        ids, text = body.prompt, tokenizer.decode(body.prompt)
-    if not ids:
-        raise ApiError(400, "the prompt is empty; send some text", "invalid_value", "prompt")
-    return Prompt(ids, frozenset({tokenizer.eos}), [{"role": "user", "content": text}])
 
 
 async def _respond(
@@ -130,33 +69,40 @@ async def _respond(
     request: Request,
     body: GenerationRequest,
     object_type: ObjectType,
-    prepare: Callable[[ServedModel], Prompt],
+    parameter: str,
+    prepare: Callable[[ServedModel], list[Prompt]],
 ) -> Response:
-    """Generate and return the response of a valid body, complete or as a stream."""
+    """Generate and return the response of a valid body, complete or as a stream.
+
+    ``prepare`` returns the prompts, which the body names ``parameter``.
+    """
     started = time.perf_counter()
-    model = _find_model(service, body.model)
+    model = find_model(service, body.model)
     if model.engine.is_full:
         raise errors.queue_full()
+
+    def checked_prompts() -> list[Prompt]:
+        prompts = prepare(model)
+        check(service, model, prompts, body.logit_bias, parameter)
+        return prompts
+
     with model.engine.expect_request():
-        prompt = await run_in_threadpool(_checked_prompt, service, model, prepare)
-        generation = _submit(service, model, body, prompt)
-    text_stream = TextStream(
-        model.engine,
-        generation,
-        Detokenizer(model.loaded.tokenizer, prompt.ids),
-        StopStrings(body.stop),
-        service.safety.stream_filter(),
-        started=started,
-        seconds=service.settings.request_seconds,
-    )
-    common = {
-        "id": f"{object_type.id_prefix}-{uuid.uuid4().hex}",
-        "created": int(time.time()),
-        "model": body.model,
-    }
-    response = CompletionResponse(
-        text_stream, object_type, common, lambda ended: _record(service, model, prompt, common, ended)
-    )
+        prompts = await run_in_threadpool(checked_prompts)
+        common = {
+            "id": f"{object_type.id_prefix}-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": body.model,
+        }
+        seed = secrets.randbits(63) if body.seed is None else body.seed
+        job = _Job(service, model, body, prompts, started, seed, common)
+        choices = job.choices()
+        try:
+            choices.all[0].start()
+        except QueueFullError:
+            raise errors.queue_full() from None
+    token_texts = model.token_texts if body.token_logprobs else None
+    num_tokens = sum(len(prompt.ids) for prompt in prompts)
+    response = CompletionResponse(choices, object_type, common, token_texts, num_tokens)
     if body.stream:
         return response.streamed(
             include_usage=bool(body.stream_options and body.stream_options.include_usage)
@@ -164,47 +110,62 @@ async def _respond(
     return await response.complete(request)
 
 
-def _checked_prompt(service: Service, model: ServedModel, prepare: Callable[[ServedModel], Prompt]) -> Prompt:
-    """Return the prompt, unless it is too long or the safety filter rejects it."""
-    prompt = prepare(model)
-    if len(prompt.ids) >= model.engine.capacity:
-        raise ApiError(
-            400,
-            f"the prompt has {len(prompt.ids)} tokens, but prompt and answer together may have at most "
-            f"{model.engine.capacity}; shorten the prompt",
-            "context_length_exceeded",
-            "messages" if prompt.messages else "prompt",
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """An admitted request and its prompts."""
+
+    service: Service
+    model: ServedModel
+    body: GenerationRequest
+    prompts: Sequence[Prompt]
+    started: float
+    seed: int
+    common: Mapping[str, Any]
+
+    def choices(self) -> Choices:
+        """Return the choices of the response: ``n`` of the first prompt, then of the next."""
+        count = len(self.prompts) * self.body.n
+        choices = [Choice(index, partial(self._start, index)) for index in range(count)]
+        return Choices(choices, max(1, self.model.engine.slots // 2), self._finish)
+
+    def _start(self, index: int) -> TextStream:
+        """Queue the generation of a choice. Raises :class:`QueueFullError` for the first one."""
+        body, engine, prompt = self.body, self.model.engine, self.prompts[index // self.body.n]
+        only_prompt = body.token_limit == 0
+        limit = self.service.settings.answer_tokens if body.token_limit is None else body.token_limit
+        generation = engine.submit(
+            prompt.ids,
+            max(1, min(limit, engine.capacity - len(prompt.ids))),
+            body.sampling(self.seed + index % body.n),
+            prompt.stop_tokens,
+            body.token_logprobs,
+            is_part=index > 0,
         )
-    if any(service.safety.rejects(message["content"]) for message in prompt.messages):
-        message = "this request was rejected by the server's safety filter; change its text"
-        raise ApiError(400, message, "content_filter")
-    return prompt
+        return TextStream(
+            engine,
+            generation,
+            Detokenizer(self.model.loaded.tokenizer, prompt.ids),
+            StopStrings(body.stop),
+            self.service.safety.stream_filter(),
+            self.model.token_texts,
+            started=self.started,
+            seconds=self.service.settings.request_seconds,
+            echo=prompt.text if body.echoes_prompt else None,
+            only_prompt=only_prompt,
+        )
 
-
-def _submit(service: Service, model: ServedModel, body: GenerationRequest, prompt: Prompt) -> Generation:
-    """Queue the request at the engine."""
-    available = model.engine.capacity - len(prompt.ids)
-    max_tokens = min(body.token_limit or service.settings.answer_tokens, available)
-    sampling = body.sampling(secrets.randbits(63))
-    try:
-        return model.engine.submit(prompt.ids, max_tokens, sampling, prompt.stop_tokens)
-    except QueueFullError:
-        raise errors.queue_full() from None
-
-
-def _record(
-    service: Service, model: ServedModel, prompt: Prompt, common: Mapping[str, Any], ended: TextStream
-) -> Awaitable[None]:
-    """Count an answer and store it for feedback, in a thread since the disk may be slow."""
-    ended.observe(service.metrics)
-    return asyncio.get_running_loop().run_in_executor(
-        None,
-        service.feedback.add_answer,
-        common["id"],
-        common["created"],
-        model.loaded.name,
-        model.loaded.sha256,
-        prompt.messages,
-        ended.text,
-        ended.finish_reason or "cancelled",
-    )
+    def _finish(self, choice: Choice) -> None:
+        """Count an answer, complete or not. The first one can be rated."""
+        choice.stream.observe(self.service.metrics)
+        if choice.index == 0:
+            self.service.feedback.add(
+                Answer(
+                    self.common["id"],
+                    self.common["created"],
+                    self.model.loaded.name,
+                    self.model.loaded.sha256,
+                    self.prompts[0].messages,
+                    choice.stream.text,
+                    choice.stream.finish_reason or "cancelled",
+                )
+            )

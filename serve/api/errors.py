@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from serve.api import neutral
 from serve.service import UnavailableError
 
 RETRY_SECONDS = 1
@@ -59,6 +60,18 @@ def model_failed() -> ApiError:
     return ApiError(500, "the model failed on this request; see the server's log", "model_failed")
 
 
+def internal_error() -> ApiError:
+    """Return the error of an unexpected failure."""
+    message = "internal error; see the server's log under this request's id"
+    return ApiError(500, message, "internal_error")
+
+
+def timed_out() -> ApiError:
+    """Return the error of a request that cannot be answered in part when its time limit passes."""
+    message = "the time limit passed before the prompt was processed; send fewer or shorter prompts"
+    return ApiError(504, message, "timeout")
+
+
 def invalid_body(error: ValidationError) -> ApiError:
     """Return the error for the first problem of a request body."""
     problem = error.errors(include_url=False)[0]
@@ -67,7 +80,7 @@ def invalid_body(error: ValidationError) -> ApiError:
         return ApiError(400, f"the body is not valid JSON ({message}); send a JSON object", "invalid_json")
     name = _parameter(problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return ApiError(400, f"unknown parameter {name}; remove it", "unknown_parameter", name)
+        return ApiError(400, *neutral.rejection(name, problem["input"]), name)
     if problem["type"] == "missing":
         return ApiError(400, f"{name} is missing; send it", "missing_parameter", name)
     return ApiError(400, f"{name or 'the body'}: {message}", "invalid_value", name or None)
@@ -107,5 +120,4 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
 
 async def on_failure(_request: Request, _error: Exception) -> JSONResponse:
     """Handle unexpected errors: status 500. Starlette logs them."""
-    message = "internal error; see the server's log under this request's id"
-    return ApiError(500, message, "internal_error").response()
+    return internal_error().response()

@@ -15,7 +15,6 @@ The same database gives the same bytes.
 
 import hashlib
 import json
-import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -26,7 +25,7 @@ from core import manifest
 from core.errors import InputError, OutputError
 from core.manifest import FileEntry, Manifest
 from pipeline.filters import pii
-from serve.feedback.store import check_schema
+from serve.feedback.store import open_readonly
 
 STAGE = "feedback"
 CHAT, PREFERENCES = "chat.jsonl", "preferences.jsonl"
@@ -73,7 +72,7 @@ def export(database: str, folder: str, *, mask: bool = True) -> str:
             "feedback before exporting"
         )
     counts.update(chat=len(chat), preferences=len(preferences))
-    models = sorted({answer.model_sha256 for answer in rated})
+    models = sorted({answer.model_sha256 for answer in rated} - {""})
     written = _publish(Path(folder), {CHAT: chat, PREFERENCES: preferences}, counts, models, mask=mask)
     state = "exported to" if written else "already exported to"
     return (
@@ -134,25 +133,13 @@ class _Masker:
 
 def _read(path: str) -> tuple[int, int, list[RatedAnswer]]:
     """Return the number of feedback entries and of answers, and the rated answers, from one snapshot."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; name the one of the server's serve.feedback")
-    try:
-        database = sqlite3.connect(
-            f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
+    with open_readonly(path) as database:
+        num_feedback, num_answers = (
+            int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+            for table in ("feedback", "answers")
         )
-        try:
-            check_schema(database, path)
-            database.execute("BEGIN")
-            num_feedback, num_answers = (
-                int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-                for table in ("feedback", "answers")
-            )
-            rated = [RatedAnswer(*row) for row in database.execute(LATEST_FEEDBACK)]
-            return num_feedback, num_answers, rated
-        finally:
-            database.close()
-    except sqlite3.Error as error:
-        raise InputError(f"{path}: cannot be read as a feedback database ({error}); check the path") from None
+        rated = [RatedAnswer(*row) for row in database.execute(LATEST_FEEDBACK)]
+    return num_feedback, num_answers, rated
 
 
 def _publish(

@@ -10,25 +10,25 @@ export class ApiError extends Error {
   }
 }
 
-/** Return the ids of the server's models. */
+/** Return the server's models: `{id, chat}`; `chat` is false for a base model, which only continues text. */
 export async function models() {
-  const { data } = await (await call("/v1/models")).json();
-  return data.map(({ id }) => String(id));
+  const { data } = await (await call("v1/models")).json();
+  return data.map(({ id, chat }) => ({ id: String(id), chat: chat !== false }));
 }
 
-/** Return true if the server stores feedback. */
-export async function storesFeedback() {
-  return (await (await call("/v1/feedback")).json()).kept === true;
+/** Return what the server stores: `{kept, conversations}`, true for feedback and for all conversations. */
+export async function stored() {
+  return (await call("v1/feedback")).json();
 }
 
-/** Send feedback: `{response_id, rating, correction?, comment?}`. */
+/** Send feedback: `{response_id, rating, correction?, comment?, messages, answer}`. */
 export async function rate(feedback) {
-  await call("/v1/feedback", feedback);
+  await call("v1/feedback", feedback);
 }
 
 /** Stream the answer to `request`: yield `{id, text, finish}`. `signal` aborts it. */
 export async function* answer(request, signal) {
-  const response = await call("/v1/chat/completions", { ...request, stream: true }, signal);
+  const response = await call("v1/chat/completions", { ...request, stream: true }, signal);
   let finished = false;
   for await (const data of events(response.body)) {
     if (data === "[DONE]") return;
@@ -88,7 +88,7 @@ const CODES = {
   content_filter: "The server’s safety filter rejected this message.",
   context_length_exceeded: "This conversation is longer than the model’s context. Start a new chat or shorten the message.",
   feedback_off: "This server does not store feedback.",
-  response_not_found: "The server has not stored this answer.",
+  response_not_found: "The server does not know this answer any more.",
 };
 
 const STATUSES = {

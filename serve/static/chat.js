@@ -108,16 +108,22 @@ export async function run(conversation, model, changed, regenerate) {
   }
 }
 
-/** Return the body of a request: the messages without unanswered questions, and the settings. */
-function request(conversation, model, regenerate) {
-  const { system, temperature, max_tokens } = store.settings();
-  const messages = conversation.messages.map(({ role, content }) => ({ role, content }));
-  const history = messages.slice(0, -1).filter((message, index) => {
+/** Return the messages before `answer` as they are sent: without unanswered questions, with the system prompt. */
+export function messagesBefore(conversation, answer) {
+  const { system } = store.settings();
+  const end = conversation.messages.indexOf(answer);
+  const messages = conversation.messages.slice(0, end + 1).map(({ role, content }) => ({ role, content }));
+  const history = messages.slice(0, end).filter((message, index) => {
     const reply = message.role === "user" ? messages[index + 1] : message;
-    return reply.content || index === messages.length - 2;
+    return reply.content || index === end - 1;
   });
-  const instructions = system.trim() ? [{ role: "system", content: system }] : [];
-  const body = { model, top_p: TOP_P, messages: [...instructions, ...history] };
+  return system.trim() ? [{ role: "system", content: system }, ...history] : history;
+}
+
+/** Return the body of a request for the last message. */
+function request(conversation, model, regenerate) {
+  const { temperature, max_tokens } = store.settings();
+  const body = { model, top_p: TOP_P, messages: messagesBefore(conversation, conversation.messages.at(-1)) };
   if (temperature !== "") body.temperature = Math.max(Number(temperature), regenerate ? REGENERATE_TEMPERATURE : 0);
   if (max_tokens !== "") body.max_tokens = Number(max_tokens);
   return body;

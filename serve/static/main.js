@@ -121,12 +121,16 @@ async function withKey(action) {
 }
 
 async function connect() {
-  const names = await withKey(api.models);
+  const models = await withKey(api.models);
   const choice = $("model");
-  choice.replaceChildren(...names.map((name) => new Option(name, name)));
-  $("model-choice").hidden = !names.length;
-  choice.disabled = names.length < 2;
-  feedback = await api.storesFeedback().catch(() => false);
+  choice.replaceChildren(...models.map(({ id }) => new Option(id, id)));
+  $("model-choice").hidden = !models.length;
+  choice.disabled = models.length < 2;
+  if (models.length && !models.some(({ chat }) => chat))
+    showNotice("This is a base model, which cannot chat: it has no chat template and only continues text, at v1/completions.");
+  const stored = await api.stored().catch(() => ({}));
+  feedback = stored.kept === true;
+  if (stored.conversations === true) $("privacy").textContent = "This server stores all conversations.";
   if (current) open(current, { stay: true });
 }
 
@@ -264,7 +268,9 @@ async function correct(message) {
 async function rate(message, fields) {
   const conversation = current;
   try {
-    await withKey(() => api.rate({ response_id: message.response, ...fields }));
+    // The server stores a conversation only once it is rated, and remembers only the latest ones until then.
+    const said = { messages: chat.messagesBefore(conversation, message), answer: message.content };
+    await withKey(() => api.rate({ response_id: message.response, ...fields, ...said }));
   } catch (error) {
     if (!(error instanceof api.ApiError)) throw error;
     showNotice(error.message);

@@ -22,6 +22,8 @@ from starlette.routing import Route
 
 from serve.api import chat_page, errors, feedback
 from serve.api.errors import ApiError
+from serve.feedback.recent import Answer as RatedAnswer
+from serve.feedback.recorder import FeedbackRecorder
 from serve.feedback.store import FeedbackStore
 
 
@@ -46,7 +48,7 @@ class ScriptedServer:
     """A running server: its address, its coming answers, and the requests that it received."""
 
     url: str
-    store: FeedbackStore
+    feedback: FeedbackRecorder
     answers: deque[Answer] = field(default_factory=deque)
     requests: list[dict[str, Any]] = field(default_factory=list)
     key: str = ""
@@ -85,7 +87,7 @@ class ScriptedServer:
     async def _stream(
         self, response_id: str, messages: list[dict[str, str]], answer: Answer
     ) -> AsyncIterator[str]:
-        """Yield the events of an answer; store it before the last event, as the real server does."""
+        """Yield the events of an answer; record it before the last event, as the real server does."""
         text, finish = "", "cancelled"
         try:
             yield _event(response_id, {"role": "assistant", "content": ""})
@@ -97,7 +99,8 @@ class ScriptedServer:
             finish = "error" if answer.error else answer.finish
         finally:
             self.num_disconnects += finish == "cancelled"
-            self.store.add_answer(response_id, int(time.time()), "scripted", "0" * 64, messages, text, finish)
+            answered = int(time.time()), "scripted", "0" * 64, messages, text, finish
+            self.feedback.add(RatedAnswer(response_id, *answered))
         if answer.error:
             yield f"data: {json.dumps({'error': {'message': answer.error, 'code': 'x'}})}\n\n"
             return
@@ -114,17 +117,17 @@ def _event(response_id: str, delta: dict[str, str], finish: str | None = None) -
 @contextmanager
 def scripted_server(database: Path | str) -> Iterator[ScriptedServer]:
     """Run a server that stores feedback in ``database``; an empty path disables feedback."""
-    server = ScriptedServer("", FeedbackStore(str(database)))
+    server = ScriptedServer("", FeedbackRecorder(FeedbackStore(str(database))))
     routes = [
         Route("/v1/models", server.models),
         Route("/v1/chat/completions", server.chat, methods=["POST"]),
-        *feedback.routes(server.store),
+        *feedback.routes(server.feedback),
         *chat_page.routes(),
     ]
     app = Starlette(routes=routes, exception_handlers={ApiError: errors.on_api_error})
     with _running(app) as server.url:
         yield server
-    server.store.close()
+    server.feedback.close()
 
 
 @contextmanager

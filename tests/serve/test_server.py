@@ -30,7 +30,8 @@ def client(server: ServerProcess) -> Iterator[OpenAI]:
 
 
 def test_invalid_requests_are_rejected(server: ServerProcess) -> None:
-    assert server.post(chat_body(), **{"Content-Type": "text/plain"})[0] == 415
+    foreign = {"Content-Type": "text/plain", "Origin": "https://evil.example"}
+    assert server.post(chat_body(), **foreign)[0] == 415
     assert server.post(chat_body(), Host="evil.example")[0] == 403
     assert server.post(chat_body(), "/v1/nothing")[0] == 404
     assert server.post(chat_body(), "/v1/models")[0] == 405

@@ -11,6 +11,7 @@ from core.config import ServeConfig
 from model.batching import Batcher, SampledToken
 from model.generation import Sampling
 from serve.engine import Engine, Generation, GenerationError
+from serve.logprobs import TokenTexts
 from serve.safety.filter import SafetyFilter
 from serve.stream import TextStream
 from serve.text import Detokenizer, StopStrings
@@ -57,6 +58,7 @@ def start(engine: Engine) -> tuple[TextStream, Generation]:
         Detokenizer(TOKENIZER, []),
         StopStrings(["stop"]),
         SafetyFilter(ServeConfig(safety=False)).stream_filter(),
+        TokenTexts(TOKENIZER),
         started=time.perf_counter(),
         seconds=HOUR,
     )
@@ -72,7 +74,7 @@ def sample(generation: Generation, text: str, finish_reason: str | None = None) 
 
 
 async def collect(stream: TextStream) -> str:
-    return "".join([chunk async for chunk in stream.chunks()])
+    return "".join([chunk.text async for chunk in stream.chunks()])
 
 
 def test_time_limit_ends_an_answer_with_the_text_so_far() -> None:

@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from tests.serve.feedback.samples import add_answer, rows
+from tests.serve.feedback.samples import QUESTION, rows, sample_answer
 from tests.serve.scripted_server import ScriptedServer, scripted_server
 
 pytestmark = pytest.mark.server
@@ -26,9 +26,18 @@ def server(database: Path) -> Iterator[ScriptedServer]:
 def post(server: ScriptedServer, body: Any) -> tuple[int, dict[str, Any]]:
     """Return the status and the JSON, or its error, of a request."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(
-        f"{server.url}/v1/feedback", data, {"Content-Type": "application/json"}, method="POST"
-    )
+    return send(server, "POST", "", data)
+
+
+def delete(server: ScriptedServer, identifier: str) -> tuple[int, dict[str, Any]]:
+    return send(server, "DELETE", f"/{identifier}")
+
+
+def send(
+    server: ScriptedServer, method: str, path: str, data: bytes | None = None
+) -> tuple[int, dict[str, Any]]:
+    headers = {"Content-Type": "application/json"} if data else {}
+    request = urllib.request.Request(f"{server.url}/v1/feedback{path}", data, headers, method=method)
     try:
         with urllib.request.urlopen(request) as response:
             return response.status, json.load(response)
@@ -38,7 +47,7 @@ def post(server: ScriptedServer, body: Any) -> tuple[int, dict[str, Any]]:
 
 
 def test_feedback_is_stored_and_returned(server: ScriptedServer, database: Path) -> None:
-    add_answer(server.store, "a")
+    server.feedback.add(sample_answer("a"))
     feedback = {"response_id": "a", "rating": "down", "correction": "Paris.", "comment": "no"}
     status, response = post(server, feedback)
     assert status == 200
@@ -67,30 +76,69 @@ def test_feedback_is_stored_and_returned(server: ScriptedServer, database: Path)
 def test_invalid_feedback_is_rejected(
     server: ScriptedServer, database: Path, body: Any, status: int, param: str | None, part: str
 ) -> None:
-    add_answer(server.store, "a")
+    server.feedback.add(sample_answer("a"))
     found, error = post(server, body)
     assert (found, error["param"], error["type"]) == (status, param, "invalid_request_error")
     assert part in error["message"] and "\n" not in error["message"]
-    assert rows(database, "SELECT count(*) FROM feedback") == [(0,)]
+    assert not database.exists() or rows(database, "SELECT count(*) FROM answers") == [(0,)]
+
+
+def test_answers_are_stored_once_they_are_rated(server: ScriptedServer, database: Path) -> None:
+    for name in ("a", "b"):
+        server.feedback.add(sample_answer(name))
+    assert not database.exists()
+    assert post(server, {"response_id": "b", "rating": "up"})[0] == 200
+    assert rows(database, "SELECT response_id, answer FROM answers") == [("b", "Lyon.")]
+
+
+def test_conversation_of_a_forgotten_answer_can_be_sent(server: ScriptedServer, database: Path) -> None:
+    own = {"messages": [{"role": "user", "content": "forged"}], "answer": "forged"}
+    server.feedback.add(sample_answer("a"))
+    assert post(server, {"response_id": "a", "rating": "up", **own})[0] == 200
+    sent = {"messages": QUESTION, "answer": "Lyon."}
+    status, response = post(server, {"response_id": "old", "rating": "down", **sent})
+    assert status == 200 and "messages" not in response
+    assert rows(database, "SELECT response_id, answer, finish_reason, model_sha256 FROM answers") == [
+        ("a", "Lyon.", "stop", "5" * 64),  # the server's own memory is preferred
+        ("old", "Lyon.", "unknown", ""),
+    ]
+
+
+def test_deleted_feedback_is_gone(server: ScriptedServer, database: Path) -> None:
+    server.feedback.add(sample_answer("a"))
+    feedback_id = post(server, {"response_id": "a", "rating": "up"})[1]["id"]
+    post(server, {"response_id": "a", "rating": "down"})
+    assert delete(server, feedback_id) == (
+        200,
+        {"object": "feedback.deleted", "id": feedback_id, "deleted": True},
+    )
+    assert rows(database, "SELECT rating FROM feedback") == [("down",)]
+    assert delete(server, "a")[0] == 200
+    assert rows(database, "SELECT count(*) FROM answers") == [(0,)]
+    assert post(server, {"response_id": "a", "rating": "up"})[0] == 404  # forgotten, too
+    status, error = delete(server, "a")
+    assert (status, error["code"]) == (404, "feedback_not_found")
 
 
 def test_server_without_a_store_rejects_feedback() -> None:
     with scripted_server("") as server:
-        add_answer(server.store, "a")
+        server.feedback.add(sample_answer("a"))
         status, error = post(server, {"response_id": "a", "rating": "up"})
         assert (status, error["code"]) == (403, "feedback_off")
+        assert delete(server, "a")[1]["code"] == "feedback_off"
         assert "serve.feedback=FILE" in error["message"]
         with urllib.request.urlopen(f"{server.url}/v1/feedback") as response:
             assert json.load(response)["kept"] is False
 
 
-def test_failing_database_is_status_503_and_costs_no_answer(server: ScriptedServer, database: Path) -> None:
-    add_answer(server.store, "a")
+def test_failing_database_is_status_503(server: ScriptedServer, database: Path) -> None:
+    for name in ("a", "b"):
+        server.feedback.add(sample_answer(name))
+    assert post(server, {"response_id": "b", "rating": "up"})[0] == 200
     connection = sqlite3.connect(database, isolation_level=None)
     connection.execute("DROP TABLE feedback")
     connection.execute("ALTER TABLE answers RENAME TO others")
     connection.close()
-    add_answer(server.store, "b")  # logged, not raised
     status, error = post(server, {"response_id": "a", "rating": "up"})
     assert (status, error["code"]) == (503, "feedback_failed")
 
@@ -99,7 +147,7 @@ def test_concurrent_feedback_is_stored(server: ScriptedServer, database: Path) -
     def rate_answers(client: int) -> None:
         for number in range(20):
             response_id = f"{client}-{number}"
-            add_answer(server.store, response_id)
+            server.feedback.add(sample_answer(response_id))
             statuses.append(post(server, {"response_id": response_id, "rating": "up"})[0])
 
     statuses: list[int] = []

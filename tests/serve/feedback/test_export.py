@@ -15,7 +15,7 @@ from core.tokenizer.chat import Message
 from serve.feedback.__main__ import main
 from serve.feedback.store import FeedbackStore
 from tests.commands import ROOT
-from tests.serve.feedback.samples import MODEL_SHA256, QUESTION, add_answer
+from tests.serve.feedback.samples import MODEL_SHA256, QUESTION, add_answer, rate
 from train.data.records import RecordReader
 
 
@@ -41,11 +41,11 @@ def test_liked_and_corrected_answers_are_exported(
         finish = "content_filter" if name == "filtered" else "stop"
         add_answer(store, name, "" if name == "empty" else f"Answer, {name}.", finish, created=10 - number)
     for name in ("liked", "filtered", "empty"):
-        store.add_feedback(name, "up")
-    store.add_feedback("disliked", "down")
-    store.add_feedback("corrected", "down", "Paris.")
-    store.add_feedback("changed", "down", "Rome.")
-    store.add_feedback("changed", "up", "Paris!")
+        rate(store, name, "up")
+    rate(store, "disliked", "down")
+    rate(store, "corrected", "down", "Paris.")
+    rate(store, "changed", "down", "Rome.")
+    rate(store, "changed", "up", "Paris!")
     folder = export(database, tmp_path / "out")
     assert lines(folder / "chat.jsonl") == [  # in the order of the answers
         {"messages": QUESTION + assistant("Paris!")},
@@ -78,7 +78,7 @@ def test_correction_equal_to_a_liked_answer_is_no_preference(
     store: FeedbackStore, database: Path, tmp_path: Path
 ) -> None:
     add_answer(store, "same", "Paris.")
-    store.add_feedback("same", "up", "Paris.")
+    rate(store, "same", "up", "Paris.")
     folder = export(database, tmp_path / "out")
     assert lines(folder / "chat.jsonl") == [{"messages": QUESTION + assistant("Paris.")}]
     assert lines(folder / "preferences.jsonl") == []
@@ -89,7 +89,7 @@ def test_export_is_deterministic_and_repeating_it_changes_nothing(
 ) -> None:
     for number in range(20):
         add_answer(store, f"r{number}", created=1)
-        store.add_feedback(f"r{number}", "down", f"Better {number}")
+        rate(store, f"r{number}", "down", f"Better {number}")
     first, second = (export(database, tmp_path / name) for name in ("one", "two"))
     names = ["chat.jsonl", "manifest.json", "preferences.jsonl"]
     assert sorted(path.name for path in first.iterdir()) == names
@@ -101,7 +101,7 @@ def test_export_is_deterministic_and_repeating_it_changes_nothing(
 
 def test_fine_tuning_reads_the_export(store: FeedbackStore, database: Path, tmp_path: Path) -> None:
     add_answer(store, "a")
-    store.add_feedback("a", "down", "Paris.")
+    rate(store, "a", "down", "Paris.")
     folder = export(database, tmp_path / "out")
     reader = RecordReader(FinetuneConfig(preset="chat"))
     ((_, messages),) = reader.read(str(folder / "chat.jsonl"))
@@ -110,8 +110,8 @@ def test_fine_tuning_reads_the_export(store: FeedbackStore, database: Path, tmp_
 
 def test_personal_data_is_masked_by_default(store: FeedbackStore, database: Path, tmp_path: Path) -> None:
     question = [{"role": "user", "content": "I am ada@lovelace.org"}]
-    store.add_answer("a", 1, "tiny", MODEL_SHA256, question, "Hello ada@lovelace.org", "stop")
-    store.add_feedback("a", "down", "Hello, bob@lovelace.org")
+    add_answer(store, "a", "Hello ada@lovelace.org", messages=question)
+    rate(store, "a", "down", "Hello, bob@lovelace.org")
     masked = export(database, tmp_path / "masked")
     assert lines(masked / "chat.jsonl")[0]["messages"] == [
         {"role": "user", "content": "I am <email>"},
@@ -126,7 +126,7 @@ def test_texts_that_differ_only_in_personal_data_are_no_preference(
     store: FeedbackStore, database: Path, tmp_path: Path
 ) -> None:
     add_answer(store, "a", "Mail ada@lovelace.org")
-    store.add_feedback("a", "down", "Mail bob@lovelace.org")
+    rate(store, "a", "down", "Mail bob@lovelace.org")
     folder = export(database, tmp_path / "out")
     assert lines(folder / "preferences.jsonl") == []
     assert len(lines(folder / "chat.jsonl")) == 1
@@ -136,7 +136,7 @@ def test_export_from_an_open_store_does_not_change_it(
     store: FeedbackStore, database: Path, tmp_path: Path
 ) -> None:
     add_answer(store, "a")
-    store.add_feedback("a", "up")
+    rate(store, "a", "up")
     before = database.read_bytes()
     assert len(lines(export(database, tmp_path / "out") / "chat.jsonl")) == 1
     assert database.read_bytes() == before
@@ -151,7 +151,7 @@ def test_unusable_databases_are_one_error_and_nothing_is_written(
     connection.execute("CREATE TABLE mine (x)")
     connection.close()
     add_answer(store, "a")
-    store.add_feedback("a", "down")  # nothing to learn from
+    rate(store, "a", "down")  # nothing to learn from
     for path in (tmp_path / "none", tmp_path, text, other, database):
         with pytest.raises(GristmillError) as raised:
             export(path, tmp_path / "out")
@@ -162,13 +162,13 @@ def test_unusable_databases_are_one_error_and_nothing_is_written(
 
 def test_other_content_is_never_overwritten(store: FeedbackStore, database: Path, tmp_path: Path) -> None:
     add_answer(store, "a")
-    store.add_feedback("a", "up")
+    rate(store, "a", "up")
     folder = export(database, tmp_path / "out")
     (folder / "chat.jsonl").write_text("{}\n")
     with pytest.raises(ManifestError, match="altered"):
         export(database, folder)
     add_answer(store, "b")
-    store.add_feedback("b", "up")
+    rate(store, "b", "up")
     with pytest.raises(OutputError, match="already has other content"):
         export(database, folder)
     with pytest.raises(OutputError, match="cannot be written"):
@@ -186,3 +186,31 @@ def test_command_line_reports_errors_as_one_line(tmp_path: Path) -> None:
         ConfigError, match=r"^the following arguments are required: --database, --to; see --help$"
     ):
         main(["export"])
+
+
+def test_rows_are_listed_and_deleted(
+    store: FeedbackStore, database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question = [{"role": "user", "content": "Why\x1b[2J?\n" + "so " * 50}]
+    for name in ("a", "b", "c"):
+        add_answer(store, name, messages=question)
+    rate(store, "a", "up")
+    feedback_id = rate(store, "b", "down")
+    rate(store, "b", "up")
+    main(["list", "--database", str(database)])
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [(name, ratings) for name, _, ratings, _ in lines] == [("a", "up"), ("b", "down,up"), ("c", "-")]
+    assert lines[0][1] == "1970-01-01T00:00:01Z"
+    assert lines[0][3].startswith("Why␛[2J? so so") and len(lines[0][3]) == 60
+    main(["delete", "--database", str(database), "--unrated"])
+    main(["delete", "--database", str(database), feedback_id, "a"])
+    assert capsys.readouterr().out == f"1 rows deleted from {database}\n3 rows deleted from {database}\n"
+    main(["list", "--database", str(database)])
+    assert capsys.readouterr().out.startswith("b\t")
+    with pytest.raises(InputError, match="stores none of a, x; see"):
+        main(["delete", "--database", str(database), "a", "x"])
+    for arguments in ([], ["b", "--unrated"]):
+        with pytest.raises(ConfigError, match="name the ids to delete, or --unrated"):
+            main(["delete", "--database", str(database), *arguments])
+    with pytest.raises(InputError, match="no such file"):
+        main(["delete", "--database", f"{database}x", "a"])

@@ -16,6 +16,8 @@ pytestmark = pytest.mark.server
 
 
 def stored_feedback(database: Path) -> list[tuple[Any, ...]]:
+    if not database.exists():
+        return []
     with sqlite3.connect(database) as connection:
         return connection.execute(
             "SELECT response_id, rating, correction, comment FROM feedback ORDER BY number"
