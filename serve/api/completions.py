@@ -165,7 +165,7 @@ class _Job:
                     self.model.loaded.name,
                     self.model.loaded.sha256,
                     self.prompts[0].messages,
-                    choice.stream.text,
+                    self.prompts[0].continued + choice.stream.text,
                     choice.stream.finish_reason or "cancelled",
                 )
             )

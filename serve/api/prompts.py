@@ -19,6 +19,8 @@ class Prompt:
     messages: Sequence[Mapping[str, str]]
     text: str = ""
     """Text of a prompt that is not a conversation."""
+    continued: str = ""
+    """Beginning of the answer, which ``messages`` does not contain."""
 
 
 def chat_prompts(model: ServedModel, body: ChatCompletionRequest) -> list[Prompt]:
@@ -36,6 +38,8 @@ def chat_prompts(model: ServedModel, body: ChatCompletionRequest) -> list[Prompt
     except InputError as error:
         raise ApiError(400, str(error), "invalid_value", "messages") from None
     kept = [{"role": message.role, "content": message.content} for message in messages]
+    if body.continue_final_message:
+        return [Prompt(ids, stop_tokens, kept[:-1], continued=kept[-1]["content"])]
     return [Prompt(ids, stop_tokens, kept)]
 
 
@@ -49,7 +53,7 @@ def text_prompts(model: ServedModel, body: CompletionRequest) -> list[Prompt]:
         if isinstance(prompt, str):
             ids, text = bos + tokenizer.encode(prompt), prompt
         else:
-            _check_tokens(prompt, tokenizer.vocabulary_size, "prompt")
+            check_tokens(prompt, tokenizer.vocabulary_size, "prompt")
             ids, text = prompt, tokenizer.decode(prompt)
         if not ids:
             raise ApiError(400, "the prompt is empty; send some text", "invalid_value", "prompt")
@@ -61,11 +65,12 @@ def check(
     service: Service, model: ServedModel, prompts: Sequence[Prompt], bias: Mapping[int, float], parameter: str
 ) -> None:
     """Raise :class:`ApiError` if a prompt is too long or the safety filter rejects it."""
-    _check_tokens(list(bias), model.loaded.tokenizer.vocabulary_size, "logit_bias")
+    check_tokens(list(bias), model.loaded.tokenizer.vocabulary_size, "logit_bias")
     for prompt in prompts:
         if len(prompt.ids) >= model.engine.capacity:
             raise _too_long(f"prompt has {len(prompt.ids)} tokens", model, parameter)
-        if any(service.safety.rejects(message["content"]) for message in prompt.messages):
+        texts = [*(message["content"] for message in prompt.messages), prompt.continued]
+        if any(map(service.safety.rejects, texts)):
             message = "this request was rejected by the server's safety filter; change its text"
             raise ApiError(400, message, "content_filter")
 
@@ -81,7 +86,8 @@ def _too_long(size: str, model: ServedModel, parameter: str) -> ApiError:
     )
 
 
-def _check_tokens(tokens: Sequence[int], vocabulary_size: int, parameter: str) -> None:
+def check_tokens(tokens: Sequence[int], vocabulary_size: int, parameter: str) -> None:
+    """Raise :class:`ApiError` unless the vocabulary has all tokens."""
     if not all(0 <= token < vocabulary_size for token in tokens):
         message = f"token ids must be from 0 to {vocabulary_size - 1}; correct {parameter}"
         raise ApiError(400, message, "invalid_value", parameter)

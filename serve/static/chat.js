@@ -74,7 +74,7 @@ export function clearAnswer(conversation) {
 
 /**
  * Stream the answer of `await model()` into the last message of `conversation`; call `changed()` after each chunk.
- * `regenerate`: vary the answer.
+ * `regenerate`: vary the answer. A message that has text already is continued.
  *
  * Resolves when the answer has ended or was stopped. Throws the ApiError that prevented or interrupted it; an
  * interrupted answer keeps its text, with `finish` "lost".
@@ -123,7 +123,12 @@ export function messagesBefore(conversation, answer) {
 /** Return the body of a request for the last message. */
 function request(conversation, model, regenerate) {
   const { temperature, max_tokens } = store.settings();
+  const { role, content } = conversation.messages.at(-1);
   const body = { model, top_p: TOP_P, messages: messagesBefore(conversation, conversation.messages.at(-1)) };
+  if (content) {
+    body.messages.push({ role, content });
+    Object.assign(body, { continue_final_message: true, add_generation_prompt: false });
+  }
   if (temperature !== "") body.temperature = Math.max(Number(temperature), regenerate ? REGENERATE_TEMPERATURE : 0);
   if (max_tokens !== "") body.max_tokens = Number(max_tokens);
   return body;

@@ -194,8 +194,15 @@ function regenerate() {
   answerIn(conversation, undo, true);
 }
 
+/** Continue the last answer, which has not come to its end. */
+function continueAnswer() {
+  if (!current || chat.isRunning(current)) return;
+  hideNotice();
+  answerIn(current);
+}
+
 /** Stream and show an answer. If it fails without text, `undo` removes it and returns a function that retries. */
-async function answerIn(conversation, undo, regenerating = false) {
+async function answerIn(conversation, undo = null, regenerating = false) {
   const message = conversation.messages.at(-1);
   const changed = scheduleRender(conversation);
   $("status").textContent = "Answering";
@@ -245,6 +252,7 @@ function scheduleRender(conversation) {
 
 const ACTIONS = {
   again: regenerate,
+  more: continueAnswer,
   copy: async (message, button) => {
     await copyText(message.content);
     setIcon(button, "i-check");

@@ -10,6 +10,7 @@ const NOTES = {
   stopped: "Stopped.",
   lost: "This answer is incomplete.",
 };
+const UNFINISHED = ["length", "stopped", "lost"];
 
 /** Return the node of a message. */
 export function messageNode(message) {
@@ -21,7 +22,7 @@ export function messageNode(message) {
   body.dir = "auto";
   node.append(body);
   if (message.role === "user") body.textContent = message.content;
-  else node.append(document.createElement("p"), actions());
+  else node.append(note(), actions());
   show(node, message);
   return node;
 }
@@ -29,14 +30,15 @@ export function messageNode(message) {
 /** Update the node of an answer. */
 export function show(node, message, { busy = false, last = false, feedback = false } = {}) {
   if (message.role === "user") return;
-  const [body, note, bar] = node.children;
+  const [body, ending, bar] = node.children;
   node.classList.toggle("busy", busy);
   node.setAttribute("aria-busy", String(busy));
   render(body, message.content);
-  note.className = "note";
   const empty = message.finish && !message.content ? "The answer is empty." : "";
-  note.textContent = busy ? "" : (NOTES[message.finish] ?? empty);
-  note.hidden = !note.textContent;
+  const [text, more] = ending.children;
+  text.textContent = busy ? "" : (NOTES[message.finish] ?? empty);
+  more.hidden = !last || !message.content || !UNFINISHED.includes(message.finish);
+  ending.hidden = !text.textContent;
   bar.hidden = busy;
   const ratable = feedback && Boolean(message.response);
   for (const button of bar.children) {
@@ -45,6 +47,19 @@ export function show(node, message, { busy = false, last = false, feedback = fal
     if (action === "up" || action === "down") button.setAttribute("aria-pressed", String(message.rating === action));
     if (action === "correct") button.setAttribute("aria-pressed", String(Boolean(message.corrected)));
   }
+}
+
+/** Return a note on how an answer ended, with a button that continues it. */
+function note() {
+  const node = document.createElement("p");
+  node.className = "note";
+  const more = document.createElement("button");
+  more.type = "button";
+  more.className = "plain";
+  more.dataset.action = "more";
+  more.textContent = "Continue";
+  node.append(document.createElement("span"), more);
+  return node;
 }
 
 function actions() {

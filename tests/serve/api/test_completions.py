@@ -80,6 +80,20 @@ def test_stream_equals_the_complete_response(client: OpenAI, loaded: LoadedModel
     assert len({chunk.id for chunk in chunks}) == 1
 
 
+def test_final_message_can_be_continued(client: OpenAI, loaded: LoadedModel) -> None:
+    messages = [*MESSAGES, {"role": "assistant", "content": "It is a"}]
+    completion = client.chat.completions.create(
+        model="tiny", messages=messages, max_tokens=20, temperature=0,
+        extra_body={"continue_final_message": True, "add_generation_prompt": False},
+    )  # fmt: skip
+    prompt = loaded.chat.continuation([Message(each["role"], each["content"]) for each in messages])
+    tokens = list(generate(loaded.model, prompt, 20, GREEDY, loaded.chat.stop))
+    assert (
+        completion.choices[0].message.content
+        == loaded.tokenizer.decode([*prompt, *tokens])[len(loaded.tokenizer.decode(prompt)) :]
+    )
+
+
 def test_completions_accept_text_and_token_ids(client: OpenAI, loaded: LoadedModel) -> None:
     text = "Once upon"
     ids = loaded.tokenizer.encode(text)
@@ -138,7 +152,7 @@ def question(text: str) -> bytes:
         (chat_body(temperature="1"), 400, "invalid_value", "temperature"),
         (chat_body(presence_penalty=2.1), 400, "invalid_value", "presence_penalty"),
         (chat_body(max_tokens=0), 400, "invalid_value", "max_tokens"),
-        (chat_body(stop=["a"] * 5), 400, "invalid_value", "stop"),
+        (chat_body(stop=["a"] * 65), 400, "invalid_value", "stop"),
         (chat_body(stop="x" * 201), 400, "invalid_value", "stop[0]"),
         (chat_body(messages=[]), 400, "invalid_value", "messages"),
         (chat_body(messages=[{"role": "robot", "content": ""}]), 400, "invalid_value", "messages[0].role"),

@@ -175,12 +175,12 @@ def test_files_have_a_content_security_policy_and_etags(server: ScriptedServer) 
     index, content = get(server, "/")
     policy = index.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
-    names = re.findall(r'(?:href|src)="(/static/[^"]+)"', content.decode())
+    names = re.findall(r'(?:href|src)="(static/[^"]+)"', content.decode())
     assert names
     for name in names:
-        file, file_content = get(server, name)
+        file, file_content = get(server, f"/{name}")
         assert file.status == 200 and file.headers["content-security-policy"] == policy
-        unchanged, no_content = get(server, name, **{"If-None-Match": file.headers["etag"]})
+        unchanged, no_content = get(server, f"/{name}", **{"If-None-Match": file.headers["etag"]})
         assert unchanged.status == 304 and file_content and not no_content
     assert not re.search(rb"<style|<script(?![^>]*src)|style=|\son\w+=", content)
     assert get(server, "/static/../service.py")[0].status == 404

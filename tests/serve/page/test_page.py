@@ -245,6 +245,23 @@ def test_answer_ended_by_the_filter_or_an_error_has_a_note(page: Page, server: S
     expect(answer(page)).to_contain_text("This answer is incomplete.")
 
 
+def test_unfinished_answers_can_be_continued(page: Page, server: ScriptedServer) -> None:
+    server.add_answer("one, two", finish="length")
+    send(page, "Count")
+    expect(answer(page)).to_contain_text("The answer reached the maximum length.")
+    server.add_answer(", three")
+    page.get_by_role("button", name="Continue", exact=True).click()
+    expect(answer(page)).to_contain_text("one, two, three")
+    wait_until_finished(page)
+    expect(page.get_by_role("button", name="Continue", exact=True)).to_have_count(0)
+    request = server.requests[-1]
+    assert request["continue_final_message"] is True
+    assert [(message["role"], message["content"]) for message in request["messages"]] == [
+        ("user", "Count"),
+        ("assistant", "one, two"),
+    ]
+
+
 def test_unanswered_questions_are_not_sent_again(page: Page, server: ScriptedServer) -> None:
     server.add_answer("never", held=0)
     send(page, "Slow one")
