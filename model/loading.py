@@ -27,7 +27,7 @@ from core.tokenizer.chat import ChatTemplate
 from core.tokenizer.gguf import tokenizer_from_gguf
 from core.tokenizer.protocol import TOKENIZER_JSON
 from model.config import TransformerConfig
-from model.formats import checkpoint, gguf, huggingface, lora
+from model.formats import adapter, checkpoint, gguf, huggingface
 from model.transformer import Transformer
 
 STAGE = "model"
@@ -130,7 +130,7 @@ def find(path: str) -> ModelSource:
         raise InputError(f"{path}: does not exist on this machine; check the path")
     if path.endswith(".gguf"):
         return _find_gguf(path)
-    if Path(path, lora.CONFIG).exists():
+    if Path(path, adapter.CONFIG).exists():
         return _find_adapter(path)
     if Path(path, huggingface.CONFIG).exists() or Path(path, manifest.STARTED).exists():
         return _find_huggingface(path)
@@ -235,10 +235,10 @@ def _find_adapter(path: str) -> ModelSource:
     """Find an adapter together with its base model."""
     adapter_sha256, adapter_facts = _verify_folder(path)
     try:
-        adapter = lora.read(path)
+        found = adapter.read(path)
     except ModelError as error:
         raise InputError(str(error)) from None
-    base = _find_base(path, adapter.base)
+    base = _find_base(path, found.base)
     if adapter_facts.get("base_sha256", base.sha256) != base.sha256:
         raise MismatchError(
             f"{path}: made for model {adapter_facts['base_sha256'][:12]}…, but {base.path} is "
@@ -247,7 +247,7 @@ def _find_adapter(path: str) -> ModelSource:
 
     def read() -> Components:
         loaded = base.load()
-        lora.apply(loaded.model, adapter)
+        adapter.apply(loaded.model, found)
         has_tokenizer = Path(path, TOKENIZER_JSON).exists()
         tokenizer = _load_tokenizer(path, adapter_facts) if has_tokenizer else loaded.tokenizer
         return Components(loaded.model, tokenizer, loaded.configured_stop, loaded.facts)
@@ -269,7 +269,7 @@ def _find_base(path: str, name: str) -> ModelSource:
     if not candidates or candidates[0].samefile(path):
         raise InputError(
             f"{path}: adapts the model {name!r}, which is not on this machine; get it and set "
-            f"base_model_name_or_path in {lora.CONFIG} to its folder"
+            f"base_model_name_or_path in {adapter.CONFIG} to its folder"
         )
     return find(str(candidates[0]))
 

@@ -79,6 +79,16 @@ class ChatTemplate:
         rendered = self._render(messages, generation_prompt=True)
         return self._encode(rendered, self._prompts(messages).values()).ids
 
+    def continuation(self, messages: Sequence[Message]) -> list[int]:
+        """Return the ids of a conversation up to the end of the last message's content, to be continued."""
+        rendered = self._with_end(messages, len(messages) - 1)
+        if rendered.end is None:
+            raise InputError("the chat template leaves out the last message, so it cannot be continued")
+        content = messages[-1].content
+        after = content[len(content.rstrip()) :]
+        end = rendered.end + len(after) * rendered.text.startswith(after, rendered.end)
+        return self._encode(rendered.cut(end), self._prompts(messages).values()).ids
+
     def example(self, messages: Sequence[Message]) -> TrainingExample:
         """Return the training example that ends last, with the last answer; raises as :meth:`examples`."""
         return self.examples(messages)[-1]

@@ -1,47 +1,28 @@
-"""Low-rank adaptation (LoRA, Hu et al. 2021), with adapters in the format of the ``peft`` package.
+"""Train low-rank adapters (LoRA, Hu et al. 2021) and write them in the format of the ``peft`` package.
 
 An adapted layer with frozen weight W computes W·x + alpha/rank · B·A·x, where A is ``[rank, in]`` and B
 ``[out, rank]``. B is initialized to zero, so that training starts from the base model.
 
-On disk an adapter is ``adapter_config.json`` and ``adapter_model.safetensors`` with Hugging Face's names.
-Where that format stores several of our layers as one matrix (query, key and value of GPT-2), their adapters
-become one of the summed rank, which is equivalent.
+Where that format (see :mod:`model.formats.adapter`) stores several of our layers as one matrix (query, key
+and value of GPT-2), their adapters become one of the summed rank, which is equivalent.
 """
 
 import json
 import math
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.errors import ModelError
+from model.formats.adapter import CONFIG, PREFIX, REQUIRED_SETTINGS, WEIGHTS, layers_by_foreign_module
 from model.formats.huggingface import name_map
 from model.transformer import Transformer
-
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-PREFIX = "base_model.model."
-"""Prefix of all tensor names."""
-REQUIRED_SETTINGS: dict[str, Any] = {
-    "peft_type": "LORA",
-    "bias": "none",
-    "use_dora": False,
-    "use_rslora": False,
-    "modules_to_save": None,
-    "layer_replication": None,
-    "trainable_token_indices": None,
-    "lora_bias": False,
-    "target_parameters": None,
-}
-"""Settings of plain LoRA, the only supported variant."""
 
 
 class LoraLinear(nn.Linear):
@@ -110,24 +91,12 @@ def merge(model: Transformer) -> None:
             setattr(model.get_submodule(parent), attribute, merged)
 
 
-@dataclass(frozen=True, slots=True)
-class Adapter:
-    """An adapter read from disk."""
-
-    base: str
-    """Path or name of the base model, as written in the adapter."""
-    settings: Mapping[str, Any]
-    """Content of ``adapter_config.json``."""
-    tensors: Mapping[str, Tensor]
-    """Content of ``adapter_model.safetensors``."""
-
-
 def write(folder: str, model: Transformer, base: str) -> None:
     """Write the adapters of ``model`` to an existing folder; ``base`` is the path of the base model."""
     names = name_map(model.config)
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
-    for module, layers in _layers_by_foreign_module(model).items():
+    for module, layers in layers_by_foreign_module(model).items():
         if any(isinstance(layer, LoraLinear) for layer in layers):
             a, b = _concatenate(layers)
             tensors |= {f"{PREFIX}{module}.lora_A.weight": a, f"{PREFIX}{module}.lora_B.weight": b}
@@ -151,76 +120,6 @@ def write(folder: str, model: Transformer, base: str) -> None:
     save_file(tensors, Path(folder, WEIGHTS), metadata={"format": "pt"})
     # safetensors creates files readable by their owner only
     shutil.copymode(Path(folder, CONFIG), Path(folder, WEIGHTS))
-
-
-def read(folder: str) -> Adapter:
-    """Read the adapter in ``folder``.
-
-    Raises :class:`ModelError` if it is missing, damaged or of an unsupported variant.
-    """
-    try:
-        settings = json.loads(Path(folder, CONFIG).read_text(encoding="utf-8"))
-        tensors = load_file(Path(folder, WEIGHTS))
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ModelError(
-            f"{folder}: must hold a readable {CONFIG} and {WEIGHTS} ({' '.join(str(error).split())}); "
-            "get the whole adapter"
-        ) from None
-    for key, required in REQUIRED_SETTINGS.items():
-        if (value := settings.get(key) or None) != (required or None):
-            raise ModelError(
-                f"{folder}/{CONFIG}: {key} = {value!r}: only plain LoRA is supported ({required!r}); merge "
-                "the adapter with the package that made it"
-            )
-    return Adapter(str(settings.get("base_model_name_or_path") or ""), settings, tensors)
-
-
-@torch.no_grad()
-def apply(model: Transformer, adapter: Adapter) -> None:
-    """Add an adapter to the weights of its base model.
-
-    Raises :class:`ModelError`, before any change, if the adapter does not fit the model.
-    """
-    layers = _layers_by_foreign_module(model)
-    deltas = {
-        module: _weight_deltas(module, adapter, layers.get(module, []))
-        for module in _adapted_modules(adapter)
-    }
-    for module, parts in deltas.items():
-        for layer, delta in zip(layers[module], parts, strict=True):
-            layer.weight += delta
-
-
-def _layers_by_foreign_module(model: Transformer) -> dict[str, list[nn.Linear]]:
-    """Return our linear layers by the name of the foreign module that holds them."""
-    names = name_map(model.config)
-    found: dict[str, list[nn.Linear]] = {}
-    for name, layer in model.named_modules():
-        if isinstance(layer, nn.Linear):
-            found.setdefault(names.foreign_name(name), []).append(layer)
-    return found
-
-
-def _weight_deltas(module: str, adapter: Adapter, layers: Sequence[nn.Linear]) -> Sequence[Tensor]:
-    """Return the weight change of each of ``layers``, which foreign ``module`` holds."""
-    a, b = (adapter.tensors.get(f"{PREFIX}{module}.lora_{matrix}.weight") for matrix in "AB")
-    sizes = [layer.out_features for layer in layers]
-    if a is None or b is None or not layers or (len(b), a.shape[1]) != (sum(sizes), layers[0].in_features):
-        raise ModelError(
-            f"{module}: the adapter's matrices fit no layer of the model; use the model it was made for"
-        )
-    alpha = adapter.settings["lora_alpha"]
-    for pattern, value in (adapter.settings.get("alpha_pattern") or {}).items():
-        if re.search(rf"(^|\.){pattern}$", module):
-            alpha = value
-    return torch.split((b.float() @ a.float()) * (alpha / len(a)), sizes)
-
-
-def _adapted_modules(adapter: Adapter) -> list[str]:
-    """Return the foreign names of the modules that an adapter changes."""
-    return sorted(
-        {re.sub(r"\.lora_[AB]\.weight$", "", name).removeprefix(PREFIX) for name in adapter.tensors}
-    )
 
 
 def _concatenate(layers: Sequence[nn.Linear]) -> tuple[Tensor, Tensor]:

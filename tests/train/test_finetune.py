@@ -15,7 +15,7 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader
 from core import config, manifest, storage
 from core.config import FinetuneConfig
 from core.errors import ConfigError, GristmillError, InputError, MismatchError, OutputError
-from model.formats import lora
+from model.formats import adapter, lora
 from model.formats.checkpoint import find_latest, load_weights
 from model.loading import LoadedModel, load
 from model.transformer import Transformer
@@ -184,7 +184,7 @@ def test_a_killed_run_resumes_bit_for_bit(uninterrupted: Tuning, killed: Tuning,
     assert ended.returncode == 0, ended.stderr
     assert "finetune: resuming after step" in ended.stdout
     assert resumed.metrics(*LEARNED) == uninterrupted.metrics(*LEARNED)
-    one, other = (Path(each.model, lora.WEIGHTS).read_bytes() for each in (resumed, uninterrupted))
+    one, other = (Path(each.model, adapter.WEIGHTS).read_bytes() for each in (resumed, uninterrupted))
     assert one == other
 
 
@@ -213,7 +213,7 @@ def test_adapter_with_another_base_model_is_refused(
     uninterrupted: Tuning, full: Tuning, tmp_path: Path
 ) -> None:
     moved = uninterrupted.copy(tmp_path / "moved")
-    path = Path(moved.model, lora.CONFIG)
+    path = Path(moved.model, adapter.CONFIG)
     facts = manifest.read(moved.model, "model")
     path.write_text(path.read_text().replace(str(moved.config().finetune.model), full.model))
     size, sha256 = storage.checksum(str(path))
