@@ -4,12 +4,13 @@
 """
 
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 from core.config import from_command_line
 from core.errors import run
 from core.manifest import Manifest
-from pipeline.ledger import FunnelStep
+from pipeline.ledger import FunnelStep, warnings
 from pipeline.spark.clean import clean, validate
 from pipeline.spark.session.builder import end_session, session
 
@@ -17,11 +18,11 @@ from pipeline.spark.session.builder import end_session, session
 def main(arguments: Sequence[str]) -> None:
     """Run the plan and print how many records were kept and dropped."""
     if config := from_command_line("Turn raw records into clean documents.", arguments, validate):
-        show(clean(session(config, "clean"), config))
+        show(clean(session(config, "clean"), config), config.filters.thresholds)
 
 
-def show(manifest: Manifest) -> None:
-    """Print the counts by reason, and on stderr the warnings."""
+def show(manifest: Manifest, configured: Collection[str] = ()) -> None:
+    """Print the counts by reason, and on stderr the warnings, first about ``configured`` conditions."""
     counts = manifest.counts
     dropped = {key.removeprefix("dropped."): value for key, value in counts.items() if "." in key}
     print(
@@ -30,9 +31,25 @@ def show(manifest: Manifest) -> None:
     )
     for reason, number in sorted(dropped.items(), key=lambda item: -item[1]):
         print(f"  {number:>12,} {reason}")
-    for step in manifest.facts["funnel"]:
-        if warning := FunnelStep.model_validate(step).warning:
-            print(f"warning: {warning}", file=sys.stderr)
+    if edits := describe_edits(manifest.facts.get("edits", {})):
+        print(f"clean: {edits}")
+    steps = [FunnelStep.model_validate(step) for step in manifest.facts["funnel"]]
+    for warning in warnings(steps, configured):
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def describe_edits(edits: Mapping[str, Mapping[str, int]]) -> str:
+    """Return a sentence about what was removed from the kept texts; empty if nothing was."""
+    total = Counter[str]()
+    for of_source in edits.values():
+        total.update(of_source)
+    if not total["edited"]:
+        return ""
+    share = total["removed_characters"] / total["characters"]
+    return (
+        f"{total['removed_lines']:,} lines and {share:.1%} of the characters were removed from "
+        f"{total['edited']:,} of {total['documents']:,} kept texts"
+    )
 
 
 if __name__ == "__main__":

@@ -27,6 +27,11 @@ def main(arguments: Sequence[str]) -> None:
         print(line)
     for setting, metrics in found.differing.items():
         print(f"not certain: {setting} differs from the run's, which changes these metrics: {metrics}")
+    if found.editing:
+        print(
+            f"texts are as the run edited them: {', '.join(found.editing)} would edit them differently; "
+            "run clean for other texts"
+        )
     print(f"rethreshold: {sum(change.records for change in found.changes):,} records in {seconds:.1f} s")
 
 

@@ -129,6 +129,9 @@ class FiltersConfig(Section):
     """Thresholds that replace or extend the preset's, by reason: ``{"gopher.few_words" = 20}``. Thresholds by
     language have a default: ``{"gopher.few_words" = {default = 50, de = 40}}``. Names of reasons contain a
     dot and need quotes. ``--set 'filters.thresholds={}'`` removes those of the file."""
+    keep_lines: tuple[str, ...] = ("books", "gutenberg", "poetry")
+    """Formats and sources of which all lines are published, although the preset's line rules would remove
+    some. Their decisions are the same: the rules still count what they would leave."""
     mask_pii: bool | Literal["preset"] = "preset"
     """Replace e-mail addresses, public IP addresses and other personal data by tags. ``preset``: ``true`` for
     all presets but ``none``."""

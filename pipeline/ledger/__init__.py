@@ -4,7 +4,7 @@ Invariant: records in = kept + Σ dropped by reason + quarantined. Start reading
 :mod:`~pipeline.ledger.reasons`. ``python -m pipeline.ledger`` queries the ledger of a finished run.
 """
 
-from pipeline.ledger.funnel import FunnelStep, funnel_steps
+from pipeline.ledger.funnel import FunnelStep, funnel_steps, warnings
 from pipeline.ledger.reasons import RULES, Bound, Drop, Reason, satisfies
 from pipeline.ledger.tables import (
     ANALYSIS,
@@ -31,4 +31,5 @@ __all__ = [
     "require_analysis",
     "satisfies",
     "schema",
+    "warnings",
 ]

@@ -1,6 +1,6 @@
 """The funnel: records that reach each condition and records that it drops, with warnings."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -8,6 +8,8 @@ from pipeline.ledger.reasons import Reason
 
 MAX_SHARE = 0.9
 """A condition that drops a larger share of the records that reach it probably has a wrong threshold."""
+NUM_NAMED = 3
+"""Conditions that dropped nothing and are named in a summary."""
 
 
 class FunnelStep(BaseModel):
@@ -29,6 +31,25 @@ class FunnelStep(BaseModel):
                 f"{self.reason} dropped {self.dropped / self.reached:.1%}: {self.dropped:,} of {of_reached}"
             )
         return ""
+
+
+def warnings(steps: Sequence[FunnelStep], configured: Collection[str] = ()) -> Iterator[str]:
+    """Yield a line per condition that dropped almost everything, and one about all that dropped nothing.
+
+    It names three: ``configured`` conditions, then the first one of each stage, idle stages first.
+    """
+    yield from (step.warning for step in steps if step.dropped and step.warning)
+    idle = [step for step in steps if step.reached and not step.dropped]
+    busy = {step.reason.stage for step in steps if step.dropped}
+    idle.sort(key=lambda step: (step.reason not in configured, step.reason.stage in busy))
+    first_of_stage: dict[str, str] = {}
+    for step in idle:
+        first_of_stage.setdefault(step.reason.stage, step.reason.value)
+    named = list(dict.fromkeys([*first_of_stage.values(), *(step.reason.value for step in idle)]))[:NUM_NAMED]
+    if len(idle) > len(named):
+        named.append(f"{len(idle) - len(named)} more")
+    if named:
+        yield f"{len(idle)} of {len(steps)} conditions never fired: {', '.join(named)}; the report lists them"
 
 
 def funnel_steps(

@@ -92,6 +92,7 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
                 "masked": settings["filters"]["mask_pii"],
                 "in_documents": count_personal_data(spark, out),
             },
+            "edits": count_edits(spark, out),
         },
     )
     _remove_analysis(config)
@@ -245,6 +246,23 @@ def count_personal_data(spark: SparkSession, out: str) -> dict[str, int]:
     documents = tables.read(spark, f"{out}/documents", document.schema())
     found = documents.agg(*(F.sum(f"metrics.{metric}").alias(metric) for metric in pii.TAGS)).first()
     return {metric: int(found[metric] or 0) if found else 0 for metric in pii.TAGS}
+
+
+def count_edits(spark: SparkSession, out: str) -> dict[str, dict[str, int]]:
+    """Count by source what line rules and the removal of sentences took from the published documents.
+
+    Keys are ``documents``, ``edited`` (documents from which something was removed), ``characters`` (before),
+    ``removed_characters`` and ``removed_lines``. White space does not count.
+    """
+    documents = tables.read(spark, f"{out}/documents", document.schema())
+    counted = ("characters", "removed_characters", "removed_lines")
+    rows = documents.groupBy("source").agg(
+        F.count("*").alias("documents"),
+        F.count_if(F.col("metrics.removed_characters") > 0).alias("edited"),
+        *(F.sum(f"metrics.{metric}").cast("long").alias(metric) for metric in counted),
+    )
+    found = sorted(rows.collect(), key=lambda row: str(row["source"]))
+    return {row["source"]: {key: row[key] or 0 for key in ("documents", "edited", *counted)} for row in found}
 
 
 def corpus_hash(records: DataFrame, copies: DataFrame) -> str:

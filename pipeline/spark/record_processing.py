@@ -96,11 +96,13 @@ class RecordProcessor:
         if isinstance(item, Skipped):
             return row | {"url": item.url} | _decision(item.drop), None
         try:
-            return self._process_record(dict(row), item)
+            return self._process_record(dict(row), item, split)
         except DATA_ERRORS as error:
             return _damaged(row, error), None
 
-    def _process_record(self, row: dict[str, Any], record: Record) -> tuple[dict[str, Any], Hashes | None]:
+    def _process_record(
+        self, row: dict[str, Any], record: Record, split: InputSplit
+    ) -> tuple[dict[str, Any], Hashes | None]:
         row |= {
             "url": record.url,
             "title": record.title,
@@ -114,10 +116,13 @@ class RecordProcessor:
         if isinstance(extracted, Drop):
             return row | _decision(extracted), None
         row["title"] = record.title or extracted.title
-        return self._filter(row, extracted.text, record)
+        return self._filter(row, extracted.text, record, split)
 
-    def _filter(self, row: dict[str, Any], text: str, record: Record) -> tuple[dict[str, Any], Hashes | None]:
-        filtered = self.filters.filter_text(text, record.language)
+    def _filter(
+        self, row: dict[str, Any], text: str, record: Record, split: InputSplit
+    ) -> tuple[dict[str, Any], Hashes | None]:
+        keep_lines = not {split.format, split.source}.isdisjoint(self.config.filters.keep_lines)
+        filtered = self.filters.filter_text(text, record.language, keep_lines=keep_lines)
         row |= {
             "language": filtered.language,
             "language_score": filtered.language_score,

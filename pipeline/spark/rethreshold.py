@@ -43,9 +43,10 @@ LOCAL_RECORDS = 200_000
 MEASURED_BY = {
     "counting": "gopher_*",
     "split_unspaced": "gopher_*, copies",
-    "lines": "fineweb_*, pii_*, copies",
-    "terminal_punctuation": "c4_*, fineweb_*",
-    "toxic_sentence": "toxic_sentences, pii_*, copies",
+    "lines": "fineweb_*, removed_*, pii_*, copies",
+    "terminal_punctuation": "c4_*, fineweb_*, removed_*",
+    "toxic_sentence": "toxic_sentences, removed_*, pii_*, copies",
+    "keep_lines": "removed_*, copies",
     "mask_pii": "copies",
     "language_model": "language_*",
     "url_domains": "url_domain",
@@ -56,6 +57,8 @@ MEASURED_BY = {
     "toxicity_words": "toxicity",
 }
 """Metrics and results that depend on each setting."""
+EDITING = ("lines", "terminal_punctuation", "toxic_sentence", "keep_lines", "mask_pii")
+"""Settings that edit the published texts."""
 
 _READ = ("id", "error", "text_hash", "words", *COLUMNS)
 _DECIDED = pa.schema(
@@ -84,6 +87,11 @@ class Rethresholded:
     changes: list[Change]
     differing: dict[str, str]
     """Settings that affect measuring or editing and differ from the run's, each with what depends on it."""
+
+    @property
+    def editing(self) -> list[str]:
+        """Settings that would edit texts differently. The texts of the run stay as they are."""
+        return [key for key in self.differing if key in EDITING]
 
 
 class _Fates(NamedTuple):
@@ -128,6 +136,7 @@ def rethreshold(session: Callable[[], SparkSession], config: Config) -> Rethresh
     own, requested = _filters(made), config.filters
     differing = differing_settings(build_recipe(own), build_recipe(requested))
     differing += [key for key in FILE_SETTINGS if getattr(own, key) != getattr(requested, key)]
+    differing += ["keep_lines"] * (own.keep_lines != requested.keep_lines)
     differing += ["mask_pii"] * (build_recipe(own).mask_pii != build_recipe(requested).mask_pii)
     if made.counts["records_in"] <= LOCAL_RECORDS:
         counts = _count_locally(out, build_recipe(requested), config.dedup)

@@ -38,10 +38,16 @@ _SIGNALS = (*_POLICIES, _LOREM_IPSUM, _SCRIPT, _BRACKET)
 class CleanResult:
     """The text after C4's line rules, and the metrics of its page rules."""
 
-    text: str
+    lines: dict[int, str]
+    """The kept lines by their numbers, stripped, some of them edited."""
     kept: Positions | None
-    """Indices of the kept lines, or None if some of them were edited."""
+    """Numbers of the kept lines, or None if some of them were edited."""
     metrics: dict[str, float]
+
+    @property
+    def text(self) -> str:
+        """The text after the line rules."""
+        return "\n".join(self.lines.values()).strip()
 
 
 def clean(analysis: Analysis, *, terminal_punctuation: bool) -> CleanResult:
@@ -75,7 +81,7 @@ def clean(analysis: Analysis, *, terminal_punctuation: bool) -> CleanResult:
     kept = nonzero_indices(keep)
     texts = dict(zip(kept.tolist(), _lines(analysis, kept.tolist()), strict=True)) | edited
     return CleanResult(
-        text="\n".join(texts[number] for number in sorted(texts)).strip(),
+        lines={number: texts[number] for number in sorted(texts)},
         kept=None if edited else kept,
         metrics={"c4_sentences": sentences, "c4_lorem_ipsum": lorem_ipsum, "c4_curly_brackets": brackets},
     )

@@ -30,9 +30,9 @@ _SYMBOLS = ("#", "…")
 _BULLETS = ("*", "-")
 
 
-def finished_lines(text: str) -> str:
-    """Keep the lines that end in ``.``, ``?``, ``!`` or ``"``: the only rule of C4 that Dolma applies."""
-    return "\n".join(line for line in text.split("\n") if line.rstrip().endswith(_TERMINAL_MARKS))
+def is_finished(line: str) -> bool:
+    """True if a line ends in ``.``, ``?``, ``!`` or ``"``: the only rule of C4 that Dolma applies."""
+    return line.rstrip().endswith(_TERMINAL_MARKS)
 
 
 def measure(text: str) -> dict[str, float]:

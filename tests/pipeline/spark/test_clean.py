@@ -89,6 +89,24 @@ def test_manifest_states_how_much_personal_data_was_found_and_if_it_was_masked(s
         assert made.facts["personal_data"]["in_documents"]["pii_emails"] == 1
 
 
+def test_manifest_counts_what_editing_removed_except_from_books(spark, tmp_path):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    text = "ANNE\n\nThe miller went down to the river with her.\n\nHAL\n\nHe came back with the evening."
+    (folder / "play.txt").write_text(text)
+    (folder / "page.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    settings = ["filters.preset=c4", 'filters.thresholds."c4.few_sentences"=0', "dedup.near=false"]
+    made = clean(spark, load(None, [f'input.paths=["{folder}"]', f"output.path={tmp_path}/out", *settings]))
+    texts = {row["source"]: row["text"] for row in _rows(tmp_path / "out" / "documents")}
+    edited = "The miller went down to the river with her.\n\nHe came back with the evening."
+    assert texts == {"books": text, "jsonl": edited}
+    counts = {"documents": 1, "characters": 67}
+    assert made.facts["edits"] == {
+        "books": counts | {"edited": 0, "removed_characters": 0, "removed_lines": 0},
+        "jsonl": counts | {"edited": 1, "removed_characters": 7, "removed_lines": 2},
+    }
+
+
 def test_manifest_counts_records_that_reached_each_condition(cleaned):
     _, made = cleaned
     funnel = [FunnelStep.model_validate(step) for step in made.facts["funnel"]]

@@ -14,7 +14,7 @@ from pipeline.ledger import Reason
 from pipeline.ledger.comparison import QUARANTINED
 from pipeline.spark import clusters, record_processing, tables
 from pipeline.spark.clean import clean
-from pipeline.spark.rethreshold import LOCAL_RECORDS, MEASURED_BY, _find_duplicates, rethreshold
+from pipeline.spark.rethreshold import EDITING, LOCAL_RECORDS, MEASURED_BY, _find_duplicates, rethreshold
 from tests import small_crawl
 
 pytestmark = pytest.mark.spark
@@ -100,11 +100,15 @@ def test_job_prints_both_funnels_and_uncertain_decisions(spark, runs, capsys):
     assert f"records in {made.counts['records_in']} {made.counts['records_in']}" in lines
     assert f"gopher.few_words {made.counts['dropped.gopher.few_words']} 0" in lines
     assert any(line.startswith("not certain: lines differs from the run's, ") for line in lines)
+    edits = (
+        "texts are as the run edited them: lines, terminal_punctuation, mask_pii would edit them differently"
+    )
+    assert any(line.startswith(edits) for line in lines)
 
 
 def test_every_differing_setting_is_explained():
     differing = {key for one in RECIPES for other in RECIPES for key in differing_settings(one, other)}
-    assert {*differing, *FILE_SETTINGS, "mask_pii"} <= set(MEASURED_BY)
+    assert {*differing, *FILE_SETTINGS, *EDITING} == set(MEASURED_BY)
 
 
 @pytest.mark.parametrize(

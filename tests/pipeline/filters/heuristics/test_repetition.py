@@ -86,12 +86,7 @@ def test_dclm(text: str) -> None:
         assert found[name] == repeated / (characters(words) or 1)
 
 
-@pytest.mark.parametrize(
-    ("text", "finished"),
-    [
-        ('Home\nIt rains. \nDoes it?\n\nShe said "so"\nand so on…', 'It rains. \nDoes it?\nShe said "so"'),
-        ("", ""),
-    ],
-)
-def test_dolma_keeps_finished_lines(text: str, finished: str) -> None:
-    assert dolma.finished_lines(text) == finished
+@pytest.mark.parametrize("line", ["It rains. ", "Does it?", 'She said "so"', "Go!"])
+def test_finished_lines_of_dolma(line: str) -> None:
+    assert dolma.is_finished(line)
+    assert not dolma.is_finished(line.rstrip()[:-1] + "…")

@@ -1,0 +1,84 @@
+"""Apply a preset's line rules: the text that the conditions see, and the text to publish.
+
+The conditions see what the rules leave, as in datatrove: kept lines without the blank ones between them. The
+published text keeps blank lines, which separate paragraphs, and indentation.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.analysis import Analysis, analyse
+from pipeline.filters.heuristics import c4, dolma, refinedweb
+from pipeline.filters.recipe import Preset
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Result of the line rules."""
+
+    measured: Analysis
+    """The text that the conditions see."""
+    published: str
+    """The same words in the same order, in the paragraphs of the original text."""
+
+
+def apply(
+    analysis: Analysis, preset: Preset, c4_result: c4.CleanResult, refinedweb_result: refinedweb.CorrectResult
+) -> Edit:
+    """Apply the line rules that the preset selects, given what each of them keeps."""
+    text = analysis.text
+    match preset.lines:
+        case "c4":
+            measured = c4_result.text
+            published = _with_paragraphs(text, text.splitlines(), c4_result.lines)
+        case "finished":
+            lines = text.split("\n")
+            kept = {number: line for number, line in enumerate(lines) if dolma.is_finished(line)}
+            measured, published = "\n".join(kept.values()), _with_paragraphs(text, lines, kept)
+        case "refinedweb":
+            measured = published = refinedweb_result.text
+        case _:
+            return Edit(analysis, text)
+    if measured == text:
+        return Edit(analysis, published)
+    if preset.lines == "c4" and c4_result.kept is not None:
+        return Edit(analysis.select(c4_result.kept), published)
+    return Edit(analyse(measured, split_unspaced=preset.split_unspaced), published)
+
+
+def _with_paragraphs(text: str, lines: Sequence[str], kept: Mapping[int, str]) -> str:
+    """Join kept lines of a text, given by number, with their indentation and the blank lines between them.
+
+    Several blank lines become one. A text of which all lines are kept is returned unchanged.
+    """
+    inked = {number: stripped for number, line in enumerate(lines) if (stripped := line.strip())}
+    kept = {number: stripped for number, line in kept.items() if (stripped := line.strip())}
+    if kept == inked:
+        return text
+    parts: list[str] = []
+    previous = -1
+    for number, line in kept.items():
+        if parts:
+            parts.append("\n" if all(each in inked for each in range(previous + 1, number)) else "\n\n")
+        parts.append(lines[number].partition(inked[number])[0] + line)
+        previous = number
+    return "".join(parts)
+
+
+def removed(original: str, text: str) -> dict[str, float]:
+    """Return the numbers of characters other than white space, and of lines, that editing removed."""
+    if text == original:
+        return {"removed_characters": 0, "removed_lines": 0}
+    return {
+        "removed_characters": count_characters(original) - count_characters(text),
+        "removed_lines": _count_lines(original) - _count_lines(text),
+    }
+
+
+def _count_lines(text: str) -> int:
+    return sum(1 for line in text.splitlines() if line.strip())
+
+
+def count_characters(text: str) -> int:
+    """Return the number of characters that are not white space."""
+    return sum(map(len, text.split()))
