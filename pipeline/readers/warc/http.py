@@ -23,8 +23,10 @@ from pipeline.readers.compressed import (
 
 _SAMPLE_BYTES = 1 << 12
 """First bytes of a body that show whether it is text."""
+_MAX_LAYERS = 4
+"""Codings of one body that are undone."""
 _MAX_UNDECLARED = 2
-"""Codings that are undone in addition to the declared ones."""
+"""Those of them that no header declares."""
 _DECODING_ERRORS: tuple[type[Exception], ...] = (BrokenStreamError, *DECOMPRESSION_ERRORS)
 _CODING = re.compile(r"[a-z0-9-]+")
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
@@ -48,10 +50,18 @@ def decode(body: bytes, transfer: str, content: str, limit: int) -> bytes:
     ``limit`` bytes.
     """
     declared = _CODING.findall(f"{content},{transfer}".lower())
-    for _ in range(max(1, declared.count("chunked"))):
+    for _ in range(min(max(1, declared.count("chunked")), _MAX_LAYERS)):
         body = join_chunks(body, is_declared="chunked" in declared)
-    for coding in [*reversed(declared), *[""] * _MAX_UNDECLARED]:
-        body = _undo(coding, body, limit)
+    problem: BodyError | None = None
+    for coding in [*reversed(declared[-_MAX_LAYERS:]), *[""] * _MAX_UNDECLARED]:
+        try:
+            body = _undo(coding, body, limit)
+        except BodyError as error:
+            if is_compressed(body):
+                raise
+            problem = error  # The body may be in another coding.
+    if problem and not _is_text(body[:_SAMPLE_BYTES]):
+        raise problem
     return body
 
 
@@ -76,16 +86,16 @@ def join_chunks(body: bytes, *, is_declared: bool = True) -> bytes:
 def _undo(coding: str, body: bytes, limit: int) -> bytes:
     """Undo one coding: the one that the body is in or, if it has no magic number, the declared one."""
     if is_compressed(body):
-        return _join(blocks(BytesIO(body)), body, limit)
+        return _join(blocks(BytesIO(body)), limit)
     if coding == "br":
-        return _join(brotli_blocks(iter([body])), body, limit)
+        return _join(brotli_blocks(iter([body])), limit)
     if coding == "deflate" or (_is_zlib(body) and is_binary(body)):
-        return _join(_inflate(body), body, limit)
+        return _join(_inflate(body), limit)
     return body
 
 
-def _join(decoded: Iterator[bytes], body: bytes, limit: int) -> bytes:
-    """Join the decoded blocks of a body. Return the body itself if it turns out not to be encoded."""
+def _join(decoded: Iterator[bytes], limit: int) -> bytes:
+    """Join the decoded blocks of a body, up to where it is cut off. Raises :class:`BodyError` for damage."""
     joined: list[bytes] = []
     size = 0
     try:
@@ -95,8 +105,6 @@ def _join(decoded: Iterator[bytes], body: bytes, limit: int) -> bytes:
             if size > limit:
                 raise TooLargeError
     except _DECODING_ERRORS as error:
-        if not joined and _is_text(body[:_SAMPLE_BYTES]):
-            return body
         if not joined or not isinstance(error, TruncatedStreamError):
             raise BodyError(f"damaged content coding: {error}") from None
     return b"".join(joined)
