@@ -71,7 +71,8 @@ def _ngram_metrics(analysis: Analysis) -> Iterator[tuple[str, float]]:
         if ngrams.n in TOP_ORDERS:
             most = ngrams.counts == ngrams.counts.max(initial=0)
             size = int((ngrams.sizes[most] * ngrams.counts[most]).max(initial=0))
-            yield f"gopher_top_{ngrams.n}_gram", size / max(int(edges[-1]), 1)
+            share = min(size / max(int(edges[-1]), 1), 1.0)  # occurrences may overlap
+            yield f"gopher_top_{ngrams.n}_gram", share
         else:
             covered = int(np.diff(edges)[_covered(ngrams, len(words))].sum())
             yield f"gopher_duplicate_{ngrams.n}_grams", covered / max(int(edges[-1]), 1)

@@ -65,7 +65,7 @@ def _ngram_metrics(words: list[str], edges: Positions) -> Iterator[tuple[str, fl
         elif len(ngrams.starts):
             best = ngrams.counts.argmax()  # the first of the most frequent ones
             most = int(ngrams.sizes[best] * ngrams.counts[best])
-            yield f"gopher_top_{n}_gram", most / max(int(edges[-1]), 1)
+            yield f"gopher_top_{n}_gram", min(most / max(int(edges[-1]), 1), 1.0)  # occurrences may overlap
         else:
             first = int(sizes[0]) if len(sizes) else 0
             yield f"gopher_top_{n}_gram", first / max(int(edges[-1]), 1)

@@ -78,7 +78,10 @@ def repetition(analysis: Analysis) -> dict[str, float]:
         "gopher_duplicate_lines": lines / max(len(all_lines), 1),
         "gopher_duplicate_line_characters": line_characters / characters,
     }
-    metrics.update((name, repeated / characters) for name, repeated in _ngram_characters(analysis.tokens))
+    # Occurrences of the most frequent n-gram may overlap, so that their characters exceed those of the text.
+    metrics.update(
+        (name, min(repeated / characters, 1.0)) for name, repeated in _ngram_characters(analysis.tokens)
+    )
     return metrics
 
 

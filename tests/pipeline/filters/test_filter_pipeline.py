@@ -5,7 +5,7 @@ from pathlib import Path
 import fasttext
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.config import FiltersConfig
@@ -15,6 +15,7 @@ from pipeline.document import METRICS
 from pipeline.filters import FilterPipeline, FilterResult, recipe, resolved_thresholds
 from pipeline.filters.classifier.model import NEGATIVE, POSITIVE
 from pipeline.ledger import RULES, Drop, Reason
+from pipeline.reports.distribution import metrics
 
 PROSE = """The harbour lies on the north side of the island and has been in use since the twelfth century.
 Fishing was the main trade of the town, and the boats that came back each evening were met by the village.
@@ -59,6 +60,27 @@ def test_every_preset_keeps_prose_and_measures_its_conditions(preset: str, quali
     )
     assert all(isinstance(value, int | float) for value in result.metrics.values())
     assert result.word_hashes.tolist() == analyse(PROSE).word_hashes.tolist()
+
+
+SHARES = [name for name, metric in metrics().items() if metric.description.startswith("share of ")]
+
+
+@given(
+    st.lists(st.sampled_from(["ha ", "ha", "...", "a.", "\n", "\n\n", "- ", "…", "#", "漢", "x" * 9])).map(
+        "".join
+    ),
+    st.sampled_from(["fineweb", "dolma", "dclm"]),
+)
+@settings(max_examples=60)
+def test_shares_are_at_most_one(text: str, preset: str) -> None:
+    result = filter_text(text, preset, thresholds={"quality.score": 0})
+    assert [
+        (name, result.metrics[name]) for name in SHARES if not 0 <= result.metrics.get(name, 0) <= 1
+    ] == []
+
+
+def test_repeated_sequences_that_overlap_are_the_whole_text() -> None:
+    assert filter_text("ha " * 20).metrics["gopher_top_4_gram"] == 1
 
 
 def test_mask_follows_the_preset() -> None:
