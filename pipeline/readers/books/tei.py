@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from html.entities import html5
 from xml.parsers import expat
 
+from pipeline import charset
 from pipeline.readers.books.headings import Heading
 
 _IS_TEI = re.compile(rb"<(?:\w+:)?(?:TEI(?:\.2)?|teiCorpus|teiHeader)\b")
@@ -43,6 +44,9 @@ _CREATIVE_COMMONS = re.compile(
 _EDITION = re.compile(r"\s*[:.,(\[-]\s*(?:ELTeC|TEI|electronic|digital)\b.*", re.IGNORECASE | re.DOTALL)
 _EXCLUDED_ELEMENT = "(excluded)"
 """Replaces the name of an excluded element among the open ones. Not a valid XML name."""
+_INVALID = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""Characters that XML forbids."""
+_BARE_AMPERSAND = re.compile(r"&(?!#?\w+;)")
 _YEARS = re.compile(r" \([^()]{0,40}\d{3}[^()]{0,40}\)$")
 
 
@@ -64,14 +68,22 @@ def is_tei(content: bytes) -> bool:
 
 
 def parse(content: bytes) -> Document:
-    """Parse a document. Raises :class:`xml.parsers.expat.ExpatError` if it is not well-formed."""
-    return _Parser().parse(content)
+    """Parse a document, if necessary after repair of its encoding, ampersands and control characters.
+
+    Raises :class:`xml.parsers.expat.ExpatError` if it is not well-formed then either.
+    """
+    try:
+        return _Parser().parse(content)
+    except (expat.ExpatError, LookupError, ValueError):  # The latter two for encodings that expat lacks.
+        text = _INVALID.sub("", charset.decode(content).lstrip())
+        return _Parser("utf-8").parse(_BARE_AMPERSAND.sub("&amp;", text).encode())
 
 
 class _Parser:
     """State of the parsing of one document."""
 
-    def __init__(self) -> None:
+    def __init__(self, encoding: str | None = None) -> None:
+        """``encoding`` takes precedence over the declared one."""
         self._document = Document()
         self._parts: list[str] = []
         self._length = 0
@@ -83,7 +95,7 @@ class _Parser:
         self._field = ""
         self._divisions: list[int] = []
         self._header: dict[str, list[str]] = {"title": [], "author": []}
-        self._expat = expat.ParserCreate()
+        self._expat = expat.ParserCreate(encoding)
         self._expat.buffer_text = True
         self._expat.StartElementHandler = self._start
         self._expat.EndElementHandler = self._end
