@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from core.errors import InputError
+from serve.protocol import HttpProtocol
 from serve.service import Service
 
 SHUTDOWN_SECONDS = 2
@@ -42,6 +43,7 @@ class Server(uvicorn.Server):
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 lifespan="off",
                 ws="none",
+                http=HttpProtocol,
             )
         )
 

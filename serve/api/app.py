@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from serve.api import chat_page, completions, errors, feedback, models
+from serve.api import chat_page, completions, errors, feedback, models, tokenizer
 from serve.api.admission import AdmissionMiddleware
 from serve.api.errors import ApiError
 from serve.api.keys import ApiKeys
@@ -22,6 +22,7 @@ def create_app(service: Service, keys: ApiKeys, *, loopback_only: bool) -> ASGIA
         routes=[
             *models.routes(service),
             *completions.routes(service),
+            *tokenizer.routes(service),
             *_monitoring_routes(service),
             *feedback.routes(service.feedback),
             *chat_page.routes(),

@@ -6,7 +6,8 @@ ENDPOINT = re.compile(
     r"""
     (?:/.*?)??                                                      # a prefix that a proxy did not remove
     /(?:v1/)*                                                       # missing, or repeated
-    (?P<endpoint>chat/completions|completions|models(?:/.+)?|feedback(?:/[^/]+)?)
+    (?P<endpoint>chat/completions|completions|models(?:/.+)?|feedback(?:/[^/]+)?
+        |tokenize|detokenize|tokenizer_info)
     """,
     re.VERBOSE,
 )

@@ -26,6 +26,8 @@ MAX_CHOICES = 1024
 """Answers of one request, to all its prompts."""
 MAX_LOGPROBS = 20
 """Most likely tokens that are reported for each token."""
+MAX_STOP_STRINGS = 64
+"""OpenAI allows 4; evaluation suites have more."""
 MAX_FEEDBACK_CHARACTERS = 100_000
 """Length limit of a correction or a comment."""
 
@@ -34,6 +36,15 @@ class StrictModel(BaseModel):
     """Base of all bodies: unknown parameters are rejected, types are not converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class NeutralModel(StrictModel):
+    """Base of bodies whose further parameters are accepted if they have no effect."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_neutral(cls, values: Any) -> Any:
+        return drop_neutral(values, cls.model_fields) if isinstance(values, dict) else values
 
 
 def _as_integer(value: Any) -> Any:
@@ -54,7 +65,9 @@ def _number_or_none(value: Any) -> Any:
 def _as_list(value: Any) -> Any:
     """Accept a single stop string, and leave out empty ones."""
     strings = [value] if isinstance(value, str) else value or []
-    return [string for string in strings if string != ""] if isinstance(strings, list) else strings
+    return (
+        [string for string in strings if string not in ("", None)] if isinstance(strings, list) else strings
+    )
 
 
 def _join_parts(value: Any) -> Any:
@@ -115,7 +128,7 @@ class StreamOptions(StrictModel):
     continuous_usage_stats: Literal[False] | None = None
 
 
-class GenerationRequest(StrictModel):
+class GenerationRequest(NeutralModel):
     """Parameters that chat completions and completions have in common."""
 
     model: str
@@ -129,7 +142,7 @@ class GenerationRequest(StrictModel):
     seed: Integer | None = None
     stop: Annotated[
         list[Annotated[str, StringConstraints(min_length=1, max_length=200)]],
-        Field(max_length=4),
+        Field(max_length=MAX_STOP_STRINGS),
         BeforeValidator(_as_list),
     ] = []
     n: Annotated[Integer, Field(ge=1, le=128)] = 1
@@ -137,11 +150,6 @@ class GenerationRequest(StrictModel):
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
     logit_bias: Annotated[dict[int, Bias], BeforeValidator(_token_ids)] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_neutral(cls, values: Any) -> Any:
-        return drop_neutral(values, cls.model_fields) if isinstance(values, dict) else values
 
     @property
     def token_limit(self) -> int | None:
