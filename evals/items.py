@@ -4,19 +4,18 @@ import csv
 import gzip
 import hashlib
 import io
-import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 import numpy as np
 
-from core import storage
+from core import jsonl, storage
 from core.errors import InputError
 from core.shards import Shards, check_tokenizer
 from core.tokenizer import SentencePieceTokenizer
+from core.tokenizer.template import TEMPLATE_ERRORS
 from evals.suite import SUITES_FOLDER, NamedSuite, SuiteFile, render, template_fields
 
 MAX_CSV_FIELD = 1 << 24
@@ -73,7 +72,7 @@ class Item:
             self.value(field)
         try:
             return render(template, self.fields)
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
+        except TEMPLATE_ERRORS as error:
             raise InputError(
                 f"{self.location}: {template!r:.60} cannot be rendered ({error}); correct the item "
                 "or the suite"
@@ -172,13 +171,7 @@ def _parse_jsonl(text: str, path: str, _: SuiteFile) -> Iterator[tuple[int, dict
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path} line {number}: not JSON ({error.msg}); correct the line") from None
-        if not isinstance(row, dict):
-            raise InputError(f"{path} line {number}: must be a JSON object; correct the line")
-        yield number, row
+        yield number, jsonl.parse_object(line, f"{path} line {number}")
 
 
 def _parse_csv(text: str, path: str, _: SuiteFile) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -186,6 +179,10 @@ def _parse_csv(text: str, path: str, _: SuiteFile) -> Iterator[tuple[int, dict[s
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     last_line = 1
     try:
+        names = list(reader.fieldnames or ())
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"{path} line 1: field {twice!r} occurs twice in the header line; rename one")
         for row in reader:
             if None in row:
                 raise InputError(

@@ -8,6 +8,7 @@ learned. Writes::
     OUT/model/        the model: a Hugging Face folder, or an adapter in peft format
 """
 
+import datetime
 import math
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from core.config import Config, FinetuneConfig
 from core.errors import ConfigError, InputError, ModelError, OutputError
 from core.manifest import Stage
 from core.tokenizer import Tokenizer
+from core.tokenizer.chat import ChatTemplate
 from model import export
 from model.formats import huggingface, lora
 from model.formats.checkpoint import find_latest, load_weights
@@ -40,6 +42,8 @@ from train.training_run import TrainingRun
 STAGE = "finetune"
 DEFAULT_LEARNING_RATE, DEFAULT_LORA_LEARNING_RATE = 3e-5, 3e-4
 """For models whose pre-training rate is unknown. SmolLM2's was 3e-3 (Allal et al. 2025)."""
+EXAMPLE_DATE = datetime.date(2024, 7, 26)
+"""Date in the examples of templates that write today's, so that they do not depend on the day of the run."""
 PATH_KEYS = {"model", "files", "validation_files"}
 """Paths in ``[finetune]``; the run's identity has hashes of their content instead."""
 
@@ -162,7 +166,8 @@ def _load_examples(settings: FinetuneConfig, base: LoadedModel) -> ExampleDatase
             f"{settings.model}: its tokenizer has no chat template to tokenize conversations; add one "
             "(chat_template in tokenizer_config.json)"
         )
-    return load_examples(settings, base.chat, base.tokenizer.pad)
+    chat = ChatTemplate(base.tokenizer, today=EXAMPLE_DATE)
+    return load_examples(settings, chat, base.tokenizer.pad)
 
 
 def _adapt_function(settings: FinetuneConfig, base: LoadedModel) -> Callable[[Transformer], None]:

@@ -53,11 +53,16 @@ def renamed(parsed: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     return parsed | {"model": model, "added_tokens": tokens}
 
 
-def with_bos(parsed: dict[str, Any], name: str, token: int) -> dict[str, Any]:
-    """Return the definition with a post-processor that puts bos in front; unchanged if it has one."""
+def with_bos(parsed: dict[str, Any], name: str, token: int | None) -> dict[str, Any]:
+    """Return the definition with a post-processor that puts bos in front, or without if ``token`` is None.
+
+    Returns ``parsed`` itself if it is so already.
+    """
     present = parsed.get("post_processor")
-    if mentions(present, name):
+    if mentions(present, name) == (token is not None):
         return parsed
+    if token is None:
+        return parsed | {"post_processor": None}
     bos, text, pair = ({"SpecialToken": {"id": name, "type_id": 0}}, _sequence("A"), _sequence("B"))
     template = {
         "type": "TemplateProcessing",

@@ -9,7 +9,6 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,8 @@ from core.tokenizer.tokenizer_json import BYTE_OF_CHARACTER, SPACE
 NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 """Unicode characters for internal use. Text does not contain long runs of them."""
 BYTE_TOKEN = re.compile("<0x([0-9A-F]{2})>")
-ANCHOR = NONCHARACTERS[0]
-"""Character that merges with no other."""
+ANCHORS = (NONCHARACTERS[0], "\n", ".", "0")
+"""Characters that rarely merge with others."""
 
 
 class HuggingFaceTokenizer:
@@ -145,19 +144,17 @@ class HuggingFaceTokenizer:
         return Encoding(ids, original[:, 0], original[:, 1])
 
     def _encode_with_offsets(self, text: str, *, continues: bool) -> tuple[list[int], npt.NDArray[np.int64]]:
-        prefix, prefix_ids = self._anchor if continues else ("", [])
-        found = self._tokenizer.encode(prefix + text, add_special_tokens=False)
-        start = len(prefix_ids)
-        if found.ids[:start] != prefix_ids:
-            return self._encode_with_offsets(text, continues=False)
-        offsets = np.array(found.offsets[start:], np.int64).reshape(-1, 2) - len(prefix)
-        return found.ids[start:], np.maximum(offsets, 0)
-
-    @cached_property
-    def _anchor(self) -> tuple[str, list[int]]:
-        """A text, and its ids, after which no space is put in front of text."""
-        prefix = self._separator + ANCHOR
-        return prefix, self.encode(prefix)
+        for anchor in ANCHORS if continues else ():
+            # No space is put in front of text that follows other text: remove the ids of the latter.
+            prefix = self._separator + anchor
+            before = self._tokenizer.encode(prefix, add_special_tokens=False)
+            found = self._tokenizer.encode(prefix + text, add_special_tokens=False)
+            start = len(before)
+            offsets = np.array(found.offsets, np.int64).reshape(-1, 2) - len(prefix)
+            if found.ids[:start] == before.ids and (offsets[:start, 1] <= 0).all():
+                return found.ids[start:], np.maximum(offsets[start:], 0)
+        found = self._tokenizer.encode(text, add_special_tokens=False)
+        return found.ids, np.array(found.offsets, np.int64).reshape(-1, 2)
 
     def decode(self, ids: Sequence[int] | npt.NDArray[np.integer]) -> str:
         """Return the text of token ids. Special tokens are skipped, invalid UTF-8 becomes U+FFFD."""
@@ -191,14 +188,14 @@ class HuggingFaceTokenizer:
     def write(self, folder: str) -> None:
         """Write ``tokenizer.json`` and ``tokenizer_config.json`` for Hugging Face's libraries.
 
-        The definition gets a post-processor that puts bos in front of texts if documents start with it.
+        The definition's post-processor puts bos in front of texts if documents start with it: transformers
+        does not look at ``add_bos_token``.
         """
         definition = self._definition
-        if self.bos is not None:
-            parsed = json.loads(definition)
-            complete = definitions.with_bos(parsed, self.names["bos_token"], self.bos)
-            if complete is not parsed:
-                definition = json.dumps(complete, ensure_ascii=False)
+        parsed = json.loads(definition)
+        complete = definitions.with_bos(parsed, self.names.get("bos_token", ""), self.bos)
+        if complete is not parsed:
+            definition = json.dumps(complete, ensure_ascii=False)
         storage.write_atomic(storage.join(folder, TOKENIZER_JSON), definition.encode())
         hub_settings.write(folder, self._settings)
 

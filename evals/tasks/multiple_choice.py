@@ -16,6 +16,7 @@ from evals.statistics import proportion
 from evals.suite import MultipleChoiceSuite
 from evals.tasks.prompting import Shots, chat_messages, plain_prompt
 
+MAX_DIGITS = 10
 MIN_CHOICES = 2
 """Fewest choices in a list."""
 
@@ -101,6 +102,7 @@ def _answer(suite: MultipleChoiceSuite, item: Item) -> int:
     value = item.value(suite.answer)
     count = len(_choices(suite, item))
     text = str(value).strip()
-    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or int(text) >= count:
+    is_index = text.isascii() and text.isdigit() and len(text) < MAX_DIGITS and int(text) < count
+    if isinstance(value, bool) or not is_index:
         raise item.invalid(suite.answer, f"must be the index of a choice, 0 to {count - 1}")
     return int(text)

@@ -107,7 +107,7 @@ def test_validation_documents_are_reassembled_from_shards(trained: Path) -> None
         ("piqa", {"piqa": ""}, "empty: suite piqa needs at least one item"),
         ("piqa", {"piqa": "\n"}, "empty: suite piqa needs at least one item"),
         ("piqa", {"piqa": '{"a": 1}\n{"a": }\n'}, "piqa line 2: not JSON"),
-        ("piqa", {"piqa": "[1]\n"}, "piqa line 1: must be a JSON object"),
+        ("piqa", {"piqa": "[1]\n"}, "piqa line 1: [1]: each line must be a JSON object"),
         ("piqa", {"piqa": b'{"a": "\xff"}'}, "not UTF-8 at byte 7"),
         ("piqa", {"piqa": gzip.compress(b"x" * 99)[:20]}, "broken gzip"),
         ("piqa", {"piqa": '{"a": 1}\n', "piqa_labels": "0\n1\n"}, "has 2: files that are read in parallel"),

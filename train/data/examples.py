@@ -17,11 +17,12 @@ from core.errors import InputError
 from core.manifest import canonical
 from core.shards import SplitName
 from core.shards.packing import best_fit_decreasing, split_of
-from core.tokenizer.chat import ChatTemplate, Message
+from core.tokenizer.chat import ChatTemplate
 from train.data.dataset import PackedRows
 from train.data.permutation import Int64Array
-from train.data.records import ExampleFile, RecordReader, source_name
+from train.data.records import ExampleFile, RecordReader, Row, source_name
 
+SHOWN_PROBLEMS = 3
 DROP_REASONS = ("too long", "without anything to learn")
 
 
@@ -68,23 +69,24 @@ class ExampleDataset:
 def load_examples(config: FinetuneConfig, chat: ChatTemplate, pad: int) -> ExampleDataset:
     """Read, tokenize and pack all examples of ``config``; ``pad`` is the padding token.
 
-    The result does not depend on the order of records. Raises :class:`InputError` for a record that is not a
-    conversation, and if no training examples remain.
+    The result does not depend on the order of records. Raises :class:`InputError` if records are not
+    conversations, with their number and the first of them, and if no training examples remain.
     """
-    counts: Counter[str] = Counter()
+    loader = _Loader(config, chat)
     found: dict[tuple[SplitName, str], list[Example]] = {}
-    reader = RecordReader(config)
     validation_share = 0.0 if config.validation_files else config.validation_share
     for share, files in ((validation_share, config.files), (1.0, config.validation_files)):
         for file in files:
-            for example in _usable_examples(file, reader, chat, config, counts):
+            for example in loader.usable_examples(file):
                 split = split_of(example.key, share)
-                counts[split] += 1
+                loader.counts[split] += 1
                 found.setdefault((split, source_name(file)), []).append(example)
-    if not counts["train"]:
-        raise InputError(_no_training_examples(config, counts))
+    if loader.problems:
+        raise InputError(_summarize(loader.problems))
+    if not loader.counts["train"]:
+        raise InputError(_no_training_examples(config, loader.counts))
     packed = {key: pack_examples(examples, config.sequence_length, pad) for key, examples in found.items()}
-    return ExampleDataset(packed, config.sequence_length, dict(counts))
+    return ExampleDataset(packed, config.sequence_length, dict(loader.counts))
 
 
 def pack_examples(examples: Sequence[Example], sequence_length: int, pad: int) -> PackedRows:
@@ -107,36 +109,58 @@ def pack_examples(examples: Sequence[Example], sequence_length: int, pad: int) -
     return PackedRows(tokens, document_ids, loss_mask)
 
 
-def _usable_examples(
-    file: ExampleFile, reader: RecordReader, chat: ChatTemplate, config: FinetuneConfig, counts: Counter[str]
-) -> Iterator[Example]:
-    """Yield the usable examples of a file, and count the dropped and truncated ones."""
-    max_length = config.sequence_length + 1
-    for location, messages in reader.read(file):
-        for example in _tokenize(location, messages, chat, learn_all=config.learn == "all"):
-            if len(example.tokens) > max_length and config.too_long == "truncate":
-                counts["truncated"] += 1
-                example = Example(example.key, example.tokens[:max_length], example.loss_mask[:max_length])
-            if len(example.tokens) > max_length:
-                counts["too long"] += 1
-            elif not example.loss_mask[1:].any():
-                counts["without anything to learn"] += 1
-            else:
-                yield example
+class _Loader:
+    """Tokenizes the records of files and counts what becomes of them."""
+
+    def __init__(self, config: FinetuneConfig, chat: ChatTemplate) -> None:
+        self._config, self._chat = config, chat
+        self._reader = RecordReader(config)
+        self.counts: Counter[str] = Counter()
+        self.problems: list[InputError] = []
+        """Errors of the records that are not conversations."""
+
+    def usable_examples(self, file: ExampleFile) -> Iterator[Example]:
+        """Yield the usable examples of a file; count the dropped and truncated ones."""
+        max_length = self._config.sequence_length + 1
+        for row in self._reader.rows(file):
+            for example in self._tokenize(row):
+                if len(example.tokens) > max_length and self._config.too_long == "truncate":
+                    self.counts["truncated"] += 1
+                    tokens, loss_mask = example.tokens[:max_length], example.loss_mask[:max_length]
+                    example = Example(example.key, tokens, loss_mask)
+                if len(example.tokens) > max_length:
+                    self.counts["too long"] += 1
+                elif not example.loss_mask[1:].any():
+                    self.counts["without anything to learn"] += 1
+                else:
+                    yield example
+
+    def _tokenize(self, row: Row) -> list[Example]:
+        """Return the examples of a record, which have one key and thus are in the same split."""
+        try:
+            messages = self._reader.conversation(row)
+        except InputError as error:
+            self.problems.append(error)
+            return []
+        try:
+            found = self._chat.examples(messages)
+        except InputError as error:
+            self.problems.append(InputError(f"{row.location}: {error}"))
+            return []
+        content = canonical([[message.role, message.content] for message in messages])
+        key = hashlib.sha256(content).hexdigest()
+        learn_all = self._config.learn == "all"
+        return [
+            Example(key, np.array(ids, np.uint32), np.array(learn, np.bool_) | learn_all)
+            for ids, learn in found
+        ]
 
 
-def _tokenize(
-    location: str, messages: Sequence[Message], chat: ChatTemplate, *, learn_all: bool
-) -> list[Example]:
-    """Return the examples of a conversation, which have one key and thus are in the same split."""
-    try:
-        found = chat.examples(messages)
-    except InputError as error:
-        raise InputError(f"{location}: {error}") from None
-    key = hashlib.sha256(canonical([[message.role, message.content] for message in messages])).hexdigest()
-    return [
-        Example(key, np.array(ids, np.uint32), np.array(learn, np.bool_) | learn_all) for ids, learn in found
-    ]
+def _summarize(problems: Sequence[InputError]) -> str:
+    """Return the error message for records that are not conversations."""
+    shown = " · ".join(map(str, problems[:SHOWN_PROBLEMS]))
+    others = len(problems) - SHOWN_PROBLEMS
+    return f"{shown} · {others:,} more records cannot be used" if others > 0 else shown
 
 
 def _no_training_examples(config: FinetuneConfig, counts: Mapping[str, int]) -> str:

@@ -1,8 +1,7 @@
 """Read files of examples as conversations, by presets (``presets/``) that map record fields to messages.
 
 An input is a JSONL file, or a pair of text files with corresponding lines. A preset lists the accepted record
-forms: a field with a list of messages, or message templates filled from fields. Invalid records are refused
-with file and line.
+forms: a field with a list of messages, or message templates filled from fields. Errors name file and line.
 """
 
 import gzip
@@ -12,9 +11,9 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
-from core import config, storage
+from core import config, jsonl, storage
 from core.config import FinetuneConfig, Section
 from core.errors import ConfigError, InputError
 from core.tokenizer.chat import Message, Role
@@ -58,6 +57,15 @@ class Preset(Section):
     """Names of values that the user supplies for all records."""
 
 
+class Row(NamedTuple):
+    """An unparsed record."""
+
+    location: str
+    """File and line."""
+    content: str | dict[str, str]
+    """A line of JSON, or the fields from the lines of a pair of files."""
+
+
 class RecordReader:
     """Reads example files by the preset in a configuration.
 
@@ -86,16 +94,23 @@ class RecordReader:
             if not isinstance(file, str):
                 self._pair_fields()
 
-    def read(self, file: ExampleFile) -> Iterator[tuple[str, list[Message]]]:
-        """Yield the location (file and line) and conversation of each record.
+    def rows(self, file: ExampleFile) -> Iterator[Row]:
+        """Yield the non-empty lines of a file, or the lines of a pair of files.
 
-        Raises :class:`InputError` for unreadable files and records that are not conversations.
+        Raises :class:`InputError` for unreadable files.
         """
-        records = _json_records(file) if isinstance(file, str) else self._paired_lines(*file)
-        for location, record in records:
-            yield location, self._conversation(location, record)
+        if not isinstance(file, str):
+            return self._paired_lines(*file)
+        lines = enumerate(_lines(file), 1)
+        return (Row(f"{file}, line {number}", line) for number, line in lines if line.strip())
 
-    def _paired_lines(self, first: str, second: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def conversation(self, row: Row) -> list[Message]:
+        """Parse a record. Raises :class:`InputError` if it is not a conversation."""
+        location, content = row
+        record = jsonl.parse_object(content, location) if isinstance(content, str) else content
+        return self._conversation(location, record)
+
+    def _paired_lines(self, first: str, second: str) -> Iterator[Row]:
         names = self._pair_fields()
         for number, lines in enumerate(zip_longest(_lines(first), _lines(second)), 1):
             if None in lines:
@@ -104,7 +119,7 @@ class RecordReader:
                     f"{shorter}: ends before line {number}, but {first} and {second} must have the same "
                     "number of lines; use files that belong together"
                 )
-            yield f"{first}, line {number}", dict(zip(names, lines, strict=True))
+            yield Row(f"{first}, line {number}", dict(zip(names, lines, strict=True)))
 
     def _pair_fields(self) -> list[str]:
         """Return the fields of a pair of text files; raise :class:`ConfigError` if pairs are rejected."""
@@ -160,21 +175,6 @@ def _lines(path: str) -> Iterator[str]:
             ) from None
 
 
-def _json_records(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the location and record of each non-empty line."""
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
-        location = f"{path}, line {number}"
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{location}: not JSON ({error}); each line must be a JSON object") from None
-        if not isinstance(record, dict):
-            raise InputError(f"{location}: {line[:40]}: each line must be a JSON object; correct it")
-        yield location, record
-
-
 def _parse_messages(location: str, value: object) -> list[Message]:
     """Validate a list of messages."""
     if not isinstance(value, list) or not value:
@@ -186,7 +186,7 @@ def _parse_messages(location: str, value: object) -> list[Message]:
             raise InputError(f'{where}: has no role; write each message as {{"role": …, "content": …}}')
         if message["role"] not in ROLES:
             raise InputError(
-                f"{where}: role {message['role']!r}: must be one of {', '.join(ROLES)}; correct it"
+                f"{where}: role {message['role']!r:.40}: must be one of {', '.join(ROLES)}; correct it"
             )
         content = _text(where, "content", message.get("content"))
         result.append(Message(message["role"], content))

@@ -104,8 +104,8 @@ def test_fine_tuning_reads_the_export(store: FeedbackStore, database: Path, tmp_
     rate(store, "a", "down", "Paris.")
     folder = export(database, tmp_path / "out")
     reader = RecordReader(FinetuneConfig(preset="chat"))
-    ((_, messages),) = reader.read(str(folder / "chat.jsonl"))
-    assert messages == [Message("user", "Capital of France?"), Message("assistant", "Paris.")]
+    (row,) = reader.rows(str(folder / "chat.jsonl"))
+    assert reader.conversation(row) == [Message("user", "Capital of France?"), Message("assistant", "Paris.")]
 
 
 def test_personal_data_is_masked_by_default(store: FeedbackStore, database: Path, tmp_path: Path) -> None:

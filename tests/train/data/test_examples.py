@@ -129,6 +129,20 @@ def test_template_errors_have_a_location(tmp_path: Path) -> None:
         load_examples(FinetuneConfig(files=(path,)), Refusing(), PAD)  # type: ignore[arg-type]
 
 
+def test_bad_records_are_counted_and_the_first_are_named(
+    tokenizer: SentencePieceTokenizer, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.jsonl"
+    good, bad = '{"prompt": "mill", "completion": "old"}\n', '{"prompt": "mill", "completion": "\\ud83d"}\n'
+    path.write_text(good + bad + "{\n" + good + bad * 5)
+    with pytest.raises(
+        InputError, match=r"line 2: .*half of a surrogate pair.* · .*line 3: not JSON"
+    ) as caught:
+        collected(tokenizer, str(path))
+    assert str(caught.value).endswith(" · 4 more records cannot be used")
+    assert "\n" not in str(caught.value)
+
+
 def numbers(length: int) -> npt.NDArray[np.uint32]:
     return np.arange(10, 10 + length, dtype=np.uint32)
 

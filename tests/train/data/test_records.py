@@ -17,7 +17,8 @@ ANSWERED = {"role": "assistant", "content": "Because."}
 
 
 def read(file: ExampleFile, **settings: Any) -> list[list[Message]]:
-    return [messages for _, messages in RecordReader(FinetuneConfig(**settings)).read(file)]
+    reader = RecordReader(FinetuneConfig(**settings))
+    return [reader.conversation(row) for row in reader.rows(file)]
 
 
 def lines(path: Path, *records: Any) -> str:
@@ -76,6 +77,15 @@ def test_user_defined_preset(tmp_path: Path) -> None:
     ("record", "message"),
     [
         ("{", r"line 2: not JSON"),
+        (
+            r'{"prompt": "cut \ud83d", "completion": "x"}',
+            "line 2: field 'prompt' has half of a surrogate pair",
+        ),
+        ('{"prompt": "x", "prompt": "y"}', "line 2: field 'prompt' occurs twice"),
+        ('{"prompt": NaN, "completion": "x"}', "line 2: prompt is NaN: must be non-empty text"),
+        ('{"prompt": ["x"], "completion": "x"}', r'line 2: prompt is \["x"\]: must be non-empty text'),
+        ({"messages": [{"role": ["user"], "content": "x"}]}, r"message 1: role \['user'\]: must be one of"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "message 1: content is "),
         ("[1]", r"line 2: \[1\]: each line must be a JSON object"),
         ({"text": "x"}, "line 2: has the fields text, but preset chat needs messages or completion, prompt"),
         ({"messages": []}, "line 2: messages must be a non-empty list"),
@@ -94,6 +104,15 @@ def test_user_defined_preset(tmp_path: Path) -> None:
 def test_records_that_are_not_conversations_are_refused(record: Any, message: str, tmp_path: Path) -> None:
     path = lines(tmp_path / "bad.jsonl", {"messages": [ASKED, ANSWERED]}, record)
     refused(InputError, message, path)
+
+
+def test_byte_order_mark_line_ends_and_blank_lines_make_no_difference(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"prompt": "x\\u0000", "completion": "y"}\r\n\r\n \n{"messages": [')
+    with pytest.raises(InputError, match="line 4: not JSON"):
+        read(str(path))
+    path.write_bytes(path.read_bytes().rpartition(b"\n")[0])
+    assert read(str(path)) == [[Message("user", "x\x00"), Message("assistant", "y")]]
 
 
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
