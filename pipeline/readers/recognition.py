@@ -1,7 +1,11 @@
-"""Recognition of file formats by content and, where that is ambiguous, by file name."""
+"""Recognition of file formats by content and, where that is ambiguous, by file name.
+
+A file is accepted if its reader can read any of it: damage at the start of a file costs no more than damage
+further on.
+"""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import PurePosixPath
 from types import MappingProxyType
@@ -9,8 +13,10 @@ from typing import BinaryIO
 
 from core import config, storage
 from core.errors import InputError
+from pipeline import charset
 from pipeline.readers.books import tei
-from pipeline.readers.compressed import BZIP2, GZIP, BrokenStreamError, blocks
+from pipeline.readers.compressed import BZIP2, BrokenStreamError, blocks
+from pipeline.readers.encoding import wide_encoding
 from pipeline.readers.record import Damaged, Format, InputSplit, Record
 from pipeline.readers.tables import jsonl, parquet
 from pipeline.readers.warc import framing
@@ -20,24 +26,42 @@ from pipeline.readers.wikimedia import xml_export
 _HEAD_BYTES = 1 << 16
 _BZIP2_BLOCK = 1 << 20
 """Largest compressed block of a bzip2 stream: no content comes out before the first one is complete."""
-_COMPRESSED_SUFFIX = re.compile(r"\.(gz|bz2|zst)$")
+_PROBED_LINES = 1000
+"""Lines among which one must be an object with a text."""
 _FORMAT_BY_SUFFIX: Mapping[str, Format] = MappingProxyType(
     {
-        **dict.fromkeys((".jsonl", ".json", ".ndjson"), "jsonl"),
-        **dict.fromkeys((".txt", ".md", ".markdown"), "books"),
+        **dict.fromkeys((".jsonl", ".json", ".ndjson", ".jsonlines", ".ldjson", ".jl"), "jsonl"),
+        **dict.fromkeys((".parquet", ".pq"), "parquet"),
+        **dict.fromkeys((".txt", ".text", ".md", ".markdown"), "books"),
         **dict.fromkeys((".warc", ".arc", ".wet", ".wat"), "warc"),
+        ".xml": "wikipedia",
     }
 )
-"""Expected format by the suffix of the name, for content that has no signature or a damaged one."""
+"""Expected format by the last suffix of the name that is one of these."""
 _DESCRIPTIONS: Mapping[Format, str] = MappingProxyType(
     {
         "warc": "a WARC record",
         "wikipedia": "a MediaWiki export (<mediawiki …>) or an Enterprise HTML dump",
         "books": "plain text or TEI XML",
-        "jsonl": "a JSON object with a text on the first line",
+        "jsonl": "a JSON object with a text on the first lines",
         "parquet": "a Parquet file (PAR1)",
     }
 )
+_OTHER_FORMATS: Mapping[bytes, str] = MappingProxyType(
+    {
+        b"PK\x03\x04": "a zip archive",
+        b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+        b"Rar!": "a rar archive",
+        b"\x04\x22\x4d\x18": "an lz4 file",
+        b"\x1f\x9d": "a file of compress",
+        b"\xff\x06\0\0sNaPpY": "a Snappy file",
+        b"%PDF-": "a PDF file",
+        b"ARROW1": "an Arrow IPC file",
+        b"Obj\x01": "an Avro file",
+        b"SQLite format 3": "an SQLite database",
+    }
+)
+"""Formats that are recognized in order to say that they are not read."""
 _IS_SPLITTABLE: Mapping[Format, Callable[[BinaryIO], bool]] = MappingProxyType(
     {
         "warc": warc.is_splittable,
@@ -46,56 +70,77 @@ _IS_SPLITTABLE: Mapping[Format, Callable[[BinaryIO], bool]] = MappingProxyType(
         "parquet": parquet.is_splittable,
     }
 )
+_WIKI_PAGE = re.compile(rb"<page>\s*<title>")
+_JSON_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*[\[{]")
 
 
-def detect_format(path: str, size: int, columns: config.ColumnsConfig) -> Format:
-    """Return the format of a file, by its first bytes and its name.
+def is_empty(path: str, size: int) -> bool:
+    """True if a file, compressed or not, contains nothing or only white space."""
+    if size > _HEAD_BYTES:
+        return False
+    head = _head(path)
+    return len(head) < _HEAD_BYTES and not head.strip(b"\xef\xbb\xbf\0\t\n\r ")
+
+
+def detect_format(path: str, size: int, columns: config.ColumnsConfig, kept: Sequence[str] = ()) -> Format:
+    """Return the format of a file, by its content and its name.
 
     Raises :class:`InputError` for a file of no known format and for a table without the required columns.
     """
     head = _head(path)
-    if _matches(head, "warc") or (head.startswith(GZIP) and _is_damaged_warc(path)):
+    if framing.RECORD.match(head):
         return "warc"
-    if _matches(head, "wikipedia") or _is_damaged_dump(path, head):
+    if xml_export.is_dump(head) or _is_damaged_dump(path, head):
         return "wikipedia"
-    if _matches(head, "parquet"):
-        parquet.check(path, columns)
+    if head.startswith(parquet.MAGIC):
+        parquet.check(path, columns, kept)
         return "parquet"
     if tei.is_tei(head):
         return "books"
-    name = _COMPRESSED_SUFFIX.sub("", storage.name(path).lower())
-    if expected := _FORMAT_BY_SUFFIX.get(PurePosixPath(name).suffix):
-        check_format(path, size, expected, columns)
+    suffixes = reversed(PurePosixPath(storage.name(path).lower()).suffixes)
+    expected = next((_FORMAT_BY_SUFFIX[suffix] for suffix in suffixes if suffix in _FORMAT_BY_SUFFIX), None)
+    if expected:
+        check_format(path, size, expected, columns, kept)
         return expected
+    if _JSON_START.match(head) and not _json_problem(path, size, columns, kept):
+        return "jsonl"
+    if _is_warc(path):
+        return "warc"
     raise InputError(
-        f"{path}: begins with {head[:16]!r} and has a name of no known format; leave it out of input.paths "
-        "or set input.format to its format (warc, wikipedia, books, jsonl, parquet)"
+        f"{path}: {_describe(head)} and has a name of no known format; leave it out of input.paths or set "
+        "input.format to its format (warc, wikipedia, books, jsonl, parquet)"
     )
 
 
-def check_format(path: str, size: int, expected: Format, columns: config.ColumnsConfig) -> None:
-    """Raise :class:`InputError` unless the first bytes of the file match the expected format.
+def check_format(
+    path: str, size: int, expected: Format, columns: config.ColumnsConfig, kept: Sequence[str] = ()
+) -> None:
+    """Raise :class:`InputError` unless the content of the file is in the expected format.
 
     A table must also have the required columns.
     """
     head, problem = _head(path), ""
     if expected == "jsonl":
-        first = next(jsonl.read(InputSplit(path, "", "jsonl", "", 0, size), columns), None)
-        matches = isinstance(first, Record)
-        problem = f" ({first.error})" if isinstance(first, Damaged) else ""
+        problem = _json_problem(path, size, columns, kept)
+        matches = not problem
+    elif expected == "parquet":
+        matches = parquet.MAGIC in (head[:4], storage.read_range(path, max(0, size - 4), 4))
+    elif expected == "warc":
+        matches = framing.RECORD.match(head) is not None or _is_warc(path)
+    elif expected == "wikipedia":
+        is_page = _WIKI_PAGE.search(head.replace(b"\0", b"")) is not None
+        matches = xml_export.is_dump(head) or is_page or _is_damaged_dump(path, head)
     else:
-        matches = (
-            _matches(head, expected)
-            or (expected == "warc" and _is_damaged_warc(path))
-            or (expected == "wikipedia" and _is_damaged_dump(path, head))
-        )
+        has_zeros = head.count(0) * 100 > len(head) and not wide_encoding(head)
+        matches = bool(head) and not (has_zeros or charset.is_binary(head) or _other_format(head))
     if not matches:
+        remedy = f"set {'input.columns.text or ' if problem else ''}input.format to what it is"
         raise InputError(
-            f"{path}: begins with {head[:16]!r}, not {_DESCRIPTIONS[expected]}{problem}; leave it out of "
-            f"input.paths or set {'input.columns.text or ' if problem else ''}input.format to what it is"
+            f"{path}: {_describe(head)}, not {_DESCRIPTIONS[expected]}{f' ({problem})' if problem else ''}; "
+            f"leave it out of input.paths or {remedy}"
         )
     if expected == "parquet":
-        parquet.check(path, columns)
+        parquet.check(path, columns, kept)
 
 
 def is_splittable(path: str, detected: Format) -> bool:
@@ -106,19 +151,31 @@ def is_splittable(path: str, detected: Format) -> bool:
         return _IS_SPLITTABLE[detected](stream)
 
 
-def _matches(head: bytes, expected: Format) -> bool:
-    """True if the first bytes of the content match a format, as far as they can show it."""
-    if expected == "warc":
-        return bool(framing.RECORD.match(head))
-    if expected == "parquet":
-        return head.startswith(parquet.MAGIC)
-    if expected == "wikipedia":
-        return xml_export.is_dump(head)
-    return bool(head) and (b"\0" not in head or head.startswith((b"\xff\xfe", b"\xfe\xff")))
+def _describe(head: bytes) -> str:
+    other = _other_format(head)
+    return f"is {other}, which is not read," if other else f"begins with {head[:16]!r}"
 
 
-def _is_damaged_warc(path: str) -> bool:
-    """True if readable WARC records follow the damaged first bytes of a file."""
+def _other_format(head: bytes) -> str | None:
+    if head[257:262] == b"ustar":
+        return "a tar archive"
+    return next((name for start, name in _OTHER_FORMATS.items() if head.startswith(start)), None)
+
+
+def _json_problem(path: str, size: int, columns: config.ColumnsConfig, kept: Sequence[str]) -> str:
+    """Return the error of the first line if none of the first lines is a record; else an empty string."""
+    items = jsonl.read(InputSplit(path, "", "jsonl", "", 0, size), columns, kept)
+    problem = "no line with a text"
+    for item, _ in zip(items, range(_PROBED_LINES), strict=False):
+        if isinstance(item, Record):
+            return ""
+        if isinstance(item, Damaged) and problem == "no line with a text":
+            problem = item.error
+    return problem
+
+
+def _is_warc(path: str) -> bool:
+    """True if readable WARC records follow the first bytes of a file."""
     with storage.open_read(path) as stream:
         return warc.is_warc(stream)
 
@@ -136,7 +193,12 @@ def _head(path: str) -> bytes:
     raw = storage.read_range(path, 0, _HEAD_BYTES)
     if raw.startswith(BZIP2):
         raw += storage.read_range(path, len(raw), _BZIP2_BLOCK)
+    head = b""
     try:
-        return next(blocks(BytesIO(raw)), b"")
+        for block in blocks(BytesIO(raw)):
+            head += block
+            if len(head) >= _HEAD_BYTES:
+                break
     except BrokenStreamError:
-        return raw
+        return head or raw
+    return head

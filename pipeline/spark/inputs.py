@@ -3,9 +3,9 @@
 The driver lists the files; each is opened in a task, which detects its format.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, field
 from functools import partial
 
 import pyarrow as pa
@@ -14,9 +14,9 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from core import storage
 from core.config import InputConfig
-from core.errors import ConfigError, InputError
+from core.errors import ConfigError
 from pipeline.readers import commoncrawl
-from pipeline.readers.inputs import IO_THREADS, InputFile, find_files, index_files, split_file
+from pipeline.readers.inputs import IO_THREADS, InputFile, index_files, plan, try_split
 from pipeline.readers.record import InputSplit
 from pipeline.spark import index, tables
 
@@ -42,23 +42,24 @@ class Inputs:
     """Rows of ``SPLIT_SCHEMA``, partitioned into tasks."""
     title: str
     """Description for progress messages."""
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """The cause for each path that is named but not read."""
 
 
 def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
     """List and check the inputs.
 
     Raises :class:`ConfigError` unless exactly one of paths and an index is set, and :class:`InputError` for a
-    path without files or a file that is not in the expected format.
+    path without files and for a named file that is not in the expected format.
     """
     _check_one_is_set(settings)
     if settings.index.path:
         return Inputs(index_files(settings), index.select_records(spark, settings), "records of an index")
-    files = find_files(settings)
-    splits = detect_splits(spark, files, settings)
-    rows = [astuple(split) for split in splits]
-    tasks = settings.partitions or len(splits)
-    title = "1 file" if len(files) == 1 else f"{len(files):,} files"
-    return Inputs(files, tables.parallelize(spark, rows, SPLIT_SCHEMA, tasks), title)
+    planned = plan(settings, partial(split_in_tasks, spark))
+    rows = [astuple(split) for split in planned.splits]
+    splits = tables.parallelize(spark, rows, SPLIT_SCHEMA, settings.partitions or len(rows))
+    number = len(planned.files)
+    return Inputs(planned.files, splits, f"{number:,} file{'s' if number > 1 else ''}", planned.skipped)
 
 
 def validate(settings: InputConfig) -> None:
@@ -81,11 +82,10 @@ def _check_one_is_set(settings: InputConfig) -> None:
         raise ConfigError(f"input.paths, input.index.path: one of them must say what to read; {found}")
 
 
-def detect_splits(spark: SparkSession, files: Sequence[InputFile], settings: InputConfig) -> list[InputSplit]:
-    """Open every file in a task and return the splits of all files, ordered by file name and position.
-
-    Raises :class:`InputError` for the first file, by name, that is not in the expected format.
-    """
+def split_in_tasks(
+    spark: SparkSession, files: Sequence[InputFile], settings: InputConfig
+) -> list[list[InputSplit] | str]:
+    """Open every file in a task and return the splits of each, none if it is empty, or its error."""
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with ThreadPoolExecutor(IO_THREADS) as pool:
@@ -100,17 +100,20 @@ def detect_splits(spark: SparkSession, files: Sequence[InputFile], settings: Inp
     )
     tasks = min(len(files), spark.sparkContext.defaultParallelism)
     listed = tables.parallelize(spark, [astuple(file) for file in files], columns, tasks)
+    results: dict[str, list[InputSplit] | str] = {file.path: [] for file in files}
     rows = listed.mapInArrow(run, from_arrow_schema(with_error)).collect()
-    ordered = sorted((row.asDict() for row in rows), key=lambda row: (row["file_name"], row["start"]))
-    for row in ordered:
-        if error := row.pop("error"):
-            raise InputError(error)
-    return [InputSplit(**row) for row in ordered]
+    for row in sorted((row.asDict() for row in rows), key=lambda row: row["start"]):
+        error, splits = row.pop("error"), results[row["path"]]
+        if isinstance(splits, list) and not error:
+            splits.append(InputSplit(**row))
+        else:
+            results[row["path"]] = error
+    return [results[file.path] for file in files]
 
 
 def _split_rows(settings: InputConfig, file: InputFile) -> list[dict[str, object]]:
     """Return the rows of a file's splits, or one row with the error."""
-    try:
-        return [asdict(split) | {"error": None} for split in split_file(file, settings)]
-    except InputError as error:
-        return [{"path": file.path, "file_name": file.file_name, "start": 0, "error": str(error)}]
+    result = try_split(file, settings)
+    if isinstance(result, str):
+        return [{"path": file.path, "file_name": file.file_name, "start": 0, "error": result}]
+    return [asdict(split) | {"error": None} for split in result]
