@@ -24,12 +24,14 @@ _TOKEN = re.compile(
       (?<=<) (?:
         (?P<dropped> !--.*?(?:-->|\Z)
                    | (?:{_DROPPED_TAGS})\b [^<>]* />
-                   | (?P<tag>{_DROPPED_TAGS})\b [^<>]* > (?:[^<]++|<(?!/?(?P=tag)\b))*+ </(?P=tag)\s*> )
+                   | (?P<tag>{_DROPPED_TAGS})\b [^<>]* > (?:[^<]++|<(?!/?(?P=tag)\b))*+ </(?P=tag)\s*>
+                   | ref\b [^<>]* > [^<\n]*+ )
       | (?P<literal> (?P<kept>{_LITERAL_TAGS})\b [^<>]* >
                      (?P<inside>(?:[^<]++|<(?!/?(?P=kept)\b))*+) </(?P=kept)\s*> )
       | (?P<markup> /?[a-z][^<>]*> ) )
+    | (?P<parameter> (?<={{) {{{{ [^{{}}|]*+ (?:\| (?P<default>[^{{}}]*+) )? }}}}}} (?!}}) )
     | (?P<open> (?<={{) [{{|] | (?<=\[) \[ )
-    | (?P<close> (?<=}}) }} | (?<=\]) \] | (?<=\|) }}(?!}}) )
+    | (?P<close> (?<=}}) }} (?!}}(?!}})) | (?<=\]) \] (?!\](?!\])) | (?<=\|) }}(?!}}) )
     | (?P<bar> (?<=\|) ) )
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
@@ -43,6 +45,7 @@ _MAX_SURROUNDINGS = 200
 _OPENING = {"}}": "{{", "]]": "[[", "|}": "{|"}
 _BARRIERS: dict[str, tuple[str, ...]] = {"{{": ("{|",), "[[": ("{|", "{{"), "{|": ()}
 """Open brackets across which a bracket cannot be closed."""
+_NAMED = re.compile(r"[ \t]*+[^\s=<>{}\[\]][^=<>{}\[\]\n]{0,60}=")
 _INTERLANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z-]+)?|simple")
 
 
@@ -92,6 +95,8 @@ def resolve_brackets(wikitext: str, options: Options) -> tuple[str, list[str]]:
                 _close(stack, token[0], options, (wikitext, end))
             case "dropped":
                 top.add(GAP)
+            case "parameter":
+                top.add(token["default"] or GAP)
     stack[-1].add(wikitext[end:])
     _unwind(stack, 0)
     return "".join("".join(parts) for parts in stack[0].arguments), literals
@@ -139,10 +144,16 @@ def _close(stack: list[_Bracket], closing: str, options: Options, position: tupl
 
 
 def _unwind(stack: list[_Bracket], index: int) -> None:
-    """Drop the unclosed brackets above ``index``, keeping the text after them."""
+    """Drop the unclosed brackets above ``index``, keeping the text after them.
+
+    Of a template with named arguments, such as an infobox, the text after a blank line is kept.
+    """
     for bracket in stack[index + 1 :]:
+        is_box = bracket.opening == "{{" and any(
+            _NAMED.match(parts[0]) for parts in bracket.arguments if parts
+        )
         for parts in bracket.arguments:
-            stack[index].arguments[-1] += parts
+            stack[index].arguments[-1] += ["".join(parts).partition("\n\n")[2]] if is_box else parts
     del stack[index + 1 :]
 
 
@@ -191,10 +202,10 @@ def _link(bracket: _Bracket, options: Options) -> str:
     """Return a link's label; an empty string for images, categories and interlanguage links."""
     target, *labels = bracket.joined_arguments()
     prefix, colon, rest = target.partition(":")
+    if colon and not labels and _INTERLANGUAGE.fullmatch(prefix.strip()):
+        return ""
     prefix = " ".join(prefix.replace("_", " ").lower().split())
     if colon and (prefix in _hidden_namespaces() or prefix in options.hidden_namespaces):
-        return ""
-    if colon and not labels and _INTERLANGUAGE.fullmatch(prefix):
         return ""
     if not labels:
         return target.strip().removeprefix(":")

@@ -43,7 +43,10 @@ def _join(left: str, right: str) -> tuple[str, str]:
             return before[:-1].rstrip(_BLANKS), after[1:]
         return before, after
     if following and following in _CLOSING:
-        return before.rstrip(_BLANKS + _SEPARATORS), after
+        before = before.rstrip(_BLANKS + _SEPARATORS)
+        if before[-1:] and before[-1] in _OPENING:
+            return before[:-1].rstrip(_BLANKS), after[1:]
+        return before, after
     if not following or following == "\n" or not last or last == "\n":
         return before, after
     if following in ".。" or following in _SEPARATORS:

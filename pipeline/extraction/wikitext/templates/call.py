@@ -33,6 +33,12 @@ class Place(NamedTuple):
         return bool(self.before.strip(_MARKS))
 
     @property
+    def is_before_name(self) -> bool:
+        """True if a link, another template, a capitalized word or a number follows."""
+        after = self.after.replace("&nbsp;", " ").lstrip(" '\xa0")
+        return after.startswith(("[[", "{{")) or after[:1].isupper() or after[:1].isdigit()
+
+    @property
     def is_pronunciation(self) -> bool:
         """True in parentheses or between semicolons in them, without a word that leads to the template."""
         start = max(self.before.rfind(opening) for opening in "(（")

@@ -75,7 +75,7 @@ def _pattern(name: str, options: Options) -> str | None:
 
 
 def _parse_arguments(arguments: Sequence[tuple[str, str]]) -> tuple[list[str], dict[str, str]]:
-    """Return the positional and the named arguments. ``|2=x`` is positional."""
+    """Return the positional arguments, also those named by numbers, and the others by lower-case names."""
     positional: list[str] = []
     named: dict[str, str] = {}
     for prefix, argument in arguments:
@@ -88,12 +88,13 @@ def _parse_arguments(arguments: Sequence[tuple[str, str]]) -> tuple[list[str], d
             positional += [""] * (int(name[:3]) - len(positional))
             positional[int(name[:3]) - 1] = text
         else:
-            named[name] = text
+            named[name.lower()] = text
     return positional, named
 
 
 def _join(call: Call) -> str:
-    return ", ".join(part.strip("* \n") for part in call.positional if part.strip("* \n"))
+    items = (item.strip("* \n") for part in call.positional for item in part.split("\n*"))
+    return ", ".join(item for item in items if item)
 
 
 _FUNCTIONS: Mapping[str, Callable[[Call], str]] = MappingProxyType(
@@ -119,6 +120,7 @@ _FUNCTIONS: Mapping[str, Callable[[Call], str]] = MappingProxyType(
         "@in_language": names.in_language,
         "@language_suffix": names.language_suffix,
         "@of_language": names.of_language,
+        "@with_original": names.with_original,
         "@compound": names.compound,
         "@form_of": names.form_of,
         "@country": names.country,
@@ -143,9 +145,7 @@ def _patterns(language: str, project: str) -> Mapping[str, str]:
     related: str = locales.data()["related"].get(base, "")
     files = ["all", *(code for code in (related, base) if code in locales.data()["described"])]
     if project != "wikipedia":
-        files.append("sister")
-    if project == "wiktionary":
-        files.append(project)
+        files += ["sister", *(name for name in ("wiktionary", "wikivoyage", "wikisource") if name == project)]
     return {
         name: pattern
         for file in files

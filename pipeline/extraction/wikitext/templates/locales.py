@@ -64,6 +64,13 @@ def country_name(code: str, language: str) -> str:
 
 
 @cache
+def countries(language: str) -> frozenset[str]:
+    """Return the names of all countries."""
+    territories = locale(language).territories
+    return frozenset(_QUALIFIER.sub("", name) for code, name in territories.items() if code.isalpha())
+
+
+@cache
 def separators(language: str) -> tuple[str, str]:
     """Return the separators of thousands and decimals."""
     return get_group_symbol(locale(language)), get_decimal_symbol(locale(language))

@@ -74,6 +74,15 @@ def named_language(code: str, words: str, call: Call) -> str:
     return f"{name}{joint}{words}"
 
 
+def with_original(call: Call) -> str:
+    """Format ``{{nihongo|Tokyo|東京|Tōkyō}}``: a name, and in parentheses its spelling and sound."""
+    name, spelling, transliteration = call.get("1"), call.get("2"), call.get("3")
+    parts = [part for part in (spelling, transliteration if name else "") if part]
+    opening, joint, closing = "（，）" if call.language == "zh" else (" (", ", ", ")")
+    name = name or transliteration
+    return f"{name}{opening}{joint.join(parts)}{closing}" if name and parts else name or spelling
+
+
 def of_language(call: Call) -> str:
     """Format a word of another language after the language's name, as in etymologies."""
     is_first = call.name in ("cog", "cognate", "noncog", "etyl", "desc", "desctree", "ncog")
@@ -111,9 +120,8 @@ def country(call: Call) -> str:
 
 def flag(call: Call) -> str:
     """Return the country of a flag that stands for its name, an empty string if the name follows."""
-    after = call.place().after.replace("&nbsp;", " ").lstrip(" '\xa0")
-    name_follows = after.startswith(("[[", "{{")) or after[:1].isupper() or after[:1].isdigit()
-    return country(call) if call.get("2", "nome") in ("nome", "name") or not name_follows else ""
+    is_named = call.get("2", "nome") in ("nome", "name")
+    return country(call) if is_named or not call.place().is_before_name else ""
 
 
 def pronunciation(call: Call) -> str:
@@ -153,25 +161,25 @@ def coordinates(call: Call) -> str:
 def biography(call: Call) -> str:
     """Return the sentence that ``{{Bio}}`` produces in the Italian Wikipedia."""
     born = ", ".join(
-        part for part in (call.get("LuogoNascita"), _day(call, "GiornoMeseNascita", "AnnoNascita")) if part
+        part for part in (call.get("luogonascita"), _day(call, "giornomesenascita", "annonascita")) if part
     )
     died = ", ".join(
-        part for part in (call.get("LuogoMorte"), _day(call, "GiornoMeseMorte", "AnnoMorte")) if part
+        part for part in (call.get("luogomorte"), _day(call, "giornomesemorte", "annomorte")) if part
     )
     life = " – ".join(part for part in (born, died) if part)
-    name = " ".join(part for part in (call.get("Titolo"), call.get("Nome"), call.get("Cognome")) if part)
-    if end := call.get("FineIncipit"):
+    name = " ".join(part for part in (call.get("titolo"), call.get("nome"), call.get("cognome")) if part)
+    if end := call.get("fineincipit"):
         verb = end if end.startswith(("è ", "fu ", "è stat")) else f"è {'stato ' if died else ''}{end}"
     else:
-        work = [call.get(key) for key in ("Attività", "Attività2", "Attività3") if call.get(key)]
+        work = [call.get(key) for key in ("attività", "attività2", "attività3") if call.get(key)]
         listed = " e ".join([", ".join(work[:-1]), work[-1]] if len(work) > 1 else work)
-        is_woman = call.get("Sesso").upper() == "F"
+        is_woman = call.get("sesso").upper() == "F"
         article = "una" if is_woman else "uno" if _ARTICLE.match(listed) else "un"
         been = f"stat{'a' if is_woman else 'o'} " if died else ""
-        verb = f"è {been}{article} {listed} {call.get('Nazionalità')}".rstrip()
-    after = call.get("PostCognome")
+        verb = f"è {been}{article} {listed} {call.get('nazionalità')}".rstrip()
+    after = call.get("postcognome")
     name += after if after.startswith((",", "(")) or not after else f" {after}"
-    return f"{name}{f' ({life})' if life else ''} {verb}{call.get('PostNazionalità')}."
+    return f"{name}{f' ({life})' if life else ''} {verb}{call.get('postnazionalità')}."
 
 
 def _day(call: Call, day: str, year: str) -> str:

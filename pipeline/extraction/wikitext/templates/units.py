@@ -100,12 +100,10 @@ def convert(call: Call) -> str:
     only = _number(values[0]) if len(values) == 1 else None
     measure = style.text(_numbers(values, joints, unit, call.language), unit, only)
     measure += "".join(f" {style.text(number, part, _number(number))}" for number, part in rest)
-    amounts = [_amount(value, unit, rest) for value in values]
-    results = [
-        text
-        for target in targets
-        if (text := _result(values, amounts, joints, unit, target, decimals, result_style)) is not None
-    ]
+    if rest:
+        values, unit = _sum([(values[0], unit), *rest])
+    found = (_result(values, joints, unit, target, decimals, result_style) for target in targets)
+    results = [text for text in found if text is not None]
     return _display(measure, results, call.get("disp"), is_flipped, call.language)
 
 
@@ -208,14 +206,12 @@ def _rest(arguments: Sequence[str], index: int, unit: Unit) -> tuple[list[tuple[
     return found, index
 
 
-def _amount(value: str, unit: Unit, rest: Sequence[tuple[str, Unit]]) -> float:
-    """Return a value in its unit, with the smaller units added."""
-    parts = (_float(number) * part.scale / unit.scale for number, part in rest)
-    return _float(value) + sum(parts)
-
-
-def _float(text: str) -> float:
-    return _number(text) or 0.0
+def _sum(parts: Sequence[tuple[str, Unit]]) -> tuple[list[str], Unit]:
+    """Return the sum of numbers with units in the last one, which is the smallest."""
+    smallest = parts[-1][1]
+    total = sum((_number(number) or 0.0) * unit.scale for number, unit in parts)
+    text = f"{total / smallest.scale:.12g}"
+    return [text if "." in text else f"{text}."], smallest  # The point: trailing zeros are significant.
 
 
 def _targets(arguments: Sequence[str], unit: Unit) -> tuple[list[list[Unit]], int | None]:
@@ -236,7 +232,6 @@ def _targets(arguments: Sequence[str], unit: Unit) -> tuple[list[list[Unit]], in
 
 def _result(
     values: Sequence[str],
-    amounts: Sequence[float],
     joints: Sequence[str],
     unit: Unit,
     target: Sequence[Unit],
@@ -244,12 +239,9 @@ def _result(
     style: _Style,
 ) -> str | None:
     """Return the values in the target unit; None if the units do not fit."""
-    if len(target) > 1 and len(amounts) == 1 and unit.scale:
-        return _split(amounts[0] * unit.scale, target, style)
-    results = [
-        _converted(value, amount, unit, target[0], decimals)
-        for value, amount in zip(values, amounts, strict=True)
-    ]
+    if len(target) > 1 and len(values) == 1 and unit.scale:
+        return _split((_number(values[0]) or 0.0) * unit.scale, target, style)
+    results = [_converted(value, unit, target[0], decimals) for value in values]
     texts = [text for text in results if text is not None]
     if len(texts) < len(results):
         return None
@@ -282,8 +274,9 @@ def _number(text: str) -> float | None:
     return found if math.isfinite(found) and abs(found) < 1e15 else None
 
 
-def _converted(text: str, amount: float, unit: Unit, target: Unit, decimals: int | None) -> str | None:
-    """Return an amount in the target unit, rounded; ``text`` is the number whose precision it has."""
+def _converted(text: str, unit: Unit, target: Unit, decimals: int | None) -> str | None:
+    """Return a number in the target unit, rounded; None if the units do not fit."""
+    amount = _number(text) or 0.0
     if unit.symbol[-1] in _TEMPERATURES and target.symbol[-1] in _TEMPERATURES and unit.scale == 0:
         factor, offset = _TEMPERATURES[unit.symbol[-1]]
         target_factor, target_offset = _TEMPERATURES[target.symbol[-1]]

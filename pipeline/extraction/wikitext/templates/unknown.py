@@ -21,7 +21,7 @@ _WORDS = frozenset(
     {"left", "right", "center", "centre", "none", "yes", "no", "y", "n", "both", "clear", "all"}
 )
 _ORDINAL = re.compile(
-    r"(?:\d{1,4}|[IVXLC]+)(?:er|re|ère|e|ème|st|nd|rd|th|[.ºª])?(?:[ ][^\W\d]{3,9})?(?:[ ]\d{4})?"
+    r"(?:\d{1,4}|[IVXLC]+)(?:er|re|ère|e|ème|st|nd|rd|th|[.ºª])?(?:[ ][^\W\d]{3,12})?(?:[ ]\d{4})?"
 )
 """A number or ordinal, perhaps with a noun after it, such as ``{{XIXe siècle}}``."""
 
@@ -32,16 +32,18 @@ def guess(name: str, positional: Sequence[str], place: Callable[[], Place], lang
     ``name`` is as written on the page.
     """
     arguments = [argument for argument in positional if argument]
-    text = _only_text(arguments) if arguments else _own_text(name, language)
+    text = _only_text(arguments) if arguments else _own_text(name, language, place)
     if not text or ":" in name or _silent().covers(name.lower()) or not place().is_in_sentence:
         return ""
     return text
 
 
-def _own_text(name: str, language: str) -> str:
+def _own_text(name: str, language: str, place: Callable[[], Place]) -> str:
     """Return the text that a template without arguments has by its name: a country or an ordinal."""
     if len(name) == 3 and name.isupper() and (country := locales.country_name(name, language)):
         return country
+    if name in locales.countries(language):
+        return "" if place().is_before_name else name
     return name if _ORDINAL.fullmatch(name) else ""
 
 
