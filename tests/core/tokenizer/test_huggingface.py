@@ -13,6 +13,7 @@ from core.errors import InputError
 from core.tokenizer import HuggingFaceTokenizer, SentencePieceTokenizer
 from core.tokenizer.hub_settings import TokenizerSettings
 from tests.commands import REAL_DATA
+from tests.core.tokenizer.families import FAMILIES, write
 from tests.core.tokenizer.samples import any_text
 
 SENTENCES = REAL_DATA / "langid/sentences"
@@ -116,9 +117,55 @@ def test_all_forms_of_settings_are_read(written: Path, tmp_path: Path) -> None:
     assert HuggingFaceTokenizer.load(str(tmp_path)).chat_template == "from its own file"
 
 
+def test_tokens_of_older_and_other_settings_are_read(written: Path, tmp_path: Path) -> None:
+    """As transformers does: names in special_tokens_map.json, tokens that only the settings add."""
+    definition = json.loads((written / "tokenizer.json").read_text())
+    without = [token for token in definition["added_tokens"] if token["content"] not in ("</s>", "<|end|>")]
+    (tmp_path / "special_tokens_map.json").write_text('{"eos_token": {"content": "</s>", "lstrip": false}}')
+    found = changed(written, tmp_path, {"added_tokens": without}, {"eos_token": None})
+    assert (found.eos, found.special["</s>"]) == (2, 2)
+    assert 2 not in found.encode("</s>")
+    added = {"7": {"content": "<|end|>", "special": True}, "950": {"content": "<new>", "special": False}}
+    found = changed(
+        written,
+        tmp_path,
+        {"added_tokens": without},
+        {"added_tokens_decoder": added, "additional_special_tokens": ["<|user|>"], "pad_token": "<lost>"},
+    )
+    assert found.special["<|end|>"] == 7
+    assert found.vocabulary_size == len(definition["model"]["vocab"]) + 1
+    assert found.pad == found.eos
+    again = tmp_path / "again"
+    again.mkdir()
+    found.write(str(again))
+    assert HuggingFaceTokenizer.load(str(again)).encode("a<new>") == found.encode("a<new>")
+    for settings in ({"added_tokens_decoder": {"x": 5}}, {"additional_special_tokens": [{}]}):
+        with pytest.raises(InputError, match=r"tokenizer_config\.json: not a tokenizer's settings"):
+            changed(written, tmp_path, settings=settings)
+    with pytest.raises(InputError, match="chat_template is 5; must be text"):
+        changed(written, tmp_path, settings={"chat_template": 5})
+
+
+def test_unigram_pieces_of_special_tokens_are_not_encoded_from_text(tmp_path: Path) -> None:
+    found = HuggingFaceTokenizer.load(str(write(tmp_path, FAMILIES["t5"]())))
+    assert not {1, 2}.intersection(found.encode("a</s><s> b"))
+
+
+def test_transformers_puts_bos_in_front_of_texts_and_once_in_chats(
+    tokenizer: SentencePieceTokenizer, written: Path, tmp_path: Path
+) -> None:
+    peer: Any = transformers.AutoTokenizer.from_pretrained(written)
+    assert peer("ka lo").input_ids == [1, *tokenizer.encode("ka lo")]
+    ids = peer.apply_chat_template([{"role": "user", "content": "ka"}], return_dict=False)
+    assert ids == [1, 5, *tokenizer.encode("ka"), 7]
+    without = changed(written, tmp_path, settings={"add_bos_token": False})
+    without.write(str(tmp_path))
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path)("ka").input_ids == without.encode("ka")
+
+
 def test_add_bos_defaults_to_the_post_processor(written: Path, tmp_path: Path) -> None:
     unset = {"add_bos_token": None}
-    assert changed(written, tmp_path, settings=unset).bos is None
+    assert changed(written, tmp_path, {"post_processor": None}, unset).bos is None
     sequence = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
     tokens = {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}
     added = {"type": "TemplateProcessing", "single": sequence, "pair": sequence, "special_tokens": tokens}
