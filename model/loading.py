@@ -37,6 +37,7 @@ HASHED_FILES = (
     "*.safetensors.index.json",
     "*config.json",
     "tokenizer.json",
+    "special_tokens_map.json",
     "chat_template.jinja",
 )
 """Files that define the model in a folder without a manifest."""

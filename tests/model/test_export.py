@@ -93,6 +93,11 @@ def test_transformers_opens_an_export(trained: LoadedModel, exported: Path) -> N
     ids = tokenizer.apply_chat_template(spoken, add_generation_prompt=True, return_dict=False)
     assert ids == trained.chat.prompt(CONVERSATION)
     assert set(model.generation_config.eos_token_id) == trained.chat.stop
+    text = torch.tensor([tokenizer("The mill turns.").input_ids])
+    own = torch.tensor([[trained.tokenizer.bos, *trained.tokenizer.encode("The mill turns.")]])
+    assert torch.equal(text, own)
+    loss = torch.nn.functional.cross_entropy(trained.model(own)[0, :-1], own[0, 1:])
+    torch.testing.assert_close(model(text, labels=text).loss, loss)
 
 
 def test_finished_exports_are_not_repeated(
@@ -161,6 +166,26 @@ def test_folder_without_manifest_is_hashed_by_its_files(exported: Path, tmp_path
     settings = json.loads((other / "tokenizer_config.json").read_text())
     (other / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": "{{ 1 }}"}))
     assert load(str(other)).sha256 != one.sha256
+
+
+def test_every_listed_eos_stops_and_is_exported(exported: Path, trained: LoadedModel, tmp_path: Path) -> None:
+    folder = foreign(exported, tmp_path / "listed")
+    size = trained.model.config.vocabulary_size
+    for name, tokens in (("config.json", 5), ("generation_config.json", [8, 9, size])):
+        values = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(values | {"eos_token_id": tokens}))
+    found = load(str(folder))
+    assert found.stop == {trained.tokenizer.eos, 5, 8, 9}
+    assert found.chat.stop == trained.chat.stop | {5, 8, 9}
+    export.export(str(folder), str(tmp_path / "again"))
+    assert load(str(tmp_path / "again")).stop == found.chat.stop
+    (folder / "generation_config.json").write_text('{"eos_token_id": null}')
+    assert load(str(folder)).stop == {trained.tokenizer.eos, 5}
+    (folder / "generation_config.json").write_text('{"eos_token_id": ["</s>"]}')
+    with pytest.raises(
+        InputError, match=r"generation_config\.json: eos_token_id = \['</s>'\]; must be a token id"
+    ):
+        load(str(folder))
 
 
 def test_vocabularies_may_be_padded_but_not_cut(exported: Path, trained: LoadedModel, tmp_path: Path) -> None:
