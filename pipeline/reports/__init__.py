@@ -4,7 +4,7 @@
 :mod:`pipeline.reports.content`.
 """
 
-from pipeline.reports.content import Cluster, Content, Filter, Group, Sample, Share, Step
+from pipeline.reports.content import Cluster, Content, Edits, Filter, Group, Sample, Share, Step
 from pipeline.reports.distribution import Distribution, Limit, Range
 from pipeline.reports.funnel import Fate
 from pipeline.reports.page import render
@@ -13,6 +13,7 @@ __all__ = [
     "Cluster",
     "Content",
     "Distribution",
+    "Edits",
     "Fate",
     "Filter",
     "Group",

@@ -39,6 +39,20 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Edits:
+    """What editing removed from the kept documents of one source. White space does not count."""
+
+    source: str
+    documents: int
+    edited: int
+    """Documents from which something was removed."""
+    lines: int
+    characters: int
+    of_characters: int
+    """Characters before editing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """An example record, with the value and threshold that decided about it."""
 
@@ -101,6 +115,8 @@ class Content:
     languages: Sequence[Group] = ()
     sites: Sequence[Group] = ()
     """Sites with the most records."""
+    edits: Sequence[Edits] = ()
+    """By source; empty if nothing was removed from kept documents."""
     filters: Sequence[Filter] = ()
     """In the order of evaluation."""
     unfiltered: Sequence[Distribution] = ()

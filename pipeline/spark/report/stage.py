@@ -23,7 +23,7 @@ from core.manifest import Manifest
 from core.shards import Facts
 from pipeline import document, ledger
 from pipeline.ledger import COPIES, LEDGER, RECORDS, FunnelStep
-from pipeline.reports import Content, render
+from pipeline.reports import Content, Edits, render
 from pipeline.reports.funnel import funnel, groups
 from pipeline.spark import clean, clusters, record_processing, tables
 from pipeline.spark.report import breakdown, filter_stats, samples
@@ -78,6 +78,7 @@ def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mappin
         counts=made.counts,
         preset=str(made.config["filters"]["preset"]),
         funnel=funnel(fates, made.counts["quarantined"], tokens, [each.stage for each in filters]),
+        edits=_edits(made),
         warnings=_warnings(made),
         sources=groups(fates, lambda fate: fate.source, MAX_GROUPS),
         languages=groups(fates, lambda fate: fate.language, MAX_GROUPS),
@@ -92,6 +93,21 @@ def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mappin
         validation=_validation(parts["validation"]),
         configuration=json.dumps(made.config, indent=2, ensure_ascii=False),
     )
+
+
+def _edits(made: Manifest) -> list[Edits]:
+    found = [
+        Edits(
+            source=source,
+            documents=counts["documents"],
+            edited=counts["edited"],
+            lines=counts["removed_lines"],
+            characters=counts["removed_characters"],
+            of_characters=counts["characters"],
+        )
+        for source, counts in made.facts.get("edits", {}).items()
+    ]
+    return found if any(each.edited for each in found) else []
 
 
 def _warnings(made: Manifest) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pipeline.reports import Cluster, Content, Distribution, Filter, Group, Limit, Sample, Share, Step
+from pipeline.reports import Cluster, Content, Distribution, Edits, Filter, Group, Limit, Sample, Share, Step
 
 COUNTS: Mapping[str, int] = {
     "records_in": 1000,
@@ -18,7 +18,7 @@ TOP = Limit("gopher.top_4_gram", "at most", 0.16)
 def samples(text: str, url: str) -> list[Sample]:
     return [
         Sample("1" * 32, url, text, text, text, 0.17, 0.16, toxicity=0.1),
-        Sample("2" * 32, text, text, None, text, 0.2, 0.16, duplicate_of=text, toxicity=0.9),
+        Sample("2" * 32, text, f"{text} again", None, text, 0.2, 0.16, duplicate_of=text, toxicity=0.9),
         Sample("3" * 32),
     ]
 
@@ -38,6 +38,7 @@ def content(text: str, url: str = "https://example.org/a") -> Content:
             Step("extract", 99, 900, 50_000, 70_000),
             Step("gopher", 300, 600, 30_000, 42_000),
         ],
+        edits=[Edits(text, 600, 200, 1500, 90_000, 3_000_000)],
         warnings=[text] * 5,
         sources=[Group(text, 1000, 600, "gopher.top_4_gram")],
         languages=[Group(text, 900, 600, "gopher.top_4_gram")],

@@ -53,12 +53,19 @@ def test_page_fits_a_phone(page: Page) -> None:
 
 
 def test_samples_open_by_keyboard(page: Page) -> None:
-    summary = page.get_by_text("3 dropped records (may be offensive)")
     shown = page.locator("[id='toxicity.score'] .sample").first
-    assert not shown.is_visible()
-    summary.focus()
-    page.keyboard.press("Enter")
+    for text in ("1 reason, 0 records dropped", "3 dropped records (may be offensive)"):
+        assert not shown.is_visible()
+        page.get_by_text(text).focus()
+        page.keyboard.press("Enter")
     assert shown.is_visible()
+
+
+def test_links_to_a_reason_open_its_stage(page: Page) -> None:
+    card = page.locator("[id='gopher.top_4_gram']")
+    assert not card.is_visible()
+    page.locator("a[href='#gopher.top_4_gram']").first.click()
+    assert card.is_visible()
 
 
 def test_colours_have_sufficient_contrast(page: Page) -> None:

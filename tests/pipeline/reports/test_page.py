@@ -1,6 +1,7 @@
 """Parsed pages: content of a crawl never becomes markup."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from pipeline.reports import render
+from pipeline.reports import Cluster, Group, Sample, render
 from tests.pipeline.reports.contents import EMPTY, content
 
 HOSTILE = (
@@ -73,6 +74,33 @@ def test_offensive_text_is_shown_after_a_click():
     assert len(page.css("details[open]")) == 0
     hidden = page.css(".sample > details > blockquote")
     assert len(hidden) == len(texts) // 2 + 1  # samples of a cluster are visible
+
+
+def test_text_of_a_copy_is_shown_once():
+    copies = [Sample(str(number) * 32, text=text) for number, text in enumerate(["one", "one", "two", "one"])]
+    shown = LexborHTMLParser(render(replace(content(MARK), clusters=[Cluster(4, copies)])))
+    samples = shown.css("#copies ~ .cards .sample")
+    assert [node.css_first("blockquote").text() if node.css("blockquote") else "" for node in samples] == [
+        "one",
+        "",
+        "two",
+        "",
+    ]
+
+
+def test_long_lists_are_behind_a_click():
+    groups = [Group(f"group {number:02}", 100 - number, 50) for number in range(15)]
+    found = LexborHTMLParser(render(replace(content(MARK), languages=groups)))
+    hidden = [node.text() for node in found.css("details .groups tbody th")]
+    assert hidden == [group.label for group in groups[8:]]
+    assert [node.text() for node in found.css(".groups tbody th") if node.text().startswith("group")] == [
+        group.label for group in groups
+    ]
+
+
+def test_removed_text_is_reported_by_source():
+    row = LexborHTMLParser(_page(MARK)).css_first(".edits tbody tr").text(separator=" ").split()
+    assert row == [MARK, "200", "33.3", "%", "1,500", "90,000", "3.0", "%"]
 
 
 def test_headings_descend_by_one():
