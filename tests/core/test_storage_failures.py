@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from s3fs import S3FileSystem
 
 from core import storage
 from core.errors import InputError, OutputError
@@ -16,6 +17,9 @@ def environment(monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
     servers._connect.cache_clear()
+    S3FileSystem.clear_instance_cache()  # instances keep the credentials of their first use
+    yield
+    S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture

@@ -63,9 +63,9 @@ def test_earlier_stages_need_not_have_run(
     [
         ("filters.preset=finweb", ConfigError, "the nearest valid name is fineweb"),
         (
-            'filters.languages=["english"]',
+            'filters.languages=["englisch2"]',
             ConfigError,
-            "filters.languages: 'english' is not a language code; write en",
+            "filters.languages: 'englisch2' is not a language; the nearest valid codes are ",
         ),
         ('filters.thresholds."gopher.few_wrds"=1', ConfigError, "the nearest valid name is gopher.few_words"),
         ('filters.thresholds."quality.score"=0.5', ConfigError, "filters.quality_model is empty"),
