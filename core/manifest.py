@@ -44,6 +44,8 @@ class Manifest(BaseModel):
     fingerprint: str
     config: dict[str, Any]
     inputs: list[str]
+    skipped_inputs: dict[str, str] = {}
+    """The cause for each path among the inputs that was not read."""
     counts: dict[str, int]
     files: list[FileEntry]
     facts: dict[str, Any] = {}
@@ -68,6 +70,8 @@ class Stage:
     """The resolved configuration, recorded in the manifest."""
     inputs: Sequence[str] = ()
     """The inputs, recorded in the manifest."""
+    skipped_inputs: Mapping[str, str] = field(default_factory=dict)
+    """The cause for each path among the inputs that is not read, recorded in the manifest."""
     owned: Sequence[str] = ()
     """Entries of a shared folder that belong to this stage; empty if the whole folder does."""
     overwrite: bool = False
@@ -146,6 +150,7 @@ class Stage:
             fingerprint=self.fingerprint,
             config=dict(self.config),
             inputs=list(self.inputs),
+            skipped_inputs=dict(self.skipped_inputs),
             counts=dict(counts),
             files=list(files),
             facts=dict(facts or {}),

@@ -11,6 +11,7 @@ from core.config import from_command_line
 from core.errors import run
 from core.manifest import Manifest
 from pipeline.ledger import FunnelStep, warnings
+from pipeline.readers.inputs import describe_skipped
 from pipeline.spark.clean import clean, validate
 from pipeline.spark.session.builder import end_session, session
 
@@ -33,6 +34,9 @@ def show(manifest: Manifest, configured: Collection[str] = ()) -> None:
         print(f"  {number:>12,} {reason}")
     if edits := describe_edits(manifest.facts.get("edits", {})):
         print(f"clean: {edits}")
+    if manifest.skipped_inputs:
+        skipped = describe_skipped(manifest.skipped_inputs)
+        print(f"warning: {skipped}; manifest.json lists them under skipped_inputs", file=sys.stderr)
     steps = [FunnelStep.model_validate(step) for step in manifest.facts["funnel"]]
     for warning in warnings(steps, configured):
         print(f"warning: {warning}", file=sys.stderr)

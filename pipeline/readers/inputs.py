@@ -1,7 +1,6 @@
 """Input files of a run: listing those that ``[input]`` names, naming them, and planning their splits."""
 
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -127,7 +126,7 @@ def _aliases(paths: Sequence[str]) -> dict[str, str]:
     aliases: dict[str, str] = {}
     for target, same in names.items():
         kept, *others = sorted(same, key=lambda path: ("." not in storage.name(path), path != target, path))
-        aliases |= dict.fromkeys(others, f"another name of {kept}")
+        aliases |= dict.fromkeys(others, f"another name of a file: {kept}")
     return aliases
 
 
@@ -142,52 +141,6 @@ def unique_names(paths: Sequence[str]) -> dict[str, str]:
         suffixes = ("/".join(parts[-count:]) for count in range(1, len(parts) + 1))
         names[path] = next((suffix for suffix in suffixes if counts[suffix] == 1), path)
     return names
-
-
-def plan_splits(settings: config.InputConfig) -> list[InputSplit]:
-    """Return the splits of all inputs, in the order of their file names. Raises :class:`InputError`."""
-    return plan(settings, _split_in_threads).splits
-
-
-SplitFiles = Callable[[Sequence[InputFile], config.InputConfig], Iterable[list[InputSplit] | str]]
-"""Applies :func:`try_split` to every file, in any way."""
-
-
-def plan(settings: config.InputConfig, split_files: SplitFiles) -> Plan:
-    """List the inputs and split them.
-
-    Empty files are skipped, and of folders and globs also files that cannot be read. Raises
-    :class:`InputError` for a file that ``input.paths`` names itself and that cannot be read, and if no file
-    is left.
-    """
-    found, skipped = find(settings)
-    named = {storage.absolute(path) for path in settings.paths}
-    made = Plan([], [], skipped)
-    problem = ""
-    for file, result in zip(found, split_files(found, settings), strict=True):
-        if isinstance(result, list) and result:
-            made.files.append(file)
-            made.splits.extend(result)
-            continue
-        error = result if isinstance(result, str) else f"{file.path}: empty; name a file with content"
-        problem = problem or error
-        if result and file.path in named:
-            break
-        made.skipped[file.path] = f"not readable: {_cause(error, file.path)}" if result else "empty"
-    else:
-        if made.splits:
-            return made
-    raise InputError(problem)
-
-
-def describe_skipped(skipped: Mapping[str, str]) -> str:
-    """Return one line with the number of skipped paths for each kind of cause, and an example of each."""
-    kinds: dict[str, list[str]] = defaultdict(list)
-    for path, cause in skipped.items():
-        kinds[re.split(": | /", cause)[0]].append(path)
-    counted = (f"{len(paths):,} {kind} ({_one_line(paths[0])})" for kind, paths in kinds.items())
-    number = f"{len(skipped):,} path{'s' if len(skipped) > 1 else ''}"
-    return f"{number} not read: {', '.join(counted)}"
 
 
 def try_split(file: InputFile, settings: config.InputConfig) -> list[InputSplit] | str:
@@ -223,11 +176,58 @@ def split_file(file: InputFile, settings: config.InputConfig) -> list[InputSplit
     ]
 
 
-def _split_in_threads(
+def split_in_threads(
     files: Sequence[InputFile], settings: config.InputConfig
 ) -> Iterable[list[InputSplit] | str]:
+    """Return the result of :func:`try_split` for each file."""
     with ThreadPoolExecutor(IO_THREADS) as pool:
         yield from pool.map(partial(try_split, settings=settings), files)
+
+
+SplitFiles = Callable[[Sequence[InputFile], config.InputConfig], Iterable[list[InputSplit] | str]]
+"""Applies :func:`try_split` to every file, in any way."""
+
+
+def plan_splits(settings: config.InputConfig) -> list[InputSplit]:
+    """Return the splits of all inputs, in the order of their file names. Raises :class:`InputError`."""
+    return plan(settings).splits
+
+
+def plan(settings: config.InputConfig, split_files: SplitFiles = split_in_threads) -> Plan:
+    """List the inputs and split them.
+
+    Empty files are skipped, and of folders and globs also files that cannot be read. Raises
+    :class:`InputError` for a file that ``input.paths`` names itself and that cannot be read, and if no file
+    is left.
+    """
+    found, skipped = find(settings)
+    named = {storage.absolute(path) for path in settings.paths}
+    made = Plan([], [], skipped)
+    problem = ""
+    for file, result in zip(found, split_files(found, settings), strict=True):
+        if isinstance(result, list) and result:
+            made.files.append(file)
+            made.splits.extend(result)
+            continue
+        error = result if isinstance(result, str) else f"{file.path}: empty; name a file with content"
+        problem = problem or error
+        if result and file.path in named:
+            break
+        made.skipped[file.path] = f"not readable: {_cause(error, file.path)}" if result else "empty"
+    else:
+        if made.splits:
+            return made
+    raise InputError(problem)
+
+
+def describe_skipped(skipped: Mapping[str, str]) -> str:
+    """Return one line with the number of skipped paths for each kind of cause, and an example of each."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for path, cause in skipped.items():
+        kinds[cause.partition(": ")[0]].append(path)
+    counted = (f"{kind}: {len(paths):,}, such as {_one_line(paths[0])}" for kind, paths in kinds.items())
+    number = "1 path of the inputs is" if len(skipped) == 1 else f"{len(skipped):,} paths of the inputs are"
+    return f"{number} not read ({'; '.join(counted)})"
 
 
 def _cause(error: str, path: str) -> str:

@@ -34,10 +34,9 @@ from pipeline.filters import resolved as resolved_filters
 from pipeline.filters.recipe import FILE_SETTINGS
 from pipeline.filters.recipe import validate as validate_filters
 from pipeline.ledger import ANALYSIS, COPIES, LEDGER, RECORDS, Reason
-from pipeline.readers.inputs import InputFile
 from pipeline.readers.record import InputSplit
 from pipeline.spark import clusters, record_processing, tables
-from pipeline.spark.inputs import plan_inputs
+from pipeline.spark.inputs import Inputs, plan_inputs
 from pipeline.spark.inputs import validate as validate_inputs
 
 STAGE = "clean"
@@ -58,7 +57,7 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     """Run the stage in ``config.output.path`` and return its manifest. Does nothing if it is already done."""
     check_output(config)
     inputs = plan_inputs(spark, config.input)
-    stage = _stage(config, inputs.files)
+    stage = _stage(config, inputs)
     out, settings = stage.folder, stage.config
     if done := stage.begin():
         _remove_analysis(config)
@@ -105,16 +104,18 @@ def _remove_analysis(config: Config) -> None:
         storage.remove(storage.join(storage.absolute(config.output.path), ANALYSIS))
 
 
-def _stage(config: Config, inputs: Sequence[InputFile] = ()) -> Stage:
+def _stage(config: Config, inputs: Inputs | None = None) -> Stage:
     settings = resolved(config, "input", "extraction", "filters", "dedup", "ledger")
     settings["filters"] |= resolved_filters(config.filters)
-    files = (f"{file.path} {file.size} {file.version}" for file in inputs)
+    files = inputs.files if inputs else []
+    versions = (f"{file.path} {file.size} {file.version}" for file in files)
     return Stage(
         STAGE,
         storage.absolute(config.output.path),
-        fingerprint(STAGE, settings, files),
+        fingerprint(STAGE, settings, versions),
         settings,
-        [file.path for file in inputs],
+        [file.path for file in files],
+        inputs.skipped if inputs else {},
         owned=(*TABLES, ANALYSIS),
         overwrite=config.output.overwrite,
     )

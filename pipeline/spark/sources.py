@@ -28,6 +28,7 @@ Partitions are splits of files, so that one large file feeds many tasks. Executo
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, cast
@@ -45,7 +46,7 @@ from pipeline import document
 from pipeline.extraction.guard import guard
 from pipeline.ledger import Drop
 from pipeline.readers import commoncrawl, read
-from pipeline.readers.inputs import plan_splits
+from pipeline.readers.inputs import describe_skipped, plan
 from pipeline.readers.record import Damaged, InputSplit, Item, Record, Skipped
 
 COLUMNS = pa.schema(
@@ -190,8 +191,11 @@ class ArchiveReader(DataSourceReader):
         self._all_records = all_records
 
     def partitions(self) -> list[InputPartition]:
-        """Return one partition per split of the files."""
-        return [InputPartition(split) for split in plan_splits(self._input)]
+        """Return one partition per split of the files. Prints a warning about files that are skipped."""
+        planned = plan(self._input)
+        if planned.skipped:
+            print(f"warning: {describe_skipped(planned.skipped)}", file=sys.stderr)
+        return [InputPartition(split) for split in planned.splits]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a split in batches of bounded size."""
