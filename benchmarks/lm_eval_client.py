@@ -140,9 +140,9 @@ def report(ours: Scores, theirs: Scores, model: str, options: argparse.Namespace
             "|---|---:|---:|---|",
             *rows,
             "",
-            f"The log-likelihoods of the {2 * count} choices differ by at most {largest:.5f} nats: the server",
-            "computes in chunks and with fused layers. lm-eval normalizes by characters, `python -m evals` by",
-            "bytes, which differs for choices that are not ASCII.",
+            f"The log-likelihoods of the {2 * count} choices differ by at most {largest:.5f} nats: the",
+            "server computes in chunks and with fused layers. lm-eval normalizes by characters,",
+            "`python -m evals` by bytes, which differs for choices that are not ASCII.",
             "",
         ]
     )

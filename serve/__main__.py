@@ -21,7 +21,7 @@ from serve.api.keys import ApiKeys
 from serve.feedback.store import FeedbackStore
 from serve.safety.filter import SafetyFilter
 from serve.server import Server, listen, url
-from serve.service import Service
+from serve.service import ServedModel, Service
 
 SWITCH_SECONDS = 0.0002
 """Time after which a thread must release the GIL if another waits: the model needs it often and briefly."""
@@ -65,7 +65,7 @@ def _run(server: Server, service: Service, model: str, listener: socket.socket, 
     http.start()
     try:
         served = service.load(model)
-        _announce(url(listener), served.loaded.name, needs_key=needs_key)
+        _announce(url(listener), served, needs_key=needs_key)
         served.engine.run()
     finally:
         server.should_exit = True
@@ -102,18 +102,25 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _announce(address: str, name: str, *, needs_key: bool) -> None:
+def _announce(address: str, served: ServedModel, *, needs_key: bool) -> None:
     """Print the server's address and an example request."""
+    own = served.loaded.name
+    name = served.name if served.name == own else f"{served.name} ({own})"
     print(f"{name}: chat page at {address}, OpenAI-compatible API at {address}/v1")
-    print(_example(address, name, needs_key=needs_key), flush=True)
+    if not served.can_chat:
+        print("This is a base model: it has no chat template and cannot chat, it only continues text.")
+    print(_example(address, served, needs_key=needs_key), flush=True)
 
 
-def _example(address: str, name: str, *, needs_key: bool) -> str:
+def _example(address: str, served: ServedModel, *, needs_key: bool) -> str:
     """Return a request as a shell command."""
     key = ' -H "Authorization: Bearer $KEY"' if needs_key else ""
-    messages = '[{"role": "user", "content": "What is the capital of France?"}]'
-    body = f'{{"model": "{name}", "messages": {messages}, "temperature": 0}}'
-    return f"curl {address}/v1/chat/completions -H 'Content-Type: application/json'{key} -d '{body}'"
+    path, prompt = "completions", '"prompt": "The capital of France is", "max_tokens": 16'
+    if served.can_chat:
+        path = "chat/completions"
+        prompt = '"messages": [{"role": "user", "content": "What is the capital of France?"}]'
+    body = f'{{"model": "{served.name}", {prompt}, "temperature": 0}}'
+    return f"curl {address}/v1/{path} -H 'Content-Type: application/json'{key} -d '{body}'"
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ class AdmissionMiddleware:
             raise ApiError(403, message, "host")
         if not scope["path"].startswith("/v1/") or scope["method"] == "OPTIONS":
             return
-        if not self._keys.accept(headers.get("authorization", "")):
+        authorization = headers.get("authorization") or f"Bearer {headers.get('api-key', '')}"
+        if not self._keys.accept(authorization):
             raise ApiError(
                 401,
                 "missing or invalid API key; send one as Authorization: Bearer KEY",

@@ -29,12 +29,19 @@ class Client:
             self._headers["Authorization"] = f"Bearer {key}"
 
     def model(self) -> str:
-        """Return the name of the server's first model."""
+        """Return the name of the server's first model, which must not be a base model."""
         try:
             with self._request("GET", "/v1/models") as response:
-                return str(json.load(response)["data"][0]["id"])
-        except (ValueError, LookupError, TypeError):
+                model = json.load(response)["data"][0]
+                name, can_chat = str(model["id"]), model.get("chat") is not False
+        except (ValueError, LookupError, TypeError, AttributeError):
             raise InputError(f"{self._url}: not an OpenAI-compatible server; check the address") from None
+        if not can_chat:
+            raise InputError(
+                f"{name}: a base model, which has no chat template and only continues text; serve one that "
+                "was fine-tuned on conversations"
+            )
+        return name
 
     def stream(self, body: dict[str, Any]) -> Iterator[tuple[str, str]]:
         """Yield the chunks of an answer, each with its finish reason, which is empty before the last."""

@@ -23,7 +23,7 @@ from tests.serve.server_process import CONTEXT, ServerProcess
 
 pytestmark = pytest.mark.server
 
-INNOCENT = chat_body(max_tokens=300, temperature=0.8, seed=3, stream=True)
+INNOCENT = chat_body(max_tokens=200, temperature=0.8, seed=3, stream=True)
 VARYING = re.compile(rb'"id":"[^"]*","created":\d+')
 JSON = {"Content-Type": "application/json"}
 
@@ -104,7 +104,7 @@ def send(server: ServerUrl, body: bytes) -> int:
 @pytest.fixture(scope="module")
 def expected(server: ServerProcess) -> bytes:
     text = alone(server)
-    assert text.count(b'"content"') > 50 and text.endswith(b"data: [DONE]\n\n")
+    assert text.count(b'"content"') > 30 and text.endswith(b"data: [DONE]\n\n")
     return text
 
 
@@ -279,7 +279,7 @@ def test_finished_answers_that_nobody_reads_occupy_no_place(loaded: LoadedModel)
     with paced_server(loaded, slots=1, queue=0, safety=False) as server:
         server.batcher.permit_all()
         with closing(connect(server)) as connection:
-            body = chat_body(max_tokens=500, stream=True)
+            body = chat_body(max_tokens=500, temperature=0, stream=True)
             connection.sendall(head(len(body)) + body)
             wait_for(lambda: server.metric("answers_total", '{finish_reason="length"}') == 1)
             assert send(server, chat_body()) == 200
