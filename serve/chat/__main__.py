@@ -36,9 +36,8 @@ def main(arguments: Sequence[str]) -> None:
     generate = _local_model(options) if options.model else _server_model(options)
     with suppress(ImportError):
         import readline  # noqa: F401 (gives input() line editing and a history)
-    for stream in (sys.stdin, sys.stdout):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     chat(generate, [_message("system", options.system)] if options.system else [])
 
 

@@ -53,6 +53,8 @@ class ScriptedServer:
     requests: list[dict[str, Any]] = field(default_factory=list)
     key: str = ""
     """The required API key; empty: none."""
+    can_chat: bool = True
+    """False: a base model."""
     loading: bool = False
     """True while the model is loading."""
     resume: threading.Event = field(default_factory=threading.Event)
@@ -71,7 +73,7 @@ class ScriptedServer:
 
     async def models(self, request: Request) -> Response:
         self.admit(request)
-        return JSONResponse({"object": "list", "data": [{"id": "scripted"}]})
+        return JSONResponse({"object": "list", "data": [{"id": "scripted", "chat": self.can_chat}]})
 
     async def chat(self, request: Request) -> Response:
         self.admit(request)

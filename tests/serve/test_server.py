@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,6 +118,24 @@ def test_invalid_options_are_rejected_at_startup(
     options = [option.replace("KEYS", str(tmp_path / "keys.txt")) for option in options]
     with pytest.raises(GristmillError, match=re.escape(message)):
         main(["--model", str(tiny_model), "--port", "0", *options])
+
+
+def test_base_model_says_so_and_continues_text(tiny_model: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    settings = json.loads((base / "tokenizer_config.json").read_text())
+    del settings["chat_template"]
+    (base / "tokenizer_config.json").write_text(json.dumps(settings))
+    options = ["--set", "serve.model_name=mine"]
+    with server_process(base, tmp_path / "server.log", *options) as server, server.client() as client:
+        wait_for(lambda: "v1/completions -H" in server.log.read_text())
+        assert "mine (base): chat page at" in server.log.read_text()
+        assert "This is a base model" in server.log.read_text()
+        (listed,) = client.models.list().data
+        assert listed.model_extra and listed.model_extra["chat"] is False
+        with pytest.raises(openai.BadRequestError, match="no chat template"):
+            client.chat.completions.create(model="mine", messages=MESSAGES)
+        assert client.completions.create(model="mine", prompt="x", max_tokens=2).choices[0].text
 
 
 def test_dry_run_checks_the_model(

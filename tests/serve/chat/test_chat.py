@@ -80,6 +80,13 @@ def test_errors_are_printed_and_their_questions_are_forgotten(server: ScriptedSe
     assert contents(server.requests[1]) == ["b"]
 
 
+def test_base_model_is_refused(server: ScriptedServer) -> None:
+    server.can_chat = False
+    done = chat("--server", server.url, typed="a\n")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: scripted: a base model, which has no chat template")
+
+
 def test_api_key_is_sent(server: ScriptedServer) -> None:
     server.key = "secret"
     server.add_answer("Open.")

@@ -99,6 +99,14 @@ def test_ratings_and_corrections_are_stored(page: Page, server: ScriptedServer, 
     ]
 
 
+def test_base_model_and_stored_conversations_are_announced(browser: Browser, tmp_path: Path) -> None:
+    with scripted_server(tmp_path / "feedback.sqlite") as server:
+        server.can_chat, server.feedback.store_all = False, True
+        with watched_page(browser, server.url) as page:
+            expect(page.get_by_role("alert")).to_contain_text("This is a base model")
+            expect(page.locator("#privacy")).to_have_text("This server stores all conversations.")
+
+
 def test_cancelled_correction_sends_nothing(page: Page, server: ScriptedServer, tmp_path: Path) -> None:
     server.add_answer("Lyon.")
     send(page, "Capital of France?")
