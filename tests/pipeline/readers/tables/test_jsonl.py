@@ -124,3 +124,62 @@ def test_configured_columns_are_read(tmp_path: Path) -> None:
     assert isinstance(found, Record)
     assert (found.body, found.url, found.title) == ("t", "u", "")
     assert found.fetched_at == datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def test_lone_surrogates_are_replaced_in_every_field(tmp_path: Path) -> None:
+    row = {"text": "t", "url": "u\ud83d", "title": "\udce9", "language": "\udce9", "license": "\ud83d\ude00"}
+    line = json.dumps(row).encode()
+    key = b'{"caf\\udce9": "no text"}'
+    record, damaged = items(tmp_path / "a.jsonl", line + b"\n" + key)
+    assert isinstance(record, Record)
+    fields = (record.url, record.title, record.language, record.license)
+    assert fields == ("u\ufffd", "\ufffd", "\ufffd", "\U0001f600")
+    assert isinstance(damaged, Damaged)
+    assert damaged.error.endswith("caf\ufffd")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(alphabet=st.characters()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = ("text", "url", "title", "language", "date", "license", "metadata", "score")
+
+
+@repeated
+@given(row=st.dictionaries(st.sampled_from(FIELDS), JSON), suffix=st.binary(max_size=5))
+def test_values_of_any_type_cost_at_most_their_row(tmp_path: Path, row: dict, suffix: bytes) -> None:
+    data = json.dumps(row).encode() + suffix.replace(b"\n", b"") + b"\n" + lines(["after"])
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(data)
+    split = InputSplit(str(path), path.name, "jsonl", "", 0, len(data))
+    found = list(read(split, kept=("score", "metadata")))
+    assert isinstance(found[-1], Record)
+    assert len(found) == 2
+    for item in found:
+        assert not isinstance(item, Damaged) or "the rest" not in item.error
+
+
+def test_numbers_of_any_size_are_read(tmp_path: Path) -> None:
+    numbers = ("9" * 5000, "1e400", "-1e400", "NaN", "Infinity")
+    data = "".join(f'{{"text": "t", "n": {number}, "date": {number}}}\n' for number in numbers)
+    found = items(tmp_path / "a.jsonl", data.encode())
+    assert [type(item) for item in found] == [Record] * len(numbers)
+
+
+def test_kept_columns_are_strings_or_json(tmp_path: Path) -> None:
+    row = {"text": "t", "dump": "x", "score": 0.5, "tags": ["é", {"a": None}], "meta": {"n": 3}, "null": None}
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(json.dumps(row).encode())
+    kept = ("dump", "score", "tags", "meta", "meta.n", "null", "missing")
+    (found,) = read(InputSplit(str(path), path.name, "jsonl", "", 0, 1000), kept=kept)
+    assert isinstance(found, Record)
+    assert found.metadata == {
+        "dump": "x",
+        "score": "0.5",
+        "tags": '["é", {"a": null}]',
+        "meta": '{"n": 3}',
+        "meta.n": "3",
+        "null": None,
+        "missing": None,
+    }

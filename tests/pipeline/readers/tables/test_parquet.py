@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.config import ColumnsConfig, InputConfig
+from core.errors import InputError
 from pipeline.ledger import Reason
 from pipeline.readers import read
 from pipeline.readers.inputs import plan_splits
@@ -168,3 +169,77 @@ def test_too_long_text_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert isinstance(long, Skipped)
     assert long.drop.reason == Reason.TOO_LARGE
     assert isinstance(short, Record)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view()],
+    ids=str,
+)
+@pytest.mark.parametrize("encoded", [False, True])
+def test_text_of_every_type_is_read(tmp_path: Path, kind: pa.DataType, encoded: bool) -> None:
+    values = pa.array(["one", "zwei", None]).cast(kind)
+    if encoded and kind not in (pa.string_view(), pa.binary_view()):
+        values = values.dictionary_encode()
+    path = write(tmp_path / "a.parquet", {"text": values, "url": values})
+    (planned,) = plan_splits(InputConfig(paths=(str(path),)))
+    first, second, third = read(planned)
+    assert isinstance(first, Record)
+    assert isinstance(second, Record)
+    assert (first.body, second.body) in (("one", "zwei"), (b"one", b"zwei"))
+    assert (first.url, second.url) == ("one", "zwei")
+    assert isinstance(third, Damaged)
+    assert third.error == "no text in column 'text', but null"
+
+
+def test_first_of_columns_with_equal_names_counts(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"]), pa.array(["u"])], ["text", "text", "url"])
+    pq.write_table(table, tmp_path / "a")
+    (found,) = items(tmp_path / "a")
+    assert isinstance(found, Record)
+    assert (found.body, found.url) == ("a", "u")
+
+
+def test_days_lists_maps_and_old_timestamps_are_read(tmp_path: Path) -> None:
+    table = {
+        "text": ["a", "b"],
+        "language": [["en"], ["en", "de"]],
+        "date": pa.array([19844, 2**31 - 1], pa.date32()),
+        "metadata": pa.array([[("url", "u")], None], pa.map_(pa.string(), pa.string())),
+    }
+    first, second = items(write(tmp_path / "a", table))
+    assert isinstance(first, Record)
+    assert isinstance(second, Record)
+    assert (first.language, first.url) == ("en", "u")
+    assert first.fetched_at == datetime(2024, 5, 1, tzinfo=UTC)
+    assert (second.language, second.url, second.fetched_at) == ("", "", None)
+    when = pa.array([datetime(1500, 1, 1), datetime(2024, 5, 1)], pa.timestamp("us"))
+    old = write(tmp_path / "b", {"text": ["a", "b"], "date": when}, use_deprecated_int96_timestamps=True)
+    found = [item.fetched_at for item in items(old) if isinstance(item, Record)]
+    assert found == [datetime(1500, 1, 1, tzinfo=UTC), datetime(2024, 5, 1, tzinfo=UTC)]
+
+
+def test_kept_columns_are_read_and_must_exist(tmp_path: Path) -> None:
+    table = {"text": ["a"], "score": [0.5], "meta": [{"tag": "x", "when": datetime(2024, 5, 1)}]}
+    path = write(tmp_path / "a.parquet", table)
+    (found,) = read(split(path), kept=("score", "meta", "meta.tag"))
+    assert isinstance(found, Record)
+    assert found.metadata == {
+        "score": "0.5",
+        "meta": '{"tag": "x", "when": "2024-05-01T00:00:00+00:00"}',
+        "meta.tag": "x",
+    }
+    with pytest.raises(InputError, match=r"no column 'none'; the columns are .*set input\.keep_columns"):
+        plan_splits(InputConfig(paths=(str(path),), keep_columns=("none",)))
+
+
+@repeated
+@given(at=st.floats(0, 0.999), data=st.binary(min_size=1, max_size=8), seed=st.booleans())
+def test_no_byte_ends_the_reading(tmp_path: Path, at: float, data: bytes, seed: bool) -> None:
+    path = write(tmp_path / "a", DOLMA if seed else FINEWEB)
+    content = bytearray(path.read_bytes())
+    start = int(at * len(content))
+    content[start : start + len(data)] = data
+    path.write_bytes(content)
+    for item in items(path):
+        assert not isinstance(item, Damaged) or "the rest" not in item.error
