@@ -98,7 +98,7 @@ def _operand(tokens: list[str]) -> float:
             raise ValueError(token)
         return value
     if token in _UNARY:
-        return float(_UNARY[token](_expression(tokens, 6) if token in "+-" else _operand(tokens)))
+        return float(_UNARY[token](_operand(tokens)))
     return _CONSTANTS[token] if token in _CONSTANTS else float(token)
 
 

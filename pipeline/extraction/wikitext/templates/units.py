@@ -28,6 +28,9 @@ _TEMPERATURES = {"C": (1.0, 273.15), "F": (5 / 9, 459.67 * 5 / 9), "K": (1.0, 0.
 """Factor and offset: kelvin = degrees * factor + offset."""
 _ABBREVIATING = frozenset({"cvt"})
 """Names of the template under which it writes symbols unless told otherwise."""
+_MANY = 100.0
+_MAX_SYMBOL = 5
+_POWERS = str.maketrans("23", "²³")
 _COMPOUNDS = {"ftin": "ft in", "stlb": "st lb", "lboz": "lb oz", "ydft": "yd ft", "ydftin": "yd ft in"}
 _SPLIT = frozenset(_COMPOUNDS.values())
 """Pairs of units of which the second counts the rest of the first."""
@@ -42,7 +45,9 @@ class Unit:
     plural: str
     scale: float
     target: str
-    locale_name: str = ""
+    locale_name: str
+    neutral: str
+    """A symbol without English words."""
     multiple: int = 1
 
 
@@ -70,15 +75,13 @@ class _Style:
         return f"{numbers}{'-' if self.is_adjective else ' '}{name}"
 
     def _translated(self, numbers: str, unit: Unit, value: float | None) -> str:
-        pattern = ""
-        if unit.locale_name:
-            is_short = self.is_short and self.language not in locales.CJK
-            pattern = locales.unit_pattern(
-                unit.locale_name, 2.0 if value is None else value, self.language, is_short
-            )
-        if "{0}" in pattern:
-            return pattern.replace("{0}", numbers)
-        return numbers + " " * (not unit.symbol.startswith("°")) + unit.symbol
+        is_short = self.is_short and self.language not in locales.CJK
+        # Some languages do not write the numbers one and two: take the form of another number for them.
+        for amount in (_MANY if value is None else value * unit.multiple, _MANY) if unit.locale_name else ():
+            pattern = locales.unit_pattern(unit.locale_name, amount, self.language, is_short)
+            if "{0}" in pattern:
+                return pattern.replace("{0}", numbers)
+        return numbers + " " * (not unit.symbol.startswith("°")) + unit.neutral
 
 
 def convert(call: Call) -> str:
@@ -153,9 +156,13 @@ def _multiplied(value: str, multiple: int) -> str:
 def units() -> Mapping[str, Unit]:
     """Return the units by all their names."""
     data = read_toml("pipeline.extraction.wikitext", "data/units.toml")
-    found = {
-        name: Unit(*fields) for names, *fields in data["units"] for name in [*names.split("|"), fields[0]]
-    }
+    found: dict[str, Unit] = {}
+    for names, symbol, singular, plural, scale, target, locale_name in data["units"]:
+        first, *others = names.split("|")
+        has_words = " " in symbol or len(symbol) > _MAX_SYMBOL
+        neutral = first.translate(_POWERS) if has_words else symbol
+        unit = Unit(symbol, singular, plural, scale, target, locale_name, neutral)
+        found |= dict.fromkeys([symbol, first, *others], unit)
     return found | {alias: found[name] for alias, name in data["aliases"].items()}
 
 
@@ -174,6 +181,7 @@ def _unit(name: str) -> Unit | None:
         scale=unit.scale * factor,
         target=prefix + unit.target,
         locale_name=unit.locale_name,
+        neutral=unit.neutral,
         multiple=factor,
     )
 
@@ -211,7 +219,8 @@ def _sum(parts: Sequence[tuple[str, Unit]]) -> tuple[list[str], Unit]:
     smallest = parts[-1][1]
     total = sum((_number(number) or 0.0) * unit.scale for number, unit in parts)
     text = f"{total / smallest.scale:.12g}"
-    return [text if "." in text else f"{text}."], smallest  # The point: trailing zeros are significant.
+    # The template converts such a sum more precisely, by one digit.
+    return [text + ("0" if "." in text else ".0")], smallest
 
 
 def _targets(arguments: Sequence[str], unit: Unit) -> tuple[list[list[Unit]], int | None]:

@@ -112,6 +112,7 @@ def damaged(data: bytes, operation: str, share: float, extra: bytes) -> tuple[by
 @given(edit=EDITS, split_bytes=st.sampled_from([700, 5000, 1 << 30]))
 @example(edit=("flip", 0.0, b"\x7e"), split_bytes=1 << 30)
 @example(edit=("cut", 0.9999, b"a"), split_bytes=1 << 30)
+@example(edit=("cut", 0.45865623373552494, b"a"), split_bytes=700)  # the last bytes of a stream
 def test_damage_costs_only_its_own_stream(
     tmp_path: Path, edit: tuple[str, float, bytes], split_bytes: int
 ) -> None:

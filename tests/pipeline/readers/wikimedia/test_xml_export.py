@@ -91,6 +91,22 @@ def test_pages_that_are_not_articles_are_skipped_with_a_reason(tmp_path: Path) -
     assert isinstance(article, Record)
 
 
+def test_redirects_and_namespaces_of_old_exports(tmp_path: Path) -> None:
+    dump = [
+        HEAD,
+        page("A", "#OMDIRIGERING [[B]]"),
+        page("Diskussion:A", "hm").replace("<ns>0</ns>", ""),
+        page("B", "tekst\n#REDIRECT er et ord").replace("<ns>0</ns>", ""),
+        "</mediawiki>",
+    ]
+    redirect, talk, article = items(tmp_path / "dump.xml", "".join(dump).encode())
+    assert isinstance(redirect, Skipped)
+    assert redirect.drop.reason == Reason.REDIRECT
+    assert isinstance(talk, Skipped)
+    assert talk.drop.reason == Reason.NAMESPACE
+    assert isinstance(article, Record)
+
+
 def test_latest_revision_is_read(tmp_path: Path) -> None:
     history = page("A", "old").replace("</revision>", "</revision><revision><text>new</text></revision>")
     (found,) = items(tmp_path / "dump.xml", (HEAD + history + "</mediawiki>").encode())
