@@ -236,6 +236,16 @@ def test_headings_without_text_are_dropped() -> None:
         "\n* ",
         "<sup>",
         "| a=b ",
+        "{{{a|",
+        "}}}",
+        "{{x}}, ",
+        "{{subst:",
+        "{{IPA|x}}(",
+        "{{x|y}} ",
+        "{{a|b=\n\n",
+        "__A_",
+        "<td>",
+        "{{#expr:(",
     ],
 )
 def test_hostile_wikitext_takes_linear_time(bomb: str) -> None:

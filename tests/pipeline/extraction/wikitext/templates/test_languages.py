@@ -43,6 +43,7 @@ def prose(language: str, wikitext: str, project: str = "wikipedia") -> str:
         ("es", "el {{fecha|4|3|1920}} o {{fecha|1920|3|4}}", "el 4 de marzo de 1920 o 4 de marzo de 1920"),
         ("es", "dijo {{cita|sol}} en {{siglo|V|a}}; {{AC|5}}.", "dijo «sol» en siglo V a. C.; 5 a. C."),
         ("it", "{{Citazione necessaria|il primo}} a {{Maiuscoletto|Roma}}", "il primo a Roma"),
+        ("it", "a 250 {{m s.l.m.}} nel 44 {{a.C.}} circa", "a 250 m s.l.m. nel 44 a.C. circa"),
         ("it", "{{Bandiera|Francia|nome}}, {{ITA}}, {{M|30|ul=m}}", "Francia, Italia, 30 m"),
         (
             "pt",
