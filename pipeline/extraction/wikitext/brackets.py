@@ -24,8 +24,9 @@ _TOKEN = re.compile(
       (?<=<) (?:
         (?P<dropped> !--.*?(?:-->|\Z)
                    | (?:{_DROPPED_TAGS})\b [^<>]* />
-                   | (?P<tag>{_DROPPED_TAGS})\b [^<>]* > (?:[^<]++|<(?!/?(?P=tag)\b))*+ </(?P=tag)\s*>
-                   | ref\b [^<>]* > [^<\n]*+ )
+                   | (?P<tag>{_DROPPED_TAGS})\b [^<>]* >
+                     (?:[^<]++|<(?!(?P=tag)\b|/(?P=tag)\s*>))*+ </(?P=tag)\s*>
+                   | ref\b [^<>]* > [^<\n{{}}\[\]]*+ )
       | (?P<literal> (?P<kept>{_LITERAL_TAGS})\b [^<>]* >
                      (?P<inside>(?:[^<]++|<(?!/?(?P=kept)\b))*+) </(?P=kept)\s*> )
       | (?P<markup> /?[a-z][^<>]*> ) )

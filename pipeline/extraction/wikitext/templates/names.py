@@ -76,7 +76,7 @@ def named_language(code: str, words: str, call: Call) -> str:
 
 def with_original(call: Call) -> str:
     """Format ``{{nihongo|Tokyo|東京|Tōkyō}}``: a name, and in parentheses its spelling and sound."""
-    name, spelling, transliteration = call.get("1"), call.get("2"), call.get("3")
+    name, spelling, transliteration = (call.get(key).strip(" ,") for key in "123")
     parts = [part for part in (spelling, transliteration if name else "") if part]
     opening, joint, closing = "（，）" if call.language == "zh" else (" (", ", ", ")")
     name = name or transliteration

@@ -115,6 +115,7 @@ def test_unbalanced_brackets_remove_no_text() -> None:
         ("x<ref>{{cite|a}}</ref>{{fact}} {{main|text}}{{infobox\n|a=b}}y", "x y"),
         ("{{#if: yes | a | b}}{{#if: | a | b}}", "ab"),
         ("CO<sub>2</sub> and m<sup>-3</sup>", "CO₂ and m⁻³"),
+        ("a<ref>{{cite|t</ref name='x'> b}}</ref> c<ref>open note\nd", "a c\nd"),
         ("if <math>x^{2} =  1</math> then", "if $x^{2} = 1$ then"),
         ("l''''name'' and '''''both'''''", "l'name and both"),
         ("[[Berlin (city)|]], [[a]]s, [[:Category:B]]", "Berlin, as, Category:B"),
