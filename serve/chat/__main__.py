@@ -14,7 +14,7 @@ from contextlib import suppress
 from core.config import ArgumentParser
 from core.errors import GristmillError, run
 from serve.chat.client import Client
-from serve.chat.terminal import escape_controls
+from serve.terminal import escape_controls
 
 VARIABLE = "GRISTMILL_API_KEY"
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from core.errors import InputError, OutputError
-from serve.chat.terminal import escape_controls
 from serve.feedback.store import FeedbackStore, open_readonly
+from serve.terminal import escape_controls
 
 SHOWN_CHARACTERS = 60
 """Length of the questions in the list."""

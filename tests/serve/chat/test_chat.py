@@ -17,7 +17,7 @@ from core.errors import InputError
 from serve.chat.__main__ import main
 from serve.chat.client import Client
 from serve.chat.local import LocalModel
-from serve.chat.terminal import escape_controls
+from serve.terminal import escape_controls
 from tests.commands import ROOT
 from tests.serve.scripted_server import ScriptedServer, scripted_server
 
