@@ -28,7 +28,7 @@ CONFIDENT = 0.8
 LONG = 100
 CONTRADICTION = 40
 """Times that another language must be as probable so that the declared one of a long text is not believed."""
-SHORT, MIN_PROBABILITY = 50, 0.6
+SHORT, MIN_PROBABILITY = 50, 0.55
 """Letters below which the language of a text is unknown if its probability is below a minimum, which falls
 from this value for one letter to 0."""
 
@@ -128,7 +128,7 @@ def repair(text: str) -> str:
 def _is_capitals(line: str) -> bool:
     codes, table = code_points(line), character_table()
     capitals = int(np.count_nonzero(table.lower[codes] != codes))
-    return capitals > np.count_nonzero(table.classes[codes] & LETTER) / 2
+    return bool(capitals > np.count_nonzero(table.classes[codes] & LETTER) / 2)
 
 
 def _count_letters(line: str) -> int:

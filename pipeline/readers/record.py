@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline.ledger import Drop
 
@@ -92,7 +92,9 @@ Item = Record | Skipped | Damaged
 def with_valid_text(item: Item) -> Item:
     """Return the item with valid text in every field but the body, which extraction makes valid."""
     texts = {name: getattr(item, name, "") for name in ("url", "title", "license", "language", "error")}
-    changed = {name: fixed for name, text in texts.items() if (fixed := valid_text(text)) is not text}
+    changed: dict[str, Any] = {
+        name: fixed for name, text in texts.items() if (fixed := valid_text(text)) is not text
+    }
     return replace(item, **changed) if changed else item
 
 

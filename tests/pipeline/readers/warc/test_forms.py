@@ -1,4 +1,4 @@
-"""Every form in which archives are found is recognized and read: compressions, versions, what precedes them."""
+"""Forms of archives that are recognized and read: compressions, versions, what precedes them."""
 
 import bz2
 import gzip
