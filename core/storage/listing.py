@@ -19,6 +19,8 @@ from core.storage.paths import filesystem, is_web, scheme
 
 _WILDCARD = re.compile(r"[*?[]")
 _HIDDEN = re.compile(r"(?:(?<=/)|^)[._][^/]*")
+_Found = tuple[str, tuple[int, str] | str]
+"""A path, and its size and version or the cause to skip it."""
 _MARKER = re.compile(
     r"/(?:_SUCCESS|_started_[^/]*|_committed_[^/]*|_(?:common_)?metadata|\.[^/]*\.crc|\.DS_Store)$"
 )
@@ -61,24 +63,24 @@ def scan(path: str) -> Listing:
         return Listing([file_info(path)])
     fs, inner = filesystem(path)
     literal, pattern = _split_glob(fs, inner)
-    roots = _glob(fs, literal, pattern) if pattern else [inner]
-    if not roots or not _exists(fs, roots[0]):
+    if not pattern and not _exists(fs, inner):
         raise InputError(f"{path}: nothing there; check the path")
     prefix = path.partition("://")[0] + "://" if scheme(path) else ""
     found: dict[str, FileInfo] = {}
     skipped: dict[str, str] = {}
-    for root in roots:
-        # Components that wildcards match may be hidden; those that the user wrote are wanted.
-        named = literal if pattern else root
-        for inner_path, file in _find(fs, root):
-            user_path = _user_path(prefix, inner_path, path)
-            if hidden := _HIDDEN.search(inner_path, len(named)):
-                if not _MARKER.search(inner_path):
-                    skipped[user_path[: len(user_path) - len(inner_path) + hidden.end()]] = "hidden"
-            elif isinstance(file, str):
-                skipped[user_path] = file
-            else:
-                found[user_path] = FileInfo(user_path, *file)
+    # Components that wildcards match may be hidden; those that the user wrote are wanted.
+    named = len(literal)
+    for inner_path, file in _glob(fs, literal, pattern) if pattern else _find(fs, inner):
+        user_path = _user_path(prefix, inner_path, path)
+        if hidden := _HIDDEN.search(inner_path, named):
+            if not _MARKER.search(inner_path):
+                skipped[user_path[: len(user_path) - len(inner_path) + hidden.end()]] = "hidden"
+        elif isinstance(file, str):
+            skipped[user_path] = file
+        else:
+            found[user_path] = FileInfo(user_path, *file)
+    if pattern and not found and not skipped:
+        raise InputError(f"{path}: nothing there; check the path")
     if not found:
         causes = ", ".join(sorted(set(skipped.values())))
         raise InputError(
@@ -121,21 +123,24 @@ def _exists(fs: AbstractFileSystem, inner: str) -> bool:
     return os.path.lexists(inner) if isinstance(fs, LocalFileSystem) else bool(fs.exists(inner))
 
 
-def _glob(fs: AbstractFileSystem, folder: str, pattern: str) -> list[str]:
-    """Return the paths that match a glob below a folder that exists, sorted."""
-    if not isinstance(fs, LocalFileSystem):
-        return sorted(cast(list[str], fs.glob(glob.escape(folder) + pattern)))
+def _glob(fs: AbstractFileSystem, folder: str, pattern: str) -> Iterator[_Found]:
+    """Do as :func:`_find` for each path that matches a glob below an existing folder."""
     above, recursive, below = pattern.partition("**")
-    if not recursive:
-        return sorted(folder + found for found in glob.glob(pattern, root_dir=folder, include_hidden=True))  # noqa: PTH207
-    # Python's glob would follow the links of a loop forty times.
-    matches = re.compile(glob_translate(recursive + below)).match
-    return sorted(
-        path
-        for root in (_glob(fs, folder, above.rstrip("/")) if above else [folder.rstrip("/") or "/"])
-        for path, _ in _find(fs, root)
-        if any(matches(path, len(root) + 1, end) for end in _component_ends(path, len(root) + 1))
-    )
+    if not isinstance(fs, LocalFileSystem):
+        for root in cast(list[str], fs.glob(glob.escape(folder) + pattern)):
+            yield from _find(fs, root)
+    elif not recursive:
+        for root in glob.glob(pattern, root_dir=folder, include_hidden=True):  # noqa: PTH207
+            yield from _find(fs, folder + root)
+    else:
+        # Python's glob would follow the links of a loop forty times.
+        matches = re.compile(glob_translate(recursive + below)).match
+        parents = glob.glob(above, root_dir=folder, include_hidden=True) if above else [""]  # noqa: PTH207
+        for parent in parents:
+            start = len(folder + parent)
+            for path, file in _find(fs, (folder + parent).rstrip("/") or "/"):
+                if any(matches(path, start, end) for end in _component_ends(path, start)):
+                    yield path, file
 
 
 def _component_ends(path: str, start: int) -> list[int]:
@@ -143,7 +148,7 @@ def _component_ends(path: str, start: int) -> list[int]:
     return [match.start() for match in re.compile("/|$").finditer(path, start)]
 
 
-def _find(fs: AbstractFileSystem, root: str) -> Iterator[tuple[str, tuple[int, str] | str]]:
+def _find(fs: AbstractFileSystem, root: str) -> Iterator[_Found]:
     """Yield the files at or below ``root``, each with size and version, or with the cause to skip it."""
     if isinstance(fs, LocalFileSystem):
         yield from _find_local(root, frozenset())
@@ -154,9 +159,7 @@ def _find(fs: AbstractFileSystem, root: str) -> Iterator[tuple[str, tuple[int, s
             yield path, (int(info["size"]), _version(info))
 
 
-def _find_local(
-    path: str, parents: frozenset[tuple[int, int]]
-) -> Iterator[tuple[str, tuple[int, str] | str]]:
+def _find_local(path: str, parents: frozenset[tuple[int, int]]) -> Iterator[_Found]:
     """Do as :func:`_find`; ``parents`` are the device and inode of each folder that contains ``path``."""
     try:
         status = os.stat(path)  # noqa: PTH116 (paths here are strings)
