@@ -16,13 +16,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from core.errors import InputError
+from core.jsonl import SURROGATE
 from core.tokenizer.control import ControlTokens, Rendered, split_white_space
 from core.tokenizer.protocol import Encoding, Mark, Tokenizer
 from core.tokenizer.template import Template
 
 Role = Literal["system", "user", "assistant"]
 OPENING = re.compile(r"(<[^<>]+>)(\s*)\Z")
-SURROGATE = re.compile("[\ud800-\udfff]")
 PROBE = "Zqxj?"
 """Content of a message that no template contains."""
 

@@ -6,7 +6,6 @@ Based on Hugging Face's ``tokenizers`` library, configured so that text never en
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,12 +18,11 @@ from core import storage
 from core.errors import InputError
 from core.tokenizer import definition as definitions
 from core.tokenizer import hub_settings
+from core.tokenizer.control import NONCHARACTERS, private_text
 from core.tokenizer.hub_settings import TokenizerSettings
 from core.tokenizer.protocol import TOKENIZER_CONFIG, TOKENIZER_JSON, Encoding, Mark
 from core.tokenizer.tokenizer_json import BYTE_OF_CHARACTER, SPACE
 
-NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
-"""Unicode characters for internal use. Text does not contain long runs of them."""
 BYTE_TOKEN = re.compile("<0x([0-9A-F]{2})>")
 ANCHORS = (NONCHARACTERS[0], "\n", ".", "0")
 """Characters that rarely merge with others."""
@@ -227,7 +225,7 @@ def _control_tokens(added: Mapping[str, Mapping[str, Any]], settings: TokenizerS
 
 def _private_names(names: Sequence[str]) -> dict[str, str]:
     """Return a random name of Unicode noncharacters for each of ``names``; none is part of another."""
-    prefix = "".join(secrets.choice(NONCHARACTERS) for _ in range(12))
+    prefix = private_text()
     digits = (NONCHARACTERS[index >> shift & 31] for index in range(len(names)) for shift in (15, 10, 5, 0))
     return {name: prefix + "".join(next(digits) for _ in range(4)) for name in names}
 
