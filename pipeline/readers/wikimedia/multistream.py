@@ -165,10 +165,18 @@ def _decompress(decompressor: bz2.BZ2Decompressor, data: bytes) -> bytes:
 
 
 def _is_valid(lookahead: LookaheadStream, offset: int) -> bool:
-    """True if the first block of the stream that seems to begin at ``offset`` has a correct checksum."""
+    """True if the first block of the stream that seems to begin at ``offset`` has a correct checksum.
+
+    No step of the decompression reads past the next start of a stream: if this one is cut short there, its
+    blocks before that are valid all the same.
+    """
     decompressor = bz2.BZ2Decompressor()
     try:
-        while data := lookahead.peek(_INPUT_CHUNK, offset):
+        while True:
+            following = lookahead.search(_STREAM_START, offset + 1, offset + _INPUT_CHUNK)
+            data = lookahead.peek(_INPUT_CHUNK if following is None else following - offset, offset)
+            if not data:
+                return False
             if _decompress(decompressor, data):
                 return True
             offset += len(data)
