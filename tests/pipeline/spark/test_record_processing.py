@@ -1,0 +1,91 @@
+"""The pass over text, without a JVM: whatever is read becomes one row each."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.config import Config, load
+from core.errors import InputError
+from pipeline.readers.record import InputSplit, Record
+from pipeline.spark import record_processing
+from pipeline.spark.record_processing import RecordProcessor, process_splits
+
+TEXT = "The old lighthouse stands on the northern tip of the island."
+FIELDS = st.sampled_from(["text", "url", "title", "language", "date", "license", "score"])
+VALUES = st.one_of(
+    st.text(st.characters(exclude_categories=())), st.integers(), st.floats(), st.none(), st.lists(st.text())
+)
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return load(None, ["filters.preset=none", 'input.paths=["x"]', 'input.keep_columns=["score"]'])
+
+
+def rows(path: Path, lines: list[dict[str, Any]], config: Config) -> list[dict[str, Any]]:
+    path.write_text("\n".join(map(json.dumps, lines)))
+    split = InputSplit(str(path), path.name, "jsonl", "mine", 0, path.stat().st_size)
+    return [row for batch in process_splits([split], config) for row in batch.to_pylist()]
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(row=st.dictionaries(FIELDS, VALUES))
+def test_every_line_becomes_one_row(tmp_path: Path, config: Config, row: dict[str, Any]) -> None:
+    found = rows(tmp_path / "a.jsonl", [row, {"text": TEXT}], config)
+    assert len(found) == 2
+    assert found[1]["text"] == TEXT
+    assert not (found[0]["error"] or "").startswith("cannot be processed")
+
+
+def test_kept_columns_reach_the_row(tmp_path: Path, config: Config) -> None:
+    found = rows(tmp_path / "a.jsonl", [{"text": TEXT, "score": 0.5}, {"text": TEXT}], config)
+    assert [row["metadata"] for row in found] == [{"score": "0.5"}, {"score": None}]
+
+
+def test_record_that_a_filter_cannot_process_is_damaged(
+    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = record_processing.FilterPipeline.filter_text
+
+    def filter_text(self: Any, text: str, *arguments: Any, **settings: Any) -> Any:
+        if "bad" in text:
+            raise KeyError("\ud83d")
+        return measure(self, text, *arguments, **settings)
+
+    monkeypatch.setattr(record_processing.FilterPipeline, "filter_text", filter_text)
+    bad, good = rows(tmp_path / "a.jsonl", [{"text": "bad"}, {"text": TEXT}], config)
+    assert bad["error"].startswith("cannot be processed: KeyError")
+    assert (bad["text"], bad["origin"]["offset"]) == (None, 0)
+    assert good["text"] == TEXT
+
+
+def test_row_that_arrow_cannot_hold_is_damaged(
+    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = RecordProcessor.process
+
+    def processed(self: Any, split: InputSplit, item: Record) -> Any:
+        row, words = process(self, split, item)
+        return row | ({"title": "\ud83d"} if row["origin"]["offset"] == 0 else {}), words
+
+    monkeypatch.setattr(RecordProcessor, "process", processed)
+    bad, good = rows(tmp_path / "a.jsonl", [{"text": "first"}, {"text": TEXT}], config)
+    assert bad["error"].startswith("cannot be processed: UnicodeEncodeError")
+    assert good["text"] == TEXT
+
+
+def test_missing_model_ends_the_run_instead_of_costing_every_record(tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(b"not a model")
+    setting = f'filters.language_model="{tmp_path / "model"}"'
+    with pytest.raises(InputError, match="name a fastText model"):
+        RecordProcessor(load(None, ["filters.preset=none", setting]))
+
+
+def test_long_titles_fill_a_batch(config: Config) -> None:
+    batch = record_processing._BatchBuilder(config)
+    batch.add({"title": "x" * record_processing.BATCH_CHARACTERS}, None)
+    assert batch.is_full()
