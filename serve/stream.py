@@ -10,6 +10,7 @@ from serve.engine import Engine, Generation
 from serve.logprobs import ScoredToken, TokenLog, TokenTexts
 from serve.metrics import Metrics
 from serve.safety.filter import StreamFilter
+from serve.safety.refusal import Refusal
 from serve.text import Detokenizer, StopStrings
 
 
@@ -61,6 +62,11 @@ class TextStream:
         self._seconds = seconds
         self._echo = echo
         self._only_prompt = only_prompt
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """The reason for which the safety filter ended the answer, if it did."""
+        return self._filter.refusal
 
     @property
     def num_prompt_tokens(self) -> int:
@@ -134,7 +140,7 @@ class TextStream:
 
     def _record(self, text: str, *, is_last: bool = False) -> Chunk | None:
         """Record a part of the text, and the finish reason if the filter or a stop string ended it."""
-        if self._filter.blocked:
+        if self._filter.refusal:
             self.finish_reason = "content_filter"
         elif self._stop_strings.matched:
             self.finish_reason = "stop"
@@ -143,5 +149,7 @@ class TextStream:
         if self._token_log:
             tokens = self._token_log.release(text)
             if is_last:
-                tokens += self._token_log.finish(is_cut=self._filter.blocked or self._stop_strings.matched)
+                tokens += self._token_log.finish(
+                    is_cut=bool(self._filter.refusal) or self._stop_strings.matched
+                )
         return Chunk(text, tokens) if text or tokens else None

@@ -15,7 +15,10 @@ RETRY_SECONDS = 1
 
 
 class ApiError(Exception):
-    """A rejected request: HTTP status, message, machine-readable code, and the invalid parameter if known."""
+    """A rejected request: HTTP status, message, machine-readable code, and the invalid parameter if known.
+
+    ``details`` are further fields of the error object, such as the safety filter's rule.
+    """
 
     def __init__(
         self,
@@ -24,12 +27,14 @@ class ApiError(Exception):
         code: str,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
+        details: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.param = param
         self.headers = headers
+        self.details = details or {}
 
     @property
     def body(self) -> dict[str, dict[str, str | None]]:
@@ -37,7 +42,14 @@ class ApiError(Exception):
         types = {401: "authentication_error", 429: "rate_limit_error"}
         default = "server_error" if self.status >= 500 else "invalid_request_error"
         error_type = types.get(self.status, default)
-        return {"error": {"message": str(self), "type": error_type, "param": self.param, "code": self.code}}
+        error = {
+            "message": str(self),
+            "type": error_type,
+            "param": self.param,
+            "code": self.code,
+            **self.details,
+        }
+        return {"error": error}
 
     def response(self) -> JSONResponse:
         """Return the HTTP response."""

@@ -83,9 +83,9 @@ def check(
         if len(prompt.ids) >= model.engine.capacity:
             raise _too_long(f"prompt has {len(prompt.ids)} tokens", model, parameter)
         texts = [*(message["content"] for message in prompt.messages), prompt.continued]
-        if any(map(service.safety.rejects, texts)):
-            message = "this request was rejected by the server's safety filter; change its text"
-            raise ApiError(400, message, "content_filter")
+        if refusal := next(filter(None, map(service.safety.refusal, texts)), None):
+            message = f"the server's safety filter rejected this request ({refusal}); change its text"
+            raise ApiError(400, message, "content_filter", details=refusal.to_json())
 
 
 def _too_long(size: str, model: ServedModel, parameter: str) -> ApiError:

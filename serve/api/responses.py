@@ -177,7 +177,11 @@ class _EventStream(StreamingResponse):
 
 
 def _choice(choice: Choice, fields: Fields, logprobs: Fields | None, finish_reason: str | None) -> Fields:
-    return {"index": choice.index, **fields, "logprobs": logprobs, "finish_reason": finish_reason}
+    """Return a choice of a response or chunk; one that the safety filter ended states rule and category."""
+    result = {"index": choice.index, **fields, "logprobs": logprobs, "finish_reason": finish_reason}
+    if finish_reason == "content_filter" and choice.stream.refusal:
+        result["content_filter"] = choice.stream.refusal.to_json()
+    return result
 
 
 def _event(data: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from core.errors import ConfigError
 from pipeline.filters import toxicity
 from serve.safety.blocked_words import BlockedWordFilter, BlockedWords
 from serve.safety.pii_masker import PIIMasker
+from serve.safety.refusal import BLOCKED_WORD, Refusal
 from serve.safety.toxicity_filter import ToxicityFilter
 
 
@@ -26,11 +27,13 @@ class SafetyFilter:
         if self._threshold < 1:
             toxicity.load()
 
-    def rejects(self, text: str) -> bool:
-        """Return True if a complete text, such as a prompt, is blocked."""
+    def refusal(self, text: str) -> Refusal | None:
+        """Return the reason for which a complete text, such as a prompt, is blocked; None if it is not."""
+        if self._words.found_in(text):
+            return BLOCKED_WORD
         toxicity_filter = ToxicityFilter(self._threshold)
         toxicity_filter.push(text)
-        return toxicity_filter.blocked or self._words.found_in(text)
+        return toxicity_filter.refusal
 
     def stream_filter(self) -> "StreamFilter":
         """Return a filter for one streamed answer."""
@@ -50,9 +53,9 @@ class StreamFilter:
         self._toxicity = toxicity
 
     @property
-    def blocked(self) -> bool:
-        """True if the answer ends here because of the text that follows."""
-        return self._words.blocked or self._toxicity.blocked
+    def refusal(self) -> Refusal | None:
+        """The reason for which the answer ends here, because of the text that follows."""
+        return self._toxicity.refusal or (BLOCKED_WORD if self._words.blocked else None)
 
     def push(self, text: str) -> str:
         """Add text; return the text that may be sent now."""

@@ -3,6 +3,7 @@
 import re
 
 from pipeline.filters import toxicity
+from serve.safety.refusal import Refusal
 
 MAX_SENTENCE_CHARACTERS = 400
 """Longest text that is scored at once."""
@@ -16,11 +17,12 @@ class ToxicityFilter:
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
         self._sentence = ""
-        self.blocked = False
+        self.refusal: Refusal | None = None
+        """The reason once a sentence exceeded the threshold."""
 
     def push(self, text: str) -> str:
         """Return the text, or an empty string if a sentence exceeds the threshold or did so before."""
-        if self.blocked:
+        if self.refusal:
             return ""
         if self._threshold >= 1 or not text:
             return text
@@ -28,7 +30,8 @@ class ToxicityFilter:
         self._sentence = incomplete[-MAX_SENTENCE_CHARACTERS:]
         for sentence in (*complete, incomplete):
             for start in range(0, len(sentence), MAX_SENTENCE_CHARACTERS):
-                if toxicity.score(sentence[start : start + MAX_SENTENCE_CHARACTERS]) > self._threshold:
-                    self.blocked = True
+                part = sentence[start : start + MAX_SENTENCE_CHARACTERS]
+                if toxicity.score(part) > self._threshold:
+                    self.refusal = Refusal("toxicity", toxicity.category(part))
                     return ""
         return text

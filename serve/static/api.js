@@ -26,7 +26,7 @@ export async function rate(feedback) {
   await call("v1/feedback", feedback);
 }
 
-/** Stream the answer to `request`: yield `{id, text, finish}`. `signal` aborts it. */
+/** Stream the answer to `request`: yield `{id, text, finish, reason}`. `signal` aborts it. */
 export async function* answer(request, signal) {
   const response = await call("v1/chat/completions", { ...request, stream: true }, signal);
   let finished = false;
@@ -37,7 +37,8 @@ export async function* answer(request, signal) {
     const choice = chunk.choices?.[0];
     if (!choice) continue;
     finished ||= Boolean(choice.finish_reason);
-    yield { id: chunk.id, text: choice.delta?.content ?? "", finish: choice.finish_reason ?? "" };
+    const text = choice.delta?.content ?? "";
+    yield { id: chunk.id, text, finish: choice.finish_reason ?? "", reason: reason(choice.content_filter) };
   }
   if (!finished) throw new ApiError("The connection was lost before the answer was complete.");
 }
@@ -98,10 +99,17 @@ const STATUSES = {
   503: "The server is starting or shutting down.",
 };
 
+/** Return the rule and category of a refusal by the safety filter, for display; empty if there is none. */
+function reason(refusal) {
+  const { rule, category } = refusal ?? {};
+  return typeof rule === "string" && typeof category === "string" ? ` Rule: ${rule}, category: ${category}.` : "";
+}
+
 function errorFrom(status, error, retryAfter) {
   const code = String(error?.code ?? "");
   const detail = typeof error?.message === "string" ? error.message.slice(0, 500) : "";
   const known = CODES[code] ?? STATUSES[status];
-  const message = known ?? (detail ? `Error from the server: ${detail}` : `The server returned an error (${status}).`);
+  const because = reason(error);
+  const message = known ? known + because : (detail ? `Error from the server: ${detail}` : `The server returned an error (${status}).`);
   return new ApiError(message, { status, code, retryAfter });
 }

@@ -88,10 +88,10 @@ export async function run(conversation, model, changed, regenerate) {
   changed();
   try {
     const body = request(conversation, await model(), regenerate);
-    for await (const { id, text, finish } of answer(body, controller.signal)) {
+    for await (const { id, text, finish, reason } of answer(body, controller.signal)) {
       if (id) message.response = String(id);
       message.content += text;
-      if (finish) message.finish = finish;
+      if (finish) Object.assign(message, { finish, reason });
       if (Date.now() - saved > SAVE_INTERVAL) {
         save(conversation);
         saved = Date.now();

@@ -36,7 +36,7 @@ export function show(node, message, { busy = false, last = false, feedback = fal
   render(body, message.content);
   const empty = message.finish && !message.content ? "The answer is empty." : "";
   const [text, more] = ending.children;
-  text.textContent = busy ? "" : (NOTES[message.finish] ?? empty);
+  text.textContent = busy ? "" : (NOTES[message.finish] ?? empty) + (message.reason ?? "");
   more.hidden = !last || !message.content || !UNFINISHED.includes(message.finish);
   ending.hidden = !text.textContent;
   bar.hidden = busy;

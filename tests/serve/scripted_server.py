@@ -41,6 +41,8 @@ class Answer:
     retry_after: int = 0
     error: str = ""
     """Message of an error within the stream, after the chunks."""
+    refusal: dict[str, str] = field(default_factory=dict)
+    """Rule and category of the safety filter, in the error or in the last event."""
 
 
 @dataclass
@@ -82,7 +84,7 @@ class ScriptedServer:
         answer = self.answers.popleft()
         if answer.status != 200:
             headers = {"Retry-After": str(answer.retry_after)} if answer.retry_after else None
-            raise ApiError(answer.status, "scripted error", answer.code, headers=headers)
+            raise ApiError(answer.status, "scripted error", answer.code, None, headers, answer.refusal)
         stream = self._stream(f"chatcmpl-{len(self.requests)}", body["messages"], answer)
         return StreamingResponse(stream, media_type="text/event-stream")
 
@@ -106,12 +108,16 @@ class ScriptedServer:
         if answer.error:
             yield f"data: {json.dumps({'error': {'message': answer.error, 'code': 'x'}})}\n\n"
             return
-        yield _event(response_id, {}, answer.finish)
+        yield _event(response_id, {}, answer.finish, answer.refusal)
         yield "data: [DONE]\n\n"
 
 
-def _event(response_id: str, delta: dict[str, str], finish: str | None = None) -> str:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+def _event(
+    response_id: str, delta: dict[str, str], finish: str | None = None, refusal: dict[str, str] | None = None
+) -> str:
+    choice: dict[str, Any] = {"index": 0, "delta": delta, "finish_reason": finish}
+    if refusal:
+        choice["content_filter"] = refusal
     data = {"id": response_id, "object": "chat.completion.chunk", "choices": [choice]}
     return f"data: {json.dumps(data)}\n\n"
 

@@ -3,6 +3,6 @@
 Start reading with :mod:`~pipeline.filters.toxicity.scoring`; the model's card is ``models/toxicity.md``.
 """
 
-from pipeline.filters.toxicity.scoring import MODEL, Scorer, load, score
+from pipeline.filters.toxicity.scoring import MODEL, Scorer, category, load, score
 
-__all__ = ["MODEL", "Scorer", "load", "score"]
+__all__ = ["MODEL", "Scorer", "category", "load", "score"]

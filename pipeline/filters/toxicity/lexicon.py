@@ -108,6 +108,10 @@ class Lexicon:
                         found[(category, other) if in_order else (other, category)] = None
         return [token(*categories) for categories in found]
 
+    def categories(self, words: Sequence[str], language: str) -> set[Category]:
+        """Return the categories of the listed words in a passage."""
+        return {category for _, category in self._hits(words, language)}
+
     def may_offend(self, words: Sequence[str], language: str) -> bool:
         """True if any of the words, of a passage or of a whole text, may offend. False rules out features."""
         if not self._offensive_words_in(language).isdisjoint(words):

@@ -12,6 +12,7 @@ from core.errors import InputError
 from pipeline.filters.classifier.model import Classifier, prepare, split_words
 from pipeline.filters.toxicity import calibration, lexicon, word_weights
 from pipeline.filters.toxicity.calibration import Calibration, Evidence
+from pipeline.filters.toxicity.categories import Category
 from pipeline.filters.toxicity.deobfuscate import deobfuscate
 from pipeline.filters.toxicity.word_weights import WordWeights
 from pipeline.filters.windows import sample_windows
@@ -21,6 +22,7 @@ PASSAGE_WORDS = 50
 """Words that are scored together: about as many as the posts that the classifier was trained on have."""
 WINDOWS, WINDOW_LENGTH = 16, 400
 """Number and length (in characters) of the windows that represent a long text."""
+_BY_GRAVITY = (Category.SLUR, Category.INSULT, Category.OBSCENE, Category.HOSTILITY)
 SATURATION_SHARE = 0.1
 """Share of user-listed words at which a text scores 1."""
 
@@ -109,6 +111,15 @@ def load(model: str = "", words: str = "") -> Scorer:
 def score(text: str) -> float:
     """Return how toxic the text is, 0 to 1, by the shipped model."""
     return load().score(text)
+
+
+def category(text: str) -> str:
+    """Return a short name for what makes a text toxic, from the listed words in it."""
+    words, lists = _words(text), lexicon.load()
+    found = lists.categories(words, lists.guess_language(words))
+    if {Category.HOSTILITY, Category.GROUP} <= found:
+        return "hatred"
+    return next((each.value for each in _BY_GRAVITY if each in found), "unlisted words")
 
 
 def _read_words(path: Path) -> frozenset[str]:

@@ -174,6 +174,9 @@ def test_errors_of_chat_completions(
     error = response["error"]
     assert (found, error["code"], error["param"]) == (status, code, param)
     assert error["message"]
+    if code == "content_filter":
+        assert (error["rule"], error["category"]) == ("blocked_words", "listed word")
+        assert "rule blocked_words, category listed word" in error["message"]
 
 
 @pytest.mark.parametrize(

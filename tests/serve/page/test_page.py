@@ -253,6 +253,16 @@ def test_answer_ended_by_the_filter_or_an_error_has_a_note(page: Page, server: S
     expect(answer(page)).to_contain_text("This answer is incomplete.")
 
 
+def test_refusals_show_rule_and_category(page: Page, server: ScriptedServer) -> None:
+    refusal = {"rule": "toxicity", "category": "insult"}
+    server.add_answer("Half an ", finish="content_filter", refusal=refusal)
+    send(page, "One")
+    expect(answer(page)).to_contain_text("ended this answer. Rule: toxicity, category: insult.")
+    server.add_answer(status=400, code="content_filter", refusal=refusal)
+    send(page, "Two")
+    expect(page.get_by_role("alert")).to_contain_text("this message. Rule: toxicity, category: insult.")
+
+
 def test_unfinished_answers_can_be_continued(page: Page, server: ScriptedServer) -> None:
     server.add_answer("one, two", finish="length")
     send(page, "Count")

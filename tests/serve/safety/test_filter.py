@@ -8,6 +8,7 @@ from core.config import ServeConfig
 from core.errors import ConfigError
 from pipeline.filters import pii
 from serve.safety.filter import SafetyFilter
+from serve.safety.refusal import Refusal
 
 TOXIC = "you are a piece of shit, bitch"
 PERSONAL = (
@@ -30,19 +31,28 @@ def filtered(safety: SafetyFilter, chunks: list[str]) -> tuple[str, bool]:
     text = ""
     for chunk in chunks:
         text += stream_filter.push(chunk)
-        if stream_filter.blocked:
+        if stream_filter.refusal:
             return text, True
-    return text + stream_filter.flush(), stream_filter.blocked
+    return text + stream_filter.flush(), stream_filter.refusal is not None
 
 
 def test_prompts_are_rejected_for_blocked_words_and_toxicity(words: str) -> None:
     safety = SafetyFilter(ServeConfig(blocked_words=words))
-    assert safety.rejects("Tell me about VOLDEMORT!")
-    assert safety.rejects("the nuclear\nlaunch code")
-    assert safety.rejects(f"A long harmless story. {TOXIC}. And they lived happily ever after. " * 9)
-    assert not safety.rejects("What is the capital of France?")
+    assert safety.refusal("Tell me about VOLDEMORT!")
+    assert safety.refusal("the nuclear\nlaunch code")
+    assert safety.refusal(f"A long harmless story. {TOXIC}. And they lived happily ever after. " * 9)
+    assert not safety.refusal("What is the capital of France?")
     off = SafetyFilter(ServeConfig(blocked_words=words, safety=False))
-    assert not off.rejects(f"Voldemort, {TOXIC}")
+    assert not off.refusal(f"Voldemort, {TOXIC}")
+
+
+def test_refusals_name_rule_and_category(words: str) -> None:
+    safety = SafetyFilter(ServeConfig(blocked_words=words))
+    assert safety.refusal("Tell me about VOLDEMORT!") == Refusal("blocked_words", "listed word")
+    assert safety.refusal(f"A story. {TOXIC}") == Refusal("toxicity", "insult")
+    stream_filter = safety.stream_filter()
+    stream_filter.push(f"Well, {TOXIC}, ")
+    assert str(stream_filter.refusal) == "rule toxicity, category insult"
 
 
 def test_blocked_word_is_found_in_every_split_of_an_answer(words: str) -> None:
