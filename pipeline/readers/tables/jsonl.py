@@ -6,11 +6,11 @@ from functools import partial
 from typing import BinaryIO
 
 from core import config, storage
-from pipeline.readers.compressed import CHUNK, BrokenStreamError, blocks, is_compressed
+from pipeline.readers.compressed import CHUNK, Content, is_compressed, sections
 from pipeline.readers.encoding import to_utf8, wide_encoding
 from pipeline.readers.lines import lines, parse_object, skip_line
 from pipeline.readers.lookahead import UNBOUNDED, LookaheadStream
-from pipeline.readers.record import Damaged, InputSplit, Item, Origin
+from pipeline.readers.record import Damaged, InputSplit, Item, Origin, Skipped
 from pipeline.readers.tables import columns
 from pipeline.readers.tables.json_objects import objects
 
@@ -27,20 +27,39 @@ def read(split: InputSplit, wanted: config.ColumnsConfig, kept: Sequence[str] = 
     """
     mapping = columns.column_mapping(wanted, kept)
     with storage.open_read(split.path) as stream:
-        stop, content, lookahead = _open(stream, split)
-        in_lines = split.start or not _NOT_LINES.match(lookahead.peek(_HEAD_BYTES))
-        for part in (lines if in_lines else objects)(lookahead, stop):
-            if not isinstance(part, bytes):
-                yield part
-                continue
+        in_lines = True
+        for number, (content, lookahead, stop) in enumerate(_runs(stream, split)):
+            if number == 0:
+                in_lines = split.start > 0 or not _NOT_LINES.match(lookahead.peek(_HEAD_BYTES))
+            parts = (lines if in_lines else objects)(lookahead, stop)
+            yield from _items(parts, content, lookahead, mapping, after_damage=number > 0)
+
+
+def _items(
+    parts: Iterator[bytes | Skipped | Damaged],
+    content: Content,
+    lookahead: LookaheadStream,
+    mapping: columns.ColumnMapping,
+    *,
+    after_damage: bool,
+) -> Iterator[Item]:
+    """Yield the items of a run, and the damage that ends it.
+
+    What is left, after damage, of the first line or object belongs to that damage.
+    """
+    for part in parts:
+        is_rest, after_damage = after_damage, False
+        item = part if not isinstance(part, bytes) else None
+        if isinstance(part, bytes):
             origin = Origin(lookahead.position - len(part), len(part))
             if content.error and not lookahead.available and not part.endswith(b"\n"):
                 yield Damaged(origin, content.error)
                 return
-            if part.strip():
-                yield parse(part, mapping, origin)
-        if content.error:
-            yield Damaged(Origin(lookahead.position, 0), content.error)
+            item = parse(part, mapping, origin) if part.strip() else None
+        if item and not (is_rest and isinstance(item, Damaged)):
+            yield item
+    if content.error:
+        yield Damaged(Origin(lookahead.position, 0), content.error)
 
 
 def is_splittable(stream: BinaryIO) -> bool:
@@ -55,33 +74,21 @@ def parse(line: bytes, mapping: columns.ColumnMapping, origin: Origin) -> Item:
     return fields if isinstance(fields, Damaged) else columns.record(fields, mapping, origin)
 
 
-def _open(stream: BinaryIO, split: InputSplit) -> "tuple[int, _Content, LookaheadStream]":
-    """Return the end of the split, its content, and a view of that content at the first line of the split."""
+def _runs(stream: BinaryIO, split: InputSplit) -> Iterator[tuple[Content, LookaheadStream, int]]:
+    """Yield each run of undamaged content of the split, a view at its first line, and where it ends."""
     if not is_splittable(stream):
-        stream.seek(0)
-        content = _Content(to_utf8(blocks(stream)))
-        return UNBOUNDED, content, LookaheadStream(content.read)
+        position = 0
+        for section in sections(stream):
+            content = Content(to_utf8(section))
+            lookahead = LookaheadStream(content.read, position)
+            yield content, lookahead, UNBOUNDED
+            position = lookahead.position + 1  # The damage before it has an offset of its own.
+        return
     # Begin one byte earlier: if that byte is a line feed, a line begins at the start of the split.
     start = max(0, split.start - 1)
     stream.seek(start)
-    content = _Content(iter(partial(stream.read, CHUNK), b""))
+    content = Content(iter(partial(stream.read, CHUNK), b""))
     lookahead = LookaheadStream(content.read, start)
     if split.start:
         skip_line(lookahead)
-    return split.start + split.length, content, lookahead
-
-
-class _Content:
-    """A stream of blocks, in UTF-8, that ends at the first damage, described by ``error``."""
-
-    def __init__(self, content: Iterator[bytes]) -> None:
-        self._content = content
-        self.error = ""
-
-    def read(self, _: int) -> bytes:
-        """Return the next block, empty at the end."""
-        try:
-            return next(self._content, b"")
-        except BrokenStreamError as error:
-            self.error = str(error)
-            return b""
+    yield content, lookahead, split.start + split.length
