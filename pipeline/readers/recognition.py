@@ -153,7 +153,7 @@ def is_splittable(path: str, detected: Format) -> bool:
 
 def _describe(head: bytes) -> str:
     other = _other_format(head)
-    return f"is {other}, which is not read," if other else f"begins with {head[:16]!r}"
+    return f"is {other}, which is not read" if other else f"begins with {head[:16]!r}"
 
 
 def _other_format(head: bytes) -> str | None:

@@ -1,8 +1,10 @@
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
 from core import manifest
@@ -12,6 +14,8 @@ from pipeline.filters import pii
 from pipeline.ledger import FunnelStep
 from pipeline.spark import sources
 from pipeline.spark.clean import clean, validate
+from pipeline.spark.report.stage import report
+from pipeline.spark.rethreshold import rethreshold
 from tests import small_crawl
 
 pytestmark = pytest.mark.spark
@@ -195,7 +199,7 @@ def test_finished_run_is_compared_without_reading_the_input(crawl, cleaned):
 
 def test_invalid_input_is_rejected_before_anything_is_written(spark, tmp_path):
     (tmp_path / "x.warc.gz").write_bytes(b"%PDF-1.7 and so on")
-    with pytest.raises(InputError, match=r"^[^\n]*x\.warc\.gz: begins with b'%PDF[^\n]*$"):
+    with pytest.raises(InputError, match=r"^[^\n]*x\.warc\.gz: is a PDF file, which is not read[^\n]*$"):
         clean(spark, _config(tmp_path / "x.warc.gz", tmp_path / "out"))
     with pytest.raises(InputError, match=r"nothing there"):
         clean(spark, _config(tmp_path / "missing", tmp_path / "out"))
@@ -217,3 +221,29 @@ def test_preset_none_keeps_every_readable_page_with_its_metrics(spark, crawl, tm
     clusters = Counter(row["cluster"] for row in documents)
     assert max(clusters.values()) > 1  # duplicates are kept, and still clustered
     assert json.dumps(made.config["filters"]["thresholds"]) == "{}"
+
+
+def test_tables_hold_parquet_files_only_and_open_as_one_table(cleaned):
+    out, made = cleaned
+    for table in ("documents", "ledger", "quarantine", "analysis/records"):
+        assert {path.suffix for path in (out / table).iterdir()} == {".parquet"}
+    sources = Counter(pq.read_table(out / "documents")["source"].to_pylist())
+    assert sources == {name: each["kept"] for name, each in made.facts["by_source"].items() if "kept" in each}
+
+
+def test_kept_columns_are_published_and_analysis_is_removable(spark, tmp_path):
+    text = "The old lighthouse stands on the northern tip of the island."
+    lines = [{"text": text, "score": 0.5, "\ud83d": 1}, {"text": f"{text} Again.", "date": "10000-01-01"}, {}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    switches = ["filters.preset=none", "dedup.near=false", 'input.keep_columns=["score"]']
+    switches.append("output.keep_analysis=false")
+    config = _config(tmp_path / "a.jsonl", tmp_path / "out", *switches)
+    made = clean(spark, config)
+    assert (made.counts["kept"], made.counts["quarantined"]) == (2, 1)
+    kept = sorted(_rows(tmp_path / "out" / "documents"), key=lambda row: row["origin"]["offset"])
+    assert [row["metadata"] for row in kept] == [{"score": "0.5"}, {"score": None}]
+    assert not (tmp_path / "out" / "analysis").exists()
+    assert clean(spark, config) == made
+    for read_analysis in (partial(rethreshold, lambda: spark), partial(report, spark)):
+        with pytest.raises(InputError, match=r"analysis: was removed .*keep_analysis.*run clean with"):
+            read_analysis(config)
