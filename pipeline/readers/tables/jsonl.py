@@ -49,7 +49,7 @@ def _items(
     """
     for part in parts:
         is_rest, after_damage = after_damage, False
-        item = part if not isinstance(part, bytes) else None
+        item: Item | None = part if not isinstance(part, bytes) else None
         if isinstance(part, bytes):
             origin = Origin(lookahead.position - len(part), len(part))
             if content.error and not lookahead.available and not part.endswith(b"\n"):
