@@ -27,8 +27,8 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
 from core.errors import run
-from pipeline.extraction.html.blocks import parse_blocks
 from pipeline.extraction.html.main_content import Model, main_content
+from pipeline.extraction.html.segmentation import parse_blocks
 from pipeline.extraction.normalization import normalize
 from pipeline.ledger import Drop
 from pipeline.training.extractor.alignment import split_words

@@ -3,7 +3,7 @@
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
-from pipeline.extraction.html.nesting import check_nesting
+from pipeline.extraction.html.limits import check_nesting, limit_attributes
 from pipeline.ledger import Drop
 
 
@@ -15,7 +15,7 @@ def resiliparse(html: str, _url: str) -> tuple[str, str] | Drop:
     """
     if drop := check_nesting(html):
         return drop
-    tree = HTMLTree.parse(html)
+    tree = HTMLTree.parse(limit_attributes(html))
     text = extract_plain_text(
         tree,
         preserve_formatting=True,
@@ -37,7 +37,7 @@ def trafilatura(html: str, _url: str) -> tuple[str, str]:
     # Imported here because loading takes half a second, which the other methods need not spend.
     from trafilatura import extract, load_html
 
-    tree = load_html(html)
+    tree = load_html(limit_attributes(html))
     if tree is None:
         return "", ""
     return extract(tree, include_comments=False) or "", tree.findtext(".//title") or ""

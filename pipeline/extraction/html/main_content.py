@@ -19,18 +19,16 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from pipeline.extraction.html.blocks import BREAK, Blocks, parse_blocks
+from pipeline.extraction.html.blocks import Blocks
 from pipeline.extraction.html.features import Floats, NameScorer, features, name_words
-from pipeline.extraction.html.nesting import check_nesting
+from pipeline.extraction.html.limits import check_nesting, limit_attributes
+from pipeline.extraction.html.rendering import render
+from pipeline.extraction.html.segmentation import parse_blocks
 from pipeline.ledger import Drop
 
 _SMALL_FOREST, _LARGE_FOREST = "main_content_few.onnx", "main_content.onnx"
 _NAME_SCORES = "main_content_names.json"
 _CALIBRATION = "main_content_calibration.json"
-
-_ROW = "tr"
-_ITEMS = frozenset(("li", "dt", "dd", _ROW))
-_PREFORMATTED = frozenset(("pre", "textarea"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,7 @@ class Model:
         if not blocks.texts:
             return ""
         shares, words = self.shares(blocks, url)
-        return render(blocks, select_blocks(shares, words, self._calibration.min_expected_words))
+        return render(blocks, select_blocks(shares, words, self._calibration.min_expected_words).tolist())
 
     def shares(self, blocks: Blocks, url: str) -> tuple[Floats, Floats]:
         """Return, for each block, the expected share of its words that is main content, and its words."""
@@ -149,7 +147,7 @@ def main_content(html: str, url: str) -> tuple[str, str] | Drop:
     """
     if drop := check_nesting(html):
         return drop
-    blocks = parse_blocks(html.encode("utf-8", "ignore"))
+    blocks = parse_blocks(limit_attributes(html).encode("utf-8", "ignore"))
     return model().main_text(blocks, url), blocks.title
 
 
@@ -161,40 +159,3 @@ def select_blocks(shares: Floats, words: Floats, min_expected_words: float) -> N
     if correct[-1] < min_expected_words:
         return order[:0]
     return np.sort(order[: int(np.argmax(correct / (selected + correct[-1]))) + 1])
-
-
-def render(blocks: Blocks, selected: Sequence[int] | NDArray[np.int64]) -> str:
-    """Return the text of blocks: a blank line between paragraphs, a line break between list items."""
-    items, preformatted = _items(blocks)
-    parts: list[str] = []
-    previous_item, previous_tag = -1, ""
-    for block in map(int, selected):
-        owner = blocks.owners[block]
-        item = items[owner]
-        tag = blocks.tags[item] if item >= 0 else ""
-        if parts:
-            in_same_row = tag == _ROW and item == previous_item
-            parts.append(" | " if in_same_row else "\n" if tag and previous_tag else "\n\n")
-        if tag == "li" and item != previous_item:
-            parts.append("- ")
-        parts.append(_render_lines(blocks.texts[block], preformatted[owner]))
-        previous_item, previous_tag = item, tag
-    return "".join(parts)
-
-
-def _items(blocks: Blocks) -> tuple[list[int], list[bool]]:
-    """Return, for each element, its nearest list item or table row (or -1) and if it is preformatted."""
-    # The last entries, which index -1 reaches, belong to the parent of the body.
-    items = [-1] * (len(blocks.tags) + 1)
-    preformatted = [False] * (len(blocks.tags) + 1)
-    for element, (tag, parent) in enumerate(zip(blocks.tags, blocks.parents, strict=True)):
-        items[element] = element if tag in _ITEMS else items[parent]
-        preformatted[element] = tag in _PREFORMATTED or preformatted[parent]
-    return items, preformatted
-
-
-def _render_lines(text: str, preformatted: bool) -> str:
-    """Collapse white space as a browser does, except in preformatted text."""
-    if preformatted:
-        return text.replace(BREAK, "\n")
-    return "\n".join([" ".join(line.split()) for line in text.split(BREAK)])

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from pipeline.extraction.html.blocks import Blocks, parse_blocks
+from pipeline.extraction.html.blocks import Blocks
 from pipeline.extraction.html.features import Floats, features, name_words
 from pipeline.extraction.html.main_content import Calibration, ModelFiles, name_scorer
+from pipeline.extraction.html.segmentation import parse_blocks
 from pipeline.training.extractor.alignment import align
 from pipeline.training.extractor.gold import GoldPage
 

@@ -5,26 +5,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipeline.extraction.html.blocks import parse_blocks
 from pipeline.extraction.html.features import features, name_words
-from pipeline.extraction.html.main_content import main_content, model, name_scorer, render, select_blocks
+from pipeline.extraction.html.main_content import main_content, model, name_scorer, select_blocks
+from pipeline.extraction.html.segmentation import parse_blocks
 
 PROSE = "The river rises in the hills, crosses the plain and reaches the sea after some ninety miles. "
-
-
-def render_all(html: str) -> str:
-    blocks = parse_blocks(html)
-    return render(blocks, range(len(blocks.texts)))
-
-
-def test_paragraphs_items_rows_and_code_are_on_separate_lines() -> None:
-    html = """<p>One
-    line.</p><p>Two.<br>Three.</p><ul><li>first</li><li><p>second</p><p>still</p></li></ul>
-    <table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table><pre>if x:
-    go()</pre>"""
-    assert render_all(html) == (
-        "One line.\n\nTwo.\nThree.\n\n- first\n- second\nstill\na | b\nc\n\nif x:\n    go()"
-    )
 
 
 def test_a_page_without_text_is_empty() -> None:

@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.extraction.html.blocks import BREAK, parse_blocks
+from pipeline.extraction.html.blocks import BREAK
+from pipeline.extraction.html.segmentation import parse_blocks
 
 TAGS = ("div", "p", "span", "a", "b", "li", "ul", "table", "tr", "td", "h2", "br", "noscript", "section")
 WORDS = ("one", "two", " ", "\n", "drei", "四")
