@@ -50,12 +50,15 @@ HOSTILE = (
 )
 
 
+def _seconds(html: str) -> float:
+    """Return the processor time that parsing takes."""
+    start = time.process_time()
+    parse_blocks(html)
+    return time.process_time() - start
+
+
 @pytest.mark.parametrize("part", HOSTILE)
 def test_time_is_linear_in_the_number_of_special_elements(part: str) -> None:
     parse_blocks(part)
-    times = []
-    for count in (3_000, 24_000):
-        start = time.process_time()
-        parse_blocks(part * count)
-        times.append(time.process_time() - start)
-    assert times[1] < 0.5 + 20 * times[0]  # quadratic time would be 64 times as long
+    # Quadratic time would be 64 times as long. Repeated, since other processes slow this one down.
+    assert any(_seconds(part * 24_000) < 0.5 + 20 * _seconds(part * 3_000) for _ in range(3))
