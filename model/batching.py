@@ -227,11 +227,13 @@ class Batcher:
     ) -> Tensor:
         """Return the hidden state at each row's last token, ``[B, C]``; score prompts where asked for.
 
-        Shorter rows are padded on the right, where causal attention hides the padding.
+        Shorter rows are padded on the right with their last token. Causal attention hides the padding, unless
+        it is not finite: then only if the row is not finite itself.
         """
         longest = max(map(len, chunks))
         device = self._model.embedding.weight.device
-        tokens = torch.tensor([[*chunk, *[0] * (longest - len(chunk))] for chunk in chunks], device=device)
+        padded = [[*chunk, *[chunk[-1]] * (longest - len(chunk))] for chunk in chunks]
+        tokens = torch.tensor(padded, device=device)
         last = torch.tensor([len(chunk) - 1 for chunk in chunks], device=device)
         hidden_states = self._model.hidden_states(tokens, cache=cache)
         for row, request in enumerate(requests):
