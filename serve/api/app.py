@@ -8,8 +8,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from serve.api import chat_page, completions, errors, feedback, models, tokenizer
+from serve.api import chat_page, errors, feedback, models, tokenizer
 from serve.api.admission import AdmissionMiddleware
+from serve.api.completions import endpoints
 from serve.api.errors import ApiError
 from serve.api.keys import ApiKeys
 from serve.api.middleware import RequestMiddleware
@@ -21,7 +22,7 @@ def create_app(service: Service, keys: ApiKeys, *, loopback_only: bool) -> ASGIA
     app: ASGIApp = Starlette(
         routes=[
             *models.routes(service),
-            *completions.routes(service),
+            *endpoints.routes(service),
             *tokenizer.routes(service),
             *_monitoring_routes(service),
             *feedback.routes(service.feedback),

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from serve.api import neutral
+from serve.api.schemas import neutral
 from serve.service import UnavailableError
 
 RETRY_SECONDS = 1

@@ -1,17 +1,46 @@
 """Feedback endpoints: rate or correct an answer by the id of its response, and delete what was stored."""
 
 import time
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from serve.api.errors import ApiError, invalid_body, unavailable
-from serve.api.schemas import FeedbackRequest
+from serve.api.body import parse
+from serve.api.errors import ApiError, unavailable
+from serve.api.schemas.base import StrictModel
+from serve.api.schemas.generation import ChatMessage
 from serve.feedback.recent import Answer
 from serve.feedback.recorder import FeedbackFailedError, FeedbackRecorder
 from serve.feedback.store import Feedback, UnknownResponseError
+
+MAX_FEEDBACK_CHARACTERS = 100_000
+"""Length limit of a correction or a comment."""
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty; leave it out instead")
+    return value
+
+
+Text = Annotated[str, StringConstraints(max_length=MAX_FEEDBACK_CHARACTERS), AfterValidator(_not_blank)]
+
+
+class FeedbackRequest(StrictModel):
+    """Body of ``POST /v1/feedback``."""
+
+    response_id: Annotated[str, StringConstraints(max_length=200)]
+    rating: Literal["up", "down"]
+    correction: Text | None = None
+    """The answer as it should have been."""
+    comment: Text | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
+    """The conversation before the answer; used if the server does not remember it."""
+    answer: str | None = None
+    """The answer, likewise."""
 
 
 def routes(recorder: FeedbackRecorder) -> list[Route]:
@@ -23,10 +52,7 @@ def routes(recorder: FeedbackRecorder) -> list[Route]:
 
     async def add(request: Request) -> JSONResponse:
         _check_enabled(recorder)
-        try:
-            body = FeedbackRequest.model_validate_json(await request.body())
-        except ValidationError as error:
-            raise invalid_body(error) from None
+        body = await parse(request, FeedbackRequest)
         return JSONResponse({"object": "feedback", **await _add(recorder, body)})
 
     async def delete(request: Request) -> JSONResponse:

@@ -1,15 +1,14 @@
 """The tokenizer's endpoints of vLLM, which lm-eval uses instead of a local copy of the tokenizer."""
 
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from serve.api.errors import invalid_body
+from serve.api.body import parse
+from serve.api.completions.prompts import check_tokens
 from serve.api.models import find_model
-from serve.api.prompts import check_tokens
-from serve.api.schemas import NeutralModel
+from serve.api.schemas.base import NeutralModel
 from serve.service import ServedModel, Service
 
 
@@ -33,10 +32,7 @@ def routes(service: Service) -> list[Route]:
     """Return the routes ``/tokenize``, ``/detokenize`` and ``/tokenizer_info``."""
 
     async def tokenize(request: Request) -> JSONResponse:
-        try:
-            body = TokenizeRequest.model_validate_json(await request.body())
-        except ValidationError as error:
-            raise invalid_body(error) from None
+        body = await parse(request, TokenizeRequest)
         model = _model(service, body.model)
         ids = await run_in_threadpool(_encode, model, body.prompt)
         bos = model.loaded.tokenizer.bos
@@ -45,10 +41,7 @@ def routes(service: Service) -> list[Route]:
         return JSONResponse({"count": len(ids), "max_model_len": model.engine.capacity, "tokens": ids})
 
     async def detokenize(request: Request) -> JSONResponse:
-        try:
-            body = DetokenizeRequest.model_validate_json(await request.body())
-        except ValidationError as error:
-            raise invalid_body(error) from None
+        body = await parse(request, DetokenizeRequest)
         tokenizer = _model(service, body.model).loaded.tokenizer
         check_tokens(body.tokens, tokenizer.vocabulary_size, "tokens")
         return JSONResponse({"prompt": await run_in_threadpool(tokenizer.decode, body.tokens)})

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.batching import TokenLogprobs
-from serve.api.logprobs import chat_logprobs, completion_logprobs
+from serve.api.completions.logprobs import chat_logprobs, completion_logprobs
 from serve.logprobs import ScoredToken, TokenLog, TokenTexts
 from serve.text import Detokenizer
 from tests.serve.server_process import byte_tokenizer

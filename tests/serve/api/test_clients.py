@@ -14,7 +14,7 @@ from openai import OpenAI
 
 from core.tokenizer.chat import Message
 from model.loading import LoadedModel
-from serve.api import responses
+from serve.api.completions import responses
 from tests.serve.client import MESSAGES, ServerUrl, chat_body
 from tests.serve.paced_server import paced_server
 from tests.serve.server_process import CONTEXT, ServerProcess

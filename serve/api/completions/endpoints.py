@@ -6,44 +6,38 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from serve.api import errors
-from serve.api.choices import Choice, Choices
+from serve.api.body import parse
+from serve.api.completions.choices import Choice, Choices
+from serve.api.completions.prompts import Prompt, chat_prompts, check, text_prompts
+from serve.api.completions.responses import CHAT_COMPLETION, TEXT_COMPLETION, CompletionResponse, ObjectType
 from serve.api.models import find_model
-from serve.api.prompts import Prompt, chat_prompts, check, text_prompts
-from serve.api.responses import CHAT_COMPLETION, TEXT_COMPLETION, CompletionResponse, ObjectType
-from serve.api.schemas import ChatCompletionRequest, CompletionRequest, GenerationRequest
+from serve.api.schemas.generation import ChatCompletionRequest, CompletionRequest, GenerationRequest
 from serve.engine import QueueFullError
 from serve.feedback.recent import Answer
 from serve.service import ServedModel, Service
 from serve.stream import TextStream
 from serve.text import Detokenizer, StopStrings
 
-RequestT = TypeVar("RequestT", bound=GenerationRequest)
-
-LARGE_BODY = 16_384
-"""Bytes from which on a body is parsed in a thread, since the event loop would delay other streams."""
-UTF8_BOM = b"\xef\xbb\xbf"
-
 
 def routes(service: Service) -> list[Route]:
     """Return the routes ``/v1/chat/completions`` and ``/v1/completions``."""
 
     async def chat_completions(request: Request) -> Response:
-        body = await _parse(request, ChatCompletionRequest)
+        body = await parse(request, ChatCompletionRequest)
         return await _respond(
             service, request, body, CHAT_COMPLETION, "messages", lambda model: chat_prompts(model, body)
         )
 
     async def completions(request: Request) -> Response:
-        body = await _parse(request, CompletionRequest)
+        body = await parse(request, CompletionRequest)
         return await _respond(
             service, request, body, TEXT_COMPLETION, "prompt", lambda model: text_prompts(model, body)
         )
@@ -52,16 +46,6 @@ def routes(service: Service) -> list[Route]:
         Route("/v1/chat/completions", chat_completions, methods=["POST"]),
         Route("/v1/completions", completions, methods=["POST"]),
     ]
-
-
-async def _parse(request: Request, schema: type[RequestT]) -> RequestT:
-    body = (await request.body()).removeprefix(UTF8_BOM)
-    try:
-        if len(body) > LARGE_BODY:
-            return await run_in_threadpool(schema.model_validate_json, body)
-        return schema.model_validate_json(body)
-    except ValidationError as error:
-        raise errors.invalid_body(error) from None
 
 
 async def _respond(

@@ -15,7 +15,7 @@ MAX_SHOWN_CHARACTERS = 60
 
 @cache
 def _tables() -> Mapping[str, Any]:
-    text = resources.files("serve.api").joinpath("parameters.toml").read_text(encoding="utf-8")
+    text = resources.files("serve.api.schemas").joinpath("parameters.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 

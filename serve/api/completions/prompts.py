@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from core.errors import InputError
 from core.tokenizer.chat import ChatTemplate, Message
 from serve.api.errors import ApiError
-from serve.api.schemas import ChatCompletionRequest, CompletionRequest
+from serve.api.schemas.generation import ChatCompletionRequest, CompletionRequest
 from serve.service import ServedModel, Service
 
 MANY_MESSAGES = 100

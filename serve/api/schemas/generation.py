@@ -1,15 +1,12 @@
 """Request bodies: OpenAI's parameters (``top_k`` and ``continue_final_message`` are extensions).
 
-Parameters that do not change the answer are accepted and ignored: see :mod:`serve.api.neutral`.
+Parameters that do not change the answer are accepted and ignored: see :mod:`serve.api.schemas.neutral`.
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     StringConstraints,
@@ -20,7 +17,8 @@ from pydantic import (
 
 from model.batching import Logprobs
 from model.generation import Sampling
-from serve.api.neutral import drop_neutral
+from serve.api.schemas.base import NeutralModel, StrictModel
+from serve.api.schemas.neutral import drop_neutral
 
 MAX_CHOICES = 1024
 """Answers of one request, to all its prompts."""
@@ -28,23 +26,6 @@ MAX_LOGPROBS = 20
 """Most likely tokens that are reported for each token."""
 MAX_STOP_STRINGS = 64
 """OpenAI allows 4; evaluation suites have more."""
-MAX_FEEDBACK_CHARACTERS = 100_000
-"""Length limit of a correction or a comment."""
-
-
-class StrictModel(BaseModel):
-    """Base of all bodies: unknown parameters are rejected, types are not converted."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class NeutralModel(StrictModel):
-    """Base of bodies whose further parameters are accepted if they have no effect."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_neutral(cls, values: Any) -> Any:
-        return drop_neutral(values, cls.model_fields) if isinstance(values, dict) else values
 
 
 def _as_integer(value: Any) -> Any:
@@ -106,12 +87,6 @@ def _token_ids(value: Any) -> Any:
         raise ValueError("must map token ids to numbers from -100 to 100; correct it") from None
 
 
-def _not_blank(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must not be empty; leave it out instead")
-    return value
-
-
 Integer = Annotated[int, BeforeValidator(_as_integer)]
 TokenLimit = Annotated[int | None, Field(ge=1), BeforeValidator(_without_limit)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -144,12 +119,12 @@ class GenerationRequest(NeutralModel):
         list[Annotated[str, StringConstraints(min_length=1, max_length=200)]],
         Field(max_length=MAX_STOP_STRINGS),
         BeforeValidator(_as_list),
-    ] = []
+    ] = Field(default_factory=list)
     n: Annotated[Integer, Field(ge=1, le=128)] = 1
     """Number of answers to each prompt."""
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
-    logit_bias: Annotated[dict[int, Bias], BeforeValidator(_token_ids)] = {}
+    logit_bias: Annotated[dict[int, Bias], BeforeValidator(_token_ids)] = Field(default_factory=dict)
 
     @property
     def token_limit(self) -> int | None:
@@ -274,20 +249,3 @@ class CompletionRequest(GenerationRequest):
     def echoes_prompt(self) -> bool:
         """True if the prompt is part of the response."""
         return self.echo
-
-
-Text = Annotated[str, StringConstraints(max_length=MAX_FEEDBACK_CHARACTERS), AfterValidator(_not_blank)]
-
-
-class FeedbackRequest(StrictModel):
-    """Body of ``POST /v1/feedback``."""
-
-    response_id: Annotated[str, StringConstraints(max_length=200)]
-    rating: Literal["up", "down"]
-    correction: Text | None = None
-    """The answer as it should have been."""
-    comment: Text | None = None
-    messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
-    """The conversation before the answer; used if the server does not remember it."""
-    answer: str | None = None
-    """The answer, likewise."""

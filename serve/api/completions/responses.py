@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Send
 
-from serve.api.choices import Choice, Choices
+from serve.api.completions.choices import Choice, Choices
+from serve.api.completions.logprobs import chat_logprobs, completion_logprobs
 from serve.api.errors import ApiError, internal_error, model_failed, timed_out
-from serve.api.logprobs import chat_logprobs, completion_logprobs
 from serve.api.middleware import CLIENT_CLOSED_REQUEST
 from serve.engine import GenerationError
 from serve.logprobs import ScoredToken, TokenTexts
