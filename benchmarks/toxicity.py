@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.toxicity_peers import Peer, train_peers
-from core.config import load
+from core.config import ServeConfig, load
 from core.errors import run
 from pipeline.filters import toxicity
 from pipeline.filters.classifier.evaluation import roc_auc
@@ -29,6 +29,7 @@ from pipeline.training.toxicity.calibration import (
     left_out_sets,
     shipped_model,
 )
+from pipeline.training.toxicity.context import prose
 from pipeline.training.toxicity.sources import TITLES, Row, is_held_out, labelled_sets, training_rows
 
 CASES = Path(__file__).parent / "data/toxicity-cases.toml"
@@ -73,10 +74,12 @@ def compare_held_out(sets: Mapping[str, list[Row]]) -> Iterator[Comparison]:
         yield compare(evaluation_set(f"Cases, {language}", rows, model), rows, peers)
 
 
-def compare_left_out(sets: Mapping[str, list[Row]], folder: Path) -> Iterator[Comparison]:
+def compare_left_out(
+    sets: Mapping[str, list[Row]], folder: Path, sentences: Sequence[str]
+) -> Iterator[Comparison]:
     """Compare on every set in full, by models that were trained on the others."""
     config = load(str(CONFIG), [f"classifier.folder={folder}"])
-    for name, ours in zip(TITLES, left_out_sets(sets, config), strict=True):
+    for name, ours in zip(TITLES, left_out_sets(sets, config, sentences), strict=True):
         peers = train_peers([row for other in TITLES if other != name for row in training_rows(sets[other])])
         yield compare(ours, sets[name], peers)
 
@@ -96,10 +99,12 @@ def clean_scores(data: Path) -> Iterator[tuple[str, bool, list[float]]]:
 
 
 def print_comparisons(comparisons: Sequence[Comparison]) -> None:
-    """Print precision and recall of ours, and the ROC-AUC of all."""
+    """Print precision and recall of ours, also at the server's threshold, and the ROC-AUC of all."""
+    served = ServeConfig().toxicity
     names = list(comparisons[0].peers)
-    print(f"\n| Text | Texts | Positive | Precision | Recall | ROC-AUC | {' | '.join(names)} |")
-    print("|---|" + "---:|" * (5 + len(names)))
+    columns = ["Text", "Texts", "Positive", "Precision", "Recall", f"Recall at {served}", "ROC-AUC", *names]
+    print(f"\n| {' | '.join(columns)} |")
+    print("|---|" + "---:|" * (6 + len(names)))
     for each in comparisons:
         toxic = each.ours.toxic
         scores = np.array([calibration.load().probability(rows) for rows in each.ours.evidence])
@@ -107,7 +112,8 @@ def print_comparisons(comparisons: Sequence[Comparison]) -> None:
         areas = [roc_auc(column, toxic) for column in (scores, *each.peers.values())]
         print(
             f"| {each.ours.name} | {len(scores):,} | {toxic.sum():,} | {hits.sum() / found.sum():.3f} "
-            f"| {hits.sum() / toxic.sum():.3f} | {' | '.join(f'{area:.3f}' for area in areas)} |"
+            f"| {hits.sum() / toxic.sum():.3f} | {(scores > served)[toxic].mean():.3f} "
+            f"| {' | '.join(f'{area:.3f}' for area in areas)} |"
         )
 
 
@@ -133,7 +139,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     sets = labelled_sets(options.data / "toxicity")
     held_out = list(compare_held_out(sets))
-    left_out = list(compare_left_out(sets, options.sets))
+    left_out = list(compare_left_out(sets, options.sets, prose(options.data)))
     labelled = [each.ours for each in held_out if each.ours.name in TITLES.values()]
     refitted = fit_calibration([*labelled, *(each.ours for each in left_out)])
     print(f"Calibration: shipped {asdict(calibration.load())}, refitted {asdict(refitted)}.")

@@ -48,8 +48,8 @@ class ServeConfig(Section):
     """Filter prompts and answers by the keys below."""
     blocked_words: str = ""
     """Local file with one word or phrase per line; prompts and answers that contain one are blocked."""
-    toxicity: float = Field(default=0.75, ge=0, le=1)
-    """Toxicity score above which a sentence is blocked; 1: never. Five in a thousand sentences of English
+    toxicity: float = Field(default=0.69, ge=0, le=1)
+    """Toxicity score above which a sentence is blocked; 1: never. Three in a thousand sentences of English
     fiction score above the default."""
     mask_pii: bool = True
     """Replace personal data in answers by tags, as in the training text."""

@@ -8,7 +8,8 @@ from serve.safety.refusal import Refusal
 MAX_SENTENCE_CHARACTERS = 400
 """Longest text that is scored at once."""
 
-_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+|(?<=[。！？])")
+_SENTENCE_END = re.compile(r"(?<=[.!?…])(?<!\b\w\.)\s+|\n+|(?<=[。！？])")
+"""White space after a full stop, except after an initial such as in *Philip K. Dick*."""
 
 
 class ToxicityFilter:

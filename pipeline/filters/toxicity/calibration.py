@@ -12,7 +12,15 @@ from core.resources import read_text
 FILE = "models/toxicity.json"
 
 Evidence = NDArray[np.float64]
-"""Rows of (classifier log-odds, sum of word weights), one per passage; float64 of shape (passages, 2)."""
+"""Rows of (classifier log-odds, sum of word weights, context log-odds), one per passage; float64 of shape
+(passages, 3)."""
+
+NEUTRAL_LIMIT = 0.6
+"""Log-odds to which a passage is reduced whose context is neutral: a score of 0.65."""
+NEUTRAL, OFFENDING = (-2.0, 0.0), (2.0, 7.0)
+"""Ranges of context log-odds. A passage is reduced to :data:`NEUTRAL_LIMIT` below the first, and less within
+it; within the second, up to :data:`MAX_INCREASE` is added."""
+MAX_INCREASE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +41,19 @@ class Calibration:
         if not len(evidence):
             return 0.0
         log_odds = self.slope * evidence[:, 0] + self.word_weight * evidence[:, 1] + self.intercept
+        log_odds = in_context(log_odds, evidence[:, 2])
         return float(np.mean(1 / (1 + np.exp(-log_odds))))
 
     def to_json(self) -> str:
         """Return the content of the file."""
         return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def in_context(log_odds: NDArray[np.float64], context: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Reduce high log-odds in neutral contexts, and raise all in offending ones."""
+    excess = np.maximum(log_odds - NEUTRAL_LIMIT, 0)
+    reduced = log_odds - excess * np.interp(context, NEUTRAL, (1, 0))
+    return reduced + np.interp(context, OFFENDING, (0, MAX_INCREASE))
 
 
 @cache

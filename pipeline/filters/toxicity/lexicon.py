@@ -81,7 +81,7 @@ class Lexicon:
         }
         """For each word that may offend, the languages whose lists have it as offensive."""
         self._offensive_words: dict[str, AbstractSet[str]] = {}
-        """Cache of :meth:`_offensive_words_in`."""
+        """Cache of :meth:`offensive_words`."""
         self._language_votes: dict[str, list[str]] = {}
         """For each word, the languages it is common in; twice if it has no category."""
         frequent = (lists.by_category[each] for each in (Category.NEGATION, Category.SELF, Category.YOU))
@@ -114,7 +114,7 @@ class Lexicon:
 
     def may_offend(self, words: Sequence[str], language: str) -> bool:
         """True if any of the words, of a passage or of a whole text, may offend. False rules out features."""
-        if not self._offensive_words_in(language).isdisjoint(words):
+        if not self.offensive_words(language).isdisjoint(words):
             return True
         joined = " ".join(words)
         return not joined.isascii() and _UNSPACED.search(joined) is not None
@@ -138,7 +138,7 @@ class Lexicon:
         """True if the word is among the common words of any language but ``language``."""
         return any(word in words for code, words in self._common.items() if code != language)
 
-    def _offensive_words_in(self, language: str) -> AbstractSet[str]:
+    def offensive_words(self, language: str) -> AbstractSet[str]:
         """Words that may offend in texts of a language: not those that are common and harmless there."""
         if language not in self._offensive_words:
             common = self._common.get(language, frozenset()) & self._offensive_languages.keys()

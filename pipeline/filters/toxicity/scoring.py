@@ -5,14 +5,16 @@ from contextlib import ExitStack
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from core.errors import InputError
 from pipeline.filters.classifier.model import Classifier, prepare, split_words
-from pipeline.filters.toxicity import calibration, lexicon, word_weights
+from pipeline.filters.toxicity import calibration, context, lexicon, names, word_weights
 from pipeline.filters.toxicity.calibration import Calibration, Evidence
 from pipeline.filters.toxicity.categories import Category
+from pipeline.filters.toxicity.context import ContextWeights
 from pipeline.filters.toxicity.deobfuscate import deobfuscate
 from pipeline.filters.toxicity.word_weights import WordWeights
 from pipeline.filters.windows import sample_windows
@@ -20,6 +22,8 @@ from pipeline.filters.windows import sample_windows
 MODEL = "models/toxicity.ftz"
 PASSAGE_WORDS = 50
 """Words that are scored together: about as many as the posts that the classifier was trained on have."""
+UNITS_PER_LOGIT = 3
+"""Units of word weights that count as one of the classifier's log-odds, as in the calibration."""
 WINDOWS, WINDOW_LENGTH = 16, 400
 """Number and length (in characters) of the windows that represent a long text."""
 _BY_GRAVITY = (Category.SLUR, Category.INSULT, Category.OBSCENE, Category.HOSTILITY)
@@ -27,36 +31,62 @@ SATURATION_SHARE = 0.1
 """Share of user-listed words at which a text scores 1."""
 
 
-def passages(text: str, weights: WordWeights | None = None) -> Iterator[tuple[list[str], int]]:
-    """Yield each passage's input to the shipped classifier and its sum of word weights.
+class Passage(NamedTuple):
+    """Up to :data:`PASSAGE_WORDS` words of a text."""
 
-    The input is the distinct words, then the lexicon's tokens. ``weights`` replaces the shipped weights.
-    """
-    words, weights = _words(text), weights or word_weights.load()
-    features = lexicon.load()
-    language = features.guess_language(words)
-    may_offend = features.may_offend(words, language)
+    words: list[str]
+    language: str
+    tokens: list[str]
+    """Input to the shipped classifier: the distinct words, then the lexicon's tokens."""
+    weight: int
+    """Sum of the word weights."""
+
+
+def passages(text: str, weights: WordWeights | None = None) -> Iterator[Passage]:
+    """Yield the passages of a text. ``weights`` replaces the shipped word weights."""
+    words = _words(text)
+    language = lexicon.load().guess_language(words)
+    may_offend = lexicon.load().may_offend(words, language)
     for start in range(0, len(words), PASSAGE_WORDS):
-        passage = words[start : start + PASSAGE_WORDS]
-        tokens = list(dict.fromkeys(passage))
-        weight = weights.total(tokens, language)
-        if may_offend:
-            tokens.extend(features.features(passage, language))
-        yield tokens, weight
+        yield _passage(words[start : start + PASSAGE_WORDS], language, may_offend, weights)
+
+
+def _passage(words: list[str], language: str, may_offend: bool, weights: WordWeights | None) -> Passage:
+    tokens = list(dict.fromkeys(words))
+    weight = (weights or word_weights.load()).total(tokens, language)
+    if may_offend:
+        tokens.extend(lexicon.load().features(words, language))
+    return Passage(words, language, tokens, weight)
 
 
 def _words(text: str) -> list[str]:
     return split_words(deobfuscate(sample_windows(text, WINDOWS, WINDOW_LENGTH)))
 
 
-def evidence(model: Classifier, text: str, weights: WordWeights | None = None) -> Evidence:
-    """Return the evidence in each passage of a text; passages of a single letter are left out."""
-    rows = [
-        (model.logit(" ".join(tokens)), weight)
-        for tokens, weight in passages(text, weights)
-        if len(tokens) > 1 or len(tokens[0]) > 1
-    ]
-    return np.array(rows).reshape(-1, 2)
+def evidence(
+    model: Classifier,
+    text: str,
+    weights: WordWeights | None = None,
+    contexts: ContextWeights | None = None,
+) -> Evidence:
+    """Return the evidence in each passage of a text; passages of a single letter are left out.
+
+    In suspicious passages (a twentieth of clean texts), names are left out and the context is evaluated.
+    ``weights`` and ``contexts`` replace the shipped ones.
+    """
+    contexts, rows = contexts or context.load(), []
+    for each in passages(text, weights):
+        if len(each.tokens) == 1 and len(each.tokens[0]) == 1:
+            continue
+        logit, context_log_odds = model.logit(" ".join(each.tokens)), 0.0
+        if logit + each.weight / UNITS_PER_LOGIT > 0:
+            words = names.remove(each.words, sample_windows(text, WINDOWS, WINDOW_LENGTH))
+            if len(words) < len(each.words):
+                each = _passage(words, each.language, True, weights)
+                logit = model.logit(" ".join(each.tokens))
+            context_log_odds = contexts.log_odds(words, each.language)
+        rows.append((logit, each.weight, context_log_odds))
+    return np.array(rows, np.float64).reshape(-1, 3)
 
 
 class Scorer:

@@ -5,11 +5,14 @@ words near zero are left out. Their sum over a passage is added to the classifie
 written by ``python -m pipeline.training.toxicity weights``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import cache
 
 from core.resources import read_text
 from pipeline.filters.toxicity import lexicon
+
+HEAVY = 8
+"""Weight from which a word that is not listed may offend. Lower weights are noisy."""
 
 
 class WordWeights:
@@ -24,11 +27,19 @@ class WordWeights:
             if not lexicon.load().is_common_in_other_language(word, code)
         }
         """Used for texts of other or unknown languages."""
+        self._heavy = {
+            code: frozenset(word for word, weight in weights.items() if weight >= HEAVY)
+            for code, weights in {**by_language, "": self._fallback}.items()
+        }
 
     def total(self, words: Sequence[str], language: str) -> int:
         """Return the sum of the words' weights in a text of ``language`` (``""`` if unknown)."""
         weights = self._by_language.get(language, self._fallback)
         return sum(map(weights.__getitem__, filter(weights.__contains__, words)))
+
+    def heavy_words(self, language: str) -> Set[str]:
+        """Return the words that weigh :data:`HEAVY` or more in texts of ``language``."""
+        return self._heavy.get(language, self._heavy[""])
 
     def without(self, language: str) -> "WordWeights":
         """Return the weights of all other languages."""

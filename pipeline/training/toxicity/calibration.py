@@ -15,7 +15,9 @@ from pipeline.filters.classifier.model import Classifier
 from pipeline.filters.classifier.stage import MODEL, STAGE, train_classifier
 from pipeline.filters.toxicity import scoring, word_weights
 from pipeline.filters.toxicity.calibration import Calibration, Evidence
+from pipeline.filters.toxicity.context import ContextWeights
 from pipeline.filters.toxicity.word_weights import WordWeights
+from pipeline.training.toxicity.context import fit_context
 from pipeline.training.toxicity.sources import TITLES, Row, is_held_out
 
 TOXIC_SHARE = 1 / 3
@@ -37,10 +39,14 @@ class EvaluationSet:
 
 
 def evaluation_set(
-    name: str, rows: Sequence[Row], model: Classifier, weights: WordWeights | None = None
+    name: str,
+    rows: Sequence[Row],
+    model: Classifier,
+    weights: WordWeights | None = None,
+    contexts: ContextWeights | None = None,
 ) -> EvaluationSet:
-    """Collect a model's evidence in labelled texts; ``weights`` replaces the shipped word weights."""
-    found = [scoring.evidence(model, text, weights) for text, _ in rows]
+    """Collect a model's evidence in labelled texts; the last two arguments replace the shipped weights."""
+    found = [scoring.evidence(model, text, weights, contexts) for text, _ in rows]
     return EvaluationSet(name, np.array([toxic for _, toxic in rows], dtype=bool), found)
 
 
@@ -58,11 +64,14 @@ def held_out_sets(sets: Mapping[str, Sequence[Row]]) -> Iterator[EvaluationSet]:
         yield evaluation_set(title, [row for row in sets[name] if is_held_out(row[0])], model)
 
 
-def left_out_sets(sets: Mapping[str, Sequence[Row]], config: Config) -> Iterator[EvaluationSet]:
+def left_out_sets(
+    sets: Mapping[str, Sequence[Row]], config: Config, sentences: Sequence[str]
+) -> Iterator[EvaluationSet]:
     """Yield each labelled set in full, with the evidence of a model trained on the other sets of ``config``.
 
-    The sets that the teacher labelled are left out together with Davidson's set, and the word weights of a
-    set's language together with the set. Trains four models.
+    The sets that the teacher labelled are left out together with Davidson's set, the word weights of a set's
+    language together with the set, and the set is left out of the context weights. ``sentences``: clean prose
+    for these. Trains four models.
     """
     for name, title in TITLES.items():
         omitted = {title, *TEACHER_SETS} if name == "davidson" else {title}
@@ -74,7 +83,8 @@ def left_out_sets(sets: Mapping[str, Sequence[Row]], config: Config) -> Iterator
             train_classifier(config.model_copy(update={"classifier": settings, "output": output}))
             model = Classifier(Path(folder) / STAGE / MODEL)
         weights = word_weights.load().without(own.language)
-        yield evaluation_set(f"{title}, left out", sets[name], model, weights)
+        contexts = fit_context({other: sets[other] for other in sets if other != name}, sentences)
+        yield evaluation_set(f"{title}, left out", sets[name], model, weights, contexts)
 
 
 def fit_calibration(parts: Sequence[EvaluationSet]) -> Calibration:
@@ -90,7 +100,7 @@ def fit_calibration(parts: Sequence[EvaluationSet]) -> Calibration:
             toxic += [truth] * len(rows)
             weights += [1 / (part.toxic == truth).sum()] * len(rows)
     rows = np.concatenate(evidence)
-    design = np.column_stack([rows, np.ones(len(rows))])
+    design = np.column_stack([rows[:, :2], np.ones(len(rows))])
     slope, word_weight, intercept = fit_logistic(design, np.array(toxic), np.array(weights)).tolist()
     prior = math.log(TOXIC_SHARE / (1 - TOXIC_SHARE))
     return Calibration(round(slope, 3), round(word_weight, 3), round(intercept + prior, 3))

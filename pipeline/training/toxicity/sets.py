@@ -58,8 +58,8 @@ def write_set(path: Path, rows: Iterable[Row]) -> None:
     with gzip.GzipFile(path, "wb", mtime=0) as stream:
         stream.write(b"text\tlabel\n")
         for text, toxic in rows:
-            for tokens, _ in passages(text):
-                stream.write(f"{' '.join(tokens)}\t{int(toxic)}\n".encode())
+            for passage in passages(text):
+                stream.write(f"{' '.join(passage.tokens)}\t{int(toxic)}\n".encode())
 
 
 def filled_templates(rng: random.Random) -> Iterator[Row]:

@@ -55,5 +55,5 @@ def training_rows(rows: Iterable[Row]) -> list[Row]:
 
 def is_held_out(text: str) -> bool:
     """True if every passage of the text is held out from training."""
-    examples = [Example(prepare(" ".join(tokens)), False) for tokens, _ in passages(text)]
+    examples = [Example(prepare(" ".join(each.tokens)), False) for each in passages(text)]
     return not hold_out(examples, HELD_OUT_FRACTION)[0]

@@ -124,7 +124,8 @@ def test_card_describes_the_shipped_model_which_is_small() -> None:
     folder = Path(str(resources.files("pipeline.filters.toxicity")))
     model, card = (folder / toxicity.MODEL).read_bytes(), (folder / "models/toxicity.md").read_text("utf-8")
     assert f"| {len(model):,} bytes |" in card and hashlib.sha256(model).hexdigest() in card
-    assert len(model) + (folder / "data/word_weights.txt").stat().st_size <= 3_000_000
+    weights = (folder / f"data/{kind}_weights.txt" for kind in ("word", "context"))
+    assert len(model) + sum(each.stat().st_size for each in weights) <= 3_000_000
 
 
 def test_scores_equal_those_of_fasttext() -> None:

@@ -23,7 +23,7 @@ def test_sets_have_equal_weight_in_the_calibration() -> None:
 
     def part(texts: int) -> EvaluationSet:
         toxic = generator.random(texts) < 0.5
-        rows = [generator.normal(3.0 if each else -3.0, 6.0, (1, 2)) for each in toxic]
+        rows = [generator.normal(3.0 if each else -3.0, 6.0, (1, 3)) for each in toxic]
         return EvaluationSet("", toxic, rows)
 
     small, large = part(2_000), part(20_000)
@@ -41,8 +41,8 @@ def test_shipped_calibration_is_the_file() -> None:
 
 def test_probability_is_the_mean_over_passages() -> None:
     calibration = shipped.Calibration(1.0, 0.5, 0.0)
-    assert calibration.probability(np.zeros((0, 2))) == 0
-    assert calibration.probability(np.array([[0.0, 0.0], [50.0, 0.0]])) == pytest.approx(0.75)
+    assert calibration.probability(np.zeros((0, 3))) == 0
+    assert calibration.probability(np.array([[0.0, 0.0, 0.0], [50.0, 0.0, 0.0]])) == pytest.approx(0.75)
 
 
 def test_missing_data_folders_are_rejected(tmp_path: Path) -> None:

@@ -1,0 +1,31 @@
+import pytest
+
+from pipeline.filters.toxicity import names, scoring
+
+
+def remove(text: str) -> str:
+    return " ".join(word for each in scoring.passages(text) for word in names.remove(each.words, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("Who wrote Moby Dick?", "who wrote"),
+        ("tell me about moby-dick", "tell me about"),
+        ("Moby Dick", ""),
+        ("Dick Cheney was vice president.", "cheney was vice president"),
+        ("Dick Cheney's dog", "cheney s dog"),
+        ("Philip K. Dick wrote Ubik.", "philip k wrote ubik"),
+        ("Was Dick Turpin a dick?", "was turpin a dick"),
+    ],
+)
+def test_names_and_expressions_are_left_out(text: str, rest: str) -> None:
+    assert remove(text) == rest
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["you dick", "Suck My Dick", "you are a Stupid Dick", "Big Dick", "USER Dick", "a moby", "The Dick", ""],
+)
+def test_other_uses_stay(text: str) -> None:
+    assert remove(text) == text.lower()
