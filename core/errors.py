@@ -21,7 +21,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 MACHINE_FAILURES = {
@@ -80,7 +80,10 @@ def run(main: Callable[[Sequence[str]], None], on_error: Callable[[], None] = la
     """
     with exit_on_closed_pipe(on_error):
         try:
-            main(sys.argv[1:])
+            try:
+                main(sys.argv[1:])
+            finally:
+                sys.stdout.flush()
         except GristmillError as error:
             on_error()
             print(f"error: {error}", file=sys.stderr)
@@ -96,6 +99,7 @@ def run(main: Callable[[Sequence[str]], None], on_error: Callable[[], None] = la
             if not isinstance(error, OSError) or error.errno not in MACHINE_FAILURES:
                 raise
             print(f"error: {_described(error)}", file=sys.stderr)
+            discard(sys.stdout)  # the disk of the output may be the one that is full
             sys.exit(1)
 
 
@@ -104,8 +108,11 @@ def exit_on_closed_pipe(on_exit: Callable[[], None] = lambda: None) -> Iterator[
     """Exit with the shell's status for SIGPIPE when the reader of the output is gone, as after ``| head``.
 
     Characters that the output's encoding lacks are written as escapes; bytes of the input that are not text
-    are read as replacement characters.
+    are read as replacement characters. A stream that the shell has closed is empty, or discards its output.
     """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 (not a path; open until the end)
     for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stdin, "replace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)
@@ -136,7 +143,7 @@ def pipe_is_closed(stream: TextIO) -> bool:
 
 def discard(stream: TextIO) -> None:
     """Discard what is written to ``stream`` from now on, and what it has buffered."""
-    with open(os.devnull, "wb") as devnull:  # noqa: PTH123 (not a path)
+    with open(os.devnull, "wb") as devnull, suppress(OSError):  # noqa: PTH123 (no path; no file in tests)
         os.dup2(devnull.fileno(), stream.fileno())
 
 

@@ -121,3 +121,33 @@ def test_input_that_is_not_text_is_read_with_replacement_characters():
     program = PROGRAM.format(body="print(ascii(input()))")
     done = subprocess.run([sys.executable, "-c", program], input=b"a\xff", capture_output=True, timeout=60)
     assert done.stdout == b"'a\\ufffd'\n"
+
+
+@pytest.mark.parametrize("body", ["print('x')", "print('x'); sys.exit(0)"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_to_a_full_disk_is_one_line(body, unbuffered):
+    with open("/dev/full", "w") as full:  # noqa: PTH123 (not a path)
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM.format(body=body)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={"PYTHONUNBUFFERED": unbuffered},
+            timeout=60,
+        )
+    line = b"error: No space left on device; free space and run the command again\n"
+    assert (done.returncode, done.stderr) == (1, line)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_empty_or_discard_the_output(closed):
+    program = PROGRAM.format(body="print(len(sys.stdin.read())); print('x', file=sys.stderr); sys.exit(3)")
+    command = f'"$0" -c "$1" {closed}'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable, program],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 3
+    assert done.stdout == (b"" if ">&-" in closed.replace("2>&-", "") else b"0\n")
+    assert done.stderr == (b"" if "2>&-" in closed else b"x\n")
