@@ -24,7 +24,7 @@ from core.config.command_line import ArgumentParser
 from core.config.loading import subsection
 from core.config.section import Section, parse_size
 from core.config.sections import Config
-from core.errors import InputError, run
+from core.errors import InputError, OutputError, run
 
 PATH = "docs/configuration.md"
 COMMAND = "python -m core.config.reference"
@@ -71,7 +71,10 @@ def main(arguments: Sequence[str]) -> None:
     if options.check:
         check(Path(options.check))
     elif options.write:
-        Path(options.write).write_text(render(), encoding="utf-8")
+        try:
+            Path(options.write).write_text(render(), encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{options.write}: {error.strerror}; check the path") from None
     else:
         print(render(), end="")
 

@@ -7,7 +7,7 @@ import pytest
 
 from core.config import Config, FinetuneConfig, Section, TrainConfig, reference
 from core.config.loading import subsection
-from core.errors import InputError
+from core.errors import InputError, OutputError
 from tests.commands import ROOT
 
 PAGE = ROOT / reference.PATH
@@ -33,6 +33,11 @@ def test_stale_page_is_rejected_with_the_command(tmp_path, capsys) -> None:
         reference.main(["--check", str(page)])
     reference.main([])
     assert capsys.readouterr().out == PAGE.read_text()
+
+
+def test_page_that_cannot_be_written_is_one_line(tmp_path) -> None:
+    with pytest.raises(OutputError, match=r"Is a directory; check the path$"):
+        reference.main(["--write", str(tmp_path)])
 
 
 @pytest.mark.parametrize("section", dict.fromkeys(sections()), ids=lambda section: section.__name__)
