@@ -7,7 +7,8 @@ conversation encoded in two parts, so that a model learns answers to the prompts
 
 import datetime
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -25,6 +26,10 @@ Role = Literal["system", "user", "assistant"]
 OPENING = re.compile(r"(<[^<>]+>)(\s*)\Z")
 PROBE = "Zqxj?"
 """Content of a message that no template contains."""
+MAX_PROMPTS = 16
+"""Number of answers whose prompts are rendered if the positions of all prompts cannot be derived from one."""
+WINDOW = 1000
+"""Characters before and after a position that decide whether tokens are separate there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ class ChatTemplate:
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Return the ids of a conversation, up to and including the start of the assistant's next turn."""
         rendered = self._render(messages, generation_prompt=True)
-        return self._encode(rendered, self._prompts(messages).values()).ids
+        return self._encode(rendered, self._prompt_ends(messages, rendered)).ids
 
     def continuation(self, messages: Sequence[Message]) -> list[int]:
         """Return the ids of a conversation up to the end of the last message's content, to be continued."""
@@ -87,7 +92,8 @@ class ChatTemplate:
         content = messages[-1].content
         after = content[len(content.rstrip()) :]
         end = rendered.end + len(after) * rendered.text.startswith(after, rendered.end)
-        return self._encode(rendered.cut(end), self._prompts(messages).values()).ids
+        rendered = rendered.cut(end)
+        return self._encode(rendered, self._prompt_ends(messages, rendered)).ids
 
     def example(self, messages: Sequence[Message]) -> TrainingExample:
         """Return the training example that ends last, with the last answer; raises as :meth:`examples`."""
@@ -104,7 +110,7 @@ class ChatTemplate:
         Raises :class:`InputError` if the template leaves an answer out or rewrites the text before it.
         """
         whole = self._render(messages, generation_prompt=False)
-        prompts = self._prompts(messages)
+        prompts = self._prompts(messages, _answers(messages))
         if self._template.marks_generation:
             return [self._example(whole, prompts.values(), whole.generated)]
         spans: list[tuple[int, int]] = []
@@ -138,13 +144,27 @@ class ChatTemplate:
                     found.add(token.token)
         return frozenset(found)
 
-    def _prompts(self, messages: Sequence[Message]) -> dict[int, Rendered]:
-        """Return the rendered prompt of each answer, by its index; an answer may start a conversation."""
-        return {
-            index: self._render(messages[:index], generation_prompt=True)
-            for index, message in enumerate(messages)
-            if index and message.role == "assistant"
-        }
+    def _prompt_ends(self, messages: Sequence[Message], rendered: Rendered) -> list[int]:
+        """Return the positions in a rendered conversation at which the prompts of its answers end.
+
+        To render each prompt takes quadratic time. Only the last one is rendered here; the others end where
+        the same text follows the message before the answer. If the template does not allow this, only the
+        prompts of the last answers are taken into account.
+        """
+        answers = _answers(messages)
+        if not answers:
+            return []
+        ends = {answer - 1 for answer in answers}
+        prompt = self._render(messages[: answers[-1]], generation_prompt=True, ends=ends)
+        tail = prompt.text[prompt.end or 0 :].lstrip()
+        if not prompt.ends or not tail or not rendered.text.startswith(prompt.text):
+            return _ends(rendered, self._prompts(messages, answers[-MAX_PROMPTS:]).values())
+        pattern = re.compile(rf"\s*{re.escape(tail)}")
+        return [found.end() for end in prompt.ends if (found := pattern.match(prompt.text, end))]
+
+    def _prompts(self, messages: Sequence[Message], answers: Iterable[int]) -> dict[int, Rendered]:
+        """Return the rendered prompts of answers, by their index."""
+        return {index: self._render(messages[:index], generation_prompt=True) for index in answers}
 
     def _answer(self, messages: Sequence[Message], prompt: Rendered | None) -> _Answer:
         """Return the conversation up to the end of its last message, an answer to ``prompt``."""
@@ -181,47 +201,44 @@ class ChatTemplate:
         self, rendered: Rendered, prompts: Iterable[Rendered], spans: Iterable[tuple[int, int]]
     ) -> TrainingExample:
         """Encode a conversation, with the tokens in ``spans`` to learn."""
-        encoding = self._encode(rendered, prompts)
+        encoding = self._encode(rendered, _ends(rendered, prompts))
         learn = np.zeros(len(encoding.ids), np.bool_)
         for start, end in spans:
             learn |= (encoding.starts < end) & ((encoding.ends > start) | (encoding.starts >= start))
         return TrainingExample(encoding.ids, learn.tolist())
 
-    def _encode(self, rendered: Rendered, prompts: Iterable[Rendered]) -> Encoding:
-        """Encode a conversation; its ids start with those of every prompt that its text starts with."""
-        ends = {len(each.text) for each in prompts if rendered.text.startswith(each.text)}
+    def _encode(self, rendered: Rendered, ends: Iterable[int]) -> Encoding:
+        """Encode a conversation; its ids start with those of its text up to each of ``ends``."""
         start, parts = 0, []
-        current = self._encode_span(rendered, 0, len(rendered.text))
-        for end in sorted(ends):
-            if not self._separates(current, rendered, start, end):
+        for end in sorted(set(ends)):
+            if not self._separates(rendered, start, end):
                 parts.append(self._encode_span(rendered, start, end))
-                start, current = end, self._encode_span(rendered, end, len(rendered.text))
-        parts.append(current)
+                start = end
+        parts.append(self._encode_span(rendered, start, len(rendered.text)))
         return Encoding(
             [token for part in parts for token in part.ids],
             np.concatenate([part.starts for part in parts]),
             np.concatenate([part.ends for part in parts]),
         )
 
-    def _separates(self, encoding: Encoding, rendered: Rendered, start: int, end: int) -> bool:
-        """True if an encoding of the text from ``start`` on starts with the ids of the text up to ``end``."""
-        first = 0
-        for mark in reversed(rendered.control):
-            if start <= mark.start and mark.end <= end:
-                index = int((encoding.starts < mark.end).sum()) - 1
-                if encoding.ids[index] == mark.token:  # text is encoded separately before and after it
-                    if mark.end == end:
-                        return True
-                    first, start = index, mark.start
-                    break
-        ids = self._encode_span(rendered, start, end).ids
-        return encoding.ids[first : first + len(ids)] == ids
+    def _separates(self, rendered: Rendered, start: int, end: int) -> bool:
+        """True if the ids of the text from ``start`` on start with those of the text up to ``end``.
+
+        This is decided by the text between the control tokens around ``end``, or within :data:`WINDOW`.
+        """
+        control, length = rendered.control, len(rendered.text)
+        after = bisect_left(control, end, key=_start)
+        first = max(start, end - WINDOW, control[after - 1].start if after else 0)
+        last = min(length, end + WINDOW, control[after].end if after < len(control) else length)
+        ids = self._encode_span(rendered, first, end).ids
+        return self._encode_span(rendered, first, last).ids[: len(ids)] == ids
 
     def _encode_span(self, rendered: Rendered, start: int, end: int) -> Encoding:
+        first, last = (bisect_left(rendered.control, position, key=_start) for position in (start, end))
         marks = [
             Mark(mark.start - start, mark.end - start, mark.token)
-            for mark in rendered.control
-            if start <= mark.start and mark.end <= end
+            for mark in rendered.control[first:last]
+            if mark.end <= end
         ]
         found = self._tokenizer.encode_marked(rendered.text[start:end], marks, continues=start > 0)
         return Encoding(found.ids, found.starts + start, found.ends + start)
@@ -232,7 +249,7 @@ class ChatTemplate:
         The mark of the end can make a difference to a template that looks at the last characters. In this
         case, the last occurrence of the content is taken.
         """
-        marked = self._render(messages, generation_prompt=False, end=index)
+        marked = self._render(messages, generation_prompt=False, ends={index})
         plain = self._render(messages, generation_prompt=False)
         if marked.text == plain.text:
             return marked
@@ -243,11 +260,11 @@ class ChatTemplate:
         return self._control.find(before + content + self._control.end + after)
 
     def _render(
-        self, messages: Sequence[Message], *, generation_prompt: bool, end: int | None = None
+        self, messages: Sequence[Message], *, generation_prompt: bool, ends: Collection[int] = ()
     ) -> Rendered:
         """Render a conversation, with ``generation_prompt`` up to the start of the assistant's next turn.
 
-        The end of message ``end`` is located.
+        The ends of the messages ``ends`` are located.
         """
         if not messages:
             raise InputError("a conversation without messages: give it at least one")
@@ -259,7 +276,7 @@ class ChatTemplate:
                 )
             before, core, after = split_white_space(message.content)
             core = self._control.interrupt(core, answer=message.role == "assistant")
-            mark = self._control.end if index == end else ""
+            mark = self._control.end if index in ends else ""
             turns.append({"role": message.role, "content": before + core + mark + after})
         return self._control.find(
             self._template.render(
@@ -269,6 +286,20 @@ class ChatTemplate:
                 delimiters=self._control.generation,
             )
         )
+
+
+def _answers(messages: Sequence[Message]) -> list[int]:
+    """Return the indices of the answers that have a prompt; an answer may also start a conversation."""
+    return [index for index, message in enumerate(messages) if index and message.role == "assistant"]
+
+
+def _ends(rendered: Rendered, prompts: Iterable[Rendered]) -> list[int]:
+    """Return the lengths of the prompts that a conversation starts with."""
+    return [len(prompt.text) for prompt in prompts if rendered.text.startswith(prompt.text)]
+
+
+def _start(mark: Mark) -> int:
+    return mark.start
 
 
 def _end_of_turn(rendered: Rendered, position: int) -> int:

@@ -31,10 +31,15 @@ class Rendered:
     """The conversation without marks."""
     control: list[Mark]
     """Control tokens, in order."""
-    end: int | None
-    """Position of the mark :attr:`ControlTokens.end`."""
+    ends: list[int]
+    """Positions of the mark :attr:`ControlTokens.end`."""
     generated: list[tuple[int, int]]
     """Spans of the template's ``{% generation %}`` blocks."""
+
+    @property
+    def end(self) -> int | None:
+        """Position of the last mark :attr:`ControlTokens.end`."""
+        return self.ends[-1] if self.ends else None
 
     def control_after(self, position: int) -> Mark | None:
         """Return the first control token from ``position`` on."""
@@ -42,7 +47,7 @@ class Rendered:
 
     def cut(self, end: int) -> "Rendered":
         """Return the text up to ``end``, without its spans."""
-        return Rendered("", self.text[:end], [mark for mark in self.control if mark.end <= end], None, [])
+        return Rendered("", self.text[:end], [mark for mark in self.control if mark.end <= end], [], [])
 
 
 class ControlTokens:
@@ -73,7 +78,7 @@ class ControlTokens:
         parts: list[str] = []
         control: list[Mark] = []
         generated: list[tuple[int, int]] = []
-        end: int | None = None
+        ends: list[int] = []
         length = position = start = 0
         for match in self._pattern.finditer(rendered):
             parts.append(rendered[position : match.start()])
@@ -85,13 +90,13 @@ class ControlTokens:
                 control.append(Mark(length, length + len(found), self._ids[found]))
                 length += len(found)
             elif found == self.end:
-                end = length
+                ends.append(length)
             elif found == self.generation[0]:
                 start = length
             elif found == self.generation[1]:
                 generated.append((start, length))
         parts.append(rendered[position:])
-        return Rendered(rendered, "".join(parts), control, end, generated)
+        return Rendered(rendered, "".join(parts), control, ends, generated)
 
 
 class _Names:

@@ -4,13 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.errors import InputError
-from core.tokenizer.chat import ChatTemplate, Message
+from core.tokenizer.chat import Message
 from serve.api.errors import ApiError
 from serve.api.schemas.generation import ChatCompletionRequest, CompletionRequest
 from serve.service import ServedModel, Service
-
-MANY_MESSAGES = 100
-"""Length from which on a conversation is checked before it is rendered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ def chat_prompts(model: ServedModel, body: ChatCompletionRequest) -> list[Prompt
     ]
     try:
         chat = model.loaded.chat
-        if len(messages) > MANY_MESSAGES and _fewest_tokens(chat, len(messages)) > model.engine.capacity:
+        if len(messages) > model.engine.capacity:  # a message has at least one token
             raise _too_long(f"conversation has {len(messages)} messages", model, "messages")
         ids = chat.continuation(messages) if body.continue_final_message else chat.prompt(messages)
         stop_tokens = chat.stop
@@ -44,16 +41,6 @@ def chat_prompts(model: ServedModel, body: ChatCompletionRequest) -> list[Prompt
     if body.continue_final_message:
         return [Prompt(ids, stop_tokens, kept[:-1], continued=kept[-1]["content"])]
     return [Prompt(ids, stop_tokens, kept)]
-
-
-def _fewest_tokens(chat: ChatTemplate, messages: int) -> int:
-    """Return the tokens of so many messages without content.
-
-    The time to render a conversation is quadratic in its length, so that too long ones are rejected before.
-    """
-    question, answer = Message("user", "x"), Message("assistant", "x")
-    turn = len(chat.prompt([question, answer, question])) - len(chat.prompt([question]))
-    return max(2, turn - 2) * (messages // 2)
 
 
 def text_prompts(model: ServedModel, body: CompletionRequest) -> list[Prompt]:

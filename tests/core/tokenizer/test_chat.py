@@ -169,6 +169,43 @@ def test_conversation_may_start_with_an_answer(tokenizer: SentencePieceTokenizer
     assert learn == [False, False, *[True] * len(mi), True]
 
 
+@given(conversation=conversations, spaces=st.tuples(*[st.sampled_from(["", " ", "\n"])] * 2))
+def test_ends_of_prompts_are_those_of_the_rendered_prompts(
+    hub: HuggingFaceTokenizer, conversation: list[Message], spaces: tuple[str, str]
+) -> None:
+    chat = ChatTemplate(hub)
+    messages = [replace(message, content=spaces[0] + message.content + spaces[1]) for message in conversation]
+    rendered = chat._render(messages, generation_prompt=False)
+    prompts = [
+        chat._render(messages[:index], generation_prompt=True)
+        for index, message in enumerate(messages)
+        if message.role == "assistant"
+    ]
+    expected = [len(prompt.text) for prompt in prompts if rendered.text.startswith(prompt.text)]
+    assert chat._prompt_ends(messages, rendered) == expected
+
+
+COUNTING = "{{ messages | length }}" + CHATML
+"""Template that renders the beginning of a conversation differently once more messages follow."""
+
+
+@pytest.mark.parametrize(("template", "most"), [*((each, 2) for each in TEMPLATES.values()), (COUNTING, 18)])
+def test_long_conversations_are_rendered_a_bounded_number_of_times(
+    tokenizer: SentencePieceTokenizer, definition: str, template: str, most: int
+) -> None:
+    chat = ChatTemplate(HuggingFaceTokenizer(definition, TokenizerSettings(tokenizer.names, True, template)))
+    messages = turns(False, [("ka", "\n" + "mi " * 500)] * 100)
+    rendered: list[int] = []
+    render = chat._template.render
+    chat._template.render = lambda *given, **options: rendered.append(1) or render(*given, **options)  # type: ignore[method-assign]
+    prompt = chat.prompt([*messages, Message("user", "lo")])
+    assert 0 < len(rendered) <= most
+    rendered.clear()
+    assert chat.continuation(messages)
+    assert 0 < len(rendered) <= most + 2
+    assert prompt[: len(chat.prompt(messages[:-1]))] == chat.prompt(messages[:-1]) or template == COUNTING
+
+
 def test_template_that_drops_history_gives_prompts_but_no_examples(
     tokenizer: SentencePieceTokenizer, definition: str
 ) -> None:
