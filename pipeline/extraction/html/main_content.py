@@ -19,6 +19,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from pipeline.extraction.html import coherence
 from pipeline.extraction.html.blocks import Blocks
 from pipeline.extraction.html.features import Floats, NameScorer, features, name_words
 from pipeline.extraction.html.limits import check_nesting, limit_attributes
@@ -107,6 +108,7 @@ class Model:
         # Blocks of one template usually have the same role on the page.
         means = np.bincount(templates, margins * words) / np.bincount(templates, words)
         margins += calibration.template_smoothing * (means[templates].astype(np.float32) - margins)
+        coherence.adjust(margins, blocks, words)
         return 1 / (1 + np.exp(calibration.margin_offset - margins)), words
 
 
