@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from html import unescape
+from itertools import takewhile
 
 from core.resources import read_text, read_toml
 from pipeline.extraction.wikitext.brackets import resolve_brackets
@@ -22,7 +23,10 @@ _BLOCK = re.compile(r"</?(?:p|div|blockquote|center|ul|ol|dl|table|tr|hr|h[1-6])
 _ITEM = re.compile(r"<(?:li|dd|dt)\b[^<>]*>", re.IGNORECASE)
 _ROW = re.compile(r"<tr\b[^<>]*>\s*+<t[dh]\b[^<>]*>", re.IGNORECASE)
 _CELL = re.compile(r"<(?:/t[dh]\s*>\s*+<)?t[dh]\b[^<>]*>", re.IGNORECASE)
-_SCRIPT = re.compile(r"<(su[bp])\b[^<>]*>([0-9+−=()n-]{1,12})</\1>", re.IGNORECASE)
+_SCRIPT = re.compile(r"<(su[bp])\b[^<>]*>([^<>\n]{1,40})</\1>", re.IGNORECASE)
+_DIGITS = re.compile(r"[0-9+−=()n-]{1,12}")
+_NUMBER = re.compile(r"[−-]?[0-9]+[.,/][0-9]+")
+"""Content of an exponent that has no superscript characters."""
 _RUBY = re.compile(r"<rt\b[^<>]*>([^<>]*)(?:</rt\s*>)?", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)
 _VARIANT = re.compile(r"-\{(?:([^{}|]*+)\|)?\s*+(?:[a-z]{2,3}[\w-]*:)?([^;{}]*+)[^{}]*+\}-")
@@ -89,8 +93,13 @@ def _reading(found: re.Match[str]) -> str:
 
 
 def _script(found: re.Match[str]) -> str:
-    """Convert digits to superscripts or subscripts."""
-    return found[2].translate(_SUPERSCRIPTS if found[1].lower() == "sup" else _SUBSCRIPTS)
+    """Convert digits to superscripts or subscripts, and other raised numbers to powers (``10^0.5``)."""
+    content, is_raised = unescape(found[2]).strip(), found[1].lower() == "sup"
+    if _DIGITS.fullmatch(content):
+        return content.translate(_SUPERSCRIPTS if is_raised else _SUBSCRIPTS)
+    if is_raised and _NUMBER.fullmatch(content):
+        return f"^({content})" if "/" in content else f"^{content}"
+    return found[0]
 
 
 def _strip_emphasis(text: str) -> str:
@@ -111,15 +120,19 @@ def _strip_emphasis_from_line(line: str) -> str:
 def _format_lines(text: str, lists: bool) -> Iterator[str]:
     """Yield the lines, with a dash before list items and a number before items of numbered lists."""
     numbers: list[int] = []
+    previous = ""
     for line in text.split("\n"):
         found = _LIST.match(line)
         if not found:
-            numbers = []
+            numbers, previous = [], ""
             yield _INDENT.sub("", line)
             continue
         marks, item = found[1], found[2].strip()
         depth = len(marks)
-        numbers = [*numbers[:depth], *[0] * (depth - len(numbers))]
+        common = sum(
+            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(previous, marks, strict=False))
+        )
+        numbers, previous = [*numbers[:common], *[0] * (depth - common)], marks
         numbers[-1] += 1
         if not item or (not lists and marks[-1] in "*#"):
             continue

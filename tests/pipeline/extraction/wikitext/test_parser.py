@@ -197,6 +197,27 @@ def test_nested_and_numbered_lists() -> None:
     ]  # fmt: skip
 
 
+def test_a_list_of_another_kind_is_numbered_from_one() -> None:
+    assert lines("* a\n* b\n# c\n# d\n#* e\n#* f\n## g\n# h\n") == [
+        "- a", "- b", "1. c", "2. d", "  - e", "  - f", "  1. g", "3. h"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wikitext", "text"),
+    [
+        ("10<sup>&minus;7</sup> m", "10⁻⁷ m"),
+        ("10<sup> 6 </sup>", "10⁶"),
+        ("2<sup>1/2</sup> or 2<sup>0.5</sup>", "2^(1/2) or 2^0.5"),
+        ("x{{sup|2}}, CO{{sub|2}}", "x², CO₂"),
+        ("3.1{{e|-12}} or {{10^|-12}}", "3.1 × 10^-12 or 10^-12"),
+        ("2<sup>nd</sup> a<sub>i</sub>", "2nd ai"),
+    ],
+)
+def test_powers_and_indices(wikitext: str, text: str) -> None:
+    assert to_prose(wikitext) == text
+
+
 def test_sections_are_dropped_with_their_subsections_in_many_languages() -> None:
     for name in ("References", "EINZELNACHWEISE", "Liens externes", "Примечания", "参考文献"):
         text = f"Lead.\n== {name} ==\nx\n=== Sub ===\ny\n== Next ==\nz\n"
