@@ -192,9 +192,19 @@ class Stage:
 
 
 def check_output(config: Config) -> None:
-    """Raise :class:`ConfigError` if ``output.path`` is empty, :class:`OutputError` if it is a local file."""
+    """Raise :class:`ConfigError` if ``output.path`` is empty, :class:`OutputError` if it is a local file.
+
+    Also refuses web servers and unknown kinds of storage. Accesses no remote files.
+    """
     require(config, "output.path")
-    _refuse_file(config.output.path, "output.path = ")
+    path = config.output.path
+    _refuse_file(path, "output.path = ")
+    if storage.is_web(path):
+        raise OutputError(
+            f"output.path = {path}: web servers are only read; use a local path, s3:// or hdfs://"
+        )
+    if not storage.is_local(path) and not path.startswith(("s3://", "hdfs://")):
+        storage.filesystem(path)
 
 
 def _refuse_file(folder: str, key: str = "") -> None:

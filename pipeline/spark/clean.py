@@ -56,6 +56,7 @@ def validate(config: Config) -> None:
 def clean(spark: SparkSession, config: Config) -> Manifest:
     """Run the stage in ``config.output.path`` and return its manifest. Does nothing if it is already done."""
     check_output(config)
+    storage.exists(storage.absolute(config.output.path))  # fails early if its server cannot be used
     inputs = plan_inputs(spark, config.input)
     stage = _stage(config, inputs)
     out, settings = stage.folder, stage.config

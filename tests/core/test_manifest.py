@@ -4,7 +4,7 @@ import pytest
 
 from core import manifest
 from core.config import load
-from core.errors import ManifestError, OutputError
+from core.errors import GristmillError, ManifestError, OutputError
 from core.manifest import Manifest, Stage
 
 
@@ -77,6 +77,18 @@ def test_files_are_refused_as_folders(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"^output\.path = \S*a\.warc\.gz: is a file; name a folder$"):
         manifest.check_output(load(None, [f"output.path={file}"]))
     assert file.read_text() == "input"
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("foo://b/x", "Protocol not known: foo; use a local path"),
+        ("https://h/x", "web servers are only read; use"),
+    ],
+)
+def test_outputs_that_are_never_written_are_refused_at_once(path: str, problem: str) -> None:
+    with pytest.raises(GristmillError, match=f"{path}: {problem}"):
+        manifest.check_output(load(None, [f"output.path={path}"]))
 
 
 def test_folders_are_checked_without_inputs(tmp_path: Path) -> None:
