@@ -81,11 +81,12 @@ def is_binary(body: bytes) -> bool:
     UTF-16 and UTF-32 are text if they have a byte order mark or are mostly ASCII.
     """
     sample = body[:_SAMPLE_BYTES]
-    if sample.startswith(_MARKS):
+    printable = len(sample.translate(None, _CONTROLS))
+    if printable == len(sample) or sample.startswith(_MARKS):
         return False
-    text = sample.replace(b"\0", b"")  # the padding of truncated pages, and ASCII in UTF-16
-    controls = len(text) - len(text.translate(None, _CONTROLS))
-    return controls * 50 > len(text) or (bool(sample) and not text)
+    # NULs are not counted: they are the padding of truncated pages, and half of ASCII in UTF-16.
+    length = len(sample) - sample.count(0)
+    return (length - printable) * 50 > length or not length
 
 
 def canonical(label: str) -> str | None:

@@ -36,11 +36,11 @@ def read(
         items = table_reader(split, columns, kept)
     else:
         items = _READERS[split.format](split)
-    end = split.start
+    item = None
     try:
         for item in items:
             yield with_valid_text(item)
-            end = item.origin.offset + max(1, item.origin.length)
     except DATA_ERRORS as error:
+        end = item.origin.offset + max(1, item.origin.length) if item else split.start
         problem = f"the rest cannot be read: {type(error).__name__}: {error}"
         yield with_valid_text(Damaged(Origin(end, 0), problem))

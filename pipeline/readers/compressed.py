@@ -41,6 +41,8 @@ BROTLI_BLOCK = 1 << 16
 """Output of one step: damage discards the whole step."""
 _BROTLI_PROBE = 1 << 9
 """Bytes of content that show whether data is Brotli."""
+_TEXT_START = re.compile(rb"[\t\n\r -~]{32}")
+"""Printable ASCII, with which Brotli data practically never begins. Most content is recognized by it."""
 _MAX_LAYERS = 4
 """Compressions of one file that are undone: some archives contain themselves."""
 
@@ -91,6 +93,8 @@ class Inflater:
     ``wbits`` is that of :func:`zlib.decompressobj`; the default expects a gzip member and verifies its
     checksum.
     """
+
+    __slots__ = ("_zlib",)
 
     def __init__(self, wbits: int = 31) -> None:
         self._zlib = isal_zlib.decompressobj(wbits)
@@ -310,7 +314,7 @@ def _members(compressed: Iterator[bytes], codec: Codec) -> Iterator[bytes]:
 
 def _is_brotli(head: bytes) -> bool:
     """True if the first bytes of a content are binary, but text or compressed again when decompressed."""
-    if not is_binary(head):
+    if _TEXT_START.match(head) or not is_binary(head):
         return False
     try:
         text = BrotliReader(BytesIO(head[:HEAD_BYTES])).read(_BROTLI_PROBE)

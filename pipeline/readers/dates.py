@@ -10,6 +10,8 @@ _UNIX_TIME = re.compile(r"(\d{9,10})(\d{3}|\d{6}|\d{9})?(?:\.\d+)?")
 """Seconds and the digits of their fraction."""
 _COMPACT = re.compile(r"(\d{8})(\d{4}|\d{6})")
 """Date and time without a separator, as in an index of archives."""
+_USUAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+"""The format of most archives, which needs no conversion."""
 _REDUCED = re.compile(r"(\d{4})(-\d\d)?")
 """A year or a month."""
 _UTC_NAME = re.compile(r"\s*(UTC|GMT)$")
@@ -29,8 +31,10 @@ def parse_date(value: object) -> datetime | None:
     if isinstance(value, date):
         return datetime.combine(value, time(), UTC)
     text = _to_text(value)
-    found = (_attempt(parse, text) for parse in (_parse_iso, _parse_http, _parse_unix_time))
-    return next((each for each in found if each), None) if text else None
+    for parse in (_parse_iso, _parse_http, _parse_unix_time) if text else ():
+        if parsed := _attempt(parse, text):
+            return parsed
+    return None
 
 
 def _attempt(convert: Callable[..., datetime], value: object) -> datetime | None:
@@ -42,9 +46,11 @@ def _attempt(convert: Callable[..., datetime], value: object) -> datetime | None
 
 def _to_text(value: object) -> str:
     """Return a text or number of plausible length as text, else an empty string."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value = f"{value:.0f}" if abs(value) < 1e20 else ""
-    return value.strip() if isinstance(value, str) and len(value) <= _MAX_LENGTH else ""
+    if isinstance(value, str):
+        return value.strip() if len(value) <= _MAX_LENGTH else ""
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e20:
+        return f"{value:.0f}"
+    return ""
 
 
 def _to_utc(parsed: datetime) -> datetime:
@@ -52,11 +58,15 @@ def _to_utc(parsed: datetime) -> datetime:
 
 
 def _parse_iso(text: str) -> datetime:
+    return _to_utc(datetime.fromisoformat(text if _USUAL.fullmatch(text) else _to_iso(text)))
+
+
+def _to_iso(text: str) -> str:
     if compact := _COMPACT.fullmatch(text):
         text = f"{compact[1]}T{compact[2]}"
     elif reduced := _REDUCED.fullmatch(text):
         text = f"{reduced[1]}{reduced[2] or '-01'}-01"
-    return _to_utc(datetime.fromisoformat(_UTC_NAME.sub("Z", text.replace("/", "-").upper())))
+    return _UTC_NAME.sub("Z", text.replace("/", "-").upper())
 
 
 def _parse_http(text: str) -> datetime:

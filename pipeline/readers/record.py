@@ -1,9 +1,10 @@
 """Items that every reader yields: records with text, skipped records and damage."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from pipeline.ledger import Drop
 
@@ -38,16 +39,14 @@ class InputSplit:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Location of a raw record in its file, in bytes unless its reader documents another unit."""
 
     offset: int
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A raw record that contains text."""
 
     origin: Origin
@@ -65,12 +64,11 @@ class Record:
     """Language that the source declared, such as that of a wiki; may be empty."""
     hidden_namespaces: frozenset[str] = frozenset()
     """Lower-case names of a wiki's file and category namespaces, whose links are not text."""
-    metadata: Mapping[str, str | None] = field(default_factory=dict)
+    metadata: Mapping[str, str | None] = MappingProxyType({})
     """Values of ``input.keep_columns``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(NamedTuple):
     """A valid record that is not a page."""
 
     origin: Origin
@@ -78,8 +76,7 @@ class Skipped:
     drop: Drop
 
 
-@dataclass(frozen=True, slots=True)
-class Damaged:
+class Damaged(NamedTuple):
     """A record that cannot be read."""
 
     origin: Origin
@@ -88,14 +85,19 @@ class Damaged:
 
 Item = Record | Skipped | Damaged
 
+_TEXT_FIELDS: Mapping[type[Item], Sequence[str]] = MappingProxyType(
+    {Record: ("url", "title", "license", "language"), Skipped: ("url",), Damaged: ("error",)}
+)
+
 
 def with_valid_text(item: Item) -> Item:
     """Return the item with valid text in every field but the body, which extraction makes valid."""
-    texts = {name: getattr(item, name, "") for name in ("url", "title", "license", "language", "error")}
-    changed: dict[str, Any] = {
-        name: fixed for name, text in texts.items() if (fixed := valid_text(text)) is not text
-    }
-    return replace(item, **changed) if changed else item
+    for name in _TEXT_FIELDS[type(item)]:
+        text: str = getattr(item, name)
+        if not text.isascii():
+            changes: dict[str, Any] = {name: valid_text(text)}
+            item = item._replace(**changes)
+    return item
 
 
 def valid_text(text: str) -> str:

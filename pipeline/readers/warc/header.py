@@ -35,11 +35,10 @@ def fields_pattern(first: int, *names: bytes) -> bytes:
 
 def field_values(head: re.Match[bytes]) -> tuple[bytes, ...]:
     """Return the groups of a match of a ``fields_pattern``; those that are not set are empty."""
-    if head["folded"]:
-        head = head.re.match(unfold(head[0])) or head
-    return head.groups(b"")
+    values = head.groups(b"")
+    return (head.re.match(unfold(head[0])) or head).groups(b"") if values[-1] else values
 
 
 def unfold(header: bytes) -> bytes:
     """Join the lines of each field that is continued on the next line."""
-    return _FOLD.sub(b" ", header)
+    return _FOLD.sub(b" ", header) if b"\n " in header or b"\n\t" in header else header

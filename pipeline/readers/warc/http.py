@@ -49,17 +49,20 @@ def decode(body: bytes, transfer: str, content: str, limit: int) -> bytes:
     readable part. Raises :class:`BodyError` for a damaged body and :class:`TooLargeError` for more than
     ``limit`` bytes.
     """
-    declared = _CODING.findall(f"{content},{transfer}".lower())
+    declared = _CODING.findall(f"{content},{transfer}".lower()) if content or transfer else []
     for _ in range(min(max(1, declared.count("chunked")), _MAX_LAYERS)):
         body = join_chunks(body, is_declared="chunked" in declared)
     problem: BodyError | None = None
     for coding in [*reversed(declared[-_MAX_LAYERS:]), *[""] * _MAX_UNDECLARED]:
+        coded = body
         try:
-            body = _undo(coding, body, limit)
+            body = _undo(coding, coded, limit)
         except BodyError as error:
             if is_compressed(body):
                 raise
             problem = error  # The body may be in another coding.
+        if not coding and body is coded:
+            break
     if problem and not _is_text(body[:_SAMPLE_BYTES]):
         raise problem
     return body

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from io import BytesIO
 
 from core import storage
@@ -43,4 +42,4 @@ def _items(record: InputSplit, fetched: Future[bytes]) -> Iterator[tuple[InputSp
     else:
         for item in reader.items(BytesIO(raw), 0, len(raw)):
             in_file = Origin(record.start + item.origin.offset, item.origin.length)
-            yield record, replace(item, origin=in_file)
+            yield record, item._replace(origin=in_file)

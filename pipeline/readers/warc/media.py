@@ -4,7 +4,7 @@ Follows the WHATWG standards Fetch (of several declarations the last counts) and
 """
 
 import re
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from pipeline.charset import is_binary
@@ -21,6 +21,8 @@ _TYPE = re.compile(
 )
 """A type that is registered, or nearly. Other declarations, such as ``unknown/unknown``, declare nothing."""
 _CHARSET = re.compile(r"""(?i)charset\s*[=:]\s*["']?([^\s"';,]+)""")
+_MAX_CACHED = 200
+"""Characters of the longest declaration that is cached once parsed. Most pages declare one of a few types."""
 _UNKNOWN = frozenset({"application/unknown", "application/x-unknown"})
 _ANY_BYTES = re.compile(r"(?:application|binary)/octet-stream|(?:text|application)/xml")
 """Types of which only what is evidently HTML is a page."""
@@ -49,43 +51,53 @@ _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 class ContentType(NamedTuple):
     """A declared type. Empty if nothing, or nothing plausible, is declared."""
 
-    media_type: str = ""
+    kind: Literal["html", "text", "bytes", "other", ""] = ""
+    """``bytes``: a page only if the content is evidently HTML; ``other``: never a page."""
     charset: str | None = None
 
-    @property
-    def may_be_page(self) -> bool:
-        """False if this type rules out a page, whatever the content."""
-        patterns = (_HTML, _TEXT, _ANY_BYTES)
-        return not self.media_type or any(pattern.fullmatch(self.media_type) for pattern in patterns)
+
+def parse_content_type(value: str) -> ContentType:
+    """Parse a Content-Type, or several that are joined by commas."""
+    return _parse(value) if len(value) > _MAX_CACHED else _parse_cached(value)
 
 
-def parse_content_type(values: Sequence[str]) -> ContentType:
-    """Parse the values of all Content-Type headers, each of which may hold several types."""
+def _parse(value: str) -> ContentType:
     found = ContentType()
-    for value in values:
-        for part in value.split(","):
-            declared = _TYPE.match(part)
-            if declared and (name := declared[1].lower()) not in _UNKNOWN:
-                charset = _CHARSET.search(part)
-                found = ContentType(name, charset[1] if charset else None)
-    if found.charset is None and (charset := _CHARSET.search(",".join(values))):
+    for part in value.split(","):
+        declared = _TYPE.match(part)
+        if declared and (name := declared[1].lower()) not in _UNKNOWN:
+            charset = _CHARSET.search(part)
+            found = ContentType(_kind(name), charset[1] if charset else None)
+    if found.charset is None and (charset := _CHARSET.search(value)):
         return found._replace(charset=charset[1])
     return found
+
+
+_parse_cached = lru_cache(maxsize=256)(_parse)
+
+
+def _kind(media_type: str) -> Literal["html", "text", "bytes", "other"]:
+    if _HTML.fullmatch(media_type):
+        return "html"
+    if _TEXT.fullmatch(media_type):
+        return "text"
+    return "bytes" if _ANY_BYTES.fullmatch(media_type) else "other"
 
 
 def detect_media(declared: ContentType, body: bytes) -> Media | None:
     """Return the medium of a decoded body: the declared one, or by content if none is. None if not a page."""
     sample = body[:SAMPLE_BYTES]
-    is_wide = (declared.charset or "").lower().startswith(("utf-16", "utf16", "utf-32", "utf32", "ucs"))
-    if sample.startswith(_DOCUMENT_STARTS) or (is_binary(sample) and not is_wide):
+    if sample.startswith(_DOCUMENT_STARTS) or (is_binary(sample) and not _is_wide(declared.charset)):
         return None
-    if _HTML.fullmatch(declared.media_type):
-        return "html"
-    if _TEXT.fullmatch(declared.media_type):
-        return "text"
+    if declared.kind == "html" or declared.kind == "text":
+        return declared.kind
     start = sample.replace(b"\0", b"")  # of UTF-16
     for mark in _BYTE_ORDER_MARKS:
         start = start.removeprefix(mark)
-    if (_XHTML_START if declared.media_type else _HTML_START).match(start):
+    if (_XHTML_START if declared.kind else _HTML_START).match(start):
         return "html"
-    return None if declared.media_type or _XML_START.match(start) else "text"
+    return None if declared.kind or _XML_START.match(start) else "text"
+
+
+def _is_wide(charset: str | None) -> bool:
+    return (charset or "").lower().startswith(("utf-16", "utf16", "utf-32", "utf32", "ucs"))

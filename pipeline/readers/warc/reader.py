@@ -26,7 +26,7 @@ _PAGE_TYPES = (b"response", b"resource", b"conversion")
 _HTTP_HEADER = re.compile(
     rb"(?i:HTTP(?:/[\d.]+)?|ICY)[ \t]+(\d{1,3})\b[^\n]*\n((?:[^\r\n<][^\n]*\n)*+)(?:\r?\n)?"
 )
-_FIELD = re.compile(rb"(?im)^(content-type|content-encoding|transfer-encoding)[^\S\n]*:([^\n]*)")
+_FIELD = re.compile(rb"\n(?i:(content-(?:type|encoding)|transfer-encoding))[^\S\n]*:([^\n]*)")
 _CONTENT_TYPE = re.compile(rb"(?im)^content-type[^\S\n]*:")
 _RECORD_TYPE, _REVISIT, _MEDIA_TYPE = map(Drop, (Reason.RECORD_TYPE, Reason.REVISIT, Reason.MEDIA_TYPE))
 
@@ -105,18 +105,19 @@ def _page(frame: Frame) -> Item:
 
     Raises BodyError for a body that cannot be decoded and TooLargeError for one that is too long.
     """
-    content_type, transfer, content, payload = [_text(frame.header.content_type)], "", "", frame.block
+    fields, payload = {b"content-type": _text(frame.header.content_type)}, frame.block
     if _is_http(frame):
         head = _http_header(payload)
         if not head and detect_media(ContentType(), bytes(payload[:SAMPLE_BYTES])) != "html":
             return Damaged(frame.origin, "HTTP response without a status line")
         if head and not 200 <= int(head[1]) < 300:
             return Skipped(frame.origin, _url(frame), Drop(Reason.HTTP_STATUS, float(head[1])))
-        content_type, transfer, content = _fields(head[2] if head else b"")
+        fields = _fields(head[2] if head else b"")
         payload = payload[head.end() if head else 0 :]
-    declared = parse_content_type(content_type)
-    if not declared.may_be_page:
+    declared = parse_content_type(fields.get(b"content-type", ""))
+    if declared.kind == "other":
         return Skipped(frame.origin, _url(frame), _MEDIA_TYPE)
+    transfer, content = fields.get(b"transfer-encoding", ""), fields.get(b"content-encoding", "")
     body = http.decode(bytes(payload), transfer, content, MAX_BYTES)
     media = detect_media(declared, body)
     if media is None:
@@ -143,15 +144,13 @@ def _http_header(block: memoryview) -> re.Match[bytes] | None:
     return head
 
 
-def _fields(header: bytes) -> tuple[list[str], str, str]:
-    """Return all values of Content-Type, and those of Transfer- and Content-Encoding joined by commas."""
-    values: dict[bytes, list[str]] = {}
-    for name, value in _FIELD.findall(unfold(header)):
-        values.setdefault(name.lower(), []).append(_text(value))
-    transfer, content = (
-        ",".join(values.get(name, ())) for name in (b"transfer-encoding", b"content-encoding")
-    )
-    return values.get(b"content-type", []), transfer, content
+def _fields(header: bytes) -> dict[bytes, str]:
+    """Return the relevant fields by their lower-case names, the values of repeated ones joined by commas."""
+    fields: dict[bytes, str] = {}
+    for field_name, value in _FIELD.findall(b"\n" + unfold(header)):
+        name, text = field_name.lower(), _text(value)
+        fields[name] = f"{fields[name]},{text}" if name in fields else text
+    return fields
 
 
 def _is_http(frame: Frame) -> bool:

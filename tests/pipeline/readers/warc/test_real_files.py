@@ -4,7 +4,6 @@ import csv
 import gzip
 import shutil
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,7 +57,7 @@ def test_decompressed_warc_yields_the_same_records(tmp_path: Path) -> None:
         shutil.copyfileobj(packed, unpacked)
     whole = read_items(path, 1 << 30)
     expected = read_items(WARC / "pages-mixed.warc.gz", 1 << 30)
-    assert [replace(item, origin=Origin(0, 0)) for item in whole] == [
-        replace(item, origin=Origin(0, 0)) for item in expected
+    assert [item._replace(origin=Origin(0, 0)) for item in whole] == [
+        item._replace(origin=Origin(0, 0)) for item in expected
     ]
     assert read_items(path, 1 << 16) == read_items(path, 1 << 20) == whole
