@@ -1,19 +1,24 @@
 """uvicorn's HTTP/1.1 protocol, with what clients need beyond it."""
 
+import asyncio
 import json
+import re
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD_BYTES = 65_536
 """Largest request line and headers."""
+AUTHORITY = re.compile(rb"\Ahttps?://[^/?#]*", re.IGNORECASE)
+"""Scheme and host of a request target in absolute form, as clients send it to proxies."""
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 that ignores offers to upgrade, limits the size of headers and reports errors in JSON.
+    """HTTP/1.1 that ignores offers to upgrade, limits size and time of headers and reports errors in JSON.
 
     Java's HTTP client offers an upgrade to HTTP/2 with each request. A server may ignore the offer, but the
-    parser then skips the body; it is parsed here.
+    parser then skips the body; it is parsed here. Clients of HTTP/1.0 get streams without chunks.
     """
 
     _head_bytes = 0
@@ -22,14 +27,30 @@ class HttpProtocol(HttpToolsProtocol):
     _repeats_head = False
     """True while a head is parsed that was handled before."""
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
+        """Start to wait for the first request."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection without a request, or with an incomplete one."""
+        if self._head_bytes and not self.transport.is_closing():
+            text = f"the headers were incomplete after {self.timeout_keep_alive} s; send them faster"
+            self._reject(408, text, "request_timeout")
+        else:
+            super().timeout_keep_alive_handler()
+
     def data_received(self, data: bytes) -> None:
         """Parse data from the client."""
-        self._unset_keepalive_if_required()
         try:
             self._feed(data)
-        except httptools.HttpParserError:
-            self.logger.warning("Invalid HTTP request received.")
-            self.send_400_response("the request is not HTTP/1.1; check the address and the client")
+        except httptools.HttpParserError as error:
+            cause = " ".join(str(error).split())
+            self.logger.warning("Invalid HTTP request received: %s", cause)
+            text = f"the request is not HTTP/1.1 ({cause}); check the address and the client"
+            self._reject(400, text, "invalid_http")
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -41,7 +62,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self._feed(rest)
         self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
         if self._head_bytes > MAX_HEAD_BYTES:
-            raise httptools.HttpParserError
+            raise httptools.HttpParserError(f"headers of more than {MAX_HEAD_BYTES} bytes")
 
     def _body_header(self) -> bytes:
         """Return the header that describes the body of the current request; empty if there is none."""
@@ -78,20 +99,32 @@ class HttpProtocol(HttpToolsProtocol):
         """Start to handle the request."""
         if not self._repeats_head:
             self._in_head = False
+            self._unset_keepalive_if_required()
+            self.url = b"/" + AUTHORITY.sub(b"", self.url).removeprefix(b"/")
             super().on_headers_complete()
+            if self.scope["http_version"] == "1.0":
+                self.cycle.__class__ = _UnframedResponse
 
     def on_message_complete(self) -> None:
         """End the request, unless its body follows after an offer to upgrade."""
         if not (self.parser.should_upgrade() and self._body_header()):
             super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
+    def _reject(self, status: int, message: str, code: str) -> None:
         """Send an error in the API's format and close the connection."""
-        error = {"message": msg, "type": "invalid_request_error", "param": None, "code": "invalid_http"}
+        error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
         body = json.dumps({"error": error}).encode()
-        head = (
-            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[status] + head.encode() + body)
         self.transport.close()
+
+
+class _UnframedResponse(RequestResponseCycle):
+    """A response that ends with its connection, for HTTP/1.0, which has no chunks."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a part of the response without a frame around it."""
+        self.chunked_encoding = False
+        if message["type"] == "http.response.body":
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -13,6 +14,8 @@ from serve.api.keys import ApiKeys
 
 LOCAL_NAMES = ("localhost", "host.docker.internal", "host.containers.internal")
 """Names of this machine; the latter two from within a container."""
+MAX_DISCARDED_BYTES = 64_000_000
+"""Length up to which a rejected body is read."""
 
 
 class AdmissionMiddleware:
@@ -33,20 +36,23 @@ class AdmissionMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        body = _Body(receive, self._settings)
         try:
             self._admit(scope)
-            await self._app(scope, self._limited(receive), send)
+            await self._app(scope, body.receive, send)
         except ApiError as error:
+            if "expect" not in Headers(scope=scope):
+                await body.discard()
             await error.response()(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
         """Raise :class:`ApiError` for a request that is not accepted, from its headers."""
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
-        if self._checks_host and not self._is_own_host(host):
+        foreign = [host for host in headers.getlist("host") if not self._is_own_host(host)]
+        if self._checks_host and foreign:
             message = (
-                f"host {host}: this server has no API keys and serves only this machine; use the host name "
-                "localhost, or add yours to serve.hosts"
+                f"host {foreign[0]}: this server has no API keys and serves only this machine; use the host "
+                "name localhost, or add yours to serve.hosts"
             )
             raise ApiError(403, message, "host")
         if not scope["path"].startswith("/v1/") or scope["method"] == "OPTIONS":
@@ -77,7 +83,8 @@ class AdmissionMiddleware:
             message = f"content encoding {encoding}: bodies must not be compressed; send plain JSON"
             raise ApiError(415, message, "content_encoding")
         length = headers.get("content-length", "")
-        self._check_length(int(length) if length.isdecimal() else 0)
+        if length.isdecimal() and int(length) > self._settings.body_bytes:
+            raise _too_large(self._settings)
 
     def _is_own_host(self, host: str) -> bool:
         """True if a Host header names this machine, or is missing, as in no browser's request."""
@@ -100,30 +107,50 @@ class AdmissionMiddleware:
         is_own = urlsplit(origin).netloc == headers.get("host", "")
         return bool(origin) and not is_own and origin not in self._settings.cors_origins
 
-    def _limited(self, receive: Receive) -> Receive:
-        """Return a ``receive`` that rejects a body as soon as it is too long or takes too long."""
-        length, is_complete = 0, False
-        deadline = asyncio.get_running_loop().time() + self._settings.request_seconds
 
-        async def limited() -> Message:
-            nonlocal length, is_complete
-            try:
-                async with asyncio.timeout_at(None if is_complete else deadline):
-                    message = await receive()
-            except TimeoutError:
-                text = f"the body was incomplete after {self._settings.request_seconds:g} s; send it faster"
-                raise ApiError(408, text, "request_timeout", headers={"Connection": "close"}) from None
-            is_complete = not message.get("more_body", False)
-            length += len(message.get("body", b""))
-            self._check_length(length)
-            return message
+class _Body:
+    """The body of a request while it arrives, limited in size and time."""
 
-        return limited
+    def __init__(self, receive: Receive, settings: ServeConfig) -> None:
+        self._receive = receive
+        self._settings = settings
+        self._length = 0
+        self._is_complete = False
+        self._deadline = asyncio.get_running_loop().time() + settings.request_seconds
 
-    def _check_length(self, length: int) -> None:
-        limit = self._settings.body_bytes
-        if length > limit:
-            raise ApiError(413, f"the body exceeds {limit} bytes; send a shorter one", "body_too_large")
+    async def receive(self) -> Message:
+        """Return the next message. Raises :class:`ApiError` once the body is too long or takes too long."""
+        try:
+            async with asyncio.timeout_at(None if self._is_complete else self._deadline):
+                message = await self._next()
+        except TimeoutError:
+            text = f"the body was incomplete after {self._settings.request_seconds:g} s; send it faster"
+            raise ApiError(408, text, "request_timeout", headers={"Connection": "close"}) from None
+        if self._length > self._settings.body_bytes:
+            await self.discard()
+            raise _too_large(self._settings)
+        return message
+
+    async def discard(self) -> None:
+        """Read the rest of a rejected body.
+
+        A connection that is closed before is reset, so that the client does not see why.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._deadline):
+                while not self._is_complete and self._length < MAX_DISCARDED_BYTES:
+                    await self._next()
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._length += len(message.get("body", b""))
+        self._is_complete = not message.get("more_body", False)
+        return message
+
+
+def _too_large(settings: ServeConfig) -> ApiError:
+    message = f"the body exceeds {settings.body_bytes} bytes; send a shorter one"
+    return ApiError(413, message, "body_too_large")
 
 
 def _host_name(host: str) -> str:

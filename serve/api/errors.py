@@ -126,7 +126,8 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 404:
         message, code = f"{request.url.path}: no such path; see GET /v1/models", "not_found"
     else:
-        message, code = f"{request.method} {request.url.path}: {error.detail}", "method_not_allowed"
+        allowed = (error.headers or {}).get("Allow", "another method")
+        message, code = f"{request.method} {request.url.path}: use {allowed}", "method_not_allowed"
     return ApiError(error.status_code, message, code, headers=error.headers).response()
 
 

@@ -14,11 +14,11 @@ ENDPOINT = re.compile(
 
 
 def canonical_path(path: str) -> str:
-    """Return the path of the endpoint that ``path`` means; other paths are returned as they are.
+    """Return the path of the endpoint that ``path`` means; other paths without superfluous slashes.
 
-    >>> canonical_path("//v1/models/"), canonical_path("/chat/completions"), canonical_path("/llm/v1/models")
-    ('/v1/models', '/v1/chat/completions', '/v1/models')
+    >>> [canonical_path(path) for path in ("//v1/models/", "/chat/completions", "/llm/v1/models", "/health/")]
+    ['/v1/models', '/v1/chat/completions', '/v1/models', '/health']
     """
-    parts = [part for part in path.split("/") if part]
-    found = ENDPOINT.fullmatch("/" + "/".join(parts))
+    path = "/" + "/".join(part for part in path.split("/") if part)
+    found = ENDPOINT.fullmatch(path)
     return f"/v1/{found['endpoint']}" if found else path
