@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from core.errors import InputError, run
 from pipeline.filters.language import identify, load
-from pipeline.filters.language_codes import UNKNOWN, parse
+from pipeline.languages.codes import UNKNOWN, parse
 
 RESULTS = Path(__file__).parent / "results" / "language.md"
 CODE = "def main(argv):\n    return self.items[key].value != None\nif (x == 1) { foo.bar(); }"

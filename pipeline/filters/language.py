@@ -17,8 +17,8 @@ from core import storage
 from core.errors import InputError
 from pipeline.analysis.arrays import code_points
 from pipeline.analysis.characters import LETTER, MARK, character_table
-from pipeline.filters.language_codes import UNKNOWN, are_close, label_code, parse, without_script
 from pipeline.filters.windows import sample_windows
+from pipeline.languages.codes import UNKNOWN, are_close, label_code, parse, without_script
 
 NUM_WINDOWS, WINDOW = 8, 300
 """Windows sampled from a long text, and characters per window. On 2,065 pages, more windows and whole texts
@@ -66,9 +66,9 @@ def identify(text: str, declared: str = "", model: str = "") -> tuple[str, float
     """Return the language of a text (ISO 639-1, or 639-3 if there is no 639-1 code) and its probability.
 
     The language of a short text that the model cannot tell, or of a text without words, is
-    :data:`~pipeline.filters.language_codes.UNKNOWN`.
+    :data:`~pipeline.languages.codes.UNKNOWN`.
 
-    ``declared``: any spelling of a language (:mod:`~pipeline.filters.language_codes`). It is believed unless
+    ``declared``: any spelling of a language (:mod:`~pipeline.languages.codes`). It is believed unless
     a long text is clearly in another language; if the model does not know it, its probability is 1.
     ``model``: path of a model other than the packaged one.
     """

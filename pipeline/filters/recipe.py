@@ -18,7 +18,7 @@ from core import config, storage
 from core.errors import ConfigError, InputError
 from core.messages import nearest
 from core.resources import read_toml
-from pipeline.filters import language_codes
+from pipeline.languages import codes
 from pipeline.ledger import RULES, Bound, Drop, Reason, satisfies
 
 FILE_SETTINGS = (
@@ -244,7 +244,7 @@ def _limits(
 def _codes(languages: Iterable[str], key: str, settings: config.FiltersConfig) -> list[str]:
     """Return our codes for the languages that the setting ``key`` names."""
     other_model = bool(settings.language_model)
-    return [language_codes.configured(each, key, other_model=other_model) for each in languages]
+    return [codes.configured(each, key, other_model=other_model) for each in languages]
 
 
 def _refuse_unmeasured(conditions: list[Condition], settings: config.FiltersConfig) -> None:

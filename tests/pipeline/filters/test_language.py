@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from core.errors import InputError
 from pipeline.filters.language import identify, repair
-from pipeline.filters.language_codes import UNKNOWN
+from pipeline.languages.codes import UNKNOWN
 
 ENGLISH = "The committee will meet on Thursday to discuss the results of the survey."
 

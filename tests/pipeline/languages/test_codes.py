@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from core.errors import ConfigError
 from core.resources import read_toml
-from pipeline.filters.language_codes import UNKNOWN, configured, fold, label_code, parse
+from pipeline.languages.codes import UNKNOWN, configured, fold, label_code, parse
 
 SPELLINGS = {
     "en": "en EN En en-US en_GB en_US.UTF-8 en-GB-oed eng ENG eng_Latn English english ENGLISH simple",
@@ -90,7 +90,7 @@ def test_parsing_a_code_returns_it(text: str) -> None:
 
 
 def test_every_name_is_folded_and_leads_to_its_code() -> None:
-    names: dict[str, list[str]] = read_toml("pipeline.filters", "language_names.toml")
+    names: dict[str, list[str]] = read_toml("pipeline.languages", "names.toml")
     found = [(name, code) for code, spellings in names.items() for name in spellings]
     assert [name for name, _ in found if fold(name) != name] == []
     assert [(name, parse(name), code) for name, code in found if parse(name) != code] == []

@@ -130,14 +130,14 @@ def fold(name: str) -> str:
 
 @cache
 def _codes_by_name() -> dict[str, str]:
-    names: dict[str, list[str]] = read_toml("pipeline.filters", "language_names.toml")
+    names: dict[str, list[str]] = read_toml("pipeline.languages", "names.toml")
     return {name: code for code, spellings in names.items() for name in spellings}
 
 
 @cache
 def _known_codes() -> frozenset[str]:
     """Return all codes that :func:`parse` returns, and the codes of ISO 639-3 that it maps to them."""
-    lines = read_text("pipeline.filters", "language_codes.txt").splitlines()
+    lines = read_text("pipeline.languages", "codes.txt").splitlines()
     return frozenset([*_common_codes(), *" ".join(lines[1:]).split()])
 
 
@@ -150,4 +150,4 @@ def _common_codes() -> list[str]:
 
 @cache
 def _mappings() -> dict[str, Any]:
-    return read_toml("pipeline.filters", "languages.toml")
+    return read_toml("pipeline.languages", "mappings.toml")
