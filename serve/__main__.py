@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     api_keys = _api_keys(config.serve, options.host, required=not loopback_only)
     service = Service(config.serve, FeedbackStore(config.serve.feedback), SafetyFilter(config.serve))
     server = Server(create_app(service, api_keys, loopback_only=loopback_only), service)
-    with listen(options.host, options.port) as listener:
+    with listen(options.host, options.port, config.serve.request_seconds) as listener:
         _run(server, service, options.model, listener, needs_key=bool(api_keys))
 
 

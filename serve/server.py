@@ -62,13 +62,17 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises :class:`InputError` if the address cannot be used."""
+def listen(host: str, port: int, unread_seconds: float = 0) -> socket.socket:
+    """Return a listening socket. Raises :class:`InputError` if the address cannot be used.
+
+    Linux closes a connection whose client reads nothing for ``unread_seconds`` (0: never), also if its
+    response was sent as far as the server knows.
+    """
     if not 0 <= port < 1 << 16:
         raise InputError(f"{host}:{port}: a port is a number from 0 to 65535; choose another --port")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise InputError(f"{host}:{port}: address already in use; choose another --port") from None
@@ -76,6 +80,10 @@ def listen(host: str, port: int) -> socket.socket:
         is_name = isinstance(error, socket.gaierror)
         reason = error.strerror if is_name else os.strerror(error.errno or errno.EINVAL)
         raise InputError(f"{host}:{port}: cannot listen there: {reason}; choose another --host") from None
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        milliseconds = min(int(1000 * unread_seconds), (1 << 31) - 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+    return listener
 
 
 def url(listener: socket.socket) -> str:

@@ -188,7 +188,9 @@ function list(lines, depth) {
 function listItem(lines, depth) {
   const box = CHECKBOXES[lines[0].slice(0, 4)];
   const [first, ...others] = nested(box ? [box + lines[0].slice(4), ...lines.slice(1)] : lines, depth);
-  return element("li", first.tagName === "P" ? [...first.childNodes, ...others] : [first, ...others]);
+  const item = element("li", first.tagName === "P" ? [...first.childNodes, ...others] : [first, ...others]);
+  if (box) item.className = "task";
+  return item;
 }
 
 function indentOf(line) {

@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +36,20 @@ class ServerUrl:
             connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
             response = connection.getresponse()
             return response.status, json.loads(response.read())
+
+    def complete(self, status: int = 200, **parameters: Any) -> dict[str, Any]:
+        """Return the response to a short, greedy completion."""
+        body = json.dumps({"model": "tiny", "temperature": 0, "max_tokens": 4, **parameters}).encode()
+        found, response = self.post(body, "/v1/completions")
+        assert found == status, response
+        return response
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[HTTPResponse, bytes]:
+        """Return the response to any request, and its body."""
+        with closing(HTTPConnection(urlsplit(self.url).netloc, timeout=120)) as connection:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response, response.read()
 
     def metric(self, name: str, labels: str = "") -> float:
         """Return the value of a metric; 0 if it has none yet."""

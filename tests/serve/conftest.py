@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from openai import OpenAI
 from playwright.sync_api import Browser
 
 from model import loading
@@ -40,6 +41,13 @@ def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     ]  # fmt: skip
     with server_process(tiny_model, folder / "server.log", *options) as running:
         yield running
+
+
+@pytest.fixture
+def client(server: ServerProcess) -> Iterator[OpenAI]:
+    """OpenAI's client of the server."""
+    with server.client() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,11 @@ class PacedServer(ServerUrl):
     _server: Server
     _thread: threading.Thread
 
+    @property
+    def num_connections(self) -> int:
+        """Number of open connections."""
+        return len(self._server.server_state.connections)
+
     def terminate(self) -> None:
         """Do what SIGTERM does."""
         self._server.handle_exit(signal.SIGTERM, None)
@@ -82,7 +87,7 @@ def paced_server(model: LoadedModel, **settings: Any) -> Iterator[PacedServer]:
     server = Server(create_app(service, ApiKeys([]), loopback_only=True), service, clock=clock)
     batcher = PacedBatcher(model, config.slots)
     engine = service.start(model, batcher).engine
-    with listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0, config.request_seconds) as listener:
         http = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         generating = threading.Thread(target=engine.run)
         http.start()

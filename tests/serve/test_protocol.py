@@ -11,7 +11,7 @@ import pytest
 
 from model.loading import LoadedModel
 from serve import server as serve_server
-from tests.serve.client import ServerUrl, chat_body
+from tests.serve.client import ServerUrl, chat_body, wait_for
 from tests.serve.paced_server import paced_server
 from tests.serve.server_process import ServerProcess
 
@@ -164,3 +164,12 @@ def test_incomplete_requests_are_ended(loaded: LoadedModel, monkeypatch: pytest.
             head, body = answer(server, request)
             assert head.startswith(b"http/1.1 408 ") and b"connection: close" in head
             assert message in json.loads(body)["error"]["message"]
+
+
+def test_connection_of_a_client_that_does_not_read_is_closed(loaded: LoadedModel) -> None:
+    with paced_server(loaded, request_seconds=0.5) as server, closing(socket.socket()) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", int(server.url.rpartition(":")[2])))
+        connection.sendall(b"GET /static/main.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
+        wait_for(lambda: server.num_connections == 1)
+        wait_for(lambda: server.num_connections == 0)

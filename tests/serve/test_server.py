@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,6 @@ from tests.serve.client import MESSAGES, chat_body, start_stream, wait_for
 from tests.serve.server_process import ServerProcess, server_process
 
 pytestmark = pytest.mark.server
-
-
-@pytest.fixture
-def client(server: ServerProcess) -> Iterator[OpenAI]:
-    with server.client() as opened:
-        yield opened
 
 
 def test_invalid_requests_are_rejected(server: ServerProcess) -> None:

@@ -38,6 +38,11 @@ def _without_limit(value: Any) -> Any:
     return None if value == -1 else _as_integer(value)
 
 
+def _zero_as_false(value: Any) -> Any:
+    """Accept 0, which turns log-probabilities off in completions."""
+    return False if type(value) is int and value == 0 else value
+
+
 def _number_or_none(value: Any) -> Any:
     """Accept false, which turns log-probabilities off in chat completions."""
     return None if value is False else value
@@ -175,7 +180,7 @@ class ChatCompletionRequest(GenerationRequest):
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_completion_tokens: TokenLimit = None
-    logprobs: bool = False
+    logprobs: Annotated[bool, BeforeValidator(_zero_as_false)] = False
     top_logprobs: TopLogprobs = 0
     continue_final_message: bool = False
     """Continue the last message, which must be the assistant's, instead of answering it."""

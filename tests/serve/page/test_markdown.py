@@ -104,7 +104,8 @@ CODE = FIGURE + '<pre tabindex="0"><code>{}</code></pre></figure>'
         ("1. do\n```sh\nls\n```\n2. done",
          '<ol start="1"><li>do</li></ol>' + CODE.format("sh", "ls") + '<ol start="2"><li>done</li></ol>'),
         ("- a\n\n  more\n\n  > quoted\n- [x] b\n- [ ] c",
-         "<ul><li>a<p>more</p><blockquote><p>quoted</p></blockquote></li><li>☑ b</li><li>☐ c</li></ul>"),
+         "<ul><li>a<p>more</p><blockquote><p>quoted</p></blockquote></li>"
+         '<li class="task">☑ b</li><li class="task">☐ c</li></ul>'),
         ("[a **b**](http://x.org/y?z=1#w)",
          f"<p>{link('http://x.org/y?z=1#w', 'a <strong>b</strong>')}</p>"),
         ("([w](https://w.org/A_(b)))", f"<p>({link('https://w.org/A_(b)', 'w')})</p>"),

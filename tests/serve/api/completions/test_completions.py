@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import openai
@@ -18,12 +17,6 @@ from tests.serve.server_process import CONTEXT, ServerProcess
 pytestmark = pytest.mark.server
 
 GREEDY = Sampling(temperature=0)
-
-
-@pytest.fixture
-def client(server: ServerProcess) -> Iterator[OpenAI]:
-    with server.client() as opened:
-        yield opened
 
 
 def expected(loaded: LoadedModel, tokens: int, sampling: Sampling = GREEDY) -> str:
