@@ -9,7 +9,7 @@ from functools import partial
 from types import MappingProxyType
 
 from core import config, storage
-from core.errors import InputError
+from core.errors import ConfigError, InputError
 from pipeline.readers import commoncrawl, recognition
 from pipeline.readers.record import Format, InputSplit
 from pipeline.readers.tables import parquet
@@ -189,7 +189,7 @@ SplitFiles = Callable[[Sequence[InputFile], config.InputConfig], Iterable[list[I
 
 
 def plan_splits(settings: config.InputConfig) -> list[InputSplit]:
-    """Return the splits of all inputs, in the order of their file names. Raises :class:`InputError`."""
+    """Return the splits of all inputs, in the order of their file names. Raises what :func:`plan` raises."""
     return plan(settings).splits
 
 
@@ -198,7 +198,7 @@ def plan(settings: config.InputConfig, split_files: SplitFiles = split_in_thread
 
     Empty files are skipped, and of folders and globs also files that cannot be read. Raises
     :class:`InputError` for a file that ``input.paths`` names itself and that cannot be read, and if no file
-    is left.
+    is left; :class:`ConfigError` if columns are to be kept and no file is a table.
     """
     found, skipped = find(settings)
     named = {storage.absolute(path) for path in settings.paths}
@@ -216,8 +216,18 @@ def plan(settings: config.InputConfig, split_files: SplitFiles = split_in_thread
         made.skipped[file.path] = f"not readable: {_cause(error, file.path)}" if result else "empty"
     else:
         if made.splits:
+            check_kept(made.splits, settings.keep_columns)
             return made
     raise InputError(problem)
+
+
+def check_kept(splits: Sequence[InputSplit], kept: Sequence[str]) -> None:
+    """Raise :class:`ConfigError` if columns are to be kept, but no input is a table."""
+    if kept and not any(split.format in ("jsonl", "parquet") for split in splits):
+        raise ConfigError(
+            f"input.keep_columns: {', '.join(kept)}: only tables have columns, but no input is Parquet or "
+            "JSON lines; leave it out"
+        )
 
 
 def describe_skipped(skipped: Mapping[str, str]) -> str:

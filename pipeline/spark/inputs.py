@@ -16,7 +16,7 @@ from core import storage
 from core.config import InputConfig
 from core.errors import ConfigError
 from pipeline.readers import commoncrawl
-from pipeline.readers.inputs import IO_THREADS, InputFile, index_files, plan, try_split
+from pipeline.readers.inputs import IO_THREADS, InputFile, check_kept, index_files, plan, try_split
 from pipeline.readers.record import InputSplit
 from pipeline.spark import index, tables
 
@@ -49,11 +49,13 @@ class Inputs:
 def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
     """List and check the inputs.
 
-    Raises :class:`ConfigError` unless exactly one of paths and an index is set, and :class:`InputError` for a
-    path without files and for a named file that is not in the expected format.
+    Raises :class:`ConfigError` unless exactly one of paths and an index is set, and for columns to keep
+    without a table; :class:`InputError` for a path without files and for a named file that is not in the
+    expected format.
     """
     _check_one_is_set(settings)
     if settings.index.path:
+        check_kept([], settings.keep_columns)
         return Inputs(index_files(settings), index.select_records(spark, settings), "records of an index")
     planned = plan(settings, partial(split_in_tasks, spark))
     rows = [astuple(split) for split in planned.splits]

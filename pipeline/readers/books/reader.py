@@ -5,13 +5,13 @@ into chapters.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from xml.parsers.expat import ExpatError
 
 from core import storage
 from pipeline import charset
+from pipeline.languages import codes
 from pipeline.ledger import Drop, Reason
 from pipeline.readers.books import gutenberg, tei
 from pipeline.readers.books.chapters import Chapter, split_chapters
@@ -30,32 +30,6 @@ _MARKDOWN_HEADING = re.compile(r"^#+[ \t]+(\S.*)$", re.MULTILINE)
 _HEAD_CHARACTERS = 4096
 """Characters in which a title is searched for."""
 _MAX_TITLE = 120
-_LANGUAGES: Mapping[str, str] = MappingProxyType(
-    {
-        "english": "en",
-        "french": "fr",
-        "german": "de",
-        "finnish": "fi",
-        "dutch": "nl",
-        "italian": "it",
-        "spanish": "es",
-        "portuguese": "pt",
-        "hungarian": "hu",
-        "greek": "el",
-        "swedish": "sv",
-        "danish": "da",
-        "norwegian": "no",
-        "latin": "la",
-        "esperanto": "eo",
-        "polish": "pl",
-        "czech": "cs",
-        "russian": "ru",
-        "catalan": "ca",
-        "welsh": "cy",
-        "chinese": "zh",
-        "japanese": "ja",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +92,7 @@ def parse_text(content: str) -> Book:
         headings=find_headings(text, start),
         title=fields.get("title") or _title(text),
         author=fields.get("author", ""),
-        language=_LANGUAGES.get(fields.get("language", "").lower(), ""),
+        language=codes.parse(fields.get("language", "")),
         license="",
         source_offset=start,
     )
@@ -132,7 +106,7 @@ def _parse_tei(content: bytes) -> Book:
         headings=document.headings,
         title=document.title,
         author=document.author,
-        language=document.language.partition("-")[0],
+        language=codes.parse(document.language),
         license=document.license,
         source_offset=0,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from core import config
+from pipeline.languages import codes
 from pipeline.ledger import Drop, Reason
 from pipeline.readers.dates import parse_date
 from pipeline.readers.record import DATA_ERRORS, MAX_BYTES, Damaged, Item, Origin, Record, Skipped, valid_text
@@ -86,7 +87,7 @@ def _record(row: Mapping[str, object], mapping: ColumnMapping, origin: Origin) -
         license=_string(row, mapping.fields["license"]),
         media="text",
         body=text,
-        language=_string(row, mapping.fields["language"]),
+        language=_language(_first(row, mapping.fields["language"])),
         metadata={path: _to_text(_value(row, path)) for path in mapping.kept},
     )
 
@@ -125,6 +126,13 @@ def _string(row: Mapping[str, object], paths: tuple[str, ...]) -> str:
     """Return a column's string, also if it is the only one in a list; empty for anything else."""
     value = _plain(_first(row, paths))
     return value if isinstance(value, str) else ""
+
+
+def _language(value: object) -> str:
+    """Return a declared language; of a list, or of a mapping to scores, the first that is a language."""
+    listed = value if isinstance(value, list | dict) else [value]
+    names = [name for name in map(_plain, listed) if isinstance(name, str)]
+    return next((name for name in names if codes.parse(name)), names[0] if names else "")
 
 
 def _plain(value: object) -> object:

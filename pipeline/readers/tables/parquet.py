@@ -1,5 +1,6 @@
 """Parquet files with a text column, read by row groups."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -110,9 +111,11 @@ def _read_group(
 def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     """Yield the rows of a batch. Of columns with equal names the first counts."""
     values: dict[str, list[Any]] = {}
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if name not in values:
-            values[name] = to_python(column)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Arrow warns of each key that a map repeats.
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if name not in values:
+                values[name] = to_python(column)
     for row in range(batch.num_rows):
         yield {name: column[row] for name, column in values.items()}
 

@@ -85,6 +85,15 @@ def test_compressed_truncated_and_too_large_files(tmp_path: Path, monkeypatch: p
     assert large.drop.reason == Reason.TOO_LARGE
 
 
+@pytest.mark.parametrize(
+    ("declared", "language"),
+    [("Ukrainian", "uk"), ("Français", "fr"), ("en-GB", "en"), ("English, French", "en"), ("unknown", "")],
+)
+def test_language_of_a_book_in_any_spelling(tmp_path: Path, declared: str, language: str) -> None:
+    text = f"Title: A Tale\nLanguage: {declared}\n\n*** START OF THE PROJECT GUTENBERG EBOOK ***\n\nDay.\n"
+    assert book(tmp_path / "a.txt", text.encode()).language == language
+
+
 CHAPTERS = "".join(f"## Chapter {number}\n\n{'It was a day. ' * 900}\n\n" for number in (1, 2, 3))
 
 

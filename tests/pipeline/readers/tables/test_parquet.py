@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.config import ColumnsConfig, InputConfig
-from core.errors import InputError
+from core.errors import ConfigError, InputError
 from pipeline.ledger import Reason
 from pipeline.readers import read
 from pipeline.readers.inputs import plan_splits
@@ -212,7 +212,7 @@ def test_days_lists_maps_and_old_timestamps_are_read(tmp_path: Path) -> None:
     assert isinstance(second, Record)
     assert (first.language, first.url) == ("en", "u")
     assert first.fetched_at == datetime(2024, 5, 1, tzinfo=UTC)
-    assert (second.language, second.url, second.fetched_at) == ("", "", None)
+    assert (second.language, second.url, second.fetched_at) == ("en", "", None)
     when = pa.array([datetime(1500, 1, 1), datetime(2024, 5, 1)], pa.timestamp("us"))
     old = write(tmp_path / "b", {"text": ["a", "b"], "date": when}, use_deprecated_int96_timestamps=True)
     found = [item.fetched_at for item in items(old) if isinstance(item, Record)]
@@ -231,6 +231,44 @@ def test_kept_columns_are_read_and_must_exist(tmp_path: Path) -> None:
     }
     with pytest.raises(InputError, match=r"no column 'none'; the columns are .*set input\.keep_columns"):
         plan_splits(InputConfig(paths=(str(path),), keep_columns=("none",)))
+
+
+def test_columns_are_kept_of_tables_only(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The ferry arrives.\n")
+    book = InputConfig(paths=(str(tmp_path / "a.txt"),), keep_columns=("score", "dump"))
+    with pytest.raises(ConfigError, match=r"keep_columns: score, dump: only tables have columns"):
+        plan_splits(book)
+    (tmp_path / "b.jsonl").write_text('{"text": "t", "score": 1}\n')
+    assert len(plan_splits(InputConfig(paths=(str(tmp_path),), keep_columns=("score",)))) == 2
+
+
+def test_maps_may_repeat_keys(tmp_path: Path) -> None:
+    meta = pa.array([[("url", "a"), ("url", "b")]], pa.map_(pa.string(), pa.string()))
+    nested = pa.list_(pa.struct([("a", pa.map_(pa.string(), pa.int8()))]))
+    more = pa.array([[{"a": [("k", 1), ("k", 2)]}]], nested)
+    path = write(tmp_path / "a", {"text": ["t"], "metadata": meta, "more": more})
+    (found,) = read(split(path), kept=("more",))
+    assert isinstance(found, Record)
+    assert (found.url, found.metadata) == ("b", {"more": '[{"a": {"k": 2}}]'})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (["", "zxx", "French", "de"], "French"),
+        (["en"], "en"),
+        ([None, "en-GB"], "en-GB"),
+        ([], ""),
+        ({"de": 0.9, "en": 0.1}, "de"),
+        ([3, {"a": 1}], ""),
+        (["unknown", "none"], "unknown"),
+    ],
+)
+def test_the_first_language_of_a_list_counts(value: object, expected: str) -> None:
+    row = {"text": "t", "language": value}
+    found = columns.record(row, columns.column_mapping(ColumnsConfig()), Origin(0, 0))
+    assert isinstance(found, Record)
+    assert found.language == expected
 
 
 @repeated
