@@ -59,7 +59,7 @@ NEUTRAL: list[dict[str, Any]] = [
         "id": "m",
         "session_id": "s",
         "background_tasks": {"title": True},
-        "features": {},
+        "features": {"web_search": False},
         "variables": {"{{USER}}": "u"},
         "model_item": {"id": "tiny"},
         "tool_ids": [],
