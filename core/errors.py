@@ -80,10 +80,11 @@ def run(main: Callable[[Sequence[str]], None], on_error: Callable[[], None] = la
     """
     with exit_on_closed_pipe(on_error):
         try:
-            try:
-                main(sys.argv[1:])
-            finally:
-                sys.stdout.flush()
+            with machine_failures():
+                try:
+                    main(sys.argv[1:])
+                finally:
+                    sys.stdout.flush()
         except GristmillError as error:
             on_error()
             print(f"error: {error}", file=sys.stderr)
@@ -94,13 +95,21 @@ def run(main: Callable[[Sequence[str]], None], on_error: Callable[[], None] = la
             sys.exit(130)
         except BrokenPipeError:
             raise
-        except Exception as error:
+        except Exception:
             on_error()
-            if not isinstance(error, OSError) or error.errno not in MACHINE_FAILURES:
-                raise
-            print(f"error: {_described(error)}", file=sys.stderr)
-            discard(sys.stdout)  # the disk of the output may be the one that is full
-            sys.exit(1)
+            raise
+
+
+@contextmanager
+def machine_failures() -> Iterator[None]:
+    """Raise a :class:`GristmillError` with cause and remedy for each failure in :data:`MACHINE_FAILURES`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in MACHINE_FAILURES:
+            raise
+        path = f"{error.filename}: " if error.filename else ""
+        raise GristmillError(f"{path}{error.strerror}; {MACHINE_FAILURES[error.errno]}") from error
 
 
 @contextmanager
@@ -108,11 +117,9 @@ def exit_on_closed_pipe(on_exit: Callable[[], None] = lambda: None) -> Iterator[
     """Exit with the shell's status for SIGPIPE when the reader of the output is gone, as after ``| head``.
 
     Characters that the output's encoding lacks are written as escapes; bytes of the input that are not text
-    are read as replacement characters. A stream that the shell has closed is empty, or discards its output.
+    are read as replacement characters.
     """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 (not a path; open until the end)
+    open_closed_streams()
     for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stdin, "replace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)
@@ -120,7 +127,7 @@ def exit_on_closed_pipe(on_exit: Callable[[], None] = lambda: None) -> Iterator[
         try:
             yield
         finally:
-            sys.stdout.flush()
+            _flush_output()
     except BrokenPipeError:
         closed = [stream for stream in (sys.stdout, sys.stderr) if pipe_is_closed(stream)]
         if not closed:
@@ -147,8 +154,18 @@ def discard(stream: TextIO) -> None:
         os.dup2(devnull.fileno(), stream.fileno())
 
 
-def _described(error: OSError) -> str:
-    """Return cause and remedy of a failure in :data:`MACHINE_FAILURES`."""
-    assert error.errno is not None
-    path = f"{error.filename}: " if error.filename else ""
-    return f"{path}{error.strerror}; {MACHINE_FAILURES[error.errno]}"
+def open_closed_streams() -> None:
+    """Give the standard streams that the shell has closed, as by ``>&-``, an empty input and no output."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 (not a path; open until the end)
+
+
+def _flush_output() -> None:
+    """Write what standard output has buffered; discard it if that fails, which :func:`run` reports."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        discard(sys.stdout)

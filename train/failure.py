@@ -17,7 +17,7 @@ from core import errors
 
 
 class TolerantOutput(io.TextIOBase):
-    """Standard output that is discarded once its reader is gone: ``| head`` must not end a training run."""
+    """Standard output that is discarded once writing fails: neither ``| head`` nor a full disk ends a run."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -26,7 +26,7 @@ class TolerantOutput(io.TextIOBase):
         """Write ``text`` and return its length."""
         try:
             self._stream.write(text)
-        except BrokenPipeError:
+        except OSError:
             errors.discard(self._stream)
         return len(text)
 
@@ -34,7 +34,7 @@ class TolerantOutput(io.TextIOBase):
         """Write what is buffered."""
         try:
             self._stream.flush()
-        except BrokenPipeError:
+        except OSError:
             errors.discard(self._stream)
 
 

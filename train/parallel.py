@@ -21,6 +21,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from core import errors
 from core.errors import GristmillError
 from model.config import TransformerConfig
 from model.transformer import Transformer, initial_weight
@@ -82,20 +83,25 @@ def run(parse: Callable[[], T | None], work: Callable[[T, World], None]) -> NoRe
     """Run a distributed program: parse the command line, join the process group, work, exit.
 
     ``parse`` returns None if there is nothing to do. An error of ours is printed as one line on stderr, with
-    exit code 1, no matter how many processes raise it.
+    exit code 1, no matter how many processes raise it. Failures of the machine are reported likewise; an
+    interrupt exits with 130.
     """
     rank = int(os.environ.get("RANK", "0"))
+    errors.open_closed_streams()
     sys.stdout = failure.TolerantOutput(sys.stdout)
     try:
-        with _silence_other_ranks(rank):
+        with _silence_other_ranks(rank), errors.machine_failures():
             task = parse()
     except GristmillError as error:
         _fail(error if rank == 0 else None)
+    except KeyboardInterrupt:
+        _interrupted(rank)
     if task is None:
         _exit(0)
     world, add_failures = _init_process_group()
     try:
-        work(task, world)
+        with errors.machine_failures():
+            work(task, world)
         dist.barrier()
     except GristmillError as error:
         _fail(error if add_failures(1) == 1 else None)
@@ -104,6 +110,8 @@ def run(parse: Callable[[], T | None], work: Callable[[T, World], None]) -> NoRe
         if add_failures(0):
             _fail(None)
         raise
+    except KeyboardInterrupt:
+        _interrupted(rank)
     dist.destroy_process_group()
     _exit(0)
 
@@ -141,6 +149,12 @@ def _init_process_group() -> tuple[World, Callable[[int], int]]:
 def _fail(error: GristmillError | None) -> NoReturn:
     """Exit after an error, which is None if another process has reported it."""
     _exit(failure.report(f"error: {error}") if error else failure.stopped())
+
+
+def _interrupted(rank: int) -> NoReturn:
+    if rank == 0:
+        print("interrupted", file=sys.stderr)
+    _exit(130)
 
 
 def _exit(code: int) -> NoReturn:

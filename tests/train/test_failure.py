@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.train.launch import run
-from train import failure
+from train import failure, parallel
 
 
 @pytest.mark.distributed
@@ -74,3 +74,39 @@ def test_output_is_discarded_once_nobody_reads_it(monkeypatch: pytest.MonkeyPatc
         os.close(reading)
         for _ in range(3):
             print("x" * 100_000, flush=True)
+
+
+def test_output_that_cannot_be_written_is_discarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as stream:  # noqa: PTH123 (not a path)
+        monkeypatch.setattr(sys, "stdout", failure.TolerantOutput(stream))
+        print("x", flush=True)
+        print("y", flush=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (OSError(28, "No space left on device"), 1, "error: No space left on device; free space and run the"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_failures_of_the_machine_and_interrupts_are_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    line: str,
+) -> None:
+    def parse() -> None:
+        raise error
+
+    def leave(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # restored afterwards
+    monkeypatch.setattr(os, "_exit", leave)
+    with pytest.raises(SystemExit) as caught:
+        parallel.run(parse, lambda task, world: None)
+    assert caught.value.code == code
+    reported = capsys.readouterr().err
+    assert reported.startswith(line) and reported.count("\n") == 1
