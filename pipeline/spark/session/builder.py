@@ -21,6 +21,7 @@ Python. Parquet is committed by the file committer: the library that connects S3
 output exist.
 """
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -75,6 +76,7 @@ def session(config: Config, name: str) -> SparkSession:
     Raises :class:`InputError` if there is no Java, or if a path is ``s3://`` and S3A is not available.
     """
     _start_java()
+    logging.getLogger().addFilter(_is_no_failed_call)
     conf = SparkConf()
     settings = dict(SETTINGS)
     if conf.get("spark.master", "local[*]").startswith("local"):
@@ -104,6 +106,7 @@ def end_session() -> None:
     spark = SparkSession.getActiveSession()
     if spark is None:
         return
+    spark.sparkContext.setLogLevel("OFF")  # tasks that the stop cancels would log errors
     context = spark.sparkContext._jsc
     bar = context.sc().progressBar() if context is not None else None
     spark.stop()
@@ -111,6 +114,11 @@ def end_session() -> None:
         bar.get().finishAll()  # erases the bar in a terminal
         if not sys.stderr.isatty():  # a log file, or the pipe through which spark-submit reads this process
             print(file=sys.stderr)
+
+
+def _is_no_failed_call(record: logging.LogRecord) -> bool:
+    """False for the traceback that Py4J logs when a call fails or is interrupted. It also raises an error."""
+    return not record.getMessage().endswith("while sending command.")
 
 
 def _start_java() -> None:
