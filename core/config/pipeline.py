@@ -68,6 +68,15 @@ class InputConfig(Section):
     field of an object."""
     index: IndexConfig = IndexConfig()
 
+    @field_validator("paths")
+    @classmethod
+    def _no_path_is_empty(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in paths:
+            raise PydanticCustomError(
+                "paths", "a path must not be empty; write . for the current folder, or remove it from the list"
+            )
+        return paths
+
     @field_validator("keep_columns")
     @classmethod
     def _columns_are_distinct(cls, columns: tuple[str, ...]) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from core.errors import ConfigError
             "train.steps=many",
             "train.steps = 'many': must be an integer; write train.steps = 100, for example",
         ),
+        ('input.paths=["a", ""]', "a path must not be empty; write . for the current folder"),
         ("train.steps=0", "train.steps = 0: must be at least 1"),
         ("pack.validation_share=1", "pack.validation_share = 1: must be less than 1; "),
         ("pack.validation_share=1%", "must be a number; write pack.validation_share = 0.01"),
