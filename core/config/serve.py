@@ -48,7 +48,7 @@ class ServeConfig(Section):
     """Filter prompts and answers by the keys below."""
     blocked_words: str = ""
     """Local file with one word or phrase per line; prompts and answers that contain one are blocked."""
-    toxicity: float = Field(default=0.69, ge=0, le=1)
+    toxicity: float = Field(default=0.7, ge=0, le=1)
     """Toxicity score above which a sentence is blocked; 1: never. Three in a thousand sentences of English
     fiction score above the default."""
     mask_pii: bool = True

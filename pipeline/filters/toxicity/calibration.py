@@ -17,10 +17,10 @@ Evidence = NDArray[np.float64]
 
 NEUTRAL_LIMIT = 0.6
 """Log-odds to which a passage is reduced whose context is neutral: a score of 0.65."""
-NEUTRAL, OFFENDING = (-2.0, 0.0), (2.0, 7.0)
+NEUTRAL, OFFENDING = (-2.5, -1.0), (4.0, 9.0)
 """Ranges of context log-odds. A passage is reduced to :data:`NEUTRAL_LIMIT` below the first, and less within
 it; within the second, up to :data:`MAX_INCREASE` is added."""
-MAX_INCREASE = 1.0
+MAX_INCREASE = 1.5
 
 
 @dataclass(frozen=True, slots=True)

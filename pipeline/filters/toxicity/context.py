@@ -20,7 +20,7 @@ START, END = "<", ">"
 WEIGHTS_PER_UNIT = 10
 """Weights are stored as integers, in tenths of log-odds."""
 
-_LATIN = re.compile(r"[a-zß-öø-ÿœ]+")
+_LATIN = re.compile(r"[0-9a-zß-öø-ÿœ]+")
 
 
 def generalize(words: Sequence[str], language: str) -> list[str]:

@@ -32,7 +32,7 @@ HEADER = """\
 """
 LABELLED = ("davidson", "germeval", "told-br")
 """Labelled sets in Latin script."""
-NEUTRAL_SENTENCES, INSULTS = 8000, 250
+NEUTRAL_SENTENCES, INSULTS = 24_000, 3000
 """Sentences of the grammar per language."""
 HOSTILE_SHARE = 0.3
 """Share of the neutral sentences with hostile words instead of obscene words, insults or slurs."""
@@ -41,9 +41,9 @@ PROSE_SENTENCES = 12_000
 PROSE_LANGUAGES = ("en", "de", "fr", "es", "pt", "it", "nl")
 REPLACED_SHARE = 0.7
 """Share of the clean sentences in which a random word becomes a placeholder."""
-WEIGHT_PER_CLASS = 6000
+WEIGHT_PER_CLASS = 24_000
 """Weight of all toxic texts of a labelled set, in sentences."""
-REGULARIZATION, MIN_COUNT, MIN_WEIGHT = 0.3, 3, 0.15
+REGULARIZATION, MIN_COUNT, MIN_WEIGHT = 0.3, 3, 0.2
 """Inverse strength of the penalty; occurrences and absolute weight from which a feature is kept."""
 
 _SLOT = re.compile(r"\{(\w+)\}")
