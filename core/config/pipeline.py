@@ -73,7 +73,8 @@ class InputConfig(Section):
     def _no_path_is_empty(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
         if "" in paths:
             raise PydanticCustomError(
-                "paths", "a path must not be empty; write . for the current folder, or remove it from the list"
+                "paths",
+                "a path must not be empty; write . for the current folder, or remove it from the list",
             )
         return paths
 
