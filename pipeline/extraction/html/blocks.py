@@ -49,6 +49,9 @@ class BlockBuilder:
         self.blocks = blocks
         self.space = ""
         """White space since the last text."""
+        self._elements: list[tuple[str, str, int, int]] = []
+        """The tag, name, parent and first block of each element."""
+        self._texts = blocks.texts
         self._parts: list[str] = []
         self._owner = 0
         self._linked = self._breaks = 0
@@ -57,13 +60,16 @@ class BlockBuilder:
 
     def open_element(self, tag: str, parent: int, attributes: Mapping[str, str | None]) -> int:
         """Add a block-level element and return its index."""
-        blocks = self.blocks
-        blocks.tags.append(tag)
-        blocks.names.append(_element_name(attributes) if attributes else "")
-        blocks.parents.append(parent)
-        blocks.firsts.append(len(blocks.texts) + bool(self._parts))
+        name = ""
+        if attributes:
+            get = attributes.get
+            name = f"{get('class') or ''} {get('id') or ''}"
+            if not _RARE.isdisjoint(attributes):
+                name = _with_role(name, attributes)
+        elements = self._elements
+        elements.append((tag, name, parent, len(self._texts) + 1 if self._parts else len(self._texts)))
         self._element_opened = True
-        return len(blocks.tags) - 1
+        return len(elements) - 1
 
     def line_break(self) -> None:
         """Record a ``br``: a single one breaks the line, two in a row end the block."""
@@ -112,24 +118,26 @@ class BlockBuilder:
         blocks.linked.append(linked)
         blocks.preformatted.append(preformatted)
 
-    def count_blocks(self) -> None:
-        """Compute the number of blocks of each element."""
+    def finish(self) -> None:
+        """Complete the last block, and store the elements."""
+        self.end_block()
         blocks = self.blocks
-        counts = [0] * len(blocks.tags)
+        blocks.tags, blocks.names, blocks.parents, blocks.firsts = map(
+            list, zip(*self._elements, strict=True)
+        )
+        counts = [0] * len(self._elements)
         for owner in blocks.owners:
             counts[owner] += 1
+        parents = blocks.parents
         for element in range(len(counts) - 1, 0, -1):
-            counts[blocks.parents[element]] += counts[element]
+            counts[parents[element]] += counts[element]
         blocks.counts = counts
 
 
-def _element_name(attributes: Mapping[str, str | None]) -> str:
-    get = attributes.get
-    name = f"{get('class') or ''} {get('id') or ''}"
-    if _RARE.isdisjoint(attributes):
-        return name
-    if role := get("role"):
+def _with_role(name: str, attributes: Mapping[str, str | None]) -> str:
+    """Return an element's name with its rare parts."""
+    if role := attributes.get("role"):
         name = f"{name} role={role}"
-    if property_ := get("itemprop"):
+    if property_ := attributes.get("itemprop"):
         name = f"{name} prop={property_}"
     return name

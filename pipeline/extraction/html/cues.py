@@ -4,7 +4,6 @@ Text after "Comments" or "About the author" is rarely main content, even if it l
 in ``cues.toml``.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -15,8 +14,10 @@ MAX_CHARACTERS = 110
 """Characters of the longest text that is searched for cues."""
 _MAX_WORDS = 3
 """Words of the longest cue phrase."""
-_NUMBER = re.compile(r"\d+")
-_NO_WORD = re.compile(r"[^\w\0©]+|_")
+_KEPT = "\0©"
+"""Characters that are kept besides letters and digits."""
+_FEW_CHARACTERS = 100
+"""Up to so many distinct characters, ``str.replace`` for each is faster than ``str.translate``."""
 
 
 class Cues:
@@ -37,8 +38,7 @@ class Cues:
     def announced(self, texts: Sequence[str]) -> list[int]:
         """Return, for each text, a bit mask of the kinds it announces: bit ``n`` stands for ``kinds[n]``."""
         # One pass over all texts. NUL separates them, because parsed HTML contains none.
-        plain = _NO_WORD.sub(" ", _NUMBER.sub("0", "\0".join(texts).lower()))
-        return [self._mask(text.split()) for text in plain.split("\0")] if texts else []
+        return [self._mask(text.split()) for text in _plain("\0".join(texts)).split("\0")] if texts else []
 
     def _mask(self, words: Sequence[str]) -> int:
         mask = _lookup(words, 0, self._starts_with) if words and words[0] in self._leading_words else 0
@@ -47,6 +47,24 @@ class Cues:
                 if word in self._inner_words:
                     mask |= _lookup(words, position, self._contains)
         return mask
+
+
+def _plain(text: str) -> str:
+    """Return a text in lower case, with ``0`` for each number and a blank for each mark."""
+    text = text.lower()
+    replaced = {
+        character: "0" if character.isdecimal() else " "
+        for character in set(text)
+        if character.isdecimal() or not (character.isalnum() or character in _KEPT)
+    }
+    if len(replaced) <= _FEW_CHARACTERS:
+        for character, replacement in replaced.items():
+            text = text.replace(character, replacement)
+    else:
+        text = text.translate(str.maketrans(replaced))
+    while "00" in text:
+        text = text.replace("00", "0")
+    return text
 
 
 def _lookup(words: Sequence[str], position: int, table: Mapping[str, int]) -> int:

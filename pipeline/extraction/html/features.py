@@ -8,7 +8,7 @@ with ``take``, which is several times faster than indexing.
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -47,22 +47,22 @@ _DECAY, _DECAY_SUM = 0.97, 0.9
 """Factors by which an ancestor's name score decays per level: for extremes and for the sum."""
 _WORDS, _LINKED, _ENDED, _IN_PARAGRAPH, _STOPS, _IN_LONG, _BLOCKS, _PRICED = range(8)
 """Columns of the sums over blocks: words, those in links, sentences, paragraphs, …"""
-_NOT_LOWER = {code: " " for code in range(1, 128) if not chr(code).islower()}
-_NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_LETTERS = bytes(code if chr(code) in "\0abcdefghijklmnopqrstuvwxyz" else ord(" ") for code in range(256))
+"""Table for ``bytes.translate`` with a blank for all but NUL and lower-case letters."""
+_CAPITAL = re.compile(rb"[A-Z](?:(?<![A-Z].)|(?=[a-z]))", re.DOTALL)
+"""Matches capitals that start a word: ``H`` and ``P`` of ``HTMLParser``."""
 _ARTICLE = re.compile(r"article|blog|news|story|stories|single|opinion")
 """Matches names of the body of article pages."""
 _URL_PATH = re.compile(r"^\w+://[^/?#]*([^?#]*)")
 
 
-def name_words(signatures: Sequence[tuple[str, str]]) -> Iterator[set[str]]:
-    """Yield, for each element's name and tag, the lower-case words of the name and ``<`` with the tag."""
-    # One pass over all names. NUL separates them, because parsed HTML contains none.
-    spaced = "\0".join([name for name, _ in signatures]).translate(_NOT_LOWER).split("\0")
-    for (name, tag), parts in zip(signatures, spaced, strict=True):
-        if name.islower() and name.isascii():  # the common case; the expression below would find the same
-            yield {"<" + tag, *parts.split()}
-        else:
-            yield {"<" + tag, *map(str.lower, _NAME_PART.findall(name))}
+def split_names(names: Sequence[str]) -> list[bytes]:
+    """Return the lower-case words of all names, in order; each name's words follow the word NUL.
+
+    Words are runs of letters; a capital starts a new one. NUL is in no name, because parsed HTML has none.
+    """
+    joined = " \0 ".join(["", *names]).encode("ascii", "replace")
+    return _CAPITAL.sub(rb" \g<0>", joined).lower().translate(_LETTERS).split()
 
 
 class Features(NamedTuple):

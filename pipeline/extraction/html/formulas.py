@@ -28,7 +28,10 @@ _IMAGE_CLASSES = frozenset(("latex", "tex", "math"))
 _MEDIAWIKI = "mwe-math-fallback-image"
 _EMOJI_CLASSES = frozenset(("emoji", "emojione", "smiley", "wp-smiley", "twemoji"))
 _MAX_EMOJI = 12
+_IMAGE_NAME = re.compile("tex|math|emoji|smiley")
+"""Matches all classes of images that stand for text, and some others."""
 _MAX_SOURCE = 2000
+_SERVICES = tuple(name + end for name in ("latex", "tex", "equation") for end in ("", ".php", ".cgi"))
 _IMAGE_SOURCE = re.compile(r"(?:latex|tex|equation)(?:\.(?:php|cgi))?\?(?:latex=|tex=)?([^&]*)", re.I)
 """Matches addresses of services that draw formulas, with the source of the formula."""
 
@@ -59,9 +62,9 @@ def may_be_formula(tag: str, attributes: Attributes) -> bool:
     if tag == "script":
         return "type" in attributes and is_source(attributes)
     alt = attributes.get("alt")
-    if not alt:
-        return "?" in (attributes.get("src") or "")[:_MAX_SOURCE]
-    return "class" in attributes or alt[0] == "$" or "?" in (attributes.get("src") or "")[:_MAX_SOURCE]
+    if alt and (alt.lstrip().startswith("$") or _IMAGE_NAME.search(attributes.get("class") or "")):
+        return True
+    return _may_be_drawn(attributes.get("src") or "")
 
 
 def formula(node: LexborNode, tag: str, attributes: Attributes) -> Formula:
@@ -120,10 +123,18 @@ def _from_image(node: LexborNode, attributes: Attributes) -> Formula:
     if any(name.startswith(_MEDIAWIKI) for name in names):
         is_copy = node.prev is not None and kind_of(node.prev.attributes.get("class")) == "formula_source"
         return Formula("" if is_copy else tex(text), f"{_MEDIAWIKI}-display" in names)
-    drawn = _IMAGE_SOURCE.search((attributes.get("src") or "")[:_MAX_SOURCE])
     if not _IMAGE_CLASSES.isdisjoint(names) or (len(text) > 2 and text[0] == text[-1] == "$"):
         return Formula(tex(text))
+    address = (attributes.get("src") or "")[:_MAX_SOURCE]
+    drawn = _IMAGE_SOURCE.search(address) if _may_be_drawn(address) else None
     return Formula(tex(text or unquote_plus(drawn[1])) if drawn else "")
+
+
+def _may_be_drawn(address: str) -> bool:
+    """True if the address of an image may be that of a service that draws formulas."""
+    return "?" in address and any(
+        path.endswith(_SERVICES) for path in address[:_MAX_SOURCE].lower().split("?")[:-1]
+    )
 
 
 def _annotation(node: LexborNode) -> str:

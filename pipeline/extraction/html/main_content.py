@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline.extraction.html import coherence
 from pipeline.extraction.html.blocks import Blocks
-from pipeline.extraction.html.features import Floats, NameScorer, features, name_words
+from pipeline.extraction.html.features import Floats, NameScorer, features, split_names
 from pipeline.extraction.html.limits import check_nesting, limit_attributes
 from pipeline.extraction.html.rendering import render
 from pipeline.extraction.html.segmentation import parse_blocks
@@ -124,16 +124,22 @@ def model() -> Model:
 
 
 def name_scorer(word_scores: Mapping[str, float]) -> NameScorer:
-    """Return a function that scores element names by the scores of their words."""
+    """Return a function that scores element names by the scores of their words.
+
+    A word counts once per element. The tag counts as the word ``<tag``.
+    """
+    # Number 0 stands for the start of an element, and as a word without effect.
+    values = np.array((0.0, *word_scores.values()))
+    numbers = {word.encode(): number for number, word in enumerate(("\0", *word_scores))}
 
     def score(signatures: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        found: list[float] = []
-        starts = []
-        for words in name_words(signatures):
-            starts.append(len(found))
-            found.append(0.0)
-            found += [word_scores[word] for word in words if word in word_scores]
-        scores, first = np.array(found), np.array(starts)
+        words = split_names([name for name, _ in signatures])
+        in_names = np.array(list(map(numbers.__getitem__, filter(numbers.__contains__, words))), np.int64)
+        tags = np.array([numbers.get(b"<" + tag.encode(), 0) for _, tag in signatures])
+        elements = np.concatenate((np.cumsum(in_names == 0) - 1, np.arange(len(tags))))
+        pairs = np.sort(elements * len(values) + np.concatenate((in_names, tags)))
+        found = pairs[np.flatnonzero(np.diff(pairs, prepend=-1))] % len(values)
+        scores, first = values[found], np.flatnonzero(found == 0)
         counts = np.diff(first, append=len(found)) - 1
         mean = np.add.reduceat(scores, first) / np.maximum(counts, 1)
         return np.stack((np.minimum.reduceat(scores, first), np.maximum.reduceat(scores, first), mean), 1)

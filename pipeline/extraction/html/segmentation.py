@@ -14,7 +14,7 @@ from pipeline.extraction.html import formulas, scripts
 from pipeline.extraction.html.blocks import BREAK, BlockBuilder, Blocks
 from pipeline.extraction.html.listing import Listing, is_code_table, is_number, listing
 from pipeline.extraction.html.markup import BLOCK_LEVEL, NOT_TEXT, PREFORMATTED, classes, kind_of
-from pipeline.extraction.html.visibility import HIDING, Display, display, may_matter
+from pipeline.extraction.html.visibility import HIDING, Display, display, is_relevant
 
 Attributes = Mapping[str, str | None]
 
@@ -29,6 +29,11 @@ _SPECIAL = frozenset(
 """Elements whose name requires more than a visit of their children."""
 _RARELY_TEXT = frozenset(("img", "script"))
 """Elements without text, unless it is a formula."""
+_OMITTED, _IS_SPECIAL, _IS_BLOCK = 1, 2, 4
+_ROLES = dict.fromkeys(NOT_TEXT, _OMITTED) | {
+    tag: _IS_SPECIAL * (tag in _SPECIAL) | _IS_BLOCK * (tag in BLOCK_LEVEL) for tag in _SPECIAL | BLOCK_LEVEL
+}
+"""What the visit of an element depends on, by its name; 0 for all other elements."""
 _PROSE = frozenset(("blockquote", "ol", "p", "table", "ul"))
 """Elements that are not expected in a listing which is one by its style alone."""
 _MAX_VISIBLE, _SHOWN_LATER = 1000, 4
@@ -87,11 +92,14 @@ class _Visitor:
         self._known = frozenset(classes())
         self._plain: set[str] = set()
         """Values of ``class`` without a known name."""
+        self._plain_styles: set[str] = set()
+        """Values of ``style`` without an effect."""
 
     def visit(self, root: LexborNode) -> None:
         """Add the blocks of an element. Python objects are created only for the properties that are read."""
-        builder, plain, is_known = self._builder, self._plain, self._is_known
-        element, state = builder.open_element(root.tag or "", -1, root.attributes), 0
+        builder, plain, is_known, may_hide = self._builder, self._plain, self._is_known, self._may_hide
+        open_element, add_text, role_of = builder.open_element, builder.text, _ROLES.get
+        element, state = open_element(root.tag or "", -1, root.attributes), 0
         # For each open element: its next sibling, with the element and state there, and the text after it.
         above: list[tuple[LexborNode | None, int, int, str]] = []
         node = root.first_child
@@ -108,12 +116,12 @@ class _Visitor:
                 elif state > _LINKED:
                     self._add(text, element, state)
                 else:
-                    builder.text(text, element, state == _LINKED)
+                    add_text(text, element, state == _LINKED)
             elif (tag := node.tag or "") == "br":
                 builder.line_break()
-            elif tag not in NOT_TEXT:
-                attributes, inner_state, after = node.attributes, state, ""
-                if tag in _SPECIAL or (
+            elif (role := role_of(tag, 0)) != _OMITTED:
+                attributes, inner, inner_state, after = node.attributes, element, state, ""
+                if role & _IS_SPECIAL or (
                     attributes
                     and (
                         (
@@ -121,7 +129,11 @@ class _Visitor:
                             and name not in plain
                             and is_known(name)
                         )
-                        or ((len(attributes) > 1 or name is None) and not HIDING.isdisjoint(attributes))
+                        or (
+                            (len(attributes) > 1 or name is None)
+                            and not HIDING.isdisjoint(attributes)
+                            and may_hide(attributes)
+                        )
                     )
                 ):
                     if tag in _RARELY_TEXT and not formulas.may_be_formula(tag, attributes):
@@ -134,20 +146,29 @@ class _Visitor:
                     child, inner_state, after = entered
                 else:
                     child = node.first_child
-                inner = builder.open_element(tag, element, attributes) if tag in BLOCK_LEVEL else element
+                if role & _IS_BLOCK:
+                    inner = open_element(tag, element, attributes)
                 if child:
                     above.append((node.next, element, state, after))
                     node, element, state = child, inner, inner_state | _LINKED if tag == "a" else inner_state
                     continue
             node = node.next
-        builder.end_block()
-        builder.count_blocks()
+        builder.finish()
 
     def _is_known(self, names: str) -> bool:
         if self._known.isdisjoint(names.split()):
             self._plain.add(names)
             return False
         return True
+
+    def _may_hide(self, attributes: Attributes) -> bool:
+        """True if one of the attributes in :data:`HIDING` may have an effect."""
+        style = attributes.get("style")
+        if style and style not in self._plain_styles:
+            if is_relevant(style):
+                return True
+            self._plain_styles.add(style)
+        return "aria-hidden" in attributes or "hidden" in attributes or "popover" in attributes
 
     def _add(self, text: str, element: int, state: int) -> None:
         """Add text in a state other than the usual ones, a blank or a line break."""
@@ -166,7 +187,9 @@ class _Visitor:
     ) -> _Entered | None:
         """Return how to visit the children of a special element, or None if they are not visited."""
         kind = kind_of(attributes.get("class"))
-        shown = self._display(node, tag, attributes, kind) if may_matter(attributes) else Display.SHOWN
+        shown = Display.SHOWN
+        if not HIDING.isdisjoint(attributes):
+            shown = self._display(node, tag, attributes, kind)
         if shown is Display.SHOWN and not kind and tag not in _SPECIAL:
             return _Entered(node.first_child, state)
         entered = self._enter_displayed(node, tag, attributes, state, shown)

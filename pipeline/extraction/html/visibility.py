@@ -24,7 +24,9 @@ _FAR = re.compile(r"-(?:\d{4,}|9\d\d)(?:\.\d+)?(?:px)?|-\d{3,}(?:\.\d+)?r?em")
 """Matches an offset that moves an element out of the window."""
 _CLIPPED = re.compile(r"rect\((?:\s*[01](?:px)?[\s,]*){4}\)|inset\((?:50|100)%.*\)|circle\(0.*\)")
 _TINY = re.compile(r"[01](?:\.\d+)?(?:px)?")
-_OPENED = re.compile(r"accordion|collaps|disclosure|expand|faq|tab-?_?(?:content|pane|panel)", re.I)
+_OPENED = re.compile(
+    r"accordion|collaps|disclosure|expand|faq|(?:tab|toggle)[-_]*(?:content|pane|panel)", re.I
+)
 """Matches names of content that the reader can open."""
 _STREAMED = re.compile(r"S:[0-9a-f]+")
 _ZERO = re.compile(r"0*(?:\.0*)?(?:[a-z]+|%)?")
@@ -50,18 +52,15 @@ class Display(Enum):
     """Own text hidden by its size; descendants may have another."""
 
 
-def may_matter(attributes: Attributes) -> bool:
-    """True if one of the attributes in :data:`HIDING` may have an effect."""
-    style = attributes.get("style")
-    if style and _RELEVANT.search(style):
-        return True
-    return "hidden" in attributes or "aria-hidden" in attributes or "popover" in attributes
+def is_relevant(style: str) -> bool:
+    """True if a ``style`` attribute may have an effect."""
+    return _RELEVANT.search(style) is not None
 
 
 def display(tag: str, attributes: Attributes) -> Display:
     """Return the effect of an element's attributes, of which at least one is in :data:`HIDING`."""
     style = attributes.get("style")
-    properties = parse_style(style) if style and _RELEVANT.search(style) else {}
+    properties = parse_style(style) if style and is_relevant(style) else {}
     if _is_hidden(tag, attributes, properties):
         return Display.SHOWN if tag == "body" or _can_be_opened(attributes) else Display.HIDDEN
     if visibility := properties.get("visibility"):

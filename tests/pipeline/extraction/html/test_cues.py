@@ -34,6 +34,11 @@ def test_texts_are_matched_independently(texts: list[str]) -> None:
     assert cues().announced(texts) == [bits for text in texts for bits in cues().announced([text])]
 
 
+def test_texts_with_many_kinds_of_marks_are_matched() -> None:
+    marks = "".join(map(chr, range(0x2190, 0x2190 + 500)))
+    assert announced(f"{marks} Related{marks}articles") == announced("Related articles") == {"related"}
+
+
 def test_every_cue_phrase_is_matched() -> None:
     data = cues()
     for table, before in ((data._starts_with, ""), (data._contains, "x ")):

@@ -47,6 +47,7 @@ SHOWN = [
     "hidden role=tabpanel",
     "hidden id=S:1f",
     "style=display:none class=accordion-body",
+    "style=display:none class=toggle__content",
     "aria-hidden=true aria-labelledby=t1 id=panel1",
 ]
 
