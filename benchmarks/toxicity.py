@@ -7,6 +7,7 @@ five times each. Needs the extra ``toxicity``.
 
 import argparse
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,6 +43,14 @@ CLEAN = (
     ("Web pages, some 45 languages", "warc/pages-mixed.warc.gz", True),
 )
 """Name, path, and True if half of it was trained on."""
+LINES = Path(__file__).parents[1] / "tests/serve/safety"
+"""Folder with files of single lines: language, category and text."""
+LINE_FILES = (
+    ("Harmless, tuned on", "harmless_lines.tsv"),
+    ("Harmless, tuned on later", "harmless_lines_2.tsv"),
+    ("Harmless, others", "harmless_lines_3.tsv"),
+    ("Abusive", "abusive_lines.tsv"),
+)
 THRESHOLD = 0.5
 CLEAN_THRESHOLDS = (0.4, 0.45, 0.5, 0.55, 0.6)
 
@@ -131,8 +140,22 @@ def print_false_positives(data: Path) -> None:
         print(f"| {name}{note} | {len(scores):,} | {' | '.join(rates)} | {scores[-1]:.2f} |", flush=True)
 
 
+def print_refused_lines() -> None:
+    """Print how many single lines by language are above the server's threshold."""
+    languages = ("en", "de", "fr", "es", "pt")
+    print(f"\n| Lines above {ServeConfig().toxicity} | Lines | Refused | {' | '.join(languages)} |")
+    print("|---" + "|---:" * (2 + len(languages)) + "|")
+    for name, file in LINE_FILES:
+        rows = [row.split("\t") for row in (LINES / file).read_text("utf-8").splitlines()]
+        refused = Counter(
+            language for language, _, text in rows if toxicity.score(text) > ServeConfig().toxicity
+        )
+        counts = " | ".join(str(refused[language]) for language in languages)
+        print(f"| {name} | {len(rows)} | {refused.total()} | {counts} |")
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Print the shipped calibration, the one refitted on the same texts, and both tables."""
+    """Print the shipped calibration, the one refitted on the same texts, and the tables."""
     parser = argparse.ArgumentParser(description="The toxicity classifier compared with peers.")
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with the source data")
     parser.add_argument("sets", type=Path, metavar="SETS", help="folder with the training sets")
@@ -144,6 +167,7 @@ def main(arguments: Sequence[str]) -> None:
     refitted = fit_calibration([*labelled, *(each.ours for each in left_out)])
     print(f"Calibration: shipped {asdict(calibration.load())}, refitted {asdict(refitted)}.")
     print_comparisons([*held_out, *left_out])
+    print_refused_lines()
     print_false_positives(options.data)
 
 

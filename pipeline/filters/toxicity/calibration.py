@@ -15,8 +15,8 @@ Evidence = NDArray[np.float64]
 """Rows of (classifier log-odds, sum of word weights, context log-odds), one per passage; float64 of shape
 (passages, 3)."""
 
-NEUTRAL_LIMIT = 0.6
-"""Log-odds to which a passage is reduced whose context is neutral: a score of 0.65."""
+NEUTRAL_LIMIT = 0.7
+"""Log-odds to which a passage is reduced whose context is neutral: a score of 0.67."""
 NEUTRAL, OFFENDING = (-2.5, -1.0), (4.0, 9.0)
 """Ranges of context log-odds. A passage is reduced to :data:`NEUTRAL_LIMIT` below the first, and less within
 it; within the second, up to :data:`MAX_INCREASE` is added."""

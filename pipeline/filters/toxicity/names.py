@@ -64,9 +64,8 @@ def _significant_words() -> frozenset[str]:
     words = set(_names())
     for expression in _data()["expressions"]:
         own = _words(expression)
-        words.update(
-            [word for word in own if lexicon.load().may_offend([word], "")][:1] or [max(own, key=len)]
-        )
+        offensive = [word for word in own if lexicon.load().may_offend([word], "")]
+        words.add(max(offensive or own, key=len))
     return frozenset(words)
 
 

@@ -1,6 +1,8 @@
-"""Harmless lines with alarming words pass the server's filter at its default threshold; insults do not.
+"""Harmless lines with alarming words pass the server's filter at its default threshold; abusive ones do not.
 
-Each file has lines in five languages: animals, names, medicine, cooking, code, places, history, grammar.
+The files have lines in five languages: animals, names, medicine, cooking, code, places, history, grammar and
+others. The context weights were developed with the first two files, and extended after a first measurement of
+the third.
 """
 
 from collections import Counter
@@ -36,6 +38,16 @@ def test_no_harmless_line_is_refused(safety: SafetyFilter, name: str) -> None:
     rows = lines(name)
     plain = [text.lower().strip("¿?.! ") for text in rows]
     assert [text for text in (*rows, *plain) if safety.refusal(text)] == []
+
+
+def test_of_other_harmless_lines_one_is_refused(safety: SafetyFilter) -> None:
+    refused = [text for text in lines("harmless_lines_3.tsv") if safety.refusal(text)]
+    assert refused == ["vomit smells of shit after surgery, is this a bowel obstruction"]
+
+
+def test_most_abusive_lines_are_refused(safety: SafetyFilter) -> None:
+    rows = lines("abusive_lines.tsv")
+    assert len(rows) == 60 and sum(safety.refusal(text) is not None for text in rows) >= 43
 
 
 @pytest.mark.parametrize(

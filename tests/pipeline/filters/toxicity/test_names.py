@@ -13,10 +13,10 @@ def remove(text: str) -> str:
         ("Who wrote Moby Dick?", "who wrote"),
         ("tell me about moby-dick", "tell me about"),
         ("Moby Dick", ""),
-        ("Dick Cheney was vice president.", "cheney was vice president"),
-        ("Dick Cheney's dog", "cheney s dog"),
-        ("Philip K. Dick wrote Ubik.", "philip k wrote ubik"),
-        ("Was Dick Turpin a dick?", "was turpin a dick"),
+        ("Dick Chambers was a painter.", "chambers was a painter"),
+        ("Dick Chambers's dog", "chambers s dog"),
+        ("Susan K. Dick wrote it.", "susan k wrote it"),
+        ("Was Dick Chambers a dick?", "was chambers a dick"),
     ],
 )
 def test_names_and_expressions_are_left_out(text: str, rest: str) -> None:
