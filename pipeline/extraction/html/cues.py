@@ -12,8 +12,6 @@ from core.resources import read_toml
 
 MAX_CHARACTERS = 110
 """Characters of the longest text that is searched for cues."""
-_MAX_WORDS = 3
-"""Words of the longest cue phrase."""
 _KEPT = "\0©"
 """Characters that are kept besides letters and digits."""
 _FEW_CHARACTERS = 100
@@ -31,22 +29,28 @@ class Cues:
             for key, table in (("starts_with", self._starts_with), ("contains", self._contains)):
                 for phrase in phrases[key]:
                     table[phrase] |= 1 << kind
-        self._leading_words, self._inner_words = (
-            frozenset(phrase.split()[0] for phrase in table) for table in (self._starts_with, self._contains)
-        )
+        self._lengths: defaultdict[str, int] = defaultdict(int)
+        """By first word: the number of words of the longest phrase."""
+        for phrase in (*self._starts_with, *self._contains):
+            first, *others = phrase.split()
+            self._lengths[first] = max(self._lengths[first], 1 + len(others))
 
     def announced(self, texts: Sequence[str]) -> list[int]:
         """Return, for each text, a bit mask of the kinds it announces: bit ``n`` stands for ``kinds[n]``."""
         # One pass over all texts. NUL separates them, because parsed HTML contains none.
-        return [self._mask(text.split()) for text in _plain("\0".join(texts)).split("\0")] if texts else []
-
-    def _mask(self, words: Sequence[str]) -> int:
-        mask = _lookup(words, 0, self._starts_with) if words and words[0] in self._leading_words else 0
-        if not self._inner_words.isdisjoint(words):
-            for position, word in enumerate(words):
-                if word in self._inner_words:
-                    mask |= _lookup(words, position, self._contains)
-        return mask
+        words = _plain("\0".join(("", *texts))).replace("\0", " \0 ").split()
+        masks, text, start = [0] * len(texts), -1, 0
+        lengths, contains, starts_with = self._lengths, self._contains, self._starts_with
+        for position, word in enumerate(words):
+            if word == "\0":
+                text, start = text + 1, position + 1
+            elif word in lengths:
+                for end in range(position + 1, position + 1 + lengths[word]):
+                    phrase = " ".join(words[position:end])
+                    masks[text] |= contains.get(phrase, 0)
+                    if position == start:
+                        masks[text] |= starts_with.get(phrase, 0)
+        return masks
 
 
 def _plain(text: str) -> str:
@@ -61,18 +65,10 @@ def _plain(text: str) -> str:
         for character, replacement in replaced.items():
             text = text.replace(character, replacement)
     else:
-        text = text.translate(str.maketrans(replaced))
+        text = text.translate({ord(character): replacement for character, replacement in replaced.items()})
     while "00" in text:
         text = text.replace("00", "0")
     return text
-
-
-def _lookup(words: Sequence[str], position: int, table: Mapping[str, int]) -> int:
-    """Return the mask of all phrases that start at a position."""
-    mask = 0
-    for end in range(position + 1, min(position + _MAX_WORDS, len(words)) + 1):
-        mask |= table.get(" ".join(words[position:end]), 0)
-    return mask
 
 
 @cache

@@ -45,7 +45,7 @@ LARGE_FOREST: Mapping[str, Any] = {
     "feature_fraction": 0.2,
 }
 CALIBRATION = Calibration(
-    confident_margin=2.5,  # shares below 8 % or above 92 %
+    confident_margin=2.0,  # shares below 12 % or above 88 %
     template_smoothing=0.45,
     margin_offset=0.2,
     min_expected_words=5.0,
