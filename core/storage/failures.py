@@ -1,11 +1,15 @@
 """Failures of storage as one line that names the path, the cause and the remedy."""
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 from core.errors import GristmillError, InputError, OutputError
 from core.storage.paths import scheme
+
+_HDFS_REFUSAL = re.compile(r"""RPCError\("(?:\w+\.)*(\w+)", "(.*?)(?:\\n|"\))""")
+"""Java exception and its message, without the stack trace that follows, in an error of hdfs-native."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,6 +61,8 @@ def _cause(path: str, error: Exception) -> str | None:
         return f"access is denied ({_line(error)}); check owner, permissions and credentials" + _mirror(path)
     if isinstance(error, OSError) and (scheme(path) in ("", "file") or isinstance(error, FileNotFoundError)):
         return f"{error.strerror or _line(error)}; check the path"
+    if path.startswith("hdfs://") and (refusal := _HDFS_REFUSAL.search(str(error))):
+        return f"HDFS refuses it ({refusal[1]}: {refusal[2]}); check path, permissions and quotas"
     if isinstance(error, OSError | BotoCoreError | ClientError) or (
         # hdfs-native has no exception classes of its own.
         isinstance(error, RuntimeError) and path.startswith("hdfs://")

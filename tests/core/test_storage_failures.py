@@ -7,7 +7,7 @@ from s3fs import S3FileSystem
 
 from core import storage
 from core.errors import InputError, OutputError
-from core.storage import servers
+from core.storage import failures, servers
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +86,15 @@ def test_programming_errors_pass(monkeypatch, tmp_path):
     monkeypatch.setattr("core.storage.filesystem", lambda path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         storage.exists(str(tmp_path))
+
+
+def test_refusals_by_hdfs_are_reported_without_the_stack_trace():
+    trace = r"Invalid file name: /a:b\n\tat org.apache.hadoop.FSDirectory.resolvePath(FSDirectory.java:732)"
+
+    @failures.reporting_writes
+    def write(_):
+        raise RuntimeError(f'RPCError("org.apache.hadoop.fs.InvalidPathException", "{trace}")')
+
+    expected = r"^hdfs://h:1/a:b: HDFS refuses it \(InvalidPathException: Invalid file name: /a:b\); check"
+    with pytest.raises(OutputError, match=expected):
+        write("hdfs://h:1/a:b")
