@@ -29,28 +29,48 @@ class Cues:
             for key, table in (("starts_with", self._starts_with), ("contains", self._contains)):
                 for phrase in phrases[key]:
                     table[phrase] |= 1 << kind
-        self._lengths: defaultdict[str, int] = defaultdict(int)
-        """By first word: the number of words of the longest phrase."""
-        for phrase in (*self._starts_with, *self._contains):
-            first, *others = phrase.split()
-            self._lengths[first] = max(self._lengths[first], 1 + len(others))
+        self._leading, self._inner = _trie(self._starts_with), _trie(self._contains)
 
     def announced(self, texts: Sequence[str]) -> list[int]:
         """Return, for each text, a bit mask of the kinds it announces: bit ``n`` stands for ``kinds[n]``."""
         # One pass over all texts. NUL separates them, because parsed HTML contains none.
-        words = _plain("\0".join(("", *texts))).replace("\0", " \0 ").split()
-        masks, text, start = [0] * len(texts), -1, 0
-        lengths, contains, starts_with = self._lengths, self._contains, self._starts_with
+        words = _plain("\0".join(("", *texts, ""))).replace("\0", " \0 ").split()
+        masks, text, inner = [0] * (len(texts) + 1), -1, self._inner.following
         for position, word in enumerate(words):
-            if word == "\0":
-                text, start = text + 1, position + 1
-            elif word in lengths:
-                for end in range(position + 1, position + 1 + lengths[word]):
-                    phrase = " ".join(words[position:end])
-                    masks[text] |= contains.get(phrase, 0)
-                    if position == start:
-                        masks[text] |= starts_with.get(phrase, 0)
-        return masks
+            if word in inner:
+                masks[text] |= self._inner.mask_at(words, position)
+            elif word == "\0":
+                text += 1
+                masks[text] = self._leading.mask_at(words, position + 1)
+        return masks[:-1]
+
+
+class _Phrases:
+    """Phrases that begin with the same words, as a tree by word."""
+
+    __slots__ = ("following", "mask")
+
+    def __init__(self) -> None:
+        self.mask = 0
+        """The kinds that the words so far announce."""
+        self.following: dict[str, _Phrases] = {}
+
+    def mask_at(self, words: Sequence[str], position: int) -> int:
+        """Return the mask of all phrases that start at a position."""
+        mask, node = 0, self
+        while position < len(words) and (found := node.following.get(words[position])) is not None:
+            mask, node, position = mask | found.mask, found, position + 1
+        return mask
+
+
+def _trie(masks: Mapping[str, int]) -> _Phrases:
+    root = _Phrases()
+    for phrase, mask in masks.items():
+        node = root
+        for word in phrase.split():
+            node = node.following.setdefault(word, _Phrases())
+        node.mask |= mask
+    return root
 
 
 def _plain(text: str) -> str:

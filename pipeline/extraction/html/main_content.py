@@ -134,13 +134,13 @@ def name_scorer(word_scores: Mapping[str, float]) -> NameScorer:
 
     def score(signatures: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         words = split_names([name for name, _ in signatures])
-        in_names = np.array(list(map(numbers.__getitem__, filter(numbers.__contains__, words))), np.int64)
+        in_names = np.fromiter(map(numbers.__getitem__, filter(numbers.__contains__, words)), np.int64)
         tags = np.array([numbers.get(b"<" + tag.encode(), 0) for _, tag in signatures])
         elements = np.concatenate((np.cumsum(in_names == 0) - 1, np.arange(len(tags))))
         pairs = np.sort(elements * len(values) + np.concatenate((in_names, tags)))
-        found = pairs[np.flatnonzero(np.diff(pairs, prepend=-1))] % len(values)
+        found = pairs[np.append(True, pairs[1:] != pairs[:-1])] % len(values)
         scores, first = values[found], np.flatnonzero(found == 0)
-        counts = np.diff(first, append=len(found)) - 1
+        counts = np.diff(np.append(first, len(found))) - 1
         mean = np.add.reduceat(scores, first) / np.maximum(counts, 1)
         return np.stack((np.minimum.reduceat(scores, first), np.maximum.reduceat(scores, first), mean), 1)
 
