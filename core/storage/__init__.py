@@ -45,6 +45,7 @@ __all__ = [
     "read_bytes",
     "read_range",
     "remove",
+    "rename",
     "scan",
     "spark_literal",
     "spark_path",
@@ -160,6 +161,17 @@ def _put_atomic(path: str, put: Callable[[AbstractFileSystem, str], object]) -> 
     fs.makedirs(fs._parent(inner), exist_ok=True)
     put(fs, temporary)
     _replace(fs, temporary, inner)
+
+
+@reporting_writes
+def rename(path: str, new_path: str) -> None:
+    """Rename a file; on object stores, copy it and remove the original."""
+    (fs, source), (_, target) = filesystem(path), filesystem(new_path)
+    if path.startswith("s3://"):  # s3fs moves what a glob matches.
+        fs.cp_file(source, target)
+        fs.rm_file(source)
+    else:
+        _replace(fs, source, target)
 
 
 @reporting

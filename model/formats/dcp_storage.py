@@ -52,8 +52,7 @@ class _StorageFileSystem(FileSystemBase):
         return storage.join(os.fspath(path), suffix)
 
     def rename(self, path: Path, new_path: Path) -> None:
-        fs, inner = storage.filesystem(os.fspath(path))
-        fs.mv(inner, storage.filesystem(os.fspath(new_path))[1])
+        storage.rename(os.fspath(path), os.fspath(new_path))
 
     def init_path(self, path: Path) -> Path:
         return path

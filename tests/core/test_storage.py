@@ -219,6 +219,16 @@ def test_remove_accepts_files_folders_and_missing_paths(root):
     assert not storage.exists(storage.join(root, "c"))
 
 
+def test_files_of_any_name_are_renamed(root):
+    source, target = storage.join(root, "100% a=1 [v2]", "*.tmp"), storage.join(root, "100% a=1 [v2]", "ü?")
+    storage.write_atomic(source, b"new")
+    storage.write_atomic(target, b"old")
+    assert storage.exists(target)
+    storage.rename(source, target)
+    assert (storage.read_bytes(target), storage.exists(source)) == (b"new", False)
+    assert _paths(storage.list_files(root)) == [target]
+
+
 @pytest.mark.parametrize("path", ["ftpx://host/file", "s3a//x://"])
 def test_unknown_schemes_are_rejected(path):
     with pytest.raises(InputError, match=r"use a local path, s3://, hdfs:// or https://"):
