@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 BREAK = "\u2028"
 """Stands for a line break by ``br``; line feeds in HTML are white space."""
 _WHITE_SPACE = " \t\n\r\f" + BREAK
-_RARE = frozenset(("role", "itemprop"))
-"""Attributes that are read in addition to class and id."""
 
 
 @dataclass(slots=True)
@@ -64,7 +62,7 @@ class BlockBuilder:
         if attributes:
             get = attributes.get
             name = f"{get('class') or ''} {get('id') or ''}"
-            if not _RARE.isdisjoint(attributes):
+            if "role" in attributes or "itemprop" in attributes:
                 name = _with_role(name, attributes)
         elements = self._elements
         elements.append((tag, name, parent, len(self._texts) + 1 if self._parts else len(self._texts)))

@@ -186,7 +186,8 @@ class _Visitor:
         self, node: LexborNode, tag: str, attributes: Attributes, element: int, state: int
     ) -> _Entered | None:
         """Return how to visit the children of a special element, or None if they are not visited."""
-        kind = kind_of(attributes.get("class"))
+        name = attributes.get("class")
+        kind = "" if name is None or name in self._plain else kind_of(name)
         shown = Display.SHOWN
         if not HIDING.isdisjoint(attributes):
             shown = self._display(node, tag, attributes, kind)
