@@ -23,8 +23,11 @@ output exist.
 
 import logging
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
@@ -77,6 +80,7 @@ def session(config: Config, name: str) -> SparkSession:
     """
     _start_java()
     logging.getLogger().addFilter(_is_no_failed_call)
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # its errors are raised, too
     conf = SparkConf()
     settings = dict(SETTINGS)
     if conf.get("spark.master", "local[*]").startswith("local"):
@@ -87,7 +91,9 @@ def session(config: Config, name: str) -> SparkSession:
         settings |= _s3_settings() | _add_s3a(conf)
     for key, value in settings.items():
         conf.setIfMissing(key, value)
-    return SparkSession.builder.config(conf=conf).appName(name).getOrCreate()
+    spark = SparkSession.builder.config(conf=conf).appName(name).getOrCreate()
+    _interrupt_quietly()
+    return spark
 
 
 def _paths(config: Config) -> list[str]:
@@ -103,10 +109,14 @@ def end_session() -> None:
 
     Spark draws its progress bar without a line end and leaves it there when a job fails.
     """
-    spark = SparkSession.getActiveSession()
+    # After an interrupt, getActiveSession() is None: Py4J's next call runs in another thread of the JVM.
+    spark = SparkSession._instantiatedSession
     if spark is None:
         return
-    spark.sparkContext.setLogLevel("OFF")  # tasks that the stop cancels would log errors
+    # Cancelled tasks would log errors. setLogLevel() leaves loggers with a level of their own as they are.
+    jvm: Any = spark._jvm
+    log4j = jvm.org.apache.logging.log4j
+    log4j.core.config.Configurator.setAllLevels("", log4j.Level.OFF)
     context = spark.sparkContext._jsc
     bar = context.sc().progressBar() if context is not None else None
     spark.stop()
@@ -114,6 +124,12 @@ def end_session() -> None:
         bar.get().finishAll()  # erases the bar in a terminal
         if not sys.stderr.isatty():  # a log file, or the pipe through which spark-submit reads this process
             print(file=sys.stderr)
+
+
+def _interrupt_quietly() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt only. Spark's own handler cancels the jobs, whose tasks log errors."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _is_no_failed_call(record: logging.LogRecord) -> bool:
