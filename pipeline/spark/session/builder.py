@@ -127,7 +127,7 @@ def end_session() -> None:
 
 
 def _interrupt_quietly() -> None:
-    """Let Ctrl-C raise KeyboardInterrupt only. Spark's own handler cancels the jobs, whose tasks log errors."""
+    """Let Ctrl-C only raise KeyboardInterrupt. Spark's own handler cancels jobs, whose tasks log errors."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
