@@ -107,8 +107,8 @@ def detect_format(path: str, size: int, columns: config.ColumnsConfig, kept: Seq
     if _is_warc(path):
         return "warc"
     raise InputError(
-        f"{path}: {_describe(head)} and has a name of no known format; leave it out of input.paths or set "
-        "input.format to its format (warc, wikipedia, books, jsonl, parquet)"
+        f"{path}: {_describe(head)}, and its name does not tell its format; leave it out of input.paths or "
+        "set input.format to its format (warc, wikipedia, books, jsonl, parquet)"
     )
 
 
@@ -153,7 +153,7 @@ def is_splittable(path: str, detected: Format) -> bool:
 
 def _describe(head: bytes) -> str:
     other = _other_format(head)
-    return f"is {other}, which is not read" if other else f"begins with {head[:16]!r}"
+    return f"is {other}, a format that is not read" if other else f"begins with {head[:16]!r}"
 
 
 def _other_format(head: bytes) -> str | None:

@@ -92,11 +92,16 @@ def _record(row: Mapping[str, object], mapping: ColumnMapping, origin: Origin) -
     )
 
 
-def missing_text(mapping: ColumnMapping, columns: list[str]) -> str:
-    """Return the error message for a table with these columns, none of which holds the text."""
+def missing_text(mapping: ColumnMapping, columns: list[str], found: str = "") -> str:
+    """Return the error message for a table with these columns, none of which holds the text.
+
+    ``found``: what the column holds instead, if it exists.
+    """
+    column = mapping.fields["text"][0]
+    problem = f"column {column!r} holds {found}, not text" if found else f"no column {column!r} with the text"
     more = ", …" if len(columns) > _MAX_LISTED else ""
     listed = ", ".join(column[:_MAX_NAME] for column in columns[:_MAX_LISTED])
-    return f"no text in column {mapping.fields['text'][0]!r}; the columns are {listed}{more}"
+    return f"{problem}; the columns are {listed}{more}"
 
 
 def _no_text(row: Mapping[str, object], mapping: ColumnMapping, found: object) -> str:
@@ -104,7 +109,7 @@ def _no_text(row: Mapping[str, object], mapping: ColumnMapping, found: object) -
     column = mapping.fields["text"][0]
     if found is None and column not in row:
         return missing_text(mapping, list(row))
-    return f"no text in column {column!r}, but {'null' if found is None else type(found).__name__}"
+    return f"column {column!r} holds {'null' if found is None else type(found).__name__}, not text"
 
 
 def _first(row: Mapping[str, object], paths: tuple[str, ...]) -> object:

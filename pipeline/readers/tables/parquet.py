@@ -70,8 +70,9 @@ def check(path: str, wanted: config.ColumnsConfig, kept: Sequence[str] = ()) -> 
             return
     mapping = columns.column_mapping(wanted, kept)
     text = mapping.fields["text"][0]
-    if not _is_text(types.get(_column(text, types))):
-        problem = columns.missing_text(mapping, list(types))
+    found = types.get(_column(text, types))
+    if not _is_text(found):
+        problem = columns.missing_text(mapping, list(types), str(found or ""))
         raise InputError(f"{path}: {problem}; set input.columns.text to the one that holds the text")
     required = {f"columns.{field}": name for field, name in wanted.model_dump().items() if name}
     for setting, name in [*required.items(), *(("keep_columns", name) for name in kept)]:

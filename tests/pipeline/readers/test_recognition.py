@@ -111,11 +111,11 @@ def test_table_without_a_text_column_is_rejected_with_its_columns(tmp_path: Path
     for name in ("a.parquet", "b.jsonl"):
         paths = (str(tmp_path / name),)
         with pytest.raises(
-            InputError, match=r"no text in column 'text'; the columns are id, content.*columns"
+            InputError, match=r"no column 'text' with the text; the columns are id, content.*columns"
         ):
             plan_splits(InputConfig(paths=paths))
         assert plan_splits(InputConfig(paths=paths, columns=ColumnsConfig(text="content")))
-    with pytest.raises(InputError, match=r"no text in column 'id'"):
+    with pytest.raises(InputError, match=r"column 'id' holds int64, not text"):
         plan_splits(InputConfig(paths=(str(tmp_path / "a.parquet"),), columns=ColumnsConfig(text="id")))
     with pytest.raises(InputError, match=r"no column 'a\.b'; .* set input\.columns\.url to one of them"):
         plan_splits(

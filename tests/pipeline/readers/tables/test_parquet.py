@@ -84,7 +84,7 @@ def test_configured_columns_of_any_text_type_are_read(tmp_path: Path) -> None:
     assert isinstance(second, Record)
     assert (second.url, second.fetched_at) == ("", None)
     assert isinstance(third, Damaged)
-    assert third.error.startswith("no text in column 'content'")
+    assert third.error.startswith("column 'content' holds")
     raw, *_ = items(path, ColumnsConfig(text="raw"))
     assert isinstance(raw, Record)
     assert raw.body == b"\xe9t\xe9"
@@ -189,7 +189,7 @@ def test_text_of_every_type_is_read(tmp_path: Path, kind: pa.DataType, encoded: 
     assert (first.body, second.body) in (("one", "zwei"), (b"one", b"zwei"))
     assert (first.url, second.url) == ("one", "zwei")
     assert isinstance(third, Damaged)
-    assert third.error == "no text in column 'text', but null"
+    assert third.error == "column 'text' holds null, not text"
 
 
 def test_first_of_columns_with_equal_names_counts(tmp_path: Path) -> None:
