@@ -116,7 +116,8 @@ def repair(text: str) -> str:
         text = unicodedata.normalize("NFC", text)
     text = _INVISIBLE.sub("", text)
     words = text.split()
-    if len(words) > 3 and sum(len(word) == 1 and word.isalpha() for word in words) > len(words) / 2:
+    letters = [word for word in words if len(word) == 1]
+    if len(words) > 3 and sum(map(str.isalpha, letters)) > len(words) / 2:
         words = _SINGLE_SPACE.sub("", text).split()
     line = " ".join(words)
     lowered = line.lower()

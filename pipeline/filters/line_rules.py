@@ -11,6 +11,9 @@ from pipeline.analysis import Analysis, analyse
 from pipeline.filters.heuristics import c4, dolma, refinedweb
 from pipeline.filters.recipe import Preset
 
+_WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
+_ASCII_WHITE_SPACE = "".join(filter(str.isascii, _WHITE_SPACE))
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:
@@ -51,16 +54,16 @@ def _with_paragraphs(text: str, lines: Sequence[str], kept: Mapping[int, str]) -
 
     Several blank lines become one. A text of which all lines are kept is returned unchanged.
     """
-    inked = {number: stripped for number, line in enumerate(lines) if (stripped := line.strip())}
-    kept = {number: stripped for number, line in kept.items() if (stripped := line.strip())}
-    if kept == inked:
+    stripped = list(map(str.strip, lines))
+    kept = {number: inked for number, line in kept.items() if (inked := line.strip())}
+    if len(kept) == len(stripped) - stripped.count("") and all(stripped[each] == kept[each] for each in kept):
         return text
     parts: list[str] = []
     previous = -1
     for number, line in kept.items():
         if parts:
-            parts.append("\n" if all(each in inked for each in range(previous + 1, number)) else "\n\n")
-        parts.append(lines[number].partition(inked[number])[0] + line)
+            parts.append("\n" if all(stripped[previous + 1 : number]) else "\n\n")
+        parts.append(lines[number].partition(stripped[number])[0] + line)
         previous = number
     return "".join(parts)
 
@@ -76,9 +79,9 @@ def removed(original: str, text: str) -> dict[str, float]:
 
 
 def _count_lines(text: str) -> int:
-    return sum(1 for line in text.splitlines() if line.strip())
+    return sum(map(bool, map(str.strip, text.splitlines())))
 
 
 def count_characters(text: str) -> int:
     """Return the number of characters that are not white space."""
-    return sum(map(len, text.split()))
+    return len(text) - sum(map(text.count, _ASCII_WHITE_SPACE if text.isascii() else _WHITE_SPACE))
