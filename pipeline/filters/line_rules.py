@@ -7,12 +7,13 @@ published text keeps blank lines, which separate paragraphs, and indentation.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipeline.analysis import Analysis, analyse
+from pipeline.analysis.arrays import code_points
+from pipeline.analysis.characters import WHITE, character_table
 from pipeline.filters.heuristics import c4, dolma, refinedweb
 from pipeline.filters.recipe import Preset
-
-_WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
-_ASCII_WHITE_SPACE = "".join(filter(str.isascii, _WHITE_SPACE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,4 +85,4 @@ def _count_lines(text: str) -> int:
 
 def count_characters(text: str) -> int:
     """Return the number of characters that are not white space."""
-    return len(text) - sum(map(text.count, _ASCII_WHITE_SPACE if text.isascii() else _WHITE_SPACE))
+    return len(text) - int(np.count_nonzero(character_table().classes.take(code_points(text)) & WHITE))

@@ -199,7 +199,9 @@ def test_finished_run_is_compared_without_reading_the_input(crawl, cleaned):
 
 def test_invalid_input_is_rejected_before_anything_is_written(spark, tmp_path):
     (tmp_path / "x.warc.gz").write_bytes(b"%PDF-1.7 and so on")
-    with pytest.raises(InputError, match=r"^[^\n]*x\.warc\.gz: is a PDF file, a format that is not read[^\n]*$"):
+    with pytest.raises(
+        InputError, match=r"^[^\n]*x\.warc\.gz: is a PDF file, a format that is not read[^\n]*$"
+    ):
         clean(spark, _config(tmp_path / "x.warc.gz", tmp_path / "out"))
     with pytest.raises(InputError, match=r"nothing there"):
         clean(spark, _config(tmp_path / "missing", tmp_path / "out"))
