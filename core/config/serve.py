@@ -49,7 +49,7 @@ class ServeConfig(Section):
     blocked_words: str = ""
     """Local file with one word or phrase per line; prompts and answers that contain one are blocked."""
     toxicity: float = Field(default=0.7, ge=0, le=1)
-    """Toxicity score above which a sentence is blocked; 1: never. Three in a thousand sentences of English
+    """Toxicity score above which a sentence is blocked; 1: never. Four in a thousand sentences of English
     fiction score above the default."""
     mask_pii: bool = True
     """Replace personal data in answers by tags, as in the training text."""
