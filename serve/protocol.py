@@ -103,7 +103,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.url = b"/" + AUTHORITY.sub(b"", self.url).removeprefix(b"/")
             super().on_headers_complete()
             if self.scope["http_version"] == "1.0":
-                self.cycle.__class__ = _UnframedResponse
+                self.cycle.__class__ = _UnframedResponse  # uvicorn creates the cycle and starts to run it
 
     def on_message_complete(self) -> None:
         """End the request, unless its body follows after an offer to upgrade."""

@@ -80,8 +80,7 @@ class FilterPipeline:
             **sentence_metrics,
             **masked.metrics,
             "pii_items": sum(masked.metrics.values()),
-            "characters": line_rules.count_characters(text),
-            **line_rules.removed(text, clean),
+            **line_rules.count_removed(text, clean),
         }
         published = masked.text if self._recipe.mask_pii else clean
         return FilterResult(

@@ -69,12 +69,17 @@ def _with_paragraphs(text: str, lines: Sequence[str], kept: Mapping[int, str]) -
     return "".join(parts)
 
 
-def removed(original: str, text: str) -> dict[str, float]:
-    """Return the numbers of characters other than white space, and of lines, that editing removed."""
+def count_removed(original: str, text: str) -> dict[str, float]:
+    """Return the number of characters of a text, and of characters and lines that editing removed from it.
+
+    White space does not count.
+    """
+    characters = count_characters(original)
     if text == original:
-        return {"removed_characters": 0, "removed_lines": 0}
+        return {"characters": characters, "removed_characters": 0, "removed_lines": 0}
     return {
-        "removed_characters": count_characters(original) - count_characters(text),
+        "characters": characters,
+        "removed_characters": characters - count_characters(text),
         "removed_lines": _count_lines(original) - _count_lines(text),
     }
 

@@ -44,7 +44,7 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run reads, and what it skips."""
+    """Input files of a run, their splits, and the paths that are skipped."""
 
     files: list[InputFile]
     splits: list[InputSplit]

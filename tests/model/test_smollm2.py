@@ -13,9 +13,9 @@ from demo import packages
 from model import export
 from model.generation import Sampling, generate
 from model.loading import LoadedModel, load
+from tests.commands import REAL_DATA, ROOT
 
-ROOT = Path(__file__).parents[2]
-SENTENCES = ROOT.parent / "shared/data/langid/sentences"
+SENTENCES = REAL_DATA / "langid/sentences"
 QUESTIONS = (
     "What is the capital of France?",
     "Write one sentence about rivers.",

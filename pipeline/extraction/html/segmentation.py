@@ -45,7 +45,7 @@ _MAX_NOTE = 3
 
 
 class _Entered(NamedTuple):
-    """How the children of an element are visited."""
+    """An element to visit: its first child, and the state that its children inherit."""
 
     child: LexborNode | None
     state: int

@@ -43,6 +43,8 @@ REPLACED_SHARE = 0.7
 """Share of the clean sentences in which a random word becomes a placeholder."""
 WEIGHT_PER_CLASS = 24_000
 """Weight of all toxic texts of a labelled set, in sentences."""
+HARMLESS_SHARE = 0.1
+"""Weight of its harmless texts, as a share of that. Most neutral sentences come from the grammar."""
 REGULARIZATION, MIN_COUNT, MIN_WEIGHT = 0.3, 3, 0.2
 """Inverse strength of the penalty; occurrences and absolute weight from which a feature is kept."""
 
@@ -148,7 +150,7 @@ def _expand(
 def _add_labelled(examples: _Examples, rows: Sequence[Row]) -> None:
     """Add the texts of a labelled set that have a word that may offend."""
     generalized = [(_generalized(text), toxic) for text, toxic in rows]
-    for offends, total in ((True, WEIGHT_PER_CLASS), (False, WEIGHT_PER_CLASS / 10)):
+    for offends, total in ((True, WEIGHT_PER_CLASS), (False, WEIGHT_PER_CLASS * HARMLESS_SHARE)):
         found = [words for words, toxic in generalized if toxic is offends and PLACEHOLDER in words]
         examples.add(found, offends=offends, weight=total / max(len(found), 1))
 

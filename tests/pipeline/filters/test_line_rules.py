@@ -5,7 +5,7 @@ from core.config import FiltersConfig
 from pipeline.analysis import analyse
 from pipeline.filters import FilterPipeline, FilterResult, recipe
 from pipeline.filters.heuristics import c4, refinedweb
-from pipeline.filters.line_rules import Edit, apply, count_characters, removed
+from pipeline.filters.line_rules import Edit, apply, count_characters, count_removed
 
 LINES = [
     "The first line of a paragraph ends here.",
@@ -45,7 +45,8 @@ It goes on [3] for a while."""
         "  An indented second paragraph.\nIt goes on  for a while."
     )
     assert edited.measured.text == edited.published.replace("\n\n  ", "\n")
-    assert removed(text, edited.published) == {"removed_characters": 12, "removed_lines": 2}
+    counts = count_removed(text, edited.published)
+    assert counts == {"characters": 102, "removed_characters": 12, "removed_lines": 2}
 
 
 @given(st.lists(st.sampled_from(LINES)), st.sampled_from(["fineweb", "c4", "dolma", "refinedweb"]))
@@ -61,7 +62,7 @@ def test_published_words_are_the_measured_ones_in_the_original_paragraphs(
     )
     if edited.published.split() == text.split():
         assert edited.published == text
-    counts = removed(text, edited.published)
+    counts = count_removed(text, edited.published)
     assert counts["removed_characters"] == count_characters(text) - count_characters(edited.published)
     assert 0 <= counts["removed_lines"] <= counts["removed_characters"]
     if preset != "refinedweb" and edited.published != text:
