@@ -75,6 +75,8 @@ class Reason(StrEnum):
     QUALITY_SCORE = "quality.score"
     TOXICITY_SCORE = "toxicity.score"
     PII_ITEMS = "pii.items"
+    # Decontamination.
+    CONTAMINATION = "contamination.ngram"
     # Duplicates.
     EXACT_DUPLICATE = "dedup.exact"
     NEAR_DUPLICATE = "dedup.near"

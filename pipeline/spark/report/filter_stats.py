@@ -51,11 +51,11 @@ def filter_stats(records: DataFrame, made: Manifest) -> tuple[list[Filter], list
 
 
 def _ordered_reasons(thresholds: Mapping[Reason, float], made: Manifest) -> list[Reason]:
-    """Reading, URLs, extraction, languages, the conditions in the recipe's order, duplicates."""
+    """Reading, URLs, extraction, languages, the recipe's conditions in order, contamination, duplicates."""
     others = [
         reason for reason in Reason if reason not in thresholds and made.counts.get(f"dropped.{reason}", 0)
     ]
-    stages = ["read", "url", "extract", "language", "", "dedup"]
+    stages = ["read", "url", "extract", "language", "", "contamination", "dedup"]
 
     def rank(reason: Reason) -> int:
         return stages.index(reason.stage if reason.stage in stages else "")

@@ -277,5 +277,5 @@ def test_pipeline_is_picklable() -> None:
 def test_every_condition_has_a_metric() -> None:
     assert {metric for metric, _ in RULES.values()} <= {*METRICS, "language_score"}
     for reason in Reason:
-        if reason.stage not in {"read", "extract", "dedup"}:
+        if reason.stage not in {"read", "extract", "contamination", "dedup"}:
             assert reason in RULES or reason is Reason.LANGUAGE_UNWANTED

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from pipeline.ledger import FunnelStep, Reason, funnel_steps, warnings
 
 ON_ADDRESS = [reason for reason in Reason if reason.stage == "url"]
-ON_TEXT = [reason for reason in Reason if reason.stage not in {"read", "url", "extract", "dedup"}]
+OTHERS = {"read", "url", "extract", "contamination", "dedup"}
+ON_TEXT = [reason for reason in Reason if reason.stage not in OTHERS]
 
 
 @given(
@@ -18,7 +19,7 @@ ON_TEXT = [reason for reason in Reason if reason.stage not in {"read", "url", "e
 def test_steps_account_for_every_record(dropped, conditions, kept, quarantined):
     lost = {
         stage: sum(count for reason, count in dropped.items() if reason.stage == stage)
-        for stage in ("read", "extract", "dedup")
+        for stage in ("read", "extract", "contamination", "dedup")
     }
     counts = {f"dropped.{reason}": count for reason, count in dropped.items()}
     counts |= {"records_in": sum(dropped.values()) + kept + quarantined, "quarantined": quarantined}
@@ -27,7 +28,7 @@ def test_steps_account_for_every_record(dropped, conditions, kept, quarantined):
     for before, after in pairwise(found):
         extraction = before.reason in ON_ADDRESS and after.reason in ON_TEXT
         assert after.reached == before.reached - before.dropped - extraction * lost["extract"]
-    assert found[-1].reached - found[-1].dropped == kept + lost["dedup"]
+    assert found[-1].reached - found[-1].dropped == kept + lost["contamination"] + lost["dedup"]
 
 
 def test_idle_conditions_are_reported_only_if_reached():

@@ -18,6 +18,6 @@ def test_only_stages_of_reasons_are_described():
 
 
 def test_every_filter_condition_has_a_metric():
-    other_stages = {"read", "extract", "dedup"}
+    other_stages = {"read", "extract", "contamination", "dedup"}
     on_metrics = {reason for reason in Reason if reason.stage not in other_stages}
     assert on_metrics - set(RULES) == {Reason.LANGUAGE_UNWANTED}
