@@ -49,10 +49,18 @@ def suffix_hashes(data: bytes, starts: Collection[int]) -> Hashes:
 
 
 def ngram_hashes(hashes: Hashes, n: int) -> Hashes:
-    """Return one hash for every ``n`` successive elements: ``max(len(hashes) − n + 1, 0)`` of them."""
-    result = hashes
-    for order in range(2, n + 1):
-        result = extend_ngrams(result[: max(len(hashes) - order + 1, 0)], hashes[order - 1 :])
+    """Return one hash for every ``n`` successive elements: ``max(len(hashes) − n + 1, 0)`` of them.
+
+    About ``log2(n)`` steps: n-grams are joined to n-grams of twice the length.
+    """
+    result, order = hashes, 1
+    for bit in bin(n)[3:]:
+        factor = np.uint64(pow(BASE, order, 1 << 64))
+        result = result[: max(len(result) - order, 0)] * factor + result[order:]
+        order *= 2
+        if bit == "1":
+            result = extend_ngrams(result[: max(len(result) - 1, 0)], hashes[order:])
+            order += 1
     return result
 
 
