@@ -92,7 +92,10 @@ class Decontaminator:
         return result
 
     def decide(self, text: str, found: Contamination) -> Drop | str:
-        """Return the decision to drop a contaminated text, or what is published of it."""
+        """Return the decision to drop a contaminated text, or what is published of it.
+
+        Of a text of which nothing but white space and punctuation would be left, nothing is published.
+        """
         if self.settings.action == "mark":
             return text
         rest = cut(text, found.spans, self.settings.margin) if self.settings.action == "cut" else ""
