@@ -20,6 +20,8 @@ from core.errors import ManifestError, OutputError
 
 SCHEMA_VERSION = 1
 NAME = "manifest.json"
+CORPUS_STAGES = ("clean", "dedup")
+"""Stages that publish documents and a ledger."""
 STARTED = "started.json"
 """Marks a claimed folder until the manifest is written."""
 REMEDY = "choose another output.path or replace it with --set output.overwrite=true"
@@ -241,29 +243,35 @@ def publish(folder: str, manifest: Manifest) -> None:
     storage.remove(storage.join(folder, STARTED))
 
 
-def read(folder: str, stage: str) -> Manifest:
-    """Return the manifest of a finished stage. Raises :class:`ManifestError` if it is missing or invalid."""
+def read(folder: str, *stages: str) -> Manifest:
+    """Return the manifest of a finished stage, which is one of ``stages``.
+
+    Raises :class:`ManifestError` if it is missing or invalid.
+    """
     if not storage.exists(storage.join(folder, NAME)):
         raise ManifestError(
-            f"{folder}: has no {NAME}: the {stage} stage was not run or was cut short; run it (again)"
+            f"{folder}: has no {NAME}: the {stages[0]} stage was not run or was cut short; run it (again)"
         )
-    return _parse(folder, stage)
+    return _parse(folder, *stages)
 
 
-def _parse(folder: str, stage: str) -> Manifest:
+def _parse(folder: str, *stages: str) -> Manifest:
     """Parse and check the manifest in ``folder``."""
     path = storage.join(folder, NAME)
     try:
         manifest = Manifest.model_validate_json(storage.read_bytes(path))
     except ValidationError:
-        raise ManifestError(f"{path}: not a Gristmill manifest; remove the folder and run {stage}") from None
+        raise ManifestError(
+            f"{path}: not a Gristmill manifest; remove the folder and run {stages[0]}"
+        ) from None
     if manifest.schema_version != SCHEMA_VERSION:
         raise ManifestError(
             f"{path}: schema version {manifest.schema_version}, but this program reads {SCHEMA_VERSION}; "
-            f"run {stage} again"
+            f"run {stages[0]} again"
         )
-    if manifest.stage != stage:
-        raise ManifestError(f"{path}: of stage {manifest.stage}, but {stage} is needed; correct the path")
+    if manifest.stage not in stages:
+        needed = " or ".join(stages)
+        raise ManifestError(f"{path}: of stage {manifest.stage}, but {needed} is needed; correct the path")
     return manifest
 
 

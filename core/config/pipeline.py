@@ -1,4 +1,4 @@
-"""Sections of the data pipeline: input, output, extraction, filters, dedup, ledger, tokenizer, pack."""
+"""Sections of the data pipeline: input, output, extraction, filters, ledger, tokenizer, pack."""
 
 from typing import Any, Literal
 
@@ -27,6 +27,8 @@ class ColumnsConfig(Section):
     """Column with the date on which the document was fetched or written."""
     license: str = ""
     """Column with the license."""
+    quality: str = ""
+    """Column with a quality score, by which ``dedup.keep`` can choose between copies."""
 
 
 class IndexConfig(Section):
@@ -181,26 +183,6 @@ class FiltersConfig(Section):
                     },
                 )
         return thresholds
-
-
-class DedupConfig(Section):
-    """Removal of duplicates: equal texts, and near-duplicates by MinHash over word shingles.
-
-    ``bands`` × ``rows`` permutations; documents are compared if all ``rows`` hashes of a band agree.
-    """
-
-    exact: bool = True
-    """Remove documents with equal text."""
-    near: bool = True
-    """Remove near-duplicates."""
-    bands: int = Field(default=14, ge=1)
-    """Number of bands; more bands find less similar documents."""
-    rows: int = Field(default=8, ge=1)
-    """Hashes per band; more rows require more similar documents."""
-    shingle: int = Field(default=5, ge=1)
-    """Words per shingle."""
-    seed: int = Field(default=1, ge=0)
-    """Seed of the permutations."""
 
 
 class LedgerConfig(Section):

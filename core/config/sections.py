@@ -1,9 +1,9 @@
 """The root of the configuration: every section under its name."""
 
 from core.config.classifier import ClassifierConfig
+from core.config.dedup import DecontaminationConfig, DedupConfig
 from core.config.evals import EvalsConfig
 from core.config.pipeline import (
-    DedupConfig,
     ExtractionConfig,
     FiltersConfig,
     InputConfig,
@@ -25,6 +25,7 @@ class Config(Section):
     extraction: ExtractionConfig = ExtractionConfig()
     filters: FiltersConfig = FiltersConfig()
     classifier: ClassifierConfig = ClassifierConfig()
+    decontamination: DecontaminationConfig = DecontaminationConfig()
     dedup: DedupConfig = DedupConfig()
     ledger: LedgerConfig = LedgerConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from core import config, storage
-from pipeline.analysis import Analysis, Hashes, analyse
+from pipeline.analysis import Analysis, analyse
 from pipeline.filters import language, line_rules, pii, toxicity, url
 from pipeline.filters.classifier.model import QUALITY_CHARACTERS, Classifier
 from pipeline.filters.heuristics import c4, dclm, dolma, fineweb, gopher, refinedweb, stop_words
@@ -27,8 +27,6 @@ class FilterResult:
     language_score: float
     drop: Drop | None
     """The first failing condition, or None if the document is kept."""
-    word_hashes: Hashes
-    """Word hashes of the published text, for MinHash."""
 
 
 class FilterPipeline:
@@ -89,18 +87,11 @@ class FilterPipeline:
             language=code,
             language_score=score,
             drop=first_failing(self._recipe, metrics, code, score),
-            word_hashes=self._word_hashes(edited, published),
         )
 
     def mask(self, text: str, language: str) -> str:
         """Mask personal data if the recipe does so; otherwise return the text unchanged."""
         return pii.mask(text, language).text if self._recipe.mask_pii else text
-
-    def _word_hashes(self, edited: Edit, text: str) -> Hashes:
-        """Return the word hashes of a text, which has the measured words unless it was edited further."""
-        if text == edited.published:
-            return edited.measured.word_hashes
-        return analyse(text, split_unspaced=self._recipe.preset.split_unspaced).word_hashes
 
     def _remove_toxic_sentences(self, text: str) -> tuple[str, dict[str, float]]:
         """Remove toxic sentences if the preset sets a threshold; otherwise add no metric."""

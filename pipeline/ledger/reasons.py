@@ -78,6 +78,7 @@ class Reason(StrEnum):
     # Decontamination.
     CONTAMINATION = "contamination.ngram"
     # Duplicates.
+    URL_DUPLICATE = "dedup.url"
     EXACT_DUPLICATE = "dedup.exact"
     NEAR_DUPLICATE = "dedup.near"
 

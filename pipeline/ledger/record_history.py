@@ -21,7 +21,7 @@ def record_histories(run: str, key: str) -> Iterator[str]:
 
     Raises :class:`InputError` if there is none.
     """
-    clean_manifest = manifest.read(run, "clean")
+    clean_manifest = manifest.read(run, *manifest.CORPUS_STAGES)
     records = lookup.open_table(run, RECORDS)
     column = "id" if re.fullmatch("[0-9a-f]{32}", key) else "url"
     found = lookup.find_rows(records, ds.field(column) == key)

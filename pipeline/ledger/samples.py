@@ -29,7 +29,7 @@ def parse_reason(name: str) -> Reason:
 
 def samples(run: str, reason: Reason, count: int) -> Iterator[str]:
     """Yield a title, then up to ``count`` dropped records, each with URL, numbers and first characters."""
-    counts = manifest.read(run, "clean").counts
+    counts = manifest.read(run, *manifest.CORPUS_STAGES).counts
     dropped = counts.get(f"dropped.{reason}", 0)
     yield f"{reason} dropped {dropped:,} of {counts['records_in']:,} records, because {reason.meaning}"
     if not dropped:

@@ -66,6 +66,8 @@ class Record(NamedTuple):
     """Lower-case names of a wiki's file and category namespaces, whose links are not text."""
     metadata: Mapping[str, str | None] = MappingProxyType({})
     """Values of ``input.keep_columns``."""
+    quality: float | None = None
+    """Value of ``input.columns.quality``, if it is a number."""
 
 
 class Skipped(NamedTuple):

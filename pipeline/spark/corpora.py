@@ -21,8 +21,9 @@ from core import manifest, storage
 from core.config import Config, CorpusConfig, DedupConfig, IndexConfig
 from core.errors import ConfigError, InputError
 from pipeline import document
-from pipeline.analysis import analyse
-from pipeline.dedup.minhash import band_hashes
+from pipeline.analysis.normalized import normalized_words
+from pipeline.dedup.minhash import signatures
+from pipeline.dedup.parameters import parameters
 from pipeline.extraction.guard import guard
 from pipeline.filters import language, url
 from pipeline.filters.classifier import stage
@@ -90,7 +91,7 @@ def _inputs(config: Config, corpus: CorpusConfig) -> Iterator[str]:
     runs, files = _runs_and_files(corpus)
     for run in runs:
         yield f"run {documents.corpus_hash(run)}"
-        found = manifest.read(run, "clean").facts["by_source"]
+        found = manifest.read(run, *manifest.CORPUS_STAGES).facts["by_source"]
         if corpus.sources and not set(corpus.sources) & set(found):
             raise InputError(
                 f"{run}: has no documents of {', '.join(corpus.sources)}, only of {', '.join(found)}; "
@@ -197,10 +198,10 @@ def _prepare(dedup: DedupConfig, batches: Batches) -> Batches:
     """Prepare documents for the classifier and add their keys; documents without words are dropped."""
     for batch in batches:
         rows = batch.to_pylist()
-        keys = band_hashes([analyse(row["text"]).word_hashes for row in rows], dedup)
+        words = normalized_words([row["text"] for row in rows])
         found = [
-            row | {"text": line, "keys": row_keys, "length": len(row["text"])}
-            for row, row_keys in zip(rows, keys, strict=True)
+            row | {"text": line, "keys": signature.keys, "length": len(row["text"])}
+            for row, signature in zip(rows, signatures(words, parameters(dedup)), strict=True)
             if (line := prepare(row["text"][:QUALITY_CHARACTERS]))
         ]
         yield pa.RecordBatch.from_pylist(found, schema=_PREPARED)

@@ -14,7 +14,7 @@ def corpus_hash(out: str) -> str:
 
     Raises :class:`ManifestError` if cleaning is unfinished, :class:`InputError` if it kept no documents.
     """
-    found = manifest.read(out, "clean")
+    found = manifest.read(out, *manifest.CORPUS_STAGES)
     if not found.counts["kept"]:
         raise InputError(
             f"{out}: no document was kept, but at least one is needed; check its ledger for the reasons"

@@ -2,7 +2,7 @@
 
 1. Split a file into records.
 2. Filter by URL, extract the text, measure and filter it, mask personal data (:class:`RecordProcessor`).
-3. Hash the text and its MinHash bands, a batch of rows at a time.
+3. Compute the text's signature, a batch of rows at a time (:class:`BatchBuilder`).
 
 Plain Python over Arrow batches, without Spark: ``clean.py`` maps it over the cluster.
 """
@@ -13,16 +13,20 @@ from typing import Any
 import pyarrow as pa
 
 from core.config import Config
-from core.hashing import Hashes
 from pipeline import document
-from pipeline.dedup.exact import exact_key
-from pipeline.dedup.minhash import band_hashes
+from pipeline.analysis.normalized import normalized_words
+from pipeline.dedup.exact import exact_key, normalized_hash
+from pipeline.dedup.minhash import signatures
+from pipeline.dedup.parameters import parameters
 from pipeline.extraction.guard import guard
 from pipeline.filters import FilterPipeline
 from pipeline.ledger import Drop
 from pipeline.readers import read
 from pipeline.readers.record import DATA_ERRORS, Damaged, InputSplit, Item, Record, Skipped, valid_text
 from pipeline.readers.warc import indexed
+
+Row = dict[str, Any]
+"""A row of the table of records, without the columns that are null."""
 
 BATCH_ROWS = 512
 BATCH_CHARACTERS = 8_000_000
@@ -35,8 +39,10 @@ def schema(kept: Sequence[str] = ()) -> pa.Schema:
 
     ``kept``: columns of the input that are passed through.
 
-    ``text`` is null for dropped records. ``text_hash``, ``words`` and ``keys`` describe the text as it would
-    be published and are null for records that never had one. ``error`` is set for damaged records.
+    ``text`` is null for dropped records. The columns from ``text_hash`` on describe the text as it would be
+    published and are null for records that never had one. ``keys`` are that of the whole text and those of
+    its bands; ``shingles`` the distinct ones, as the bytes of sorted uint32. ``error`` is set for damaged
+    records.
     """
     document_fields = [field for field in document.schema(kept) if not field.name.startswith("cluster")]
     added = [
@@ -46,22 +52,33 @@ def schema(kept: Sequence[str] = ()) -> pa.Schema:
         ("sample", pa.string()),
         ("error", pa.string()),
         ("text_hash", pa.string()),
+        ("normalized_hash", pa.string()),
         ("words", pa.int64()),
         ("keys", pa.list_(pa.int64())),
+        ("shingles", pa.binary()),
     ]
     return pa.schema([*document_fields, *(pa.field(name, dtype) for name, dtype in added)])
 
 
 def process_splits(splits: Iterable[InputSplit], config: Config) -> Iterator[pa.RecordBatch]:
     """Process every record of every split into exactly one row, in batches of bounded size."""
-    processor, batch = RecordProcessor(config), _BatchBuilder(config)
-    for split, item in _read_items(splits, config):
-        row, words = processor.process(split, item)
-        batch.add(row, words)
-        if batch.is_full():
-            yield batch.flush()
-    if batch.rows:
-        yield batch.flush()
+    processor = RecordProcessor(config)
+    rows = (processor.process(split, item) for split, item in _read_items(splits, config))
+    return BatchBuilder(config).batches(rows)
+
+
+def process_texts(splits: Iterable[InputSplit], config: Config) -> Iterator[pa.RecordBatch]:
+    """Make a row of every record of tables of texts. Nothing is extracted, filtered or edited."""
+    rows = (text_row(split, item) for split, item in _read_items(splits, config))
+    return BatchBuilder(config, keep_texts=config.dedup.output == "documents").batches(rows)
+
+
+def sign_again(
+    batches: Iterable[pa.RecordBatch], config: Config, columns: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Replace the signatures in a table of records by those of the configuration, where there is a text."""
+    rows = ((row, row["text"]) for batch in batches for row in batch.to_pylist())
+    return BatchBuilder(config, columns).batches(rows)
 
 
 def _read_items(splits: Iterable[InputSplit], config: Config) -> Iterator[tuple[InputSplit, Item]]:
@@ -84,31 +101,18 @@ class RecordProcessor:
         self.filters.filter_text("text")
         self.extract = guard(config.extraction).extract
 
-    def process(self, split: InputSplit, item: Item) -> tuple[dict[str, Any], Hashes | None]:
-        """Return an item's row without its keys, and the word hashes of its text if it has one."""
-        row: dict[str, Any] = {
-            "id": document.document_id(split.file_name, item.origin.offset),
-            "source": split.source,
-            "origin": {"path": split.path, "offset": item.origin.offset, "length": item.origin.length},
-        }
-        if isinstance(item, Damaged):
-            return row | {"error": item.error}, None
-        if isinstance(item, Skipped):
-            return row | {"url": item.url} | _decision(item.drop), None
+    def process(self, split: InputSplit, item: Item) -> tuple[Row, str | None]:
+        """Return an item's row without its signature, and its text as it would be published if it has one."""
+        row = _origin_row(split, item)
+        if not isinstance(item, Record):
+            return row, None
         try:
             return self._process_record(dict(row), item, split)
         except DATA_ERRORS as error:
             return _damaged(row, error), None
 
-    def _process_record(
-        self, row: dict[str, Any], record: Record, split: InputSplit
-    ) -> tuple[dict[str, Any], Hashes | None]:
-        row |= {
-            "url": record.url,
-            "title": record.title,
-            "fetched_at": record.fetched_at,
-            "license": record.license,
-        }
+    def _process_record(self, row: Row, record: Record, split: InputSplit) -> tuple[Row, str | None]:
+        row |= _declared(record)
         row["metrics"], drop = self.filters.check_url(record.url)
         if drop:
             return row | _decision(drop), None
@@ -118,25 +122,21 @@ class RecordProcessor:
         row["title"] = record.title or extracted.title
         return self._filter(row, extracted.text, record, split)
 
-    def _filter(
-        self, row: dict[str, Any], text: str, record: Record, split: InputSplit
-    ) -> tuple[dict[str, Any], Hashes | None]:
+    def _filter(self, row: Row, text: str, record: Record, split: InputSplit) -> tuple[Row, str | None]:
         keep_lines = not {split.format, split.source}.isdisjoint(self.config.filters.keep_lines)
         filtered = self.filters.filter_text(text, record.language, keep_lines=keep_lines)
         row |= {
             "language": filtered.language,
             "language_score": filtered.language_score,
             "metrics": row["metrics"] | filtered.metrics,
-            "text_hash": document.text_hash(filtered.text),
-            "words": len(filtered.word_hashes),
         }
         if filtered.drop:
             row |= _decision(filtered.drop) | {"sample": self._sample(row, text)}
         else:
             row |= {"text": filtered.text, "metadata": record.metadata or None}
-        return row, filtered.word_hashes
+        return row, filtered.text
 
-    def _sample(self, row: dict[str, Any], text: str) -> str | None:
+    def _sample(self, row: Row, text: str) -> str | None:
         """Return the beginning of a dropped text, masked like published ones, for a share chosen by id."""
         if int(row["id"][:8], 16) >= self.config.ledger.sample_share * 2**32:
             return None
@@ -144,36 +144,86 @@ class RecordProcessor:
         return self.filters.mask(text[: 2 * characters], row["language"])[:characters]
 
 
-class _BatchBuilder:
-    """Collects rows until there are enough for one MinHash call and one Arrow batch."""
+def text_row(split: InputSplit, item: Item) -> tuple[Row, str | None]:
+    """Return the row of an item whose text is published as it is, without its signature, and the text."""
+    row = _origin_row(split, item)
+    if not isinstance(item, Record):
+        return row, None
+    body = item.body
+    text = valid_text(body.decode("utf-8", "replace") if isinstance(body, bytes) else body)
+    row |= _declared(item) | {
+        "text": text,
+        "language": item.language or None,
+        "metadata": item.metadata or None,
+    }
+    if item.quality is not None:
+        row["metrics"] = {"quality": item.quality}
+    return row, text
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.schema = schema(config.input.keep_columns)
-        self.rows: list[dict[str, Any]] = []
-        self.words: list[tuple[int, Hashes]] = []
-        self.characters = 0
 
-    def add(self, row: dict[str, Any], words: Hashes | None) -> None:
-        if words is not None:
-            self.words.append((len(self.rows), words))
-            self.characters += len(words)
-        self.characters += sum(len(value) for value in row.values() if isinstance(value, str))
-        self.rows.append(row)
+def _origin_row(split: InputSplit, item: Item) -> Row:
+    """Return what is known about an item without its text: where it is, and why it has none."""
+    row: Row = {
+        "id": document.document_id(split.file_name, item.origin.offset),
+        "source": split.source,
+        "origin": {"path": split.path, "offset": item.origin.offset, "length": item.origin.length},
+    }
+    if isinstance(item, Damaged):
+        return row | {"error": item.error}
+    if isinstance(item, Skipped):
+        return row | {"url": item.url} | _decision(item.drop)
+    return row
 
-    def is_full(self) -> bool:
-        return len(self.rows) >= BATCH_ROWS or self.characters >= BATCH_CHARACTERS
 
-    def flush(self) -> pa.RecordBatch:
-        bands = band_hashes([words for _, words in self.words], self.config.dedup)
-        for (index, _), hashes in zip(self.words, bands, strict=True):
-            self.rows[index]["keys"] = [exact_key(self.rows[index]["text_hash"]), *hashes]
-        result = _to_arrow(self.rows, self.schema)
-        self.rows, self.words, self.characters = [], [], 0
+def _declared(record: Record) -> Row:
+    names = ("url", "title", "fetched_at", "license")
+    return {name: getattr(record, name) for name in names}
+
+
+class BatchBuilder:
+    """Collects rows until there are enough for one signature call and one Arrow batch."""
+
+    def __init__(self, config: Config, columns: pa.Schema | None = None, *, keep_texts: bool = True) -> None:
+        self._parameters = parameters(config.dedup)
+        self._schema = columns or schema(config.input.keep_columns)
+        self._keep_texts = keep_texts
+        self._rows: list[Row] = []
+        self._texts: dict[int, str] = {}
+        self._characters = 0
+
+    def batches(self, rows: Iterable[tuple[Row, str | None]]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in batches of bounded size, with the signatures of their texts."""
+        for row, text in rows:
+            if text is not None:
+                self._texts[len(self._rows)] = text
+            fields = (value for value in row.values() if isinstance(value, str))
+            self._characters += len(text or "") + sum(map(len, fields))
+            self._rows.append(row)
+            if len(self._rows) >= BATCH_ROWS or self._characters >= BATCH_CHARACTERS:
+                yield self._flush()
+        if self._rows:
+            yield self._flush()
+
+    def _flush(self) -> pa.RecordBatch:
+        words = normalized_words(list(self._texts.values()))
+        found = zip(self._texts.items(), signatures(words, self._parameters), strict=True)
+        for number, ((index, text), signature) in enumerate(found):
+            normalized = normalized_hash(text)
+            self._rows[index] |= {
+                "text_hash": document.text_hash(text),
+                "normalized_hash": normalized,
+                "words": int(words.offsets[number + 1] - words.offsets[number]),
+                "keys": [exact_key(normalized), *signature.keys.tolist()],
+                "shingles": signature.shingles,
+            }
+            if not self._keep_texts:
+                self._rows[index]["text"] = None
+        result = _to_arrow(self._rows, self._schema)
+        self._rows, self._texts, self._characters = [], {}, 0
         return result
 
 
-def _to_arrow(rows: list[dict[str, Any]], columns: pa.Schema) -> pa.RecordBatch:
+def _to_arrow(rows: list[Row], columns: pa.Schema) -> pa.RecordBatch:
     """Convert rows; one that cannot be converted becomes a damaged record."""
     try:
         return pa.RecordBatch.from_pylist(rows, schema=columns)
@@ -183,11 +233,11 @@ def _to_arrow(rows: list[dict[str, Any]], columns: pa.Schema) -> pa.RecordBatch:
         return pa.concat_batches([_to_arrow([row], columns) for row in rows])
 
 
-def _damaged(row: dict[str, Any], error: Exception) -> dict[str, Any]:
+def _damaged(row: Row, error: Exception) -> Row:
     """Return the row of a record that raises an error where none is expected."""
     problem = valid_text(f"cannot be processed: {type(error).__name__}: {error}"[:MAX_PROBLEM])
     return {name: row[name] for name in ("id", "source", "origin")} | {"error": problem}
 
 
-def _decision(drop: Drop) -> dict[str, Any]:
+def _decision(drop: Drop) -> Row:
     return {"reason": drop.reason.value, "value": drop.value, "threshold": drop.threshold}

@@ -11,7 +11,7 @@ Both apply the same rules.
 """
 
 import uuid
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,18 +24,20 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from core import manifest, storage
-from core.config import Config, DedupConfig, FiltersConfig, parse, require, resolved
+from core.config import Config, DedupConfig, FiltersConfig, parse, require
 from core.errors import MismatchError
 from core.manifest import Manifest
-from pipeline.dedup.survivors import duplicates
+from pipeline.dedup.clusters import Document, find_duplicates
+from pipeline.dedup.parameters import parameters
+from pipeline.dedup.survivors import Candidate, preference
 from pipeline.filters.recipe import FILE_SETTINGS, Recipe, build_recipe, differing_settings
 from pipeline.filters.recipe import validate as validate_filters
 from pipeline.filters.rethreshold import COLUMNS, decide
 from pipeline.ledger import COPIES, RECORDS
 from pipeline.ledger.comparison import QUARANTINED, Change
 from pipeline.ledger.tables import files, require_analysis
-from pipeline.spark import clean, clusters, record_processing, tables
-from pipeline.spark.components import roots
+from pipeline.spark import clean, record_processing, tables
+from pipeline.spark.dedup import clusters
 
 LOCAL_RECORDS = 200_000
 """Largest run that is processed without Spark: some ten seconds and a gigabyte."""
@@ -60,17 +62,18 @@ MEASURED_BY = {
 EDITING = ("lines", "terminal_punctuation", "toxic_sentence", "keep_lines", "mask_pii")
 """Settings that edit the published texts."""
 
-_READ = ("id", "error", "text_hash", "words", *COLUMNS)
+_SIGNATURE = ("source", "url", "fetched_at", "normalized_hash", "words", "shingles")
+"""Columns that deduplication reads, besides id and keys."""
+_READ = ("id", "error", *_SIGNATURE, *COLUMNS)
 _DECIDED = pa.schema(
     [
-        ("id", pa.string()),
-        ("language", pa.string()),
-        ("error", pa.string()),
-        ("text_hash", pa.string()),
-        ("words", pa.int64()),
-        ("keys", pa.list_(pa.int64())),
+        *(
+            field
+            for field in record_processing.schema()
+            if field.name in ("id", "error", "language", "metrics")
+        ),
+        *(field for field in record_processing.schema() if field.name in (*_SIGNATURE, "keys", "reason")),
         ("previous", pa.string()),
-        ("reason", pa.string()),
         ("unmeasured", pa.string()),
     ]
 )
@@ -179,35 +182,39 @@ def _read_rows(out: str, table: str, columns: list[str]) -> Iterator[Record]:
 
 def _find_duplicates(kept: Iterable[Record], settings: DedupConfig) -> dict[str, str]:
     """Find what :func:`clusters.find_clusters` finds, in memory: the reason of each dropped duplicate."""
-    by_id = {record["id"]: record for record in kept}
-    first_with_key: dict[int, str] = {}
-    edges = [
-        (record["id"], first_with_key.setdefault(key, record["id"]))
-        for record in by_id.values()
-        for key in record["keys"] or ()
-    ]
-    members: dict[str, list[Record]] = defaultdict(list)
-    for identifier, root in roots(edge for edge in edges if edge[0] != edge[1]).items():
-        members[root].append(by_id[identifier])
-    return {
-        identifier: duplicate.reason.value
-        for cluster in members.values()
-        for identifier, duplicate in duplicates(cluster, settings)
+    documents = {
+        record["id"]: Document(
+            Candidate(
+                record["id"], record["normalized_hash"], record["keys"] or (), record["shingles"] or b""
+            ),
+            preference(
+                settings,
+                words=record["words"],
+                fetched_at=record["fetched_at"],
+                quality=(record["metrics"] or {}).get("quality"),
+                source=record["source"],
+            ),
+            record["url"] or "",
+            record["fetched_at"],
+        )
+        for record in kept
     }
+    decisions = find_duplicates(documents, settings)
+    return {decision.id: decision.reason.value for decision in decisions if decision.reason}
 
 
 def _count_by_spark(spark: SparkSession, out: str, wanted: Recipe, settings: DedupConfig) -> Counter[_Fates]:
     schema = record_processing.schema()
     records = tables.read(spark, f"{out}/{RECORDS}", pa.schema([schema.field(name) for name in _READ]))
-    decided = records.mapInArrow(partial(_decide_batches, wanted=wanted), from_arrow_schema(_DECIDED)).cache()
+    decided = records.mapInArrow(partial(_decide_batches, wanted=wanted), from_arrow_schema(_DECIDED))
     previous_copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
     work = f"{out}/analysis/rethreshold-{uuid.uuid4().hex}"
     try:
-        copies = clusters.find_clusters(spark, decided, settings, work)
+        decided = tables.checkpoint(spark, decided, f"{work}/records")
+        copies, _ = clusters.find_clusters(spark, f"{work}/records", settings, f"{work}/clusters")
         return _count_fates(decided, previous_copies, copies)
     finally:
         storage.remove(work)
-        decided.unpersist()
 
 
 def _decide_batches(batches: Iterable[pa.RecordBatch], wanted: Recipe) -> Iterator[pa.RecordBatch]:
@@ -241,10 +248,11 @@ def _filters(made: Manifest) -> FiltersConfig:
 
 
 def _refuse_other_keys(config: Config, made: Manifest) -> None:
-    requested, own = resolved(config, "dedup")["dedup"], made.config["dedup"]
+    own = parameters(parse(made.config["dedup"], DedupConfig))
+    requested = parameters(config.dedup)
     for key in ("bands", "rows", "shingle", "seed"):
-        if requested[key] != own[key]:
+        if (value := getattr(requested, key)) != (fixed := getattr(own, key)):
             raise MismatchError(
-                f"dedup.{key} = {requested[key]}: the run compared its documents with {own[key]}, which is "
-                f"fixed; pass --set dedup.{key}={own[key]}, or run clean again"
+                f"dedup.{key} = {value}: the run compared its documents with {fixed}, which is fixed; pass "
+                f"--set dedup.{key}={fixed}, or run clean again"
             )

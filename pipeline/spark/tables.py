@@ -68,6 +68,12 @@ def read(spark: SparkSession, folder: str, schema: pa.Schema) -> DataFrame:
     return spark.read.schema(from_arrow_schema(schema)).parquet(storage.spark_literal(folder))
 
 
+def checkpoint(spark: SparkSession, table: DataFrame, folder: str) -> DataFrame:
+    """Write and read back. This truncates the query plan and survives the loss of an executor."""
+    write(table, folder)
+    return spark.read.schema(table.schema).parquet(storage.spark_literal(folder))
+
+
 def parallelize(
     spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: pa.Schema, tasks: int
 ) -> DataFrame:

@@ -24,6 +24,7 @@ _DEFAULTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "language": ("language", "lang", "metadata.language"),
         "date": ("date", "created", "timestamp", "metadata.date"),
         "license": ("license", "metadata.license"),
+        "quality": (),
     }
 )
 _MAX_LISTED = 20
@@ -89,6 +90,7 @@ def _record(row: Mapping[str, object], mapping: ColumnMapping, origin: Origin) -
         body=text,
         language=_language(_first(row, mapping.fields["language"])),
         metadata={path: _to_text(_value(row, path)) for path in mapping.kept},
+        quality=_number(_first(row, mapping.fields["quality"])),
     )
 
 
@@ -131,6 +133,10 @@ def _string(row: Mapping[str, object], paths: tuple[str, ...]) -> str:
     """Return a column's string, also if it is the only one in a list; empty for anything else."""
     value = _plain(_first(row, paths))
     return value if isinstance(value, str) else ""
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _language(value: object) -> str:

@@ -48,9 +48,11 @@ def largest_sites(entries: DataFrame, limit: int) -> list[Group]:
 
 
 def cluster_sizes(copies: DataFrame) -> list[Share]:
-    """Count clusters by size, in powers of two."""
+    """Count the documents that stand for several, by the number of these, in powers of two."""
     power = F.floor(F.log2("cluster_size")).cast("int").alias("power")
-    counted = copies.where("id = cluster").groupBy(power).count().orderBy("power").collect()
+    counted = (
+        copies.where("reason IS NULL AND cluster_size > 1").groupBy(power).count().orderBy("power").collect()
+    )
     return [Share(_size_label(row["power"]), row["count"]) for row in counted]
 
 

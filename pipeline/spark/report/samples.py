@@ -74,15 +74,17 @@ def _nearest(each: Filter) -> Column:
 
 
 def _example_clusters(copies: DataFrame) -> list[Row]:
-    """Choose the largest cluster and the largest with near duplicates: size, survivor, some others."""
+    """Choose the survivor of most documents and the one of most near duplicates, each with some of these."""
     is_near = F.col("reason") == Reason.NEAR_DUPLICATE.value
-    others = F.min_by("id", F.when(F.col("id") != F.col("cluster"), F.struct(~is_near, F.col("id"))), COPIES)
-    clusters = copies.groupBy("cluster").agg(
-        F.first("cluster_size").alias("size"), F.max(is_near).alias("near"), others.alias("others")
+    dropped = copies.where("reason IS NOT NULL").groupBy("duplicate_of")
+    clusters = dropped.agg(
+        F.first("cluster_size").alias("size"),
+        F.max(is_near).alias("near"),
+        F.min_by("id", F.struct(~is_near, F.col("id")), COPIES).alias("others"),
     )
-    order = F.struct("size", "cluster")
+    order = F.struct("size", "duplicate_of")
     order_near = F.when(F.col("near"), order)
-    example = F.struct("size", F.concat(F.array("cluster"), "others").alias("members"))
+    example = F.struct("size", F.concat(F.array("duplicate_of"), "others").alias("members"))
     found = clusters.agg(
         F.max_by(example, order).alias("largest"),
         F.max_by(example, order_near).alias("near"),

@@ -25,7 +25,8 @@ from pipeline import document, ledger
 from pipeline.ledger import COPIES, LEDGER, RECORDS, FunnelStep
 from pipeline.reports import Content, Edits, render
 from pipeline.reports.funnel import funnel, groups
-from pipeline.spark import clean, clusters, record_processing, tables
+from pipeline.spark import record_processing, tables
+from pipeline.spark.dedup import clusters
 from pipeline.spark.report import breakdown, filter_stats, samples
 
 MAX_GROUPS = 15
@@ -42,7 +43,7 @@ def report(spark: SparkSession, config: Config) -> str:
     """
     require(config, "output.path")
     out = storage.absolute(config.output.path)
-    made = manifest.read(out, clean.STAGE)
+    made = manifest.read(out, *manifest.CORPUS_STAGES)
     parts = {
         "corpus": made.sha256(),
         "shards": _read_if_exists(f"{out}/shards/{manifest.NAME}"),

@@ -59,7 +59,6 @@ def test_every_preset_keeps_prose_and_measures_its_conditions(preset: str, quali
         set(result.metrics) >= ALWAYS_MEASURED or recipe.build_recipe(settings).preset.counting != "datatrove"
     )
     assert all(isinstance(value, int | float) for value in result.metrics.values())
-    assert result.word_hashes.tolist() == analyse(PROSE).word_hashes.tolist()
 
 
 SHARES = [name for name, metric in metrics().items() if metric.description.startswith("share of ")]
@@ -125,7 +124,6 @@ def test_c4_lines_and_personal_data_are_removed() -> None:
     result = filter_text(text)
     assert result.text == PROSE + "\nWrite to the harbour master: <email> today."
     assert result.metrics["pii_emails"] == 1
-    assert result.word_hashes.tolist() == analyse(result.text).word_hashes.tolist()
     assert "master@harbour.org" in filter_text(text, mask_pii=False).text
     assert "master@harbour.org" in filter_text(text, "none").text
     assert filter_text(text, "none", mask_pii=True).text == text.replace("master@harbour.org", "<email>")

@@ -76,7 +76,6 @@ def test_keeping_lines_changes_the_text_only(lines: list[str]) -> None:
     edited = FilterPipeline(FiltersConfig()).filter_text(text)
     kept = FilterPipeline(FiltersConfig()).filter_text(text, keep_lines=True)
     assert kept.text == text and kept.drop == edited.drop
-    assert kept.word_hashes.tolist() == analyse(text).word_hashes.tolist()
     assert _without_removals(kept) == _without_removals(edited)
     assert kept.metrics["removed_characters"] == kept.metrics["removed_lines"] == 0
 

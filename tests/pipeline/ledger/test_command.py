@@ -13,7 +13,8 @@ from core import errors, manifest, storage
 from core.manifest import Manifest
 from pipeline import document, ledger
 from pipeline.ledger.__main__ import main
-from pipeline.spark import clusters, record_processing
+from pipeline.spark import record_processing
+from pipeline.spark.dedup import clusters
 
 KEPT, FEW, NEAR, UNREAD, DAMAGED = (f"{number:032x}" for number in range(5))
 THRESHOLDS = {

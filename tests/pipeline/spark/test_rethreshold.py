@@ -3,18 +3,15 @@
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from core.config import DedupConfig, FiltersConfig, load
+from core.config import FiltersConfig, load
 from core.errors import ConfigError, ManifestError, MismatchError
 from jobs import rethreshold as job
 from pipeline.filters.recipe import FILE_SETTINGS, build_recipe, differing_settings, preset_names
 from pipeline.ledger import Reason
 from pipeline.ledger.comparison import QUARANTINED
-from pipeline.spark import clusters, record_processing, tables
 from pipeline.spark.clean import clean
-from pipeline.spark.rethreshold import EDITING, LOCAL_RECORDS, MEASURED_BY, _find_duplicates, rethreshold
+from pipeline.spark.rethreshold import EDITING, LOCAL_RECORDS, MEASURED_BY, rethreshold
 from tests import small_crawl
 
 pytestmark = pytest.mark.spark
@@ -23,23 +20,6 @@ RECIPES = [
     build_recipe(FiltersConfig(preset=name, quality_model="model.ftz", toxicity_words="words"))
     for name in preset_names()
 ]
-NODES = st.lists(
-    st.tuples(st.sampled_from("abc"), st.lists(st.integers(0, 6), min_size=1, max_size=2)), max_size=12
-)
-
-
-@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(NODES, st.booleans(), st.booleans())
-def test_spark_and_one_process_find_the_same_duplicates(spark, tmp_path, nodes, exact, near):
-    rows = [
-        {"id": f"{number:04x}", "text_hash": f"{ord(text):04x}", "words": ord(text) // 2, "keys": keys}
-        for number, (text, keys) in enumerate(nodes)
-    ]
-    schema = tables.from_arrow_schema(record_processing.schema())
-    frame = spark.createDataFrame([{name: row.get(name) for name in schema.names} for row in rows], schema)
-    dedup = DedupConfig(exact=exact, near=near)
-    found = clusters.find_clusters(spark, frame, dedup, str(tmp_path / "rounds")).where("reason IS NOT NULL")
-    assert dict(found.select("id", "reason").collect()) == _find_duplicates(rows, dedup)
 
 
 @pytest.fixture(scope="module")

@@ -6,17 +6,15 @@ are never collected in one row, so that clusters may have any size. A graph with
 driver by union-find instead.
 """
 
-from collections.abc import Iterable
 from itertools import count
-from typing import TypeVar
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from core import storage
-
-Node = TypeVar("Node", int, str)
+from pipeline.dedup.clusters import roots
+from pipeline.spark import tables
 
 MAX_LOCAL_EDGES = 1 << 18
 """Largest graph resolved in the driver: half a second and some ten megabytes."""
@@ -29,12 +27,12 @@ def connected_components(spark: SparkSession, edges: DataFrame, work: str) -> Da
     written, so that a lost executor costs at most one round; the caller removes the folder.
     """
     ordered = edges.select(F.greatest("u", "v").alias("u"), F.least("u", "v").alias("v"))
-    current = _checkpoint(spark, ordered.where("u != v").distinct(), f"{work}/round-0")
+    current = tables.checkpoint(spark, ordered.where("u != v").distinct(), f"{work}/round-0")
     summary = _summary(current)
     if summary[0] <= MAX_LOCAL_EDGES:
         return spark.createDataFrame(_resolve_locally(current.toArrow()))
     for number in count(1):
-        current = _checkpoint(spark, _small_star(_large_star(current)), f"{work}/round-{number}")
+        current = tables.checkpoint(spark, _small_star(_large_star(current)), f"{work}/round-{number}")
         previous, summary = summary, _summary(current)
         if summary == previous:
             break
@@ -49,21 +47,6 @@ def _resolve_locally(edges: pa.Table) -> pa.Table:
     found = roots(zip(edges["u"].to_pylist(), edges["v"].to_pylist(), strict=True))
     dtype = edges.schema.field("u").type
     return pa.table({"node": pa.array(list(found), dtype), "root": pa.array(list(found.values()), dtype)})
-
-
-def roots(edges: Iterable[tuple[Node, Node]]) -> dict[Node, Node]:
-    """Return the root of every node by union-find (Tarjan 1975), with the least node of each set as root."""
-    parent: dict[Node, Node] = {}
-
-    def root(node: Node) -> Node:
-        while (above := parent.setdefault(node, node)) != node:
-            parent[node] = node = parent[above]
-        return node
-
-    for u, v in edges:
-        low, high = sorted((root(u), root(v)))
-        parent[high] = low
-    return {node: root(node) for node in list(parent)}
 
 
 def _large_star(edges: DataFrame) -> DataFrame:
@@ -86,12 +69,6 @@ def _least_neighbour() -> Column:
 
 def _edge(u: str, v: str) -> tuple[Column, Column]:
     return F.col(u).alias("u"), F.col(v).alias("v")
-
-
-def _checkpoint(spark: SparkSession, edges: DataFrame, folder: str) -> DataFrame:
-    """Write and read back. This truncates the query plan and survives the loss of an executor."""
-    edges.write.mode("overwrite").parquet(storage.spark_path(folder))
-    return spark.read.schema(edges.schema).parquet(storage.spark_literal(folder))
 
 
 def _summary(edges: DataFrame) -> tuple[int, int]:

@@ -2,8 +2,8 @@ import random
 
 import pytest
 
-from pipeline.spark import components
-from pipeline.spark.components import connected_components
+from pipeline.spark.dedup import components
+from pipeline.spark.dedup.components import connected_components
 
 
 def _union_find(edges):

@@ -1,0 +1,267 @@
+"""Find the duplicates among the records that no filter dropped, by the signatures of the one pass.
+
+1. Of documents with the same canonical address, all captures but the latest are set aside (``captures.py``).
+2. Documents that share a key, of their text or of a band, are connected. The edges form one star per key.
+3. Connected components are the clusters (``components.py``); ones that are too large are cut again.
+4. The members' signatures are read again, file by file, and sorted by cluster and preference.
+   :mod:`pipeline.dedup.survivors` decides about one cluster after the other.
+
+A node is the number of its file and its row there, in 64 bits, so that a member is found without a join. Only
+nodes and 64-bit keys shuffle, and the signatures of the members. The switches in ``[dedup]`` decide who is
+dropped, but do not change the clusters, because the validation split is decided by cluster.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from core import storage
+from core.config import Config, DedupConfig
+from pipeline.dedup.minhash import joined_keys
+from pipeline.dedup.parameters import parameters
+from pipeline.dedup.survivors import Candidate, decide, preference
+from pipeline.spark import tables
+from pipeline.spark.dedup import captures
+from pipeline.spark.dedup.components import connected_components
+from pipeline.spark.dedup.parts import Parts, node, parts_of, read_part
+
+Batches = Iterator[pa.RecordBatch]
+
+NUM_REPORTED, NUM_SAMPLES = 20, 5
+"""Clusters that were cut and are described, and documents of each that are named."""
+_EDGE_KEYS = pa.schema([("key", pa.int64()), ("node", pa.int64())])
+_PREFERENCE_COLUMNS = ["words", "fetched_at", "metrics.quality", "source"]
+_CANDIDATES = pa.schema(
+    [
+        ("root", pa.int64()),
+        ("preference", pa.list_(pa.float64())),
+        ("id", pa.string()),
+        ("part", pa.string()),
+        ("normalized_hash", pa.string()),
+        ("keys", pa.list_(pa.int64())),
+        ("shingles", pa.binary()),
+    ]
+)
+_MEMBER_COLUMNS = ["id", "normalized_hash", "keys", "shingles", *_PREFERENCE_COLUMNS]
+
+
+def schema() -> pa.Schema:
+    """Columns of the table of copies: one row per document that shares a key with another.
+
+    ``part``: name of the one pass's file that holds the document. ``cluster``: id of the cluster's first
+    document. ``cluster_size``: documents that the survivor stands for, itself included. ``reason`` and
+    ``duplicate_of`` are null for survivors; ``similarity`` is null where none was computed.
+    """
+    return pa.schema(
+        [
+            ("part", pa.string()),
+            ("id", pa.string()),
+            ("cluster", pa.string()),
+            ("cluster_size", pa.int64()),
+            ("reason", pa.string()),
+            ("duplicate_of", pa.string()),
+            ("similarity", pa.float64()),
+        ]
+    )
+
+
+def cut_schema() -> pa.Schema:
+    """Columns of the table of clusters that were cut: how large they were, and what became of them.
+
+    ``clusters``: number of the resulting clusters, of which ``largest`` is the largest size. ``sample``: ids
+    of one document each of some of them, which depend on the partitioning.
+    """
+    return pa.schema(
+        [
+            ("documents", pa.int64()),
+            ("joined_bands", pa.int32()),
+            ("clusters", pa.int64()),
+            ("largest", pa.int64()),
+            ("sample", pa.list_(pa.string())),
+        ]
+    )
+
+
+def find_copies(spark: SparkSession, config: Config, records: str, folder: str, stage: str) -> DataFrame:
+    """Return the table of copies in ``folder``, which is made unless an earlier attempt finished it.
+
+    The clusters that were cut are in ``folder.cut``.
+    """
+
+    def make(folder: str) -> None:
+        work = f"{folder}.work"
+        copies, cut = find_clusters(spark, records, config.dedup, work)
+        tables.write(copies, folder)
+        tables.write(cut, f"{folder}.cut")
+        storage.remove(work)
+
+    tables.write_once(folder, make, f"{stage}: finding copies")
+    return tables.read(spark, folder, schema())
+
+
+def find_clusters(
+    spark: SparkSession, records: str, settings: DedupConfig, work: str
+) -> tuple[DataFrame, DataFrame]:
+    """Cluster the records that no filter dropped, and decide about them.
+
+    Returns rows of :func:`schema` and of :func:`cut_schema`. ``records``: folder of the table. ``work``:
+    folder for intermediate tables, which the caller removes.
+    """
+    parts = parts_of(spark, records)
+    superseded = captures.superseded(spark, parts, f"{work}/captures") if settings.url else None
+    edges = _edges(parts.with_rows(superseded, excluded=True))
+    members = connected_components(spark, edges, f"{work}/rounds")
+    members, cut = _cut_large(spark, parts, members, settings, work)
+    candidates = parts.with_rows(members).mapInArrow(
+        partial(_read_candidates, settings=settings), from_arrow_schema(_CANDIDATES)
+    )
+    ordered = candidates.repartition("root").sortWithinPartitions("root", "preference", "id")
+    decided = ordered.mapInArrow(partial(_decide, settings=settings), from_arrow_schema(schema()))
+    if superseded is not None:
+        decided = tables.checkpoint(spark, decided, f"{work}/decided")
+        decided = decided.unionByName(captures.decisions(superseded, decided))
+    return decided, cut
+
+
+def _edges(parts: DataFrame, joined: int = 1) -> DataFrame:
+    """Connect every document with the first of each of its keys: linear in the number of keys.
+
+    ``parts``: rows of :meth:`Parts.with_rows`. ``joined``: bands that are joined into one key.
+    """
+    read = partial(_read_keys, joined=joined)
+    keyed = parts.mapInArrow(read, from_arrow_schema(_EDGE_KEYS))
+    first = F.first("node").over(Window.partitionBy("key").orderBy("node"))
+    return keyed.select(F.col("node").alias("u"), first.alias("v")).where("u != v")
+
+
+def _read_keys(batches: Batches, joined: int) -> Batches:
+    """Yield the keys of each file's documents with their nodes."""
+    for part in (part for batch in batches for part in batch.to_pylist()):
+        row = 0
+        for batch in read_part(part["path"], ["reason", "error", "keys"]):
+            rows = np.arange(row, row + batch.num_rows)
+            chosen = np.asarray(pc.and_(batch["reason"].is_null(), batch["error"].is_null()))
+            chosen &= np.isin(rows, part["rows"] or [], invert=part["excluded"])
+            keys = batch["keys"].filter(pa.array(chosen))
+            if joined > 1:
+                keys = pa.array([joined_keys(each, joined) for each in keys.to_pylist()], keys.type)
+            nodes = np.repeat(node(part["number"], rows[chosen]), np.asarray(keys.value_lengths()))
+            yield pa.RecordBatch.from_arrays([keys.flatten(), pa.array(nodes)], schema=_EDGE_KEYS)
+            row += batch.num_rows
+
+
+def _cut_large(
+    spark: SparkSession, parts: Parts, members: DataFrame, settings: DedupConfig, work: str
+) -> tuple[DataFrame, DataFrame]:
+    """Cut clusters of more than ``max_cluster`` documents again, by keys of twice as many bands each time.
+
+    Returns the members, and rows of :func:`cut_schema` about the largest clusters that were cut. Documents
+    that no longer share a key with another are in no cluster.
+    """
+    joined, cut = 1, spark.createDataFrame([], from_arrow_schema(cut_schema()))
+    while 2 * joined <= parameters(settings).bands:
+        sizes = members.groupBy("root").agg(F.count("*").alias("documents"))
+        large = sizes.where(F.col("documents") > settings.max_cluster).select("root")
+        if large.isEmpty():
+            break
+        joined *= 2
+        folder = f"{work}/cut-{joined}"
+        inside, outside = members.join(large, "root"), members.join(large, "root", "left_anti")
+        edges = _edges(parts.with_rows(inside), joined)
+        again = connected_components(spark, edges, f"{folder}/rounds").select(*members.columns)
+        report = tables.checkpoint(spark, _describe_cut(parts, inside, again, joined), f"{folder}/report")
+        cut = cut.unionByName(report)
+        members = tables.checkpoint(spark, outside.unionByName(again), f"{folder}/members")
+    return members, cut
+
+
+def _describe_cut(parts: Parts, before: DataFrame, after: DataFrame, joined: int) -> DataFrame:
+    """Describe the clusters that were cut, given the members of all of them before and after: the largest."""
+    both = before.withColumnRenamed("root", "cluster").join(after, "node", "left")
+    sizes = both.groupBy("cluster", "root").agg(F.count("*").alias("size"), F.min("node").alias("node"))
+    size = F.when(F.col("root").isNotNull(), F.col("size")).otherwise(1)
+    ranked = F.sort_array(F.collect_list(F.struct(size.alias("size"), "node")), asc=False)
+    described = sizes.groupBy("cluster").agg(
+        F.sum("size").alias("documents"),
+        F.count("root").alias("clusters"),
+        F.max(size).alias("largest"),
+        F.slice(ranked, 1, NUM_SAMPLES)["node"].alias("nodes"),
+    )
+    order = [F.desc(name) for name in ("documents", "clusters", "largest")]
+    largest = described.orderBy(*order).limit(NUM_REPORTED)
+    nodes = largest.select("cluster", F.explode("nodes").alias("node"))
+    ids = parts.with_rows(nodes).mapInArrow(_read_ids, "node long, id string")
+    samples = (
+        nodes.join(ids, "node").groupBy("cluster").agg(F.sort_array(F.collect_list("id")).alias("sample"))
+    )
+    columns = {"joined_bands": F.lit(joined)}
+    return largest.join(samples, "cluster").withColumns(columns).select(cut_schema().names)
+
+
+def _read_ids(batches: Batches) -> Batches:
+    """Read the ids of the chosen rows of each file."""
+    for part in (part for batch in batches for part in batch.to_pylist()):
+        ids = pa.Table.from_batches(read_part(part["path"], ["id"])).column("id").take(part["rows"])
+        nodes = node(part["number"], np.array(part["rows"]))
+        yield pa.RecordBatch.from_pydict({"node": nodes, "id": ids.combine_chunks()})
+
+
+def _read_candidates(batches: Batches, settings: DedupConfig) -> Batches:
+    """Read the signatures of the members in each file: rows of ``_CANDIDATES``."""
+    for batch in batches:
+        for part in batch.to_pylist():
+            wanted, roots, row = np.array(part["rows"]), np.array(part["roots"]), 0
+            for columns in read_part(part["path"], _MEMBER_COLUMNS):
+                first, past = wanted.searchsorted([row, row + columns.num_rows])
+                row += columns.num_rows
+                if past > first:
+                    chosen = columns.take(pa.array(wanted[first:past] - row + columns.num_rows))
+                    yield _candidates(chosen, roots[first:past], storage.name(part["path"]), settings)
+
+
+def _candidates(
+    members: pa.RecordBatch, roots: NDArray[np.int64], part: str, settings: DedupConfig
+) -> pa.RecordBatch:
+    order = [
+        preference(
+            settings,
+            words=member["words"],
+            fetched_at=member["fetched_at"],
+            quality=(member["metrics"] or {}).get("quality"),
+            source=member["source"],
+        )
+        for member in members.select(["words", "fetched_at", "metrics", "source"]).to_pylist()
+    ]
+    made: dict[str, Any] = {"root": roots, "preference": order, "part": [part] * members.num_rows}
+    arrays = [
+        pa.array(made[field.name], field.type) if field.name in made else members[field.name]
+        for field in _CANDIDATES
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=_CANDIDATES)
+
+
+def _decide(batches: Batches, settings: DedupConfig) -> Batches:
+    """Decide about candidates that arrive cluster by cluster, in the order of preference."""
+    rows = (row for batch in batches for row in batch.to_pylist())
+    for _, members in groupby(rows, itemgetter("root")):
+        parts: dict[str, str] = {}
+        decisions = decide(_remember(members, parts), settings)
+        made = [decision._asdict() | {"part": parts[decision.id]} for decision in decisions]
+        yield pa.RecordBatch.from_pylist(made, schema=schema())
+
+
+def _remember(members: Iterable[dict[str, Any]], parts: dict[str, str]) -> Iterator[Candidate]:
+    """Yield candidates, and note the file of each."""
+    for member in members:
+        parts[member["id"]] = member["part"]
+        yield Candidate(member["id"], member["normalized_hash"], member["keys"], member["shingles"])

@@ -1,0 +1,156 @@
+"""Deduplicate a corpus of texts on its own: Parquet or JSON lines, or a finished run, decided about again.
+
+1. Read the texts and compute their signatures, in one pass (``record_processing.py``). A finished run has
+   them already, unless other parameters are asked for.
+2. Find the duplicates (``clusters.py``), and write the table of those that are dropped.
+3. Unless only that table is wanted, write documents, ledger and quarantine (``publishing.py``).
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from core import manifest, storage
+from core.config import Config, DedupConfig, parse, resolved
+from core.errors import ConfigError, InputError
+from core.manifest import Manifest, Stage, check_output, fingerprint
+from pipeline.dedup.parameters import parameters
+from pipeline.ledger import ANALYSIS, COPIES, RECORDS
+from pipeline.ledger.tables import require_analysis
+from pipeline.readers.record import InputSplit
+from pipeline.spark import publishing, record_processing, tables
+from pipeline.spark.dedup.clusters import find_copies
+from pipeline.spark.dedup.parts import parts_of, read_part
+from pipeline.spark.inputs import Inputs, plan_inputs
+from pipeline.spark.inputs import validate as validate_inputs
+
+STAGE = "dedup"
+TABLE_FORMATS = ("jsonl", "parquet")
+Batches = Iterator[pa.RecordBatch]
+
+
+def validate(config: Config) -> None:
+    """Raise an error for what :func:`dedup` would reject. Needs no Spark and accesses no remote files."""
+    check_output(config)
+    parameters(config.dedup)
+    if not config.dedup.run:
+        validate_inputs(config.input)
+    elif config.input.paths or config.input.index.path:
+        raise ConfigError(
+            f"dedup.run = {config.dedup.run}: is decided about instead of input.paths or input.index; set one"
+        )
+    if not config.dedup.run:
+        _stage(config).check()
+
+
+def dedup(spark: SparkSession, config: Config) -> Manifest:
+    """Run the stage in ``config.output.path`` and return its manifest. Does nothing if it is already done.
+
+    Raises :class:`InputError` for inputs that are not tables of texts.
+    """
+    validate(config)
+    inputs = None if config.dedup.run else _plan_tables(spark, config)
+    stage = _stage(config, inputs)
+    out = stage.folder
+    if done := stage.begin():
+        return done
+
+    records = f"{out}/{RECORDS}"
+    if inputs:
+        title = f"{STAGE}: reading {inputs.title}"
+        tables.write_once(records, partial(_process_texts, config, inputs), title)
+    elif _has_signatures(config):
+        records = storage.join(storage.absolute(config.dedup.run), RECORDS)
+    else:
+        title = f"{STAGE}: computing the signatures of {config.dedup.run}"
+        tables.write_once(records, partial(_sign_again, spark, config), title)
+    copies = find_copies(spark, config, records, f"{out}/{COPIES}", STAGE)
+
+    kept_columns = _kept_columns(config)
+    with tables.timed(f"{out}/{publishing.DUPLICATES}", f"{STAGE}: writing the table of duplicates"):
+        publishing.write_duplicates(spark, out, records, copies, kept_columns)
+    with_documents = config.dedup.output == "documents"
+    title = f"{STAGE}: publishing {'documents, ' * with_documents}ledger, quarantine"
+    with tables.timed(f"{out}/documents", title):
+        publishing.write_tables(spark, out, records, copies, kept_columns, with_documents=with_documents)
+    return publishing.publish(spark, stage, records, copies)
+
+
+def _plan_tables(spark: SparkSession, config: Config) -> Inputs:
+    inputs = plan_inputs(spark, config.input)
+    others = inputs.splits.where(~F.col("format").isin(*TABLE_FORMATS)).select("path", "format")
+    if other := others.first():
+        raise InputError(
+            f"{other['path']}: is read as {other['format']}, but dedup reads tables of texts (Parquet, JSON "
+            "lines); extract the texts with jobs/clean.py, or set input.format"
+        )
+    return inputs
+
+
+def _stage(config: Config, inputs: Inputs | None = None) -> Stage:
+    settings = resolved(config, "input", "dedup")
+    files = inputs.files if inputs else []
+    versions = [f"{file.path} {file.size} {file.version}" for file in files]
+    if config.dedup.run:
+        versions.append(_run(config).sha256())
+    return Stage(
+        STAGE,
+        storage.absolute(config.output.path),
+        fingerprint(STAGE, settings, versions),
+        settings,
+        [file.path for file in files] or [config.dedup.run],
+        inputs.skipped if inputs else {},
+        owned=(*publishing.TABLES, publishing.DUPLICATES, ANALYSIS),
+        overwrite=config.output.overwrite,
+    )
+
+
+def _run(config: Config) -> Manifest:
+    """Return the manifest of the run to decide about again, if it is finished and has its analysis."""
+    run = storage.absolute(config.dedup.run)
+    found = manifest.read(run, *manifest.CORPUS_STAGES)
+    require_analysis(run)
+    if found.config["dedup"]["output"] == "duplicates":
+        raise InputError(
+            f"dedup.run = {config.dedup.run}: has no texts (dedup.output = duplicates); read its inputs again"
+        )
+    return found
+
+
+def _kept_columns(config: Config) -> list[str]:
+    return list(
+        _run(config).config["input"]["keep_columns"] if config.dedup.run else config.input.keep_columns
+    )
+
+
+def _has_signatures(config: Config) -> bool:
+    """True if the signatures of the run are those that are asked for. The threshold is not part of them."""
+    own = parameters(parse(_run(config).config["dedup"], DedupConfig))
+    return own[:-1] == parameters(config.dedup)[:-1]
+
+
+def _process_texts(config: Config, inputs: Inputs, folder: str) -> None:
+    def run(batches: Batches) -> Batches:
+        splits = (InputSplit(**row) for batch in batches for row in batch.to_pylist())
+        return record_processing.process_texts(splits, config)
+
+    schema = record_processing.schema(config.input.keep_columns)
+    tables.write(inputs.splits.mapInArrow(run, from_arrow_schema(schema)), folder)
+
+
+def _sign_again(spark: SparkSession, config: Config, folder: str) -> None:
+    """Write the run's table of records with other signatures, from the texts of the records it kept."""
+    kept_columns = _kept_columns(config)
+    schema = record_processing.schema(kept_columns)
+
+    def run(batches: Batches) -> Batches:
+        paths = (path for batch in batches for path in batch["path"].to_pylist())
+        rows = (batch for path in paths for batch in read_part(path, schema.names))
+        return record_processing.sign_again(rows, config, schema)
+
+    parts = parts_of(spark, storage.join(storage.absolute(config.dedup.run), RECORDS))
+    tables.write(parts.files.mapInArrow(run, from_arrow_schema(schema)), folder)

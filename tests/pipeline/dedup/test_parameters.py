@@ -1,0 +1,39 @@
+import pytest
+from datasketch import MinHashLSH
+
+from core.config import DedupConfig
+from core.errors import ConfigError
+from pipeline.dedup.parameters import parameters
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, (14, 8, 5)),
+        ({"preset": "refinedweb"}, (450, 20, 5)),
+        ({"preset": "redpajama"}, (14, 9, 13)),
+        ({"preset": "redpajama", "shingle": 3}, (14, 9, 3)),
+        ({"preset": "fineweb", "threshold": 0.9}, (14, 8, 5)),
+        ({"bands": 20, "rows": 5}, (20, 5, 5)),
+    ],
+)
+def test_bands_rows_and_shingle_follow_preset_and_settings(settings, expected):
+    assert parameters(DedupConfig(**settings))[:3] == expected
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.8, 0.95])
+def test_a_threshold_alone_chooses_the_bands_of_datasketch(threshold):
+    found = parameters(DedupConfig(threshold=threshold))
+    lsh = MinHashLSH(threshold=threshold, num_perm=128)
+    assert (found.bands, found.rows, found.threshold) == (lsh.b, lsh.r, threshold)
+
+
+def test_default_threshold_is_that_of_the_curve():
+    found = parameters(DedupConfig())
+    assert abs(1 - (1 - found.threshold**8) ** 14 - 0.64) < 0.01
+
+
+@pytest.mark.parametrize("settings", [{"bands": 5}, {"rows": 5}, {"bands": 10_000, "rows": 100}])
+def test_impossible_parameters_are_refused(settings):
+    with pytest.raises(ConfigError, match=r"dedup\.bands"):
+        parameters(DedupConfig(**settings))
