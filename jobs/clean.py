@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from core.config import from_command_line
 from core.errors import run
 from core.manifest import Manifest
+from pipeline.decontamination import report as decontamination
 from pipeline.ledger import FunnelStep, warnings
 from pipeline.readers.inputs import describe_skipped
 from pipeline.spark.clean import clean, validate
@@ -34,11 +35,14 @@ def show(manifest: Manifest, configured: Collection[str] = ()) -> None:
         print(f"  {number:>12,} {reason}")
     if edits := describe_edits(manifest.facts.get("edits", {})):
         print(f"clean: {edits}")
+    contamination = manifest.facts.get("contamination", {})
+    for line in decontamination.describe(contamination):
+        print(f"clean: {line}")
     if manifest.skipped_inputs:
         skipped = describe_skipped(manifest.skipped_inputs)
         print(f"warning: {skipped}; manifest.json lists them under skipped_inputs", file=sys.stderr)
     steps = [FunnelStep.model_validate(step) for step in manifest.facts["funnel"]]
-    for warning in warnings(steps, configured):
+    for warning in (*warnings(steps, configured), *decontamination.warnings(contamination)):
         print(f"warning: {warning}", file=sys.stderr)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from core.config import from_command_line
 from core.errors import run
 from core.manifest import Manifest
+from pipeline.decontamination import report as decontamination
 from pipeline.readers.inputs import describe_skipped
 from pipeline.spark.dedup.stage import dedup, validate
 from pipeline.spark.session.builder import end_session, session
@@ -30,6 +31,11 @@ def show(manifest: Manifest) -> None:
     dropped = {key.removeprefix("dropped."): value for key, value in counts.items() if "." in key}
     for reason, number in sorted(dropped.items(), key=lambda item: -item[1]):
         print(f"  {number:>12,} {reason}")
+    contamination = manifest.facts.get("contamination", {})
+    for line in decontamination.describe(contamination):
+        print(f"dedup: {line}")
+    for warning in decontamination.warnings(contamination):
+        print(f"warning: {warning}", file=sys.stderr)
     if manifest.skipped_inputs:
         skipped = describe_skipped(manifest.skipped_inputs)
         print(f"warning: {skipped}; manifest.json lists them under skipped_inputs", file=sys.stderr)

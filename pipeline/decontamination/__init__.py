@@ -7,8 +7,10 @@ from core.config import DecontaminationConfig
 from pipeline.decontamination.evaluation_sets import EvaluationSet, Item, read_sets
 from pipeline.decontamination.index import EvaluationIndex, SetSummary, build
 from pipeline.decontamination.matching import Contamination, Decontaminator, ItemMatch, cut
+from pipeline.decontamination.rows import CONTAMINATION, to_value
 
 __all__ = [
+    "CONTAMINATION",
     "Contamination",
     "Decontaminator",
     "EvaluationIndex",
@@ -20,6 +22,7 @@ __all__ = [
     "cut",
     "load_index",
     "read_sets",
+    "to_value",
 ]
 
 

@@ -99,7 +99,7 @@ class Decontaminator:
         if self.settings.action == "mark":
             return text
         rest = cut(text, found.spans, self.settings.margin) if self.settings.action == "cut" else ""
-        return rest or Drop(Reason.CONTAMINATION, found.hits, self.settings.min_hits)
+        return rest or Drop(Reason.CONTAMINATION, found.hits)
 
     def _contamination(
         self, text: str, found: _Occurrences, word_starts: Positions, word_ends: Positions

@@ -12,9 +12,10 @@ MAX_NAMED = 5
 """Sets that a warning names."""
 
 Facts = Mapping[str, Any]
-"""Of one set: the fields of :class:`~pipeline.decontamination.index.SetSummary`, ``items_hit``,
-``documents_hit`` and ``top_items``: those in the most documents, each with ``item``, ``documents``, ``hits``
-(the most in one document), ``passage`` and ``examples`` (ids of documents, the most hits first)."""
+"""Of a run: ``action``, ``documents`` that are contaminated, ``removed_characters``, and ``sets``, which have
+the fields of :class:`~pipeline.decontamination.index.SetSummary`, ``items_hit``, ``documents_hit`` and
+``top_items``: those in the most documents, each with ``item``, ``documents``, ``hits`` (the most in one
+document), ``passage`` and ``examples`` (ids of documents, the most hits first). Empty without sets."""
 
 
 def set_facts(
@@ -31,21 +32,26 @@ def set_facts(
     ]
 
 
-def describe(sets: Sequence[Facts]) -> Iterator[str]:
-    """Yield a line for each set that matched documents, those with the most items first."""
-    for each in sorted(sets, key=lambda each: (-each["items_hit"], each["name"])):
+def describe(facts: Facts) -> Iterator[str]:
+    """Yield a sentence about the documents of a run, and one for each set that they match."""
+    if not facts:
+        return
+    done = {"drop": "dropped", "cut": "cut", "mark": "marked"}[facts["action"]]
+    yield f"{facts['documents']:,} documents contain evaluation items and are {done}"
+    for each in sorted(facts["sets"], key=lambda each: (-each["items_hit"], each["name"])):
         if each["items_hit"]:
             yield (
-                f"{each['items_hit']:>12,} of {each['items']:,} items of {each['name']} "
+                f"  {each['items_hit']:,} of {each['items']:,} items of {each['name']} "
                 f"in {each['documents_hit']:,} documents"
             )
 
 
-def warnings(sets: Sequence[Facts]) -> Iterator[str]:
+def warnings(facts: Facts) -> Iterator[str]:
     """Yield a sentence about sets that matched nothing, about unusable lines, and about items left out.
 
     A set that matches nothing may be of another language, or have its texts in another field.
     """
+    sets = facts.get("sets", ())
     if idle := [each["name"] for each in sets if not each["items_hit"]]:
         yield f"{len(idle)} of {len(sets)} evaluation sets matched no document: {_named(idle)}"
     if damaged := [

@@ -1,6 +1,5 @@
 """What a text contained of evaluation sets, as a column of the table of records and as a table of its own."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -40,8 +39,3 @@ def to_value(found: Contamination, text: str, decision: Drop | str) -> dict[str,
             for match in found.matches
         ],
     }
-
-
-def drops(value: Mapping[str, Any] | None) -> bool:
-    """True if the value of the column says that nothing of the text is published."""
-    return value is not None and bool(value["drops"])

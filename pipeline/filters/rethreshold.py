@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from pipeline.filters.recipe import Recipe, first_failing
 from pipeline.ledger import Reason
 
-COLUMNS = ("reason", "language", "language_score", "metrics", "keys")
+COLUMNS = ("reason", "language", "language_score", "metrics", "contamination", "keys")
 """Fields of a record that :func:`decide` reads."""
 
 
@@ -24,7 +24,7 @@ def decide(record: Mapping[str, Any], recipe: Recipe) -> Decision:
 
     A record that was dropped before it had a text stays dropped. This is uncertain if the run dropped it by
     its address and ``recipe`` would not: its text was never measured. A record is also uncertain if it lacks
-    a metric that a condition needs, or its duplicate keys.
+    a metric that a condition needs, or its duplicate keys. Evaluation items stay those of the run.
     """
     previous, score = record["reason"], record["language_score"]
     metrics = record["metrics"] or {}
@@ -38,4 +38,6 @@ def decide(record: Mapping[str, Any], recipe: Recipe) -> Decision:
     for condition in recipe.text_conditions:
         if condition.metric != "language_score" and metrics.get(condition.metric) is None:
             return Decision(None, condition.reason.value)
+    if (contamination := record["contamination"]) and contamination["drops"]:
+        return Decision(Reason.CONTAMINATION.value, None)
     return Decision(None, None if record["keys"] else Reason.NEAR_DUPLICATE.value)

@@ -15,6 +15,9 @@ from pipeline.ledger.tables import COPIES, RECORDS
 
 Row = Mapping[str, Any]
 
+MAX_ITEMS = 5
+"""Evaluation items that are listed."""
+
 
 def record_histories(run: str, key: str) -> Iterator[str]:
     """Yield the history of every record of a finished run whose id or URL is ``key``.
@@ -58,6 +61,7 @@ def _lines(record: Row, duplicate: Row, urls: Mapping[str, str], clean_manifest:
         and f"{record['language']}, score {format_number(record['language_score'])}",
         "words": record["words"] and f"{record['words']:,}",
         "duplicates": duplicate and f"a cluster of {duplicate['cluster_size']:,} documents",
+        "evaluation": ", ".join(_evaluation_items(record.get("contamination"))),
     }
     for name, fact in facts.items():
         if fact:
@@ -68,6 +72,15 @@ def _lines(record: Row, duplicate: Row, urls: Mapping[str, str], clean_manifest:
     if not record["error"]:
         yield "  text"
         yield indented(_text(record, clean_manifest.config["ledger"]))
+
+
+def _evaluation_items(contamination: Row | None) -> Iterator[str]:
+    """Describe the items of evaluation sets that a text contained."""
+    matches = contamination["matches"] if contamination else []
+    for match in matches[:MAX_ITEMS]:
+        yield f"item {match['item']:,} of {match['benchmark']} ({match['hits']:,} n-grams)"
+    if len(matches) > MAX_ITEMS:
+        yield f"{len(matches) - MAX_ITEMS:,} more items"
 
 
 def _text(record: Row, settings: Mapping[str, Any]) -> str:
@@ -95,7 +108,8 @@ def _decision(record: Row, duplicate: Row, urls: Mapping[str, str], clean_manife
 
 def describe_value(reason: Reason, value: float | None, threshold: float | None) -> str:
     """Return the value and the requirement as a clause to append to a sentence; empty without numbers."""
-    metric, bound = RULES.get(reason, ("it", "at most"))
+    unmeasured = "number of n-grams" if reason is Reason.CONTAMINATION else "it"
+    metric, bound = RULES.get(reason, (unmeasured, "at most"))
     requirement = "" if threshold is None else f"must be {bound} {format_number(threshold)}"
     if value is None:
         return requirement and f": {metric} {requirement}"

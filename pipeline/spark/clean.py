@@ -21,12 +21,13 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from core import storage
 from core.config import Config, resolved
 from core.manifest import Manifest, Stage, check_output, fingerprint
+from pipeline.decontamination import EvaluationIndex, load_index
 from pipeline.filters import resolved as resolved_filters
 from pipeline.filters.recipe import FILE_SETTINGS
 from pipeline.filters.recipe import validate as validate_filters
 from pipeline.ledger import ANALYSIS, COPIES, RECORDS, Reason
 from pipeline.readers.record import InputSplit
-from pipeline.spark import publishing, record_processing, tables
+from pipeline.spark import contamination, publishing, record_processing, tables
 from pipeline.spark.dedup.clusters import find_copies
 from pipeline.spark.inputs import Inputs, plan_inputs
 from pipeline.spark.inputs import validate as validate_inputs
@@ -40,6 +41,7 @@ def validate(config: Config) -> None:
     check_output(config)
     validate_inputs(config.input)
     validate_filters(config.filters)
+    contamination.validate(config)
     if all(storage.is_local(getattr(config.filters, key)) for key in FILE_SETTINGS):
         _stage(config).check()
 
@@ -49,14 +51,15 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     check_output(config)
     storage.exists(storage.absolute(config.output.path))  # fails early if its server cannot be used
     inputs = plan_inputs(spark, config.input)
-    stage = _stage(config, inputs)
+    index = load_index(config.decontamination)
+    stage = _stage(config, inputs, index)
     out, settings = stage.folder, stage.config
     if done := stage.begin():
         _remove_analysis(config)
         return done
 
     title = f"{STAGE}: reading {inputs.title}"
-    tables.write_once(f"{out}/{RECORDS}", partial(_process_records, config, inputs.splits), title)
+    tables.write_once(f"{out}/{RECORDS}", partial(_process_records, config, inputs.splits, index), title)
     copies = find_copies(spark, config, f"{out}/{RECORDS}", f"{out}/{COPIES}", STAGE)
 
     with tables.timed(f"{out}/documents", f"{STAGE}: publishing documents, ledger, quarantine"):
@@ -70,6 +73,7 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
         "in_documents": publishing.count_personal_data(spark, out),
     }
     facts = {"personal_data": personal_data, "edits": publishing.count_edits(spark, out)}
+    facts |= contamination.publish(spark, out, f"{out}/{RECORDS}", index, config)
     made = publishing.publish(spark, stage, f"{out}/{RECORDS}", copies, conditions, facts)
     _remove_analysis(config)
     return made
@@ -81,11 +85,12 @@ def _remove_analysis(config: Config) -> None:
         storage.remove(storage.join(storage.absolute(config.output.path), ANALYSIS))
 
 
-def _stage(config: Config, inputs: Inputs | None = None) -> Stage:
-    settings = resolved(config, "input", "extraction", "filters", "dedup", "ledger")
+def _stage(config: Config, inputs: Inputs | None = None, index: EvaluationIndex | None = None) -> Stage:
+    settings = resolved(config, "input", "extraction", "filters", "decontamination", "dedup", "ledger")
     settings["filters"] |= resolved_filters(config.filters)
     files = inputs.files if inputs else []
-    versions = (f"{file.path} {file.size} {file.version}" for file in files)
+    versions = [f"{file.path} {file.size} {file.version}" for file in files]
+    versions += [index.content] if index else []
     return Stage(
         STAGE,
         storage.absolute(config.output.path),
@@ -93,15 +98,17 @@ def _stage(config: Config, inputs: Inputs | None = None) -> Stage:
         settings,
         [file.path for file in files],
         inputs.skipped if inputs else {},
-        owned=(*publishing.TABLES, ANALYSIS),
+        owned=(*publishing.TABLES, contamination.TABLE, ANALYSIS),
         overwrite=config.output.overwrite,
     )
 
 
-def _process_records(config: Config, splits: DataFrame, folder: str) -> None:
+def _process_records(config: Config, splits: DataFrame, index: EvaluationIndex | None, folder: str) -> None:
+    shared = splits.sparkSession.sparkContext.broadcast(index)
+
     def run(batches: Batches) -> Batches:
         rows = (InputSplit(**row) for batch in batches for row in batch.to_pylist())
-        return record_processing.process_splits(rows, config)
+        return record_processing.process_splits(rows, config, shared.value)
 
     schema = record_processing.schema(config.input.keep_columns)
     tables.write(splits.mapInArrow(run, from_arrow_schema(schema)), folder)

@@ -2,7 +2,8 @@
 
 1. Split a file into records.
 2. Filter by URL, extract the text, measure and filter it, mask personal data (:class:`RecordProcessor`).
-3. Compute the text's signature, a batch of rows at a time (:class:`BatchBuilder`).
+3. Search the text for evaluation items and compute its signature, a batch of rows at a time
+   (:class:`BatchBuilder`).
 
 Plain Python over Arrow batches, without Spark: ``clean.py`` maps it over the cluster.
 """
@@ -12,9 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from core.config import Config
+from core.config import Config, LedgerConfig
 from pipeline import document
-from pipeline.analysis.normalized import normalized_words
+from pipeline.analysis.normalized import NormalizedWords, normalized_words
+from pipeline.decontamination import CONTAMINATION, Contamination, Decontaminator, EvaluationIndex, to_value
 from pipeline.dedup.exact import exact_key, normalized_hash
 from pipeline.dedup.minhash import signatures
 from pipeline.dedup.parameters import parameters
@@ -42,7 +44,7 @@ def schema(kept: Sequence[str] = ()) -> pa.Schema:
     ``text`` is null for dropped records. The columns from ``text_hash`` on describe the text as it would be
     published and are null for records that never had one. ``keys`` are that of the whole text and those of
     its bands; ``shingles`` the distinct ones, as the bytes of sorted uint32. ``error`` is set for damaged
-    records.
+    records, ``contamination`` for texts that contain evaluation items.
     """
     document_fields = [field for field in document.schema(kept) if not field.name.startswith("cluster")]
     added = [
@@ -51,6 +53,7 @@ def schema(kept: Sequence[str] = ()) -> pa.Schema:
         ("threshold", pa.float64()),
         ("sample", pa.string()),
         ("error", pa.string()),
+        ("contamination", CONTAMINATION),
         ("text_hash", pa.string()),
         ("normalized_hash", pa.string()),
         ("words", pa.int64()),
@@ -60,17 +63,24 @@ def schema(kept: Sequence[str] = ()) -> pa.Schema:
     return pa.schema([*document_fields, *(pa.field(name, dtype) for name, dtype in added)])
 
 
-def process_splits(splits: Iterable[InputSplit], config: Config) -> Iterator[pa.RecordBatch]:
-    """Process every record of every split into exactly one row, in batches of bounded size."""
+def process_splits(
+    splits: Iterable[InputSplit], config: Config, index: EvaluationIndex | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Process every record of every split into exactly one row, in batches of bounded size.
+
+    ``index``: evaluation items to search for.
+    """
     processor = RecordProcessor(config)
     rows = (processor.process(split, item) for split, item in _read_items(splits, config))
-    return BatchBuilder(config).batches(rows)
+    return BatchBuilder(config, index).batches(rows)
 
 
-def process_texts(splits: Iterable[InputSplit], config: Config) -> Iterator[pa.RecordBatch]:
-    """Make a row of every record of tables of texts. Nothing is extracted, filtered or edited."""
+def process_texts(
+    splits: Iterable[InputSplit], config: Config, index: EvaluationIndex | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Make a row of every record of tables of texts. Nothing is extracted or filtered."""
     rows = (text_row(split, item) for split, item in _read_items(splits, config))
-    return BatchBuilder(config, keep_texts=config.dedup.output == "documents").batches(rows)
+    return BatchBuilder(config, index, keep_texts=config.dedup.output == "documents").batches(rows)
 
 
 def sign_again(
@@ -78,7 +88,7 @@ def sign_again(
 ) -> Iterator[pa.RecordBatch]:
     """Replace the signatures in a table of records by those of the configuration, where there is a text."""
     rows = ((row, row["text"]) for batch in batches for row in batch.to_pylist())
-    return BatchBuilder(config, columns).batches(rows)
+    return BatchBuilder(config, columns=columns).batches(rows)
 
 
 def _read_items(splits: Iterable[InputSplit], config: Config) -> Iterator[tuple[InputSplit, Item]]:
@@ -137,11 +147,11 @@ class RecordProcessor:
         return row, filtered.text
 
     def _sample(self, row: Row, text: str) -> str | None:
-        """Return the beginning of a dropped text, masked like published ones, for a share chosen by id."""
-        if int(row["id"][:8], 16) >= self.config.ledger.sample_share * 2**32:
+        """Return the sample of a dropped text, masked like published ones."""
+        if sampled(row, text, self.config.ledger) is None:
             return None
-        characters = self.config.ledger.sample_characters
-        return self.filters.mask(text[: 2 * characters], row["language"])[:characters]
+        start = text[: 2 * self.config.ledger.sample_characters]
+        return sampled(row, self.filters.mask(start, row["language"]), self.config.ledger)
 
 
 def text_row(split: InputSplit, item: Item) -> tuple[Row, str | None]:
@@ -183,7 +193,16 @@ def _declared(record: Record) -> Row:
 class BatchBuilder:
     """Collects rows until there are enough for one signature call and one Arrow batch."""
 
-    def __init__(self, config: Config, columns: pa.Schema | None = None, *, keep_texts: bool = True) -> None:
+    def __init__(
+        self,
+        config: Config,
+        index: EvaluationIndex | None = None,
+        *,
+        columns: pa.Schema | None = None,
+        keep_texts: bool = True,
+    ) -> None:
+        self._ledger = config.ledger
+        self._decontaminator = Decontaminator(index, config.decontamination) if index else None
         self._parameters = parameters(config.dedup)
         self._schema = columns or schema(config.input.keep_columns)
         self._keep_texts = keep_texts
@@ -206,6 +225,8 @@ class BatchBuilder:
 
     def _flush(self) -> pa.RecordBatch:
         words = normalized_words(list(self._texts.values()))
+        if self._decontaminator:
+            words = self._decontaminate(self._decontaminator, words)
         found = zip(self._texts.items(), signatures(words, self._parameters), strict=True)
         for number, ((index, text), signature) in enumerate(found):
             normalized = normalized_hash(text)
@@ -221,6 +242,36 @@ class BatchBuilder:
         result = _to_arrow(self._rows, self._schema)
         self._rows, self._texts, self._characters = [], {}, 0
         return result
+
+    def _decontaminate(self, decontaminator: Decontaminator, words: NormalizedWords) -> NormalizedWords:
+        """Decide about the contaminated texts, and return the words of all texts as they would be published.
+
+        Texts that a filter dropped are searched too, so that other thresholds can be applied later.
+        """
+        texts = dict(self._texts)
+        found = decontaminator.check(list(texts.values()), words)
+        for (index, text), contamination in zip(texts.items(), found, strict=True):
+            if contamination:
+                decision = decontaminator.decide(text, contamination)
+                self._texts[index] = text if isinstance(decision, Drop) else decision
+                self._rows[index] |= self._contaminated(self._rows[index], text, contamination, decision)
+        return words if texts == self._texts else normalized_words(list(self._texts.values()))
+
+    def _contaminated(self, row: Row, text: str, found: Contamination, decision: Drop | str) -> Row:
+        """Return the columns of a row that say what its text contains and what was decided."""
+        columns: Row = {"contamination": to_value(found, text, decision)}
+        if row.get("reason") is not None:
+            return columns
+        if not isinstance(decision, Drop):
+            return columns | {"text": decision}
+        sample = sampled(row, found.matches[0].passage, self._ledger)
+        return columns | _decision(decision) | {"text": None, "metadata": None, "sample": sample}
+
+
+def sampled(row: Row, text: str, settings: LedgerConfig) -> str | None:
+    """Return the beginning of a text for the ledger, for a share of the records chosen by id."""
+    chosen = int(row["id"][:8], 16) < settings.sample_share * 2**32
+    return text[: settings.sample_characters] if chosen else None
 
 
 def _to_arrow(rows: list[Row], columns: pa.Schema) -> pa.RecordBatch:

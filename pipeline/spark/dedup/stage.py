@@ -18,11 +18,12 @@ from core import manifest, storage
 from core.config import Config, DedupConfig, parse, resolved
 from core.errors import ConfigError, InputError
 from core.manifest import Manifest, Stage, check_output, fingerprint
+from pipeline.decontamination import EvaluationIndex, load_index
 from pipeline.dedup.parameters import parameters
 from pipeline.ledger import ANALYSIS, COPIES, RECORDS
 from pipeline.ledger.tables import require_analysis
 from pipeline.readers.record import InputSplit
-from pipeline.spark import publishing, record_processing, tables
+from pipeline.spark import contamination, publishing, record_processing, tables
 from pipeline.spark.dedup.clusters import find_copies
 from pipeline.spark.dedup.parts import parts_of, read_part
 from pipeline.spark.inputs import Inputs, plan_inputs
@@ -43,6 +44,12 @@ def validate(config: Config) -> None:
         raise ConfigError(
             f"dedup.run = {config.dedup.run}: is decided about instead of input.paths or input.index; set one"
         )
+    elif config.decontamination.paths:
+        raise ConfigError(
+            f"decontamination.paths = {config.decontamination.paths[0]}: texts are searched while they are "
+            "read, but dedup.run reads none; set input.paths to the documents of the run"
+        )
+    contamination.validate(config)
     if not config.dedup.run:
         _stage(config).check()
 
@@ -54,7 +61,8 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     """
     validate(config)
     inputs = None if config.dedup.run else _plan_tables(spark, config)
-    stage = _stage(config, inputs)
+    index = load_index(config.decontamination)
+    stage = _stage(config, inputs, index)
     out = stage.folder
     if done := stage.begin():
         return done
@@ -62,7 +70,7 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     records = f"{out}/{RECORDS}"
     if inputs:
         title = f"{STAGE}: reading {inputs.title}"
-        tables.write_once(records, partial(_process_texts, config, inputs), title)
+        tables.write_once(records, partial(_process_texts, config, inputs, index), title)
     elif _has_signatures(config):
         records = storage.join(storage.absolute(config.dedup.run), RECORDS)
     else:
@@ -77,7 +85,8 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     title = f"{STAGE}: publishing {'documents, ' * with_documents}ledger, quarantine"
     with tables.timed(f"{out}/documents", title):
         publishing.write_tables(spark, out, records, copies, kept_columns, with_documents=with_documents)
-    return publishing.publish(spark, stage, records, copies)
+    facts = contamination.publish(spark, out, records, index, config)
+    return publishing.publish(spark, stage, records, copies, facts=facts)
 
 
 def _plan_tables(spark: SparkSession, config: Config) -> Inputs:
@@ -91,10 +100,11 @@ def _plan_tables(spark: SparkSession, config: Config) -> Inputs:
     return inputs
 
 
-def _stage(config: Config, inputs: Inputs | None = None) -> Stage:
-    settings = resolved(config, "input", "dedup")
+def _stage(config: Config, inputs: Inputs | None = None, index: EvaluationIndex | None = None) -> Stage:
+    settings = resolved(config, "input", "decontamination", "dedup", "ledger")
     files = inputs.files if inputs else []
     versions = [f"{file.path} {file.size} {file.version}" for file in files]
+    versions += [index.content] if index else []
     if config.dedup.run:
         versions.append(_run(config).sha256())
     return Stage(
@@ -104,7 +114,7 @@ def _stage(config: Config, inputs: Inputs | None = None) -> Stage:
         settings,
         [file.path for file in files] or [config.dedup.run],
         inputs.skipped if inputs else {},
-        owned=(*publishing.TABLES, publishing.DUPLICATES, ANALYSIS),
+        owned=(*publishing.TABLES, publishing.DUPLICATES, contamination.TABLE, ANALYSIS),
         overwrite=config.output.overwrite,
     )
 
@@ -133,10 +143,12 @@ def _has_signatures(config: Config) -> bool:
     return own[:-1] == parameters(config.dedup)[:-1]
 
 
-def _process_texts(config: Config, inputs: Inputs, folder: str) -> None:
+def _process_texts(config: Config, inputs: Inputs, index: EvaluationIndex | None, folder: str) -> None:
+    shared = inputs.splits.sparkSession.sparkContext.broadcast(index)
+
     def run(batches: Batches) -> Batches:
         splits = (InputSplit(**row) for batch in batches for row in batch.to_pylist())
-        return record_processing.process_texts(splits, config)
+        return record_processing.process_texts(splits, config, shared.value)
 
     schema = record_processing.schema(config.input.keep_columns)
     tables.write(inputs.splits.mapInArrow(run, from_arrow_schema(schema)), folder)

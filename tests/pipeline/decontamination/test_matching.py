@@ -158,9 +158,9 @@ def test_decisions():
     text = "Begin right middle end."
     actions = ("drop", "cut", "mark")
     dropping, cutting, marking = (_decontaminator(QUESTION, action=each, margin=0) for each in actions)
-    assert dropping.decide(text, found) == Drop(Reason.CONTAMINATION, 3, 1)
+    assert dropping.decide(text, found) == Drop(Reason.CONTAMINATION, 3)
     assert cutting.decide(text, found) == "Begin\n\nmiddle end."
-    assert cutting.decide("Begin right.", Contamination((), 3, [(0, 12)])) == Drop(Reason.CONTAMINATION, 3, 1)
+    assert cutting.decide("Begin right.", Contamination((), 3, [(0, 12)])) == Drop(Reason.CONTAMINATION, 3)
     assert marking.decide(text, found) == text
 
 

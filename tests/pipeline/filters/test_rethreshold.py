@@ -41,6 +41,16 @@ def test_missing_metrics_make_a_decision_uncertain(metrics, keys, expected):
     assert decide(record, build_recipe(FiltersConfig(preset="none", thresholds=LIMITS))) == expected
 
 
+def test_contaminated_texts_are_dropped_if_no_filter_drops_them():
+    recipe = build_recipe(FiltersConfig(preset="none", thresholds={"gopher.few_words": 50}))
+    found = {"hits": 3, "drops": True, "removed_characters": 0, "matches": []}
+    record = EMPTY | ENGLISH | {"metrics": METRICS | {"gopher_words": 100.0}, "keys": [1]}
+    assert decide(record | {"contamination": found}, recipe) == ("contamination.ngram", None)
+    assert decide(record | {"contamination": found | {"drops": False}}, recipe) == (None, None)
+    short = record | {"metrics": METRICS | {"gopher_words": 9.0}, "contamination": found}
+    assert decide(short, recipe) == ("gopher.few_words", None)
+
+
 def test_language_is_only_checked_where_it_was_identified():
     english = build_recipe(FiltersConfig(preset="none", languages=("en",)))
     assert decide(EMPTY | {"reason": "extract.empty"}, english) == ("extract.empty", None)
