@@ -5,9 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
-from pipeline.analysis.arrays import Flags, Positions, nonzero_indices
+from pipeline.analysis.arrays import Positions
 from pipeline.analysis.characters import UNSPACED, WORDLIKE, character_table
 
 LINES, SUBSTRINGS = "lines", "substrings"
@@ -35,25 +33,6 @@ class DocumentSpans:
 
     def __len__(self) -> int:
         return len(self.starts)
-
-    def filter(self, mask: Flags) -> "DocumentSpans":
-        """Return the spans whose flag is set."""
-        return DocumentSpans(self.documents[mask], self.starts[mask], self.ends[mask])
-
-
-def merge_windows(documents: Positions, starts: Positions, ends: Positions) -> DocumentSpans:
-    """Return the maximal spans that windows cover, which may overlap and come in any order.
-
-    Windows of a document that start later must end later.
-    """
-    order = np.lexsort((starts, documents))
-    documents, starts, ends = documents[order], starts[order], ends[order]
-    apart = np.ones(len(starts), np.bool_)
-    apart[1:] = (documents[1:] != documents[:-1]) | (starts[1:] > ends[:-1])
-    first = nonzero_indices(apart)
-    return DocumentSpans(
-        documents[first], starts[first], ends[np.append(first[1:], len(ends))[: len(first)] - 1]
-    )
 
 
 def cut(text: str, spans: Iterable[Span]) -> str:

@@ -26,11 +26,11 @@ from core import storage
 from core.hashing import Hashes
 from pipeline.dedup.arrays import contains
 from pipeline.dedup.batches import text_batches
-from pipeline.dedup.cuts import SUBSTRINGS, merge_windows
+from pipeline.dedup.cuts import SUBSTRINGS
 from pipeline.dedup.substrings import find_anchors, find_windows
 from pipeline.spark import tables
 from pipeline.spark.dedup.lines import FrequentLines, read_hashes
-from pipeline.spark.dedup.spans import CUTS, to_rows
+from pipeline.spark.dedup.spans import CUTS
 
 _ANCHORS = pa.schema([("anchor", pa.int64()), ("file", pa.int64())])
 _WINDOWS = pa.schema(
@@ -57,10 +57,21 @@ def find_repeated(survivors: DataFrame, excluded: FrequentLines, min_words: int,
     windows = texts.mapInArrow(find, from_arrow_schema(_WINDOWS))
     first = F.min("id").over(Window.partitionBy("hash", "check"))
     repeated = windows.withColumn("first", first).where("first < id")
-    by_document = repeated.groupBy("part", "id").agg(
-        F.collect_list(F.struct("start", "end")).alias("windows")
-    )
-    return by_document.mapInArrow(_merge, from_arrow_schema(CUTS))
+    spans = _merge(repeated).groupBy("part", "id").agg(F.sort_array(F.collect_list("span")).alias("spans"))
+    return spans.withColumn("reason", F.lit(SUBSTRINGS)).select(CUTS.names)
+
+
+def _merge(windows: DataFrame) -> DataFrame:
+    """Return the maximal spans that the windows of each document cover, a row (part, id, span) for each.
+
+    Windows of a document that start later end later, since all have the same number of words.
+    """
+    in_order = Window.partitionBy("part", "id").orderBy("start")
+    is_apart = F.coalesce(F.col("start") > F.lag("end").over(in_order), F.lit(True))
+    number = F.sum(F.col("is_apart").cast("int")).over(in_order)
+    numbered = windows.withColumn("is_apart", is_apart).withColumn("number", number)
+    span = F.struct(F.min("start").alias("start"), F.max("end").alias("end"))
+    return numbered.groupBy("part", "id", "number").agg(span.alias("span"))
 
 
 def _write_shared_anchors(texts: DataFrame, excluded: FrequentLines, min_words: int, folder: str) -> None:
@@ -116,13 +127,3 @@ def _by_file(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.Record
             length = len(list(rows))
             yield file, batch.slice(start, length)
             start += length
-
-
-def _merge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Merge the repeated windows of each document into spans."""
-    for rows in batches:
-        lengths = rows["windows"].value_lengths().to_numpy()
-        windows = rows["windows"].flatten()
-        starts, ends = (windows.field(name).to_numpy() for name in ("start", "end"))
-        spans = merge_windows(np.arange(rows.num_rows).repeat(lengths), starts, ends)
-        yield to_rows(spans, rows, SUBSTRINGS)

@@ -1,11 +1,10 @@
 import re
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.dedup.cuts import Span, cut, merge_windows
+from pipeline.dedup.cuts import Span, cut
 from tests.pipeline.dedup import oracle
 
 REMOVED = re.compile(r"\[.*?\]", re.DOTALL)
@@ -108,16 +107,3 @@ def test_nothing_else_changes(drawn):
         assert cut(text, spans).startswith(before)
         after = text[spans[-1].end :].lstrip()
         assert cut(text, spans).endswith(after)
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30))), st.integers(1, 5))
-def test_windows_are_merged_by_document(drawn, length):
-    windows = np.array(drawn, np.int64).reshape(-1, 2)
-    merged = merge_windows(windows[:, 0], windows[:, 1], windows[:, 1] + length)
-    found = list(zip(merged.documents.tolist(), merged.starts.tolist(), merged.ends.tolist(), strict=True))
-    expected = [
-        (document, *span)
-        for document in range(4)
-        for span in oracle.merge([(start, start + length) for each, start in drawn if each == document])
-    ]
-    assert found == expected

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pipeline.dedup.arrays import contains
 from pipeline.dedup.batches import text_batches
-from pipeline.dedup.cuts import DocumentSpans, merge_windows
+from pipeline.dedup.cuts import DocumentSpans
 from pipeline.dedup.substrings import _sliding, find_anchors, find_windows, find_words
 from tests.pipeline.dedup import oracle
 
@@ -49,12 +49,11 @@ def _repeated(texts, size, excluded, characters=40):
     first = {}
     for document, _, _, *hashes in rows:
         first[*hashes] = min(first.get(tuple(hashes), document), document)
-    repeated = [row[:3] for row in rows if first[row[3], row[4]] < row[0]]
-    spans = merge_windows(*np.array(repeated, np.int64).reshape(-1, 3).T)
-    result = {}
-    for document, start, end in zip(spans.documents, spans.starts, spans.ends, strict=True):
-        result.setdefault(int(document), []).append((int(start), int(end)))
-    return result
+    result: dict[int, list[oracle.Interval]] = {}
+    for document, start, end, *hashes in rows:
+        if first[*hashes] < document:
+            result.setdefault(document, []).append((start, end))
+    return {document: oracle.merge(spans) for document, spans in result.items()}
 
 
 @given(texts(), st.integers(1, 9), st.integers(1, 60))
