@@ -39,6 +39,8 @@ class Candidate(NamedTuple):
     """uint32, ascending; empty for a text shorter than a shingle."""
     indexed: bool = False
     """True if it belongs to an earlier corpus, whose survivors stay."""
+    cluster: str = ""
+    """The cluster of an indexed document."""
 
 
 class Decision(NamedTuple):
@@ -46,7 +48,7 @@ class Decision(NamedTuple):
 
     id: str
     cluster: str
-    """Id of the cluster's first document."""
+    """Id of the cluster's first document, or of the cluster that it was indexed with."""
     cluster_size: int
     """Number of documents that the survivor stands for, itself included."""
     reason: Reason | None
@@ -85,7 +87,7 @@ def jaccard(first: Shingles, second: Shingles, at_least: float = 0.0) -> float:
     return common / (len(small) + len(large) - common)
 
 
-def decide(cluster: Iterable[Candidate], settings: DedupConfig) -> list[Decision]:
+def decide(candidates: Iterable[Candidate], settings: DedupConfig) -> list[Decision]:
     """Decide about the documents of a cluster, given in the order of preference, indexed ones first.
 
     Returns one decision for each document that is not indexed. Memory: the keys and shingles of survivors.
@@ -93,13 +95,14 @@ def decide(cluster: Iterable[Candidate], settings: DedupConfig) -> list[Decision
     threshold = parameters(settings).threshold
     survivors = _Survivors()
     decided: list[tuple[Candidate, Reason | None, str, float | None]] = []
-    first = ""
-    for candidate in cluster:
+    first = cluster = ""
+    for candidate in candidates:
         first = first or candidate.id
+        cluster = cluster or candidate.cluster or candidate.id
         reason, survivor, similarity = None, candidate.id, None
         known = survivors.by_text.get(candidate.normalized_hash)
         if settings.exact and known:
-            reason, survivor, similarity = Reason.EXACT_DUPLICATE, known, 1.0
+            reason, (survivor, similarity) = Reason.EXACT_DUPLICATE, known
         elif settings.near and not settings.verify and decided:
             reason, survivor = Reason.NEAR_DUPLICATE, first
         elif settings.near and settings.verify and (found := survivors.similar(candidate, threshold)):
@@ -107,11 +110,12 @@ def decide(cluster: Iterable[Candidate], settings: DedupConfig) -> list[Decision
         if candidate.indexed or reason is None:
             reason, survivor, similarity = None, candidate.id, None
             survivors.add(candidate)
-        survivors.by_text.setdefault(candidate.normalized_hash, survivor)
+        of_text = similarity if reason == Reason.NEAR_DUPLICATE else 1.0
+        survivors.by_text.setdefault(candidate.normalized_hash, (survivor, of_text))
         decided.append((candidate._replace(shingles=b"", keys=()), reason, survivor, similarity))
     sizes = Counter(survivor for _, _, survivor, _ in decided)
     return [
-        Decision(each.id, first, sizes[survivor], reason, survivor if reason else None, similarity)
+        Decision(each.id, cluster, sizes[survivor], reason, survivor if reason else None, similarity)
         for each, reason, survivor, similarity in decided
         if not each.indexed
     ]
@@ -121,8 +125,8 @@ class _Survivors:
     """The survivors of a cluster so far, by text and by key."""
 
     def __init__(self) -> None:
-        self.by_text: dict[str, str] = {}
-        """Survivor for each text that was visited."""
+        self.by_text: dict[str, tuple[str, float | None]] = {}
+        """For each text that was visited, the survivor and the similarity to it."""
         self._ids: list[str] = []
         self._shingles: list[Shingles] = []
         self._with_key: dict[int, list[int]] = defaultdict(list)

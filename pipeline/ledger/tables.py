@@ -32,6 +32,26 @@ def schema() -> pa.Schema:
     )
 
 
+def copies_schema() -> pa.Schema:
+    """Schema of the table of copies: one row per document that shares a key with another.
+
+    ``part``: name of the one pass's file that holds the document. ``cluster``: id of the cluster's first
+    document. ``cluster_size``: documents that the survivor stands for, itself included. ``reason`` and
+    ``duplicate_of`` are null for survivors; ``similarity`` is null where none was computed.
+    """
+    return pa.schema(
+        [
+            ("part", pa.string()),
+            ("id", pa.string()),
+            ("cluster", pa.string()),
+            ("cluster_size", pa.int64()),
+            ("reason", pa.string()),
+            ("duplicate_of", pa.string()),
+            ("similarity", pa.float64()),
+        ]
+    )
+
+
 def quarantine_schema() -> pa.Schema:
     """Schema of the quarantine: one row per unreadable record, with its origin and the error."""
     return pa.schema(

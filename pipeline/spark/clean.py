@@ -11,7 +11,7 @@ and the report reads every record's metrics there. It is removed at the end if `
 false.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pyarrow as pa
@@ -29,6 +29,7 @@ from pipeline.ledger import ANALYSIS, COPIES, RECORDS, Reason
 from pipeline.readers.record import InputSplit
 from pipeline.spark import contamination, publishing, record_processing, tables
 from pipeline.spark.dedup.clusters import find_copies
+from pipeline.spark.dedup.signature_index import open_index
 from pipeline.spark.inputs import Inputs, plan_inputs
 from pipeline.spark.inputs import validate as validate_inputs
 
@@ -51,8 +52,9 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     check_output(config)
     storage.exists(storage.absolute(config.output.path))  # fails early if its server cannot be used
     inputs = plan_inputs(spark, config.input)
-    index = load_index(config.decontamination)
-    stage = _stage(config, inputs, index)
+    index, signatures = load_index(config.decontamination), open_index(spark, config)
+    contents = [each.content for each in (index, signatures) if each]
+    stage = _stage(config, inputs, contents)
     out, settings = stage.folder, stage.config
     if done := stage.begin():
         _remove_analysis(config)
@@ -60,7 +62,7 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
 
     title = f"{STAGE}: reading {inputs.title}"
     tables.write_once(f"{out}/{RECORDS}", partial(_process_records, config, inputs.splits, index), title)
-    copies = find_copies(spark, config, f"{out}/{RECORDS}", f"{out}/{COPIES}", STAGE)
+    copies = find_copies(spark, config, f"{out}/{RECORDS}", f"{out}/{COPIES}", STAGE, signatures)
 
     with tables.timed(f"{out}/documents", f"{STAGE}: publishing documents, ledger, quarantine"):
         publishing.write_tables(spark, out, f"{out}/{RECORDS}", copies, config.input.keep_columns)
@@ -85,12 +87,12 @@ def _remove_analysis(config: Config) -> None:
         storage.remove(storage.join(storage.absolute(config.output.path), ANALYSIS))
 
 
-def _stage(config: Config, inputs: Inputs | None = None, index: EvaluationIndex | None = None) -> Stage:
+def _stage(config: Config, inputs: Inputs | None = None, contents: Sequence[str] = ()) -> Stage:
     settings = resolved(config, "input", "extraction", "filters", "decontamination", "dedup", "ledger")
     settings["filters"] |= resolved_filters(config.filters)
     files = inputs.files if inputs else []
     versions = [f"{file.path} {file.size} {file.version}" for file in files]
-    versions += [index.content] if index else []
+    versions += contents
     return Stage(
         STAGE,
         storage.absolute(config.output.path),

@@ -23,7 +23,6 @@ from pipeline import document, ledger
 from pipeline.filters import pii
 from pipeline.ledger import ANALYSIS, LEDGER, Reason
 from pipeline.spark import record_processing, tables
-from pipeline.spark.dedup import clusters
 
 TABLES = ("documents", LEDGER, "quarantine")
 DUPLICATES = "duplicates"
@@ -42,21 +41,16 @@ def write_tables(
     with_documents: bool = True,
 ) -> None:
     """Write documents, ledger and quarantine from every file of the table in the folder ``records``."""
-    parts = _parts_with_copies(spark, records, copies).cache()
-
-    def map_parts(to_table: Callable[..., pa.Table], columns: list[str], schema: pa.Schema) -> DataFrame:
-        run = partial(_map_part_files, to_table=to_table, columns=columns)
-        return parts.mapInArrow(run, from_arrow_schema(schema))
-
     if with_documents:
         schema = document.schema(kept_columns)
         document_columns = [name for name in schema.names if not name.startswith("cluster")]
         to_documents = partial(_to_documents, schema=schema)
-        documents = map_parts(to_documents, [*document_columns, "reason", "error"], schema)
+        columns = [*document_columns, "reason", "error"]
+        documents = map_parts(spark, records, copies, to_documents, columns, schema)
         tables.write(documents, f"{out}/documents")
-    ledger_columns = ["id", "source", "url", "reason", "value", "threshold", "sample", "error"]
-    tables.write(map_parts(_to_ledger, ledger_columns, ledger.schema()), f"{out}/{LEDGER}")
-    parts.unpersist()
+    columns = ["id", "source", "url", "reason", "value", "threshold", "sample", "error"]
+    entries = map_parts(spark, records, copies, _to_ledger, columns, ledger.schema())
+    tables.write(entries, f"{out}/{LEDGER}")
     damaged = tables.read(spark, records, record_processing.schema()).where("error IS NOT NULL")
     tables.write(damaged.select("id", "source", "origin.*", "error"), f"{out}/quarantine")
 
@@ -101,15 +95,14 @@ def write_duplicates(
     their ids, in about :data:`ROWS_PER_FILE` rows each, and a file is written by one task.
     """
     schema = duplicates_schema(kept_columns)
-    parts = _parts_with_copies(spark, records, copies.where("reason IS NOT NULL"))
+    dropped = copies.where("reason IS NOT NULL")
     columns = [
         "origin",
         *(field.name for field in document.schema(kept_columns) if field.name in schema.names),
     ]
     columns = [name for name in columns if not name.startswith("cluster")]
-    run = partial(_map_part_files, to_table=partial(_to_duplicates, schema=schema), columns=columns)
-    rows = parts.mapInArrow(run, from_arrow_schema(schema))
-    digits, count = 0, copies.where("reason IS NOT NULL").count()
+    rows = map_parts(spark, records, dropped, partial(_to_duplicates, schema=schema), columns, schema)
+    digits, count = 0, dropped.count()
     while count > ROWS_PER_FILE * 16**digits:
         digits += 1
     file = F.conv(F.substring("id", 1, digits), 16, 10).cast("int") if digits else F.lit(0)
@@ -123,7 +116,7 @@ def duplicates_schema(kept: Sequence[str] = ()) -> pa.Schema:
     """Columns of the table of dropped duplicates; ``path`` and ``offset`` tell where the record is."""
     row = [field for field in document.schema(kept) if field.name in ("id", "source", "url", "metadata")]
     origin = [pa.field("path", pa.string()), pa.field("offset", pa.int64())]
-    decision = [field for field in clusters.schema() if field.name not in ("part", "id")]
+    decision = [field for field in ledger.copies_schema() if field.name not in ("part", "id")]
     return pa.schema([*row, *origin, *decision])
 
 
@@ -135,6 +128,19 @@ def _parts_with_copies(spark: SparkSession, folder: str, copies: DataFrame) -> D
     decision = F.struct(*copies.drop("part").columns)
     decided = copies.groupBy("part").agg(F.collect_list(decision).alias("copies"))
     return parts.join(decided, "part", "left").repartitionByRange(len(paths), "path").select("path", "copies")
+
+
+def map_parts(
+    spark: SparkSession,
+    records: str,
+    copies: DataFrame,
+    to_table: Callable[..., pa.Table],
+    columns: list[str],
+    schema: pa.Schema,
+) -> DataFrame:
+    """Apply ``to_table`` to every batch of the table in ``records``, and the copies in its file by id."""
+    run = partial(_map_part_files, to_table=to_table, columns=columns)
+    return _parts_with_copies(spark, records, copies).mapInArrow(run, from_arrow_schema(schema))
 
 
 def _map_part_files(batches: Batches, to_table: Callable[..., pa.Table], columns: list[str]) -> Batches:

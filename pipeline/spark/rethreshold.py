@@ -35,7 +35,7 @@ from pipeline.filters.recipe import validate as validate_filters
 from pipeline.filters.rethreshold import COLUMNS, decide
 from pipeline.ledger import COPIES, RECORDS
 from pipeline.ledger.comparison import QUARANTINED, Change
-from pipeline.ledger.tables import files, require_analysis
+from pipeline.ledger.tables import copies_schema, files, require_analysis
 from pipeline.spark import clean, record_processing, tables
 from pipeline.spark.dedup import clusters
 
@@ -207,7 +207,7 @@ def _count_by_spark(spark: SparkSession, out: str, wanted: Recipe, settings: Ded
     schema = record_processing.schema()
     records = tables.read(spark, f"{out}/{RECORDS}", pa.schema([schema.field(name) for name in _READ]))
     decided = records.mapInArrow(partial(_decide_batches, wanted=wanted), from_arrow_schema(_DECIDED))
-    previous_copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
+    previous_copies = tables.read(spark, f"{out}/{COPIES}", copies_schema())
     work = f"{out}/analysis/rethreshold-{uuid.uuid4().hex}"
     try:
         decided = tables.checkpoint(spark, decided, f"{work}/records")

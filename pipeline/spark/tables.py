@@ -15,9 +15,10 @@ from core import storage
 from core.errors import InputError
 from core.manifest import FileEntry
 
-_ENTRY = pa.schema(
+ENTRY = pa.schema(
     [("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("sha256", pa.string())]
 )
+"""Columns of :class:`~core.manifest.FileEntry`."""
 
 
 _NO_MARK = {"mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
@@ -107,10 +108,10 @@ def file_entries(spark: SparkSession, folder: str, subfolder: str) -> list[FileE
                 with storage.open_read(path) as stream:
                     rows = pq.ParquetFile(stream).metadata.num_rows
                 entry = {"path": path[start:], "size": size, "rows": rows, "sha256": sha256}
-                yield pa.RecordBatch.from_pylist([entry], schema=_ENTRY)
+                yield pa.RecordBatch.from_pylist([entry], schema=ENTRY)
 
     tasks = min(len(paths), spark.sparkContext.defaultParallelism)
     listed = parallelize(spark, [(path,) for path in paths], pa.schema([("path", pa.string())]), tasks)
-    described = listed.mapInArrow(describe, from_arrow_schema(_ENTRY)).collect()
+    described = listed.mapInArrow(describe, from_arrow_schema(ENTRY)).collect()
     entries = [FileEntry(**row.asDict()) for row in described]
     return sorted(entries, key=lambda entry: entry.path)

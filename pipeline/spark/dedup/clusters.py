@@ -19,31 +19,31 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from core import storage
 from core.config import Config, DedupConfig
-from pipeline.dedup.minhash import joined_keys
 from pipeline.dedup.parameters import parameters
 from pipeline.dedup.survivors import Candidate, decide, preference
+from pipeline.ledger.tables import copies_schema
 from pipeline.spark import tables
 from pipeline.spark.dedup import captures
 from pipeline.spark.dedup.components import connected_components
-from pipeline.spark.dedup.parts import Parts, node, parts_of, read_part
+from pipeline.spark.dedup.parts import KEYED, Parts, node, parts_of, read_keys, read_part
+from pipeline.spark.dedup.signature_index import SignatureIndex
 
 Batches = Iterator[pa.RecordBatch]
 
 NUM_REPORTED, NUM_SAMPLES = 20, 5
 """Clusters that were cut and are described, and documents of each that are named."""
-_EDGE_KEYS = pa.schema([("key", pa.int64()), ("node", pa.int64())])
 _PREFERENCE_COLUMNS = ["words", "fetched_at", "metrics.quality", "source"]
 _CANDIDATES = pa.schema(
     [
         ("root", pa.int64()),
+        ("indexed", pa.bool_()),
+        ("cluster", pa.string()),
         ("preference", pa.list_(pa.float64())),
         ("id", pa.string()),
         ("part", pa.string()),
@@ -52,27 +52,7 @@ _CANDIDATES = pa.schema(
         ("shingles", pa.binary()),
     ]
 )
-_MEMBER_COLUMNS = ["id", "normalized_hash", "keys", "shingles", *_PREFERENCE_COLUMNS]
-
-
-def schema() -> pa.Schema:
-    """Columns of the table of copies: one row per document that shares a key with another.
-
-    ``part``: name of the one pass's file that holds the document. ``cluster``: id of the cluster's first
-    document. ``cluster_size``: documents that the survivor stands for, itself included. ``reason`` and
-    ``duplicate_of`` are null for survivors; ``similarity`` is null where none was computed.
-    """
-    return pa.schema(
-        [
-            ("part", pa.string()),
-            ("id", pa.string()),
-            ("cluster", pa.string()),
-            ("cluster_size", pa.int64()),
-            ("reason", pa.string()),
-            ("duplicate_of", pa.string()),
-            ("similarity", pa.float64()),
-        ]
-    )
+_MEMBER_COLUMNS = ["id", "normalized_hash", "keys", "shingles", "cluster", *_PREFERENCE_COLUMNS]
 
 
 def cut_schema() -> pa.Schema:
@@ -92,7 +72,14 @@ def cut_schema() -> pa.Schema:
     )
 
 
-def find_copies(spark: SparkSession, config: Config, records: str, folder: str, stage: str) -> DataFrame:
+def find_copies(
+    spark: SparkSession,
+    config: Config,
+    records: str,
+    folder: str,
+    stage: str,
+    index: SignatureIndex | None = None,
+) -> DataFrame:
     """Return the table of copies in ``folder``, which is made unless an earlier attempt finished it.
 
     The clusters that were cut are in ``folder.cut``.
@@ -100,64 +87,53 @@ def find_copies(spark: SparkSession, config: Config, records: str, folder: str, 
 
     def make(folder: str) -> None:
         work = f"{folder}.work"
-        copies, cut = find_clusters(spark, records, config.dedup, work)
+        copies, cut = find_clusters(spark, records, config.dedup, work, index)
         tables.write(copies, folder)
         tables.write(cut, f"{folder}.cut")
         storage.remove(work)
 
     tables.write_once(folder, make, f"{stage}: finding copies")
-    return tables.read(spark, folder, schema())
+    return tables.read(spark, folder, copies_schema())
 
 
 def find_clusters(
-    spark: SparkSession, records: str, settings: DedupConfig, work: str
+    spark: SparkSession, records: str, settings: DedupConfig, work: str, index: SignatureIndex | None = None
 ) -> tuple[DataFrame, DataFrame]:
     """Cluster the records that no filter dropped, and decide about them.
 
-    Returns rows of :func:`schema` and of :func:`cut_schema`. ``records``: folder of the table. ``work``:
-    folder for intermediate tables, which the caller removes.
+    Returns rows of :func:`~pipeline.ledger.tables.copies_schema` and of :func:`cut_schema`. ``records``:
+    folder of the table. ``work``: folder for intermediate tables, which the caller removes.
     """
-    parts = parts_of(spark, records)
+    parts = parts_of(spark, records, index.signature_files if index else ())
     superseded = captures.superseded(spark, parts, f"{work}/captures") if settings.url else None
-    edges = _edges(parts.with_rows(superseded, excluded=True))
-    members = connected_components(spark, edges, f"{work}/rounds")
+    keyed = _keys(parts.with_rows(superseded, excluded=True))
+    if index:
+        keyed = tables.checkpoint(spark, keyed, f"{work}/keys")
+        keyed = keyed.unionByName(index.matching_keys(keyed, parts.num_records))
+    members = connected_components(spark, _stars(keyed), f"{work}/rounds")
     members, cut = _cut_large(spark, parts, members, settings, work)
     candidates = parts.with_rows(members).mapInArrow(
         partial(_read_candidates, settings=settings), from_arrow_schema(_CANDIDATES)
     )
-    ordered = candidates.repartition("root").sortWithinPartitions("root", "preference", "id")
-    decided = ordered.mapInArrow(partial(_decide, settings=settings), from_arrow_schema(schema()))
+    ordered = candidates.repartition("root").sortWithinPartitions(
+        "root", F.desc("indexed"), "preference", "id"
+    )
+    decided = ordered.mapInArrow(partial(_decide, settings=settings), from_arrow_schema(copies_schema()))
     if superseded is not None:
         decided = tables.checkpoint(spark, decided, f"{work}/decided")
         decided = decided.unionByName(captures.decisions(superseded, decided))
     return decided, cut
 
 
-def _edges(parts: DataFrame, joined: int = 1) -> DataFrame:
-    """Connect every document with the first of each of its keys: linear in the number of keys.
-
-    ``parts``: rows of :meth:`Parts.with_rows`. ``joined``: bands that are joined into one key.
-    """
-    read = partial(_read_keys, joined=joined)
-    keyed = parts.mapInArrow(read, from_arrow_schema(_EDGE_KEYS))
+def _stars(keyed: DataFrame) -> DataFrame:
+    """Connect every document with the first of each of its keys: linear in the number of keys."""
     first = F.first("node").over(Window.partitionBy("key").orderBy("node"))
     return keyed.select(F.col("node").alias("u"), first.alias("v")).where("u != v")
 
 
-def _read_keys(batches: Batches, joined: int) -> Batches:
-    """Yield the keys of each file's documents with their nodes."""
-    for part in (part for batch in batches for part in batch.to_pylist()):
-        row = 0
-        for batch in read_part(part["path"], ["reason", "error", "keys"]):
-            rows = np.arange(row, row + batch.num_rows)
-            chosen = np.asarray(pc.and_(batch["reason"].is_null(), batch["error"].is_null()))
-            chosen &= np.isin(rows, part["rows"] or [], invert=part["excluded"])
-            keys = batch["keys"].filter(pa.array(chosen))
-            if joined > 1:
-                keys = pa.array([joined_keys(each, joined) for each in keys.to_pylist()], keys.type)
-            nodes = np.repeat(node(part["number"], rows[chosen]), np.asarray(keys.value_lengths()))
-            yield pa.RecordBatch.from_arrays([keys.flatten(), pa.array(nodes)], schema=_EDGE_KEYS)
-            row += batch.num_rows
+def _keys(parts: DataFrame, joined: int = 1) -> DataFrame:
+    """Return the keys of the chosen rows of files with their nodes. ``joined``: bands in one key."""
+    return parts.mapInArrow(partial(read_keys, joined=joined), from_arrow_schema(KEYED))
 
 
 def _cut_large(
@@ -177,8 +153,8 @@ def _cut_large(
         joined *= 2
         folder = f"{work}/cut-{joined}"
         inside, outside = members.join(large, "root"), members.join(large, "root", "left_anti")
-        edges = _edges(parts.with_rows(inside), joined)
-        again = connected_components(spark, edges, f"{folder}/rounds").select(*members.columns)
+        stars = _stars(_keys(parts.with_rows(inside), joined))
+        again = connected_components(spark, stars, f"{folder}/rounds").select(*members.columns)
         report = tables.checkpoint(spark, _describe_cut(parts, inside, again, joined), f"{folder}/report")
         cut = cut.unionByName(report)
         members = tables.checkpoint(spark, outside.unionByName(again), f"{folder}/members")
@@ -226,12 +202,12 @@ def _read_candidates(batches: Batches, settings: DedupConfig) -> Batches:
                 row += columns.num_rows
                 if past > first:
                     chosen = columns.take(pa.array(wanted[first:past] - row + columns.num_rows))
-                    yield _candidates(chosen, roots[first:past], storage.name(part["path"]), settings)
+                    given = {"root": roots[first:past], "part": [storage.name(part["path"])] * len(chosen)}
+                    yield _candidates(chosen, given | {"indexed": [part["indexed"]] * len(chosen)}, settings)
 
 
-def _candidates(
-    members: pa.RecordBatch, roots: NDArray[np.int64], part: str, settings: DedupConfig
-) -> pa.RecordBatch:
+def _candidates(members: pa.RecordBatch, given: dict[str, Any], settings: DedupConfig) -> pa.RecordBatch:
+    """Add the preference of each member. ``given``: columns that are not read."""
     order = [
         preference(
             settings,
@@ -242,12 +218,9 @@ def _candidates(
         )
         for member in members.select(["words", "fetched_at", "metrics", "source"]).to_pylist()
     ]
-    made: dict[str, Any] = {"root": roots, "preference": order, "part": [part] * members.num_rows}
-    arrays = [
-        pa.array(made[field.name], field.type) if field.name in made else members[field.name]
-        for field in _CANDIDATES
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=_CANDIDATES)
+    made = {"cluster": [""] * len(order)} | dict(zip(members.schema.names, members.columns, strict=True))
+    made |= given | {"preference": order}
+    return pa.RecordBatch.from_pydict({name: made[name] for name in _CANDIDATES.names}, schema=_CANDIDATES)
 
 
 def _decide(batches: Batches, settings: DedupConfig) -> Batches:
@@ -257,11 +230,11 @@ def _decide(batches: Batches, settings: DedupConfig) -> Batches:
         parts: dict[str, str] = {}
         decisions = decide(_remember(members, parts), settings)
         made = [decision._asdict() | {"part": parts[decision.id]} for decision in decisions]
-        yield pa.RecordBatch.from_pylist(made, schema=schema())
+        yield pa.RecordBatch.from_pylist(made, schema=copies_schema())
 
 
 def _remember(members: Iterable[dict[str, Any]], parts: dict[str, str]) -> Iterator[Candidate]:
     """Yield candidates, and note the file of each."""
     for member in members:
         parts[member["id"]] = member["part"]
-        yield Candidate(member["id"], member["normalized_hash"], member["keys"], member["shingles"])
+        yield Candidate(**{name: member[name] for name in Candidate._fields})

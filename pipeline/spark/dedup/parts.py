@@ -1,6 +1,6 @@
 """Nodes of the graph of documents: the number of a file of the table of records, and the row in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +11,39 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from core import storage
+from pipeline.dedup.minhash import joined_keys
 from pipeline.spark import tables
 
 ROW_BITS = 32
 """Bits of a node for the row; the bits above are the number of the file."""
+KEYED = pa.schema([("key", pa.int64()), ("node", pa.int64())])
+"""Keys of documents with their nodes."""
 
 
 def read_part(path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """Yield columns of a file of the table of records, in order."""
     with storage.open_read(path) as stream:
         yield from pq.ParquetFile(stream).iter_batches(1 << 13, columns=columns)
+
+
+def read_keys(batches: Iterator[pa.RecordBatch], joined: int = 1) -> Iterator[pa.RecordBatch]:
+    """Yield the keys of the documents in each file, with their nodes: rows of :data:`KEYED`.
+
+    Arrow batches have the columns of :meth:`Parts.with_rows`. ``joined``: bands that are joined into one key.
+    """
+    for part in (part for batch in batches for part in batch.to_pylist()):
+        row = 0
+        for batch in read_part(part["path"], ["reason", "error", "keys"]):
+            rows = np.arange(row, row + batch.num_rows)
+            row += batch.num_rows
+            chosen = np.isin(rows, part["rows"] or [], invert=part["excluded"])
+            for name in {"reason", "error"} & set(batch.schema.names):  # an index has none
+                chosen &= np.asarray(batch[name].is_null())
+            keys = batch["keys"].filter(pa.array(chosen))
+            if joined > 1:
+                keys = pa.array([joined_keys(each, joined) for each in keys.to_pylist()], keys.type)
+            nodes = np.repeat(node(part["number"], rows[chosen]), np.asarray(keys.value_lengths()))
+            yield pa.RecordBatch.from_arrays([keys.flatten(), pa.array(nodes)], schema=KEYED)
 
 
 def node(number: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -30,35 +53,51 @@ def node(number: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The files of a table of records."""
+    """The files of a table of records, and those of the signatures of an index."""
 
     files: DataFrame
-    """``path`` and ``number``, in the order of the paths."""
+    """``path``, ``number`` and ``indexed``: those of the records first, each in the order of the paths."""
     count: int
+    num_records: int
+    """Number of files of records."""
+
+    def records(self) -> DataFrame:
+        """Return the files of records."""
+        return self.files.where("NOT indexed")
 
     def with_rows(self, nodes: DataFrame | None, *, excluded: bool = False) -> DataFrame:
         """Return ``path`` and ``number`` of the files with their ``rows`` among the nodes, a task for each.
 
         ``roots`` are the nodes' roots, if they have them. Files without such rows are left out, unless the
-        rows are to be ``excluded``.
+        rows are to be ``excluded``: then all files of records are returned.
         """
-        columns: list[Column | str] = ["path", "number", "rows", "roots", F.lit(excluded).alias("excluded")]
+        columns: list[Column | str] = [
+            "path",
+            "number",
+            "indexed",
+            "rows",
+            "roots",
+            F.lit(excluded).alias("excluded"),
+        ]
         if nodes is None:
             nothing = F.lit(None).cast("array<long>")
-            return self.files.withColumns({"rows": nothing, "roots": nothing}).select(columns)
+            return self.records().withColumns({"rows": nothing, "roots": nothing}).select(columns)
         file, row = F.shiftright("node", ROW_BITS), F.col("node").bitwiseAND(F.lit((1 << ROW_BITS) - 1))
         root = F.col("root") if "root" in nodes.columns else F.lit(None).cast("long").alias("root")
         found = nodes.groupBy(file.cast("long").alias("number")).agg(
             F.sort_array(F.collect_list(F.struct(row.alias("row"), root))).alias("found")
         )
-        joined = self.files.join(found, "number", "left" if excluded else "inner")
+        files = self.records() if excluded else self.files
+        joined = files.join(found, "number", "left" if excluded else "inner")
         in_columns = joined.withColumns({"rows": F.col("found.row"), "roots": F.col("found.root")})
         return in_columns.repartitionById(self.count, F.col("number").cast("int")).select(columns)
 
 
-def parts_of(spark: SparkSession, folder: str) -> Parts:
-    """List the files of a table of records."""
-    rows = [(path, number) for number, path in enumerate(sorted(tables.parquet_files(folder)))]
-    columns = pa.schema([("path", pa.string()), ("number", pa.int64())])
+def parts_of(spark: SparkSession, folder: str, indexed: Sequence[str] = ()) -> Parts:
+    """Number the files of a table of records, and after them the ``indexed`` files."""
+    records = sorted(tables.parquet_files(folder))
+    paths = [(path, False) for path in records] + [(path, True) for path in indexed]
+    rows = [(path, number, is_indexed) for number, (path, is_indexed) in enumerate(paths)]
+    columns = pa.schema([("path", pa.string()), ("number", pa.int64()), ("indexed", pa.bool_())])
     count = max(1, len(rows))
-    return Parts(tables.parallelize(spark, rows, columns, count), count)
+    return Parts(tables.parallelize(spark, rows, columns, count), count, len(records))

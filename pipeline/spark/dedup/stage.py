@@ -6,7 +6,7 @@
 3. Unless only that table is wanted, write documents, ledger and quarantine (``publishing.py``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pyarrow as pa
@@ -26,6 +26,7 @@ from pipeline.readers.record import InputSplit
 from pipeline.spark import contamination, publishing, record_processing, tables
 from pipeline.spark.dedup.clusters import find_copies
 from pipeline.spark.dedup.parts import parts_of, read_part
+from pipeline.spark.dedup.signature_index import open_index
 from pipeline.spark.inputs import Inputs, plan_inputs
 from pipeline.spark.inputs import validate as validate_inputs
 
@@ -61,8 +62,9 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     """
     validate(config)
     inputs = None if config.dedup.run else _plan_tables(spark, config)
-    index = load_index(config.decontamination)
-    stage = _stage(config, inputs, index)
+    index, signatures = load_index(config.decontamination), open_index(spark, config)
+    contents = [each.content for each in (index, signatures) if each]
+    stage = _stage(config, inputs, contents)
     out = stage.folder
     if done := stage.begin():
         return done
@@ -76,7 +78,7 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     else:
         title = f"{STAGE}: computing the signatures of {config.dedup.run}"
         tables.write_once(records, partial(_sign_again, spark, config), title)
-    copies = find_copies(spark, config, records, f"{out}/{COPIES}", STAGE)
+    copies = find_copies(spark, config, records, f"{out}/{COPIES}", STAGE, signatures)
 
     kept_columns = _kept_columns(config)
     with tables.timed(f"{out}/{publishing.DUPLICATES}", f"{STAGE}: writing the table of duplicates"):
@@ -100,11 +102,11 @@ def _plan_tables(spark: SparkSession, config: Config) -> Inputs:
     return inputs
 
 
-def _stage(config: Config, inputs: Inputs | None = None, index: EvaluationIndex | None = None) -> Stage:
+def _stage(config: Config, inputs: Inputs | None = None, contents: Sequence[str] = ()) -> Stage:
     settings = resolved(config, "input", "decontamination", "dedup", "ledger")
     files = inputs.files if inputs else []
     versions = [f"{file.path} {file.size} {file.version}" for file in files]
-    versions += [index.content] if index else []
+    versions += contents
     if config.dedup.run:
         versions.append(_run(config).sha256())
     return Stage(

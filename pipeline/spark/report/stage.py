@@ -26,7 +26,6 @@ from pipeline.ledger import COPIES, LEDGER, RECORDS, FunnelStep
 from pipeline.reports import Content, Edits, render
 from pipeline.reports.funnel import funnel, groups
 from pipeline.spark import record_processing, tables
-from pipeline.spark.dedup import clusters
 from pipeline.spark.report import breakdown, filter_stats, samples
 
 MAX_GROUPS = 15
@@ -70,7 +69,7 @@ def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mappin
     documents = tables.read(spark, f"{out}/documents", document.schema())
     entries = tables.read(spark, f"{out}/{LEDGER}", ledger.schema())
     records = tables.read(spark, f"{out}/{RECORDS}", record_processing.schema())
-    copies = tables.read(spark, f"{out}/{COPIES}", clusters.schema())
+    copies = tables.read(spark, f"{out}/{COPIES}", ledger.copies_schema())
     fates = breakdown.count_fates(entries, records)
     tokens = _tokens(parts["shards"])
     filters, unfiltered = filter_stats.filter_stats(records, made)

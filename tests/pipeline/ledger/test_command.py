@@ -14,7 +14,6 @@ from core.manifest import Manifest
 from pipeline import document, ledger
 from pipeline.ledger.__main__ import main
 from pipeline.spark import record_processing
-from pipeline.spark.dedup import clusters
 
 KEPT, FEW, NEAR, UNREAD, DAMAGED = (f"{number:032x}" for number in range(5))
 THRESHOLDS = {
@@ -79,7 +78,7 @@ def _build(out):
     entries = [row | copies.get(row["id"], {}) for row in RECORDS if not row["error"]]
     entries = [row | {"reason": row["reason"] or copies.get(row["id"], {}).get("reason")} for row in entries]
     _write(storage.join(out, ledger.RECORDS), RECORDS, record_processing.schema())
-    _write(storage.join(out, ledger.COPIES), COPIES, clusters.schema())
+    _write(storage.join(out, ledger.COPIES), COPIES, ledger.copies_schema())
     _write(storage.join(out, ledger.LEDGER), entries, ledger.schema())
     filters = {
         "thresholds": THRESHOLDS,

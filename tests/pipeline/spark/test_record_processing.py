@@ -86,6 +86,6 @@ def test_missing_model_ends_the_run_instead_of_costing_every_record(tmp_path: Pa
 
 
 def test_long_titles_fill_a_batch(config: Config) -> None:
-    batch = record_processing._BatchBuilder(config)
-    batch.add({"title": "x" * record_processing.BATCH_CHARACTERS}, None)
-    assert batch.is_full()
+    title = "x" * record_processing.BATCH_CHARACTERS
+    batches = record_processing.BatchBuilder(config).batches([({"title": title}, None)] * 2)
+    assert [batch.num_rows for batch in batches] == [1, 1]

@@ -95,7 +95,7 @@ def test_every_differing_setting_is_explained():
     ("override", "error", "message"),
     [
         ("filters.preset=gofer", ConfigError, r"the nearest valid name is gopher$"),
-        ("dedup.bands=20", MismatchError, r"^dedup\.bands = 20: the run compared its documents with 14, "),
+        ("dedup.shingle=4", MismatchError, r"^dedup\.shingle = 4: the run compared its documents with 5, "),
         ("output.path=/nowhere", ManifestError, r"has no manifest\.json"),
     ],
 )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from core.config import DedupConfig
 from pipeline.dedup.clusters import Document, find_duplicates
 from pipeline.dedup.survivors import Candidate, preference
+from pipeline.ledger import copies_schema
 from pipeline.spark import record_processing, tables
 from pipeline.spark.dedup import clusters
 
@@ -77,7 +78,7 @@ def write(spark, rows, folder, partitions):
 def by_spark(spark, folder, dedup, work):
     table, cut = clusters.find_clusters(spark, folder, dedup, work)
     assert cut.columns == clusters.cut_schema().names
-    assert table.columns == clusters.schema().names
+    assert table.columns == copies_schema().names
     rows = table.collect()
     assert all(row["part"].endswith(".parquet") for row in rows)
     return {row["id"]: tuple(row)[2:] for row in rows}

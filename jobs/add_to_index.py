@@ -1,0 +1,25 @@
+"""Add the documents that a finished run kept to a signature index, with which later crawls are compared.
+
+``spark-submit jobs/add_to_index.py --set output.path=RUN --set dedup.index=INDEX``
+"""
+
+from collections.abc import Sequence
+
+from core.config import from_command_line
+from core.errors import run
+from pipeline.spark.dedup.signature_index import add_run, validate
+from pipeline.spark.session.builder import end_session, session
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the plan and print what the index holds."""
+    if config := from_command_line("Add a finished run to a signature index.", arguments, validate):
+        made = add_run(session(config, "add_to_index"), config)
+        corpora = len(made.facts["generations"])
+        print(
+            f"signature index: {made.counts['documents']:,} documents of {corpora} runs in {config.dedup.index}"
+        )
+
+
+if __name__ == "__main__":
+    run(main, end_session)

@@ -1,0 +1,103 @@
+"""A new crawl compared with the signatures of an earlier one."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from core.config import load
+from core.errors import InputError, ManifestError, MismatchError
+from pipeline.spark.dedup.signature_index import add_run, open_index, validate
+from pipeline.spark.dedup.stage import dedup
+from tests.pipeline.spark.dedup import corpus
+
+pytestmark = pytest.mark.spark
+
+
+def configured(out, path, *settings):
+    return load(None, [f"input.paths=['{path}']", f"output.path={out}", "dedup.keep=['oldest']", *settings])
+
+
+def decisions(run):
+    """Return the documents that stay, and the one that each dropped document resembles."""
+    kept, dropped = (pq.read_table(run / name).to_pylist() for name in ("documents", "duplicates"))
+    return {row["id"] for row in kept}, {row["id"]: row["duplicate_of"] for row in dropped}
+
+
+@pytest.fixture(scope="module")
+def crawls(tmp_path_factory):
+    """Three crawls that copy each other's documents, the later one's dates after the earlier one's."""
+    folder = tmp_path_factory.mktemp("crawls")
+    rows = corpus.documents(150, seed=3)
+    for number in range(3):
+        dated = [row | {"date": f"{2001 + number}-01-01"} for row in rows[50 * number : 50 * (number + 1)]]
+        corpus.write(dated, folder / f"crawl-{number}.jsonl")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def indexed(spark, crawls, tmp_path_factory):
+    """The crawls one after the other, each compared with the index of those before it."""
+    folder = tmp_path_factory.mktemp("indexed")
+    index = folder / "index"
+    for number in range(3):
+        settings = [f"dedup.index={index}"] if number else []
+        dedup(spark, configured(folder / f"run-{number}", crawls / f"crawl-{number}.jsonl", *settings))
+        add_run(spark, configured(folder / f"run-{number}", "x", f"dedup.index={index}"))
+    return folder
+
+
+def test_crawls_one_after_the_other_lose_what_they_would_lose_at_once(spark, crawls, indexed, tmp_path):
+    dedup(spark, configured(tmp_path / "all", crawls))
+    kept, dropped = decisions(tmp_path / "all")
+    found = [decisions(indexed / f"run-{number}") for number in range(3)]
+    assert kept == set().union(*(each for each, _ in found))
+    assert dropped == {key: value for _, each in found for key, value in each.items()}
+    assert any(survivor in found[0][0] for survivor in found[2][1].values())
+
+
+def test_index_holds_the_documents_that_stayed(spark, indexed):
+    made = json.loads((indexed / "index" / "manifest.json").read_text())
+    kept = [len(decisions(indexed / f"run-{number}")[0]) for number in range(3)]
+    assert [each["documents"] for each in made["facts"]["generations"]] == kept
+    assert made["counts"] == {"documents": sum(kept)}
+    again = add_run(spark, configured(indexed / "run-1", "x", f"dedup.index={indexed / 'index'}"))
+    assert again.counts == made["counts"] and not (indexed / "index" / "generation-0003").exists()
+
+
+def test_damaged_foreign_and_other_indexes_are_refused(spark, crawls, indexed, tmp_path):
+    path = crawls / "crawl-2.jsonl"
+
+    def refused(error, match, index, *settings):
+        with pytest.raises(error, match=match):
+            dedup(spark, configured(tmp_path / "out", path, f"dedup.index={index}", *settings))
+        assert not (tmp_path / "out").exists()
+
+    other = ("dedup.bands=20", "dedup.rows=5")
+    refused(MismatchError, r"made with dedup\.bands = 14, but 20", indexed / "index", *other)
+    refused(MismatchError, r"made with dedup\.shingle = 5, but 4", indexed / "index", "dedup.shingle=4")
+    refused(ManifestError, "of stage dedup, but signature_index", indexed / "run-0")
+    refused(ManifestError, r"has no manifest\.json", tmp_path / "nothing")
+    keys = next((indexed / "index" / "generation-0001" / "keys").iterdir())
+    intact = keys.read_bytes()
+    for damaged in (intact[:-1], intact[:50] + bytes([intact[50] ^ 1]) + intact[51:]):
+        keys.write_bytes(damaged)
+        refused(ManifestError, keys.name, indexed / "index")
+    keys.write_bytes(intact)
+    assert open_index(spark, configured(tmp_path, "x", f"dedup.index={indexed / 'index'}"))
+
+
+def test_runs_of_other_parameters_and_folders_of_other_files_are_no_index(spark, crawls, indexed, tmp_path):
+    dedup(spark, configured(tmp_path / "run", crawls / "crawl-0.jsonl", "dedup.shingle=3"))
+    with pytest.raises(MismatchError, match=r"dedup\.shingle = 5, but 3"):
+        add_run(spark, configured(tmp_path / "run", "x", f"dedup.index={indexed / 'index'}"))
+    with pytest.raises(InputError, match="holds files that are no signature index"):
+        validate(configured(tmp_path / "run", "x", f"dedup.index={tmp_path / 'run' / 'documents'}"))
+
+
+def test_interrupted_addition_is_repeated(spark, crawls, indexed, tmp_path):
+    index = tmp_path / "index"
+    (index / "generation-0000" / "keys").mkdir(parents=True)
+    (index / "generation-0000" / "keys" / "keys-00000.parquet").write_bytes(b"half")
+    made = add_run(spark, configured(indexed / "run-0", "x", f"dedup.index={index}"))
+    assert open_index(spark, configured(tmp_path, "x", f"dedup.index={index}")).manifest == made
