@@ -9,9 +9,11 @@ from pipeline.ledger.reasons import RULES, Bound, Drop, Reason, satisfies
 from pipeline.ledger.tables import (
     ANALYSIS,
     COPIES,
+    CUTS,
     LEDGER,
     RECORDS,
     copies_schema,
+    cuts_schema,
     quarantine_schema,
     require_analysis,
     schema,
@@ -20,6 +22,7 @@ from pipeline.ledger.tables import (
 __all__ = [
     "ANALYSIS",
     "COPIES",
+    "CUTS",
     "LEDGER",
     "RECORDS",
     "RULES",
@@ -28,6 +31,7 @@ __all__ = [
     "FunnelStep",
     "Reason",
     "copies_schema",
+    "cuts_schema",
     "funnel_steps",
     "quarantine_schema",
     "require_analysis",

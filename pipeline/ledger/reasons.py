@@ -81,6 +81,7 @@ class Reason(StrEnum):
     URL_DUPLICATE = "dedup.url"
     EXACT_DUPLICATE = "dedup.exact"
     NEAR_DUPLICATE = "dedup.near"
+    REPEATED = "dedup.repeated"
 
     @property
     def stage(self) -> str:

@@ -7,14 +7,16 @@ from core.errors import InputError
 
 ANALYSIS = "analysis"
 """Folder within the output of clean whose tables are removed unless ``output.keep_analysis`` is set."""
-RECORDS, COPIES, LEDGER = f"{ANALYSIS}/records", f"{ANALYSIS}/copies", "ledger"
-"""Folders within the output of clean: one row per analysed record, the duplicate clusters, the ledger."""
+RECORDS, COPIES, CUTS, LEDGER = f"{ANALYSIS}/records", f"{ANALYSIS}/copies", f"{ANALYSIS}/cuts", "ledger"
+"""Folders within the output: one row per analysed record, the decisions about duplicates, what is cut from
+the documents that stay, the ledger."""
 
 
 def schema() -> pa.Schema:
     """Schema of the ledger: one row per record that could be read.
 
-    ``sample``: the first characters of the text, for a share of the dropped records.
+    ``cut_characters``: characters of repeated lines and passages that were removed, null if none. ``sample``:
+    the first characters of the text, for a share of the dropped records.
     """
     return pa.schema(
         [
@@ -27,6 +29,7 @@ def schema() -> pa.Schema:
             ("value", pa.float64()),
             ("threshold", pa.float64()),
             ("duplicate_of", pa.string()),
+            ("cut_characters", pa.int64()),
             ("sample", pa.string()),
         ]
     )
@@ -48,6 +51,26 @@ def copies_schema() -> pa.Schema:
             ("reason", pa.string()),
             ("duplicate_of", pa.string()),
             ("similarity", pa.float64()),
+        ]
+    )
+
+
+def cuts_schema() -> pa.Schema:
+    """Schema of the table of cuts: the repeated lines and passages of every document that has some.
+
+    ``part``: name of the one pass's file that holds the document. ``spans``: offsets in code points, sorted
+    and disjoint. ``characters``: length of the text, of which ``cut_characters`` are removed; ``emptied`` if
+    nothing but white space is left.
+    """
+    span = pa.struct([("start", pa.int64()), ("end", pa.int64()), ("reason", pa.string())])
+    return pa.schema(
+        [
+            ("part", pa.string()),
+            ("id", pa.string()),
+            ("spans", pa.list_(span)),
+            ("characters", pa.int64()),
+            ("cut_characters", pa.int64()),
+            ("emptied", pa.bool_()),
         ]
     )
 

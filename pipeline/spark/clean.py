@@ -27,8 +27,9 @@ from pipeline.filters.recipe import FILE_SETTINGS
 from pipeline.filters.recipe import validate as validate_filters
 from pipeline.ledger import ANALYSIS, COPIES, RECORDS, Reason
 from pipeline.readers.record import InputSplit
-from pipeline.spark import contamination, publishing, record_processing, tables
+from pipeline.spark import contamination, counting, publishing, record_processing, tables
 from pipeline.spark.dedup.clusters import find_copies
+from pipeline.spark.dedup.repeated_text import find_repeated_text
 from pipeline.spark.dedup.signature_index import open_index
 from pipeline.spark.inputs import Inputs, plan_inputs
 from pipeline.spark.inputs import validate as validate_inputs
@@ -63,20 +64,22 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     title = f"{STAGE}: reading {inputs.title}"
     tables.write_once(f"{out}/{RECORDS}", partial(_process_records, config, inputs.splits, index), title)
     copies = find_copies(spark, config, f"{out}/{RECORDS}", f"{out}/{COPIES}", STAGE, signatures)
+    decisions = find_repeated_text(spark, config, out, f"{out}/{RECORDS}", copies, STAGE)
 
     with tables.timed(f"{out}/documents", f"{STAGE}: publishing documents, ledger, quarantine"):
-        publishing.write_tables(spark, out, f"{out}/{RECORDS}", copies, config.input.keep_columns)
+        publishing.write_tables(spark, out, f"{out}/{RECORDS}", decisions, config.input.keep_columns)
 
     conditions = [Reason(name) for name in settings["filters"]["thresholds"]]
     if config.filters.languages:
         conditions.insert(0, Reason.LANGUAGE_UNWANTED)
     personal_data = {
         "masked": settings["filters"]["mask_pii"],
-        "in_documents": publishing.count_personal_data(spark, out),
+        "in_documents": counting.count_personal_data(spark, out),
     }
-    facts = {"personal_data": personal_data, "edits": publishing.count_edits(spark, out)}
+    facts = {"personal_data": personal_data, "edits": counting.count_edits(spark, out)}
+    facts |= publishing.write_cuts(spark, out, f"{out}/{RECORDS}")
     facts |= contamination.publish(spark, out, f"{out}/{RECORDS}", index, config)
-    made = publishing.publish(spark, stage, f"{out}/{RECORDS}", copies, conditions, facts)
+    made = counting.publish(spark, stage, f"{out}/{RECORDS}", decisions, conditions, facts)
     _remove_analysis(config)
     return made
 
@@ -100,7 +103,7 @@ def _stage(config: Config, inputs: Inputs | None = None, contents: Sequence[str]
         settings,
         [file.path for file in files],
         inputs.skipped if inputs else {},
-        owned=(*publishing.TABLES, contamination.TABLE, ANALYSIS),
+        owned=(*publishing.TABLES, publishing.CUT_TABLE, contamination.TABLE, ANALYSIS),
         overwrite=config.output.overwrite,
     )
 

@@ -23,9 +23,10 @@ from pipeline.dedup.parameters import parameters
 from pipeline.ledger import ANALYSIS, COPIES, RECORDS
 from pipeline.ledger.tables import require_analysis
 from pipeline.readers.record import InputSplit
-from pipeline.spark import contamination, publishing, record_processing, tables
+from pipeline.spark import contamination, counting, publishing, record_processing, tables
 from pipeline.spark.dedup.clusters import find_copies
 from pipeline.spark.dedup.parts import parts_of, read_part
+from pipeline.spark.dedup.repeated_text import find_repeated_text
 from pipeline.spark.dedup.signature_index import open_index
 from pipeline.spark.inputs import Inputs, plan_inputs
 from pipeline.spark.inputs import validate as validate_inputs
@@ -79,16 +80,18 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
         title = f"{STAGE}: computing the signatures of {config.dedup.run}"
         tables.write_once(records, partial(_sign_again, spark, config), title)
     copies = find_copies(spark, config, records, f"{out}/{COPIES}", STAGE, signatures)
+    decisions = find_repeated_text(spark, config, out, records, copies, STAGE)
 
     kept_columns = _kept_columns(config)
     with tables.timed(f"{out}/{publishing.DUPLICATES}", f"{STAGE}: writing the table of duplicates"):
-        publishing.write_duplicates(spark, out, records, copies, kept_columns)
+        publishing.write_duplicates(spark, out, records, decisions, kept_columns)
     with_documents = config.dedup.output == "documents"
     title = f"{STAGE}: publishing {'documents, ' * with_documents}ledger, quarantine"
     with tables.timed(f"{out}/documents", title):
-        publishing.write_tables(spark, out, records, copies, kept_columns, with_documents=with_documents)
-    facts = contamination.publish(spark, out, records, index, config)
-    return publishing.publish(spark, stage, records, copies, facts=facts)
+        publishing.write_tables(spark, out, records, decisions, kept_columns, with_documents=with_documents)
+    facts = publishing.write_cuts(spark, out, records)
+    facts |= contamination.publish(spark, out, records, index, config)
+    return counting.publish(spark, stage, records, decisions, facts=facts)
 
 
 def _plan_tables(spark: SparkSession, config: Config) -> Inputs:
@@ -116,7 +119,13 @@ def _stage(config: Config, inputs: Inputs | None = None, contents: Sequence[str]
         settings,
         [file.path for file in files] or [config.dedup.run],
         inputs.skipped if inputs else {},
-        owned=(*publishing.TABLES, publishing.DUPLICATES, contamination.TABLE, ANALYSIS),
+        owned=(
+            *publishing.TABLES,
+            publishing.DUPLICATES,
+            publishing.CUT_TABLE,
+            contamination.TABLE,
+            ANALYSIS,
+        ),
         overwrite=config.output.overwrite,
     )
 

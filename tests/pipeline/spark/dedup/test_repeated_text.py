@@ -1,0 +1,75 @@
+"""Lines and passages that documents have in common are cut from what is published, and accounted for."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from core.config import load
+from pipeline.spark.dedup.stage import dedup
+from tests.pipeline.spark.dedup import corpus
+
+pytestmark = pytest.mark.spark
+
+MENU = "Home | About us | Contact"
+PASSAGE = " ".join(f"shared{'abcdefghij'[index % 10]}{'klmnopqrst'[index // 10]}" for index in range(60))
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """Twelve unlike documents, of which ten have a menu and three a passage; one is nothing but the menu."""
+    bodies = [row["text"] for row in corpus.documents(60, seed=11)][::5][:12]
+    texts = [f"{MENU}\n{body}" if index < 10 else body for index, body in enumerate(bodies)]
+    for index in (2, 5, 11):
+        texts[index] += f"\n\n{PASSAGE}\n\nThe end of {'abc'[index % 3]}."
+    rows = [{"text": text, "url": f"http://host-{index % 4}.org/{index}"} for index, text in enumerate(texts)]
+    rows.append({"text": f"{MENU}\n\n{MENU}\n", "url": "http://host-1.org/menu"})
+    return corpus.write(rows, tmp_path_factory.mktemp("repeated") / "a.jsonl"), rows
+
+
+def run(spark, texts, out, *settings):
+    lines = ("dedup.lines.min_documents=8", "dedup.lines.min_hosts=3", "dedup.substrings.min_words=50")
+    made = dedup(spark, load(None, [f"input.paths=['{texts[0]}']", f"output.path={out}", *lines, *settings]))
+    return made, {name: pq.read_table(out / name).to_pylist() for name in ("documents", "ledger", "cuts")}
+
+
+def test_repeated_text_is_cut_and_accounted_for(spark, texts, tmp_path):
+    made, found = run(spark, texts, tmp_path / "out")
+    assert made.counts["kept"] == 12 and made.counts["dropped.dedup.repeated"] == 1
+    assert not any(MENU in row["text"] for row in found["documents"])
+    assert [PASSAGE in row["text"] for row in found["documents"]].count(True) == 1
+    assert made.facts["cuts"]["lines"] == {"documents": 11, "spans": 12, "characters": 12 * len(MENU)}
+    assert made.facts["cuts"]["substrings"]["documents"] == 2
+    original = {row["url"]: row["text"] for row in texts[1]}
+    published = {row["id"]: row["text"] for row in found["documents"]}
+    cut = {row["id"]: row["cut_characters"] for row in found["ledger"]}
+    for row in found["cuts"]:
+        text = original[row["url"]]
+        spans = [(span["start"], span["end"]) for span in row["spans"]]
+        assert row["characters"] == len(text)
+        assert row["cut_characters"] == sum(end - start for start, end in spans) == cut[row["id"]]
+        removed = sum(inked(text[start:end]) for start, end in spans)
+        assert inked(published.get(row["id"], "")) == inked(text) - removed
+    untouched = [row for row in found["documents"] if cut[row["id"]] is None]
+    assert untouched and all(row["text"] == original[row["url"]] for row in untouched)
+
+
+def inked(text):
+    return len("".join(text.split()))
+
+
+def test_marked_passages_stay_in_the_texts(spark, texts, tmp_path):
+    made, found = run(spark, texts, tmp_path / "out", "dedup.substrings.action=mark")
+    assert sum(PASSAGE in row["text"] for row in found["documents"]) == 3
+    assert not any(MENU in row["text"] for row in found["documents"])
+    assert made.facts["cuts"]["substrings"]["documents"] == 2
+    marked = [row for row in found["cuts"] if "substrings" in {span["reason"] for span in row["spans"]}]
+    assert len(marked) == 2 and all(row["cut_characters"] < len(PASSAGE) for row in marked)
+
+
+def test_corpus_depends_on_what_is_cut(spark, texts, tmp_path):
+    one, _ = run(spark, texts, tmp_path / "one", "input.partitions=3")
+    other, _ = run(spark, texts, tmp_path / "other")
+    marked, _ = run(spark, texts, tmp_path / "marked", "dedup.substrings.action=mark")
+    assert one.facts == other.facts and one.facts["corpus"] != marked.facts["corpus"]
+    assert json.loads((tmp_path / "one" / "manifest.json").read_text())["facts"] == one.facts
