@@ -5,10 +5,11 @@ sets and raw crawl files, dumps or books (files, folders or globs) that contain 
 
 1. Items of the sets, the same number of each, are planted in documents in four forms, 50 of each form. Prints
    how many are found.
-2. The documents are searched as they are, with n-grams of several sizes. Prints every hit of the default.
-3. The time of the search per document, for batches of documents cut to 250 and to 1,000 words; and its share
-   of the pass over text that also reads, extracts, filters and computes signatures. The share is of the
-   processor time of the process that runs the pass, without that of the process that parses its pages.
+2. The documents are searched as they are, with n-grams of several sizes. Prints hits and examples.
+3. The processor time of the search per document, for batches of documents cut to 250 and to 1,000 words.
+4. The processor time of the pass over text per document (reading, filters, signatures), without and with the
+   search, in turn; and the share of the search in it, timed on its own over all extracted texts. Pages are
+   parsed in a process beside the pass, which is not counted, so the true share is smaller.
 
 The tables are printed and written to ``benchmarks/results/decontamination.md``.
 """
@@ -23,10 +24,12 @@ from pathlib import Path
 
 import numpy as np
 
-from core.config import DecontaminationConfig
+from core.config import Config, DecontaminationConfig, InputConfig
 from core.errors import run
 from pipeline.analysis.normalized import normalized_words
 from pipeline.decontamination import Contamination, Decontaminator, EvaluationSet, build, read_sets
+from pipeline.readers.inputs import plan_splits
+from pipeline.spark.record_processing import process_splits
 from pipeline.training import texts as raw_texts
 
 PlantedItem = tuple[str, int, str]
@@ -40,6 +43,7 @@ MIN_WORDS = 200
 """Shorter documents are not used to plant items."""
 SIZES = ((13, 8), (8,), (13, 6), (13, 5))
 """Words per n-gram of the searches of clean documents; the first are the defaults."""
+NUM_EXAMPLES = 6
 FORMS: dict[str, Callable[[str], str]] = {
     "verbatim": str,
     "other case": lambda text: text.swapcase(),
@@ -68,7 +72,11 @@ def main(arguments: Sequence[str]) -> None:
         planted(decontaminator, sets, [text for texts in documents.values() for text in texts]),
         clean(sets, documents),
         speed(decontaminator, [text for texts in documents.values() for text in texts], options.rounds),
+        share(decontaminator, documents, options.rounds),
     ]
+    names = " ".join(short_name(path) for path in options.documents)
+    command = f"python benchmarks/decontamination.py --sets … --fields … --documents {names}"
+    sections.insert(0, [f"`{command}`, one core."])
     page = "\n\n".join("\n".join(lines) for lines in sections)
     print(page)
     RESULTS.write_text(f"# Decontamination\n\n{page}\n")
@@ -151,7 +159,7 @@ def plant(host: str, text: str) -> str:
 
 
 def clean(sets: Sequence[EvaluationSet], documents: dict[str, list[str]]) -> list[str]:
-    """Search the documents as they are; return a table of hits by sizes of n-grams, and every hit."""
+    """Search the documents as they are; return a table of hits by sizes of n-grams, and examples."""
     columns = [", ".join(map(str, sizes)) for sizes in SIZES]
     lines = [
         "## Clean documents",
@@ -160,15 +168,22 @@ def clean(sets: Sequence[EvaluationSet], documents: dict[str, list[str]]) -> lis
         f"|---|--:|--:|{'--:|' * len(columns)}",
     ]
     searching = [Decontaminator(build(sets, sizes), DecontaminationConfig(ngrams=sizes)) for sizes in SIZES]
-    examples = []
+    examples: list[list[str]] = [[] for _ in SIZES]
     for path, texts in documents.items():
         words = sum(len(normalized_words(batch).hashes) for batch in batches(texts))
         found = [[each for each in search(one, texts) if each] for one in searching]
         counts = " | ".join(f"{len(each):,}" for each in found)
-        lines.append(f"| {Path(path).name} | {len(texts):,} | {words:,} | {counts} |")
-        matches = (match for each in found[0] for match in each.matches)
-        examples += [f"- {match.benchmark} {match.item}: {match.passage!r}" for match in matches]
-    return [*lines, *(["", *examples] if examples else [])]
+        lines.append(f"| {short_name(path)} | {len(texts):,} | {words:,} | {counts} |")
+        for listed, each in zip(examples, found, strict=True):
+            matches = (match for contamination in each for match in contamination.matches)
+            listed += [f"{match.passage!r} ({match.benchmark} {match.item})" for match in matches]
+    for size, listed in zip(columns, examples, strict=True):
+        if listed:
+            lines += [
+                "",
+                f"By n-grams of {size} words: {len(listed):,} items, such as {', '.join(listed[:NUM_EXAMPLES])}.",
+            ]
+    return lines
 
 
 def search(decontaminator: Decontaminator, texts: list[str]) -> Iterator[Contamination | None]:
@@ -192,6 +207,37 @@ def speed(decontaminator: Decontaminator, texts: list[str], rounds: int) -> list
         ]
         lines.append(f"| {length:,} | {times[0]:.1f} | {times[1]:.1f} |")
     return lines
+
+
+def share(decontaminator: Decontaminator, documents: dict[str, list[str]], rounds: int) -> list[str]:
+    """Return a table of the time of the pass over text, and of the search in it."""
+    lines = [
+        "## Share of the pass over text",
+        "",
+        "| documents | pass, ms per document | with search | search | share |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for path, texts in documents.items():
+        words = [normalized_words(batch) for batch in batches(texts)]
+        config = Config(input=InputConfig(paths=(path,)), decontamination=decontaminator.settings)
+        works: list[Callable[[], object]] = [
+            lambda: list(process_splits(plan_splits(config.input), config)),  # noqa: B023 (called at once)
+            lambda: list(process_splits(plan_splits(config.input), config, decontaminator.index)),  # noqa: B023
+            lambda: [decontaminator.check(*each) for each in zip(batches(texts), words, strict=True)],  # noqa: B023
+        ]
+        times: list[list[float]] = [[] for _ in works]
+        for _ in range(rounds):
+            for work, spent in zip(works, times, strict=True):
+                spent.append(per_document(work, len(texts), 1) / 1000)
+        without, with_search, alone = map(statistics.median, times)
+        columns = (f"{without:.2f}", f"{with_search:.2f}", f"{alone:.3f}", f"{alone / without:.1%}")
+        lines.append(f"| {short_name(path)} | {' | '.join(columns)} |")
+    return lines
+
+
+def short_name(path: str) -> str:
+    """Return the last two components of a path."""
+    return "/".join(Path(path).parts[-2:])
 
 
 def per_document(work: Callable[[], object], documents: int, rounds: int) -> float:

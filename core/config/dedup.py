@@ -105,11 +105,11 @@ class DecontaminationConfig(Section):
     """Words per n-gram, in descending order: a text is searched for by the first that it is long enough for.
     Shorter texts are not searched for, and are counted."""
     min_hits: int = Field(default=1, ge=1)
-    """n-grams of one item that a document must contain to be contaminated by it."""
+    """n-grams of one item, or all if it has fewer, that a document must contain to be contaminated by it."""
     action: Literal["drop", "cut", "mark"] = "drop"
-    """``drop`` contaminated documents, ``cut`` the matching passages, or only report them (``mark``)."""
+    """``drop`` contaminated documents, ``cut`` the passages that match, or only report them (``mark``)."""
     margin: int = Field(default=200, ge=0)
-    """Characters that ``cut`` removes on either side of a passage, up to the next end of a word."""
+    """Characters that ``cut`` removes on either side of a passage, up to the end of a word."""
 
     @field_validator("ngrams")
     @classmethod
