@@ -179,10 +179,8 @@ def clean(sets: Sequence[EvaluationSet], documents: dict[str, list[str]]) -> lis
             listed += [f"{match.passage!r} ({match.benchmark} {match.item})" for match in matches]
     for size, listed in zip(columns, examples, strict=True):
         if listed:
-            lines += [
-                "",
-                f"By n-grams of {size} words: {len(listed):,} items, such as {', '.join(listed[:NUM_EXAMPLES])}.",
-            ]
+            named = ", ".join(listed[:NUM_EXAMPLES])
+            lines += ["", f"By n-grams of {size} words: {len(listed):,} items, such as {named}."]
     return lines
 
 
