@@ -210,6 +210,9 @@ class PackConfig(Section):
 
     sequence_length: int = Field(default=2048, ge=8)
     """Tokens per sequence that a model sees; each row stores one more, the last target."""
+    rehydrate: bool = False
+    """Repeat training documents that stand for several duplicates, as FineWeb-2 (Penedo et al. 2025) does: 2
+    times for 2, 3 times for 3 or 4, 5 times for 5 to 99, 8 times for 100 to 999; for more, once."""
     validation_share: float = Field(default=0.01, ge=0, lt=1)
     """Fraction of the duplicate clusters that go to the validation split."""
     shard_sequences: int = Field(default=16_384, ge=1)

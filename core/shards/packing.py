@@ -8,6 +8,7 @@ a row is padding, well below one per cent of real text.
 
 import hashlib
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,24 @@ from core.shards.format import Header, Rows, Spans, SplitName, dtype_for
 from core.tokenizer import SentencePieceTokenizer
 
 METHOD = "best-fit-decreasing"
+REPETITIONS = ((1000, 1), (100, 8), (5, 5), (3, 3), (2, 2))
+"""Smallest number of duplicates that a document stands for, and how often it is then repeated, as in
+FineWeb-2 (Penedo et al. 2025)."""
+
+
+class Document(NamedTuple):
+    """A document to pack."""
+
+    document_id: bytes
+    """16 bytes."""
+    tokens: npt.NDArray[np.unsignedinteger]
+    """All tokens, with bos and eos."""
+    copy: int = 0
+    """Number of the copy, if the document is repeated."""
 
 
 def tokenized_schema() -> pa.Schema:
-    """Return the schema of tokenized documents, one row per document.
+    """Return the schema of tokenized documents, one row per document and copy of it.
 
     ``order`` is :func:`order_of` without its lowest bit. ``tokens`` are all tokens, with bos and eos, as
     bytes of the dtype :func:`core.shards.format.dtype_for`.
@@ -31,6 +46,7 @@ def tokenized_schema() -> pa.Schema:
             ("source", pa.string()),
             ("order", pa.int64()),
             ("document_id", pa.binary()),
+            ("copy", pa.int32()),
             ("token_count", pa.int64()),
             ("tokens", pa.binary()),
         ]
@@ -38,25 +54,46 @@ def tokenized_schema() -> pa.Schema:
 
 
 def tokenize(
-    documents: pa.RecordBatch, tokenizer: SentencePieceTokenizer, validation_share: float
+    documents: pa.RecordBatch,
+    tokenizer: SentencePieceTokenizer,
+    validation_share: float,
+    *,
+    rehydrate: bool = False,
 ) -> pa.RecordBatch:
-    """Convert documents (``id``, ``text``, ``source``, ``cluster``) to rows of :func:`tokenized_schema`."""
+    """Convert documents to rows of :func:`tokenized_schema`.
+
+    ``documents`` has ``id``, ``text``, ``source``, ``cluster`` and ``cluster_size``. With ``rehydrate``, those
+    for training are repeated by their cluster sizes (:data:`REPETITIONS`).
+    """
     dtype = dtype_for(tokenizer.vocabulary_size)
     bos, eos = (np.array([token], dtype).tobytes() for token in (tokenizer.bos, tokenizer.eos))
     ids = [bytes.fromhex(each) for each in documents.column("id").to_pylist()]
     texts = documents.column("text").to_pylist()
     tokens = [bos + tokenizer.encode_array(text).astype(dtype).tobytes() + eos for text in texts]
+    splits = [split_of(each, validation_share) for each in documents.column("cluster").to_pylist()]
+    sizes = documents.column("cluster_size").to_pylist()
+    times = [
+        repetitions(size) if rehydrate and split == "train" else 1
+        for split, size in zip(splits, sizes, strict=True)
+    ]
+    rows = [(index, copy) for index, number in enumerate(times) for copy in range(number)]
     return pa.record_batch(
         {
-            "split": [split_of(each, validation_share) for each in documents.column("cluster").to_pylist()],
-            "source": documents.column("source"),
-            "order": [order_of(each) >> 1 for each in ids],
-            "document_id": ids,
-            "token_count": [len(each) // dtype.itemsize for each in tokens],
-            "tokens": tokens,
+            "split": [splits[index] for index, _ in rows],
+            "source": documents.column("source").take(pa.array([index for index, _ in rows], pa.int64())),
+            "order": [order_of(ids[index], copy) >> 1 for index, copy in rows],
+            "document_id": [ids[index] for index, _ in rows],
+            "copy": [copy for _, copy in rows],
+            "token_count": [len(tokens[index]) // dtype.itemsize for index, _ in rows],
+            "tokens": [tokens[index] for index, _ in rows],
         },
         schema=tokenized_schema(),
     )
+
+
+def repetitions(cluster_size: int) -> int:
+    """Return how often a document that stands for so many duplicates is repeated."""
+    return next((times for smallest, times in REPETITIONS if cluster_size >= smallest), 1)
 
 
 def split_of(cluster: str, validation_share: float) -> SplitName:
@@ -64,21 +101,21 @@ def split_of(cluster: str, validation_share: float) -> SplitName:
     return "validation" if _hash64("split", cluster.encode()) < validation_share * 2.0**64 else "train"
 
 
-def order_of(document_id: bytes) -> int:
-    """Return the document's 64-bit sort key in the fixed pseudo-random order of all documents; unsigned."""
-    return _hash64("order", document_id)
+def order_of(document_id: bytes, copy: int = 0) -> int:
+    """Return the 64-bit sort key of a document or copy of it in the pseudo-random order; unsigned."""
+    return _hash64("order", document_id + copy.to_bytes(1) * bool(copy))
 
 
-def pack(documents: Iterable[tuple[bytes, npt.NDArray[np.unsignedinteger]]], header: Header) -> Rows:
-    """Pack documents (16-byte id, all tokens with bos and eos) into rows of ``sequence_length + 1`` tokens.
+def pack(documents: Iterable[Document], header: Header) -> Rows:
+    """Pack documents into rows of ``sequence_length + 1`` tokens.
 
     The result depends only on the set of documents: they are sorted by :func:`order_of`, then by id. Rows are
     sorted by their first document, so that consecutive rows are a representative sample.
     O(n log n + n · sequence_length / 64).
     """
-    ordered = sorted(documents, key=lambda document: (order_of(document[0]), document[0]))
+    ordered = sorted(documents, key=lambda each: (order_of(each.document_id, each.copy), each.document_id))
     row_length = header.sequence_length + 1
-    lengths = np.array([len(tokens) for _, tokens in ordered], np.int64)
+    lengths = np.array([len(each.tokens) for each in ordered], np.int64)
     document, offset, length = _segments(lengths, row_length)
     row = _number_by_first_segment(best_fit_decreasing(length, row_length))
     by_row = np.argsort(row, kind="stable")
@@ -90,8 +127,8 @@ def pack(documents: Iterable[tuple[bytes, npt.NDArray[np.unsignedinteger]]], hea
     tokens = np.full((len(bounds) - 1, row_length), header.pad, header.dtype)
     segments = zip(*(column.tolist() for column in (row, start, length, document, offset)), strict=True)
     for to_row, to, count, number, first in segments:
-        tokens[to_row, to : to + count] = ordered[number][1][first : first + count]
-    ids = np.frombuffer(b"".join(document_id for document_id, _ in ordered), np.uint8).reshape(-1, 16)
+        tokens[to_row, to : to + count] = ordered[number].tokens[first : first + count]
+    ids = np.frombuffer(b"".join(each.document_id for each in ordered), np.uint8).reshape(-1, 16)
     numbers = (column.astype(np.int32) for column in (start, length, offset))
     return Rows(tokens, Spans(bounds.astype(np.int64), ids[document], *numbers))
 

@@ -23,6 +23,13 @@ def corpus_hash(out: str) -> str:
 
 
 def read(spark: SparkSession, out: str) -> DataFrame:
-    """Return ``id``, ``text``, ``source`` and ``cluster``; a document without copies is its own cluster."""
+    """Return ``id``, ``text``, ``source``, ``cluster`` and ``cluster_size``.
+
+    A document without copies is its own cluster.
+    """
     documents = tables.read(spark, storage.join(out, "documents"), document.schema())
-    return documents.select("id", "text", "source", F.coalesce("cluster", "id").alias("cluster"))
+    cluster = (
+        F.coalesce("cluster", "id").alias("cluster"),
+        F.coalesce("cluster_size", F.lit(1)).alias("cluster_size"),
+    )
+    return documents.select("id", "text", "source", *cluster)

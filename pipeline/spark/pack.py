@@ -98,7 +98,8 @@ def _tokenize(
     """Return the table of tokens, written unless an earlier attempt finished it."""
 
     def run(batches: Batches) -> Batches:
-        return (packing.tokenize(batch, tokenizer, settings.validation_share) for batch in batches)
+        share, rehydrate = settings.validation_share, settings.rehydrate
+        return (packing.tokenize(batch, tokenizer, share, rehydrate=rehydrate) for batch in batches)
 
     schema = packing.tokenized_schema()
 
@@ -132,7 +133,7 @@ def _assign_groups(spark: SparkSession, tokens: DataFrame, groups: list[Group]) 
     group_ranges = spark.createDataFrame(ranges, "split string, source string, first int, count int")
     group = (F.col("first") + F.col("order") % F.col("count")).cast("int").alias("group")
     assigned = tokens.join(F.broadcast(group_ranges), ["split", "source"])
-    assigned = assigned.select(group, "document_id", "tokens")
+    assigned = assigned.select(group, "document_id", "copy", "tokens")
     return assigned.repartitionById(len(groups), "group")
 
 
@@ -145,11 +146,12 @@ def write_groups(
     byte_lengths: npt.NDArray[np.int32],
 ) -> Batches:
     """Pack and write the groups of one task; yield a row per file."""
-    by_group: dict[int, list[tuple[bytes, npt.NDArray[np.unsignedinteger]]]] = defaultdict(list)
+    by_group: dict[int, list[packing.Document]] = defaultdict(list)
     for batch in batches:
-        columns = (batch.column(name).to_pylist() for name in ("group", "document_id", "tokens"))
-        for group, document_id, tokens in zip(*columns, strict=True):
-            by_group[group].append((document_id, np.frombuffer(tokens, header.dtype)))
+        columns = (batch.column(name).to_pylist() for name in ("group", "document_id", "copy", "tokens"))
+        for group, document_id, copy, tokens in zip(*columns, strict=True):
+            document = packing.Document(document_id, np.frombuffer(tokens, header.dtype), copy)
+            by_group[group].append(document)
     for group in sorted(by_group):
         split, source, number = groups[group]
         rows = packing.pack(by_group.pop(group), header)

@@ -8,7 +8,7 @@ from core import storage
 from core.config import TokenizerConfig
 from core.manifest import Stage
 from core.shards import STAGE, Header, SplitName, publish, write_file
-from core.shards.packing import METHOD, pack
+from core.shards.packing import METHOD, Document, pack
 from core.tokenizer import STAGE as TOKENIZER
 from core.tokenizer import SentencePieceTokenizer
 from core.tokenizer.training import train
@@ -54,7 +54,7 @@ def make_run(
         documents = []
         for text in part:
             tokens = [tokenizer.bos, *tokenizer.encode(text), tokenizer.eos]
-            documents.append((bytes.fromhex(text_hash(text)), np.array(tokens, header.dtype)))
+            documents.append(Document(bytes.fromhex(text_hash(text)), np.array(tokens, header.dtype)))
         rows = pack(documents, header)
         half = len(rows.tokens) // 2
         for number, chosen in enumerate((np.arange(half), np.arange(half, len(rows.tokens)))):

@@ -10,11 +10,18 @@ from hypothesis import strategies as st
 from core.config import TokenizerConfig
 from core.manifest import Stage
 from core.shards import Header, Rows
-from core.shards.packing import best_fit_decreasing, pack, split_of, tokenize, tokenized_schema
+from core.shards.packing import (
+    Document,
+    best_fit_decreasing,
+    pack,
+    repetitions,
+    split_of,
+    tokenize,
+    tokenized_schema,
+)
 from core.tokenizer import STAGE, SentencePieceTokenizer, train
 
 PAD = 3
-Document = tuple[bytes, np.ndarray]
 
 
 def _header(sequence_length: int) -> Header:
@@ -28,7 +35,7 @@ def _documents(lengths: list[int]) -> list[Document]:
     """Documents with disjoint tokens."""
     starts = np.cumsum([10, *lengths])
     return [
-        (
+        Document(
             hashlib.blake2b(bytes([number]), digest_size=16).digest(),
             np.arange(start, start + length, dtype=np.uint32),
         )
@@ -65,7 +72,7 @@ def test_pack_keeps_every_token_once(case: tuple[list[int], int]) -> None:
     assert rows.tokens.shape[1] == size + 1
     unpacked = _unpack(rows)
     assert len(unpacked) == len(documents)
-    for document_id, tokens in documents:
+    for document_id, tokens, _ in documents:
         offsets = [offset for offset, _ in unpacked[document_id]]
         assert offsets == list(range(0, len(tokens), size + 1))
         assert [token for _, part in unpacked[document_id] for token in part] == tokens.tolist()
@@ -154,7 +161,9 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> SentencePieceTokenize
 def test_tokenize_adds_bos_and_eos(tokenizer: SentencePieceTokenizer) -> None:
     texts = ["one two", "", "drei"]
     ids = [f"{number:032x}" for number in range(3)]
-    batch = pa.record_batch({"id": ids, "text": texts, "source": ["s"] * 3, "cluster": ids})
+    batch = pa.record_batch(
+        {"id": ids, "text": texts, "source": ["s"] * 3, "cluster": ids, "cluster_size": [1, 2, 3]}
+    )
     rows = tokenize(batch, tokenizer, 0.5)
     assert rows.schema == tokenized_schema()
     for row, text, document_id in zip(rows.to_pylist(), texts, ids, strict=True):
@@ -163,3 +172,44 @@ def test_tokenize_adds_bos_and_eos(tokenizer: SentencePieceTokenizer) -> None:
         assert row["token_count"] == len(tokens)
         assert row["document_id"].hex() == document_id
         assert row["split"] == split_of(document_id, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("size", "times"),
+    [(1, 1), (2, 2), (3, 3), (4, 3), (5, 5), (99, 5), (100, 8), (999, 8), (1000, 1), (10**6, 1)],
+)
+def test_repetitions_are_those_of_fineweb_2(size: int, times: int) -> None:
+    assert repetitions(size) == times
+
+
+def test_documents_are_repeated_for_training_only(tokenizer: SentencePieceTokenizer) -> None:
+    ids = [f"{number:032x}" for number in range(40)]
+    sizes = [1, 2, 4, 50] * 10
+    columns = {
+        "id": ids,
+        "text": ["one two"] * 40,
+        "source": ["s"] * 40,
+        "cluster": ids,
+        "cluster_size": sizes,
+    }
+    rows = tokenize(pa.record_batch(columns), tokenizer, 0.3, rehydrate=True).to_pylist()
+    splits = {document_id: split_of(document_id, 0.3) for document_id in ids}
+    assert len(set(splits.values())) == 2
+    for document_id, size in zip(ids, sizes, strict=True):
+        copies = [row for row in rows if row["document_id"].hex() == document_id]
+        assert len(copies) == (repetitions(size) if splits[document_id] == "train" else 1)
+        assert [row["copy"] for row in copies] == list(range(len(copies)))
+        assert len({row["order"] for row in copies}) == len(copies)  # far apart from each other
+
+
+@given(lengths_and_size)
+def test_copies_are_packed_as_documents_of_their_own(case: tuple[list[int], int]) -> None:
+    lengths, size = case
+    documents = _documents(lengths)
+    copied = pack([each._replace(copy=copy) for each in documents for copy in range(3)], _header(size))
+    once = pack(documents, _header(size))
+    assert copied.spans.length.sum() == 3 * once.spans.length.sum()
+    counts = {each: 0 for each, _, _ in documents}
+    for document_id, offset in zip(copied.spans.document_id, copied.spans.offset, strict=True):
+        counts[document_id.tobytes()] += offset == 0
+    assert set(counts.values()) <= {3}

@@ -12,7 +12,7 @@ from core.config import Config, OutputConfig, PackConfig, TokenizerConfig
 from core.errors import InputError, OutputError
 from core.manifest import Manifest
 from core.shards import Header, Shards
-from core.shards.packing import split_of
+from core.shards.packing import repetitions, split_of
 from core.tokenizer import SentencePieceTokenizer as Trained
 from pipeline import document
 from pipeline.spark import documents, tables
@@ -38,7 +38,7 @@ WORDS = [
 SOURCES = ("books", "my wiki/2", "2024")
 
 
-def _rows() -> list[dict[str, str]]:
+def _rows() -> list[dict[str, object]]:
     random = np.random.default_rng(7)
     rows = []
     for number in range(150):
@@ -46,7 +46,13 @@ def _rows() -> list[dict[str, str]]:
         cluster = document.document_id("file", number - number % 2)
         source = SOURCES[0 if number % 5 else number % 3]
         rows.append(
-            {"id": document.document_id("file", number), "text": text, "source": source, "cluster": cluster}
+            {
+                "id": document.document_id("file", number),
+                "text": text,
+                "source": source,
+                "cluster": cluster,
+                "cluster_size": 1 + number % 7,
+            }
         )
     return rows
 
@@ -100,6 +106,26 @@ def test_output_does_not_depend_on_partitions(runs: dict[int, Path]) -> None:
     assert first == second == third
     assert "shards/manifest.json" in first
     assert not any("work" in path for path in first)
+
+
+def test_documents_that_stand_for_several_are_repeated(spark: SparkSession, tmp_path: Path) -> None:
+    counts = {}
+    for rehydrate in (False, True):
+        out = tmp_path / str(rehydrate)
+        _publish(spark, out, 2)
+        train_tokenizer(spark, _config(out))
+        pack(spark, _config(out, rehydrate=rehydrate))
+        shards = Shards.open(f"{out}/shards")
+        counts[rehydrate] = {
+            split: sum(totals.documents for totals in shards.facts.sources[split].values())
+            for split in ("train", "validation")
+        }
+    sizes = {"train": 0, "validation": 0}
+    for row in ROWS:
+        split = split_of(row["cluster"], 0.2)
+        sizes[split] += repetitions(row["cluster_size"]) if split == "train" else 1
+    assert counts[True] == sizes
+    assert counts[False]["train"] < counts[True]["train"]
 
 
 def test_every_document_is_in_the_split_of_its_cluster(runs: dict[int, Path]) -> None:
