@@ -47,12 +47,9 @@ class BlockBuilder:
         self.blocks = blocks
         self.space = ""
         """White space since the last text."""
-        self._elements: list[tuple[str, str, int, int]] = []
-        """The tag, name, parent and first block of each element."""
-        self._texts = blocks.texts
-        self._parts: list[str] = []
-        self._owner = 0
-        self._linked = self._breaks = 0
+        self._parts: list[list[str]] = []
+        """The parts of the text of each block."""
+        self._owner = self._breaks = 0
         self._element_opened = True
         """True if a block-level element was opened since the last text."""
 
@@ -64,10 +61,13 @@ class BlockBuilder:
             name = f"{get('class') or ''} {get('id') or ''}"
             if "role" in attributes or "itemprop" in attributes:
                 name = _with_role(name, attributes)
-        elements = self._elements
-        elements.append((tag, name, parent, len(self._texts) + 1 if self._parts else len(self._texts)))
+        blocks = self.blocks
+        blocks.tags.append(tag)
+        blocks.names.append(name)
+        blocks.parents.append(parent)
+        blocks.firsts.append(len(self._parts))
         self._element_opened = True
-        return len(elements) - 1
+        return len(blocks.tags) - 1
 
     def line_break(self) -> None:
         """Record a ``br``: a single one breaks the line, two in a row end the block."""
@@ -80,55 +80,49 @@ class BlockBuilder:
     def text(self, text: str, element: int, linked: bool) -> None:
         """Add text in block-level element ``element``, after the white space before it."""
         if self._element_opened or element != self._owner or self._breaks > 1:
-            self.end_block()
             self._owner, self._element_opened = element, False
-        elif self.space or self._breaks:
-            self._parts.append(BREAK if self._breaks else self.space)
+            self._add(text, element, len(text) if linked else 0, False)
+        else:
+            if self.space or self._breaks:
+                self._parts[-1].append(BREAK if self._breaks else self.space)
+            self._parts[-1].append(text)
+            if linked:
+                self.blocks.linked[-1] += len(text)
         self.space, self._breaks = "", 0
-        self._parts.append(text)
-        if linked:
-            self._linked += len(text)
 
     def text_before(self, element: int, length: int) -> str:
         """Return the end of the text that the next text in ``element`` would directly follow."""
         if self.space or self._breaks or self._element_opened or element != self._owner:
             return ""
-        return "".join(self._parts[-length:])[-length:]
+        return "".join(self._parts[-1][-length:])[-length:]
 
     def preformatted(self, text: str, element: int, linked: int) -> None:
         """Add a block whose lines stand as they are."""
-        self.end_block()
         self._add(text, element, linked, True)
         self._element_opened = True
-
-    def end_block(self) -> None:
-        """Complete the current block, if it has text."""
-        if self._parts:
-            self._add("".join(self._parts).strip(_WHITE_SPACE), self._owner, self._linked, False)
-            self._parts = []
-        self._linked = self._breaks = 0
-        self.space = ""
+        self.space, self._breaks = "", 0
 
     def _add(self, text: str, owner: int, linked: int, preformatted: bool) -> None:
+        """Start a block."""
         blocks = self.blocks
-        blocks.texts.append(text)
+        self._parts.append([text])
         blocks.owners.append(owner)
         blocks.linked.append(linked)
         blocks.preformatted.append(preformatted)
 
     def finish(self) -> None:
-        """Complete the last block, and store the elements."""
-        self.end_block()
+        """Complete the texts, and count the blocks of the elements."""
         blocks = self.blocks
-        blocks.tags, blocks.names, blocks.parents, blocks.firsts = map(
-            list, zip(*self._elements, strict=True)
-        )
-        counts = [0] * len(self._elements)
+        blocks.texts = [
+            parts[0] if preformatted else "".join(parts).strip(_WHITE_SPACE)
+            for parts, preformatted in zip(self._parts, blocks.preformatted, strict=True)
+        ]
+        counts = [0] * len(blocks.tags)
         for owner in blocks.owners:
             counts[owner] += 1
-        parents = blocks.parents
-        for element in range(len(counts) - 1, 0, -1):
-            counts[parents[element]] += counts[element]
+        # From last to first, so that an element's count is complete when it is added to its parent's.
+        for parent, count in zip(blocks.parents[:0:-1], reversed(counts), strict=False):
+            counts[parent] += count
         blocks.counts = counts
 
 

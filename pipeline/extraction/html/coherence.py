@@ -35,8 +35,9 @@ def adjust(margins: Margins, blocks: Blocks, words: NDArray[np.float32]) -> None
 def _ranges(blocks: Blocks, tags: Set[str]) -> Iterator[tuple[int, int]]:
     """Yield first block and end of each outermost element with one of the tags, without empty ones."""
     end = 0
-    for tag, first, count in zip(blocks.tags, blocks.firsts, blocks.counts, strict=True):
-        if tag in tags and count and first >= end:
+    for element in [element for element, tag in enumerate(blocks.tags) if tag in tags]:
+        first, count = blocks.firsts[element], blocks.counts[element]
+        if count and first >= end:
             end = first + count
             yield first, end
 

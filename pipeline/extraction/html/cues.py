@@ -4,6 +4,7 @@ Text after "Comments" or "About the author" is rarely main content, even if it l
 in ``cues.toml``.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -14,6 +15,7 @@ MAX_CHARACTERS = 110
 """Characters of the longest text that is searched for cues."""
 _KEPT = "\0©"
 """Characters that are kept besides letters and digits."""
+_ZEROS = re.compile("00+")
 _FEW_CHARACTERS = 100
 """Up to so many distinct characters, ``str.replace`` for each is faster than ``str.translate``."""
 
@@ -86,9 +88,7 @@ def _plain(text: str) -> str:
             text = text.replace(character, replacement)
     else:
         text = text.translate({ord(character): replacement for character, replacement in replaced.items()})
-    while "00" in text:
-        text = text.replace("00", "0")
-    return text
+    return _ZEROS.sub("0", text)
 
 
 @cache

@@ -13,7 +13,7 @@ def resiliparse(html: str, _url: str) -> tuple[str, str] | Drop:
     Paragraphs, headings, list items, table rows and lines of code are on separate lines. Link targets,
     alternative texts, form fields and hidden elements are omitted.
     """
-    if drop := check_nesting(html):
+    if drop := check_nesting(html.encode("utf-8", "ignore")):
         return drop
     tree = HTMLTree.parse(limit_attributes(html))
     text = extract_plain_text(

@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 from pipeline.ledger import Drop, Reason
 
 MAX_NESTING = 512
@@ -13,22 +15,24 @@ _WINDOW = 16_384
 """Characters between the places where the end of a tag is looked for."""
 
 _CONTAINER = re.compile(
-    r"<(/?)(?=[abcdfhlmnopsu])"  # the first letters, for speed
-    r"(?:div|article|section|main|aside|nav|header|footer|ul|ol|dl|menu|dir|pre|listing|blockquote|details"
-    r"|figure|fieldset|form|center|address|hgroup|dialog|summary|search)\b",
-    re.IGNORECASE | re.ASCII,
+    rb"<(/?)(?:div|article|section|main|aside|nav|header|footer|ul|ol|dl|menu|dir|pre|listing|blockquote"
+    rb"|details|figure|fieldset|form|center|address|hgroup|dialog|summary|search)\b"
 )
+"""Matches in lower-case pages, because ignoring case here would take longer."""
 _TAG_NAME = re.compile(r"<[a-z][\w:-]*(?=\s[^;(){}]{100})", re.IGNORECASE | re.ASCII)
 """Matches the start of a tag, not of scripts that compare values."""
 _ATTRIBUTE = re.compile(r"""[^\s=/"']+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"']+))?""")
 
 
-def check_nesting(html: str) -> Drop | None:
-    """Return a drop if a page nests containers too deeply; an unclosed container stays open to the end."""
-    if html.count("<") <= _FEW_TAGS:
+def check_nesting(page: bytes) -> Drop | None:
+    """Return a drop if a page nests containers too deeply; an unclosed container stays open to the end.
+
+    ``page`` is in UTF-8 or another encoding that contains ASCII.
+    """
+    if np.count_nonzero(np.frombuffer(page, np.uint8) == ord("<")) <= _FEW_TAGS:  # faster than bytes.count
         return None
     depth = deepest = 0
-    for closing in _CONTAINER.findall(html):
+    for closing in _CONTAINER.findall(page.lower()):
         depth = max(0, depth - 1) if closing else depth + 1
         deepest = max(deepest, depth)
     return Drop(Reason.NESTING, deepest, MAX_NESTING) if deepest > MAX_NESTING else None

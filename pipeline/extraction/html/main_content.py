@@ -128,21 +128,22 @@ def name_scorer(word_scores: Mapping[str, float]) -> NameScorer:
 
     A word counts once per element. The tag counts as the word ``<tag``.
     """
-    # Number 0 stands for the start of an element, and as a word without effect.
-    values = np.array((0.0, *word_scores.values()))
-    numbers = {word.encode(): number for number, word in enumerate(("\0", *word_scores))}
+    # Number 1 stands for the start of an element, and as a word without effect. No word has number 0, so that
+    # filtering for true numbers leaves out unknown words.
+    values = np.array((0.0, 0.0, *word_scores.values()))
+    numbers = {word.encode(): number for number, word in enumerate(("\0", *word_scores), 1)}
 
     def score(signatures: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         words = split_names([name for name, _ in signatures])
-        in_names = np.fromiter(map(numbers.__getitem__, filter(numbers.__contains__, words)), np.int64)
-        tags = np.array([numbers.get(b"<" + tag.encode(), 0) for _, tag in signatures])
-        elements = np.concatenate((np.cumsum(in_names == 0) - 1, np.arange(len(tags))))
+        in_names = np.fromiter(filter(None, map(numbers.get, words)), np.int64)
+        tags = np.array([numbers.get(b"<" + tag.encode(), 1) for _, tag in signatures])
+        elements = np.concatenate((np.cumsum(in_names == 1) - 1, np.arange(len(tags))))
         pairs = np.sort(elements * len(values) + np.concatenate((in_names, tags)))
-        found = pairs[np.append(True, pairs[1:] != pairs[:-1])] % len(values)
-        scores, first = values[found], np.flatnonzero(found == 0)
-        counts = np.diff(np.append(first, len(found))) - 1
+        found = pairs[np.concatenate(((True,), pairs[1:] != pairs[:-1]))] % len(values)
+        scores, first = values[found], np.flatnonzero(found == 1)
+        counts = np.concatenate((first[1:], (len(found),))) - first - 1
         mean = np.add.reduceat(scores, first) / np.maximum(counts, 1)
-        return np.stack((np.minimum.reduceat(scores, first), np.maximum.reduceat(scores, first), mean), 1)
+        return np.array((np.minimum.reduceat(scores, first), np.maximum.reduceat(scores, first), mean)).T
 
     return score
 
@@ -153,9 +154,10 @@ def main_content(html: str, url: str) -> tuple[str, str] | Drop:
     Paragraphs, headings, list items, table rows and lines of code are on separate lines. Link targets,
     alternative texts and form fields are omitted.
     """
-    if drop := check_nesting(html):
+    page = limit_attributes(html).encode("utf-8", "ignore")
+    if drop := check_nesting(page):
         return drop
-    blocks = parse_blocks(limit_attributes(html).encode("utf-8", "ignore"))
+    blocks = parse_blocks(page)
     return model().main_text(blocks, url), blocks.title
 
 

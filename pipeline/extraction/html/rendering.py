@@ -74,6 +74,9 @@ def _collapse(text: str, is_continued: bool) -> str:
 
     They indent lines of a text with several lines, of which ``is_continued`` is true for all but the first.
     """
+    # Nothing to collapse in most texts: of all white space, only the ASCII space is printable.
+    if text.isprintable() and "  " not in f" {text} ":
+        return text
     lines = text.split(BREAK)
     if "\u00a0\u00a0" in text and (is_continued or len(lines) > 1):
         return "\n".join([_indentation(line) + " ".join(line.split()) for line in lines])

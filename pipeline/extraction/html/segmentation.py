@@ -12,28 +12,17 @@ from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNod
 
 from pipeline.extraction.html import formulas, scripts
 from pipeline.extraction.html.blocks import BREAK, BlockBuilder, Blocks
+from pipeline.extraction.html.elements import BY_NUMBER, IS_BLOCK, IS_SPECIAL, OMITTED, SPECIAL, tag_and_role
 from pipeline.extraction.html.listing import Listing, is_code_table, is_number, listing
-from pipeline.extraction.html.markup import BLOCK_LEVEL, NOT_TEXT, PREFORMATTED, classes, kind_of
+from pipeline.extraction.html.markup import BLOCK_LEVEL, PREFORMATTED, classes, kind_of
 from pipeline.extraction.html.visibility import HIDING, Display, display, is_relevant
 
 Attributes = Mapping[str, str | None]
 
 _LINKED, _INVISIBLE, _LINES, _NO_LISTING, _NO_NUMBER = 1, 2, 4, 8, 16
 """Bits of the state that elements inherit: in a link; invisible; line breaks count; what they do not hold."""
-_SPECIAL = frozenset(
-    (
-        *("code", "d-math", "dialog", "img", "ins", "m:math", "math", "mjx-container", "mml:math"),
-        *("object", "q", "rt", "script", "sub", "sup", "table", "template", *PREFORMATTED),
-    )
-)
-"""Elements whose name requires more than a visit of their children."""
 _RARELY_TEXT = frozenset(("img", "script"))
 """Elements without text, unless it is a formula."""
-_OMITTED, _IS_SPECIAL, _IS_BLOCK = 1, 2, 4
-_ROLES = dict.fromkeys(NOT_TEXT, _OMITTED) | {
-    tag: _IS_SPECIAL * (tag in _SPECIAL) | _IS_BLOCK * (tag in BLOCK_LEVEL) for tag in _SPECIAL | BLOCK_LEVEL
-}
-"""What the visit of an element depends on, by its name; 0 for all other elements."""
 _PROSE = frozenset(("blockquote", "ol", "p", "table", "ul"))
 """Elements that are not expected in a listing which is one by its style alone."""
 _MAX_VISIBLE, _SHOWN_LATER = 1000, 4
@@ -98,13 +87,13 @@ class _Visitor:
     def visit(self, root: LexborNode) -> None:
         """Add the blocks of an element. Python objects are created only for the properties that are read."""
         builder, plain, is_known, may_hide = self._builder, self._plain, self._is_known, self._may_hide
-        open_element, add_text, role_of = builder.open_element, builder.text, _ROLES.get
+        open_element, add_text, by_number = builder.open_element, builder.text, BY_NUMBER.get
         element, state = open_element(root.tag or "", -1, root.attributes), 0
         # For each open element: its next sibling, with the element and state there, and the text after it.
         above: list[tuple[LexborNode | None, int, int, str]] = []
         node = root.first_child
-        while node or above:
-            if not node:
+        while node is not None or above:
+            if node is None:
                 node, element, state, after = above.pop()
                 if after:
                     self._add(after, element, state)
@@ -117,11 +106,14 @@ class _Visitor:
                     self._add(text, element, state)
                 else:
                     add_text(text, element, state == _LINKED)
-            elif (tag := node.tag or "") == "br":
+                node = node.next
+                continue
+            tag, role = by_number(node.tag_id) or tag_and_role(node)
+            if tag == "br":
                 builder.line_break()
-            elif (role := role_of(tag, 0)) != _OMITTED:
+            elif role != OMITTED:
                 attributes, inner, inner_state, after = node.attributes, element, state, ""
-                if role & _IS_SPECIAL or (
+                if role & IS_SPECIAL or (
                     attributes
                     and (
                         (
@@ -146,9 +138,9 @@ class _Visitor:
                     child, inner_state, after = entered
                 else:
                     child = node.first_child
-                if role & _IS_BLOCK:
+                if role & IS_BLOCK:
                     inner = open_element(tag, element, attributes)
-                if child:
+                if child is not None:
                     above.append((node.next, element, state, after))
                     node, element, state = child, inner, inner_state | _LINKED if tag == "a" else inner_state
                     continue
@@ -191,7 +183,7 @@ class _Visitor:
         shown = Display.SHOWN
         if not HIDING.isdisjoint(attributes):
             shown = self._display(node, tag, attributes, kind)
-        if shown is Display.SHOWN and not kind and tag not in _SPECIAL:
+        if shown is Display.SHOWN and not kind and tag not in SPECIAL:
             return _Entered(node.first_child, state)
         entered = self._enter_displayed(node, tag, attributes, state, shown)
         if entered is None:
@@ -207,7 +199,7 @@ class _Visitor:
             entered = self._enter_kind(node, kind, element, entered)
         return (
             self._enter_tag(node, tag, attributes, element, entered)
-            if entered and tag in _SPECIAL
+            if entered and tag in SPECIAL
             else entered
         )
 

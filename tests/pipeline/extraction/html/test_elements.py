@@ -1,7 +1,9 @@
 """The text of every HTML element, in the order of the standard's index."""
 
 import pytest
+from selectolax.lexbor import LexborHTMLParser
 
+from pipeline.extraction.html.elements import BY_NUMBER, tag_and_role
 from tests.pipeline.extraction.html.rendered import render_all
 
 INLINE = (
@@ -81,3 +83,14 @@ def test_void_elements_have_no_text(tag: str) -> None:
 def test_other_elements(name: str) -> None:
     html, expected = SPECIAL[name]
     assert render_all(html) == expected
+
+
+def test_names_by_number_are_those_of_the_parser() -> None:
+    names = (*INLINE, *BLOCK, *WITHOUT_TEXT, *VOID, "table", "li", "math", "rect", "d-math", "m:math", "x-y")
+    html = "".join(f"<{name}></{name}>" for name in names)
+    tree = LexborHTMLParser(html + "<svg><clipPath></svg><clippath>")
+    assert tree.root is not None
+    nodes = list(tree.root.traverse())
+    assert {"clipPath", "clippath", "x-y"} <= {node.tag for node in nodes}
+    for node in nodes:
+        assert BY_NUMBER.get(node.tag_id, tag_and_role(node)) == tag_and_role(node)

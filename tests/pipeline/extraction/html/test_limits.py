@@ -36,8 +36,8 @@ def test_short_pages_are_kept(html: str) -> None:
 
 
 def test_closed_containers_are_not_nested() -> None:
-    assert check_nesting("<div><p></div>" * 9_000) is None
-    assert check_nesting("<ul><li>" * 9_000) is not None
+    assert check_nesting(b"<div><p></DIV>" * 9_000) is None
+    assert check_nesting(b"<UL><li>" * 9_000) is not None
 
 
 HOSTILE = (
