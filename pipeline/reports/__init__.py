@@ -4,7 +4,18 @@
 :mod:`pipeline.reports.content`.
 """
 
-from pipeline.reports.content import Cluster, Content, Edits, Filter, Group, Sample, Share, Step
+from pipeline.reports.content import (
+    Cluster,
+    Content,
+    Edits,
+    EvaluationSet,
+    Filter,
+    FoundItem,
+    Group,
+    Sample,
+    Share,
+    Step,
+)
 from pipeline.reports.distribution import Distribution, Limit, Range
 from pipeline.reports.funnel import Fate
 from pipeline.reports.page import render
@@ -14,8 +25,10 @@ __all__ = [
     "Content",
     "Distribution",
     "Edits",
+    "EvaluationSet",
     "Fate",
     "Filter",
+    "FoundItem",
     "Group",
     "Limit",
     "Range",

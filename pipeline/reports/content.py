@@ -104,6 +104,35 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundItem:
+    """An evaluation item that documents contain."""
+
+    item: int
+    """Number of its line in the set."""
+    documents: int
+    hits: int
+    """The most n-grams of the item in one document."""
+    passage: str
+    """In that document."""
+    examples: Sequence[str]
+    """Ids of documents, those with the most n-grams first."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSet:
+    """A set of evaluation items, and what was found of it in the documents that no filter dropped."""
+
+    name: str
+    items: int
+    not_searched: int
+    """Items that are too short or unspecific."""
+    items_hit: int
+    documents_hit: int
+    top_items: Sequence[FoundItem] = ()
+    """Those in the most documents."""
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """Everything that the page shows."""
 
@@ -124,6 +153,8 @@ class Content:
     cluster_sizes: Sequence[Share] = ()
     clusters: Sequence[Cluster] = ()
     """Examples."""
+    evaluation_sets: Sequence[EvaluationSet] = ()
+    """Empty if none were searched for."""
     seconds: Sequence[tuple[str, float]] = ()
     """Title and duration of every step."""
     tokens: Mapping[str, int] = field(default_factory=dict)

@@ -22,8 +22,9 @@ from core.config import Config, require
 from core.manifest import Manifest
 from core.shards import Facts
 from pipeline import document, ledger
+from pipeline.decontamination import report as decontamination
 from pipeline.ledger import COPIES, LEDGER, RECORDS, FunnelStep
-from pipeline.reports import Content, Edits, render
+from pipeline.reports import Content, Edits, EvaluationSet, FoundItem, render
 from pipeline.reports.funnel import funnel, groups
 from pipeline.spark import record_processing, tables
 from pipeline.spark.report import breakdown, filter_stats, samples
@@ -87,6 +88,7 @@ def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mappin
         unfiltered=unfiltered,
         cluster_sizes=breakdown.cluster_sizes(copies),
         clusters=examples,
+        evaluation_sets=_evaluation_sets(made),
         seconds=_seconds(out),
         tokens=tokens,
         loss=_loss(parts["metrics"]),
@@ -110,9 +112,28 @@ def _edits(made: Manifest) -> list[Edits]:
     return found if any(each.edited for each in found) else []
 
 
+def _evaluation_sets(made: Manifest) -> list[EvaluationSet]:
+    sets = made.facts.get("contamination", {}).get("sets", ())
+    return [
+        EvaluationSet(
+            name=each["name"],
+            items=each["items"],
+            not_searched=each["too_short"] + each["unspecific"],
+            items_hit=each["items_hit"],
+            documents_hit=each["documents_hit"],
+            top_items=[FoundItem(**item) for item in each["top_items"]],
+        )
+        for each in sets
+    ]
+
+
 def _warnings(made: Manifest) -> list[str]:
     steps = [FunnelStep.model_validate(step) for step in made.facts["funnel"]]
-    return [step.warning for step in steps if step.warning]
+    contamination = made.facts.get("contamination", {})
+    return [
+        *(step.warning for step in steps if step.warning),
+        *decontamination.warnings(contamination),
+    ]
 
 
 def _seconds(out: str) -> list[tuple[str, float]]:

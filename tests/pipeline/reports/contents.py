@@ -2,7 +2,20 @@
 
 from collections.abc import Mapping
 
-from pipeline.reports import Cluster, Content, Distribution, Edits, Filter, Group, Limit, Sample, Share, Step
+from pipeline.reports import (
+    Cluster,
+    Content,
+    Distribution,
+    Edits,
+    EvaluationSet,
+    Filter,
+    FoundItem,
+    Group,
+    Limit,
+    Sample,
+    Share,
+    Step,
+)
 
 COUNTS: Mapping[str, int] = {
     "records_in": 1000,
@@ -51,6 +64,10 @@ def content(text: str, url: str = "https://example.org/a") -> Content:
         unfiltered=[silent, drawn],
         cluster_sizes=[Share("2 or 3", 1)],
         clusters=[Cluster(2, shown)],
+        evaluation_sets=[
+            EvaluationSet(text, 1000, 12, 2, 5, [FoundItem(34, 4, 21, text, [text, "4" * 32])]),
+            EvaluationSet("idle", 10, 0, 0, 0),
+        ],
         seconds=[(text, 61.0), ("clean: reading", 4.0)],
         tokens={text: 42_000},
         loss=[(1, 9.0), (2, 8.0)],

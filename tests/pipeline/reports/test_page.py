@@ -103,6 +103,15 @@ def test_removed_text_is_reported_by_source():
     assert row == [MARK, "200", "33.3", "%", "1,500", "90,000", "3.0", "%"]
 
 
+def test_evaluation_sets_are_shown_with_their_most_frequent_items():
+    page = LexborHTMLParser(_page(MARK))
+    rows = [row.text(separator=" ").split() for row in page.css("#evaluation + p + table tbody tr")]
+    assert rows == [[MARK, "1,000", "12", "2", "0.2", "%", "5"], ["idle", "10", "0", "0", "0", "%", "0"]]
+    (shown,) = [each for each in page.css("details") if "most documents" in each.text()]
+    words = " ".join(shown.text(separator=" ").split())
+    assert f"item 34 in 4 documents, up to 21 n-grams: {MARK}, {'4' * 32} {MARK}" in words
+
+
 def test_headings_descend_by_one():
     levels = [int(node.tag[1]) for node in LexborHTMLParser(_page(MARK)).css("h1, h2, h3, h4")]
     assert levels[0] == 1

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from pipeline.readers.inputs import plan_splits
 from pipeline.spark import record_processing
 from pipeline.spark.clean import clean, validate
 from pipeline.spark.dedup import stage as dedup_stage
+from pipeline.spark.report import report
 from pipeline.spark.rethreshold import rethreshold
 from tests import small_crawl
 
@@ -148,6 +150,9 @@ def test_clean_publishes_what_was_found(spark, data, tmp_path):
     assert (sets["gsm8k"]["items"], sets["gsm8k"]["too_short"]) == (3, 1)
     (top,) = sets["gsm8k"]["top_items"]
     assert (top["item"], top["documents"], top["hits"], len(top["examples"])) == (2, 3, 19, 3)
+    page = Path(report(spark, _config(data, f"output.path={out}"))).read_text()
+    assert QUESTION[:60] in page
+    assert "1 of 3 evaluation sets matched no document: idle" in page
     (history,) = record_histories(str(out), "https://a.org/both")
     assert "item 2 of gsm8k (19 n-grams), item 1 of piqa" in history
     assert "number of n-grams is 2" in history
