@@ -62,8 +62,8 @@ def tokenize(
 ) -> pa.RecordBatch:
     """Convert documents to rows of :func:`tokenized_schema`.
 
-    ``documents`` has ``id``, ``text``, ``source``, ``cluster`` and ``cluster_size``. With ``rehydrate``, those
-    for training are repeated by their cluster sizes (:data:`REPETITIONS`).
+    ``documents`` has ``id``, ``text``, ``source``, ``cluster`` and ``cluster_size``. With ``rehydrate``,
+    those for training are repeated by their cluster sizes (:data:`REPETITIONS`).
     """
     dtype = dtype_for(tokenizer.vocabulary_size)
     bos, eos = (np.array([token], dtype).tobytes() for token in (tokenizer.bos, tokenizer.eos))

@@ -15,7 +15,7 @@ from pipeline.ledger.tables import (
     copies_schema,
     cuts_schema,
     quarantine_schema,
-    require_analysis,
+    records_folder,
     schema,
 )
 
@@ -34,7 +34,7 @@ __all__ = [
     "cuts_schema",
     "funnel_steps",
     "quarantine_schema",
-    "require_analysis",
+    "records_folder",
     "satisfies",
     "schema",
     "warnings",

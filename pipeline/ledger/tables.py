@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from core import storage
+from core import manifest, storage
 from core.errors import InputError
 
 ANALYSIS = "analysis"
@@ -89,20 +89,27 @@ def quarantine_schema() -> pa.Schema:
     )
 
 
-def require_analysis(run: str) -> None:
-    """Raise :class:`InputError` if the tables of analysed records of a finished run were removed."""
-    if not storage.exists(storage.join(run, RECORDS)):
-        raise InputError(
-            f"{storage.join(run, ANALYSIS)}: was removed (output.keep_analysis), but its tables of analysed "
-            "records are needed here; run clean with output.keep_analysis=true and another output.path"
-        )
+def records_folder(run: str) -> str:
+    """Return the folder with the analysed records of a finished run.
+
+    A run that decided about another one (``dedup.run``) may use that one's. Raises :class:`InputError` if
+    they were removed.
+    """
+    folder = storage.join(run, RECORDS)
+    if storage.exists(folder):
+        return folder
+    if other := manifest.read(run, *manifest.CORPUS_STAGES).config["dedup"].get("run"):
+        return records_folder(storage.absolute(other))
+    raise InputError(
+        f"{storage.join(run, ANALYSIS)}: was removed (output.keep_analysis), but its tables of analysed "
+        "records are needed here; run clean with output.keep_analysis=true and another output.path"
+    )
 
 
 def files(run: str, name: str) -> list[str]:
     """Return the files of a table of a finished run. Raises :class:`InputError` if there are none."""
-    if name.startswith(ANALYSIS):
-        require_analysis(run)
-    folder = storage.join(run, name)
+    analysed = records_folder(run) if name.startswith(ANALYSIS) else ""
+    folder = analysed if name == RECORDS else storage.join(run, name)
     found = [file.path for file in storage.list_files(folder) if file.path.endswith(".parquet")]
     if not found:
         raise InputError(f"{folder}: the Parquet files of the run are missing; run clean again")

@@ -133,6 +133,34 @@ class EvaluationSet:
 
 
 @dataclass(frozen=True, slots=True)
+class CutCluster:
+    """A cluster that was too large and was cut by keys of several bands."""
+
+    documents: int
+    joined_bands: int
+    clusters: int
+    """Number of the resulting clusters."""
+    largest: int
+    sample: Sequence[str]
+    """Ids of a document of some of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedText:
+    """Repeated lines or passages that were found in the documents that stay."""
+
+    reason: str
+    """``lines`` or ``substrings``."""
+    cut: bool
+    """False if they were only marked."""
+    documents: int
+    spans: int
+    characters: int
+    samples: Sequence[Share]
+    """Frequent ones among a sample, with their number there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """Everything that the page shows."""
 
@@ -153,6 +181,9 @@ class Content:
     cluster_sizes: Sequence[Share] = ()
     clusters: Sequence[Cluster] = ()
     """Examples."""
+    cut_clusters: Sequence[CutCluster] = ()
+    """The largest ones."""
+    repeated: Sequence[RepeatedText] = ()
     evaluation_sets: Sequence[EvaluationSet] = ()
     """Empty if none were searched for."""
     seconds: Sequence[tuple[str, float]] = ()

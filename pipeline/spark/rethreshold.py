@@ -35,7 +35,7 @@ from pipeline.filters.recipe import validate as validate_filters
 from pipeline.filters.rethreshold import COLUMNS, decide
 from pipeline.ledger import COPIES, RECORDS
 from pipeline.ledger.comparison import QUARANTINED, Change
-from pipeline.ledger.tables import copies_schema, files, require_analysis
+from pipeline.ledger.tables import copies_schema, files, records_folder
 from pipeline.spark import clean, record_processing, tables
 from pipeline.spark.dedup import clusters
 
@@ -134,7 +134,7 @@ def rethreshold(session: Callable[[], SparkSession], config: Config) -> Rethresh
     require(config, "output.path")
     out = storage.absolute(config.output.path)
     made = manifest.read(out, clean.STAGE)
-    require_analysis(out)
+    records_folder(out)
     _refuse_other_keys(config, made)
     own, requested = _filters(made), config.filters
     differing = differing_settings(build_recipe(own), build_recipe(requested))
@@ -205,7 +205,7 @@ def _find_duplicates(kept: Iterable[Record], settings: DedupConfig) -> dict[str,
 
 def _count_by_spark(spark: SparkSession, out: str, wanted: Recipe, settings: DedupConfig) -> Counter[_Fates]:
     schema = record_processing.schema()
-    records = tables.read(spark, f"{out}/{RECORDS}", pa.schema([schema.field(name) for name in _READ]))
+    records = tables.read(spark, records_folder(out), pa.schema([schema.field(name) for name in _READ]))
     decided = records.mapInArrow(partial(_decide_batches, wanted=wanted), from_arrow_schema(_DECIDED))
     previous_copies = tables.read(spark, f"{out}/{COPIES}", copies_schema())
     work = f"{out}/analysis/rethreshold-{uuid.uuid4().hex}"

@@ -69,6 +69,13 @@ def read(spark: SparkSession, folder: str, schema: pa.Schema) -> DataFrame:
     return spark.read.schema(from_arrow_schema(schema)).parquet(storage.spark_literal(folder))
 
 
+def read_if_exists(spark: SparkSession, folder: str, schema: pa.Schema) -> DataFrame:
+    """Read a table, which is empty if its folder does not exist."""
+    if storage.exists(folder):
+        return read(spark, folder, schema)
+    return spark.createDataFrame([], from_arrow_schema(schema))
+
+
 def checkpoint(spark: SparkSession, table: DataFrame, folder: str) -> DataFrame:
     """Write and read back. This truncates the query plan and survives the loss of an executor."""
     write(table, folder)

@@ -33,8 +33,8 @@ from core.errors import InputError, ManifestError, MismatchError
 from core.manifest import FileEntry, Manifest
 from pipeline import ledger
 from pipeline.dedup.parameters import Parameters, parameters
-from pipeline.ledger import COPIES, RECORDS
-from pipeline.ledger.tables import require_analysis
+from pipeline.ledger import COPIES
+from pipeline.ledger.tables import records_folder
 from pipeline.spark import publishing, record_processing, tables
 from pipeline.spark.dedup.parts import KEYED, ROW_BITS, parts_of, read_keys, read_part
 
@@ -152,7 +152,6 @@ def add_run(spark: SparkSession, config: Config) -> Manifest:
     """
     run, folder = storage.absolute(config.output.path), storage.absolute(config.dedup.index)
     made = manifest.read(run, *manifest.CORPUS_STAGES)
-    require_analysis(run)
     own = parameters(parse(made.config["dedup"], DedupConfig))
     index = _existing(folder)
     if index:
@@ -196,7 +195,9 @@ def _existing(folder: str) -> Manifest | None:
 def _write_generation(spark: SparkSession, run: str, folder: str) -> None:
     """Write signatures and keys of the documents of a run that stayed."""
     copies = tables.read(spark, f"{run}/{COPIES}", ledger.copies_schema())
-    signed = publishing.map_parts(spark, f"{run}/{RECORDS}", copies, to_signatures, _READ, signature_schema())
+    signed = publishing.map_parts(
+        spark, records_folder(run), copies, to_signatures, _READ, signature_schema()
+    )
     tables.write(signed, f"{folder}/signatures")
     parts = parts_of(spark, f"{folder}/signatures")
     keyed = parts.with_rows(None, excluded=True).mapInArrow(read_keys, from_arrow_schema(KEYED))

@@ -21,7 +21,7 @@ from core.manifest import Manifest, Stage, check_output, fingerprint
 from pipeline.decontamination import EvaluationIndex, load_index
 from pipeline.dedup.parameters import parameters
 from pipeline.ledger import ANALYSIS, COPIES, RECORDS
-from pipeline.ledger.tables import require_analysis
+from pipeline.ledger.tables import records_folder
 from pipeline.readers.record import InputSplit
 from pipeline.spark import contamination, counting, publishing, record_processing, tables
 from pipeline.spark.dedup.clusters import find_copies
@@ -75,7 +75,7 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
         title = f"{STAGE}: reading {inputs.title}"
         tables.write_once(records, partial(_process_texts, config, inputs, index), title)
     elif _has_signatures(config):
-        records = storage.join(storage.absolute(config.dedup.run), RECORDS)
+        records = records_folder(storage.absolute(config.dedup.run))
     else:
         title = f"{STAGE}: computing the signatures of {config.dedup.run}"
         tables.write_once(records, partial(_sign_again, spark, config), title)
@@ -134,7 +134,7 @@ def _run(config: Config) -> Manifest:
     """Return the manifest of the run to decide about again, if it is finished and has its analysis."""
     run = storage.absolute(config.dedup.run)
     found = manifest.read(run, *manifest.CORPUS_STAGES)
-    require_analysis(run)
+    records_folder(run)
     if found.config["dedup"]["output"] == "duplicates":
         raise InputError(
             f"dedup.run = {config.dedup.run}: has no texts (dedup.output = duplicates); read its inputs again"
@@ -175,5 +175,5 @@ def _sign_again(spark: SparkSession, config: Config, folder: str) -> None:
         rows = (batch for path in paths for batch in read_part(path, schema.names))
         return record_processing.sign_again(rows, config, schema)
 
-    parts = parts_of(spark, storage.join(storage.absolute(config.dedup.run), RECORDS))
+    parts = parts_of(spark, records_folder(storage.absolute(config.dedup.run)))
     tables.write(parts.files.mapInArrow(run, from_arrow_schema(schema)), folder)

@@ -1,19 +1,21 @@
 """Counts of records by source, language, reason, site and cluster size, for the report."""
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.reports import Fate, Group, Share
+from pipeline.reports import CutCluster, Fate, Group, Share
+from pipeline.spark import tables
+from pipeline.spark.dedup.clusters import cut_schema
 
 WORDS = "gopher_words"
-"""Metric that counts the words of an extracted text."""
+"""Metric that counts the words of an extracted text, where filters measure."""
 _HOST = r"^[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?(?:www\.)?([^/?#:]+)"
 
 
 def count_fates(entries: DataFrame, records: DataFrame) -> list[Fate]:
     """Count ledger entries and their words by source, language and reason. Texts are not read."""
     measured = records.where("error IS NULL").select(
-        "id", "language", F.col(f"metrics.{WORDS}").alias("words")
+        "id", "language", F.coalesce(f"metrics.{WORDS}", "words").alias("words")
     )
     counted = (
         entries.select("id", "source", "reason")
@@ -54,6 +56,12 @@ def cluster_sizes(copies: DataFrame) -> list[Share]:
         copies.where("reason IS NULL AND cluster_size > 1").groupBy(power).count().orderBy("power").collect()
     )
     return [Share(_size_label(row["power"]), row["count"]) for row in counted]
+
+
+def cut_clusters(spark: SparkSession, folder: str) -> list[CutCluster]:
+    """Return the clusters that were cut for their size, the largest first."""
+    cut = tables.read_if_exists(spark, folder, cut_schema()).orderBy(F.desc("documents"), "joined_bands")
+    return [CutCluster(**row.asDict()) for row in cut.collect()]
 
 
 def _size_label(power: int) -> str:

@@ -7,6 +7,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -31,7 +32,7 @@ def filter_stats(records: DataFrame, made: Manifest) -> tuple[list[Filter], list
 
     The second list holds the metrics without a condition.
     """
-    thresholds = {Reason(name): value for name, value in made.config["filters"]["thresholds"].items()}
+    thresholds = {Reason(name): value for name, value in _filters(made)["thresholds"].items()}
     limits: dict[str, list[Limit]] = defaultdict(list)
     for reason, threshold in thresholds.items():
         metric, bound = RULES[reason]
@@ -48,6 +49,12 @@ def filter_stats(records: DataFrame, made: Manifest) -> tuple[list[Filter], list
         for reason in _ordered_reasons(thresholds, made)
     ]
     return filters, [found for metric, found in distributions.items() if not limits[metric]]
+
+
+def _filters(made: Manifest) -> Mapping[str, Any]:
+    """Return the run's resolved filters, of which deduplication alone has none."""
+    filters: Mapping[str, Any] = made.config.get("filters", {"thresholds": {}, "thresholds_by_language": {}})
+    return filters
 
 
 def _ordered_reasons(thresholds: Mapping[Reason, float], made: Manifest) -> list[Reason]:
@@ -75,7 +82,7 @@ def _filter(
     if reason not in thresholds:
         return Filter(reason.value, reason.meaning, dropped, reached)
     metric, bound = RULES[reason]
-    exceptions = made.config["filters"]["thresholds_by_language"].get(reason.value, {})
+    exceptions = _filters(made)["thresholds_by_language"].get(reason.value, {})
     return Filter(
         reason=reason.value,
         meaning=reason.meaning,

@@ -38,7 +38,7 @@ def select_samples(
         for each in filters
     ]
     examples = [
-        Cluster(cluster["size"], [Sample(id=each, **details[each]) for each in cluster["members"]])
+        Cluster(cluster["size"], [Sample(id=each, **details.get(each, {})) for each in cluster["members"]])
         for cluster in clusters
     ]
     return with_samples, examples

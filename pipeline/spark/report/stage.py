@@ -23,11 +23,11 @@ from core.manifest import Manifest
 from core.shards import Facts
 from pipeline import document, ledger
 from pipeline.decontamination import report as decontamination
-from pipeline.ledger import COPIES, LEDGER, RECORDS, FunnelStep
+from pipeline.ledger import COPIES, CUTS, LEDGER, RECORDS, FunnelStep
 from pipeline.reports import Content, Edits, EvaluationSet, FoundItem, render
 from pipeline.reports.funnel import funnel, groups
 from pipeline.spark import record_processing, tables
-from pipeline.spark.report import breakdown, filter_stats, samples
+from pipeline.spark.report import breakdown, filter_stats, repeated_text, samples
 
 MAX_GROUPS = 15
 """Maximum number of languages and of sites shown."""
@@ -55,7 +55,7 @@ def report(spark: SparkSession, config: Config) -> str:
     if _read_if_exists(path).startswith(mark):
         print("report: already done")
         return path
-    ledger.require_analysis(out)
+    ledger.records_folder(out)
     page = render(collect_content(spark, out, made, parts))
     storage.write_atomic(path, (mark + page).encode())
     return path
@@ -67,9 +67,9 @@ def _read_if_exists(path: str) -> str:
 
 def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mapping[str, str]) -> Content:
     """Aggregate the tables of ``out``. ``parts``: files of packing and training, maybe empty."""
-    documents = tables.read(spark, f"{out}/documents", document.schema())
+    documents = tables.read_if_exists(spark, f"{out}/documents", document.schema())
     entries = tables.read(spark, f"{out}/{LEDGER}", ledger.schema())
-    records = tables.read(spark, f"{out}/{RECORDS}", record_processing.schema())
+    records = tables.read(spark, ledger.records_folder(out), record_processing.schema())
     copies = tables.read(spark, f"{out}/{COPIES}", ledger.copies_schema())
     fates = breakdown.count_fates(entries, records)
     tokens = _tokens(parts["shards"])
@@ -77,7 +77,7 @@ def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mappin
     filters, examples = samples.select_samples(entries, documents, copies, records, filters)
     return Content(
         counts=made.counts,
-        preset=str(made.config["filters"]["preset"]),
+        preset=str(made.config.get("filters", {}).get("preset", "")),
         funnel=funnel(fates, made.counts["quarantined"], tokens, [each.stage for each in filters]),
         edits=_edits(made),
         warnings=_warnings(made),
@@ -88,6 +88,8 @@ def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mappin
         unfiltered=unfiltered,
         cluster_sizes=breakdown.cluster_sizes(copies),
         clusters=examples,
+        cut_clusters=breakdown.cut_clusters(spark, f"{out}/{COPIES}.cut"),
+        repeated=repeated_text.repeated_text(spark, out, made, records),
         evaluation_sets=_evaluation_sets(made),
         seconds=_seconds(out),
         tokens=tokens,
@@ -138,7 +140,7 @@ def _warnings(made: Manifest) -> list[str]:
 
 def _seconds(out: str) -> list[tuple[str, float]]:
     """Return the title and duration of every finished step."""
-    folders = (RECORDS, COPIES, "documents", "tokenizer", "shards")
+    folders = (RECORDS, COPIES, CUTS, "duplicates", "documents", "tokenizer", "shards")
     return [timing for folder in folders if (timing := tables.read_timing(f"{out}/{folder}"))]
 
 

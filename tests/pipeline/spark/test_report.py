@@ -81,8 +81,8 @@ def test_page_shows_duplicates_with_the_survivor(spark, cleaned):
     settings, _ = cleaned
     shown = _page(report(spark, settings)).css("#copies ~ .cards .card")
     assert [card.css_first("h3").text() for card in shown] == [
-        "The largest cluster: 2 documents",
-        "The largest cluster with near duplicates: 2 documents",
+        "The most duplicates: 2 documents",
+        "The most, with near duplicates: 2 documents",
     ][: len(shown)]
     assert {len(card.css(".sample blockquote")) for card in shown} == {2}
 

@@ -1,12 +1,15 @@
 """Lines and passages that documents have in common are cut from what is published, and accounted for."""
 
 import json
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from selectolax.lexbor import LexborHTMLParser
 
 from core.config import load
 from pipeline.spark.dedup.stage import dedup
+from pipeline.spark.report import report
 from tests.pipeline.spark.dedup import corpus
 
 pytestmark = pytest.mark.spark
@@ -52,6 +55,17 @@ def test_repeated_text_is_cut_and_accounted_for(spark, texts, tmp_path):
         assert inked(published.get(row["id"], "")) == inked(text) - removed
     untouched = [row for row in found["documents"] if cut[row["id"]] is None]
     assert untouched and all(row["text"] == original[row["url"]] for row in untouched)
+
+
+def test_report_shows_what_was_cut(spark, texts, tmp_path):
+    run(spark, texts, tmp_path / "out", "dedup.max_cluster=2")
+    page = LexborHTMLParser(Path(report(spark, load(None, [f"output.path={tmp_path / 'out'}"]))).read_text())
+    table = page.css_first("#repeated ~ table")
+    rows = [[cell.text() for cell in row.css("th, td")] for row in table.css("tbody tr")]
+    assert rows[0] == ["lines, cut", "11", "12", str(12 * len(MENU))]
+    assert rows[1][:2] == ["passages, cut", "2"]
+    samples = [sample.text().split("\n") for sample in page.css("#repeated ~ details .sample")]
+    assert any("12 ×" in " ".join(sample) and MENU in sample for sample in samples)
 
 
 def inked(text):
