@@ -150,7 +150,7 @@ def reorder(units: Units, similarity: float, drawn: random.Random) -> Units:
 
 
 class Similarity:
-    """True Jaccard similarity of documents, by sets of tuples of normalized words."""
+    """True Jaccard similarity of documents, by sets of tuples of words."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._texts = texts
@@ -205,7 +205,7 @@ def run_job(spark: SparkSession, config: Config) -> Outcome:
     dedup(spark, config)
     columns = ["id", "cluster", "metadata"]
     dropped = pq.read_table(f"{config.output.path}/duplicates")
-    rows = [*pq.read_table(f"{config.output.path}/documents", columns=columns).to_pylist()]
+    rows = pq.read_table(f"{config.output.path}/documents", columns=columns).to_pylist()
     rows += dropped.select(columns).to_pylist()
     numbers = {row["id"]: int(row["metadata"]["number"]) for row in rows}
     drops = [
@@ -258,8 +258,7 @@ def partition(cluster: dict[int, str]) -> set[frozenset[int]]:
 
 def same(cluster: dict[int, str], pair: Pair) -> bool:
     """True if both documents are in one cluster."""
-    first, second = (cluster.get(number) for number in pair)
-    return first is not None and first == second
+    return pair[0] in cluster and cluster[pair[0]] == cluster.get(pair[1])
 
 
 def expected(similarity: float) -> float:
@@ -297,8 +296,8 @@ def precision_lines(drops: Sequence[Drop], similarity: Similarity) -> Iterator[s
     yield (
         f"With verification: {len(drops):,} documents dropped, {right:,} of them with a true similarity of "
         f"at least {THRESHOLD:.3f} to the document that they duplicate: **precision "
-        f"{right / len(drops):.4f}**. Least true similarity: {min(true):.4f}. Largest difference between true and reported similarity: "
-        f"{apart:.1e}."
+        f"{right / len(drops):.4f}**. Least true similarity: {min(true):.4f}. Largest difference from the "
+        f"reported one: {apart:.1e}."
     )
 
 

@@ -372,9 +372,10 @@ def report(options: argparse.Namespace) -> Iterator[str]:
     yield ""
     yield (
         f"`python benchmarks/dedup_speed.py` on {date.today()}, two cores, one run each, "
-        f"{platform.machine()}, Python {platform.python_version()}, Spark {importlib.metadata.version('pyspark')}, rensa "
-        f"{importlib.metadata.version('rensa')}. Documents of {dedup_documents.WORDS} words, a tenth exact "
-        f"copies, a tenth near copies; {BANDS} bands of {ROWS} rows, {SHINGLE}-word shingles."
+        f"{platform.machine()}, Python {platform.python_version()}, Spark "
+        f"{importlib.metadata.version('pyspark')}, rensa {importlib.metadata.version('rensa')}. Documents "
+        f"of {dedup_documents.WORDS} words, a tenth exact copies, a tenth near copies; {BANDS} bands of "
+        f"{ROWS} rows, {SHINGLE}-word shingles."
     )
     yield ""
     if options.sizes:
