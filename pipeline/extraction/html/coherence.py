@@ -26,7 +26,7 @@ def adjust(margins: Margins, blocks: Blocks, words: NDArray[np.float32]) -> None
     """Adjust the margins of the blocks of a page in place. ``words``: the number of words of each block."""
     for first, stop in _ranges(blocks, WHOLE):
         inside, weights = margins[first:stop], words[first:stop]
-        inside += WHOLE_SMOOTHING * (np.dot(inside, weights) / max(weights.sum(), 1) - inside)
+        inside += WHOLE_SMOOTHING * (inside.dot(weights) / max(np.add.reduce(weights), 1) - inside)
     for first, stop in _joined(_ranges(blocks, ATTACHED)):
         if first > 0 and stop < len(margins):
             np.maximum(margins[first:stop], min(margins[first - 1], margins[stop]), out=margins[first:stop])

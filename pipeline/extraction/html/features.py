@@ -2,7 +2,8 @@
 
 The blocks of an element are contiguous, so that every sum over an element or a window is a difference of two
 cumulative sums. All computations are array operations over a page's blocks or elements. Rows are looked up
-with ``take``, which is several times faster than indexing.
+with ``take``, which is several times faster than indexing. Arrays are so short that calls take most of the
+time: methods of arrays are preferred to functions of NumPy that wrap them.
 """
 
 import math
@@ -71,7 +72,7 @@ def _capital_starts(text: bytes) -> list[int]:
     # Array operations take a fraction of the time of a regular expression here.
     codes = np.frombuffer(text, np.uint8)
     is_upper, is_lower = codes - ord("A") < 26, codes - ord("a") < 26
-    return (np.flatnonzero(is_upper[1:-1] & (is_lower[2:] | ~is_upper[:-2])) + 1).tolist()
+    return ((is_upper[1:-1] & (is_lower[2:] | ~is_upper[:-2])).nonzero()[0] + 1).tolist()
 
 
 class Features(NamedTuple):
@@ -115,7 +116,7 @@ class _Elements:
         self.in_paragraph = (bits & _BIT["p"]) > 0
         counts, parents = _integers(blocks.counts), _integers(blocks.parents)
         scores = np.zeros((len(ids), 3))
-        with_blocks = np.flatnonzero(np.bincount(pair_ids, counts))
+        with_blocks = np.bincount(pair_ids, counts).nonzero()[0]
         scores[with_blocks] = scorer([signatures[pair] for pair in with_blocks.tolist()])
         scores = scores.take(pair_ids, 0)
         self.own_scores = _floats(scores[:, :2])
@@ -193,7 +194,7 @@ class _FeatureTable:
             self._by_class[:, PRICE] > 0,
         )
         self._sums = np.zeros((self._count + 1, len(columns)))
-        np.cumsum(np.array(columns).T, axis=0, out=self._sums[1:])
+        np.array(columns).T.cumsum(0, out=self._sums[1:])
         self._total = self._sums[-1]
         sums = self._sums.take(elements.stops, 0) - self._sums.take(elements.firsts, 0)
         self._element_words = sums[:, _WORDS]
@@ -205,7 +206,10 @@ class _FeatureTable:
 
     def templates(self) -> Numbers:
         """Return the template of each block, numbered from 0."""
-        return np.unique(self._elements.templates[self._owners], return_inverse=True)[1]
+        ids: dict[int, int] = {}
+        templates = self._elements.templates[self._owners].tolist()
+        # Faster than np.unique with so few.
+        return _integers([ids.setdefault(template, len(ids)) for template in templates])
 
     def text(self) -> Floats:
         """Features of the block's own text."""
@@ -222,14 +226,14 @@ class _FeatureTable:
         """Features of the block's position on the page, also relative to headings and running text."""
         index, levels = self._index, self._levels
         heading = np.maximum.accumulate(np.where(levels > 0, index, -1))
-        running = np.flatnonzero((self.words > 20) & (self._links < 0.3))
+        running = ((self.words > 20) & (self._links < 0.3)).nonzero()[0]
         return _columns(
             index / self._count,
             np.log1p(self._count - index),
             np.log1p(index),
             self._sums[:-1, _WORDS] / self._total[_WORDS],
             levels,
-            self._distance(np.flatnonzero(levels == 1)[:1], 100),
+            self._distance((levels == 1).nonzero()[0][:1], 100),
             np.minimum(index - heading, 100),
             np.where(heading >= 0, levels[heading], 9),
             self._distance(running[:1], 60),
@@ -246,7 +250,7 @@ class _FeatureTable:
     def cues(self) -> Floats:
         """Number of blocks since each kind of section was last announced, clipped."""
         # A link leads to such a section elsewhere; it does not announce one here.
-        candidates = np.flatnonzero((self._characters <= MAX_CHARACTERS) & (self._links < 1))
+        candidates = ((self._characters <= MAX_CHARACTERS) & (self._links < 1)).nonzero()[0]
         kinds = np.zeros(self._count, np.int64)
         kinds[candidates] = cues().announced([self._blocks.texts[block] for block in candidates.tolist()])
         is_announced = (kinds[:, None] >> np.arange(len(cues().kinds))) & 1 > 0
@@ -313,7 +317,9 @@ class _FeatureTable:
         amounts.append(math.log1p(blocks.tags.count("article")))
         amounts.append(bool(_ARTICLE.search(blocks.names[0].lower())))
         row = _floats([*amounts, *_url_features(url)])
-        return np.broadcast_to(row, (count, len(row)))
+        rows = np.empty((count, len(row)), np.float32)
+        rows[:] = row
+        return rows
 
 
 def _url_features(url: str) -> tuple[int, int, int]:
@@ -329,28 +335,27 @@ def _count_characters(texts: list[str], lengths: Numbers) -> tuple[Floats, Float
 
     The type is 2 for the end of a sentence, 1 for the end of a clause, else 0.
     """
-    groups, classes, plain = _character_groups()
+    groups, classes, ends, plain = _character_groups()
     codes = np.frombuffer("\n".join(["", *texts]).encode("utf-32-le", "replace"), np.uint32)
     found = groups.take(codes, mode="clip")
-    stops = np.cumsum(lengths + 1)
+    stops = (lengths + 1).cumsum()
     # Most characters are plain letters or blanks; only the others are assigned to their texts.
-    rare = np.flatnonzero((found > 0) & (found != plain.start))
-    cells = np.searchsorted(stops, rare, "right") * len(classes) + found[rare]
+    rare = ((found > 0) & (found != plain.start)).nonzero()[0]
+    cells = stops.searchsorted(rare, "right") * len(classes) + found[rare]
     counts = np.bincount(cells, minlength=len(texts) * len(classes)).reshape(len(texts), -1)
     by_class = _floats(counts) @ classes
     in_word = (found >= plain.start) & (found < plain.stop)
-    begins = np.flatnonzero(in_word[1:] > in_word[:-1]) + 1
-    by_class[:, WORD] = np.bincount(np.searchsorted(stops, begins, "right"), minlength=len(texts))
-    ends = np.where(classes[:, STOP], np.float32(2), classes[:, COMMA])
+    begins = (in_word[1:] > in_word[:-1]).nonzero()[0] + 1
+    by_class[:, WORD] = np.bincount(stops.searchsorted(begins, "right"), minlength=len(texts))
     return by_class, ends[found[stops - 1]]
 
 
 @cache
-def _character_groups() -> tuple[NDArray[np.uint8], Floats, slice]:
+def _character_groups() -> tuple[NDArray[np.uint8], Floats, Floats, slice]:
     """Group the characters of the basic multilingual plane by their classes.
 
-    Return the group of each character; ``[group, class]``, 1 if the group has the class; and the groups of
-    word characters of scripts with spaces.
+    Return the group of each character; ``[group, class]``, 1 if the group has the class; the type of end of
+    each group, as in :func:`_count_characters`; and the groups of word characters of scripts with spaces.
     """
     bits = np.zeros(1 << 16, np.uint8)
     for code, character in enumerate(map(chr, range(1 << 16))):
@@ -362,7 +367,9 @@ def _character_groups() -> tuple[NDArray[np.uint8], Floats, slice]:
         bits[first : last + 1] |= 1 << IDEOGRAPH
     distinct, groups = np.unique(bits, return_inverse=True)
     first, stop = np.searchsorted(distinct, (1 << WORD, 1 << IDEOGRAPH)).tolist()
-    return groups.astype(np.uint8), _floats(distinct[:, None] >> np.arange(6) & 1), slice(first, stop)
+    classes = _floats(distinct[:, None] >> np.arange(6) & 1)
+    ends = np.where(classes[:, STOP], np.float32(2), classes[:, COMMA])
+    return groups.astype(np.uint8), classes, ends, slice(first, stop)
 
 
 def _integers(values: Sequence[int]) -> Numbers:

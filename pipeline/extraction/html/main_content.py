@@ -102,7 +102,7 @@ class Model:
         calibration = self._calibration
         matrix, words, templates = features(blocks, url, self._name_scorer)
         margins = _margins(self._small, matrix)
-        uncertain = np.flatnonzero(np.abs(margins) < calibration.confident_margin)
+        uncertain = (np.abs(margins) < calibration.confident_margin).nonzero()[0]
         if len(uncertain):
             margins[uncertain] = _margins(self._large, matrix.take(uncertain, 0))
         # Blocks of one template usually have the same role on the page.
@@ -137,10 +137,10 @@ def name_scorer(word_scores: Mapping[str, float]) -> NameScorer:
         words = split_names([name for name, _ in signatures])
         in_names = np.fromiter(filter(None, map(numbers.get, words)), np.int64)
         tags = np.array([numbers.get(b"<" + tag.encode(), 1) for _, tag in signatures])
-        elements = np.concatenate((np.cumsum(in_names == 1) - 1, np.arange(len(tags))))
+        elements = np.concatenate(((in_names == 1).cumsum() - 1, np.arange(len(tags))))
         pairs = np.sort(elements * len(values) + np.concatenate((in_names, tags)))
         found = pairs[np.concatenate(((True,), pairs[1:] != pairs[:-1]))] % len(values)
-        scores, first = values[found], np.flatnonzero(found == 1)
+        scores, first = values[found], (found == 1).nonzero()[0]
         counts = np.concatenate((first[1:], (len(found),))) - first - 1
         mean = np.add.reduceat(scores, first) / np.maximum(counts, 1)
         return np.array((np.minimum.reduceat(scores, first), np.maximum.reduceat(scores, first), mean)).T
@@ -163,9 +163,9 @@ def main_content(html: str, url: str) -> tuple[str, str] | Drop:
 
 def select_blocks(shares: Floats, words: Floats, min_expected_words: float) -> NDArray[np.int64]:
     """Return the blocks that maximize the expected F1 of the page, in document order."""
-    order = np.argsort(-shares, kind="stable")
-    selected = np.cumsum(words[order])
-    correct = np.cumsum((shares * words)[order])
+    order = (-shares).argsort(kind="stable")
+    selected = words[order].cumsum()
+    correct = (shares * words)[order].cumsum()
     if correct[-1] < min_expected_words:
         return order[:0]
-    return np.sort(order[: int(np.argmax(correct / (selected + correct[-1]))) + 1])
+    return np.sort(order[: int((correct / (selected + correct[-1])).argmax()) + 1])

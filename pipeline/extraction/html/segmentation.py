@@ -78,7 +78,7 @@ class _Visitor:
         self._builder = BlockBuilder(self.blocks)
         self._shown = shown
         """Elements (``mem_id``) that are visited although they are hidden."""
-        self._known = frozenset(classes())
+        self._known = classes().keys()
         self._plain: set[str] = set()
         """Values of ``class`` without a known name."""
         self._plain_styles: set[str] = set()
