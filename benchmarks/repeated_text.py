@@ -4,8 +4,8 @@
 --set dedup.substrings.min_words=50 [--full FILE]`` extracts the records and removes duplicates
 (``filters.preset`` is none unless set). Then it searches what stays for lines and for passages, each on its
 own. Prints Markdown: characters before and after, seconds per 1,000 documents, and random samples. Of a line
-it shows the beginning, with the number of documents; of a passage the first and the last words, with the
-number of words. ``--full FILE`` writes the samples in full, with what is next to them after the cut.
+it shows the beginning, with the number of documents; of a passage both ends, with the number of characters.
+``--full FILE`` writes the samples in full, with what is next to them after the cut.
 """
 
 import random
@@ -111,7 +111,7 @@ def sample_passages(documents: Sequence[Document], drawn: random.Random) -> list
     samples = []
     for document, (start, end) in drawn.sample(spans, min(SAMPLES, len(spans))):
         passage, text = document.text[start:end], document.text
-        short = f"{len(passage.split())} words: {passage[:SHOWN]!r} … {passage[-SHOWN:]!r}"
+        short = f"{len(passage)} characters: {passage[:SHOWN]!r} … {passage[-SHOWN:]!r}"
         around = text[max(start - 300, 0) : start], text[end : end + 300]
         samples.append((short, f"{around[0]}⟦{passage}⟧{around[1]}"))
     return samples

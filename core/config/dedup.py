@@ -14,26 +14,36 @@ Criterion = Literal["longest", "newest", "oldest", "quality", "source"]
 class LinesConfig(Section):
     """Removal of lines that many documents repeat: menus, cookie notices, licences.
 
-    Counted over the documents that stay after duplicates are removed.
+    Counted over the documents that stay after duplicates are removed. A line is removed from all of them.
     """
 
     min_documents: int = Field(default=0, ge=0)
-    """Remove lines that at least this many documents contain; 0: remove none."""
+    """Remove lines that at least this many documents contain, such as 100; 0: remove none."""
     min_hosts: int = Field(default=1, ge=1)
-    """... if the documents are of at least this many hosts. Documents without an address count as one host
-    for each file."""
+    """... if the documents are of at least this many hosts, such as 10. Documents without an address count as
+    one host for each file."""
     min_characters: int = Field(default=3, ge=1)
     """Lines with fewer characters are never removed; white space around them does not count."""
 
+    @field_validator("min_documents")
+    @classmethod
+    def _repeated_lines_are_in_two_documents(cls, min_documents: int) -> int:
+        if min_documents == 1:
+            raise PydanticCustomError("min_documents", "must be 0 or at least 2: 1 would remove every line")
+        return min_documents
+
 
 class SubstringsConfig(Section):
-    """Removal of passages that several documents have in common, word for word (Lee et al. 2022)."""
+    """Removal of passages that several documents have in common, word for word (Lee et al. 2022).
+
+    Words are the parts between white space, or single letters in scripts without spaces.
+    """
 
     min_words: int = Field(default=0, ge=0)
     """Length in words from which a passage counts as repeated, such as 50; 0: do not search."""
     action: Literal["cut", "mark"] = "cut"
-    """``cut``: remove the passage from all documents but the first. ``mark``: keep the texts and record where
-    the passages are, in the table ``cuts``."""
+    """``cut``: remove the passage from all documents but that with the smallest id. ``mark``: keep the texts
+    and record where the passages are, in the table ``cuts``."""
 
 
 class DedupConfig(Section):

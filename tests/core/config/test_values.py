@@ -34,6 +34,10 @@ from core.errors import ConfigError
         ),
         ('input.paths=["a", ""]', "a path must not be empty; write . for the current folder"),
         ("train.steps=0", "train.steps = 0: must be at least 1"),
+        (
+            "dedup.lines.min_documents=1",
+            "min_documents = 1: must be 0 or at least 2: 1 would remove every line",
+        ),
         ("pack.validation_share=1", "pack.validation_share = 1: must be less than 1; "),
         ("pack.validation_share=1%", "must be a number; write pack.validation_share = 0.01"),
         ("train.learning_rate=0,5", "must be a number; write train.learning_rate = 0.5"),

@@ -74,9 +74,9 @@ def test_cuts_equal_those_found_by_brute_force(spark, tmp_path, partitions):
 def test_each_step_works_alone(spark, tmp_path):
     rows = _corpus(seed=2, documents=40)
     texts = {row[1]: row[2] for row in rows}
-    only = _found(spark, rows, 3, tmp_path / "substrings", substrings={"min_words": MIN_WORDS})
+    only = _found(spark, rows, 3, tmp_path / "100% [1]", substrings={"min_words": MIN_WORDS})
     assert only == {"lines": {}, "substrings": oracle.repeated_passages(texts, MIN_WORDS, {})}
-    only = _found(spark, rows, 3, tmp_path / "lines", lines={"min_documents": 2})
+    only = _found(spark, rows, 3, tmp_path / "a b", lines={"min_documents": 2})
     lines = oracle.repeated_lines(texts, dict.fromkeys(texts, ""), 2, 1, 3)
     assert only == {"lines": lines, "substrings": {}}
     assert _found(spark, rows, 3, tmp_path / "none") == {"lines": {}, "substrings": {}}
