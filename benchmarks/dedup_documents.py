@@ -53,10 +53,10 @@ def write_documents(folder: Path, count: int, seed: int = 1) -> None:
 def _copy(documents: Documents, pool: Documents, rng: np.random.Generator) -> Documents:
     """Replace a part of the documents by copies of those before, in place. Return documents to copy next."""
     kind = rng.random(len(documents))
-    rows = np.flatnonzero(kind < NEAR)
-    candidates = np.concatenate([pool, documents])
-    chosen = rng.integers(0, len(pool) + rows)
-    copies = candidates[np.minimum(chosen, len(candidates) - 1)]
+    originals, rows = np.flatnonzero(kind >= NEAR), np.flatnonzero(kind < NEAR)
+    before = len(pool) + originals.searchsorted(rows)
+    rows, before = rows[before > 0], before[before > 0]
+    copies = np.concatenate([pool, documents[originals]])[rng.integers(0, before)]
     similarity = rng.uniform(0.75, 0.95, len(rows))
     # A shingle survives if none of its words is replaced.
     share = 1 - (2 * similarity / (1 + similarity)) ** (1 / SHINGLE)
@@ -73,15 +73,18 @@ class TimeLimitError(Exception):
 def run_command(
     command: Sequence[str], *, limit: float, folder: Path, environment: dict[str, str] | None = None
 ) -> tuple[float, str]:
-    """Run a command in a folder on two cores. Return its seconds and what it printed on stdout.
+    """Run a command in a folder on two cores, with this repository on Python's path.
+
+    Returns its seconds and what it printed on stdout.
 
     Raises :class:`TimeLimitError` after ``limit`` seconds, and SystemExit with its last lines if it fails.
     """
+    path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
     started = time.monotonic()
     process = subprocess.Popen(
         ["taskset", "-c", "0,1", *command],
         cwd=folder,
-        env=os.environ | (environment or {}),
+        env=os.environ | {"PYTHONPATH": path} | (environment or {}),
         stdout=subprocess.PIPE,
         stderr=(folder / "stderr.log").open("ab"),
         text=True,
@@ -104,7 +107,8 @@ def job_command(documents: Path, out: Path, settings: Sequence[str] = (), memory
     submit = Path(sys.executable).with_name("spark-submit")
     options = ["dedup.preset=fineweb", "dedup.output=duplicates", *settings]
     options += [f"input.paths={json.dumps([f'{documents}/*.parquet'])}", f"output.path={out}"]
-    command = [str(submit), "--master", "local[2]", "--driver-memory", memory, "jobs/dedup.py"]
+    command = [str(submit), "--master", "local[2]", "--driver-memory", memory]
+    command.append(str(REPOSITORY / "jobs" / "dedup.py"))
     return command + [word for option in options for word in ("--set", option)]
 
 

@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
-from benchmarks.dedup_documents import REPOSITORY, job_command, run_command, steps, write_documents
+from benchmarks.dedup_documents import job_command, run_command, steps, write_documents
 from core.config import Config
 from core.errors import run
 from pipeline.spark.dedup import components
@@ -111,12 +111,10 @@ def measure_job(size: int, folder: Path) -> str:
     """Run the job over ``size`` documents. Return a row of the table."""
     documents, out, log = folder / "documents", folder / "out", folder / "gc.log"
     write_documents(documents, size)
-    (folder / "jobs").symlink_to(REPOSITORY / "jobs")
     command = job_command(documents, out, memory=MEMORY)
     command[1:1] = ["--driver-java-options", f"-Xlog:gc:file={log}"]
-    environment = {"PYTHONPATH": str(REPOSITORY)}
     with MemoryWatch() as memory:
-        seconds, printed = run_command(command, limit=4 * 3600, folder=folder, environment=environment)
+        seconds, printed = run_command(command, limit=4 * 3600, folder=folder)
     graph = " ".join(re.findall(r"connected components: (.*)", printed))
     dropped = pq.read_table(out / "duplicates", columns=["id"]).num_rows
     taken = "; ".join(f"{title} {step:.1f}" for title, step in steps(out))

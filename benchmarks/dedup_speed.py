@@ -37,7 +37,7 @@ from datasketch import MinHash, MinHashLSH
 from rensa import RMinHash
 
 from benchmarks import dedup_documents
-from benchmarks.dedup_documents import REPOSITORY, TimeLimitError, job_command, run_command, write_documents
+from benchmarks.dedup_documents import TimeLimitError, job_command, run_command, write_documents
 from core.config import Config, DedupConfig, InputConfig
 from core.errors import run
 from pipeline.analysis.normalized import normalized_words
@@ -74,9 +74,7 @@ Measure = Callable[[Path, Path, float], Result]
 def run_ours(documents: Path, work: Path, limit: float) -> Result:
     """Run our job."""
     command = job_command(documents, work / "out")
-    (work / "jobs").symlink_to(REPOSITORY / "jobs")
-    environment = {"PYTHONPATH": str(REPOSITORY)}
-    seconds, _ = run_command(command, limit=limit, folder=work, environment=environment)
+    seconds, _ = run_command(command, limit=limit, folder=work)
     dropped = pq.read_table(work / "out" / "duplicates", columns=["id"]).num_rows
     taken = "; ".join(f"{title} {step:.1f}" for title, step in dedup_documents.steps(work / "out"))
     return Result(seconds, dropped, taken)
@@ -88,8 +86,7 @@ def run_contestant(name: str) -> Measure:
     def measure(documents: Path, work: Path, limit: float) -> Result:
         command = [sys.executable, "-m", "benchmarks.dedup_speed", "--contestant", name]
         command += ["--documents", str(documents), "--work", str(work)]
-        environment = {"PYTHONPATH": str(REPOSITORY)}
-        seconds, printed = run_command(command, limit=limit, folder=work, environment=environment)
+        seconds, printed = run_command(command, limit=limit, folder=work)
         line = next(line for line in printed.splitlines() if line.startswith("RESULT"))
         _, dropped, *details = line.split(maxsplit=2)
         return Result(seconds, int(dropped), "".join(details))
@@ -125,7 +122,7 @@ def run_text_dedup(python: str) -> Measure:
             enable_profiling = false
             """
         )
-        environment = {"HF_HOME": f"{work}/cache", "HF_HUB_OFFLINE": "1"}
+        environment = {"HF_HOME": f"{work}/cache", "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
         command = [python, "-m", "text_dedup.minhash"]
         seconds, _ = run_command(command, limit=limit, folder=work, environment=environment)
         files = list((work / "out").glob("*.arrow"))
