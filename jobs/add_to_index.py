@@ -15,10 +15,8 @@ def main(arguments: Sequence[str]) -> None:
     """Run the plan and print what the index holds."""
     if config := from_command_line("Add a finished run to a signature index.", arguments, validate):
         made = add_run(session(config, "add_to_index"), config)
-        corpora = len(made.facts["generations"])
-        print(
-            f"signature index: {made.counts['documents']:,} documents of {corpora} runs in {config.dedup.index}"
-        )
+        documents, runs = made.counts["documents"], len(made.facts["generations"])
+        print(f"signature index: {documents:,} documents of {runs} runs in {config.dedup.index}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Deduplication: keys that duplicate documents share, and rules that choose the survivor of a cluster.
+"""Deduplication: signatures of texts, decisions about duplicates, repeated lines and passages.
 
-Start reading with :mod:`~pipeline.dedup.minhash`. Spark groups documents by these keys
-(``pipeline/spark/clusters.py``) and applies the rules of :mod:`~pipeline.dedup.survivors`.
+Start reading with :mod:`~pipeline.dedup.minhash` and :mod:`~pipeline.dedup.survivors`, then
+:mod:`~pipeline.dedup.cuts`. Spark applies these rules to any number of documents (``pipeline/spark/dedup``).
 """

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from core.config import FiltersConfig
 from core.errors import ConfigError, InputError
-from pipeline.analysis import analyse
 from pipeline.document import METRICS
 from pipeline.filters import FilterPipeline, FilterResult, recipe, resolved_thresholds
 from pipeline.filters.classifier.model import NEGATIVE, POSITIVE
