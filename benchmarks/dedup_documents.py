@@ -70,6 +70,10 @@ class TimeLimitError(Exception):
     """A command was stopped."""
 
 
+class CommandError(Exception):
+    """A command failed. The message has its exit code and the last lines of its log."""
+
+
 def run_command(
     command: Sequence[str], *, limit: float, folder: Path, environment: dict[str, str] | None = None
 ) -> tuple[float, str]:
@@ -77,7 +81,7 @@ def run_command(
 
     Returns its seconds and what it printed on stdout.
 
-    Raises :class:`TimeLimitError` after ``limit`` seconds, and SystemExit with its last lines if it fails.
+    Raises :class:`TimeLimitError` after ``limit`` seconds, and :class:`CommandError` if it fails.
     """
     path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
     started = time.monotonic()
@@ -98,7 +102,7 @@ def run_command(
         raise TimeLimitError from None
     if process.returncode:
         last = (folder / "stderr.log").read_text(errors="replace")[-3000:]
-        raise SystemExit(f"{' '.join(command)}: exit {process.returncode}\n{last}")
+        raise CommandError(f"exit {process.returncode}: {' '.join(command)}\n{last}")
     return time.monotonic() - started, printed
 
 

@@ -37,7 +37,7 @@ from datasketch import MinHash, MinHashLSH
 from rensa import RMinHash
 
 from benchmarks import dedup_documents
-from benchmarks.dedup_documents import TimeLimitError, job_command, run_command, write_documents
+from benchmarks.dedup_documents import CommandError, TimeLimitError, job_command, run_command, write_documents
 from core.config import Config, DedupConfig, InputConfig
 from core.errors import run
 from pipeline.analysis.normalized import normalized_words
@@ -231,6 +231,9 @@ def attempt(measure: Measure, documents: Path, options: argparse.Namespace) -> R
             return measure(documents, Path(work), options.max_seconds)
         except TimeLimitError:
             return Result(None, None)
+        except CommandError as error:
+            print(error, file=sys.stderr)
+            return Result(None, None, "failed: " + str(error).partition(":")[0])
 
 
 def table(
@@ -249,6 +252,9 @@ def table(
             yield f"| {title} | {measure} | | | | |"
             continue
         result = attempt(measure, documents, options)
+        if result.seconds is None and result.details:
+            yield f"| {title} | {result.details} | | | | |"
+            continue
         over = "" if result.seconds else "more than "
         seconds = result.seconds or options.max_seconds
         ours = ours or seconds
@@ -372,7 +378,7 @@ def report(options: argparse.Namespace) -> Iterator[str]:
         f"{platform.machine()}, Python {platform.python_version()}, Spark "
         f"{importlib.metadata.version('pyspark')}, rensa {importlib.metadata.version('rensa')}. Documents "
         f"of {dedup_documents.WORDS} words, a tenth exact copies, a tenth near copies; {BANDS} bands of "
-        f"{ROWS} rows, {SHINGLE}-word shingles."
+        f"{ROWS} rows, {SHINGLE}-word shingles. datatrove and text-dedup also write the documents that stay."
     )
     yield ""
     if options.sizes:
