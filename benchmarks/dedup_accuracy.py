@@ -92,7 +92,7 @@ def make_corpus(found: Sequence[Units], size: int, drawn: random.Random) -> Corp
     chains = round(size * CHAIN_SHARE / CHAIN)
     originals = (size - chains * CHAIN) // 2 + chains
     if originals + 1000 > len(found):
-        raise SystemExit(f"{len(found):,} passages are too few for {size:,} documents; name more files")
+        raise SystemExit(f"{len(found):,} passages are too few for {size:,} documents")
     other = found[originals:]
     texts: list[str] = []
     pairs: list[Pair] = []
@@ -158,6 +158,8 @@ class Similarity:
 
     def __call__(self, first: int, second: int) -> float:
         one, two = self._of(first), self._of(second)
+        if not one | two:  # both are shorter than a shingle, and only compared exactly
+            return float(self._texts[first].split() == self._texts[second].split())
         return len(one & two) / len(one | two)
 
     def _of(self, number: int) -> frozenset[tuple[str, ...]]:
@@ -177,8 +179,6 @@ def plain_words(text: str) -> list[str]:
 
 def strip_marks(word: str) -> str:
     """Return a word without accents and invisible characters."""
-    if word.isascii():
-        return word
     decomposed = unicodedata.normalize("NFD", word)
     return "".join(each for each in decomposed if unicodedata.category(each) not in ("Mn", "Cf"))
 
@@ -242,8 +242,7 @@ def run_datatrove(texts: Sequence[str], signature: Callable[[str], MinhashDedupS
             ([MinhashDedupCluster(f"{folder}/buckets", f"{folder}/clusters", save_cluster_id=True)], 1),
         ]
         for number, (pipeline, tasks) in enumerate(stages):
-            logs = f"{folder}/logs{number}"
-            LocalPipelineExecutor(pipeline, tasks=tasks, workers=1, logging_dir=logs).run()
+            LocalPipelineExecutor(pipeline, tasks, workers=1, logging_dir=f"{folder}/{number}").run()
         packed = Path(f"{folder}/clusters/000000.clusters").read_bytes()
     return {number: str(cluster) for number, cluster in struct.iter_unpack("<II", packed)}
 
@@ -376,7 +375,7 @@ def main(arguments: Sequence[str]) -> None:
 def run_both(texts: Sequence[str]) -> tuple[Outcome, Outcome]:
     """Run the job without verification, and decide again with it."""
     with tempfile.TemporaryDirectory() as folder:
-        for part in range(2):
+        for part in (0, 1):
             numbers = range(part, len(texts), 2)
             table = pa.table({"number": list(numbers), "text": [texts[number] for number in numbers]})
             pq.write_table(table, f"{folder}/part-{part}.parquet")
