@@ -7,8 +7,10 @@ import pytest
 
 from core import config
 from pipeline.spark.clean import clean
+from pipeline.spark.dedup.stage import dedup
 from tests import small_crawl
 from tests.commands import ROOT, spark_submit
+from tests.pipeline.spark.dedup import corpus
 
 pytestmark = pytest.mark.spark
 
@@ -55,3 +57,34 @@ def test_output_is_independent_of_the_cluster(cluster, crawl, tmp_path, one_part
     arguments = [part for override in _overrides(crawl, tmp_path / "out", 0) for part in ("--set", override)]
     spark_submit(ROOT / "jobs" / "clean.py", *arguments, options=("--master", cluster))
     _check_same(tmp_path / "out", one_partition)
+
+
+SPECULATION = {
+    "spark.speculation": "true",
+    "spark.speculation.interval": "10ms",
+    "spark.speculation.quantile": "0.1",
+    "spark.speculation.multiplier": "1.01",
+    "spark.speculation.minTaskRuntime": "1ms",
+}
+"""Starts a second attempt of nearly every task."""
+
+
+@pytest.mark.server
+def test_duplicates_are_the_same_bytes_on_a_cluster_that_speculates(spark, cluster, tmp_path):
+    path = corpus.write(corpus.documents(200), tmp_path / "in" / "a.jsonl")
+    settings = [f"input.paths=['{path}']", "dedup.output=duplicates", "input.split_bytes=65536"]
+    dedup(spark, config.load(None, [*settings, f"output.path={tmp_path / 'local'}"]))
+    options = [
+        "--master",
+        cluster,
+        *(part for item in SPECULATION.items() for part in ("--conf", "=".join(item))),
+    ]
+    arguments = [*settings, f"output.path={tmp_path / 'cluster'}", "input.partitions=5"]
+    spark_submit(
+        ROOT / "jobs" / "dedup.py",
+        *(part for each in arguments for part in ("--set", each)),
+        options=tuple(options),
+    )
+    tables = [sorted((tmp_path / run / "duplicates").iterdir()) for run in ("local", "cluster")]
+    assert [[file.name for file in files] for files in tables] == [["part-00000.parquet"]] * 2
+    assert tables[0][0].read_bytes() == tables[1][0].read_bytes()

@@ -44,6 +44,8 @@ class Run:
     documents: list[dict]
     ledger: list[dict]
     shards: dict[str, str]
+    compared: dict[str, int]
+    """Counts of the documents compared with a signature index of themselves."""
     losses: list[float]
     checkpoints: list[str]
 
@@ -65,6 +67,7 @@ def _run(crawl, tmp_path, root):
         documents=_rows(storage.join(out, "documents")),
         ledger=_rows(storage.join(out, "ledger")),
         shards=_arrow_files(storage.join(out, "shards")),
+        compared=manifest.read(f"{out}.again", "dedup").counts,
         losses=_losses(storage.join(out, "training", "metrics.jsonl")),
         checkpoints=_names(storage.join(out, "training", "checkpoints")),
     )
@@ -116,6 +119,7 @@ def test_local_run_has_all_sources_and_stages(local, crawl):
     assert len(local.documents) > 20
     assert {name.split("/")[0] for name in local.shards} == {"train", "validation"}
     assert len(local.losses) == 4
+    assert local.compared["records_in"] == local.compared["dropped"] == len(local.documents)
     assert local.checkpoints
 
 
@@ -128,5 +132,6 @@ def test_remote_run_equals_the_local_run(request, local, crawl, tmp_path, server
     assert remote.documents == local.documents
     assert remote.ledger == local.ledger
     assert remote.shards == local.shards
+    assert remote.compared == local.compared
     assert remote.losses == local.losses
     assert remote.checkpoints == local.checkpoints
