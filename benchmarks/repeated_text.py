@@ -4,11 +4,12 @@
 --set dedup.substrings.min_words=50 [--full FILE]`` extracts the records and removes duplicates
 (``filters.preset`` is none unless set). Then it searches what stays for lines and for passages, each on its
 own. Prints Markdown: characters before and after, seconds per 1,000 documents, and random samples. Of a line
-it shows the beginning, with the number of documents; of a passage both ends, with the number of characters.
-``--full FILE`` writes the samples in full, with what is next to them after the cut.
+it shows the beginning, with the number of documents; of a passage both ends, with the number of characters;
+digits are shown as 0. ``--full FILE`` writes the samples in full, with what is next to them after the cut.
 """
 
 import random
+import re
 import shlex
 import statistics
 import sys
@@ -22,6 +23,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from benchmarks.repeated_text_scale import processor_seconds
 from core import storage
 from core.config import Config, DedupConfig, from_options, parser
 from core.errors import run
@@ -33,7 +35,7 @@ from pipeline.spark.dedup.spans import CUTS
 from pipeline.spark.session.builder import session
 
 SAMPLES = 20
-SHOWN = 40
+SHOWN = 30
 """Characters of a sample at each end."""
 ROUNDS = 3
 """Timed runs, after one in which Spark compiles and Python workers start."""
@@ -67,20 +69,20 @@ def survivors(spark: SparkSession, config: Config, folder: str) -> DataFrame:
 
 def measure(
     spark: SparkSession, texts: DataFrame, settings: DedupConfig, folder: str
-) -> tuple[list[Document], float]:
-    """Return the documents and the median number of seconds that the search takes."""
+) -> tuple[list[Document], list[float]]:
+    """Return the documents, and the median seconds of the search, of the clock and of the processor."""
     seconds = []
     for _ in range(ROUNDS + 1):
-        started = time.monotonic()
+        started, spent = time.monotonic(), processor_seconds()
         tables.write(find_cuts(spark, texts, settings, f"{folder}/work"), f"{folder}/cuts")
-        seconds.append(time.monotonic() - started)
+        seconds.append((time.monotonic() - started, processor_seconds() - spent))
     cuts = tables.read(spark, f"{folder}/cuts", CUTS)
     rows = texts.join(cuts, ["part", "id"], "left").select("text", "spans").orderBy("id").collect()
     documents = [Document(row["text"], [Span(*each) for each in row["spans"] or ()]) for row in rows]
-    return documents, statistics.median(seconds[1:])
+    return documents, [statistics.median(each) for each in zip(*seconds[1:], strict=True)]
 
 
-def table_row(reason: str, documents: Sequence[Document], seconds: float) -> str:
+def table_row(reason: str, documents: Sequence[Document], seconds: Sequence[float]) -> str:
     """Return a row of the table: what was cut, and how long it took."""
     before = sum(len(each.text) for each in documents)
     after = sum(len(each.rest) for each in documents)
@@ -95,14 +97,20 @@ def table_row(reason: str, documents: Sequence[Document], seconds: float) -> str
     )
     cells = " | ".join(f"{count:,}" for count in counts)
     share = (before - after) / max(before, 1)
-    return f"| {reason} | {cells} | {share:.1%} | {1000 * seconds / max(len(documents), 1):.2f} |"
+    times = " | ".join(f"{1000 * each / max(len(documents), 1):.2f}" for each in seconds)
+    return f"| {reason} | {cells} | {share:.1%} | {times} |"
+
+
+def shorten(text: str, length: int) -> str:
+    """Return the beginning of a text, or for a negative length the end, with digits as 0, in quotes."""
+    return repr(re.sub(r"\d", "0", text[:length] if length > 0 else text[length:]))
 
 
 def sample_lines(documents: Sequence[Document], drawn: random.Random) -> list[tuple[str, str]]:
     """Return random lines that are cut, shortened and in full, with their numbers of documents."""
     counts = Counter(line for each in documents for line in set(each.passages))
     lines = drawn.sample(sorted(counts), min(SAMPLES, len(counts)))
-    return [(f"{counts[line]} × {line[: 2 * SHOWN]!r}", line) for line in lines]
+    return [(f"{counts[line]} × {shorten(line, 2 * SHOWN)}", line) for line in lines]
 
 
 def sample_passages(documents: Sequence[Document], drawn: random.Random) -> list[tuple[str, str]]:
@@ -111,7 +119,7 @@ def sample_passages(documents: Sequence[Document], drawn: random.Random) -> list
     samples = []
     for document, (start, end) in drawn.sample(spans, min(SAMPLES, len(spans))):
         passage, text = document.text[start:end], document.text
-        short = f"{len(passage)} characters: {passage[:SHOWN]!r} … {passage[-SHOWN:]!r}"
+        short = f"{len(passage)} characters: {shorten(passage, SHOWN)} … {shorten(passage, -SHOWN)}"
         around = text[max(start - 300, 0) : start], text[end : end + 300]
         samples.append((short, f"{around[0]}⟦{passage}⟧{around[1]}"))
     return samples
@@ -129,8 +137,8 @@ def main(arguments: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         texts = survivors(spark, config, f"{folder}/run")
         print(f"\n`python benchmarks/repeated_text.py {shlex.join(sys.argv[1:])}`\n")
-        print("| | documents | changed | emptied | spans | characters | after | cut | s / 1,000 documents |")
-        print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+        columns = "documents | changed | emptied | spans | characters | after | cut | s / 1,000 | processor s"
+        print(f"| | {columns} / 1,000 |\n|---|{'--:|' * 9}")
         shown = {}
         for reason, sample in ((LINES, sample_lines), (SUBSTRINGS, sample_passages)):
             settings = DedupConfig.model_validate(config.dedup.model_dump(include={reason}))
