@@ -1,4 +1,5 @@
 from functools import partial
+from itertools import chain
 
 import numpy as np
 from hypothesis import given
@@ -88,6 +89,16 @@ def test_words_equal_those_found_by_brute_force(texts):
 def test_sliding_minimum(values, size):
     expected = [min(values[start : start + size]) for start in range(len(values) - size + 1)]
     assert _sliding(np.array(values, np.uint64), size, np.minimum).tolist() == expected
+
+
+@given(texts(), st.integers(1, 5))
+def test_a_document_has_an_anchor_once(texts, size):
+    """The number of rows of an anchor is the number of its documents."""
+    none = DocumentSpans(*np.zeros((3, 0), np.int64))
+    (together,) = text_batches(texts, 10**6)
+    apart = [find_anchors(batch, none, size).tolist() for batch in text_batches(texts, 1)]
+    assert all(len(set(anchors)) == len(anchors) for anchors in apart)
+    assert sorted(find_anchors(together, none, size).tolist()) == sorted(chain(*apart))
 
 
 def test_anchors_are_sparse():
