@@ -248,8 +248,8 @@ def main(arguments: Sequence[str]) -> None:
         f"{ROWS} rows, {SHINGLE}-word shingles, datatrove {importlib.metadata.version('datatrove')}.",
         "",
         "Found: both in one cluster, without verification. Theory: mean of 1 − (1 − s^8)^14; σ: its sampling "
-        "error. Verified: one dropped as a duplicate of the other, or both of a third; theory: of similarities "
-        f"from {THRESHOLD:.3f} on.",
+        "error. Verified: one dropped as a duplicate of the other, or both of a third; theory: of "
+        f"similarities from {THRESHOLD:.3f} on.",
         "",
         *recall_table(pairs, ours, together),
         "",
