@@ -224,7 +224,7 @@ def difference_lines(pairs: dict[Pair, float], ours: set[Pair], own: set[Pair]) 
         f"{sum(chances[pair] for pair in never):.1f} by theory; of {len(sure):,} with one of at least .99, "
         f"ours misses {len(sure - ours):,}, datatrove {len(sure - own):,}, "
         f"{sum(1 - chances[pair] for pair in sure):.1f} by theory. (datatrove's English tokenizer divides "
-        "text of other scripts into other words, whose similarities differ.)"
+        "Chinese and Japanese text into other words, whose similarities differ.)"
     )
 
 
