@@ -166,12 +166,11 @@ def _describe_cut(parts: Parts, before: DataFrame, after: DataFrame, joined: int
     both = before.withColumnRenamed("root", "cluster").join(after, "node", "left")
     sizes = both.groupBy("cluster", "root").agg(F.count("*").alias("size"), F.min("node").alias("node"))
     size = F.when(F.col("root").isNotNull(), F.col("size")).otherwise(1)
-    ranked = F.sort_array(F.collect_list(F.struct(size.alias("size"), "node")), asc=False)
     described = sizes.groupBy("cluster").agg(
         F.sum("size").alias("documents"),
         F.count("root").alias("clusters"),
         F.max(size).alias("largest"),
-        F.slice(ranked, 1, NUM_SAMPLES)["node"].alias("nodes"),
+        F.max_by("node", F.struct(size, F.col("node")), NUM_SAMPLES).alias("nodes"),
     )
     order = [F.desc(name) for name in ("documents", "clusters", "largest")]
     largest = described.orderBy(*order).limit(NUM_REPORTED)
