@@ -1,7 +1,7 @@
 """The history of one record, from its raw bytes to the decision, as text."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow.dataset as ds
@@ -10,8 +10,9 @@ from core import manifest
 from core.errors import InputError
 from core.manifest import Manifest
 from pipeline.ledger import lookup
+from pipeline.ledger.filter_settings import filter_settings
 from pipeline.ledger.reasons import RULES, Reason, satisfies
-from pipeline.ledger.tables import COPIES, RECORDS
+from pipeline.ledger.tables import COPIES, LEDGER, RECORDS
 
 Row = Mapping[str, Any]
 
@@ -24,7 +25,7 @@ def record_histories(run: str, key: str) -> Iterator[str]:
 
     Raises :class:`InputError` if there is none.
     """
-    clean_manifest = manifest.read(run, *manifest.CORPUS_STAGES)
+    made = manifest.read(run, *manifest.CORPUS_STAGES)
     records = lookup.open_table(run, RECORDS)
     column = "id" if re.fullmatch("[0-9a-f]{32}", key) else "url"
     found = lookup.find_rows(records, ds.field(column) == key)
@@ -33,10 +34,15 @@ def record_histories(run: str, key: str) -> Iterator[str]:
             f"{key}: no record of {run} has this {column}; copy one from the ledger (sample shows some)"
         )
     ids = ds.field("id").isin([record["id"] for record in found])
-    duplicates = {row["id"]: row for row in lookup.find_rows(lookup.open_table(run, COPIES), ids)}
-    urls = urls_by_id(records, [row["duplicate_of"] for row in duplicates.values()])
+    entries = {row["id"]: row for row in lookup.find_rows(lookup.open_table(run, LEDGER), ids)}
+    sizes = {
+        row["id"]: row["cluster_size"]
+        for row in lookup.find_rows(lookup.open_table(run, COPIES), ids, ["id", "cluster_size"])
+    }
+    urls = urls_by_id(records, [row["duplicate_of"] for row in entries.values()])
     for record in sorted(found, key=lambda record: (record["language"] is None, record["id"])):
-        yield "\n".join(_lines(record, duplicates.get(record["id"], {}), urls, clean_manifest))
+        entry = {**entries.get(record["id"], {}), "cluster_size": sizes.get(record["id"], 1)}
+        yield "\n".join(_lines(record, entry, urls, made))
 
 
 def urls_by_id(records: ds.Dataset, ids: list[str | None]) -> dict[str, str]:
@@ -46,8 +52,10 @@ def urls_by_id(records: ds.Dataset, ids: list[str | None]) -> dict[str, str]:
     return {row["id"]: row["url"] or "" for row in found}
 
 
-def _lines(record: Row, duplicate: Row, urls: Mapping[str, str], clean_manifest: Manifest) -> Iterator[str]:
-    yield f"{record['id']}: {_decision(record, duplicate, urls, clean_manifest)}"
+def _lines(record: Row, entry: Row, urls: Mapping[str, str], made: Manifest) -> Iterator[str]:
+    """Yield the lines about a record. ``entry``: its row in the ledger, and ``cluster_size``."""
+    filters = filter_settings(made)
+    yield f"{record['id']}: {_decision(record, entry, urls, filters['languages'])}"
     origin = record["origin"]
     length = f"{origin['length']:,} bytes " if origin["length"] else ""  # unknown for a page within a stream
     facts = {
@@ -60,18 +68,20 @@ def _lines(record: Row, duplicate: Row, urls: Mapping[str, str], clean_manifest:
         "language": record["language"]
         and f"{record['language']}, score {format_number(record['language_score'])}",
         "words": record["words"] and f"{record['words']:,}",
-        "duplicates": duplicate and f"a cluster of {duplicate['cluster_size']:,} documents",
+        "duplicates": entry["cluster_size"] > 1 and f"a cluster of {entry['cluster_size']:,} documents",
+        "cut": entry.get("cut_characters")
+        and f"{entry['cut_characters']:,} characters of repeated lines and passages",
         "evaluation": ", ".join(_evaluation_items(record.get("contamination"))),
     }
     for name, fact in facts.items():
         if fact:
             yield f"  {name:<11} {printable(str(fact))}"
-    if metrics := list(_metrics(record, _thresholds(clean_manifest, record["language"]))):
+    if metrics := list(_metrics(record, _thresholds(filters, record["language"]))):
         yield "  metrics"
         yield from metrics
     if not record["error"]:
         yield "  text"
-        yield indented(_text(record, clean_manifest.config["ledger"]))
+        yield indented(_text(record, made.config["ledger"]))
 
 
 def _evaluation_items(contamination: Row | None) -> Iterator[str]:
@@ -89,21 +99,18 @@ def _text(record: Row, settings: Mapping[str, Any]) -> str:
     return f"(not stored: ledger.sample_share stores {settings['sample_share']:.0%} of dropped texts)"
 
 
-def _decision(record: Row, duplicate: Row, urls: Mapping[str, str], clean_manifest: Manifest) -> str:
+def _decision(record: Row, entry: Row, urls: Mapping[str, str], languages: Sequence[str]) -> str:
     if record["error"]:
         return f"quarantined, because it could not be read: {printable(record['error'])}"
-    name = duplicate.get("reason") or record["reason"]
-    if not name:
+    if not (name := entry["reason"]):
         return "kept and published"
     reason = Reason(name)
     decision = f"dropped by {name}, because {reason.meaning}"
-    if duplicate.get("duplicate_of"):
-        survivor = duplicate["duplicate_of"]
+    if survivor := entry["duplicate_of"]:
         return f"{decision}: {survivor} {printable(urls.get(survivor, ''))}".rstrip()
-    if reason is Reason.LANGUAGE_UNWANTED:
-        languages = ", ".join(clean_manifest.config["filters"]["languages"])
-        return f"{decision}: {record['language']}, not {languages}"
-    return f"{decision}{describe_value(reason, record['value'], record['threshold'])}"
+    if reason is Reason.LANGUAGE_UNWANTED and languages:
+        return f"{decision}: {record['language']}, not {', '.join(languages)}"
+    return f"{decision}{describe_value(reason, entry['value'], entry['threshold'])}"
 
 
 def describe_value(reason: Reason, value: float | None, threshold: float | None) -> str:
@@ -116,10 +123,9 @@ def describe_value(reason: Reason, value: float | None, threshold: float | None)
     return f": {metric} is {format_number(value)}" + (requirement and f", and {requirement}")
 
 
-def _thresholds(clean_manifest: Manifest, language: str | None) -> dict[str, float]:
+def _thresholds(filters: Row, language: str | None) -> dict[str, float]:
     """Return the thresholds in force for a text in ``language``, by reason."""
-    filters = clean_manifest.config["filters"]
-    by_language = filters.get("thresholds_by_language", {})
+    by_language = filters["thresholds_by_language"]
     return {
         name: by_language.get(name, {}).get(language, limit) for name, limit in filters["thresholds"].items()
     }

@@ -37,11 +37,11 @@ def samples(run: str, reason: Reason, count: int) -> Iterator[str]:
     rows = _first_rows(lookup.open_table(run, LEDGER), ds.field("reason") == reason.value, count)
     records = lookup.open_table(run, RECORDS)
     survivor_urls = urls_by_id(records, [row["duplicate_of"] for row in rows])
-    texts = _texts(records, [row["id"] for row in rows if row["duplicate_of"]])
+    texts = _texts(records, [row["id"] for row in rows]) if reason.stage == "dedup" else {}
     for row in rows:
         details = describe_value(reason, row["value"], row["threshold"])
         if survivor := row["duplicate_of"]:
-            details = f": duplicate of {survivor} {printable(survivor_urls[survivor])}".rstrip()
+            details = f": duplicate of {survivor} {printable(survivor_urls.get(survivor, ''))}".rstrip()
         text = (row["sample"] or texts.get(row["id"], ""))[:300]
         heading = " ".join(filter(None, [row["id"], printable(row["url"] or "")]))
         yield "\n".join(filter(None, [heading + details, indented(text)]))
@@ -59,8 +59,6 @@ def _first_rows(table: ds.Dataset, condition: ds.Expression, count: int) -> list
 
 
 def _texts(records: ds.Dataset, ids: list[str]) -> dict[str, str]:
-    """Return the texts of records dropped as duplicates, for which the ledger has no sample."""
-    if not ids:
-        return {}
+    """Return the texts of records that deduplication dropped, for which the ledger has no sample."""
     rows = lookup.find_rows(records, ds.field("id").isin(ids), ["id", "text"])
     return {row["id"]: row["text"] for row in rows}

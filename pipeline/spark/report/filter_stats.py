@@ -17,6 +17,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from core.manifest import Manifest
 from pipeline import document
 from pipeline.ledger import RULES, Reason
+from pipeline.ledger.filter_settings import filter_settings
 from pipeline.reports import Distribution, Filter, Limit, Range
 from pipeline.reports.distribution import COUNTS, FAILING, bin_edges, count_values, distribution
 
@@ -32,7 +33,8 @@ def filter_stats(records: DataFrame, made: Manifest) -> tuple[list[Filter], list
 
     The second list holds the metrics without a condition.
     """
-    thresholds = {Reason(name): value for name, value in _filters(made)["thresholds"].items()}
+    settings = filter_settings(made)
+    thresholds = {Reason(name): value for name, value in settings["thresholds"].items()}
     limits: dict[str, list[Limit]] = defaultdict(list)
     for reason, threshold in thresholds.items():
         metric, bound = RULES[reason]
@@ -45,16 +47,10 @@ def filter_stats(records: DataFrame, made: Manifest) -> tuple[list[Filter], list
         for metric, values in ranges.items()
     }
     filters = [
-        _filter(reason, thresholds, distributions, counts, made)
+        _filter(reason, settings, distributions, counts, made)
         for reason in _ordered_reasons(thresholds, made)
     ]
     return filters, [found for metric, found in distributions.items() if not limits[metric]]
-
-
-def _filters(made: Manifest) -> Mapping[str, Any]:
-    """Return the run's resolved filters, of which deduplication alone has none."""
-    filters: Mapping[str, Any] = made.config.get("filters", {"thresholds": {}, "thresholds_by_language": {}})
-    return filters
 
 
 def _ordered_reasons(thresholds: Mapping[Reason, float], made: Manifest) -> list[Reason]:
@@ -72,17 +68,18 @@ def _ordered_reasons(thresholds: Mapping[Reason, float], made: Manifest) -> list
 
 def _filter(
     reason: Reason,
-    thresholds: Mapping[Reason, float],
+    settings: Mapping[str, Any],
     distributions: Mapping[str, Distribution],
     counts: Counts,
     made: Manifest,
 ) -> Filter:
     dropped = made.counts.get(f"dropped.{reason}", 0)
     reached = {step["reason"]: step["reached"] for step in made.facts["funnel"]}.get(reason.value)
+    thresholds: Mapping[str, float] = settings["thresholds"]
     if reason not in thresholds:
         return Filter(reason.value, reason.meaning, dropped, reached)
     metric, bound = RULES[reason]
-    exceptions = _filters(made)["thresholds_by_language"].get(reason.value, {})
+    exceptions = settings["thresholds_by_language"].get(reason.value, {})
     return Filter(
         reason=reason.value,
         meaning=reason.meaning,

@@ -23,7 +23,8 @@ from core.manifest import Manifest
 from core.shards import Facts
 from pipeline import document, ledger
 from pipeline.decontamination import report as decontamination
-from pipeline.ledger import COPIES, CUTS, LEDGER, RECORDS, FunnelStep
+from pipeline.ledger import COPIES, CUTS, LEDGER, RECORDS, FunnelStep, Reason
+from pipeline.ledger.filter_settings import filter_settings
 from pipeline.reports import Content, Edits, EvaluationSet, FoundItem, render
 from pipeline.reports.funnel import funnel, groups
 from pipeline.spark import record_processing, tables
@@ -74,11 +75,12 @@ def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mappin
     fates = breakdown.count_fates(entries, records)
     tokens = _tokens(parts["shards"])
     filters, unfiltered = filter_stats.filter_stats(records, made)
+    order = [*(each.stage for each in filters), Reason.EXACT_DUPLICATE.stage]
     filters, examples = samples.select_samples(entries, documents, copies, records, filters)
     return Content(
         counts=made.counts,
-        preset=str(made.config.get("filters", {}).get("preset", "")),
-        funnel=funnel(fates, made.counts["quarantined"], tokens, [each.stage for each in filters]),
+        preset=str(filter_settings(made)["preset"]),
+        funnel=funnel(fates, made.counts["quarantined"], tokens, order),
         edits=_edits(made),
         warnings=_warnings(made),
         sources=groups(fates, lambda fate: fate.source, MAX_GROUPS),

@@ -15,7 +15,7 @@ from pipeline import document, ledger
 from pipeline.ledger.__main__ import main
 from pipeline.spark import record_processing
 
-KEPT, FEW, NEAR, UNREAD, DAMAGED = (f"{number:032x}" for number in range(5))
+KEPT, FEW, NEAR, UNREAD, DAMAGED, REPEATED, KNOWN = (f"{number:032x}" for number in range(7))
 THRESHOLDS = {
     "language.score": 0.65,
     "gopher.few_words": 50,
@@ -70,6 +70,36 @@ def _write(folder, rows, schema):
         table = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in part], schema)
         pq.write_table(table, stream, row_group_size=10)
         storage.write_atomic(storage.join(folder, f"part-{number}.parquet"), stream.getvalue())
+
+
+CUT = {
+    "id": REPEATED,
+    "source": "books",
+    "kept": False,
+    "stage": "dedup",
+    "reason": "dedup.repeated",
+    "cut_characters": 1234,
+}
+
+
+def _build_dedup(out, **dedup):
+    """Write a finished run of dedup, with a copy of a document of an index and one of which nothing is left."""
+    texts = {KEPT: "The mill.", KNOWN: "The old mill.", REPEATED: "Accept cookies"}
+    known = {"id": KNOWN, "reason": "dedup.exact", "duplicate_of": "f" * 32}
+    records = [_record(identifier, text=text) for identifier, text in texts.items()]
+    entries = [{"id": KEPT, "kept": True, "cut_characters": 17}, known, CUT]
+    _write(storage.join(out, ledger.RECORDS), records, record_processing.schema())
+    _write(storage.join(out, ledger.COPIES), [known | {"cluster_size": 2}], ledger.copies_schema())
+    _write(storage.join(out, ledger.LEDGER), entries, ledger.schema())
+    made = Manifest(
+        stage="dedup",
+        fingerprint="f",
+        config={"dedup": dedup, "ledger": {"sample_characters": 300, "sample_share": 0.1}},
+        inputs=[],
+        counts={"records_in": 3, "dropped.dedup.exact": 1, "dropped.dedup.repeated": 1},
+        files=[],
+    )
+    manifest.publish(out, made)
 
 
 def _build(out):
@@ -185,6 +215,47 @@ def test_samples_of_duplicates_show_text_and_survivor(query):
 
 def test_samples_of_a_reason_that_dropped_nothing(query):
     assert query("sample", "--reason", "c4.lorem_ipsum").startswith("c4.lorem_ipsum dropped 0 of 45 records")
+
+
+def test_decisions_of_a_run_of_dedup_are_those_of_its_ledger(tmp_path, capsys):
+    out = str(tmp_path / "run")
+    _build_dedup(out, run="")
+
+    def answer(*arguments):
+        main([*arguments, "--set", f"output.path={out}"])
+        return " ".join(capsys.readouterr().out.split())
+
+    kept = answer("show", KEPT)
+    assert kept.startswith(f"{KEPT}: kept and published raw record")
+    assert "cut 17 characters of repeated lines and passages" in kept
+    meaning = "nothing is left of it without the lines and passages that other documents repeat"
+    repeated = answer("show", REPEATED)
+    assert repeated.startswith(f"{REPEATED}: dropped by dedup.repeated, because {meaning} raw record")
+    known = answer("show", KNOWN)
+    assert known.startswith(
+        f"{KNOWN}: dropped by dedup.exact, because another document has the same text: {'f' * 32}"
+    )
+    assert "duplicates a cluster of 2 documents" in known
+    assert answer("sample", "--reason", "dedup.exact").endswith(
+        f"{KNOWN}: duplicate of {'f' * 32} The old mill."
+    )
+    assert answer("sample", "--reason", "dedup.repeated").endswith(f"{meaning} {REPEATED} Accept cookies")
+
+
+def test_run_decided_about_again_shows_the_filters_of_the_first_one(out, tmp_path, capsys):
+    again = tmp_path / "again"
+    _build(str(again))
+    _build_dedup(str(tmp_path / "dedup"), run=out)
+    (again / manifest.NAME).write_bytes((tmp_path / "dedup" / manifest.NAME).read_bytes())
+    main(["show", FEW, "--set", f"output.path={again}"])
+    assert "FAILS gopher_words 17 at least 50 gopher.few_words (decided)" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    _build_dedup(str(tmp_path / "moved"), run=str(tmp_path / "nowhere"))
+    (again / manifest.NAME).write_bytes((tmp_path / "moved" / manifest.NAME).read_bytes())
+    main(["show", FEW, "--set", f"output.path={again}"])
+    shown = capsys.readouterr().out
+    assert "dropped by gopher.few_words" in shown and "FAILS" not in shown
 
 
 @pytest.mark.parametrize(
