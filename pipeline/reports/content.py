@@ -101,6 +101,8 @@ class Cluster:
 
     size: int
     members: Sequence[Sample]
+    indexed: bool = False
+    """The survivor is a document of an earlier run, of which a signature index has the id only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class Content:
 
     counts: Mapping[str, int]
     preset: str = ""
+    """Of the filters; empty if texts were deduplicated only, without extraction and filters."""
     funnel: Sequence[Step] = ()
     warnings: Sequence[str] = ()
     sources: Sequence[Group] = ()

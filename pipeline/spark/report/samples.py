@@ -38,7 +38,11 @@ def select_samples(
         for each in filters
     ]
     examples = [
-        Cluster(cluster["size"], [Sample(id=each, **details.get(each, {})) for each in cluster["members"]])
+        Cluster(
+            cluster["size"],
+            [Sample(id=each, **details.get(each, {})) for each in cluster["members"]],
+            indexed=cluster["members"][0] not in details,
+        )
         for cluster in clusters
     ]
     return with_samples, examples

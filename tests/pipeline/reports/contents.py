@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pipeline.reports import (
     Cluster,
     Content,
+    CutCluster,
     Distribution,
     Edits,
     EvaluationSet,
@@ -12,6 +13,7 @@ from pipeline.reports import (
     FoundItem,
     Group,
     Limit,
+    RepeatedText,
     Sample,
     Share,
     Step,
@@ -64,6 +66,11 @@ def content(text: str, url: str = "https://example.org/a") -> Content:
         unfiltered=[silent, drawn],
         cluster_sizes=[Share("2 or 3", 1)],
         clusters=[Cluster(2, shown)],
+        cut_clusters=[CutCluster(5000, 2, 40, 1000, ["5" * 32])],
+        repeated=[
+            RepeatedText("lines", True, 30, 300, 4000, [Share(text, 7)]),
+            RepeatedText("substrings", False, 20, 21, 9000, [Share(text, 1)]),
+        ],
         evaluation_sets=[
             EvaluationSet(text, 1000, 12, 2, 5, [FoundItem(34, 4, 21, text, [text, "4" * 32])]),
             EvaluationSet("idle", 10, 0, 0, 0),

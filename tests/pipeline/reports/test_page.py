@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from pipeline.reports import Cluster, Group, Sample, render
-from tests.pipeline.reports.contents import EMPTY, content
+from pipeline.reports import Cluster, Content, Filter, Group, Sample, Step, render
+from tests.pipeline.reports.contents import COUNTS, EMPTY, content
 
 HOSTILE = (
     "</blockquote></style></title><script>alert(1)</script><img src=x onerror=alert(2)> \" ' & {{ 7 * 7 }}"
@@ -68,7 +68,7 @@ def test_page_loads_nothing_from_other_hosts():
 
 
 def test_offensive_text_is_shown_after_a_click():
-    page = LexborHTMLParser(_page(MARK))
+    page = LexborHTMLParser(render(replace(content(MARK), repeated=())))
     texts = page.css("details .sample blockquote")
     assert texts
     assert len(page.css("details[open]")) == 0
@@ -147,3 +147,34 @@ def test_page_shows_the_numbers():
 
 def test_empty_run_is_rendered():
     assert "Report on 0 records" in render(EMPTY)
+
+
+@pytest.mark.parametrize("dropped", [0, 3])
+def test_texts_that_were_deduplicated_only_have_no_conditions(dropped):
+    """Nor do headings, links and sentences speak of filters or extraction."""
+    counts = {**COUNTS, "dropped": dropped}
+    funnel = [Step("", 0, 1000, 50_000), Step("unreadable", 1, 999), Step("dedup", dropped, 996, 49_000)]
+    filters = [Filter("dedup.exact", "another document has the same text", dropped)] if dropped else []
+    found = Content(counts, funnel=funnel, filters=filters, sources=[Group("a", 9, 9)])
+    page = LexborHTMLParser(render(found))
+    text = " ".join(page.body.text().split())
+    assert "Of the texts in the input, 600 (60.0 %) were kept as training documents by deduplication." in text
+    for word in ("ilter", "preset", "xtract", "ondition", "threshold", "raw"):
+        assert word not in text
+    assert ("Samples" in text) == ("Reasons" in text) == bool(dropped)
+    targets = {node.attributes["href"] for node in page.css("nav a")}
+    assert targets == {f"#{heading.id}" for heading in page.css("h2")}
+
+
+def test_conditions_that_drop_nothing_are_rendered():
+    quiet = [replace(each, dropped=0) for each in content(MARK).filters]
+    shown = render(replace(content(MARK), counts={**COUNTS, "dropped": 0}, filters=quiet))
+    assert LexborHTMLParser(shown).css_first("#reasons") is None
+    assert LexborHTMLParser(shown).css_first("#filters") is not None
+
+
+def test_survivor_of_an_earlier_run_is_named_as_such():
+    clusters = [replace(each, indexed=True) for each in content(MARK).clusters]
+    page = LexborHTMLParser(render(replace(content(MARK), clusters=clusters)))
+    roles = [node.text() for node in page.css(".role")]
+    assert roles == ["Kept by an earlier run; the signature index has its id only", "Duplicate", "Duplicate"]
