@@ -5,11 +5,11 @@ The threshold of that curve is about (1/b)^(1/r) (Leskovec, Rajaraman, Ullman, M
 ch. 3).
 """
 
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 from typing import NamedTuple
 
-from datasketch.lsh import MinHashLSH
+import numpy as np
 
 from core.config import DedupConfig
 from core.errors import ConfigError
@@ -17,6 +17,8 @@ from core.errors import ConfigError
 PERMUTATIONS = 128
 """Upper bound of bands × rows chosen for a threshold."""
 MAX_PERMUTATIONS = 20_000
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(PERMUTATIONS // 2 + 1)
+"""Of the Gauss-Legendre quadrature from -1 to 1 that is exact for polynomials of degree ``PERMUTATIONS``."""
 
 
 class Parameters(NamedTuple):
@@ -61,7 +63,48 @@ def parameters(settings: DedupConfig) -> Parameters:
     return Parameters(bands, rows, settings.shingle or shingle, settings.seed, threshold)
 
 
+def validate(settings: DedupConfig) -> None:
+    """Raise :class:`ConfigError` for parameters that are impossible, and for an index without verification.
+
+    A cluster that is not verified may be connected through documents that the index does not have, as they
+    were dropped when it was made.
+    """
+    parameters(settings)
+    if settings.index and settings.near and not settings.verify:
+        raise ConfigError(
+            f"dedup.verify = false: with dedup.index = {settings.index}, documents are dropped only if they "
+            "are similar to one that stays; set dedup.verify = true, or process all corpora in one run"
+        )
+
+
+def overrides(own: Parameters, name: str) -> str:
+    """Return the command-line options that give the parameter ``name`` the value that it has in ``own``.
+
+    Bands and rows are set together.
+    """
+    names = ("bands", "rows") if name in ("bands", "rows") else (name,)
+    return " ".join(f"--set dedup.{each}={getattr(own, each)}" for each in names)
+
+
 def _best_for(threshold: float) -> tuple[int, int]:
-    """Return bands and rows with the least area of false positives and negatives, by ``datasketch``."""
-    lsh = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
-    return lsh.b, lsh.r
+    """Return bands and rows with the least area of false positives and negatives, as ``datasketch`` does.
+
+    Unlike there, a single band is possible.
+    """
+    choices = (
+        (bands, rows) for bands in range(1, PERMUTATIONS + 1) for rows in range(1, PERMUTATIONS // bands + 1)
+    )
+    return min(choices, key=partial(_wrong_area, threshold))
+
+
+def _wrong_area(threshold: float, choice: tuple[int, int]) -> float:
+    """Return the area under the curve below the threshold, and over it above.
+
+    The curve is a polynomial of degree bands × rows, so that Gauss-Legendre quadrature is exact.
+    """
+    bands, rows = choice
+    nodes, weights = (_NODES + 1) / 2, _WEIGHTS / 2  # from 0 to 1
+    below, above = threshold * nodes, threshold + (1 - threshold) * nodes
+    false_positives = threshold * (weights @ (1 - (1 - below**rows) ** bands))
+    false_negatives = (1 - threshold) * (weights @ ((1 - above**rows) ** bands))
+    return float(false_positives + false_negatives)

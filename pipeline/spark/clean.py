@@ -19,9 +19,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from core import storage
-from core.config import Config, resolved
+from core.config import Config, DedupConfig, resolved
+from core.errors import ConfigError
 from core.manifest import Manifest, Stage, check_output, fingerprint
 from pipeline.decontamination import EvaluationIndex, load_index
+from pipeline.dedup.parameters import validate as validate_dedup
 from pipeline.filters import resolved as resolved_filters
 from pipeline.filters.recipe import FILE_SETTINGS
 from pipeline.filters.recipe import validate as validate_filters
@@ -43,6 +45,13 @@ def validate(config: Config) -> None:
     check_output(config)
     validate_inputs(config.input)
     validate_filters(config.filters)
+    validate_dedup(config.dedup)
+    for key in ("output", "run"):
+        if (value := getattr(config.dedup, key)) != DedupConfig.model_fields[key].default:
+            raise ConfigError(
+                f"dedup.{key} = {value}: clean always reads raw records and writes documents; remove the "
+                "setting, or run jobs/dedup.py"
+            )
     contamination.validate(config)
     if all(storage.is_local(getattr(config.filters, key)) for key in FILE_SETTINGS):
         _stage(config).check()

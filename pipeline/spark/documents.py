@@ -12,9 +12,13 @@ from pipeline.spark import tables
 def corpus_hash(out: str) -> str:
     """Return the hash of the documents in an output folder, which does not depend on how they are stored.
 
-    Raises :class:`ManifestError` if cleaning is unfinished, :class:`InputError` if it kept no documents.
+    Raises :class:`ManifestError` if the run is unfinished, :class:`InputError` if it has no documents.
     """
     found = manifest.read(out, *manifest.CORPUS_STAGES)
+    if found.config.get("dedup", {}).get("output") == "duplicates":
+        raise InputError(
+            f"{out}: has no documents (dedup.output = duplicates); run dedup with dedup.output=documents"
+        )
     if not found.counts["kept"]:
         raise InputError(
             f"{out}: no document was kept, but at least one is needed; check its ledger for the reasons"

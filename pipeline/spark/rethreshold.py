@@ -28,7 +28,7 @@ from core.config import Config, DedupConfig, FiltersConfig, parse, require
 from core.errors import MismatchError
 from core.manifest import Manifest
 from pipeline.dedup.clusters import Document, find_duplicates
-from pipeline.dedup.parameters import parameters
+from pipeline.dedup.parameters import overrides, parameters
 from pipeline.dedup.survivors import Candidate, preference
 from pipeline.filters.recipe import FILE_SETTINGS, Recipe, build_recipe, differing_settings
 from pipeline.filters.recipe import validate as validate_filters
@@ -254,5 +254,5 @@ def _refuse_other_keys(config: Config, made: Manifest) -> None:
         if (value := getattr(requested, key)) != (fixed := getattr(own, key)):
             raise MismatchError(
                 f"dedup.{key} = {value}: the run compared its documents with {fixed}, which is fixed; pass "
-                f"--set dedup.{key}={fixed}, or run clean again"
+                f"{overrides(own, key)}, or run clean again"
             )

@@ -8,6 +8,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from operator import attrgetter
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
@@ -20,6 +21,7 @@ from core.errors import ConfigError, InputError
 from core.manifest import Manifest, Stage, check_output, fingerprint
 from pipeline.decontamination import EvaluationIndex, load_index
 from pipeline.dedup.parameters import parameters
+from pipeline.dedup.parameters import validate as validate_dedup
 from pipeline.ledger import ANALYSIS, COPIES, RECORDS
 from pipeline.ledger.tables import records_folder
 from pipeline.readers.record import InputSplit
@@ -39,7 +41,8 @@ Batches = Iterator[pa.RecordBatch]
 def validate(config: Config) -> None:
     """Raise an error for what :func:`dedup` would reject. Needs no Spark and accesses no remote files."""
     check_output(config)
-    parameters(config.dedup)
+    validate_dedup(config.dedup)
+    _refuse_cuts_without_documents(config.dedup)
     if not config.dedup.run:
         validate_inputs(config.input)
     elif config.input.paths or config.input.index.path:
@@ -54,6 +57,15 @@ def validate(config: Config) -> None:
     contamination.validate(config)
     if not config.dedup.run:
         _stage(config).check()
+
+
+def _refuse_cuts_without_documents(settings: DedupConfig) -> None:
+    for key in ("lines.min_documents", "substrings.min_words"):
+        if settings.output == "duplicates" and (value := attrgetter(key)(settings)):
+            raise ConfigError(
+                f"dedup.{key} = {value}: searches stored texts, but dedup.output = duplicates stores none; "
+                f"set dedup.output=documents or dedup.{key}=0"
+            )
 
 
 def dedup(spark: SparkSession, config: Config) -> Manifest:

@@ -95,6 +95,7 @@ def test_every_differing_setting_is_explained():
     ("override", "error", "message"),
     [
         ("filters.preset=gofer", ConfigError, r"the nearest valid name is gopher$"),
+        ("dedup.preset=refinedweb", MismatchError, r"pass --set dedup\.bands=14 --set dedup\.rows=8, or run"),
         ("dedup.shingle=4", MismatchError, r"^dedup\.shingle = 4: the run compared its documents with 5, "),
         ("output.path=/nowhere", ManifestError, r"has no manifest\.json"),
     ],
