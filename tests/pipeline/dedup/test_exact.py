@@ -43,6 +43,33 @@ def test_other_paths_parameters_and_ports_are_other_pages(other):
     assert url_hash(other) != url_hash("http://example.org/a")
 
 
+SESSION_IDS = [
+    "0123456789abcdef",
+    "5A1F09C3D27B4E6890ABCDEF01234567.node-1",
+    "dGhpcyBpcyBhIHNlc3Npb24gMQ==",
+    "3f2b8c1e-9d47-4a56-8b0c-1e2d3f4a5b6c",
+    "Gk2LQvYh8p1TzX7r!-1234!NONE",
+]
+
+
+@pytest.mark.parametrize("value", SESSION_IDS)
+@pytest.mark.parametrize("name", ["sid", "sessionid", "PHPSESSID", "JSESSIONID"])
+def test_session_ids_do_not_count(name, value):
+    assert canonical_url(f"http://example.org/a?{name}={value}&x=1") == "example.org/a?x=1"
+    assert canonical_url(f"http://example.org/a;jsessionid={value}?x=1") == "example.org/a?x=1"
+    assert canonical_url(f"http://example.org/a;JSESSIONID={value}/b;v=1") == "example.org/a/b;v=1"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "42", "ab12", "politics-in-the-city-2024", "123456789012345678", "abcdefghijklmnopqrst", "a/b2" * 9],
+)
+def test_other_values_of_session_parameters_are_other_pages(value):
+    page = "http://example.org/modules.php?name=News&file=article&sid="
+    assert url_hash(page + value) != url_hash(f"{page}43")
+    assert url_hash(f"http://example.org/a;jsessionid={value}") != url_hash("http://example.org/a")
+
+
 @pytest.mark.parametrize("text", ["", "no address", "mailto:a@b", "http://[", "http://h:99999/"])
 def test_texts_without_a_host_are_no_page(text):
     assert url_hash(text) is None
