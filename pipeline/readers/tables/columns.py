@@ -5,8 +5,10 @@ not map, the names that FineWeb, Dolma, C4 and similar datasets use are tried.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from types import MappingProxyType
 
 from core import config
@@ -136,7 +138,15 @@ def _string(row: Mapping[str, object], paths: tuple[str, ...]) -> str:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """Return a finite number, also from a string; None for anything else."""
+    value = _plain(value)
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _language(value: object) -> str:
