@@ -27,6 +27,8 @@ def main(arguments: Sequence[str]) -> None:
         print(line)
     for setting, metrics in found.differing.items():
         print(f"not certain: {setting} differs from the run's, which changes these metrics: {metrics}")
+    for setting, results in found.not_applied.items():
+        print(f"not certain: {setting} is not applied here, on which these results depend: {results}")
     if found.editing:
         print(
             f"texts are as the run edited them: {', '.join(found.editing)} would edit them differently; "

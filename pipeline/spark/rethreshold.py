@@ -33,9 +33,10 @@ from pipeline.dedup.survivors import Candidate, preference
 from pipeline.filters.recipe import FILE_SETTINGS, Recipe, build_recipe, differing_settings
 from pipeline.filters.recipe import validate as validate_filters
 from pipeline.filters.rethreshold import COLUMNS, decide
-from pipeline.ledger import COPIES, RECORDS
+from pipeline.ledger import LEDGER, RECORDS
 from pipeline.ledger.comparison import QUARANTINED, Change
-from pipeline.ledger.tables import copies_schema, files, records_folder
+from pipeline.ledger.tables import files, records_folder
+from pipeline.ledger.tables import schema as ledger_schema
 from pipeline.spark import clean, record_processing, tables
 from pipeline.spark.dedup import clusters
 
@@ -62,6 +63,13 @@ MEASURED_BY = {
 EDITING = ("lines", "terminal_punctuation", "toxic_sentence", "keep_lines", "mask_pii")
 """Settings that edit the published texts."""
 
+NOT_APPLIED = {
+    "dedup.index": "dedup.exact, dedup.near",
+    "dedup.lines": "dedup.repeated, texts",
+    "dedup.substrings": "dedup.repeated, texts",
+}
+"""Settings that are not applied here, and the results that depend on each."""
+
 _SIGNATURE = ("source", "url", "fetched_at", "normalized_hash", "words", "shingles")
 """Columns that deduplication reads, besides id and keys."""
 _READ = ("id", "error", *_SIGNATURE, *COLUMNS)
@@ -73,7 +81,6 @@ _DECIDED = pa.schema(
             if field.name in ("id", "error", "language", "metrics")
         ),
         *(field for field in record_processing.schema() if field.name in (*_SIGNATURE, "keys", "reason")),
-        ("previous", pa.string()),
         ("unmeasured", pa.string()),
     ]
 )
@@ -90,6 +97,8 @@ class Rethresholded:
     changes: list[Change]
     differing: dict[str, str]
     """Settings that affect measuring or editing and differ from the run's, each with what depends on it."""
+    not_applied: dict[str, str]
+    """Settings of the run or of the request that are not applied, each with what depends on it."""
 
     @property
     def editing(self) -> list[str]:
@@ -101,9 +110,8 @@ class _Fates(NamedTuple):
     """Everything that decides how one record is counted."""
 
     damaged: bool
-    previous_copy: str | None
-    """Why the run dropped the record as a duplicate, if it did."""
     previous: str | None
+    """Why the run dropped the record, if it did."""
     copy: str | None
     """Why the record is dropped as a duplicate now, if it is."""
     reason: str | None
@@ -112,7 +120,7 @@ class _Fates(NamedTuple):
 
     def change(self, records: int) -> Change:
         """Count records with these fates. Deduplication applies only to records that no filter dropped."""
-        before, after = self.previous_copy or self.previous, self.copy or self.reason
+        before, after = self.previous, self.copy or self.reason
         if self.damaged:
             before = after = QUARANTINED
         return Change(before, after, self.language, self.unmeasured, records)
@@ -146,11 +154,32 @@ def rethreshold(session: Callable[[], SparkSession], config: Config) -> Rethresh
     else:
         counts = _count_by_spark(session(), out, build_recipe(requested), config.dedup)
     changes = [fates.change(records) for fates, records in counts.items()]
-    return Rethresholded(own.preset, changes, {key: MEASURED_BY[key] for key in differing})
+    return Rethresholded(
+        own.preset,
+        changes,
+        {key: MEASURED_BY[key] for key in differing},
+        {
+            key: NOT_APPLIED[key]
+            for key in _not_applied(parse(made.config["dedup"], DedupConfig), config.dedup)
+        },
+    )
+
+
+def _not_applied(*settings: DedupConfig) -> Iterator[str]:
+    """Yield the settings in use, of the run or of the request, that are not applied here.
+
+    They would need the index or the texts. Passages that are only marked change nothing.
+    """
+    if any(each.index for each in settings):
+        yield "dedup.index"
+    if any(each.lines.min_documents for each in settings):
+        yield "dedup.lines"
+    if any(each.substrings.min_words and each.substrings.action == "cut" for each in settings):
+        yield "dedup.substrings"
 
 
 def _count_locally(out: str, wanted: Recipe, settings: DedupConfig) -> Counter[_Fates]:
-    previous_copies = {row["id"]: row["reason"] for row in _read_rows(out, COPIES, ["id", "reason"])}
+    previous = {row["id"]: row["reason"] for row in _read_rows(out, LEDGER, ["id", "reason"])}
     records = list(_read_rows(out, RECORDS, list(_READ)))
     decisions = [decide(record, wanted) for record in records]
     kept = [
@@ -162,8 +191,7 @@ def _count_locally(out: str, wanted: Recipe, settings: DedupConfig) -> Counter[_
     return Counter(
         _Fates(
             damaged=record["error"] is not None,
-            previous_copy=previous_copies.get(record["id"]),
-            previous=record["reason"],
+            previous=previous.get(record["id"]),
             copy=copies.get(record["id"]),
             reason=decision.reason,
             language=record["language"],
@@ -207,12 +235,12 @@ def _count_by_spark(spark: SparkSession, out: str, wanted: Recipe, settings: Ded
     schema = record_processing.schema()
     records = tables.read(spark, records_folder(out), pa.schema([schema.field(name) for name in _READ]))
     decided = records.mapInArrow(partial(_decide_batches, wanted=wanted), from_arrow_schema(_DECIDED))
-    previous_copies = tables.read(spark, f"{out}/{COPIES}", copies_schema())
+    entries = tables.read(spark, f"{out}/{LEDGER}", ledger_schema())
     work = f"{out}/analysis/rethreshold-{uuid.uuid4().hex}"
     try:
         decided = tables.checkpoint(spark, decided, f"{work}/records")
         copies, _ = clusters.find_clusters(spark, f"{work}/records", settings, f"{work}/clusters")
-        return _count_fates(decided, previous_copies, copies)
+        return _count_fates(decided, entries, copies)
     finally:
         storage.remove(work)
 
@@ -222,7 +250,6 @@ def _decide_batches(batches: Iterable[pa.RecordBatch], wanted: Recipe) -> Iterat
     for batch in batches:
         decisions = [decide(record, wanted) for record in batch.select(COLUMNS).to_pylist()]
         columns: dict[str, Any] = {
-            "previous": batch.column("reason"),
             "reason": pa.array([decision.reason for decision in decisions], pa.string()),
             "unmeasured": pa.array([decision.unmeasured for decision in decisions], pa.string()),
         }
@@ -230,8 +257,8 @@ def _decide_batches(batches: Iterable[pa.RecordBatch], wanted: Recipe) -> Iterat
         yield pa.RecordBatch.from_arrays(arrays, schema=_DECIDED)
 
 
-def _count_fates(decided: DataFrame, previous_copies: DataFrame, copies: DataFrame) -> Counter[_Fates]:
-    previous = previous_copies.select("id", F.col("reason").alias("previous_copy"))
+def _count_fates(decided: DataFrame, entries: DataFrame, copies: DataFrame) -> Counter[_Fates]:
+    previous = entries.select("id", F.col("reason").alias("previous"))
     now = copies.select("id", F.col("reason").alias("copy"))
     damaged = F.col("error").isNotNull().alias("damaged")
     joined = decided.join(previous, "id", "left").join(now, "id", "left")

@@ -1,5 +1,7 @@
 """Another recipe applied to a finished run decides as a run of its own would."""
 
+import json
+import re
 from collections import Counter
 
 import pytest
@@ -70,6 +72,54 @@ def _expected(made):
         key.removeprefix("dropped."): n for key, n in made.counts.items() if key.startswith("dropped.")
     }
     return reasons | {"kept": made.counts["kept"], QUARANTINED: made.counts["quarantined"]}
+
+
+@pytest.fixture(scope="module")
+def repeated(spark, tmp_path_factory):
+    """A run that dropped an older capture of an address and two documents without lines of their own."""
+    folder = tmp_path_factory.mktemp("repeated")
+    texts = ["one line\nand another", "and another\none line", "first capture", "later capture"]
+    urls = ["https://a.org/1", "https://a.org/2", "https://a.org/3", "https://a.org/3"]
+    rows = [
+        {"text": text, "url": url, "date": f"2020-01-0{day}"}
+        for day, (text, url) in enumerate(zip(texts, urls, strict=True), start=1)
+    ]
+    (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = ["filters.preset=none", "dedup.url=true", "dedup.near=false", "dedup.lines.min_documents=2"]
+    config = load(None, [f"input.paths=['{folder}/a.jsonl']", f"output.path={folder / 'out'}", *settings])
+    return folder / "out", clean(spark, config), settings
+
+
+@pytest.mark.parametrize("local_records", [0, LOCAL_RECORDS], ids=["by Spark", "in one process"])
+def test_run_is_counted_by_its_ledger_and_settings_that_are_not_applied_are_named(
+    spark, repeated, local_records, monkeypatch
+):
+    monkeypatch.setattr("pipeline.spark.rethreshold.LOCAL_RECORDS", local_records)
+    out, made, settings = repeated
+    found = rethreshold(lambda: spark, load(None, [f"output.path={out}", *settings]))
+    before, after = Counter(), Counter()
+    for change in found.changes:
+        before[change.before] += change.records
+        after[change.after] += change.records
+    assert _counts(before) == _expected(made)
+    assert before == {"dedup.repeated": 2, "dedup.url": 1, None: 1}
+    assert after == {"dedup.url": 1, None: 3}
+    assert set(found.not_applied) == {"dedup.lines"}
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("dedup.index=elsewhere", {"dedup.index", "dedup.lines"}),
+        ("dedup.substrings.min_words=50", {"dedup.lines", "dedup.substrings"}),
+        ("dedup.substrings={min_words = 50, action = 'mark'}", {"dedup.lines"}),
+    ],
+)
+def test_requested_settings_that_are_not_applied_are_printed(spark, repeated, override, expected, capsys):
+    out, _, _ = repeated
+    job.main([f"--set={each}" for each in (f"output.path={out}", "filters.preset=none", override)])
+    printed = capsys.readouterr().out
+    assert set(re.findall(r"not certain: (\S+) is not applied here", printed)) == expected
 
 
 def test_job_prints_both_funnels_and_uncertain_decisions(spark, runs, capsys):
