@@ -17,12 +17,15 @@ NO_FILTERS: Mapping[str, Any] = {
 def filter_settings(made: Manifest) -> Mapping[str, Any]:
     """Return the resolved filter settings of a run, with all keys of :data:`NO_FILTERS`.
 
-    Those of a run that decided about another one (``dedup.run``) are the other one's, unless that was moved.
+    Those of a run that decided about another one (``dedup.run``) are the other one's, unless that was moved
+    or replaced.
     """
     if filters := made.config.get("filters"):
         return {**NO_FILTERS, **filters}
-    if other := made.config.get("dedup", {}).get("run"):
-        folder = storage.absolute(other)
+    if base := made.facts.get("run"):
+        folder = made.inputs[0]
         if storage.exists(storage.join(folder, manifest.NAME)):
-            return filter_settings(manifest.read(folder, *manifest.CORPUS_STAGES))
+            other = manifest.read(folder, *manifest.CORPUS_STAGES)
+            if other.sha256() == base:
+                return filter_settings(other)
     return NO_FILTERS

@@ -1,7 +1,7 @@
 """The history of one record, from its raw bytes to the decision, as text."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow.dataset as ds
@@ -39,17 +39,25 @@ def record_histories(run: str, key: str) -> Iterator[str]:
         row["id"]: row["cluster_size"]
         for row in lookup.find_rows(lookup.open_table(run, COPIES), ids, ["id", "cluster_size"])
     }
-    urls = urls_by_id(records, [row["duplicate_of"] for row in entries.values()])
+    urls = survivor_urls(records, entries.values())
     for record in sorted(found, key=lambda record: (record["language"] is None, record["id"])):
         entry = {**entries.get(record["id"], {}), "cluster_size": sizes.get(record["id"], 1)}
         yield "\n".join(_lines(record, entry, urls, made))
 
 
-def urls_by_id(records: ds.Dataset, ids: list[str | None]) -> dict[str, str]:
-    """Return the URLs of the given documents, by id. None among ``ids`` is ignored."""
-    present = [each for each in ids if each]
-    found = lookup.find_rows(records, ds.field("id").isin(present), ["id", "url"]) if present else []
+def survivor_urls(records: ds.Dataset, entries: Iterable[Row]) -> dict[str, str]:
+    """Return the URLs, by id, of the documents of this run that entries of the ledger are duplicates of."""
+    ids = [row["duplicate_of"] for row in entries if row["duplicate_of"] and not row.get("duplicate_in")]
+    found = lookup.find_rows(records, ds.field("id").isin(ids), ["id", "url"]) if ids else []
     return {row["id"]: row["url"] or "" for row in found}
+
+
+def describe_survivor(entry: Row, urls: Mapping[str, str]) -> str:
+    """Name the document that the one of a ledger entry is a duplicate of. ``urls``: by id."""
+    survivor = entry["duplicate_of"]
+    if generation := entry.get("duplicate_in"):
+        return f"{survivor} of an earlier run ({generation} of the signature index)"
+    return f"{survivor} {printable(urls.get(survivor, ''))}".rstrip()
 
 
 def _lines(record: Row, entry: Row, urls: Mapping[str, str], made: Manifest) -> Iterator[str]:
@@ -106,8 +114,8 @@ def _decision(record: Row, entry: Row, urls: Mapping[str, str], languages: Seque
         return "kept and published"
     reason = Reason(name)
     decision = f"dropped by {name}, because {reason.meaning}"
-    if survivor := entry["duplicate_of"]:
-        return f"{decision}: {survivor} {printable(urls.get(survivor, ''))}".rstrip()
+    if entry["duplicate_of"]:
+        return f"{decision}: {describe_survivor(entry, urls)}"
     if reason is Reason.LANGUAGE_UNWANTED and languages:
         return f"{decision}: {record['language']}, not {', '.join(languages)}"
     return f"{decision}{describe_value(reason, entry['value'], entry['threshold'])}"

@@ -12,10 +12,16 @@ from core.errors import InputError
 from core.messages import nearest
 from pipeline.ledger import lookup
 from pipeline.ledger.reasons import Reason
-from pipeline.ledger.record_history import describe_value, indented, printable, urls_by_id
+from pipeline.ledger.record_history import (
+    describe_survivor,
+    describe_value,
+    indented,
+    printable,
+    survivor_urls,
+)
 from pipeline.ledger.tables import LEDGER, RECORDS
 
-_COLUMNS = ["id", "url", "value", "threshold", "duplicate_of", "sample"]
+_COLUMNS = ["id", "url", "value", "threshold", "duplicate_of", "duplicate_in", "sample"]
 
 
 def parse_reason(name: str) -> Reason:
@@ -36,12 +42,12 @@ def samples(run: str, reason: Reason, count: int) -> Iterator[str]:
         return
     rows = _first_rows(lookup.open_table(run, LEDGER), ds.field("reason") == reason.value, count)
     records = lookup.open_table(run, RECORDS)
-    survivor_urls = urls_by_id(records, [row["duplicate_of"] for row in rows])
+    urls = survivor_urls(records, rows)
     texts = _texts(records, [row["id"] for row in rows]) if reason.stage == "dedup" else {}
     for row in rows:
         details = describe_value(reason, row["value"], row["threshold"])
-        if survivor := row["duplicate_of"]:
-            details = f": duplicate of {survivor} {printable(survivor_urls.get(survivor, ''))}".rstrip()
+        if row["duplicate_of"]:
+            details = f": duplicate of {describe_survivor(row, urls)}"
         text = (row["sample"] or texts.get(row["id"], ""))[:300]
         heading = " ".join(filter(None, [row["id"], printable(row["url"] or "")]))
         yield "\n".join(filter(None, [heading + details, indented(text)]))
@@ -49,8 +55,9 @@ def samples(run: str, reason: Reason, count: int) -> Iterator[str]:
 
 def _first_rows(table: ds.Dataset, condition: ds.Expression, count: int) -> list[dict[str, Any]]:
     """Return the rows with the least ids, those with a text sample first. Holds one batch at a time."""
-    best = table.schema.empty_table().select(_COLUMNS)
-    for batch in table.to_batches(columns=_COLUMNS, filter=condition):
+    columns = [name for name in _COLUMNS if name in table.schema.names]
+    best = table.schema.empty_table().select(columns)
+    for batch in table.to_batches(columns=columns, filter=condition):
         combined = pa.concat_tables([best, pa.Table.from_batches([batch])])
         order = pa.table({"no_sample": pc.is_null(combined["sample"]).cast("int8"), "id": combined["id"]})
         keys = [("no_sample", "ascending"), ("id", "ascending")]

@@ -82,10 +82,10 @@ CUT = {
 }
 
 
-def _build_dedup(out, **dedup):
+def _build_dedup(out, **base):
     """Write a finished run of dedup, with a copy of a document of an index and one of which nothing is left."""
     texts = {KEPT: "The mill.", KNOWN: "The old mill.", REPEATED: "Accept cookies"}
-    known = {"id": KNOWN, "reason": "dedup.exact", "duplicate_of": "f" * 32}
+    known = {"id": KNOWN, "reason": "dedup.exact", "duplicate_of": KEPT, "duplicate_in": "generation-0000"}
     records = [_record(identifier, text=text) for identifier, text in texts.items()]
     entries = [{"id": KEPT, "kept": True, "cut_characters": 17}, known, CUT]
     _write(storage.join(out, ledger.RECORDS), records, record_processing.schema())
@@ -94,10 +94,11 @@ def _build_dedup(out, **dedup):
     made = Manifest(
         stage="dedup",
         fingerprint="f",
-        config={"dedup": dedup, "ledger": {"sample_characters": 300, "sample_share": 0.1}},
-        inputs=[],
+        config={"dedup": {}, "ledger": {"sample_characters": 300, "sample_share": 0.1}},
+        inputs=[base.get("folder", "")],
         counts={"records_in": 3, "dropped.dedup.exact": 1, "dropped.dedup.repeated": 1},
         files=[],
+        facts={"run": base["sha256"]} if base else {},
     )
     manifest.publish(out, made)
 
@@ -219,7 +220,7 @@ def test_samples_of_a_reason_that_dropped_nothing(query):
 
 def test_decisions_of_a_run_of_dedup_are_those_of_its_ledger(tmp_path, capsys):
     out = str(tmp_path / "run")
-    _build_dedup(out, run="")
+    _build_dedup(out)
 
     def answer(*arguments):
         main([*arguments, "--set", f"output.path={out}"])
@@ -231,13 +232,14 @@ def test_decisions_of_a_run_of_dedup_are_those_of_its_ledger(tmp_path, capsys):
     meaning = "nothing is left of it without the lines and passages that other documents repeat"
     repeated = answer("show", REPEATED)
     assert repeated.startswith(f"{REPEATED}: dropped by dedup.repeated, because {meaning} raw record")
+    survivor = f"{KEPT} of an earlier run (generation-0000 of the signature index)"
     known = answer("show", KNOWN)
     assert known.startswith(
-        f"{KNOWN}: dropped by dedup.exact, because another document has the same text: {'f' * 32}"
+        f"{KNOWN}: dropped by dedup.exact, because another document has the same text: {survivor} raw record"
     )
     assert "duplicates a cluster of 2 documents" in known
     assert answer("sample", "--reason", "dedup.exact").endswith(
-        f"{KNOWN}: duplicate of {'f' * 32} The old mill."
+        f"{KNOWN}: duplicate of {survivor} The old mill."
     )
     assert answer("sample", "--reason", "dedup.repeated").endswith(f"{meaning} {REPEATED} Accept cookies")
 
@@ -245,13 +247,13 @@ def test_decisions_of_a_run_of_dedup_are_those_of_its_ledger(tmp_path, capsys):
 def test_run_decided_about_again_shows_the_filters_of_the_first_one(out, tmp_path, capsys):
     again = tmp_path / "again"
     _build(str(again))
-    _build_dedup(str(tmp_path / "dedup"), run=out)
+    _build_dedup(str(tmp_path / "dedup"), folder=out, sha256=manifest.read(out, "clean").sha256())
     (again / manifest.NAME).write_bytes((tmp_path / "dedup" / manifest.NAME).read_bytes())
     main(["show", FEW, "--set", f"output.path={again}"])
     assert "FAILS gopher_words 17 at least 50 gopher.few_words (decided)" in " ".join(
         capsys.readouterr().out.split()
     )
-    _build_dedup(str(tmp_path / "moved"), run=str(tmp_path / "nowhere"))
+    _build_dedup(str(tmp_path / "moved"), folder=out, sha256="of another run")
     (again / manifest.NAME).write_bytes((tmp_path / "moved" / manifest.NAME).read_bytes())
     main(["show", FEW, "--set", f"output.path={again}"])
     shown = capsys.readouterr().out
