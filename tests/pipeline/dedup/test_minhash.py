@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +56,15 @@ def test_signatures_do_not_depend_on_the_batch(texts, shingle):
     for text, signature in zip(texts, together, strict=True):
         (alone,) = sign([text], bands=4, rows=2, shingle=shingle)
         assert alone.keys.tolist() == signature.keys.tolist() and alone.shingles == signature.shingles
+
+
+@given(TEXTS, st.sampled_from([1, 8, 20]))
+def test_signatures_do_not_depend_on_the_slices(texts, minhashes):
+    together = sign(texts, bands=4, rows=2, shingle=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.dedup.minhash.MAX_MINHASHES", minhashes)
+        sliced = sign(texts, bands=4, rows=2, shingle=1)
+    assert [each.keys.tolist() for each in sliced] == [each.keys.tolist() for each in together]
 
 
 @given(TEXTS, st.integers(1, 4))
