@@ -14,35 +14,35 @@ REASONS = 12
 Rows = list[tuple[str, str]]
 
 
-def check_balance(clean: Manifest) -> None:
+def check_balance(corpus: Manifest) -> None:
     """Raise :class:`ManifestError` unless records in = kept + Σ dropped by reason + quarantined."""
-    counts = clean.counts
-    out = counts["kept"] + sum(dropped(clean).values()) + counts["quarantined"]
+    counts = corpus.counts
+    out = counts["kept"] + sum(dropped(corpus).values()) + counts["quarantined"]
     if out != counts["records_in"]:
         raise ManifestError(
             f"{counts['records_in']:,} records went in but {out:,} are accounted for; every record must be "
-            "kept, dropped by a reason or quarantined: run the clean stage again into an empty folder"
+            f"kept, dropped by a reason or quarantined: run {corpus.stage} again into an empty folder"
         )
 
 
-def dropped(clean: Manifest) -> dict[str, int]:
+def dropped(corpus: Manifest) -> dict[str, int]:
     """Return the number of dropped records by reason, most frequent first."""
-    counted = clean.counts.items()
+    counted = corpus.counts.items()
     reasons = {key.removeprefix("dropped."): n for key, n in counted if key.startswith("dropped.")}
     return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
 
 def table(run: Path) -> str:
     """Return the closing table of a run. Raises :class:`ManifestError` if a stage is missing."""
-    clean = manifest.read(str(run), "clean")
-    check_balance(clean)
-    rows = _corpus(clean) + _shards(run) + _model(run)
+    corpus = manifest.read(str(run), *manifest.CORPUS_STAGES)
+    check_balance(corpus)
+    rows = _corpus(corpus) + _shards(run) + _model(run)
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"  {name:<{width}}  {value}".rstrip() for name, value in rows)
 
 
-def _corpus(clean: Manifest) -> Rows:
-    counts, reasons = clean.counts, list(dropped(clean).items())
+def _corpus(corpus: Manifest) -> Rows:
+    counts, reasons = corpus.counts, list(dropped(corpus).items())
     rest = sum(number for _, number in reasons[REASONS:])
     rows = [
         ("records in", f"{counts['records_in']:>11,}"),

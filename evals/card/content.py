@@ -8,14 +8,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from core import manifest, storage
-from core.errors import ManifestError, MismatchError
+from core.errors import InputError, ManifestError, MismatchError
 from core.manifest import Manifest
 from evals import results
 from evals.card.provenance import JsonNode, Number, SourceFiles
 from model import loading
 
-CLEAN, TOKENIZER, PACK, TRAIN, TUNE = "clean", "tokenizer", "pack", "train", "finetune"
-STAGE_FOLDERS = {CLEAN: "", TOKENIZER: "tokenizer", PACK: "shards", TRAIN: "training", TUNE: "finetuning"}
+CORPUS, TOKENIZER, PACK, TRAIN, TUNE = "corpus", "tokenizer", "pack", "train", "finetune"
+STAGE_FOLDERS = {CORPUS: "", TOKENIZER: "tokenizer", PACK: "shards", TRAIN: "training", TUNE: "finetuning"}
 """Folder of each stage, relative to the run's."""
 NOT_STATED = "not stated"
 CONFIG = "config.json"
@@ -37,7 +37,8 @@ class _Run:
         path = storage.join(folder, manifest.NAME)
         if not storage.exists(path):
             return None
-        self.manifests[stage] = manifest.read(folder, stage)
+        names = manifest.CORPUS_STAGES if stage == CORPUS else (stage,)
+        self.manifests[stage] = manifest.read(folder, *names)
         return self.sources.read_json(path, "/".join(filter(None, [STAGE_FOLDERS[stage], manifest.NAME])))
 
     def check_made_from(self, output: str, pinned: str, stage: str) -> None:
@@ -50,13 +51,13 @@ class _Run:
 
     def _hash(self, stage: str) -> str:
         found = self.manifests[stage]
-        if stage == CLEAN:
+        if stage == CORPUS:
             return str(found.facts["corpus"])
         return str(found.facts["sha256"]) if stage == TOKENIZER else found.sha256()
 
 
 def has_corpus(run: str) -> bool:
-    """True if a run has finished the clean stage."""
+    """True if a run has a manifest, which is that of its corpus."""
     return bool(run) and storage.exists(storage.join(run, manifest.NAME))
 
 
@@ -73,26 +74,32 @@ def find_model(run: str, model: str) -> str:
 def data_card(folder: str) -> Content:
     """Return the content of a run's data card.
 
-    Raises :class:`core.errors.ManifestError` if the run has no finished corpus, and :class:`MismatchError` if
-    its tokenizer or shards were made from another one.
+    Raises :class:`core.errors.ManifestError` if the run has no finished corpus, :class:`InputError` if it
+    has only the list of duplicates, and :class:`MismatchError` if its tokenizer or shards were made from
+    another corpus.
     """
     sources = SourceFiles()
     run = _Run(folder, sources)
-    clean = run.stage(CLEAN)
-    if not clean:
-        raise ManifestError(f"{folder}: has no {manifest.NAME} of a corpus; run the clean stage first")
+    corpus = run.stage(CORPUS)
+    if not corpus:
+        raise ManifestError(f"{folder}: has no {manifest.NAME} of a corpus; run clean or dedup first")
+    if run.manifests[CORPUS].config["dedup"].get("output") == "duplicates":
+        raise InputError(
+            f"{folder}: has no documents (dedup.output = duplicates); name a run that wrote documents"
+        )
     tokenizer, shards = run.stage(TOKENIZER), run.stage(PACK)
     if shards:
-        run.check_made_from("shards", shards.facts.corpus, CLEAN)
+        run.check_made_from("shards", shards.facts.corpus, CORPUS)
         run.check_made_from("shards", shards.facts.tokenizer_sha256, TOKENIZER)
     return {
         "source_files": sources.files,
         "name": storage.name(storage.absolute(folder)),
-        "clean": clean,
+        "corpus": corpus,
+        "filters": corpus.config.get("filters"),
         "tokenizer": tokenizer,
         "shards": shards,
-        "dropped": _dropped(clean),
-        "licenses": _licenses(folder, run.manifests[CLEAN], sources),
+        "dropped": _dropped(corpus),
+        "licenses": _licenses(folder, run.manifests[CORPUS], sources),
     }
 
 
@@ -106,7 +113,8 @@ def model_card(folder: str, path: str, result_paths: Sequence[str]) -> Content:
     found = loading.find(path)
     imported, shape = (None, None) if path == folder else _model_folder(path, sources)
     tuning, trained = _origin(run, path, found) if folder else (None, False)
-    clean, shards, training = (run.stage(each) if trained else None for each in (CLEAN, PACK, TRAIN))
+    corpus, shards, training = (run.stage(each) if trained else None for each in (CORPUS, PACK, TRAIN))
+    filters = corpus.config.get("filters") if corpus else None
     if training:
         run.check_made_from("model", training.facts.shards_sha256, PACK)
     validation = _validation(run) if training else None
@@ -115,7 +123,7 @@ def model_card(folder: str, path: str, result_paths: Sequence[str]) -> Content:
     return {
         "source_files": sources.files,
         "name": _fact(imported, "name", found.name),
-        "languages": clean.config.filters.languages if clean else _fact(imported, "languages", ()),
+        "languages": filters.languages if filters else _fact(imported, "languages", ()),
         "license": _fact(imported, "license", ""),
         "architecture": _architecture(shape or (last_trained.facts.model if last_trained else None)),
         "parameters": described.counts.parameters if described else None,
@@ -153,29 +161,29 @@ def _origin(run: _Run, path: str, found: loading.ModelSource) -> tuple[JsonNode 
     return tuning, trained
 
 
-def _dropped(clean: JsonNode) -> list[tuple[str, Number]]:
+def _dropped(corpus: JsonNode) -> list[tuple[str, Number]]:
     """Return the number of records dropped for each reason, largest first."""
-    counts = ((key, number) for key, number in clean.counts.items() if key.startswith("dropped."))
+    counts = ((key, number) for key, number in corpus.counts.items() if key.startswith("dropped."))
     by_reason = [(key.removeprefix("dropped."), number) for key, number in counts]
     return sorted(by_reason, key=lambda each: (-each[1].value, each[0]))
 
 
-def _licenses(folder: str, clean: Manifest, sources: SourceFiles) -> list[tuple[str, str, Number]]:
+def _licenses(folder: str, corpus: Manifest, sources: SourceFiles) -> list[tuple[str, str, Number]]:
     """Count documents by source and license, from the documents themselves.
 
     Raises :class:`MismatchError` if their number is not that of the manifest.
     """
-    files = [entry for entry in clean.files if entry.path.startswith("documents/")]
+    files = [entry for entry in corpus.files if entry.path.startswith("documents/")]
     counts: Counter[tuple[str, str]] = Counter()
     for entry in files:
         with storage.open_read(storage.join(folder, entry.path)) as stream:
             columns = pq.ParquetFile(stream).read(columns=["source", "license"])
         for row in columns.group_by(["source", "license"]).aggregate([([], "count_all")]).to_pylist():
             counts[row["source"], row["license"] or NOT_STATED] += row["count_all"]
-    if counts.total() != clean.counts["kept"]:
+    if counts.total() != corpus.counts["kept"]:
         raise MismatchError(
-            f"{folder}: {counts.total()} documents, but {manifest.NAME} says {clean.counts['kept']} were "
-            "kept; restore the folder or run the clean stage again"
+            f"{folder}: {counts.total()} documents, but {manifest.NAME} says {corpus.counts['kept']} were "
+            f"kept; restore the folder or run {corpus.stage} again"
         )
     digest = hashlib.sha256(manifest.canonical(sorted((entry.path, entry.sha256) for entry in files)))
     name = f"documents/ ({len(files)} files; hash of the list of their hashes)"

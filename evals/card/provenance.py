@@ -48,6 +48,10 @@ class JsonNode:
     def __contains__(self, key: object) -> bool:
         return key in self.json_value
 
+    def get(self, key: str) -> Any:
+        """Return the value of a key that not every file has; None without it."""
+        return self[key] if key in self else None  # noqa: SIM401
+
     def __iter__(self) -> Iterator[Any]:
         """Iterate over the elements of an array, or the keys of an object."""
         if isinstance(self.json_value, Mapping):

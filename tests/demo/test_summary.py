@@ -38,8 +38,9 @@ def test_reasons_are_sorted_by_frequency() -> None:
     assert list(summary.dropped(_manifest("clean", COUNTS))) == ["dedup.near", "gopher.few_words"]
 
 
-def test_table(tmp_path: Path) -> None:
-    manifest.publish(str(tmp_path), _manifest("clean", COUNTS))
+@pytest.mark.parametrize("stage", manifest.CORPUS_STAGES)
+def test_table(stage: str, tmp_path: Path) -> None:
+    manifest.publish(str(tmp_path), _manifest(stage, COUNTS))
     manifest.publish(str(tmp_path / "shards"), _manifest("pack", {"tokens": 123_456}))
     training = tmp_path / "training"
     manifest.publish(str(training), _manifest("train", {"steps": 9, "parameters": 1_000}))

@@ -23,7 +23,23 @@ LICENSES = {"books": ["", None, "public | domain"], "wikipedia": ["CC-BY-SA-4.0"
 
 
 def corpus(folder: Path, **changes: Any) -> None:
-    """Write the output of a finished clean stage: a manifest, and documents with source and license only."""
+    """Write the output of a finished clean stage."""
+    counts = {"records_in": 1234, "kept": 5, "dropped": 1226, "quarantined": 3, "duplicate_clusters": 17}
+    counts |= {"dropped.gopher.few_words": 1200, "dropped.dedup.near": 26, **changes}
+    config: dict[str, Any] = {
+        "filters": {
+            "preset": "fineweb",
+            "languages": ["en", "fr"],
+            "thresholds": {"gopher.few_words": 31.5},
+            "mask_pii": True,
+        },
+        "dedup": {"exact": True, "near": False},
+    }
+    publish(folder, "clean", counts, config)
+
+
+def publish(folder: Path, stage: str, counts: dict[str, int], config: dict[str, Any], **facts: Any) -> None:
+    """Write the manifest of a stage, and documents with source and license only."""
     files = []
     for source, licenses in LICENSES.items():
         path = folder / "documents" / f"part-{source}.parquet"
@@ -33,26 +49,15 @@ def corpus(folder: Path, **changes: Any) -> None:
         size, sha256 = storage.checksum(str(path))
         name = str(path.relative_to(folder))
         files.append(FileEntry(path=name, size=size, rows=len(licenses), sha256=sha256))
-    counts = {"records_in": 1234, "kept": 5, "dropped": 1226, "quarantined": 3, "duplicate_clusters": 17}
-    counts |= {"dropped.gopher.few_words": 1200, "dropped.dedup.near": 26, **changes}
-    config = {
-        "filters": {
-            "preset": "fineweb",
-            "languages": ["en", "fr"],
-            "thresholds": {"gopher.few_words": 31.5},
-            "mask_pii": True,
-        },
-        "dedup": {"exact": True, "near": False},
-    }
     by_source = {"books": {"records_in": 734, "kept": 3}, "wikipedia": {"records_in": 500, "dropped": 498}}
     made = Manifest(
-        stage="clean",
+        stage=stage,
         fingerprint="f",
         config=config,
         inputs=[],
         counts=counts,
         files=files,
-        facts={"corpus": "0" * 64, "by_source": by_source},
+        facts={"corpus": "0" * 64, "by_source": by_source, **facts},
     )
     manifest.publish(str(folder), made)
 
@@ -169,6 +174,65 @@ def test_stages_that_were_not_run_are_not_measured(tmp_path: Path) -> None:
     assert "Not measured: the run has no shards." in found["data-card.md"]
 
 
+DEDUP = {
+    "exact": True,
+    "near": True,
+    "url": True,
+    "run": "",
+    "index": "s3://bucket/index",
+    "output": "documents",
+    "lines": {"min_documents": 100},
+    "substrings": {"action": "mark"},
+}
+
+
+def test_data_card_of_deduplicated_texts_speaks_of_no_filters(trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for part in trained.iterdir():
+        (folder / part.name).symlink_to(part)
+    counts = {"records_in": 31, "kept": 5, "dropped": 26, "quarantined": 0, "duplicate_clusters": 17}
+    counts |= {"dropped.dedup.near": 25, "dropped.dedup.repeated": 1}
+    cuts = {
+        "lines": {"documents": 3, "spans": 1400, "characters": 56_000},
+        "substrings": {"documents": 2, "spans": 2, "characters": 700},
+    }
+    sets = [{"name": "arc"}, {"name": "mmlu"}]
+    contamination = {"sets": sets, "documents": 12, "action": "drop"}
+    publish(folder, "dedup", counts, {"dedup": DEDUP}, cuts=cuts, contamination=contamination)
+    found = cards(tmp_path, "--run", str(folder))
+    card = " ".join(found["data-card.md"].split())
+    for sentence in (
+        "a corpus of texts was deduplicated. No text was extracted from raw records, and no filter was",
+        "| dedup.near | 25 | 80.6 % |",
+        "Exact duplicates were removed, near-duplicates removed. Of pages with the same address, the latest",
+        "Duplicates of documents of earlier runs, in the signature index s3://bucket/index, were removed.",
+        "Repeated lines were removed: 1,400 in 3 documents, 56,000 characters.",
+        "Repeated passages were marked, not removed: 2 in 2 documents, 700 characters.",
+        "Evaluation sets that were searched for: arc, mmlu. Documents that contain items of them (12) were",
+        "`jobs/dedup.py` ran with this configuration.",
+    ):
+        assert sentence in card
+    for phrase in ("preset", "threshold", "Personal data such as", "fluent falsehoods", "\n\n\n\n"):
+        assert phrase not in found["data-card.md"]
+    assert "pre-trained with Gristmill on the corpus" in found["model-card.md"]
+    assert "\nlanguage:" not in found["model-card.md"]
+
+
+def test_data_card_of_a_run_decided_about_again_names_it(tmp_path: Path) -> None:
+    counts = {"records_in": 5, "kept": 5, "dropped": 0, "quarantined": 0, "duplicate_clusters": 0}
+    publish(tmp_path / "run", "dedup", counts, {"dedup": DEDUP | {"run": "runs/first"}})
+    card = cards(tmp_path, "--run", str(tmp_path / "run"))["data-card.md"]
+    assert "the run runs/first, which was finished, was deduplicated\nagain." in card
+
+
+def test_list_of_duplicates_has_no_data_card(tmp_path: Path) -> None:
+    counts = {"records_in": 5, "kept": 5, "dropped": 0, "quarantined": 0, "duplicate_clusters": 0}
+    publish(tmp_path / "run", "dedup", counts, {"dedup": DEDUP | {"output": "duplicates"}})
+    with pytest.raises(InputError, match=r"has no documents \(dedup\.output = duplicates\)"):
+        cards(tmp_path, "--run", str(tmp_path / "run"))
+
+
 def test_exported_model_has_a_card(trained: Path, tmp_path: Path) -> None:
     export.export(str(trained), str(tmp_path / "model"))
     card = cards(tmp_path, "--model", str(tmp_path / "model"))["model-card.md"]
@@ -253,7 +317,7 @@ def test_sources_of_different_runs_are_rejected(run: Path, results: Path, tmp_pa
     original = manifest_file.read_text()
     manifest_file.write_text(original.replace("0" * 64, "1" * 64))
     with pytest.raises(
-        MismatchError, match="shards made from clean 000000000000…, but the run has clean 111111111111…"
+        MismatchError, match="shards made from corpus 000000000000…, but the run has corpus 111111111111…"
     ):
         cards(tmp_path, "--run", str(run))
     manifest_file.write_text(original.replace('"kept": 5', '"kept": 6'))
@@ -283,7 +347,7 @@ def test_numbers_without_source_are_rejected(
     (tmp_path / "card.md").write_text("{{ nothing }}")
     with pytest.raises(InputError, match="'nothing' is undefined"):
         rendering.render("card.md", variables)
-    (tmp_path / "card.md").write_text("{{ clean.counts.kept|count }} {{ cite() }}{{ cite() }}")
+    (tmp_path / "card.md").write_text("{{ corpus.counts.kept|count }} {{ cite() }}{{ cite() }}")
     assert rendering.render("card.md", variables) == "5 *From [1].*"
 
 
@@ -300,6 +364,11 @@ def test_numbers_keep_their_source_ids() -> None:
     assert tree.n / Number(4, second) == Number(1.5, frozenset({1, 2}))
     assert (tree.text, tree.flag, tree.none) == ("t", True, None)
     assert list(tree.list)[1].m == Number(2, first)
-    assert "n" in tree and "x" not in tree and dict(tree.items())["n"] == Number(6, first)
+    assert (
+        "n" in tree
+        and "x" not in tree
+        and tree.get("x") is None
+        and dict(tree.items())["n"] == Number(6, first)
+    )
     with pytest.raises(ManifestError, match="a: has no 'x'"):
         _ = tree.x
