@@ -12,6 +12,7 @@ from core.errors import run
 from core.manifest import Manifest
 from pipeline.decontamination import report as decontamination
 from pipeline.ledger import FunnelStep, warnings
+from pipeline.ledger.cuts import describe_cuts
 from pipeline.readers.inputs import describe_skipped
 from pipeline.spark.clean import clean, validate
 from pipeline.spark.session.builder import end_session, session
@@ -35,6 +36,8 @@ def show(manifest: Manifest, configured: Collection[str] = ()) -> None:
         print(f"  {number:>12,} {reason}")
     if edits := describe_edits(manifest.facts.get("edits", {})):
         print(f"clean: {edits}")
+    for line in describe_cuts(manifest):
+        print(f"clean: {line}")
     contamination = manifest.facts.get("contamination", {})
     for line in decontamination.describe(contamination):
         print(f"clean: {line}")

@@ -10,6 +10,7 @@ from core.config import from_command_line
 from core.errors import run
 from core.manifest import Manifest
 from pipeline.decontamination import report as decontamination
+from pipeline.ledger.cuts import describe_cuts
 from pipeline.readers.inputs import describe_skipped
 from pipeline.spark.dedup.stage import dedup, validate
 from pipeline.spark.session.builder import end_session, session
@@ -31,6 +32,8 @@ def show(manifest: Manifest) -> None:
     dropped = {key.removeprefix("dropped."): value for key, value in counts.items() if "." in key}
     for reason, number in sorted(dropped.items(), key=lambda item: -item[1]):
         print(f"  {number:>12,} {reason}")
+    for line in describe_cuts(manifest):
+        print(f"dedup: {line}")
     contamination = manifest.facts.get("contamination", {})
     for line in decontamination.describe(contamination):
         print(f"dedup: {line}")

@@ -7,8 +7,8 @@ from pyspark.sql import functions as F
 
 from core.manifest import Manifest
 from pipeline import ledger
-from pipeline.dedup.cuts import LINES
 from pipeline.ledger import CUTS
+from pipeline.ledger.cuts import is_cut
 from pipeline.reports import RepeatedText, Share
 from pipeline.spark import tables
 
@@ -23,11 +23,8 @@ def repeated_text(spark: SparkSession, out: str, made: Manifest, records: DataFr
         return []
     cuts = tables.read(spark, f"{out}/{CUTS}", ledger.cuts_schema())
     spans = cuts.select("id", F.explode("spans").alias("span")).select("id", "span.*")
-    marked = made.config["dedup"]["substrings"]["action"] == "mark"
     return [
-        RepeatedText(
-            reason, reason == LINES or not marked, **counts, samples=_frequent(spans, reason, records)
-        )
+        RepeatedText(reason, is_cut(reason, made), **counts, samples=_frequent(spans, reason, records))
         for reason, counts in facts.items()
     ]
 

@@ -83,7 +83,7 @@ CUT = {
 
 
 def _build_dedup(out, **base):
-    """Write a finished run of dedup, with a copy of a document of an index and one of which nothing is left."""
+    """Write a finished run of dedup: a copy of an indexed document, and one of which nothing is left."""
     texts = {KEPT: "The mill.", KNOWN: "The old mill.", REPEATED: "Accept cookies"}
     known = {"id": KNOWN, "reason": "dedup.exact", "duplicate_of": KEPT, "duplicate_in": "generation-0000"}
     records = [_record(identifier, text=text) for identifier, text in texts.items()]
