@@ -4,18 +4,19 @@ What Spark does for any number of documents (``pipeline/spark/dedup/clusters.py`
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
+
+import numpy as np
 
 from core.config import DedupConfig
+from pipeline.dedup.components import find_roots
 from pipeline.dedup.exact import url_hash
 from pipeline.dedup.minhash import joined_keys
 from pipeline.dedup.parameters import parameters
 from pipeline.dedup.survivors import Candidate, Decision, decide
 from pipeline.ledger import Reason
-
-Node = TypeVar("Node", int, str)
 
 
 class Document(NamedTuple):
@@ -38,9 +39,9 @@ def find_duplicates(documents: Mapping[str, Document], settings: DedupConfig) ->
         about |= {decision.id: decision for decision in decide(members, settings)}
     yield from about.values()
     for identifier, capture in latest.items():
-        found = about.get(capture) or Decision(capture, capture, 1, None, None, None)
-        survivor = found.duplicate_of or capture
-        yield Decision(identifier, found.cluster, found.cluster_size, Reason.URL_DUPLICATE, survivor, None)
+        found = about.get(capture) or Decision(capture, capture, 1, None, None, None, None)
+        survivor = found.duplicate_of or capture, found.duplicate_in
+        yield Decision(identifier, found.cluster, found.cluster_size, Reason.URL_DUPLICATE, *survivor, None)
 
 
 def superseded(documents: Mapping[str, Document]) -> dict[str, str]:
@@ -64,33 +65,21 @@ def _clusters(
     documents: Sequence[Candidate], settings: DedupConfig, joined: int = 1
 ) -> Iterator[list[Candidate]]:
     """Yield the connected components; ones that are too large are cut again by joined keys."""
-    first_with_key: dict[int, str] = {}
+    first: dict[int, int] = {}
     edges = [
-        (each.id, first_with_key.setdefault(key, each.id))
-        for each in documents
+        (number, first.setdefault(key, number))
+        for number, each in enumerate(documents)
         for key in joined_keys(each.keys, joined)
     ]
-    by_id = {each.id: each for each in documents}
-    components: dict[str, list[Candidate]] = defaultdict(list)
-    for identifier, root in roots(edge for edge in edges if edge[0] != edge[1]).items():
-        components[root].append(by_id[identifier])
+    nodes, found = find_roots(*np.array(edges, np.int64).reshape(-1, 2).T)
+    components: dict[int, list[Candidate]] = defaultdict(list)
+    for number, root in zip(nodes.tolist(), found.tolist(), strict=True):
+        components[root].append(documents[number])
     for members in components.values():
-        if len(members) > settings.max_cluster and 2 * joined <= parameters(settings).bands:
+        if len(members) == 1:
+            continue
+        texts = {each.normalized_hash for each in members}
+        if len(texts) > settings.max_cluster and 2 * joined <= parameters(settings).bands:
             yield from _clusters(members, settings, 2 * joined)
         else:
             yield members
-
-
-def roots(edges: Iterable[tuple[Node, Node]]) -> dict[Node, Node]:
-    """Return the root of every node by union-find (Tarjan 1975), with the least node of each set as root."""
-    parent: dict[Node, Node] = {}
-
-    def root(node: Node) -> Node:
-        while (above := parent.setdefault(node, node)) != node:
-            parent[node] = node = parent[above]
-        return node
-
-    for u, v in edges:
-        low, high = sorted((root(u), root(v)))
-        parent[high] = low
-    return {node: root(node) for node in list(parent)}

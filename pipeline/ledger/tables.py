@@ -9,7 +9,7 @@ ANALYSIS = "analysis"
 """Folder within the output of clean whose tables are removed unless ``output.keep_analysis`` is set."""
 RECORDS, COPIES, CUTS, LEDGER = f"{ANALYSIS}/records", f"{ANALYSIS}/copies", f"{ANALYSIS}/cuts", "ledger"
 """Folders within the output: one row per analysed record, the decisions about duplicates, what is cut from
-the documents that stay, the ledger."""
+the documents that stay, the ledger. The final decisions are those in the ledger."""
 
 
 def schema() -> pa.Schema:
@@ -29,6 +29,7 @@ def schema() -> pa.Schema:
             ("value", pa.float64()),
             ("threshold", pa.float64()),
             ("duplicate_of", pa.string()),
+            ("duplicate_in", pa.string()),
             ("cut_characters", pa.int64()),
             ("sample", pa.string()),
         ]
@@ -40,7 +41,8 @@ def copies_schema() -> pa.Schema:
 
     ``part``: name of the one pass's file that holds the document. ``cluster``: id of the cluster's first
     document. ``cluster_size``: documents that the survivor stands for, itself included. ``reason`` and
-    ``duplicate_of`` are null for survivors; ``similarity`` is null where none was computed.
+    ``duplicate_of`` are null for survivors; ``similarity`` is null where none was computed. ``duplicate_in``:
+    generation of the signature index that holds the survivor, null if it is of this corpus.
     """
     return pa.schema(
         [
@@ -50,6 +52,7 @@ def copies_schema() -> pa.Schema:
             ("cluster_size", pa.int64()),
             ("reason", pa.string()),
             ("duplicate_of", pa.string()),
+            ("duplicate_in", pa.string()),
             ("similarity", pa.float64()),
         ]
     )
@@ -93,17 +96,23 @@ def records_folder(run: str) -> str:
     """Return the folder with the analysed records of a finished run.
 
     A run that decided about another one (``dedup.run``) may use that one's. Raises :class:`InputError` if
-    they were removed.
+    they were removed, or are of another run by now.
     """
     folder = storage.join(run, RECORDS)
     if storage.exists(folder):
         return folder
-    if other := manifest.read(run, *manifest.CORPUS_STAGES).config["dedup"].get("run"):
-        return records_folder(storage.absolute(other))
-    raise InputError(
-        f"{storage.join(run, ANALYSIS)}: was removed (output.keep_analysis), but its tables of analysed "
-        "records are needed here; run clean with output.keep_analysis=true and another output.path"
-    )
+    made = manifest.read(run, *manifest.CORPUS_STAGES)
+    if not (base := made.facts.get("run")):
+        raise InputError(
+            f"{storage.join(run, ANALYSIS)}: was removed (output.keep_analysis), but its tables of analysed "
+            "records are needed here; run clean with output.keep_analysis=true and another output.path"
+        )
+    source = made.inputs[0]
+    if manifest.read(source, *manifest.CORPUS_STAGES).sha256() != base:
+        raise InputError(
+            f"{run}: uses the analysed records of {source}, which was replaced since; run dedup again"
+        )
+    return records_folder(source)
 
 
 def files(run: str, name: str) -> list[str]:

@@ -21,6 +21,7 @@ from pipeline import document, ledger
 from pipeline.dedup.cuts import Span, cut
 from pipeline.ledger import CUTS, LEDGER, Reason
 from pipeline.spark import record_processing, tables
+from pipeline.spark.dedup.parts import parts_of
 
 TABLES = ("documents", LEDGER, "quarantine")
 DUPLICATES, CUT_TABLE = "duplicates", "cuts"
@@ -120,14 +121,13 @@ def duplicates_schema(kept: Sequence[str] = ()) -> pa.Schema:
 
 
 def _parts_with_decisions(spark: SparkSession, folder: str, decisions: DataFrame) -> DataFrame:
-    """One row per file of the table of records: its path and the decisions about its documents."""
-    paths = tables.parquet_files(folder)
-    columns = pa.schema([("path", pa.string()), ("part", pa.string())])
-    parts = tables.parallelize(spark, [(path, storage.name(path)) for path in paths], columns, len(paths))
+    """A row and a task per file of the table of records: its path and the decisions about its documents."""
+    parts = parts_of(spark, folder)
     decision = F.struct(*decisions.drop("part").columns)
     decided = decisions.groupBy("part").agg(F.collect_list(decision).alias("decisions"))
-    joined = parts.join(decided, "part", "left").repartitionByRange(len(paths), "path")
-    return joined.select("path", "decisions")
+    named = parts.files.withColumn("part", F.element_at(F.split("path", "/"), -1))
+    joined = named.join(decided, "part", "left")
+    return joined.repartitionById(parts.count, F.col("number").cast("int")).select("path", "decisions")
 
 
 def map_parts(
@@ -167,14 +167,22 @@ def _to_documents(rows: pa.RecordBatch, decisions: Decisions, schema: pa.Schema)
     size = [decision["cluster_size"] if decision else 1 for decision in found]
     table = table.append_column("cluster", pa.array(cluster, pa.string()))
     table = table.append_column("cluster_size", pa.array(size, pa.int64()))
-    texts = [
-        cut(text, [Span(span["start"], span["end"]) for span in decision["cuts"]])
-        if decision and decision["cuts"]
-        else text
-        for decision, text in zip(found, table["text"].to_pylist(), strict=True)
+    table = table.filter(survives).select(schema.names)
+    cuts = [
+        decision and decision["cuts"]
+        for decision, stays in zip(found, survives.to_pylist(), strict=True)
+        if stays
     ]
-    table = table.set_column(table.schema.get_field_index("text"), "text", pa.array(texts, pa.string()))
-    return table.filter(survives).select(schema.names)
+    return _cut_texts(table, cuts) if any(cuts) else table
+
+
+def _cut_texts(table: pa.Table, cuts: Sequence[Any]) -> pa.Table:
+    """Cut the given spans out of the texts."""
+    texts = [
+        cut(text, [Span(span["start"], span["end"]) for span in spans]) if spans else text
+        for text, spans in zip(table["text"].to_pylist(), cuts, strict=True)
+    ]
+    return table.set_column(table.schema.get_field_index("text"), "text", pa.array(texts, pa.string()))
 
 
 def _to_ledger(rows: pa.RecordBatch, decisions: Decisions) -> pa.Table:
@@ -190,6 +198,7 @@ def _to_ledger(rows: pa.RecordBatch, decisions: Decisions) -> pa.Table:
         "kept": [reason is None for reason in reasons],
         "reason": reasons,
         "duplicate_of": [each["duplicate_of"] if each else None for each in found],
+        "duplicate_in": [each["duplicate_in"] if each else None for each in found],
         "cut_characters": [_cut_characters(each["cuts"]) if each else None for each in found],
     }
     arrays = [

@@ -32,7 +32,7 @@ def superseded(spark: SparkSession, parts: Parts, folder: str) -> DataFrame:
     ``latest`` is the id of the one that is; one without a date never precedes one with a date, and the least
     id is preferred. ``folder`` holds the result.
     """
-    captures = parts.files.mapInArrow(_read_captures, from_arrow_schema(_CAPTURE))
+    captures = parts.records().mapInArrow(_read_captures, from_arrow_schema(_CAPTURE))
     order = Window.partitionBy("url").orderBy(F.col("fetched_at").desc_nulls_last(), "id")
     found = captures.select("node", "id", "part", F.first("id").over(order).alias("latest"))
     return tables.checkpoint(spark, found.where("id != latest"), folder)
@@ -48,6 +48,7 @@ def decisions(superseded: DataFrame, decided: DataFrame) -> DataFrame:
         "cluster",
         "cluster_size",
         F.coalesce("duplicate_of", "id").alias("survivor"),
+        "duplicate_in",
     )
     joined = superseded.join(about, "latest", "left")
     return joined.select(
@@ -57,6 +58,7 @@ def decisions(superseded: DataFrame, decided: DataFrame) -> DataFrame:
         F.coalesce("cluster_size", F.lit(1)).cast("long").alias("cluster_size"),
         F.lit(Reason.URL_DUPLICATE.value).alias("reason"),
         F.coalesce("survivor", "latest").alias("duplicate_of"),
+        "duplicate_in",
         F.lit(None).cast("double").alias("similarity"),
     )
 

@@ -31,18 +31,19 @@ from pipeline.ledger.tables import copies_schema
 from pipeline.spark import tables
 from pipeline.spark.dedup import captures
 from pipeline.spark.dedup.components import connected_components
-from pipeline.spark.dedup.parts import KEYED, Parts, node, parts_of, read_keys, read_part
+from pipeline.spark.dedup.parts import KEYED, Parts, node, parts_of, read_keys, read_part, read_text_keys
 from pipeline.spark.dedup.signature_index import SignatureIndex
 
 Batches = Iterator[pa.RecordBatch]
 
+BATCH_ROWS = 1 << 13
 NUM_REPORTED, NUM_SAMPLES = 20, 5
 """Clusters that were cut and are described, and documents of each that are named."""
 _PREFERENCE_COLUMNS = ["words", "fetched_at", "metrics.quality", "source"]
 _CANDIDATES = pa.schema(
     [
         ("root", pa.int64()),
-        ("indexed", pa.bool_()),
+        ("generation", pa.string()),
         ("cluster", pa.string()),
         ("preference", pa.list_(pa.float64())),
         ("id", pa.string()),
@@ -116,7 +117,7 @@ def find_clusters(
         partial(_read_candidates, settings=settings), from_arrow_schema(_CANDIDATES)
     )
     ordered = candidates.repartition("root").sortWithinPartitions(
-        "root", F.desc("indexed"), "preference", "id"
+        "root", F.col("generation") == "", "generation", "preference", "id"
     )
     decided = ordered.mapInArrow(partial(_decide, settings=settings), from_arrow_schema(copies_schema()))
     if superseded is not None:
@@ -139,15 +140,14 @@ def _keys(parts: DataFrame, joined: int = 1) -> DataFrame:
 def _cut_large(
     spark: SparkSession, parts: Parts, members: DataFrame, settings: DedupConfig, work: str
 ) -> tuple[DataFrame, DataFrame]:
-    """Cut clusters of more than ``max_cluster`` documents again, by keys of twice as many bands each time.
+    """Cut clusters of more than ``max_cluster`` different texts, by keys of twice as many bands each time.
 
     Returns the members, and rows of :func:`cut_schema` about the largest clusters that were cut. Documents
     that no longer share a key with another are in no cluster.
     """
     joined, cut = 1, spark.createDataFrame([], from_arrow_schema(cut_schema()))
     while 2 * joined <= parameters(settings).bands:
-        sizes = members.groupBy("root").agg(F.count("*").alias("documents"))
-        large = sizes.where(F.col("documents") > settings.max_cluster).select("root")
+        large = _large(parts, members, settings.max_cluster)
         if large.isEmpty():
             break
         joined *= 2
@@ -159,6 +159,18 @@ def _cut_large(
         cut = cut.unionByName(report)
         members = tables.checkpoint(spark, outside.unionByName(again), f"{folder}/members")
     return members, cut
+
+
+def _large(parts: Parts, members: DataFrame, limit: int) -> DataFrame:
+    """Return the roots of the clusters of more than ``limit`` different texts."""
+    sizes = members.groupBy("root").agg(F.count("*").alias("size"))
+    many = sizes.where(F.col("size") > limit).select("root")
+    if many.isEmpty():
+        return many
+    inside = members.join(many, "root")
+    texts = parts.with_rows(inside).mapInArrow(read_text_keys, from_arrow_schema(KEYED))
+    counted = inside.join(texts, "node").groupBy("root").agg(F.countDistinct("key").alias("texts"))
+    return counted.where(F.col("texts") > limit).select("root")
 
 
 def _describe_cut(parts: Parts, before: DataFrame, after: DataFrame, joined: int) -> DataFrame:
@@ -202,7 +214,9 @@ def _read_candidates(batches: Batches, settings: DedupConfig) -> Batches:
                 if past > first:
                     chosen = columns.take(pa.array(wanted[first:past] - row + columns.num_rows))
                     given = {"root": roots[first:past], "part": [storage.name(part["path"])] * len(chosen)}
-                    yield _candidates(chosen, given | {"indexed": [part["indexed"]] * len(chosen)}, settings)
+                    yield _candidates(
+                        chosen, given | {"generation": [part["generation"]] * len(chosen)}, settings
+                    )
 
 
 def _candidates(members: pa.RecordBatch, given: dict[str, Any], settings: DedupConfig) -> pa.RecordBatch:
@@ -225,15 +239,20 @@ def _candidates(members: pa.RecordBatch, given: dict[str, Any], settings: DedupC
 def _decide(batches: Batches, settings: DedupConfig) -> Batches:
     """Decide about candidates that arrive cluster by cluster, in the order of preference."""
     rows = (row for batch in batches for row in batch.to_pylist())
+    made: list[dict[str, Any]] = []
     for _, members in groupby(rows, itemgetter("root")):
         parts: dict[str, str] = {}
         decisions = decide(_remember(members, parts), settings)
-        made = [decision._asdict() | {"part": parts[decision.id]} for decision in decisions]
-        yield pa.RecordBatch.from_pylist(made, schema=copies_schema())
+        made += [decision._asdict() | {"part": parts[decision.id]} for decision in decisions]
+        if len(made) >= BATCH_ROWS:
+            yield pa.RecordBatch.from_pylist(made, schema=copies_schema())
+            made = []
+    yield pa.RecordBatch.from_pylist(made, schema=copies_schema())
 
 
 def _remember(members: Iterable[dict[str, Any]], parts: dict[str, str]) -> Iterator[Candidate]:
-    """Yield candidates, and note the file of each."""
+    """Yield candidates, and note the file of each document of this corpus."""
     for member in members:
-        parts[member["id"]] = member["part"]
+        if not member["generation"]:
+            parts[member["id"]] = member["part"]
         yield Candidate(**{name: member[name] for name in Candidate._fields})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -32,18 +33,29 @@ def read_keys(batches: Iterator[pa.RecordBatch], joined: int = 1) -> Iterator[pa
     Arrow batches have the columns of :meth:`Parts.with_rows`. ``joined``: bands that are joined into one key.
     """
     for part in (part for batch in batches for part in batch.to_pylist()):
-        row = 0
+        listed, row = np.array(part["rows"] or (), np.int64), 0
         for batch in read_part(part["path"], ["reason", "error", "keys"]):
-            rows = np.arange(row, row + batch.num_rows)
-            row += batch.num_rows
-            chosen = np.isin(rows, part["rows"] or [], invert=part["excluded"])
+            chosen = np.full(batch.num_rows, part["excluded"])
+            first, past = listed.searchsorted([row, row + batch.num_rows])
+            chosen[listed[first:past] - row] ^= True
             for name in {"reason", "error"} & set(batch.schema.names):  # an index has none
                 chosen &= np.asarray(batch[name].is_null())
             keys = batch["keys"].filter(pa.array(chosen))
             if joined > 1:
                 keys = pa.array([joined_keys(each, joined) for each in keys.to_pylist()], keys.type)
-            nodes = np.repeat(node(part["number"], rows[chosen]), np.asarray(keys.value_lengths()))
-            yield pa.RecordBatch.from_arrays([keys.flatten(), pa.array(nodes)], schema=KEYED)
+            nodes = node(part["number"], row + chosen.nonzero()[0])
+            repeated = np.repeat(nodes, np.asarray(keys.value_lengths()))
+            yield pa.RecordBatch.from_arrays([keys.flatten(), pa.array(repeated)], schema=KEYED)
+            row += batch.num_rows
+
+
+def read_text_keys(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the key of the text of each chosen document: rows of :data:`KEYED`."""
+    for part in (part for batch in batches for part in batch.to_pylist()):
+        keys = pa.Table.from_batches(read_part(part["path"], ["keys"])).column("keys").take(part["rows"])
+        nodes = node(part["number"], np.array(part["rows"]))
+        first = pc.list_element(keys.combine_chunks(), 0)
+        yield pa.RecordBatch.from_arrays([first, pa.array(nodes)], schema=KEYED)
 
 
 def node(number: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -56,14 +68,14 @@ class Parts:
     """The files of a table of records, and those of the signatures of an index."""
 
     files: DataFrame
-    """``path``, ``number`` and ``indexed``: those of the records first, each in the order of the paths."""
+    """``path``, ``number`` and ``generation`` of an index (empty: of the records, which come first)."""
     count: int
     num_records: int
     """Number of files of records."""
 
     def records(self) -> DataFrame:
         """Return the files of records."""
-        return self.files.where("NOT indexed")
+        return self.files.where("generation = ''")
 
     def with_rows(self, nodes: DataFrame | None, *, excluded: bool = False) -> DataFrame:
         """Return ``path`` and ``number`` of the files with their ``rows`` among the nodes, a task for each.
@@ -74,7 +86,7 @@ class Parts:
         columns: list[Column | str] = [
             "path",
             "number",
-            "indexed",
+            "generation",
             "rows",
             "roots",
             F.lit(excluded).alias("excluded"),
@@ -93,11 +105,11 @@ class Parts:
         return in_columns.repartitionById(self.count, F.col("number").cast("int")).select(columns)
 
 
-def parts_of(spark: SparkSession, folder: str, indexed: Sequence[str] = ()) -> Parts:
-    """Number the files of a table of records, and after them the ``indexed`` files."""
+def parts_of(spark: SparkSession, folder: str, indexed: Sequence[tuple[str, str]] = ()) -> Parts:
+    """Number the files of a table of records, and after them the ``indexed`` files, given with generation."""
     records = sorted(tables.parquet_files(folder))
-    paths = [(path, False) for path in records] + [(path, True) for path in indexed]
-    rows = [(path, number, is_indexed) for number, (path, is_indexed) in enumerate(paths)]
-    columns = pa.schema([("path", pa.string()), ("number", pa.int64()), ("indexed", pa.bool_())])
+    paths = [*((path, "") for path in records), *indexed]
+    rows = [(path, number, generation) for number, (path, generation) in enumerate(paths)]
+    columns = pa.schema([("path", pa.string()), ("number", pa.int64()), ("generation", pa.string())])
     count = max(1, len(rows))
     return Parts(tables.parallelize(spark, rows, columns, count), count, len(records))

@@ -94,15 +94,19 @@ def _describe(rows: pa.RecordBatch, found: dict[str, dict[str, Any]], applied: C
 
 
 def _decisions(copies: DataFrame, cuts: DataFrame, settings: DedupConfig) -> DataFrame:
-    """Join what is cut to the decisions. A document of which nothing is left is dropped."""
+    """Join what is cut to the decisions. A document that is emptied is dropped, with its duplicates."""
     applied = F.filter("spans", lambda span: span["reason"].isin(*_applied(settings)))
     cut = cuts.select("part", "id", applied.alias("cuts"), "emptied")
-    joined = copies.join(cut, ["part", "id"], "full")
-    emptied = F.when(F.col("emptied"), F.lit(Reason.REPEATED.value))
-    return joined.withColumns(
+    emptied = cuts.where("emptied").select(F.col("id").alias("duplicate_of"), F.lit(True).alias("of_emptied"))
+    own = F.col("duplicate_in").isNull()
+    joined = copies.join(cut, ["part", "id"], "full").join(emptied, "duplicate_of", "left")
+    repeated = F.coalesce("emptied", F.lit(False)) | (F.coalesce("of_emptied", F.lit(False)) & own)
+    decided = joined.withColumns(
         {
             "cluster": F.coalesce("cluster", "id"),
             "cluster_size": F.coalesce("cluster_size", F.lit(1)).cast("long"),
-            "reason": F.coalesce("reason", emptied),
+            "reason": F.when(repeated, F.lit(Reason.REPEATED.value)).otherwise(F.col("reason")),
+            "duplicate_of": F.when(~repeated, F.col("duplicate_of")),
         }
-    ).drop("emptied")
+    )
+    return decided.drop("emptied", "of_emptied")

@@ -2,8 +2,8 @@
 
 A folder with a manifest, to which each corpus adds a generation:
 
-- ``generation-NNNN/signatures/``: one row per document that stayed, with all that a decision needs;
-- ``generation-NNNN/keys/``: the keys of these documents, sorted, in files by their highest bits.
+- ``generation-CORPUS/signatures/``: one row per document that stayed, with all that a decision needs;
+- ``generation-CORPUS/keys/``: the keys of these documents, sorted, in files by their highest bits.
 
 Matching reads the keys once, file by file, and of the signatures only the files that hold matches; neither is
 shuffled. As decisions depend on documents with a common key only (:mod:`pipeline.dedup.survivors`), a crawl
@@ -33,13 +33,14 @@ from core.errors import InputError, ManifestError, MismatchError
 from core.manifest import FileEntry, Manifest
 from pipeline import ledger
 from pipeline.dedup.parameters import Parameters, parameters
-from pipeline.ledger import COPIES
+from pipeline.ledger import COPIES, CUTS, Reason
 from pipeline.ledger.tables import records_folder
 from pipeline.spark import publishing, record_processing, tables
 from pipeline.spark.dedup.parts import KEYED, ROW_BITS, parts_of, read_keys, read_part
 
 STAGE = "signature_index"
-BUCKETS = 64
+MIN_BUCKETS, KEYS_PER_BUCKET = 64, 1 << 22
+"""Files of keys per generation, at least, and the keys of one in the first generation, at most."""
 Batches = Iterator[pa.RecordBatch]
 
 _PASSED_ON = ("id", "source", "fetched_at", "normalized_hash", "words", "keys", "shingles")
@@ -63,9 +64,9 @@ class SignatureIndex:
     manifest: Manifest
 
     @property
-    def content(self) -> str:
-        """Hash of everything in the index."""
-        return self.manifest.sha256()
+    def corpora(self) -> list[str]:
+        """Hashes of the corpora in the index, the first one first."""
+        return [generation["corpus"] for generation in self.manifest.facts["generations"]]
 
     @property
     def generations(self) -> list[str]:
@@ -73,9 +74,20 @@ class SignatureIndex:
         return [generation["folder"] for generation in self.manifest.facts["generations"]]
 
     @property
-    def signature_files(self) -> list[str]:
-        """Paths of the files with signatures, in the order in which nodes number them."""
-        return [path for generation in self.generations for path in self._signatures(generation)]
+    def signature_files(self) -> list[tuple[str, str]]:
+        """Paths of the files with signatures and their generations, in the order of their numbers."""
+        return [(path, name) for name in self.generations for path in self._signatures(name)]
+
+    def content(self, run: str) -> str:
+        """Return what a run in the folder ``run`` depends on: the corpora in the index.
+
+        For a finished run these are the ones that were in it then, if others were only added to them.
+        """
+        known = self.corpora
+        if storage.exists(storage.join(run, manifest.NAME)):
+            seen = manifest.read(run, *manifest.CORPUS_STAGES).facts.get("index", [])
+            known = seen if seen and seen == known[: len(seen)] else known
+        return " ".join(["index", *known])
 
     def matching_keys(self, keyed: DataFrame, first_number: int) -> DataFrame:
         """Return the keys of the index that are among those of ``keyed``, with their nodes.
@@ -86,8 +98,10 @@ class SignatureIndex:
         for generation in self.generations:
             folders.append((storage.join(self.folder, generation, "keys"), number))
             number += len(self._signatures(generation))
-        wanted = keyed.select("key").repartitionById(BUCKETS, _bucket())
-        return wanted.mapInArrow(partial(_match, generations=folders), from_arrow_schema(KEYED))
+        buckets = self.manifest.facts["buckets"]
+        wanted = keyed.select("key").repartitionById(buckets, _bucket(buckets))
+        match = partial(_match, generations=folders, buckets=buckets)
+        return wanted.mapInArrow(match, from_arrow_schema(KEYED))
 
     def _signatures(self, generation: str) -> list[str]:
         prefix = f"{generation}/signatures/"
@@ -135,7 +149,7 @@ def verify(spark: SparkSession, folder: str, index: Manifest) -> None:
     tasks = min(len(rows), spark.sparkContext.defaultParallelism)
     listed = tables.parallelize(spark, rows, columns, tasks)
     if found := listed.mapInArrow(check, "error string").orderBy("error").first():
-        raise ManifestError(found["error"])
+        raise ManifestError(f"{found['error']}; or make the index again from its runs")
 
 
 def validate(config: Config) -> None:
@@ -156,15 +170,16 @@ def add_run(spark: SparkSession, config: Config) -> Manifest:
     index = _existing(folder)
     if index:
         refuse_other_parameters(index, own, config.dedup.index)
+        verify(spark, folder, index)
     added = index.facts["generations"] if index else []
     if index and any(generation["corpus"] == made.facts["corpus"] for generation in added):
         print(f"{STAGE}: {config.output.path} is in the index already")
         return index
-    name = f"generation-{len(added):04d}"
+    documents, name = made.counts["kept"], f"generation-{made.facts['corpus']}"
+    buckets = index.facts["buckets"] if index else _num_buckets(documents * (own.bands + 1))
     storage.remove(storage.join(folder, name))
-    _write_generation(spark, run, storage.join(folder, name))
+    _write_generation(spark, run, storage.join(folder, name), buckets)
     entries = tables.file_entries(spark, folder, name)
-    documents = made.counts["kept"]
     generation = {"folder": name, "corpus": made.facts["corpus"], "documents": documents}
     corpora = [each["corpus"] for each in [*added, generation]]
     result = Manifest(
@@ -174,10 +189,15 @@ def add_run(spark: SparkSession, config: Config) -> Manifest:
         inputs=[*(index.inputs if index else []), config.output.path],
         counts={"documents": documents + (index.counts["documents"] if index else 0)},
         files=[*(index.files if index else []), *entries],
-        facts={"generations": [*added, generation]},
+        facts={"generations": [*added, generation], "buckets": buckets},
     )
     manifest.publish(folder, result)
     return result
+
+
+def _num_buckets(keys: int) -> int:
+    """Return a power of two."""
+    return max(MIN_BUCKETS, 1 << (keys // KEYS_PER_BUCKET).bit_length())
 
 
 def _existing(folder: str) -> Manifest | None:
@@ -185,24 +205,28 @@ def _existing(folder: str) -> Manifest | None:
     if storage.exists(storage.join(folder, manifest.NAME)):
         return manifest.read(folder, STAGE)
     others = [file.path for file in storage.list_files(folder)] if storage.exists(folder) else []
-    if any("/generation-0000/" not in path for path in others):
+    if any("/generation-" not in path for path in others):
         raise InputError(
             f"dedup.index = {folder}: holds files that are no signature index; name another folder"
         )
     return None
 
 
-def _write_generation(spark: SparkSession, run: str, folder: str) -> None:
+def _write_generation(spark: SparkSession, run: str, folder: str, buckets: int) -> None:
     """Write signatures and keys of the documents of a run that stayed."""
-    copies = tables.read(spark, f"{run}/{COPIES}", ledger.copies_schema())
-    signed = publishing.map_parts(
-        spark, records_folder(run), copies, to_signatures, _READ, signature_schema()
-    )
+    decided = tables.read(spark, f"{run}/{COPIES}", ledger.copies_schema())
+    if storage.exists(f"{run}/{CUTS}"):
+        emptied = tables.read(spark, f"{run}/{CUTS}", ledger.cuts_schema()).where("emptied")
+        repeated = emptied.select("part", "id", F.lit(Reason.REPEATED.value).alias("reason"))
+        others = decided.join(emptied.select("id"), "id", "left_anti")
+        decided = others.unionByName(repeated, allowMissingColumns=True)
+    records, schema = records_folder(run), signature_schema()
+    signed = publishing.map_parts(spark, records, decided, to_signatures, _READ, schema)
     tables.write(signed, f"{folder}/signatures")
     parts = parts_of(spark, f"{folder}/signatures")
     keyed = parts.with_rows(None, excluded=True).mapInArrow(read_keys, from_arrow_schema(KEYED))
-    ordered = keyed.repartitionById(BUCKETS, _bucket()).sortWithinPartitions("key", "node")
-    ordered.mapInArrow(partial(_write_keys, folder=f"{folder}/keys"), "path string").count()
+    ordered = keyed.repartitionById(buckets, _bucket(buckets)).sortWithinPartitions("key", "node")
+    ordered.mapInArrow(partial(_write_keys, folder=f"{folder}/keys", buckets=buckets), "path string").count()
 
 
 def to_signatures(rows: pa.RecordBatch, copies: dict[str, dict[str, Any]]) -> pa.Table:
@@ -216,21 +240,21 @@ def to_signatures(rows: pa.RecordBatch, copies: dict[str, dict[str, Any]]) -> pa
     return table.filter(stays).select(signature_schema().names).cast(signature_schema())
 
 
-def _bucket() -> Column:
+def _bucket(buckets: int) -> Column:
     """Return the file that holds a key: its highest bits, as keys are uniformly distributed hashes."""
-    return (F.shiftright("key", 64 - BUCKETS.bit_length() + 1) + BUCKETS // 2).cast("int")
+    return (F.shiftright("key", 64 - buckets.bit_length() + 1) + buckets // 2).cast("int")
 
 
-def _bucket_file(folder: str, key: int) -> str:
-    return storage.join(folder, f"keys-{(key >> (64 - BUCKETS.bit_length() + 1)) + BUCKETS // 2:05d}.parquet")
+def _bucket_file(folder: str, key: int, buckets: int) -> str:
+    return storage.join(folder, f"keys-{(key >> (64 - buckets.bit_length() + 1)) + buckets // 2:05d}.parquet")
 
 
-def _write_keys(batches: Batches, folder: str) -> Batches:
+def _write_keys(batches: Batches, folder: str, buckets: int) -> Batches:
     """Write the sorted keys of one bucket, and yield the file's path."""
     first = next((batch for batch in batches if batch.num_rows), None)
     if first is None:
         return
-    path = _bucket_file(folder, first["key"][0].as_py())
+    path = _bucket_file(folder, first["key"][0].as_py(), buckets)
     with tempfile.TemporaryDirectory() as scratch:
         local = str(Path(scratch) / "keys.parquet")
         with pq.ParquetWriter(local, KEYED, compression="zstd") as writer:
@@ -240,14 +264,14 @@ def _write_keys(batches: Batches, folder: str) -> Batches:
     yield pa.RecordBatch.from_pydict({"path": [path]})
 
 
-def _match(batches: Batches, generations: list[tuple[str, int]]) -> Batches:
+def _match(batches: Batches, generations: list[tuple[str, int]], buckets: int) -> Batches:
     """Find the keys of one bucket in its file of each generation, a row group at a time."""
     columns = [batch["key"].to_numpy() for batch in batches if batch.num_rows]
     if not columns:
         return
     wanted = np.unique(np.concatenate(columns))
     for folder, first_number in generations:
-        path = _bucket_file(folder, int(wanted[0]))
+        path = _bucket_file(folder, int(wanted[0]), buckets)
         for batch in read_part(path, KEYED.names) if storage.exists(path) else ():
             keys = batch["key"].to_numpy()
             found = wanted.take(wanted.searchsorted(keys), mode="clip") == keys

@@ -4,6 +4,7 @@ import math
 from datetime import UTC, datetime
 from itertools import combinations
 
+import networkx
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,8 +12,7 @@ from hypothesis import strategies as st
 
 from core.config import DedupConfig, load
 from core.errors import ConfigError
-from pipeline.dedup.clusters import roots
-from pipeline.dedup.survivors import Candidate, decide, jaccard, preference
+from pipeline.dedup.survivors import Candidate, _OverlapBounds, decide, jaccard, preference
 
 SETS = st.sets(st.integers(0, 12), max_size=12)
 
@@ -69,10 +69,9 @@ def test_documents_resemble_their_survivor_and_no_two_survivors_alike(members, t
 def test_decisions_need_no_documents_without_a_common_key(members):
     settings = DedupConfig(threshold=0.5, exact=False)
     together = {each.id: (each.reason, each.duplicate_of) for each in decide(members, settings)}
-    groups = roots([(f"{each.id}", f"key {key}") for each in members for key in each.keys])
-    for root in set(groups.values()):
-        component = [each for each in members if groups.get(each.id) == root]
-        for decision in decide(component, settings):
+    graph = networkx.Graph([(each.id, key) for each in members for key in each.keys])
+    for component in networkx.connected_components(graph):
+        for decision in decide([each for each in members if each.id in component], settings):
             assert together[decision.id] == (decision.reason, decision.duplicate_of)
 
 
@@ -107,7 +106,7 @@ def test_a_copy_of_a_dropped_document_names_the_survivor():
 
 
 def test_indexed_documents_stay_and_are_not_decided_about():
-    members = [candidate(name, range(10))._replace(indexed=True) for name in "xy"]
+    members = [candidate(name, range(10))._replace(generation="first") for name in "xy"]
     (found,) = decide([*members, candidate("a", range(10))], DedupConfig())
     assert found[:2] == ("a", "x") and found.duplicate_of == "x"
 
@@ -148,3 +147,25 @@ def test_policy_chooses_the_copy_that_stays(keep, best):
 def test_contradicting_policies_are_refused(keep):
     with pytest.raises(ConfigError, match=r"dedup\.keep"):
         load(None, [f"dedup.keep={keep}"])
+
+
+@given(clusters(), st.sampled_from([0.3, 0.6]))
+def test_many_survivors_are_compared_as_few_are(members, threshold):
+    """Bounds on overlaps exclude only survivors that are not similar."""
+    settings = DedupConfig(threshold=threshold, exact=False)
+    expected = decide(members, settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.dedup.survivors.MAX_COMPARED", 0)
+        assert decide(members, settings) == expected
+
+
+def test_bounds_are_not_below_the_overlap():
+    random = np.random.default_rng(1)
+    others = [np.unique(random.integers(0, 2**32, 300, np.uint32)) for _ in range(50)]
+    bounds = _OverlapBounds()
+    for number in range(1, 51):
+        mixed = np.unique(np.concatenate([others[number - 1][:200], others[0][:100]]))
+        possible = bounds.may_reach(mixed, others[:number], 0.4)
+        assert len(possible) == number and possible[number - 1]
+        assert all(possible[each] or jaccard(others[each], mixed) < 0.4 for each in range(number))
+    assert possible.sum() < 5

@@ -130,11 +130,21 @@ def test_unlike_members_of_a_cluster_survive(spark, tmp_path):
     records = write(spark, rows, str(tmp_path / "records"), 2)
     found = by_spark(spark, records, DedupConfig(**BANDS, threshold=0.7), str(tmp_path / "work"))
     assert found == {
-        "aa": ("bb", 3, "dedup.near", "bb", 9 / 11),
-        "bb": ("bb", 3, None, None, None),
-        "cc": ("bb", 3, "dedup.exact", "bb", 1.0),
-        "dd": ("bb", 1, None, None, None),
+        "aa": ("bb", 3, "dedup.near", "bb", None, 9 / 11),
+        "bb": ("bb", 3, None, None, None, None),
+        "cc": ("bb", 3, "dedup.exact", "bb", None, 9 / 11),
+        "dd": ("bb", 1, None, None, None, None),
     }
+
+
+def test_copies_of_one_text_do_not_make_a_cluster_large(spark, tmp_path):
+    """Eight equal texts and a similar one, with one of four bands in common, are two texts."""
+    rows = [_row(f"a{number}", 10, "11", [1, 2, 3, 4], range(50)) for number in range(8)]
+    rows.append(_row("b0", 9, "22", [1, 7, 8, 9], range(1, 50)))
+    records = write(spark, rows, str(tmp_path / "records"), 2)
+    dedup = DedupConfig(**BANDS, threshold=0.5, max_cluster=2)
+    found = by_spark(spark, records, dedup, str(tmp_path / "work"))
+    assert [identifier for identifier, decision in found.items() if not decision[2]] == ["a0"]
 
 
 def test_large_cluster_is_cut_by_joined_bands_and_reported(spark, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from core.config import load
+from pipeline.spark.dedup.signature_index import add_run
 from pipeline.spark.dedup.stage import dedup
 from pipeline.spark.report import report
 from tests.pipeline.spark.dedup import corpus
@@ -20,13 +21,13 @@ PASSAGE = " ".join(f"shared{'abcdefghij'[index % 10]}{'klmnopqrst'[index // 10]}
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
-    """Twelve unlike documents, of which ten have a menu and three a passage; one is nothing but the menu."""
+    """Twelve unlike documents, ten of them with a menu and three with a passage; two are only the menu."""
     bodies = [row["text"] for row in corpus.documents(60, seed=11)][::5][:12]
     texts = [f"{MENU}\n{body}" if index < 10 else body for index, body in enumerate(bodies)]
     for index in (2, 5, 11):
         texts[index] += f"\n\n{PASSAGE}\n\nThe end of {'abc'[index % 3]}."
     rows = [{"text": text, "url": f"http://host-{index % 4}.org/{index}"} for index, text in enumerate(texts)]
-    rows.append({"text": f"{MENU}\n\n{MENU}\n", "url": "http://host-1.org/menu"})
+    rows += [{"text": f"{MENU}\n\n{MENU}\n", "url": f"http://host-1.org/menu-{each}"} for each in "ab"]
     return corpus.write(rows, tmp_path_factory.mktemp("repeated") / "a.jsonl"), rows
 
 
@@ -38,7 +39,8 @@ def run(spark, texts, out, *settings):
 
 def test_repeated_text_is_cut_and_accounted_for(spark, texts, tmp_path):
     made, found = run(spark, texts, tmp_path / "out")
-    assert made.counts["kept"] == 12 and made.counts["dropped.dedup.repeated"] == 1
+    assert made.counts["kept"] == 12 and made.counts["dropped.dedup.repeated"] == 2
+    assert sum(row["cluster_size"] for row in found["documents"]) == 12  # no copies but of the emptied one
     assert not any(MENU in row["text"] for row in found["documents"])
     assert [PASSAGE in row["text"] for row in found["documents"]].count(True) == 1
     assert made.facts["cuts"]["lines"] == {"documents": 11, "spans": 12, "characters": 12 * len(MENU)}
@@ -70,6 +72,16 @@ def test_report_shows_what_was_cut(spark, texts, tmp_path):
 
 def inked(text):
     return len("".join(text.split()))
+
+
+def test_emptied_documents_are_not_indexed(spark, texts, tmp_path):
+    made, found = run(spark, texts, tmp_path / "out")
+    index = add_run(
+        spark, load(None, [f"output.path={tmp_path / 'out'}", f"dedup.index={tmp_path / 'index'}"])
+    )
+    signed = pq.read_table(tmp_path / "index" / index.facts["generations"][0]["folder"] / "signatures")
+    assert set(signed["id"].to_pylist()) == {row["id"] for row in found["documents"]}
+    assert index.counts["documents"] == made.counts["kept"] == signed.num_rows
 
 
 def test_marked_passages_stay_in_the_texts(spark, texts, tmp_path):

@@ -21,6 +21,8 @@ def configured(out, path, *settings):
 def decisions(run):
     """Return the documents that stay, and the one that each dropped document resembles."""
     kept, dropped = (pq.read_table(run / name).to_pylist() for name in ("documents", "duplicates"))
+    for row in dropped:
+        assert row["duplicate_in"] or row["duplicate_of"] in {each["id"] for each in kept}
     return {row["id"] for row in kept}, {row["id"]: row["duplicate_of"] for row in dropped}
 
 
@@ -62,7 +64,34 @@ def test_index_holds_the_documents_that_stayed(spark, indexed):
     assert [each["documents"] for each in made["facts"]["generations"]] == kept
     assert made["counts"] == {"documents": sum(kept)}
     again = add_run(spark, configured(indexed / "run-1", "x", f"dedup.index={indexed / 'index'}"))
-    assert again.counts == made["counts"] and not (indexed / "index" / "generation-0003").exists()
+    assert again.counts == made["counts"] and len(list((indexed / "index").glob("generation-*"))) == 3
+
+
+def test_a_finished_run_is_done_although_it_was_added_since(spark, crawls, indexed, capsys):
+    config = configured(indexed / "run-1", crawls / "crawl-1.jsonl", f"dedup.index={indexed / 'index'}")
+    assert dedup(spark, config).facts["index"] == generations(indexed)[:1]
+    assert "dedup: already done" in capsys.readouterr().out
+
+
+def test_a_run_is_not_compared_with_itself(spark, indexed, tmp_path):
+    settings = [f"dedup.run={indexed / 'run-0'}", f"output.path={tmp_path / 'out'}"]
+    with pytest.raises(MismatchError, match="duplicates of themselves"):
+        dedup(spark, load(None, [*settings, f"dedup.index={indexed / 'index'}"]))
+
+
+def test_index_with_captures_of_one_address(spark, crawls, indexed, tmp_path):
+    index = f"dedup.index={indexed / 'index'}"
+    rows = corpus.documents(40, seed=5)
+    for number, row in enumerate(rows):
+        row["url"] = f"http://a.org/{number % 30}"
+    path = corpus.write(rows, tmp_path / "a.jsonl")
+    made = dedup(spark, configured(tmp_path / "out", path, "dedup.url=true", index))
+    assert made.counts["dropped.dedup.url"] == 10
+
+
+def generations(indexed):
+    made = json.loads((indexed / "index" / "manifest.json").read_text())
+    return [each["corpus"] for each in made["facts"]["generations"]]
 
 
 def test_damaged_foreign_and_other_indexes_are_refused(spark, crawls, indexed, tmp_path):
@@ -78,7 +107,7 @@ def test_damaged_foreign_and_other_indexes_are_refused(spark, crawls, indexed, t
     refused(MismatchError, r"made with dedup\.shingle = 5, but 4", indexed / "index", "dedup.shingle=4")
     refused(ManifestError, "of stage dedup, but signature_index", indexed / "run-0")
     refused(ManifestError, r"has no manifest\.json", tmp_path / "nothing")
-    keys = next((indexed / "index" / "generation-0001" / "keys").iterdir())
+    keys = next((indexed / "index" / f"generation-{generations(indexed)[1]}" / "keys").iterdir())
     intact = keys.read_bytes()
     for damaged in (intact[:-1], intact[:50] + bytes([intact[50] ^ 1]) + intact[51:]):
         keys.write_bytes(damaged)
@@ -97,7 +126,8 @@ def test_runs_of_other_parameters_and_folders_of_other_files_are_no_index(spark,
 
 def test_interrupted_addition_is_repeated(spark, crawls, indexed, tmp_path):
     index = tmp_path / "index"
-    (index / "generation-0000" / "keys").mkdir(parents=True)
-    (index / "generation-0000" / "keys" / "keys-00000.parquet").write_bytes(b"half")
+    half = index / f"generation-{generations(indexed)[0]}" / "keys" / "keys-00000.parquet"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
     made = add_run(spark, configured(indexed / "run-0", "x", f"dedup.index={index}"))
     assert open_index(spark, configured(tmp_path, "x", f"dedup.index={index}")).manifest == made

@@ -11,6 +11,7 @@ from core.errors import ConfigError, InputError, OutputError
 from jobs import dedup as job
 from pipeline.analysis.normalized import normalized_words
 from pipeline.dedup.parameters import parameters
+from pipeline.ledger import records_folder
 from pipeline.spark.dedup.stage import dedup, validate
 from tests.pipeline.spark.dedup import corpus
 
@@ -101,6 +102,16 @@ def test_finished_run_is_decided_about_again_without_its_inputs(spark, run, text
     assert {row["metadata"]["key"] for row in table(tmp_path / "again" / "documents")}
     has_own_signatures = (tmp_path / "again" / "analysis" / "records").exists()
     assert has_own_signatures == ("dedup.bands=20" in settings)
+
+
+def test_records_of_a_replaced_run_are_not_taken_for_its_own(spark, texts, tmp_path):
+    base, again = tmp_path / "base", tmp_path / "again"
+    dedup(spark, configured(base, [texts[0] / "a.jsonl"]))
+    dedup(spark, configured(again, [], f"dedup.run={base}", "dedup.near=false"))
+    assert records_folder(str(again)) == f"{base}/analysis/records"
+    dedup(spark, configured(base, [texts[0] / "b.parquet"], "output.overwrite=true"))
+    with pytest.raises(InputError, match="was replaced"):
+        records_folder(str(again))
 
 
 def test_latest_capture_of_an_address_stays(spark, tmp_path):
