@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from core import storage
 from core.config import Config, require
 from core.errors import ManifestError, OutputError
+from core.storage import overlap
 
 SCHEMA_VERSION = 1
 NAME = "manifest.json"
@@ -76,6 +77,8 @@ class Stage:
     """The cause for each path among the inputs that is not read, recorded in the manifest."""
     owned: Sequence[str] = ()
     """Entries of a shared folder that belong to this stage; empty if the whole folder does."""
+    reads: Sequence[str] = ()
+    """Folders, files and globs that are listed for inputs; they may not include the output."""
     overwrite: bool = False
     remedy: str = REMEDY
     """How to replace the folder's content on this command line; ends the error message."""
@@ -86,9 +89,10 @@ class Stage:
         """Print ``done_message`` and return the manifest if the output exists already; else return None.
 
         Raises :class:`OutputError` if the folder holds anything but this stage under this fingerprint, unless
-        ``overwrite`` is set.
+        ``overwrite`` is set, and if the output and what is read overlap.
         """
         _refuse_file(self.folder)
+        self._refuse_overlap()
         found = self._published()
         if found and found.fingerprint == self.fingerprint:
             message = f"{self.name}: already done" if self.done_message is None else self.done_message
@@ -104,6 +108,7 @@ class Stage:
 
         The fingerprint is not used. Remote folders are not accessed.
         """
+        self._refuse_overlap()
         if not storage.is_local(self.folder):
             return
         _refuse_file(self.folder)
@@ -180,6 +185,20 @@ class Stage:
             and storage.read_bytes(self._started) == self._mark
         )
 
+    def _refuse_overlap(self) -> None:
+        """Raise :class:`OutputError` if the output would replace an input, or be one in the next run."""
+        inputs = [path for path in self.inputs if path.startswith("/") or "://" in path]  # others are hashes
+        if replaced := overlap.find_replaced([*self.reads, *inputs], self.folder, self.owned):
+            raise OutputError(
+                f"{replaced}: is read, but the output in {self.folder} would replace it; name another folder"
+            )
+        files = [NAME, *(f"{entry}/part-00000.parquet" for entry in self.owned)]
+        if source := overlap.find_including(self.reads, self.folder, files):
+            raise OutputError(
+                f"{self.folder}: lies in what is read ({source}), so the next run would read the output; "
+                "name another folder"
+            )
+
     def _refusal(self, published: Manifest | None) -> OutputError:
         return OutputError(
             f"{self.folder}: holds {self._content(published)}, which would be lost; {self.remedy}"
@@ -207,6 +226,12 @@ def check_output(config: Config) -> None:
         )
     if not storage.is_local(path) and not path.startswith(("s3://", "hdfs://")):
         storage.filesystem(path)
+
+
+def read_paths(config: Config) -> list[str]:
+    """Return the paths and globs that a job on documents lists for its inputs, a finished run apart."""
+    named = (config.input.index.path, config.dedup.index, *config.input.paths, *config.decontamination.paths)
+    return [path for path in named if path]
 
 
 def _refuse_file(folder: str, key: str = "") -> None:
@@ -249,28 +274,25 @@ def read(folder: str, *stages: str) -> Manifest:
     Raises :class:`ManifestError` if it is missing or invalid.
     """
     if not storage.exists(storage.join(folder, NAME)):
-        raise ManifestError(
-            f"{folder}: has no {NAME}: the {stages[0]} stage was not run or was cut short; run it (again)"
-        )
+        several = f"neither {' nor '.join(stages)} was run, or it"
+        cause = several if len(stages) > 1 else f"{stages[0]} was not run or"
+        raise ManifestError(f"{folder}: has no {NAME}: {cause} was cut short; run it (again)")
     return _parse(folder, *stages)
 
 
 def _parse(folder: str, *stages: str) -> Manifest:
     """Parse and check the manifest in ``folder``."""
-    path = storage.join(folder, NAME)
+    path, needed = storage.join(folder, NAME), " or ".join(stages)
     try:
         manifest = Manifest.model_validate_json(storage.read_bytes(path))
     except ValidationError:
-        raise ManifestError(
-            f"{path}: not a Gristmill manifest; remove the folder and run {stages[0]}"
-        ) from None
+        raise ManifestError(f"{path}: not a Gristmill manifest; remove the folder and run {needed}") from None
     if manifest.schema_version != SCHEMA_VERSION:
         raise ManifestError(
             f"{path}: schema version {manifest.schema_version}, but this program reads {SCHEMA_VERSION}; "
-            f"run {stages[0]} again"
+            f"run {needed} again"
         )
     if manifest.stage not in stages:
-        needed = " or ".join(stages)
         raise ManifestError(f"{path}: of stage {manifest.stage}, but {needed} is needed; correct the path")
     return manifest
 

@@ -21,7 +21,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from core import storage
 from core.config import Config, DedupConfig, resolved
 from core.errors import ConfigError
-from core.manifest import Manifest, Stage, check_output, fingerprint
+from core.manifest import Manifest, Stage, check_output, fingerprint, read_paths
 from pipeline.decontamination import EvaluationIndex, load_index
 from pipeline.dedup.parameters import validate as validate_dedup
 from pipeline.filters import resolved as resolved_filters
@@ -113,6 +113,7 @@ def _stage(config: Config, inputs: Inputs | None = None, contents: Sequence[str]
         [file.path for file in files],
         inputs.skipped if inputs else {},
         owned=(*publishing.TABLES, publishing.CUT_TABLE, contamination.TABLE, ANALYSIS),
+        reads=read_paths(config),
         overwrite=config.output.overwrite,
     )
 

@@ -162,3 +162,40 @@ def test_hash_of_an_output_is_independent_of_its_location(tmp_path: Path) -> Non
     moved = made.model_copy(update={"inputs": ["s3://elsewhere"], "config": {"output": "x"}})
     assert moved.sha256() == made.sha256()
     assert made.model_copy(update={"counts": {"rows": 2}}).sha256() != made.sha256()
+
+
+@pytest.mark.parametrize(
+    ("reads", "problem"),
+    [
+        ("{out}", "{out}: is read, but the output in {out} would replace it"),
+        ("{out}/data/a.jsonl", "{out}/data/a.jsonl: is read, but the output in {out} would replace it"),
+        ("{out}/../", r"{out}: lies in what is read \({out}/\.\./\)"),
+        ("{link}/data", "{link}/data: is read, but the output in {out} would replace it"),
+    ],
+)
+def test_inputs_are_not_replaced(tmp_path: Path, reads: str, problem: str) -> None:
+    folder, link = tmp_path / "run" / "out", tmp_path / "link"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "a.jsonl").write_text("years of work")
+    link.symlink_to(folder)
+    named = {"out": str(folder), "link": str(link)}
+    stages = [_stage(folder, overwrite=True, reads=[reads.format(**named)])]
+    if "replace" in problem:
+        stages.append(_stage(folder, overwrite=True, inputs=[reads.format(**named)]))
+    for refuse in [each for stage in stages for each in (stage.check, stage.finished, stage.begin)]:
+        with pytest.raises(OutputError, match=rf"^{problem.format(**named)}[^\n]*; name another folder$"):
+            refuse()
+    assert (folder / "data" / "a.jsonl").read_text() == "years of work"
+
+
+def test_hashes_among_the_inputs_are_no_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Stage("pack", ".", inputs=["0123abcd"], overwrite=True).finished() is None
+
+
+def test_message_names_all_stages_that_would_do(tmp_path: Path) -> None:
+    missing = r"^\S+: has no manifest\.json: "
+    with pytest.raises(ManifestError, match=f"{missing}clean was not run or was cut short; run it"):
+        manifest.read(str(tmp_path), "clean")
+    with pytest.raises(ManifestError, match=f"{missing}neither clean nor dedup was run, or it was cut short"):
+        manifest.read(str(tmp_path), "clean", "dedup")

@@ -18,7 +18,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from core import manifest, storage
 from core.config import Config, DedupConfig, parse, resolved
 from core.errors import ConfigError, InputError
-from core.manifest import Manifest, Stage, check_output, fingerprint
+from core.manifest import Manifest, Stage, check_output, fingerprint, read_paths
 from pipeline.decontamination import EvaluationIndex, load_index
 from pipeline.dedup.parameters import parameters
 from pipeline.dedup.parameters import validate as validate_dedup
@@ -35,6 +35,8 @@ from pipeline.spark.inputs import validate as validate_inputs
 
 STAGE = "dedup"
 TABLE_FORMATS = ("jsonl", "parquet")
+OUTPUTS = (*publishing.TABLES, publishing.DUPLICATES, publishing.CUT_TABLE, contamination.TABLE, ANALYSIS)
+"""Entries of the output folder, apart from the manifest."""
 Batches = Iterator[pa.RecordBatch]
 
 
@@ -48,6 +50,10 @@ def validate(config: Config) -> None:
     elif config.input.paths or config.input.index.path:
         raise ConfigError(
             f"dedup.run = {config.dedup.run}: is decided about instead of input.paths or input.index; set one"
+        )
+    elif storage.absolute(config.dedup.run) == storage.absolute(config.output.path):
+        raise ConfigError(
+            f"dedup.run = {config.dedup.run}: would be replaced by the output; name another output.path"
         )
     elif config.decontamination.paths:
         raise ConfigError(
@@ -122,8 +128,11 @@ def _stage(config: Config, inputs: Inputs | None = None, contents: Sequence[str]
     files = inputs.files if inputs else []
     versions = [f"{file.path} {file.size} {file.version}" for file in files]
     versions += contents
+    reads = read_paths(config)
     if config.dedup.run:
         versions.append(_run(config).sha256())
+        run = storage.absolute(config.dedup.run)
+        reads += [records_folder(run), *(storage.join(run, entry) for entry in OUTPUTS)]
     return Stage(
         STAGE,
         storage.absolute(config.output.path),
@@ -131,13 +140,8 @@ def _stage(config: Config, inputs: Inputs | None = None, contents: Sequence[str]
         settings,
         [file.path for file in files] or [config.dedup.run],
         inputs.skipped if inputs else {},
-        owned=(
-            *publishing.TABLES,
-            publishing.DUPLICATES,
-            publishing.CUT_TABLE,
-            contamination.TABLE,
-            ANALYSIS,
-        ),
+        owned=OUTPUTS,
+        reads=reads,
         overwrite=config.output.overwrite,
     )
 

@@ -286,7 +286,7 @@ def test_unknown_keys_and_reasons_are_one_line_errors(out, arguments, message, m
 
 
 def test_folder_without_a_run_is_rejected(tmp_path):
-    with pytest.raises(errors.ManifestError, match="the clean stage was not run"):
+    with pytest.raises(errors.ManifestError, match="neither clean nor dedup was run"):
         main(["show", KEPT, "--set", f"output.path={tmp_path}"])
 
 

@@ -2,19 +2,24 @@
 
 import pytest
 
+from core import manifest
 from core.config import Config, load
-from core.errors import ConfigError
+from core.errors import ConfigError, OutputError
+from core.manifest import Stage
+from pipeline.ledger import RECORDS
 from pipeline.spark import clean
 from pipeline.spark.dedup import stage as dedup
 
 
 @pytest.fixture
-def configured(tmp_path):
+def configured(tmp_path, monkeypatch):
     """Make a configuration with an input file and a new output folder."""
-    (tmp_path / "a.jsonl").write_text('{"text": "x"}\n')
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text('{"text": "x"}\n')
+    monkeypatch.chdir(tmp_path)
 
     def make(*settings: str) -> Config:
-        paths = (f'input.paths=["{tmp_path}/a.jsonl"]', f"output.path={tmp_path}/out")
+        paths = ('input.paths=["in/a.jsonl"]', "output.path=out")
         return load(None, [*paths, *settings])
 
     return make
@@ -49,3 +54,77 @@ def test_repeated_text_is_not_searched_for_without_documents(configured, setting
         ConfigError, match=rf"^{key} = {value}: [^\n]*; set dedup\.output=documents or {key}=0$"
     ):
         dedup.validate(configured(setting, "dedup.output=duplicates"))
+
+
+@pytest.mark.parametrize("validate", [clean.validate, dedup.validate])
+@pytest.mark.parametrize(
+    ("paths", "out"),
+    [
+        ("in", "in"),
+        ("in", "in/out"),
+        ("in/*", "in/out"),
+        ("run/documents", "run"),
+        ("s3://b/in", "s3://b/in/out"),
+        ("s3://b/run/documents/*", "s3://b/run"),
+    ],
+)
+def test_outputs_that_overlap_with_inputs_are_refused_at_the_start(
+    configured, tmp_path, validate, paths, out
+):
+    document = tmp_path / "run" / "documents" / "part.jsonl"
+    document.parent.mkdir(parents=True)
+    document.write_text('{"text": "x"}\n')
+    with pytest.raises(
+        OutputError, match=r"^[^\n]*(would replace it|would read the output); name another fo"
+    ):
+        validate(configured(f'input.paths=["{paths}"]', f"output.path={out}", "output.overwrite=true"))
+    assert document.exists()
+
+
+@pytest.mark.parametrize(
+    ("paths", "out"),
+    [("in", "out"), ("in/*.jsonl", "in/out"), ("run/raw", "run"), ("s3://b/in", "s3://b/in2")],
+)
+def test_outputs_beside_inputs_are_accepted(configured, tmp_path, paths, out):
+    (tmp_path / "run" / "raw").mkdir(parents=True)
+    (tmp_path / "run" / "raw" / "a.jsonl").write_text('{"text": "x"}\n')
+    dedup.validate(configured(f'input.paths=["{paths}"]', f"output.path={out}", "output.overwrite=true"))
+
+
+def finished_run(folder, config, base=""):
+    """Publish a run; if it decided about the run in the folder ``base``, without records of its own."""
+    stage = Stage("dedup", str(folder), config=config.model_dump(mode="json"), inputs=[base])
+    stage.begin()
+    (folder / ("documents" if base else RECORDS)).mkdir(parents=True)
+    stage.publish({"kept": 1}, [], {"run": manifest.read(base, "dedup").sha256()} if base else {})
+
+
+@pytest.mark.parametrize(
+    ("run", "out", "error", "message"),
+    [
+        (
+            "run",
+            "run/",
+            ConfigError,
+            r"^dedup\.run = run: would be replaced by the output; name another output\.path$",
+        ),
+        ("run", "run/documents", OutputError, "^/.*/run/documents: lies in what is read"),
+        (
+            "run/documents/x",
+            "run",
+            OutputError,
+            "^/.*/run/documents/x.* is read, but the output in .*/run would",
+        ),
+        ("again", "run", OutputError, "^/.*/run/analysis/records: is read, but the output in .*/run would"),
+    ],
+)
+def test_a_run_is_not_replaced_by_decisions_about_it(configured, tmp_path, run, out, error, message):
+    """The run ``again`` uses the records of ``run``."""
+    finished_run(tmp_path / "run", configured())
+    finished_run(tmp_path / "run" / "documents" / "x", configured())
+    finished_run(tmp_path / "again", configured(), str(tmp_path / "run"))
+    before = sorted(tmp_path.rglob("*"))
+    settings = ("input.paths=[]", f"dedup.run={run}", f"output.path={out}", "output.overwrite=true")
+    with pytest.raises(error, match=message):
+        dedup.dedup(None, configured(*settings))
+    assert sorted(tmp_path.rglob("*")) == before
