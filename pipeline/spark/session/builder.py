@@ -87,7 +87,7 @@ def session(config: Config, name: str) -> SparkSession:
         settings |= LOCAL_SETTINGS
     if not sys.stderr.isatty():
         settings["spark.ui.consoleProgress.update.interval"] = "10s"  # fewer lines in a log file
-    if any(path.startswith("s3://") for path in _paths(config)):
+    if uses_s3(config):
         settings |= _s3_settings() | _add_s3a(conf)
     for key, value in settings.items():
         conf.setIfMissing(key, value)
@@ -96,12 +96,16 @@ def session(config: Config, name: str) -> SparkSession:
     return spark
 
 
-def _paths(config: Config) -> list[str]:
-    """Return all paths that a job may read or write."""
+def uses_s3(config: Config) -> bool:
+    """True if Spark or its tasks may read or write on S3.
+
+    Evaluation sets do not count: the driver reads them without Spark.
+    """
     paths = [*config.input.paths, config.input.index.path, config.output.path]
+    paths += [config.dedup.run, config.dedup.index]
     if config.input.index.path or any(path.startswith(commoncrawl.SCHEME) for path in paths):
         paths.append(config.input.commoncrawl)
-    return [path.removeprefix(commoncrawl.SCHEME) for path in paths]
+    return any(path.removeprefix(commoncrawl.SCHEME).startswith("s3://") for path in paths)
 
 
 def end_session() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from core import storage
+from core.config import load
+from pipeline.spark.session import builder
 from tests.commands import ROOT, spark_submit
 
 JOB = Path(__file__).with_name("round_trip.py")
@@ -18,6 +20,23 @@ def _check(answer):
     assert answer["rows"] == 100
     assert 2 <= len(answer["files"]) == answer["written"] <= 6
     assert all(file.endswith(".zstd.parquet") for file in answer["files"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "needs_s3"),
+    [
+        ('input.paths=["a", "s3://b/x"]', True),
+        ("input.index.path=s3://b/x", True),
+        ('input.paths=["commoncrawl:CC-MAIN-2024-51"]', True),
+        ("output.path=s3://b/x", True),
+        ("dedup.run=s3://b/x", True),
+        ("dedup.index=s3://b/x", True),
+        ('decontamination.paths=["s3://b/x"]', False),
+        ("output.path=s3/x", False),
+    ],
+)
+def test_s3_is_set_up_for_every_path_that_spark_uses(setting, needs_s3):
+    assert builder.uses_s3(load(None, [setting])) == needs_s3
 
 
 @pytest.mark.spark
