@@ -37,15 +37,15 @@ def select_samples(
         )
         for each in filters
     ]
-    examples = [
-        Cluster(
-            cluster["size"],
-            [Sample(id=each, **details.get(each, {})) for each in cluster["members"]],
-            indexed=cluster["members"][0] not in details,
-        )
-        for cluster in clusters
-    ]
-    return with_samples, examples
+    return with_samples, [_to_cluster(cluster, details) for cluster in clusters]
+
+
+def _to_cluster(cluster: Row, details: Mapping[str, Mapping[str, Any]]) -> Cluster:
+    """Add the details of each member, of which a survivor of an earlier run has none."""
+    survivor, *others = cluster["members"]
+    known = {} if cluster["indexed"] else details.get(survivor, {})
+    samples = [Sample(id=survivor, **known), *(Sample(id=each, **details[each]) for each in others)]
+    return Cluster(cluster["size"], samples, cluster["indexed"])
 
 
 def _dropped_rows(entries: DataFrame) -> dict[str, list[Row]]:
@@ -80,7 +80,7 @@ def _nearest(each: Filter) -> Column:
 def _example_clusters(copies: DataFrame) -> list[Row]:
     """Choose the survivor of most documents and the one of most near duplicates, each with some of these."""
     is_near = F.col("reason") == Reason.NEAR_DUPLICATE.value
-    dropped = copies.where("reason IS NOT NULL").groupBy("duplicate_of")
+    dropped = copies.where("reason IS NOT NULL").groupBy("duplicate_of", "duplicate_in")
     clusters = dropped.agg(
         F.first("cluster_size").alias("size"),
         F.max(is_near).alias("near"),
@@ -88,7 +88,8 @@ def _example_clusters(copies: DataFrame) -> list[Row]:
     )
     order = F.struct("size", "duplicate_of")
     order_near = F.when(F.col("near"), order)
-    example = F.struct("size", F.concat(F.array("duplicate_of"), "others").alias("members"))
+    members = F.concat(F.array("duplicate_of"), "others").alias("members")
+    example = F.struct("size", members, F.col("duplicate_in").isNotNull().alias("indexed"))
     found = clusters.agg(
         F.max_by(example, order).alias("largest"),
         F.max_by(example, order_near).alias("near"),

@@ -11,11 +11,15 @@ from core import config, manifest
 from core.config import Config
 from core.errors import ManifestError
 from core.manifest import Manifest
+from jobs import dedup as job
 from pipeline.ledger import RULES, Reason
 from pipeline.reports.charts import number
 from pipeline.spark.clean import clean
+from pipeline.spark.dedup.signature_index import add_run
+from pipeline.spark.dedup.stage import dedup
 from pipeline.spark.report import report
 from tests import small_crawl
+from tests.pipeline.spark.dedup import corpus
 
 pytestmark = pytest.mark.spark
 
@@ -125,3 +129,49 @@ def test_unfinished_run_is_rejected(spark, tmp_path):
     with pytest.raises(ManifestError, match=manifest.NAME):
         report(spark, settings)
     assert not (tmp_path / "report.html").exists()
+
+
+def _deduplicated(spark, tmp_path: Path, texts: list[str], *settings: str) -> tuple[Config, Manifest]:
+    corpus.write([{"text": text} for text in texts], tmp_path / "in" / "a.jsonl")
+    made = config.load(None, [f"input.paths=['{tmp_path}/in']", f"output.path={tmp_path}/out", *settings])
+    return made, dedup(spark, made)
+
+
+def test_texts_without_duplicates_have_a_report(spark, tmp_path, capsys):
+    texts = [f"Accept all cookies\n{small_crawl.prose(seed)}" for seed in range(5)]
+    settings, made = _deduplicated(spark, tmp_path, texts, "dedup.lines.min_documents=4")
+    assert made.counts["dropped"] == 0
+    capsys.readouterr()
+    job.show(made)
+    assert "dedup: 5 repeated lines, 90 characters in 5 documents, were cut" in capsys.readouterr().out
+    words = _words(report(spark, settings))
+    assert "Of the texts in the input, 5 (100 %) were kept" in words.replace("( ", "(").replace(" )", ")")
+    assert "lines, cut 5 5 90" in words
+    assert "5 × Accept all cookies" in words
+
+
+def test_survivors_of_an_earlier_run_are_shown_without_text(spark, tmp_path):
+    texts = [small_crawl.prose(seed) for seed in range(3)]
+    first, _ = _deduplicated(spark, tmp_path / "first", texts)
+    index = f"dedup.index={tmp_path / 'index'}"
+    add_run(spark, config.load(None, [f"output.path={first.output.path}", index]))
+    settings, made = _deduplicated(spark, tmp_path / "second", [*texts[1:], small_crawl.prose(9)], index)
+    assert made.counts["dropped.dedup.exact"] == 2
+    page = _page(report(spark, settings))
+    survivor, duplicate = page.css("#copies ~ .cards .card .sample")[:2]
+    assert survivor.css_first("blockquote") is None
+    assert duplicate.css_first("blockquote") is not None
+    assert page.css_first("#copies ~ .cards .role").text().startswith("Kept by an earlier run")
+
+
+def test_run_decided_about_again_is_reported_with_the_filters_of_the_first_one(spark, cleaned, tmp_path):
+    first, made = cleaned
+    again = config.load(
+        None, [f"dedup.run={first.output.path}", f"output.path={tmp_path}/out", "dedup.near=false"]
+    )
+    dedup(spark, again)
+    page = _page(report(spark, again))
+    words = " ".join(page.body.text(separator=" ").split())
+    assert f"by the preset {made.config['filters']['preset']} ." in words
+    assert "Filters and samples" in words
+    assert page.css_first("[id='gopher.few_words']") is not None
