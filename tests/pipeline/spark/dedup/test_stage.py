@@ -144,6 +144,6 @@ def test_other_formats_and_contradictions_are_refused_before_anything_is_written
         dedup(spark, configured(out, [page]))
     with pytest.raises(ConfigError, match=r"dedup\.run = .* set one"):
         validate(configured(out, [page], f"dedup.run={run[0]}"))
-    with pytest.raises(OutputError, match="another configuration"):
+    with pytest.raises(OutputError, match="would replace it"):
         dedup(spark, configured(run[0], [run[0] / "documents"]))
     assert not out.exists()
