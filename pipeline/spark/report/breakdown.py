@@ -3,6 +3,7 @@
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from pipeline.ledger import Reason
 from pipeline.reports import CutCluster, Fate, Group, Share
 from pipeline.spark import tables
 from pipeline.spark.dedup.clusters import cut_schema
@@ -47,6 +48,12 @@ def largest_sites(entries: DataFrame, limit: int) -> list[Group]:
         .limit(limit)
     )
     return [Group(row["host"], row["records"], row["kept"], row["reason"] or "") for row in largest.collect()]
+
+
+def lasting_copies(copies: DataFrame, entries: DataFrame) -> DataFrame:
+    """Leave out survivors of which no text was left after cuts, and their duplicates: these have none."""
+    emptied = entries.where(F.col("reason") == Reason.REPEATED.value).select("id")
+    return copies.join(emptied, "id", "left_anti")
 
 
 def cluster_sizes(copies: DataFrame) -> list[Share]:

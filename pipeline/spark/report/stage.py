@@ -71,7 +71,7 @@ def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mappin
     documents = tables.read_if_exists(spark, f"{out}/documents", document.schema())
     entries = tables.read(spark, f"{out}/{LEDGER}", ledger.schema())
     records = tables.read(spark, ledger.records_folder(out), record_processing.schema())
-    copies = tables.read(spark, f"{out}/{COPIES}", ledger.copies_schema())
+    copies = breakdown.lasting_copies(tables.read(spark, f"{out}/{COPIES}", ledger.copies_schema()), entries)
     fates = breakdown.count_fates(entries, records)
     tokens = _tokens(parts["shards"])
     filters, unfiltered = filter_stats.filter_stats(records, made)
