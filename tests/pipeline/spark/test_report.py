@@ -175,3 +175,12 @@ def test_run_decided_about_again_is_reported_with_the_filters_of_the_first_one(s
     assert f"by the preset {made.config['filters']['preset']} ." in words
     assert "Filters and samples" in words
     assert page.css_first("[id='gopher.few_words']") is not None
+
+
+def test_emptied_documents_are_not_shown_as_kept(spark, tmp_path):
+    texts = ["one line\nanother", "one line\nanother", "another\none line", small_crawl.prose(1)]
+    settings, made = _deduplicated(spark, tmp_path, texts, "dedup.near=false", "dedup.lines.min_documents=2")
+    assert made.counts["dropped.dedup.repeated"] == 3
+    page = _page(report(spark, settings))
+    assert page.css_first("#copies") is None
+    assert len(page.css("[id='dedup.repeated'] .sample")) == 3
