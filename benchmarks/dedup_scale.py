@@ -28,7 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import networkx as nx  # type: ignore[import-untyped]  # networkx has no types
+import networkx as nx
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq

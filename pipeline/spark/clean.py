@@ -13,6 +13,7 @@ false.
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -63,7 +64,8 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     storage.exists(storage.absolute(config.output.path))  # fails early if its server cannot be used
     inputs = plan_inputs(spark, config.input)
     index, signatures = load_index(config.decontamination), open_index(spark, config)
-    contents = [each.content for each in (index, signatures) if each]
+    contents = [index.content] if index else []
+    contents += [signatures.content(storage.absolute(config.output.path))] if signatures else []
     stage = _stage(config, inputs, contents)
     out, settings = stage.folder, stage.config
     if done := stage.begin():
@@ -85,8 +87,9 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
         "masked": settings["filters"]["mask_pii"],
         "in_documents": counting.count_personal_data(spark, out),
     }
-    facts = {"personal_data": personal_data, "edits": counting.count_edits(spark, out)}
+    facts: dict[str, Any] = {"personal_data": personal_data, "edits": counting.count_edits(spark, out)}
     facts |= publishing.write_cuts(spark, out, f"{out}/{RECORDS}")
+    facts |= {"index": signatures.corpora} if signatures else {}
     facts |= contamination.publish(spark, out, f"{out}/{RECORDS}", index, config)
     made = counting.publish(spark, stage, f"{out}/{RECORDS}", decisions, conditions, facts)
     _remove_analysis(config)

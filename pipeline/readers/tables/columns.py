@@ -118,17 +118,21 @@ def _no_text(row: Mapping[str, object], mapping: ColumnMapping, found: object) -
 
 def _first(row: Mapping[str, object], paths: tuple[str, ...]) -> object:
     """Return the first value that is not None."""
-    values = (_value(row, path) for path in paths)
-    return next((value for value in values if value is not None), None)
+    for path in paths:
+        if (value := _value(row, path)) is not None:
+            return value
+    return None
 
 
 def _value(row: Mapping[str, object], path: str) -> object:
     if path in row:
         return row[path]
     value: object = row
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
+    for key in path.split(".") if "." in path else ():
+        if not isinstance(value, Mapping) or key not in value:
+            return None
+        value = value[key]
+    return None if value is row else value
 
 
 def _string(row: Mapping[str, object], paths: tuple[str, ...]) -> str:

@@ -32,7 +32,7 @@ from core.config import Config, DedupConfig, parse, require
 from core.errors import InputError, ManifestError, MismatchError
 from core.manifest import FileEntry, Manifest
 from pipeline import ledger
-from pipeline.dedup.parameters import Parameters, parameters
+from pipeline.dedup.parameters import Parameters, overrides, parameters
 from pipeline.ledger import COPIES, CUTS, Reason
 from pipeline.ledger.tables import records_folder
 from pipeline.spark import publishing, record_processing, tables
@@ -130,7 +130,7 @@ def refuse_other_parameters(index: Manifest, requested: Parameters, path: str) -
         if (own := index.config[name]) != value:
             raise MismatchError(
                 f"dedup.index = {path}: was made with dedup.{name} = {own}, but {value} is asked for; pass "
-                f"--set dedup.{name}={own}, or make another index"
+                f"{overrides(Parameters(**index.config), name)}, or make another index"
             )
 
 

@@ -17,7 +17,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from core import manifest, storage
 from core.config import Config, DedupConfig, parse, resolved
-from core.errors import ConfigError, InputError
+from core.errors import ConfigError, InputError, MismatchError
 from core.manifest import Manifest, Stage, check_output, fingerprint, read_paths
 from pipeline.decontamination import EvaluationIndex, load_index
 from pipeline.dedup.parameters import parameters
@@ -82,7 +82,13 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     validate(config)
     inputs = None if config.dedup.run else _plan_tables(spark, config)
     index, signatures = load_index(config.decontamination), open_index(spark, config)
-    contents = [each.content for each in (index, signatures) if each]
+    if config.dedup.run and signatures and _run(config).facts["corpus"] in signatures.corpora:
+        raise MismatchError(
+            f"dedup.index = {config.dedup.index}: holds the documents of dedup.run = {config.dedup.run}, "
+            "which would all be duplicates of themselves; leave the index out"
+        )
+    contents = [index.content] if index else []
+    contents += [signatures.content(storage.absolute(config.output.path))] if signatures else []
     stage = _stage(config, inputs, contents)
     out = stage.folder
     if done := stage.begin():
@@ -108,6 +114,8 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     with tables.timed(f"{out}/documents", title):
         publishing.write_tables(spark, out, records, decisions, kept_columns, with_documents=with_documents)
     facts = publishing.write_cuts(spark, out, records)
+    facts |= {"index": signatures.corpora} if signatures else {}
+    facts |= {"run": _run(config).sha256()} if config.dedup.run else {}
     facts |= contamination.publish(spark, out, records, index, config)
     return counting.publish(spark, stage, records, decisions, facts=facts)
 
@@ -138,7 +146,7 @@ def _stage(config: Config, inputs: Inputs | None = None, contents: Sequence[str]
         storage.absolute(config.output.path),
         fingerprint(STAGE, settings, versions),
         settings,
-        [file.path for file in files] or [config.dedup.run],
+        [file.path for file in files] or [storage.absolute(config.dedup.run)],
         inputs.skipped if inputs else {},
         owned=OUTPUTS,
         reads=reads,
