@@ -1,8 +1,7 @@
-"""Publish a corpus: write its tables from the table of records and the decisions about duplicates.
+"""Publish a corpus: write its tables from the table of records and the decisions about duplicates and cuts.
 
-Duplicates are collected per file of the table of records, and one task reads that file once and writes it
-without its duplicates, so that text never takes part in a shuffle. What was published is then counted for the
-manifest.
+Decisions are collected per file of the table of records, and one task reads that file once and writes it
+accordingly, so that text never takes part in a shuffle. ``counting.py`` then counts what was published.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,11 +95,7 @@ def write_duplicates(
     """
     schema = duplicates_schema(kept_columns)
     dropped = decisions.where("duplicate_of IS NOT NULL")
-    columns = [
-        "origin",
-        *(field.name for field in document.schema(kept_columns) if field.name in schema.names),
-    ]
-    columns = [name for name in columns if not name.startswith("cluster")]
+    columns = ["origin", *(name for name in ("id", "source", "url", "metadata") if name in schema.names)]
     rows = map_parts(spark, records, dropped, partial(_to_duplicates, schema=schema), columns, schema)
     digits, count = 0, dropped.count()
     while count > ROWS_PER_FILE * 16**digits:
