@@ -167,7 +167,8 @@ def test_large_group_is_written_to_several_files(tmp_path: Path) -> None:
     )  # fmt: skip
     ids = [bytes([number]) * 16 for number in range(25)]
     tokens = [np.full(10, number, np.uint16).tobytes() for number in range(25)]
-    batch = pa.record_batch({"group": [0] * 25, "document_id": ids, "tokens": tokens})
+    columns = {"group": [0] * 25, "document_id": ids, "copy": [0] * 25, "tokens": tokens}
+    batch = pa.record_batch(columns)
     made = write_groups([batch], [("train", "web", 7)], str(tmp_path), header, 10, np.ones(50, np.int32))
     rows = [row for batch in made for row in batch.to_pylist()]
     assert [(row["path"].rpartition("/")[2], row["rows"]) for row in rows] == [
