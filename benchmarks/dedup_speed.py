@@ -61,7 +61,7 @@ ROUNDS = 3
 
 
 class Result:
-    """What one contestant took, and how many documents it dropped; seconds are None if it was stopped."""
+    """Running time and dropped documents of one contestant; seconds are None if it was stopped."""
 
     def __init__(self, seconds: float | None, dropped: int | None, details: str = "") -> None:
         self.seconds, self.dropped, self.details = seconds, dropped, details

@@ -77,7 +77,7 @@ class DedupConfig(Section):
     is similar to the document that stays. Otherwise whole connected clusters collapse into one document."""
     max_cluster: int = Field(default=10_000, ge=2)
     """Clusters with more different texts are cut again with bands joined in twos, fours and so on, which
-    only more similar documents share, and are listed in the manifest."""
+    only more similar documents share, and are listed in the report."""
     keep: tuple[Criterion, ...] = ("longest",)
     """Which copy stays, by the first criterion that differs: most words, latest or earliest date, highest
     quality score, or most preferred source. Ties: the smallest id."""

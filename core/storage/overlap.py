@@ -1,4 +1,4 @@
-"""Whether what is read and what is written overlap, by their names and local links alone."""
+"""Detect inputs and outputs that overlap, by their names and local links alone."""
 
 import os
 import re

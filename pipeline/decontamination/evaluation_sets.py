@@ -45,7 +45,7 @@ class EvaluationSet:
 
 @dataclass(slots=True)
 class _Lines:
-    """What was found in a file."""
+    """Items and unusable lines of one file, collected while it is read."""
 
     items: list[Item] = field(default_factory=list)
     fields: set[str] = field(default_factory=set)

@@ -40,7 +40,7 @@ class ItemMatch:
 
 @dataclass(frozen=True, slots=True)
 class Contamination:
-    """What one text contains of evaluation sets."""
+    """Evaluation items that one text contains, and the matching passages."""
 
     matches: tuple[ItemMatch, ...]
     """By hits, descending, then by set and line: at most ``MAX_MATCHES``."""

@@ -1,4 +1,4 @@
-"""What a run found of each evaluation set: facts of the manifest, and sentences about them."""
+"""Results per evaluation set: facts for the manifest, and sentences about them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What a text contained of evaluation sets, as a column of the table of records and as a table of its own."""
+"""Schemas and rows for matches of evaluation items: a column of the table of records, and their own table."""
 
 from typing import Any
 

@@ -120,6 +120,11 @@ def host_and_address(url: str) -> tuple[str, str]:
     return host, f"{host.removeprefix('www.')}{parts.path}{query}".rstrip("/")
 
 
+def site(url: str) -> str:
+    """Return a URL's host without ``www.``; empty for an invalid URL."""
+    return host_and_address(url)[0].removeprefix("www.")
+
+
 def _words(text: str) -> frozenset[str]:
     """Return the entries, one per line, reduced to letters and digits; ``#`` starts a comment line."""
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]

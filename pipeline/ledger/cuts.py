@@ -1,4 +1,4 @@
-"""What the manifest of a run says about repeated lines and passages."""
+"""Descriptions of the repeated lines and passages that a run's manifest records."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from core.manifest import Manifest
 
 NAMES = {"lines": "lines", "substrings": "passages"}
-"""What a reason of the table of cuts stands for."""
+"""Names of the reasons in the table of cuts."""
 
 
 def is_cut(reason: str, made: Manifest) -> bool:

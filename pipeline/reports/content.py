@@ -40,7 +40,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Edits:
-    """What editing removed from the kept documents of one source. White space does not count."""
+    """Text that editing removed from the kept documents of one source. White space does not count."""
 
     source: str
     documents: int

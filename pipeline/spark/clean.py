@@ -1,10 +1,11 @@
 """Clean raw records: files to documents, ledger and quarantine.
 
 1. List the input files, detect their formats and cut them into splits; or select records by an index.
-2. Process every record in one pass over text: read, extract, measure, filter, mask, hash
-   (``record_processing.py``).
-3. Find duplicates by their signatures (``dedup/clusters.py``).
-4. Write the published tables, count their records and publish the manifest (``publishing.py``).
+2. Process every record in one pass over text: read, extract, measure, filter, mask, search for evaluation
+   items, compute signatures (``record_processing.py``).
+3. Find duplicates (``dedup/clusters.py``), and repeated text if configured (``dedup/repeated_text.py``).
+4. Write the published tables (``publishing.py``), count their records and publish the manifest
+   (``counting.py``).
 
 Steps 2 and 3 write their tables to ``analysis/`` with a mark when finished. An interrupted run resumes there,
 and the report reads every record's metrics there. It is removed at the end if ``output.keep_analysis`` is

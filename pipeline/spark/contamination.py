@@ -1,4 +1,4 @@
-"""What documents contain of evaluation sets: published as a table, and counted for the manifest."""
+"""Publish the evaluation items found in documents as a table, and count them for the manifest."""
 
 from collections import defaultdict
 from typing import Any

@@ -233,5 +233,4 @@ def examples(rows: Sequence[dict[str, Any]], held_out_fraction: float, *, positi
 
 def _host_or_file(row: dict[str, Any]) -> str:
     """Return the host of a document's address, or without one the path of its file."""
-    host, _ = url.host_and_address(row["url"] or "")
-    return host.removeprefix("www.") or str(row["path"])
+    return url.site(row["url"] or "") or str(row["path"])

@@ -31,7 +31,7 @@ SPANS = "array<struct<start: long, end: long, reason: string>>"
 """Type of the column ``cuts`` of the decisions."""
 Batches = Iterator[pa.RecordBatch]
 Decisions = Mapping[str, Mapping[str, Any]]
-"""What was decided about documents of a file, by id: rows of the table of copies, with ``cuts``."""
+"""Decisions about the documents of one file, by id: rows of the table of copies, with ``cuts``."""
 
 
 def write_tables(
@@ -108,7 +108,7 @@ def write_duplicates(
 
 
 def duplicates_schema(kept: Sequence[str] = ()) -> pa.Schema:
-    """Columns of the table of dropped duplicates; ``path`` and ``offset`` tell where the record is."""
+    """Return the schema of the table of dropped duplicates. ``path`` and ``offset`` locate the raw record."""
     row = [field for field in document.schema(kept) if field.name in ("id", "source", "url", "metadata")]
     origin = [pa.field("path", pa.string()), pa.field("offset", pa.int64())]
     decision = [field for field in ledger.copies_schema() if field.name not in ("part", "id")]

@@ -128,10 +128,8 @@ class _Visitor:
                         )
                     )
                 ):
-                    if tag in _RARELY_TEXT and not formulas.may_be_formula(tag, attributes):
-                        node = node.next
-                        continue
-                    entered = self._enter(node, tag, attributes, element, state)
+                    skipped = tag in _RARELY_TEXT and not formulas.may_be_formula(tag, attributes)
+                    entered = None if skipped else self._enter(node, tag, attributes, element, state)
                     if entered is None:
                         node = node.next
                         continue

@@ -78,7 +78,7 @@ def _counts(batches: Iterator[pa.RecordBatch], settings: LinesConfig) -> Iterato
 
 def _hosts(urls: Sequence[str | None], paths: Sequence[str]) -> Positions:
     """Return a hash of the host of each address, without ``www.``, or of the path of the file if none."""
-    hosts = (url.host_and_address(each or "")[0].removeprefix("www.") for each in urls)
+    hosts = (url.site(each or "") for each in urls)
     names = (host or path for host, path in zip(hosts, paths, strict=True))
     digests = b"".join(blake2b(name.encode(), digest_size=8).digest() for name in names)
     return np.frombuffer(digests, "<i8")

@@ -59,10 +59,10 @@ def _applied(settings: DedupConfig) -> Collection[str]:
     return {LINES, SUBSTRINGS} if settings.substrings.action == "cut" else {LINES}
 
 
-def _texts(rows: pa.RecordBatch, copies: dict[str, dict[str, Any]]) -> pa.Table:
+def _texts(rows: pa.RecordBatch, dropped: publishing.Decisions) -> pa.Table:
     """Return the texts of the documents that stay."""
     table = pa.Table.from_batches([rows]).filter(pc.and_(rows["reason"].is_null(), rows["error"].is_null()))
-    stays = pa.array([id_ not in copies for id_ in table["id"].to_pylist()], pa.bool_())
+    stays = pa.array([id_ not in dropped for id_ in table["id"].to_pylist()], pa.bool_())
     table = table.filter(stays)
     paths = pc.struct_field(table["origin"], "path")
     return table.append_column("path", paths).select(_TEXT.names)

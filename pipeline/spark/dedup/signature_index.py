@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -144,10 +143,9 @@ def verify(spark: SparkSession, folder: str, index: Manifest) -> None:
             except ManifestError as error:
                 yield pa.RecordBatch.from_pydict({"error": [str(error)]})
 
-    columns = tables.ENTRY
     rows = [(entry.path, entry.size, entry.rows, entry.sha256) for entry in index.files]
     tasks = min(len(rows), spark.sparkContext.defaultParallelism)
-    listed = tables.parallelize(spark, rows, columns, tasks)
+    listed = tables.parallelize(spark, rows, tables.ENTRY, tasks)
     if found := listed.mapInArrow(check, "error string").orderBy("error").first():
         raise ManifestError(f"{found['error']}; or make the index again from its runs")
 
@@ -221,7 +219,7 @@ def _write_generation(spark: SparkSession, run: str, folder: str, buckets: int) 
         others = decided.join(emptied.select("id"), "id", "left_anti")
         decided = others.unionByName(repeated, allowMissingColumns=True)
     records, schema = records_folder(run), signature_schema()
-    signed = publishing.map_parts(spark, records, decided, to_signatures, _READ, schema)
+    signed = publishing.map_parts(spark, records, decided, _to_signatures, _READ, schema)
     tables.write(signed, f"{folder}/signatures")
     parts = parts_of(spark, f"{folder}/signatures")
     keyed = parts.with_rows(None, excluded=True).mapInArrow(read_keys, from_arrow_schema(KEYED))
@@ -229,10 +227,10 @@ def _write_generation(spark: SparkSession, run: str, folder: str, buckets: int) 
     ordered.mapInArrow(partial(_write_keys, folder=f"{folder}/keys", buckets=buckets), "path string").count()
 
 
-def to_signatures(rows: pa.RecordBatch, copies: dict[str, dict[str, Any]]) -> pa.Table:
+def _to_signatures(rows: pa.RecordBatch, decided: publishing.Decisions) -> pa.Table:
     """Return the signatures of the rows that stayed, each with its cluster."""
     rows = rows.filter(pc.and_(rows["reason"].is_null(), rows["error"].is_null()))
-    decisions = [copies.get(each) for each in rows["id"].to_pylist()]
+    decisions = [decided.get(each) for each in rows["id"].to_pylist()]
     stays = pa.array([not (decision and decision["reason"]) for decision in decisions], pa.bool_())
     own = rows["id"].to_pylist()
     clusters = [each["cluster"] if each else id_ for each, id_ in zip(decisions, own, strict=True)]

@@ -81,32 +81,33 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     """
     validate(config)
     inputs = None if config.dedup.run else _plan_tables(spark, config)
+    base = _run(config) if config.dedup.run else None
     index, signatures = load_index(config.decontamination), open_index(spark, config)
-    if config.dedup.run and signatures and _run(config).facts["corpus"] in signatures.corpora:
+    if base and signatures and base.facts["corpus"] in signatures.corpora:
         raise MismatchError(
             f"dedup.index = {config.dedup.index}: holds the documents of dedup.run = {config.dedup.run}, "
             "which would all be duplicates of themselves; leave the index out"
         )
     contents = [index.content] if index else []
     contents += [signatures.content(storage.absolute(config.output.path))] if signatures else []
-    stage = _stage(config, inputs, contents)
+    stage = _stage(config, inputs, contents, base)
     out = stage.folder
     if done := stage.begin():
         return done
 
+    kept_columns = base.config["input"]["keep_columns"] if base else config.input.keep_columns
     records = f"{out}/{RECORDS}"
     if inputs:
         title = f"{STAGE}: reading {inputs.title}"
         tables.write_once(records, partial(_process_texts, config, inputs, index), title)
-    elif _has_signatures(config):
+    elif base and _has_signatures(base, config):
         records = records_folder(storage.absolute(config.dedup.run))
     else:
         title = f"{STAGE}: computing the signatures of {config.dedup.run}"
-        tables.write_once(records, partial(_sign_again, spark, config), title)
+        tables.write_once(records, partial(_sign_again, spark, config, kept_columns), title)
     copies = find_copies(spark, config, records, f"{out}/{COPIES}", STAGE, signatures)
     decisions = find_repeated_text(spark, config, out, records, copies, STAGE)
 
-    kept_columns = _kept_columns(config)
     with tables.timed(f"{out}/{publishing.DUPLICATES}", f"{STAGE}: writing the table of duplicates"):
         publishing.write_duplicates(spark, out, records, decisions, kept_columns)
     with_documents = config.dedup.output == "documents"
@@ -115,7 +116,7 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
         publishing.write_tables(spark, out, records, decisions, kept_columns, with_documents=with_documents)
     facts = publishing.write_cuts(spark, out, records)
     facts |= {"index": signatures.corpora} if signatures else {}
-    facts |= {"run": _run(config).sha256()} if config.dedup.run else {}
+    facts |= {"run": base.sha256()} if base else {}
     facts |= contamination.publish(spark, out, records, index, config)
     return counting.publish(spark, stage, records, decisions, facts=facts)
 
@@ -131,14 +132,19 @@ def _plan_tables(spark: SparkSession, config: Config) -> Inputs:
     return inputs
 
 
-def _stage(config: Config, inputs: Inputs | None = None, contents: Sequence[str] = ()) -> Stage:
+def _stage(
+    config: Config,
+    inputs: Inputs | None = None,
+    contents: Sequence[str] = (),
+    base: Manifest | None = None,
+) -> Stage:
     settings = resolved(config, "input", "decontamination", "dedup", "ledger")
     files = inputs.files if inputs else []
     versions = [f"{file.path} {file.size} {file.version}" for file in files]
     versions += contents
     reads = read_paths(config)
-    if config.dedup.run:
-        versions.append(_run(config).sha256())
+    if base:
+        versions.append(base.sha256())
         run = storage.absolute(config.dedup.run)
         reads += [records_folder(run), *(storage.join(run, entry) for entry in OUTPUTS)]
     return Stage(
@@ -166,15 +172,9 @@ def _run(config: Config) -> Manifest:
     return found
 
 
-def _kept_columns(config: Config) -> list[str]:
-    return list(
-        _run(config).config["input"]["keep_columns"] if config.dedup.run else config.input.keep_columns
-    )
-
-
-def _has_signatures(config: Config) -> bool:
+def _has_signatures(base: Manifest, config: Config) -> bool:
     """True if the signatures of the run are those that are asked for. The threshold is not part of them."""
-    own = parameters(parse(_run(config).config["dedup"], DedupConfig))
+    own = parameters(parse(base.config["dedup"], DedupConfig))
     return own[:-1] == parameters(config.dedup)[:-1]
 
 
@@ -189,9 +189,8 @@ def _process_texts(config: Config, inputs: Inputs, index: EvaluationIndex | None
     tables.write(inputs.splits.mapInArrow(run, from_arrow_schema(schema)), folder)
 
 
-def _sign_again(spark: SparkSession, config: Config, folder: str) -> None:
+def _sign_again(spark: SparkSession, config: Config, kept_columns: Sequence[str], folder: str) -> None:
     """Write the run's table of records with other signatures, from the texts of the records it kept."""
-    kept_columns = _kept_columns(config)
     schema = record_processing.schema(kept_columns)
 
     def run(batches: Batches) -> Batches:

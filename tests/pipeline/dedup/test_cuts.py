@@ -70,7 +70,7 @@ def test_every_character_outside_the_spans_stays(drawn):
 
 @given(texts_with_spans())
 def test_words_are_not_joined(drawn):
-    """Where a script without spaces ends or begins, there may be no space."""
+    """Cutting keeps word boundaries, except next to scripts without spaces, which may have none."""
     text, spans = drawn
     expected = [part[start:end] for part in _rest(text, spans) for start, end in oracle.words(part)]
     result = cut(text, spans)
