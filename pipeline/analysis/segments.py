@@ -51,15 +51,6 @@ class Segments:
     core_ends: Positions
     """Before the trailing sign, if there is one."""
 
-    def shift(self, indices: Positions, offsets: Positions) -> "Segments":
-        """Return the segments at ``indices``, each shifted by its offset."""
-        return Segments(
-            self.starts[indices] + offsets,
-            self.ends[indices] + offsets,
-            self.core_starts[indices] + offsets,
-            self.core_ends[indices] + offsets,
-        )
-
 
 def find_segments(classes: CharClasses) -> Segments:
     """Return the segments of a text, given the character classes of its code points."""

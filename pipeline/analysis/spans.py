@@ -34,10 +34,6 @@ class Spans:
         """Return the spans whose flag is set."""
         return Spans(self.starts[mask], self.ends[mask], self.hashes[mask])
 
-    def shift(self, indices: Positions, offsets: Positions) -> "Spans":
-        """Return the spans at ``indices``, each shifted by its offset."""
-        return Spans(self.starts[indices] + offsets, self.ends[indices] + offsets, self.hashes[indices])
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lines:

@@ -65,15 +65,14 @@ class FilterPipeline:
         c4_result = c4.clean(analysis, terminal_punctuation=preset.terminal_punctuation)
         refinedweb_result = refinedweb.correct(analysis)
         edit = line_rules.apply(analysis, preset, c4_result, refinedweb_result)
-        edited = Edit(analysis, text) if keep_lines else edit
-        clean, sentence_metrics = self._remove_toxic_sentences(edited.published)
+        clean, sentence_metrics = self._remove_toxic_sentences(text if keep_lines else edit.published)
         masked = pii.mask(clean, code)
         metrics = {
             **stop_words.count_distinct(analysis, code),
-            **_gopher_metrics(preset.counting, analysis, edit.measured),
+            **_gopher_metrics(preset.counting, analysis, edit),
             **c4_result.metrics,
             **refinedweb_result.metrics,
-            **fineweb.measure(edit.measured),
+            **fineweb.measure(edit.analysis, edit.kept),
             **self._classifier_scores(text),
             **sentence_metrics,
             **masked.metrics,
@@ -121,11 +120,11 @@ def _quality(model: str) -> Classifier:
     return Classifier(Path(storage.local_copy(model)))
 
 
-def _gopher_metrics(counting: Counting, analysis: Analysis, edited: Analysis) -> dict[str, float]:
+def _gopher_metrics(counting: Counting, analysis: Analysis, edit: Edit) -> dict[str, float]:
     """Gopher's metrics in the preset's variant. Dolma measures after its line rule."""
     match counting:
         case "dolma":
-            return dolma.measure(edited.text)
+            return dolma.measure(edit.measured)
         case "dclm":
             return dclm.measure(analysis)
         case _:

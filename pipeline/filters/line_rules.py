@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.analysis import Analysis, analyse
+from pipeline.analysis import Analysis, Positions, analyse
 from pipeline.analysis.arrays import code_points
 from pipeline.analysis.characters import WHITE, character_table
 from pipeline.filters.heuristics import c4, dolma, refinedweb
@@ -20,10 +20,21 @@ from pipeline.filters.recipe import Preset
 class Edit:
     """Result of the line rules."""
 
-    measured: Analysis
-    """The text that the conditions see."""
+    analysis: Analysis
+    """Analysis of the text that the conditions see, or of one that contains its lines."""
+    kept: Positions | None
+    """Numbers of the ``split_lines`` that the conditions see; None: the whole text."""
     published: str
     """The same words in the same order, in the paragraphs of the original text."""
+
+    @property
+    def measured(self) -> str:
+        """The text that the conditions see."""
+        if self.kept is None:
+            return self.analysis.text
+        lines = self.analysis.selected_lines(self.kept)
+        spans = zip(lines.starts.tolist(), lines.ends.tolist(), strict=True)
+        return "\n".join(self.analysis.text[start:end] for start, end in spans)
 
 
 def apply(
@@ -33,8 +44,10 @@ def apply(
     text = analysis.text
     match preset.lines:
         case "c4":
-            measured = c4_result.text
             published = _with_paragraphs(text, text.splitlines(), c4_result.lines)
+            if c4_result.kept is not None:
+                return Edit(analysis, c4_result.kept, published)
+            measured = c4_result.text
         case "finished":
             lines = text.split("\n")
             kept = {number: line for number, line in enumerate(lines) if dolma.is_finished(line)}
@@ -42,12 +55,10 @@ def apply(
         case "refinedweb":
             measured = published = refinedweb_result.text
         case _:
-            return Edit(analysis, text)
-    if measured == text:
-        return Edit(analysis, published)
-    if preset.lines == "c4" and c4_result.kept is not None:
-        return Edit(analysis.select(c4_result.kept), published)
-    return Edit(analyse(measured, split_unspaced=preset.split_unspaced), published)
+            return Edit(analysis, None, text)
+    if measured != text:
+        analysis = analyse(measured, split_unspaced=preset.split_unspaced)
+    return Edit(analysis, None, published)
 
 
 def _with_paragraphs(text: str, lines: Sequence[str], kept: Mapping[int, str]) -> str:

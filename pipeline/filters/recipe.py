@@ -136,7 +136,7 @@ def _first_failing(
 ) -> Drop | None:
     for condition in conditions:
         value = metrics.get(condition.metric)
-        if not condition.holds(value, language):
+        if value is not None and not condition.holds(value, language):
             return Drop(condition.reason, value, condition.limit(language))
     return None
 

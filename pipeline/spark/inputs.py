@@ -1,9 +1,9 @@
 """List the input files and cut them into splits, before anything is written.
 
-The driver lists the files; each is opened in a task, which detects its format.
+The driver lists the files. It opens a few of them itself, to detect their formats; many are opened in tasks.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
 from functools import partial
@@ -16,7 +16,15 @@ from core import storage
 from core.config import InputConfig
 from core.errors import ConfigError
 from pipeline.readers import commoncrawl
-from pipeline.readers.inputs import IO_THREADS, InputFile, check_kept, index_files, plan, try_split
+from pipeline.readers.inputs import (
+    IO_THREADS,
+    InputFile,
+    check_kept,
+    index_files,
+    plan,
+    split_in_threads,
+    try_split,
+)
 from pipeline.readers.record import InputSplit
 from pipeline.spark import index, tables
 
@@ -30,6 +38,9 @@ SPLIT_SCHEMA = pa.schema(
         ("length", pa.int64()),
     ]
 )
+
+FEW_FILES = 64
+"""Number of files up to which opening them in the driver is faster than starting tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,7 @@ def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
     if settings.index.path:
         check_kept([], settings.keep_columns)
         return Inputs(index_files(settings), index.select_records(spark, settings), "records of an index")
-    planned = plan(settings, partial(split_in_tasks, spark))
+    planned = plan(settings, partial(_split, spark))
     rows = [astuple(split) for split in planned.splits]
     splits = tables.parallelize(spark, rows, SPLIT_SCHEMA, settings.partitions or len(rows))
     number = len(planned.files)
@@ -82,6 +93,14 @@ def _check_one_is_set(settings: InputConfig) -> None:
     if bool(settings.paths) == bool(settings.index.path):
         found = "both are set" if settings.paths else "neither is set"
         raise ConfigError(f"input.paths, input.index.path: one of them must say what to read; {found}")
+
+
+def _split(
+    spark: SparkSession, files: Sequence[InputFile], settings: InputConfig
+) -> Iterable[list[InputSplit] | str]:
+    if len(files) <= FEW_FILES:
+        return split_in_threads(files, settings)
+    return split_in_tasks(spark, files, settings)
 
 
 def split_in_tasks(

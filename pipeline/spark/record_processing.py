@@ -8,6 +8,7 @@
 Plain Python over Arrow batches, without Spark: ``clean.py`` maps it over the cluster.
 """
 
+import gc
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -109,6 +110,7 @@ class RecordProcessor:
         # Load models and lists first, so that an error in one of them is not taken for one in a record.
         self.filters.check_url("http://example.org/")
         self.filters.filter_text("text")
+        gc.freeze()  # They stay: garbage collection, some 2% of the time, need not look at them again.
         self.extract = guard(config.extraction).extract
 
     def process(self, split: InputSplit, item: Item) -> tuple[Row, str | None]:

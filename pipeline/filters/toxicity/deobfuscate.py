@@ -31,7 +31,9 @@ def deobfuscate(text: str) -> str:
     """
     text = text.lower()
     if not text.isascii():
-        text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+        if not unicodedata.is_normalized("NFKC", text):
+            text = unicodedata.normalize("NFKC", text)
+        text = _INVISIBLE.sub("", text)
         if _LOOKALIKE.search(text) and _MIXED_SCRIPTS.search(text):
             text = _WORD.sub(_to_latin, text)
     substituted, spaced, repeated = _find_obfuscations(text)

@@ -116,8 +116,7 @@ class Lexicon:
         """True if any of the words, of a passage or of a whole text, may offend. False rules out features."""
         if not self.offensive_words(language).isdisjoint(words):
             return True
-        joined = " ".join(words)
-        return not joined.isascii() and _UNSPACED.search(joined) is not None
+        return _has_unspaced(words)
 
     def guess_language(self, words: Sequence[str]) -> str:
         """Return the language whose common words are most frequent at the beginning of a text, or ``""``.
@@ -153,10 +152,11 @@ class Lexicon:
         hostile in German.
         """
         common, shift = self._common.get(language, frozenset()), 0
+        has_unspaced = _has_unspaced(words)
         for position, word in enumerate(words):
             meanings = self._meanings.get(word)
             if meanings is None:
-                if word.isascii() or not _UNSPACED.match(word):
+                if not has_unspaced or not _UNSPACED.match(word):
                     continue
                 meanings = self._meanings_within(word)
                 shift += len(word) // _UNSPACED_WORD_LENGTH
@@ -178,6 +178,12 @@ class Lexicon:
 def load() -> Lexicon:
     """Return the lexicon of the shipped word lists, compiled once per process."""
     return Lexicon(word_lists.load())
+
+
+def _has_unspaced(words: Sequence[str]) -> bool:
+    """True if any of the words is of a script that is written without spaces."""
+    joined = " ".join(words)
+    return not joined.isascii() and _UNSPACED.search(joined) is not None
 
 
 def _languages_by_word(

@@ -150,23 +150,3 @@ def test_long_text() -> None:
     text = "word " * 100_000
     analysis = analyse(text)
     assert len(analysis.word_hashes) == 100_000 and len(set(analysis.word_hashes.tolist())) == 1
-
-
-@given(TEXTS | st.lists(TEXTS).map("\n".join), st.booleans(), st.data())
-def test_select_equals_a_new_analysis(text: str, split_unspaced: bool, data: st.DataObject) -> None:
-    analysis = analyse(text, split_unspaced=split_unspaced)
-    lines = analysis.split_lines
-    wordy = np.flatnonzero(lines.end_segment > lines.first_segment).tolist()
-    chosen = sorted(data.draw(st.sets(st.sampled_from(wordy)))) if wordy else []
-    selected = analysis.select(np.array(chosen, np.int64))
-    expected = analyse(
-        "\n".join(text.splitlines()[number].strip() for number in chosen), split_unspaced=split_unspaced
-    )
-    assert flat(selected) == flat(expected)
-
-
-def flat(part: object) -> object:
-    if isinstance(part, np.ndarray):
-        return part.tolist()
-    names = getattr(part, "__slots__", None)
-    return {name: flat(getattr(part, name)) for name in names} if names else part

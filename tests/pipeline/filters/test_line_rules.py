@@ -44,7 +44,7 @@ It goes on [3] for a while."""
         "A first paragraph of two lines.\nIts second line is here.\n\n"
         "  An indented second paragraph.\nIt goes on  for a while."
     )
-    assert edited.measured.text == edited.published.replace("\n\n  ", "\n")
+    assert edited.measured == edited.published.replace("\n\n  ", "\n")
     counts = count_removed(text, edited.published)
     assert counts == {"characters": 102, "removed_characters": 12, "removed_lines": 2}
 
@@ -56,9 +56,9 @@ def test_published_words_are_the_measured_ones_in_the_original_paragraphs(
 ) -> None:
     text = "\n".join(lines)
     edited = edit(text, preset)
-    assert edited.published.split() == edited.measured.text.split()
+    assert edited.published.split() == edited.measured.split()
     assert (
-        analyse(edited.published).word_hashes.tolist() == analyse(edited.measured.text).word_hashes.tolist()
+        analyse(edited.published).word_hashes.tolist() == analyse(edited.measured).word_hashes.tolist()
     )
     if edited.published.split() == text.split():
         assert edited.published == text

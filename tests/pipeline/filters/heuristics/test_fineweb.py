@@ -1,3 +1,4 @@
+import numpy as np
 from datatrove.data import Document
 from datatrove.pipeline.filters import FineWebQualityFilter
 from datatrove.utils.text import TERMINAL_PUNCTUATION
@@ -38,3 +39,13 @@ def test_sentence_terminals_match_datatrove() -> None:
 
 def test_metrics_of_empty_text_are_zero() -> None:
     assert set(fineweb.measure(analyse("")).values()) == {0}
+
+
+@given(st.lists(st.sampled_from([*LINES, "  Indented, with 文字 “quotes” and 3.5%.\t", "..."])), st.data())
+def test_measures_selected_lines_as_a_text_of_its_own(lines: list[str], data: st.DataObject) -> None:
+    text = "\n".join(lines)
+    split = text.splitlines()
+    wordy = [number for number, line in enumerate(split) if line.strip()]
+    kept = sorted(data.draw(st.sets(st.sampled_from(wordy)))) if wordy else []
+    alone = analyse("\n".join(split[number].strip() for number in kept))
+    assert fineweb.measure(analyse(text), np.array(kept, np.int64)) == fineweb.measure(alone)
