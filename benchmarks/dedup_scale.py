@@ -8,7 +8,10 @@ JVM, of its Python process and of the Python workers, and the heap in use after 
 ``--graphs [NODES]`` resolves paths, a star, two cliques joined by one edge and random graphs instead. The
 results are compared with networkx; the times with GraphFrames, if ``--graphframes`` is its jar or its Maven
 coordinates (``io.graphframes:graphframes-spark4_2.13:VERSION``).
-Writes ``benchmarks/results/dedup_scale.md`` or ``dedup_graphs.md`` (``--output``).
+
+``--index`` adds corpora of several sizes to a signature index each, and compares new crawls with them, a
+tenth of which are documents of the indexed corpus.
+Writes ``benchmarks/results/dedup_scale.md``, ``dedup_graphs.md`` or ``dedup_index.md`` (``--output``).
 """
 
 import argparse
@@ -35,13 +38,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
-from benchmarks.dedup_documents import job_command, run_command, steps, write_documents
+from benchmarks.dedup_documents import REPOSITORY, job_command, run_command, steps, write_documents
 from core.config import Config
 from core.errors import run
 from pipeline.spark.dedup import components
 from pipeline.spark.session.builder import session
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS, JOBS = Path(__file__).parent / "results", REPOSITORY / "jobs"
 MEMORY = "2g"
 POLL_SECONDS = 0.2
 MIB = 1 << 20
@@ -142,6 +145,47 @@ def scale(options: argparse.Namespace) -> Iterator[str]:
     for size in options.sizes:
         with tempfile.TemporaryDirectory(dir=options.work) as folder:
             yield measure_job(size, Path(folder))
+
+
+def compare_with_indexes(options: argparse.Namespace) -> Iterator[str]:
+    """Yield the table of new crawls and signature indexes, by the sizes of both."""
+    yield "# New crawls against a signature index"
+    yield ""
+    yield (
+        f"`python benchmarks/dedup_scale.py --index {' '.join(map(str, options.index))}` on {date.today()}, "
+        f"two cores, {platform.machine()}, Spark {importlib.metadata.version('pyspark')}, one run each, "
+        "including the start of Spark. A tenth of each new crawl are documents of the indexed corpus. "
+        "Without documents in the index: no index."
+    )
+    yield ""
+    yield "| indexed | index, MiB | adding, seconds | new crawl | seconds | dropped | for indexed ones |"
+    yield "|--:|--:|--:|--:|--:|--:|--:|"
+    for size in (0, *options.index):
+        with tempfile.TemporaryDirectory(dir=options.work) as folder:
+            yield from compare_with_index(size, options.crawls, Path(folder))
+
+
+def compare_with_index(size: int, crawls: Sequence[int], folder: Path) -> Iterator[str]:
+    """Yield a row for each new crawl, compared with an index of ``size`` documents."""
+    old, index, row = folder / "old", folder / "index", f"| {size:,} | | "
+    write_documents(old, size or max(crawls))
+    settings = [f"dedup.index={index}"] if size else []
+    if size:
+        run_command(job_command(old, folder / "run"), limit=4 * 3600, folder=folder)
+        command = job_command(old, folder / "run", settings)
+        command[command.index(str(JOBS / "dedup.py"))] = str(JOBS / "add_to_index.py")
+        seconds, _ = run_command(command, limit=4 * 3600, folder=folder)
+        bytes_used = sum(path.stat().st_size for path in index.rglob("*") if path.is_file())
+        row = f"| {size:,} | {bytes_used // MIB:,} | {seconds:.1f} "
+    for number in crawls:
+        new, out = folder / f"new-{number}", folder / f"out-{number}"
+        write_documents(new, number - number // 10, seed=2)
+        again = pq.read_table(min(old.iterdir())).slice(0, number // 10)
+        pq.write_table(again, new / "again.parquet")
+        seconds, _ = run_command(job_command(new, out, settings), limit=4 * 3600, folder=folder)
+        dropped = pq.read_table(out / "duplicates", columns=["duplicate_in"])["duplicate_in"]
+        indexed = len(dropped) - dropped.null_count
+        yield f"{row}| {number:,} | {seconds:.1f} | {len(dropped):,} | {indexed:,} |"
 
 
 def graphs(nodes: int) -> Iterator[tuple[str, Edges]]:
@@ -258,14 +302,20 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 300_000, 1_000_000, 2_000_000])
     parser.add_argument("--graphs", type=int, nargs="?", const=1_000_000, default=0, metavar="NODES")
     parser.add_argument("--graphframes", metavar="JAR")
+    parser.add_argument("--index", type=int, nargs="*", default=[], metavar="DOCUMENTS")
+    parser.add_argument("--crawls", type=int, nargs="+", default=[10_000, 100_000], metavar="DOCUMENTS")
     parser.add_argument("--work", type=Path, help="folder for documents and intermediate files")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args(arguments)
-    lines = []
-    for line in compare_graphs(options) if options.graphs else scale(options):
+    lines, name, made = [], "dedup_scale.md", scale(options)
+    if options.graphs:
+        name, made = "dedup_graphs.md", compare_graphs(options)
+    elif options.index:
+        name, made = "dedup_index.md", compare_with_indexes(options)
+    for line in made:
         print(line, flush=True)
         lines.append(line)
-    output = options.output or RESULTS / ("dedup_graphs.md" if options.graphs else "dedup_scale.md")
+    output = options.output or RESULTS / name
     output.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 

@@ -21,7 +21,7 @@ from tests.servers.standalone import spark_cluster
 def spark() -> Iterator[SparkSession]:
     """A session as jobs create it, on two cores."""
     with pytest.MonkeyPatch.context() as patch:
-        options = f"--master local[2] --driver-java-options '{SHORT_LIVED}'"
+        options = f"--master local[2] --driver-memory 1g --driver-java-options '{SHORT_LIVED}'"
         patch.setenv("PYSPARK_SUBMIT_ARGS", f"{options} pyspark-shell")
         spark = session(Config(), "tests")
     yield spark

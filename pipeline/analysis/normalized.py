@@ -13,11 +13,10 @@ from functools import cache
 from itertools import accumulate
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.hashing import Hashes
 from pipeline.analysis.arrays import Codes, Flags, Positions, code_points, nonzero_indices, prefix_counts
-from pipeline.analysis.characters import MARK, UNSPACED, WORDLIKE, character_table
+from pipeline.analysis.characters import MARK, UNSPACED, WORDLIKE, cached_table, character_table
 from pipeline.analysis.hashes import prefix_sums, span_hashes
 
 SEPARATOR, ZERO, DROPPED = 0, ord("0"), 0xFFFFFFFF
@@ -123,7 +122,11 @@ def _is_decimal_sign(codes: Codes) -> Flags:
 
 
 @cache
-def _table() -> NDArray[np.uint32]:
+def _table() -> Codes:
+    return cached_table("normalized", _build_table)
+
+
+def _build_table() -> Codes:
     """Return what each code point becomes: a letter, ``ZERO``, ``SEPARATOR`` or ``DROPPED``."""
     classes, lower = character_table().classes, character_table().lower
     table = np.where(classes & WORDLIKE != 0, lower, SEPARATOR).astype(np.uint32)

@@ -7,9 +7,8 @@ probability that two given domains collide is below one in a trillion.
 
 import re
 import tarfile
-import uuid
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import metadata, resources
 from pathlib import Path
 from typing import IO
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from core import storage
+from core.array_cache import cached_array
 from core.errors import InputError
 from pipeline.analysis import Hashes, line_hashes, suffix_hashes
 
@@ -138,16 +138,8 @@ def _addresses(archive: Path) -> frozenset[str]:
 
 def _domains(archive: Path) -> Hashes:
     """Memory-map the compiled list; compile it first if it is not in this machine's cache."""
-    compiled = Path(
-        storage.cache_folder(f"domains-{metadata.version('datatrove')}-{archive.stat().st_size}.npy")
-    )
-    if not compiled.exists():
-        temporary = compiled.with_name(f"{compiled.name}.{uuid.uuid4().hex}")
-        with temporary.open("wb") as stream:
-            np.save(stream, compile_domains(archive))
-        temporary.replace(compiled)
-    hashes: Hashes = np.load(compiled, mmap_mode="r").view(np.ndarray)
-    return hashes
+    name = f"domains-{metadata.version('datatrove')}-{archive.stat().st_size}"
+    return cached_array(name, partial(compile_domains, archive))
 
 
 def compile_domains(archive: Path) -> Hashes:

@@ -217,8 +217,8 @@ class BatchBuilder:
         for row, text in rows:
             if text is not None:
                 self._texts[len(self._rows)] = text
-            fields = (value for value in row.values() if isinstance(value, str))
-            self._characters += len(text or "") + sum(map(len, fields))
+            fields = [len(value) for value in row.values() if isinstance(value, str)]
+            self._characters += len(text or "") + sum(fields)
             self._rows.append(row)
             if len(self._rows) >= BATCH_ROWS or self._characters >= BATCH_CHARACTERS:
                 yield self._flush()

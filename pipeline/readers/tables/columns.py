@@ -6,7 +6,7 @@ not map, the names that FineWeb, Dolma, C4 and similar datasets use are tried.
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
@@ -50,6 +50,14 @@ class ColumnMapping:
         for candidates in self.fields.values():
             yield from candidates
         yield from self.kept
+
+    def among(self, exists: Callable[[str], object]) -> "ColumnMapping":
+        """Return the mapping without the candidates that no row of a file has; that of the text stays."""
+        fields = {
+            field: tuple(path for path in paths if field == "text" or exists(path))
+            for field, paths in self.fields.items()
+        }
+        return ColumnMapping(fields, self.kept)
 
 
 def column_mapping(columns: config.ColumnsConfig, kept: Sequence[str] = ()) -> ColumnMapping:

@@ -47,7 +47,7 @@ def read(split: InputSplit, wanted: config.ColumnsConfig, kept: Sequence[str] = 
             if split.start == 0:
                 yield Damaged(Origin(0, size), f"not a whole Parquet file: {_data_error(error)}")
             return
-        mapping = columns.column_mapping(wanted, kept)
+        mapping = columns.column_mapping(wanted, kept).among(lambda path: _column(path, types))
         wanted_columns = {_column(path, types) for path in mapping.paths}
         present = [name for name in types if name in wanted_columns]
         first_row = 0

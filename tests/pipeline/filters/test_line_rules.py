@@ -57,9 +57,7 @@ def test_published_words_are_the_measured_ones_in_the_original_paragraphs(
     text = "\n".join(lines)
     edited = edit(text, preset)
     assert edited.published.split() == edited.measured.split()
-    assert (
-        analyse(edited.published).word_hashes.tolist() == analyse(edited.measured).word_hashes.tolist()
-    )
+    assert analyse(edited.published).word_hashes.tolist() == analyse(edited.measured).word_hashes.tolist()
     if edited.published.split() == text.split():
         assert edited.published == text
     counts = count_removed(text, edited.published)
