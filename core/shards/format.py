@@ -12,7 +12,7 @@ count the document's whole sequence ``bos, text, eos``.
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -57,10 +57,10 @@ def file_path(split: SplitName, source: str, part: str) -> str:
     return f"{split}/{folder}/part-{part}.arrow"
 
 
-def split_and_source(path: str) -> tuple[str, str]:
+def split_and_source(path: str) -> tuple[SplitName, str]:
     """Return the split and the source in the path of a shard file."""
     split, folder, _ = path.split("/")
-    return split, unquote(folder)
+    return cast(SplitName, split), unquote(folder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class Shards:
         self._verify = verify
         self._cache = cache
         self._opened: dict[str, Rows] = {}
-        self._entries: dict[tuple[str, str], list[FileEntry]] = {}
+        self._entries: dict[tuple[SplitName, str], list[FileEntry]] = {}
         for entry in sorted(found.files, key=lambda entry: entry.path):
             self._entries.setdefault(split_and_source(entry.path), []).append(entry)
 
@@ -58,12 +58,21 @@ class Shards:
         totals = self.facts.sources[split].get(source)
         return totals.rows if totals else 0
 
+    @property
+    def groups(self) -> list[tuple[SplitName, str]]:
+        """All pairs of a split and a source that have files, sorted."""
+        return sorted(self._entries)
+
+    def files(self, split: SplitName, source: str) -> list[FileEntry]:
+        """Return the files of a split and source, in the order of their rows."""
+        return self._entries.get((split, source), [])
+
     def read(
         self, split: SplitName, source: str, indices: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.unsignedinteger], Spans]:
         """Return tokens, unsigned[n, sequence_length + 1], and spans of the n rows at ``indices``."""
         indices = np.asarray(indices, np.int64)
-        entries = self._entries.get((split, source), [])
+        entries = self.files(split, source)
         bounds = np.cumsum([0, *(entry.rows for entry in entries)])
         if len(indices) and not 0 <= indices.min() <= indices.max() < bounds[-1]:
             raise InputError(

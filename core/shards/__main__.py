@@ -1,0 +1,146 @@
+"""Check token shards, and look into them.
+
+``python -m core.shards verify DIR`` compares every file with the manifest.
+``python -m core.shards inspect DIR`` prints the totals; with ``--row N`` the text of a row, with
+``--document ID`` the rows that hold a document.
+``python -m core.shards diff DIR OTHER`` prints in what two sets of shards differ.
+``python -m core.shards convert DIR OUT --to flat`` (or ``megatron``) writes the documents for other trainers;
+``python -m core.shards convert FILE.bin OUT --to shards --tokenizer DIR`` packs theirs.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from core import manifest, storage
+from core.errors import ConfigError, InputError, ManifestError, run
+from core.shards import exchange, inspection
+from core.shards.format import SPLITS, STAGE
+from core.shards.reader import Shards
+from core.tokenizer import SentencePieceTokenizer
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command line."""
+    options = _parse(arguments)
+    match options.command:
+        case "verify":
+            _verify(options.folder)
+        case "inspect":
+            _inspect(options)
+        case "diff":
+            one, other = (Shards.open(folder) for folder in (options.folder, options.other))
+            lines = list(inspection.differences(one, other))
+            print("\n".join(lines) or "no differences")
+        case "convert" if options.to == "shards":
+            _convert(options)
+        case "convert":
+            for path in exchange.export(Shards.open(options.folder), Path(options.out), options.to):
+                print(f"{path}: {path.stat().st_size:,} bytes")
+
+
+def _verify(folder: str) -> None:
+    """Compare every file, and raise :class:`ManifestError` with the first problem after naming all."""
+    shards, problems = Shards.open(folder), []
+    for entry in shards.manifest.files:
+        try:
+            manifest.verify_file(folder, entry)
+        except ManifestError as error:
+            problems.append(str(error))
+    for problem in problems[:-1]:
+        print(problem)
+    if problems:
+        raise ManifestError(problems[-1])
+    size = sum(entry.size for entry in shards.manifest.files)
+    print(f"{folder}: {len(shards.manifest.files):,} files of {size:,} bytes are as in {manifest.NAME}")
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    shards = Shards.open(options.folder)
+    run_folder = storage.join(storage.absolute(options.folder), "..")
+    if options.document:
+        for split, source, row in inspection.rows_with_document(shards, options.document):
+            print(f"{split}/{source} row {row}")
+        return
+    if options.row is None:
+        print("\n".join(inspection.summary(shards)))
+        return
+    source = options.source or next((name for split, name in shards.groups if split == options.split), "")
+    tokenizer = _tokenizer(shards, options.tokenizer or f"{run_folder}/tokenizer")
+    urls = {}
+    if options.urls:
+        urls = inspection.addresses(
+            run_folder, inspection.row_ids(shards, options.split, source, options.row)
+        )
+    lines = inspection.describe_row(
+        shards, options.split, source, options.row, tokenizer, urls, whole=options.whole
+    )
+    print("\n".join(lines))
+
+
+def _convert(options: argparse.Namespace) -> None:
+    """Pack a file of tokens, unless the output exists already."""
+    if not options.tokenizer:
+        raise ConfigError(
+            "--tokenizer: needed to pack tokens; give the folder of the one they were made with"
+        )
+    file, tokenizer = Path(options.folder), SentencePieceTokenizer.load(options.tokenizer)
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; name the .bin file of tokens")
+    settings = {"sequence_length": options.sequence_length, "source": options.source or file.stem}
+    inputs = [storage.checksum(str(file))[1], tokenizer.sha256]
+    stage = manifest.Stage(
+        STAGE,
+        options.out,
+        manifest.fingerprint(STAGE, settings, inputs),
+        settings,
+        inputs,
+        reads=(str(file),),
+    )
+    if not stage.begin():
+        made = exchange.convert(file, stage, tokenizer, **settings)
+        print(f"{options.out}: {made.counts['documents']:,} documents in {made.counts['rows']:,} rows")
+
+
+def _tokenizer(shards: Shards, folder: str) -> SentencePieceTokenizer | None:
+    if not storage.exists(folder):
+        print(f"{folder}: no tokenizer; give its folder by --tokenizer to see text instead of numbers")
+        return None
+    return inspection.load_tokenizer(shards, folder)
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m core.shards", description="Check token shards, and look into them."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="verify|inspect|diff|convert")
+    verify, inspect, diff, convert = (
+        commands.add_parser(name, help=text, description=text)
+        for name, text in (
+            ("verify", "compare every file with the manifest"),
+            ("inspect", "print totals, the text of a row, or the rows of a document"),
+            ("diff", "print in what two sets of shards differ"),
+            ("convert", "write the documents in another trainer's format, or pack tokens from one"),
+        )
+    )
+    for command in (verify, inspect, diff):
+        command.add_argument("folder", metavar="DIR", help="folder of shards: OUT/shards, local or remote")
+    convert.add_argument("folder", metavar="DIR|FILE", help="folder of shards, or a .bin file to pack")
+    convert.add_argument("out", metavar="OUT", help="new local folder for the result")
+    convert.add_argument("--to", choices=("flat", "megatron", "shards"), required=True)
+    convert.add_argument("--sequence-length", type=int, default=2048, help="tokens of a packed row (2048)")
+    convert.add_argument("--source", help="name of the source that the rows belong to; by default the file's")
+    convert.add_argument("--tokenizer", metavar="DIR", help="folder of the tokenizer that made the tokens")
+    diff.add_argument("other", metavar="OTHER", help="folder of other shards")
+    inspect.add_argument("--split", choices=SPLITS, default="train")
+    inspect.add_argument("--source", help="source of the row; by default the first")
+    inspect.add_argument("--row", type=int, metavar="N", help="number of a row, from 0")
+    inspect.add_argument("--document", metavar="ID", help="id of a document, as in documents/")
+    inspect.add_argument("--whole", action="store_true", help="print whole texts")
+    inspect.add_argument("--urls", action="store_true", help="print addresses, from OUT/documents")
+    inspect.add_argument("--tokenizer", metavar="DIR", help="folder of the tokenizer (OUT/tokenizer)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,159 @@
+"""Look into a set of shards: its totals, the text of a row, the rows of a document, differences of two sets.
+
+Only the parts that are shown are read: a row costs eight small requests, and a document one per file.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from core import storage
+from core.errors import InputError
+from core.manifest import FileEntry
+from core.shards.format import SPLITS, Rows, SplitName, Totals
+from core.shards.layout import read_document_ids, read_rows
+from core.shards.reader import Shards, check_tokenizer
+from core.tokenizer import SentencePieceTokenizer
+
+SHOWN = 300
+"""Characters of each document's text that are shown unless all are wanted."""
+_HEADER = ("sequence_length", "token_type", "vocabulary_size", "packing", "tokenizer_sha256", "corpus")
+
+
+def summary(shards: Shards) -> Iterator[str]:
+    """Yield what all rows have in common, and the totals of each split and source as a table."""
+    facts = shards.facts.model_dump()
+    yield from (f"{name:17} {facts[name]}" for name in _HEADER)
+    yield f"{'manifest':17} {shards.manifest.sha256()}"
+    yield f"{'split/source':32} {'files':>7} {'rows':>12} {'tokens':>15} {'documents':>12} {'padding':>8}"
+    for split in SPLITS:
+        for source, totals in sorted(shards.facts.sources[split].items()):
+            files = len(shards.files(split, source))
+            yield _totals(f"{split}/{source}", files, totals, shards.facts.sequence_length + 1)
+    everything = sum((shards.facts.files[path] for path in shards.facts.files), Totals())
+    yield _totals("all", len(shards.facts.files), everything, shards.facts.sequence_length + 1)
+
+
+def _totals(title: str, files: int, totals: Totals, row_length: int) -> str:
+    positions = totals.rows * row_length
+    padding = 1 - totals.tokens / positions if positions else 0.0
+    return (
+        f"{title:32} {files:7,} {totals.rows:12,} {totals.tokens:15,} {totals.documents:12,} {padding:8.3%}"
+    )
+
+
+def describe_row(
+    shards: Shards,
+    split: SplitName,
+    source: str,
+    row: int,
+    tokenizer: SentencePieceTokenizer | None = None,
+    urls: Mapping[str, str] | None = None,
+    *,
+    whole: bool = False,
+) -> Iterator[str]:
+    """Yield the documents of a row: id, positions in the row and in the document, address, and text.
+
+    ``tokenizer`` decodes the tokens, which are shown as numbers without it. ``urls``: by document id.
+    Raises :class:`InputError` for a row that there is not.
+    """
+    rows, place = _read_row(shards, split, source, row)
+    spans, (tokens,) = rows.spans, rows.tokens
+    padding = len(tokens) - int(spans.length.sum())
+    yield f"{split}/{source} row {row:,} ({place}): {len(spans.start)} documents, {padding} tokens of padding"
+    for index, identifier in enumerate(ids_of(rows)):
+        start, length, offset = (int(column[index]) for column in (spans.start, spans.length, spans.offset))
+        yield (
+            f"\n{identifier}  tokens {start:,} to {start + length - 1:,} of the row, "
+            f"{offset:,} to {offset + length - 1:,} of the document"
+        )
+        if urls and (url := urls.get(identifier)):
+            yield url
+        numbers = tokens[start : start + length].tolist()
+        text = tokenizer.decode(numbers) if tokenizer else " ".join(map(str, numbers))
+        yield text if whole or len(text) <= SHOWN else f"{text[:SHOWN]} …"
+
+
+def ids_of(rows: Rows) -> list[str]:
+    """Return the id of each span's document."""
+    return [each.tobytes().hex() for each in rows.spans.document_id]
+
+
+def row_ids(shards: Shards, split: SplitName, source: str, row: int) -> list[str]:
+    """Return the ids of the documents in a row."""
+    return ids_of(_read_row(shards, split, source, row)[0])
+
+
+def rows_with_document(shards: Shards, document: str) -> Iterator[tuple[str, str, int]]:
+    """Yield split, source and number of each row that holds a part of a document, by its id.
+
+    Reads the ids in every file, and no tokens. Raises :class:`InputError` for what is no id.
+    """
+    try:
+        wanted = np.frombuffer(bytes.fromhex(document), np.uint8)
+    except ValueError:
+        wanted = np.empty(0, np.uint8)
+    if len(wanted) != 16:
+        raise InputError(f"{document!r}: not a document's id; give its 32 hexadecimal digits")
+    for split, source in shards.groups:
+        first = 0
+        for entry in shards.files(split, source):
+            bounds, ids = read_document_ids(shards.folder, entry, shards.facts)
+            found = np.flatnonzero((ids == wanted).all(axis=1))
+            for row in np.unique(bounds.searchsorted(found, "right") - 1).tolist():
+                yield split, source, first + row
+            first += entry.rows
+
+
+def addresses(run: str, ids: list[str]) -> dict[str, str]:
+    """Return the URL of each document that has one, from the corpus in the folder of a run.
+
+    Reads the columns ``id`` and ``url`` of all documents.
+    """
+    folder = storage.join(run, "documents")
+    files = [each.path for each in storage.list_files(folder) if each.path.endswith(".parquet")]
+    fs, _ = storage.filesystem(folder)
+    table = ds.dataset([storage.filesystem(file)[1] for file in files], filesystem=fs, format="parquet")
+    rows = table.to_table(columns=["id", "url"], filter=pc.field("id").isin(ids)).to_pylist()
+    return {row["id"]: row["url"] for row in rows if row["url"]}
+
+
+def differences(one: Shards, other: Shards) -> Iterator[str]:
+    """Yield a line for everything in which two sets of shards differ; nothing if their rows are equal."""
+    facts, others = one.facts.model_dump(), other.facts.model_dump()
+    for name in (*_HEADER, "bos", "eos", "pad"):
+        if facts[name] != others[name]:
+            yield f"{name}: {facts[name]} | {others[name]}"
+    files, others_files = ({entry.path: entry for entry in each.manifest.files} for each in (one, other))
+    for path in sorted(files.keys() | others_files.keys()):
+        left, right = files.get(path), others_files.get(path)
+        if left is None or right is None:
+            yield f"{path}: only in {(one if left else other).folder}"
+        elif left.sha256 != right.sha256:
+            yield f"{path}: {_size(left)} | {_size(right)}"
+
+
+def _size(entry: FileEntry) -> str:
+    return f"{entry.rows:,} rows, {entry.size:,} bytes, sha256 {entry.sha256[:12]}…"
+
+
+def _read_row(shards: Shards, split: SplitName, source: str, row: int) -> tuple[Rows, str]:
+    """Return a row, and where it is."""
+    entries = shards.files(split, source)
+    ends = np.cumsum([0, *(entry.rows for entry in entries)]).tolist()
+    for entry, (first, past) in zip(entries, pairwise(ends), strict=True):
+        if first <= row < past:
+            found = read_rows(shards.folder, entry, shards.facts, row - first, row - first + 1)
+            return found, f"row {row - first:,} of {entry.path}"
+    counts = (f"{'/'.join(group)} {shards.rows(*group):,}" for group in shards.groups)
+    raise InputError(f"{split}/{source} row {row}: not in the shards, whose rows are {', '.join(counts)}")
+
+
+def load_tokenizer(shards: Shards, folder: str) -> SentencePieceTokenizer:
+    """Load the tokenizer in a folder. Raises :class:`MismatchError` if it is not the one of the shards."""
+    tokenizer = SentencePieceTokenizer.load(folder)
+    check_tokenizer(shards, tokenizer)
+    return tokenizer
