@@ -121,6 +121,17 @@ class Totals(BaseModel):
         )
 
 
+class TokenCounts(BaseModel):
+    """What became of the tokens of some documents: ``encoded - cropped`` of them are in rows."""
+
+    model_config = ConfigDict(frozen=True)
+    documents: int
+    encoded: int
+    """Tokens of the documents, including bos and eos, and of repeated documents each time."""
+    cropped: int
+    """Tokens in no row."""
+
+
 class Header(BaseModel):
     """Properties common to all rows of a set of shards."""
 
@@ -149,3 +160,5 @@ class Facts(Header):
     files: dict[str, Totals]
     """By path below the shards' folder."""
     sources: dict[SplitName, dict[str, Totals]]
+    languages: dict[SplitName, dict[str, dict[str, TokenCounts]]] = {}
+    """By source and language; empty if the languages are unknown."""

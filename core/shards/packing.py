@@ -1,13 +1,17 @@
-"""Pack documents into fixed-length sequences by best-fit packing (Ding et al. 2024, "Fewer Truncations
-Improve Language Modeling").
+"""Pack documents into rows of fixed length.
 
-Documents longer than a row are split into full rows and a remainder. The segments are assigned to rows by
-best-fit-decreasing bin packing: longest first, each to the fullest row with enough space. The unused rest of
-a row is padding, well below one per cent of real text.
+- ``best-fit-decreasing`` (Ding et al. 2024, "Fewer Truncations Improve Language Modeling", arXiv:2404.10830):
+  documents longer than a row are split into full rows and a remainder. The segments are assigned to rows by
+  bin packing, the longest first, each to the fullest row with enough space. The unused rest of a row is
+  padding, well below one per cent of real text.
+- ``concatenate``: rows are cut from all documents one after another, as in GPT-2 and most trainers. Only the
+  last row has padding.
+- ``one-per-row``: every document begins a row of its own and is cropped to it.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +22,9 @@ from core.shards.format import Header, Rows, Spans, SplitName, dtype_for
 from core.tokenizer import SentencePieceTokenizer
 
 METHOD = "best-fit-decreasing"
+"""The default method."""
+CROPPING = "one-per-row"
+"""The method that leaves out tokens."""
 REPETITIONS = ((1000, 1), (100, 8), (5, 5), (3, 3), (2, 2))
 """Smallest number of duplicates that a document stands for, and how often it is then repeated, as in
 FineWeb-2 (Penedo et al. 2025)."""
@@ -44,6 +51,7 @@ def tokenized_schema() -> pa.Schema:
         [
             ("split", pa.string()),
             ("source", pa.string()),
+            ("language", pa.string()),
             ("order", pa.int64()),
             ("document_id", pa.binary()),
             ("copy", pa.int32()),
@@ -62,8 +70,8 @@ def tokenize(
 ) -> pa.RecordBatch:
     """Convert documents to rows of :func:`tokenized_schema`.
 
-    ``documents`` has ``id``, ``text``, ``source``, ``cluster`` and ``cluster_size``. With ``rehydrate``,
-    those for training are repeated by their cluster sizes (:data:`REPETITIONS`).
+    ``documents`` has ``id``, ``text``, ``source``, ``language``, ``cluster`` and ``cluster_size``. With
+    ``rehydrate``, those for training are repeated by their cluster sizes (:data:`REPETITIONS`).
     """
     dtype = dtype_for(tokenizer.vocabulary_size)
     bos, eos = (np.array([token], dtype).tobytes() for token in (tokenizer.bos, tokenizer.eos))
@@ -77,10 +85,12 @@ def tokenize(
         for split, size in zip(splits, sizes, strict=True)
     ]
     rows = [(index, copy) for index, number in enumerate(times) for copy in range(number)]
+    chosen = pa.array([index for index, _ in rows], pa.int64())
     return pa.record_batch(
         {
             "split": [splits[index] for index, _ in rows],
-            "source": documents.column("source").take(pa.array([index for index, _ in rows], pa.int64())),
+            "source": documents.column("source").take(chosen),
+            "language": documents.column("language").take(chosen),
             "order": [order_of(ids[index], copy) >> 1 for index, copy in rows],
             "document_id": [ids[index] for index, _ in rows],
             "copy": [copy for _, copy in rows],
@@ -107,7 +117,7 @@ def order_of(document_id: bytes, copy: int = 0) -> int:
 
 
 def pack(documents: Iterable[Document], header: Header) -> Rows:
-    """Pack documents into rows of ``sequence_length + 1`` tokens.
+    """Pack documents into rows of ``sequence_length + 1`` tokens by the header's method.
 
     The result depends only on the set of documents: they are sorted by :func:`order_of`, then by id. Rows are
     sorted by their first document, so that consecutive rows are a representative sample.
@@ -116,8 +126,7 @@ def pack(documents: Iterable[Document], header: Header) -> Rows:
     ordered = sorted(documents, key=lambda each: (order_of(each.document_id, each.copy), each.document_id))
     row_length = header.sequence_length + 1
     lengths = np.array([len(each.tokens) for each in ordered], np.int64)
-    document, offset, length = _segments(lengths, row_length)
-    row = _number_by_first_segment(best_fit_decreasing(length, row_length))
+    document, offset, length, row = _PLANS[header.packing](lengths, row_length)
     by_row = np.argsort(row, kind="stable")
     document, offset, length, row = document[by_row], offset[by_row], length[by_row], row[by_row]
     bounds = np.searchsorted(row, np.arange(row[-1] + 2 if len(row) else 1))
@@ -131,6 +140,39 @@ def pack(documents: Iterable[Document], header: Header) -> Rows:
     ids = np.frombuffer(b"".join(each.document_id for each in ordered), np.uint8).reshape(-1, 16)
     numbers = (column.astype(np.int32) for column in (start, length, offset))
     return Rows(tokens, Spans(bounds.astype(np.int64), ids[document], *numbers))
+
+
+class _Plan(NamedTuple):
+    """Which part of which document goes to which row: four arrays with an element per part."""
+
+    document: npt.NDArray[np.int64]
+    offset: npt.NDArray[np.int64]
+    length: npt.NDArray[np.int64]
+    row: npt.NDArray[np.int64]
+
+
+def _plan_best_fit(lengths: npt.NDArray[np.int64], row_length: int) -> _Plan:
+    document, offset, length = _segments(lengths, row_length)
+    row = _number_by_first_segment(best_fit_decreasing(length, row_length))
+    return _Plan(document, offset, length, row)
+
+
+def _plan_concatenation(lengths: npt.NDArray[np.int64], row_length: int) -> _Plan:
+    ends = np.cumsum(lengths)
+    first, total = ends - lengths, int(lengths.sum())
+    starts = np.union1d(first, np.arange(0, total, row_length))
+    document = np.searchsorted(first, starts, "right") - 1
+    return _Plan(document, starts - first[document], np.diff(starts, append=total), starts // row_length)
+
+
+def _plan_one_per_row(lengths: npt.NDArray[np.int64], row_length: int) -> _Plan:
+    document = np.arange(len(lengths))
+    return _Plan(document, np.zeros_like(document), np.minimum(lengths, row_length), document)
+
+
+_PLANS: Mapping[str, Callable[[npt.NDArray[np.int64], int], _Plan]] = MappingProxyType(
+    {METHOD: _plan_best_fit, "concatenate": _plan_concatenation, CROPPING: _plan_one_per_row}
+)
 
 
 def best_fit_decreasing(lengths: npt.NDArray[np.int64], capacity: int) -> npt.NDArray[np.int64]:

@@ -19,10 +19,14 @@ from core.shards.format import (
     Rows,
     Spans,
     SplitName,
+    TokenCounts,
     Totals,
     file_path,
     schema,
 )
+
+Languages = dict[SplitName, dict[str, dict[str, TokenCounts]]]
+"""What became of the tokens, by split, source and language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,14 @@ def write_file(
     )
 
 
-def publish(stage: Stage, files: Iterable[WrittenFile], header: Header) -> Manifest:
-    """Write the manifest, which makes the shards exist."""
+def publish(
+    stage: Stage, files: Iterable[WrittenFile], header: Header, languages: Languages | None = None
+) -> Manifest:
+    """Write the manifest, which makes the shards exist.
+
+    ``languages``: what became of the encoded tokens, by split, source and language. Raises
+    :class:`RuntimeError` if it differs from what is in the files: then tokens were lost or doubled.
+    """
     ordered = sorted(files, key=lambda file: file.entry.path)
     sources: dict[SplitName, dict[str, Totals]] = {split: {} for split in SPLITS}
     for file in ordered:
@@ -77,12 +87,30 @@ def publish(stage: Stage, files: Iterable[WrittenFile], header: Header) -> Manif
         token_type="uint16" if header.dtype == np.uint16 else "uint32",
         files={file.entry.path: file.totals for file in ordered},
         sources=sources,
+        languages=languages or {},
     )
+    if languages:
+        _check_tokens(facts)
     return stage.publish(
         counts=sum((file.totals for file in ordered), Totals()).model_dump(),
         files=[file.entry for file in ordered],
         facts=facts.model_dump(mode="json"),
     )
+
+
+def _check_tokens(facts: Facts) -> None:
+    """Compare the tokens in the files with those that were encoded."""
+    for split, sources in facts.sources.items():
+        expected = {
+            source: (
+                sum(each.encoded - each.cropped for each in counts.values()),
+                sum(each.documents for each in counts.values()),
+            )
+            for source, counts in facts.languages.get(split, {}).items()
+        }
+        found = {source: (totals.tokens, totals.documents) for source, totals in sources.items()}
+        if found != expected:
+            raise RuntimeError(f"{split}: tokens and documents by source are {found}, expected {expected}")
 
 
 def _write(local: str, rows: Rows, header: Header) -> None:

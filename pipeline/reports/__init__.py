@@ -17,6 +17,7 @@ from pipeline.reports.content import (
     Sample,
     Share,
     Step,
+    TokenLedger,
 )
 from pipeline.reports.distribution import Distribution, Limit, Range
 from pipeline.reports.funnel import Fate
@@ -39,5 +40,6 @@ __all__ = [
     "Sample",
     "Share",
     "Step",
+    "TokenLedger",
     "render",
 ]

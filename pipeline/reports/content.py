@@ -53,6 +53,21 @@ class Edits:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLedger:
+    """What became of the tokens of one split and source: ``encoded - cropped`` are in rows."""
+
+    split: str
+    source: str
+    documents: int
+    encoded: int
+    cropped: int
+    positions: int
+    """Tokens and padding."""
+    languages: Sequence[tuple[str, int]]
+    """Encoded tokens by language, the most first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """An example record, with the value and threshold that decided about it."""
 
@@ -193,6 +208,7 @@ class Content:
     """Title and duration of every step."""
     tokens: Mapping[str, int] = field(default_factory=dict)
     """Tokens in shards by source; empty before packing."""
+    token_ledger: Sequence[TokenLedger] = ()
     loss: Sequence[tuple[int, float]] = ()
     """Training loss by step; empty before training."""
     validation: Mapping[str, tuple[float, float]] = field(default_factory=dict)

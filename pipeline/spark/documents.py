@@ -27,7 +27,7 @@ def corpus_hash(out: str) -> str:
 
 
 def read(spark: SparkSession, out: str) -> DataFrame:
-    """Return ``id``, ``text``, ``source``, ``cluster`` and ``cluster_size``.
+    """Return ``id``, ``text``, ``source``, ``language``, ``cluster`` and ``cluster_size``.
 
     A document without copies is its own cluster.
     """
@@ -36,4 +36,4 @@ def read(spark: SparkSession, out: str) -> DataFrame:
         F.coalesce("cluster", "id").alias("cluster"),
         F.coalesce("cluster_size", F.lit(1)).alias("cluster_size"),
     )
-    return documents.select("id", "text", "source", *cluster)
+    return documents.select("id", "text", "source", "language", *cluster)

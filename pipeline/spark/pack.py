@@ -6,7 +6,8 @@
    from the number of tokens.
 3. Pack each group in one task and write its shard file. Only tokens shuffle, a task's memory is bounded by
    ``pack.shard_sequences``, and the bytes depend only on the set of documents.
-4. Collect one row per file in the driver and publish the manifest.
+4. Collect one row per file in the driver, compare their tokens with those that were encoded, and publish the
+   manifest.
 """
 
 import math
@@ -24,8 +25,9 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from core import shards, storage
 from core.config import Config, PackConfig, require, resolved
 from core.manifest import FileEntry, Manifest, Stage, fingerprint
-from core.shards import Header, Totals, WrittenFile, packing
+from core.shards import Header, Languages, TokenCounts, Totals, WrittenFile, packing
 from core.tokenizer import SentencePieceTokenizer
+from pipeline.languages import codes
 from pipeline.spark import documents, tables
 
 STAGE = shards.STAGE
@@ -65,20 +67,21 @@ def pack(spark: SparkSession, config: Config) -> Manifest:
         eos=tokenizer.eos,
         pad=tokenizer.pad,
         tokenizer_sha256=tokenizer.sha256,
-        packing=packing.METHOD,
+        packing=config.pack.method,
         corpus=corpus,
     )
     with tables.timed(stage.folder, f"{STAGE}: documents to token shards"):
-        files = _write_shards(spark, out, tokenizer, header, config.pack)
+        files, languages = _write_shards(spark, out, tokenizer, header, config.pack)
     storage.remove(f"{stage.folder}/work")
-    return shards.publish(stage, files, header)
+    return shards.publish(stage, files, header, languages)
 
 
 def _write_shards(
     spark: SparkSession, out: str, tokenizer: SentencePieceTokenizer, header: Header, settings: PackConfig
-) -> list[WrittenFile]:
+) -> tuple[list[WrittenFile], Languages]:
     tokens = _tokenize(spark, out, tokenizer, settings)
-    groups = _plan_groups(tokens, settings)
+    languages = _count_tokens(tokens, settings)
+    groups = _plan_groups(languages, settings)
     print(f"{STAGE}: packing {len(groups)} groups …", flush=True)
     write = partial(
         write_groups,
@@ -89,7 +92,7 @@ def _write_shards(
         byte_lengths=tokenizer.byte_lengths(),
     )
     written = _assign_groups(spark, tokens, groups).mapInArrow(write, from_arrow_schema(_written_schema()))
-    return [_from_row(**row.asDict()) for row in written.collect()]
+    return [_from_row(**row.asDict()) for row in written.collect()], languages
 
 
 def _tokenize(
@@ -111,15 +114,34 @@ def _tokenize(
     return tables.read(spark, table, schema)
 
 
-def _plan_groups(tokens: DataFrame, settings: PackConfig) -> list[Group]:
-    """Return all groups, ordered by split and source; their number follows from the number of tokens."""
-    per_group = FILL * settings.shard_sequences * (settings.sequence_length + 1)
-    totals = tokens.groupBy("split", "source").agg(F.sum("token_count")).collect()
-    return [
-        (split, source, number)
-        for split, source, total in sorted(map(tuple, totals))
-        for number in range(math.ceil(total / per_group))
-    ]
+def _count_tokens(tokens: DataFrame, settings: PackConfig) -> Languages:
+    """Count documents and tokens by split, source and language, and the tokens that will be cropped."""
+    is_cropped = settings.method == packing.CROPPING
+    excess = F.greatest(F.col("token_count") - (settings.sequence_length + 1), F.lit(0))
+    cropped = excess if is_cropped else F.lit(0)
+    language = F.coalesce("language", F.lit(codes.UNKNOWN)).alias("language")
+    counts = tokens.groupBy("split", "source", language).agg(
+        F.count("*"), F.sum("token_count"), F.sum(cropped)
+    )
+    found: Languages = {}
+    for split, source, code, *numbers in sorted(map(tuple, counts.collect())):
+        documents, encoded, cut = numbers
+        counted = TokenCounts(documents=documents, encoded=encoded, cropped=cut)
+        found.setdefault(split, {}).setdefault(source, {})[code] = counted
+    return found
+
+
+def _plan_groups(languages: Languages, settings: PackConfig) -> list[Group]:
+    """Return all groups, ordered by split and source; their number follows from the number of rows."""
+    groups: list[Group] = []
+    for split, sources in languages.items():
+        for source, counts in sources.items():
+            rows = sum(each.encoded for each in counts.values()) / (settings.sequence_length + 1)
+            if settings.method == packing.CROPPING:
+                rows = sum(each.documents for each in counts.values())
+            number = math.ceil(rows / (FILL * settings.shard_sequences))
+            groups += [(split, source, index) for index in range(number)]
+    return groups
 
 
 def _assign_groups(spark: SparkSession, tokens: DataFrame, groups: list[Group]) -> DataFrame:

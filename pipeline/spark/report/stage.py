@@ -25,7 +25,7 @@ from pipeline import document, ledger
 from pipeline.decontamination import report as decontamination
 from pipeline.ledger import COPIES, CUTS, LEDGER, RECORDS, FunnelStep, Reason
 from pipeline.ledger.filter_settings import filter_settings
-from pipeline.reports import Content, Edits, EvaluationSet, FoundItem, render
+from pipeline.reports import Content, Edits, EvaluationSet, FoundItem, TokenLedger, render
 from pipeline.reports.funnel import funnel, groups
 from pipeline.spark import record_processing, tables
 from pipeline.spark.report import breakdown, filter_stats, repeated_text, samples
@@ -95,6 +95,7 @@ def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mappin
         evaluation_sets=_evaluation_sets(made),
         seconds=_seconds(out),
         tokens=tokens,
+        token_ledger=_token_ledger(parts["shards"]),
         loss=_loss(parts["metrics"]),
         validation=_validation(parts["validation"]),
         configuration=json.dumps(made.config, indent=2, ensure_ascii=False),
@@ -155,6 +156,28 @@ def _tokens(shards: str) -> dict[str, int]:
     for sources in facts.sources.values():
         found.update({source: totals.tokens for source, totals in sources.items()})
     return dict(found)
+
+
+def _token_ledger(shards: str) -> list[TokenLedger]:
+    if not shards:
+        return []
+    facts = Facts.model_validate(json.loads(shards)["facts"])
+    rows = []
+    for split, sources in facts.languages.items():
+        for source, counts in sources.items():
+            languages = [(code, counted.encoded) for code, counted in counts.items()]
+            rows.append(
+                TokenLedger(
+                    split=split,
+                    source=source,
+                    documents=sum(counted.documents for counted in counts.values()),
+                    encoded=sum(counted.encoded for counted in counts.values()),
+                    cropped=sum(counted.cropped for counted in counts.values()),
+                    positions=facts.sources[split][source].rows * (facts.sequence_length + 1),
+                    languages=sorted(languages, key=lambda each: (-each[1], each[0])),
+                )
+            )
+    return rows
 
 
 def _loss(metrics: str) -> list[tuple[int, float]]:

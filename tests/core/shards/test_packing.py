@@ -11,6 +11,7 @@ from core.config import TokenizerConfig
 from core.manifest import Stage
 from core.shards import Header, Rows
 from core.shards.packing import (
+    METHOD,
     Document,
     best_fit_decreasing,
     pack,
@@ -24,10 +25,10 @@ from core.tokenizer import STAGE, SentencePieceTokenizer, train
 PAD = 3
 
 
-def _header(sequence_length: int) -> Header:
+def _header(sequence_length: int, packing: str = METHOD) -> Header:
     return Header(
         sequence_length=sequence_length, vocabulary_size=70_000, bos=1, eos=2, pad=PAD,
-        tokenizer_sha256="", packing="", corpus="",
+        tokenizer_sha256="", packing=packing, corpus="",
     )  # fmt: skip
 
 
@@ -62,6 +63,30 @@ def _unpack(rows: Rows) -> dict[bytes, list[tuple[int, list[int]]]]:
 lengths_and_size = st.integers(8, 20).flatmap(
     lambda size: st.tuples(st.lists(st.integers(2, 3 * size), max_size=40), st.just(size))
 )
+
+
+@given(lengths_and_size)
+def test_concatenation_cuts_rows_without_padding(case: tuple[list[int], int]) -> None:
+    lengths, size = case
+    documents = _documents(lengths)
+    rows = pack(documents, _header(size, "concatenate"))
+    unpacked = _unpack(rows)
+    for document_id, tokens, _ in documents:
+        assert [token for _, part in unpacked[document_id] for token in part] == tokens.tolist()
+    flat = rows.tokens.reshape(-1)
+    assert len(rows.tokens) == -(-sum(lengths) // (size + 1)) and (flat[sum(lengths) :] == PAD).all()
+    assert (flat[: sum(lengths)] != PAD).all()
+
+
+@given(lengths_and_size)
+def test_one_document_per_row_is_cropped(case: tuple[list[int], int]) -> None:
+    lengths, size = case
+    documents = _documents(lengths)
+    rows = pack(documents, _header(size, "one-per-row"))
+    unpacked = _unpack(rows)
+    assert len(rows.tokens) == len(documents)
+    for document_id, tokens, _ in documents:
+        assert unpacked[document_id] == [(0, tokens[: size + 1].tolist())]
 
 
 @given(lengths_and_size)
@@ -162,7 +187,14 @@ def test_tokenize_adds_bos_and_eos(tokenizer: SentencePieceTokenizer) -> None:
     texts = ["one two", "", "drei"]
     ids = [f"{number:032x}" for number in range(3)]
     batch = pa.record_batch(
-        {"id": ids, "text": texts, "source": ["s"] * 3, "cluster": ids, "cluster_size": [1, 2, 3]}
+        {
+            "id": ids,
+            "text": texts,
+            "source": ["s"] * 3,
+            "language": ["en", None, "de"],
+            "cluster": ids,
+            "cluster_size": [1, 2, 3],
+        }
     )
     rows = tokenize(batch, tokenizer, 0.5)
     assert rows.schema == tokenized_schema()
@@ -189,6 +221,7 @@ def test_documents_are_repeated_for_training_only(tokenizer: SentencePieceTokeni
         "id": ids,
         "text": ["one two"] * 40,
         "source": ["s"] * 40,
+        "language": ["en"] * 40,
         "cluster": ids,
         "cluster_size": sizes,
     }

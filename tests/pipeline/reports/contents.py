@@ -17,6 +17,7 @@ from pipeline.reports import (
     Sample,
     Share,
     Step,
+    TokenLedger,
 )
 
 COUNTS: Mapping[str, int] = {
@@ -77,6 +78,7 @@ def content(text: str, url: str = "https://example.org/a") -> Content:
         ],
         seconds=[(text, 61.0), ("clean: reading", 4.0)],
         tokens={text: 42_000},
+        token_ledger=[TokenLedger("train", text, 12, 43_000, 1_000, 42_700, [("de", 40_000), (text, 3_000)])],
         loss=[(1, 9.0), (2, 8.0)],
         validation={text: (1.5, 4.2)},
         configuration=text,

@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from core.config import Config, OutputConfig, PackConfig, TokenizerConfig
 from core.errors import InputError, OutputError
 from core.manifest import Manifest
 from core.shards import Header, Shards
-from core.shards.packing import repetitions, split_of
+from core.shards.packing import METHOD, repetitions, split_of
 from core.tokenizer import SentencePieceTokenizer as Trained
+from jobs import pack as job
 from pipeline import document
 from pipeline.spark import documents, tables
 from pipeline.spark.pack import pack, write_groups
@@ -50,6 +52,7 @@ def _rows() -> list[dict[str, object]]:
                 "id": document.document_id("file", number),
                 "text": text,
                 "source": source,
+                "language": (None, "en", "de")[number % 3],
                 "cluster": cluster,
                 "cluster_size": 1 + number % 7,
             }
@@ -151,6 +154,46 @@ def test_every_document_is_in_the_split_of_its_cluster(runs: dict[int, Path]) ->
     assert shards.manifest.counts["bytes"] == sum(len(row["text"].encode()) for row in ROWS)
 
 
+@pytest.mark.parametrize("method", ["best-fit-decreasing", "concatenate", "one-per-row"])
+def test_token_ledger_adds_up(
+    spark: SparkSession,
+    runs: dict[int, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    method: str,
+) -> None:
+    shutil.copytree(runs[1], tmp_path / "out", ignore=shutil.ignore_patterns("shards"))
+    made = pack(spark, _config(tmp_path / "out", method=method, rehydrate=True))
+    shards, tokenizer = Shards.open(f"{tmp_path}/out/shards"), Trained.load(f"{runs[1]}/tokenizer")
+    expected: dict[tuple[str, str, str], list[int]] = {}
+    for row in ROWS:
+        split, tokens = split_of(row["cluster"], 0.2), 2 + len(tokenizer.encode(row["text"]))
+        times = repetitions(row["cluster_size"]) if split == "train" else 1
+        counts = expected.setdefault((split, row["source"], row["language"] or "und"), [0, 0, 0])
+        counts[0] += times
+        counts[1] += times * tokens
+        counts[2] += times * max(0, tokens - 32) * (method == "one-per-row")
+    found = {
+        (split, source, code): list(counts.model_dump().values())
+        for split, sources in shards.facts.languages.items()
+        for source, languages in sources.items()
+        for code, counts in languages.items()
+    }
+    assert found == expected
+    kept = sum(encoded - cropped for _, encoded, cropped in expected.values())
+    assert made.counts["tokens"] == kept
+    for split, source in shards.groups:
+        rows, spans = shards.read(split, source, np.arange(shards.rows(split, source)))
+        in_rows = sum(
+            encoded - cropped for key, (_, encoded, cropped) in expected.items() if key[:2] == (split, source)
+        )
+        assert int(spans.length.sum()) == in_rows
+        assert rows.size - in_rows == int((rows == tokenizer.pad).sum())
+    capsys.readouterr()
+    job.show(made)
+    assert capsys.readouterr().out.count(" cropped; ") == len(shards.groups)
+
+
 def test_number_of_files_follows_from_the_tokens(runs: dict[int, Path]) -> None:
     assert [entry.path for entry in manifest.read(f"{runs[1]}/shards", "pack").files] == [
         "train/2024/part-00000.arrow",
@@ -163,7 +206,8 @@ def test_number_of_files_follows_from_the_tokens(runs: dict[int, Path]) -> None:
 
 def test_large_group_is_written_to_several_files(tmp_path: Path) -> None:
     header = Header(
-        sequence_length=9, vocabulary_size=50, bos=1, eos=2, pad=3, tokenizer_sha256="", packing="", corpus=""
+        sequence_length=9, vocabulary_size=50, bos=1, eos=2, pad=3, tokenizer_sha256="", packing=METHOD,
+        corpus="",
     )  # fmt: skip
     ids = [bytes([number]) * 16 for number in range(25)]
     tokens = [np.full(10, number, np.uint16).tobytes() for number in range(25)]
