@@ -108,7 +108,8 @@ def prepare(config: Config, shards: Shards) -> TrainingRun:
 def build_stream(dataset: PackedDataset, config: TrainConfig) -> Stream:
     """Return the order of the training rows."""
     num_rows = {source: dataset.num_rows("train", source) for source in dataset.sources}
-    return Stream(dataset.sha256, config.seed, num_rows, config.mixture)
+    later = [((phase.from_step - 1) * config.batch_size, phase.mixture) for phase in config.mixture_schedule]
+    return Stream(dataset.sha256, config.seed, num_rows, config.mixture, later)
 
 
 def identity_settings(config: TrainConfig) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Sections of pre-training and fine-tuning: model, train, finetune."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -49,6 +49,19 @@ class ModelConfig(Section):
         return self
 
 
+Weights = dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+"""Relative weight of each source."""
+
+
+class MixturePhaseConfig(Section):
+    """Weights of the sources from a step on, as for an annealing phase. Phases are in ascending order."""
+
+    from_step: int = Field(ge=2)
+    """First step with these weights."""
+    mixture: Weights = Field(min_length=1)
+    """Relative weight of each source that is drawn from."""
+
+
 class TrainConfig(Section):
     """Pre-training with AdamW and a cosine learning rate schedule."""
 
@@ -72,9 +85,12 @@ class TrainConfig(Section):
     """AdamW's decay rate of the second moment."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Norm to which gradients are clipped."""
-    mixture: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default={})
+    mixture: Weights = Field(default={})
     """Relative weight of each source, such as ``{wikipedia = 2, commoncrawl = 1}``; empty: by its number of
     sequences."""
+    mixture_schedule: tuple[MixturePhaseConfig, ...] = ()
+    """Other weights from a step on, as for an annealing phase: ``[{from_step = 9001, mixture = {wikipedia =
+    1}}]``, in ascending order."""
     seed: int = Field(default=1, ge=0)
     """Seed of the initial weights and of the order of the data."""
     validate_every: int = Field(default=100, ge=1)
@@ -91,6 +107,17 @@ class TrainConfig(Section):
     """Compile each block with ``torch.compile``."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more computation."""
+
+    @model_validator(mode="after")
+    def _phases_ascend(self) -> Self:
+        steps = [phase.from_step for phase in self.mixture_schedule]
+        if sorted(set(steps)) != steps:
+            raise PydanticCustomError(
+                "mixture_schedule",
+                "mixture_schedule: from_step is {steps}, but must ascend; sort the phases",
+                {"steps": ", ".join(map(str, steps))},
+            )
+        return self
 
 
 class LoraConfig(Section):

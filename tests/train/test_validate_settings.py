@@ -18,6 +18,18 @@ def test_mixture_is_checked_against_local_shards(packed: Path, tmp_path: Path) -
         training_run.validate(folder.config().model_copy(update={"train": wrong}))
 
 
+def test_mixture_schedule_is_checked(tmp_path: Path) -> None:
+    out, phase = f"output.path={tmp_path}", "{from_step=%d,mixture={web=1}}"
+    valid = config.load(None, [out, f"train.mixture_schedule=[{phase % 5},{phase % 9}]"])
+    assert [each.from_step for each in valid.train.mixture_schedule] == [5, 9]
+    for steps in ((9, 5), (5, 5)):
+        listed = ",".join(phase % step for step in steps)
+        with pytest.raises(ConfigError, match=r"train.*from_step is \d, \d, but must ascend"):
+            config.load(None, [out, f"train.mixture_schedule=[{listed}]"])
+    with pytest.raises(ConfigError, match=r"mixture_schedule.*mixture"):
+        config.load(None, [out, "train.mixture_schedule=[{from_step=5,mixture={}}]"])
+
+
 def test_mixture_is_not_checked_without_shards(tmp_path: Path) -> None:
     training_run.validate(config.load(None, [f"output.path={tmp_path}", "train.mixture.web=2"]))
     with pytest.raises(ConfigError, match=r"output\.path is empty"):

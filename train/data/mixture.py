@@ -1,9 +1,12 @@
-"""Stateless assignment of stream positions to sources by weight.
+"""Stateless assignment of stream positions to sources, by weights that may change along the stream.
 
 Sources are split off one after another. The first gets a share s of the positions, evenly spaced: position p
 if ⌊(p+1)s⌋ > ⌊ps⌋, as in Bresenham's line algorithm. The remaining positions are divided among the other
 sources in the same way. Any prefix of the stream thus holds each source in proportion, to within one draw per
 split; the number of earlier draws from a source, and its inverse, take a few integer operations.
+
+A schedule is a sequence of such mixtures, each from a position on. A source that is drawn from again
+continues where it stopped.
 """
 
 from collections.abc import Sequence
@@ -54,3 +57,55 @@ class Mixture:
         for earlier in reversed(self.shares[:source]):
             position = position * UNIT // (UNIT - earlier)
         return position
+
+    def counts(self, length: int) -> list[int]:
+        """Return the number of draws from each source at the first ``length`` positions."""
+        found = []
+        for share in self.shares:
+            found.append(length * share // UNIT)
+            length -= found[-1]
+        return found
+
+
+class Schedule:
+    """Mixtures of sources 0 … n - 1, each from a position on."""
+
+    def __init__(self, phases: Sequence[tuple[int, Sequence[float]]]) -> None:
+        """Create a schedule from the first position and the n weights of each phase, in order.
+
+        The first phase begins at position 0. A source with the weight 0 is not drawn from; one at least has
+        another weight.
+        """
+        self._starts = np.array([start for start, _ in phases], np.int64)
+        self._sources = [np.flatnonzero(np.array(weights) > 0) for _, weights in phases]
+        self._mixtures = [
+            Mixture.by_weights([weights[source] for source in sources.tolist()])
+            for (_, weights), sources in zip(phases, self._sources, strict=True)
+        ]
+        self._before = np.zeros((len(phases), len(phases[0][1])), np.int64)
+        """Draws from each source before each phase."""
+        for phase, length in enumerate(np.diff(self._starts).tolist()):
+            self._before[phase + 1] = self._before[phase]
+            self._before[phase + 1, self._sources[phase]] += self._mixtures[phase].counts(length)
+
+    def locate(self, positions: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """Return the source of each position, and the number of earlier draws from that source."""
+        sources, draws = np.empty_like(positions), np.empty_like(positions)
+        phases = self._starts.searchsorted(positions, "right") - 1
+        for phase in np.unique(phases).tolist():
+            chosen = phases == phase
+            found, drawn = self._mixtures[phase].locate(positions[chosen] - self._starts[phase])
+            sources[chosen] = self._sources[phase][found]
+            draws[chosen] = drawn + self._before[phase, sources[chosen]]
+        return sources, draws
+
+    def position(self, source: int, draw: int) -> int | None:
+        """Return the position of draw number ``draw`` (from 0) from ``source``; None if there is none."""
+        phase = int(self._before[:, source].searchsorted(draw, "right")) - 1
+        while phase >= 0 and source not in self._sources[phase]:
+            phase -= 1
+        if phase < 0 or (phase + 1 < len(self._starts) and draw >= self._before[phase + 1, source]):
+            return None
+        index = int(np.flatnonzero(self._sources[phase] == source)[0])
+        within = self._mixtures[phase].position(index, draw - int(self._before[phase, source]))
+        return int(self._starts[phase]) + within

@@ -1,19 +1,20 @@
 """The training order: a pure function from a global position to a row.
 
-The mixture weights assign each position to a source (:mod:`train.data.mixture`). Draw k from a source of n
+The mixture weights, which may change along the stream, assign each position to a source
+(:mod:`train.data.mixture`). Draw k from a source of n
 rows is position k mod n of its epoch ⌊k/n⌋, shuffled (:mod:`train.data.permutation`). The order depends only
 on the dataset's hash, the seed and the weights, and the position is the only state. A step consumes the next
 ``batch_size`` positions, divided among the processes, so the world size does not change the batches.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.errors import ConfigError, InputError
-from train.data.mixture import Mixture
+from train.data.mixture import Schedule
 from train.data.permutation import Int64Array, Permutation
 
 
@@ -38,16 +39,25 @@ class Stream:
     """The infinite sequence of training rows."""
 
     def __init__(
-        self, dataset_sha256: str, seed: int, num_rows: Mapping[str, int], weights: Mapping[str, float]
+        self,
+        dataset_sha256: str,
+        seed: int,
+        num_rows: Mapping[str, int],
+        weights: Mapping[str, float],
+        later: Sequence[tuple[int, Mapping[str, float]]] = (),
     ) -> None:
         """Create the stream for ``num_rows`` training rows per source; ``weights`` as in ``[train] mixture``.
 
-        Raises :class:`ConfigError` for a weight that is not positive or names a source without rows, and
-        :class:`InputError` if there are no rows.
+        ``later``: positions from which other weights apply, in ascending order. Raises :class:`ConfigError`
+        for a weight that is not positive or names a source without rows, and :class:`InputError` if there
+        are no rows.
         """
-        source_weights = _source_weights(num_rows, weights)
-        self.sources = tuple(sorted(source_weights))
-        self._mixture = Mixture.by_weights([source_weights[source] for source in self.sources])
+        phases = [(0, _source_weights(num_rows, weights))]
+        phases += [(start, _source_weights(num_rows, changed)) for start, changed in later]
+        self.sources = tuple(sorted(set().union(*(used for _, used in phases))))
+        self._schedule = Schedule(
+            [(start, [used.get(source, 0.0) for source in self.sources]) for start, used in phases]
+        )
         self._permutations = [
             Permutation(num_rows[source], f"{dataset_sha256}\0{seed}\0{source}".encode())
             for source in self.sources
@@ -55,7 +65,7 @@ class Stream:
 
     def locate(self, positions: Int64Array) -> RowIndices:
         """Return the rows at ``positions``."""
-        sources, draws = self._mixture.locate(positions)
+        sources, draws = self._schedule.locate(positions)
         indices = np.empty_like(draws)
         for source, permutation in enumerate(self._permutations):
             selected = sources == source
@@ -72,11 +82,14 @@ class Stream:
         found: list[int] = []
         for epoch in itertools.count():
             first_draw = epoch * permutation.size
-            if self._mixture.position(index, first_draw) >= before:
+            first = self._schedule.position(index, first_draw)
+            if first is None or first >= before:
                 break
             offset = int(permutation.inverse(np.array([row]), np.array([epoch]))[0])
-            found.append(self._mixture.position(index, first_draw + offset))
-        return [position for position in found if position < before]
+            position = self._schedule.position(index, first_draw + offset)
+            if position is not None and position < before:
+                found.append(position)
+        return found
 
 
 def batch_positions(step: int, batch_size: int, rank: int = 0, world_size: int = 1) -> Int64Array:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import ConfigError, InputError
-from train.data.mixture import Mixture
+from train.data.mixture import Mixture, Schedule
 from train.data.permutation import Permutation
 from train.data.stream import Stream, batch_positions
 
@@ -66,6 +66,67 @@ def test_prefixes_hold_the_sources_in_proportion(weights: list[float], length: i
         mine = draws[sources == source]
         assert mine.tolist() == list(range(len(mine)))
         assert abs(len(mine) - length * weight / sum(weights)) <= len(weights)
+
+
+PHASES = st.integers(1, 4).flatmap(
+    lambda number: st.lists(
+        st.tuples(
+            st.integers(0, 300),
+            st.lists(st.one_of(st.just(0.0), st.floats(0.01, 100)), min_size=number, max_size=number).filter(
+                any
+            ),
+        ),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda phase: phase[0],
+    )
+)
+
+
+@settings(deadline=None)
+@given(PHASES)
+def test_schedule_keeps_proportions_and_loses_no_draw(phases: list[tuple[int, list[float]]]) -> None:
+    starts = [0, *sorted(start for start, _ in phases)[1:]]
+    phases = [(start, weights) for start, (_, weights) in zip(starts, phases, strict=True)]
+    schedule, number = Schedule(phases), len(phases[0][1])
+    sources, draws = schedule.locate(np.arange(400, dtype=np.int64))
+    for source in range(number):
+        mine = np.flatnonzero(sources == source)
+        assert draws[mine].tolist() == list(range(len(mine)))
+        assert [schedule.position(source, draw) for draw in range(len(mine))] == mine.tolist()
+        after = schedule.position(source, len(mine))
+        assert after is None if not phases[-1][1][source] else after >= 400
+    for (start, weights), end in zip(phases, [*starts[1:], 400], strict=True):
+        counts = np.bincount(sources[start:end], minlength=number)
+        expected = (end - start) * np.array(weights) / sum(weights)
+        assert (abs(counts - expected) <= number).all() and not counts[np.array(weights) == 0].any()
+
+
+def test_one_phase_is_the_mixture() -> None:
+    positions, weights = np.arange(2**37, 2**37 + 500, dtype=np.int64), [3.0, 0.5, 1.0]
+    for one, other in zip(
+        Schedule([(0, weights)]).locate(positions), Mixture.by_weights(weights).locate(positions), strict=True
+    ):
+        assert np.array_equal(one, other)
+
+
+def test_weights_change_from_a_position_on() -> None:
+    rows = {"books": 5, "web": 50, "wiki": 20}
+    stream = Stream("hash", 1, rows, {"web": 3, "wiki": 1}, [(40, {"books": 1, "wiki": 1})])
+    plain = Stream("hash", 1, rows, {"web": 3, "wiki": 1})
+    located, before = (
+        stream.locate(np.arange(100, dtype=np.int64)),
+        plain.locate(np.arange(40, dtype=np.int64)),
+    )
+    names = [stream.sources[source] for source in located.sources]
+    assert names[:40] == [plain.sources[source] for source in before.sources]
+    assert located.indices[:40].tolist() == before.indices.tolist()
+    assert (names[:40].count("web"), names[40:].count("books"), names[40:].count("web")) == (30, 30, 0)
+    by_name = list(zip(names, located.indices.tolist(), strict=True))
+    for source, number in rows.items():
+        for row in range(number):
+            expected = [position for position, each in enumerate(by_name) if each == (source, row)]
+            assert stream.positions(source, row, before=100) == expected
 
 
 @settings(deadline=None)
