@@ -97,9 +97,8 @@ def _convert(options: argparse.Namespace) -> None:
         inputs,
         reads=(str(file),),
     )
-    if not stage.begin():
-        made = exchange.convert(file, stage, tokenizer, **settings)
-        print(f"{options.out}: {made.counts['documents']:,} documents in {made.counts['rows']:,} rows")
+    made = exchange.convert(file, stage, tokenizer, **settings)
+    print(f"{options.out}: {made.counts['documents']:,} documents in {made.counts['rows']:,} rows")
 
 
 def _tokenizer(shards: Shards, folder: str) -> SentencePieceTokenizer | None:

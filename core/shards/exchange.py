@@ -10,7 +10,7 @@ Documents are whole again and in the order in which they start in the rows. Padd
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
@@ -121,8 +121,9 @@ def convert(
     """Pack the documents of a ``.bin`` file, with a Megatron index beside it or flat, into training shards.
 
     The documents of a flat file end at the tokenizer's ``eos``. A document's id is a hash of the file's name
-    and the document's number. Raises :class:`InputError` for a file of another format, and for tokens that
-    the tokenizer does not have. The corpus in the manifest is the file's SHA-256.
+    and the document's number. Reads the file twice, first to check it: raises :class:`InputError` for a file
+    of another format, and for tokens that the tokenizer does not have. The corpus in the manifest is the
+    file's SHA-256. Does nothing if the output exists already.
     """
     _, sha256 = storage.checksum(str(file))
     header = Header(
@@ -135,43 +136,42 @@ def convert(
         packing=packing.METHOD,
         corpus=sha256[:32],
     )
-    index = file.with_suffix(".idx")
-    found = _indexed(file, index) if index.exists() else _flat(file, header)
-    return publish(
-        stage, _packed(file, found, header, stage.folder, source, tokenizer.byte_lengths()), header
-    )
+    for number, tokens in enumerate(_read_documents(file, header)):
+        if len(tokens) and (largest := int(tokens.max())) >= header.vocabulary_size:
+            raise InputError(
+                f"{file}: document {number} has the token {largest}, but the tokenizer has "
+                f"{header.vocabulary_size}; give the tokenizer that the file was made with"
+            )
+    if done := stage.begin():
+        return done
+    return publish(stage, _pack(file, header, stage.folder, source, tokenizer.byte_lengths()), header)
 
 
-def _packed(
-    file: Path,
-    found: Iterable[Tokens],
-    header: Header,
-    folder: str,
-    source: str,
-    byte_lengths: npt.NDArray[np.int32],
+def _pack(
+    file: Path, header: Header, folder: str, source: str, byte_lengths: npt.NDArray[np.int32]
 ) -> Iterator[WrittenFile]:
     """Pack so many documents at a time as fill a file, and write it."""
     waiting: list[packing.Document] = []
-    size, number = 0, 0
+    size, part = 0, 0
 
     def write() -> WrittenFile:
         rows = packing.pack(waiting, header)
-        return write_file(folder, "train", source, f"{number:05d}", rows, header, byte_lengths)
+        return write_file(folder, "train", source, f"{part:05d}", rows, header, byte_lengths)
 
-    for index, tokens in enumerate(found):
-        if len(tokens) and (largest := int(tokens.max())) >= header.vocabulary_size:
-            raise InputError(
-                f"{file}: document {index} has the token {largest}, but the tokenizer has "
-                f"{header.vocabulary_size}; give the tokenizer that the file was made with"
-            )
-        identifier = hashlib.blake2b(f"{file.name}\0{index}".encode(), digest_size=16).digest()
+    for number, tokens in enumerate(_read_documents(file, header)):
+        identifier = hashlib.blake2b(f"{file.name}\0{number}".encode(), digest_size=16).digest()
         waiting.append(packing.Document(identifier, tokens.astype(header.dtype)))
         size += len(tokens)
         if size >= _ROWS_PER_FILE * (header.sequence_length + 1):
             yield write()
-            waiting, size, number = [], 0, number + 1
+            waiting, size, part = [], 0, part + 1
     if waiting:
         yield write()
+
+
+def _read_documents(file: Path, header: Header) -> Iterator[Tokens]:
+    index = file.with_suffix(".idx")
+    return _indexed(file, index) if index.exists() else _flat(file, header)
 
 
 def _flat(file: Path, header: Header) -> Iterator[Tokens]:
@@ -214,7 +214,7 @@ def _indexed(file: Path, index: Path) -> Iterator[Tokens]:
                 raise InputError(f"{index}: points beyond the end of {file.name}; copy both files again")
             stream.seek(pointer)
             tokens: npt.NDArray[np.integer] = np.fromfile(stream, dtype, length)
-            yield tokens.astype(np.uint32)
+            yield tokens.astype(np.uint32)  # a negative one becomes larger than any vocabulary
 
 
 def _read(stream: BinaryIO, dtype: str, count: int, index: Path) -> npt.NDArray[np.int64]:

@@ -29,3 +29,11 @@ def test_a_damaged_file_is_replaced(folder, content):
     (folder / "numbers.npy").write_bytes(content)
     assert cached_array("numbers", lambda: np.arange(3)).tolist() == [0, 1, 2]
     assert np.load(folder / "numbers.npy").tolist() == [0, 1, 2]
+
+
+def test_without_a_place_to_write_the_array_is_computed(folder):
+    cached_array("numbers", lambda: np.arange(3))
+    (folder / "numbers.npy").unlink()
+    (folder / "numbers.npy").mkdir()  # also stops root
+    assert cached_array("numbers", lambda: np.arange(3)).tolist() == [0, 1, 2]
+    assert [path.name for path in folder.iterdir()] == ["numbers.npy"]

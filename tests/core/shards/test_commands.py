@@ -115,7 +115,7 @@ def test_tokens_of_a_flat_file_are_packed(
     options = ["--to", "shards", "--tokenizer", run / "tokenizer", "--sequence-length", 31]
     file, out = tmp_path / "flat" / "train.bin", tmp_path / "again"
     assert "again: 30 documents in" in printed(capsys, "convert", file, out, *options)
-    assert printed(capsys, "convert", file, out, *options) == "pack: already done\n"
+    assert printed(capsys, "convert", file, out, *options).startswith("pack: already done\n")
     assert "mill number" in printed(capsys, "inspect", out, "--row", 0, "--tokenizer", run / "tokenizer")
     with pytest.raises(InputError, match="no such file"):
         main(["convert", str(tmp_path / "none.bin"), str(out), *map(str, options)])

@@ -107,4 +107,4 @@ def test_other_files_are_refused(tmp_path, content, index, message):
         file.with_suffix(".idx").write_bytes(index)
     with pytest.raises(InputError, match=message):
         convert(file, Stage(STAGE, str(tmp_path / "out")), Tokenizer(), 7, "web")
-    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert not (tmp_path / "out").exists()
