@@ -53,6 +53,8 @@ class Inputs:
     """Rows of ``SPLIT_SCHEMA``, partitioned into tasks."""
     title: str
     """Description for progress messages."""
+    formats: Mapping[str, str]
+    """A file of each format."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """The cause for each path that is named but not read."""
 
@@ -67,12 +69,14 @@ def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
     _check_one_is_set(settings)
     if settings.index.path:
         check_kept([], settings.keep_columns)
-        return Inputs(index_files(settings), index.select_records(spark, settings), "records of an index")
+        selected, formats = index.select_records(spark, settings), {"warc": settings.index.path}
+        return Inputs(index_files(settings), selected, "records of an index", formats)
     planned = plan(settings, partial(_split, spark))
     rows = [astuple(split) for split in planned.splits]
     splits = tables.parallelize(spark, rows, SPLIT_SCHEMA, settings.partitions or len(rows))
-    number = len(planned.files)
-    return Inputs(planned.files, splits, f"{number:,} file{'s' if number > 1 else ''}", planned.skipped)
+    title = f"{len(planned.files):,} file{'s' if len(planned.files) > 1 else ''}"
+    formats = {split.format: split.path for split in reversed(planned.splits)}
+    return Inputs(planned.files, splits, title, formats, planned.skipped)
 
 
 def validate(settings: InputConfig) -> None:

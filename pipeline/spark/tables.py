@@ -21,6 +21,8 @@ ENTRY = pa.schema(
 """Columns of :class:`~core.manifest.FileEntry`."""
 
 
+SMALL_TABLE = 1 << 24
+"""Bytes of a table up to which hashing it in the driver is faster than starting tasks."""
 _NO_MARK = {"mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
 """Omits ``_SUCCESS``: the manifest marks success."""
 _NO_CHECKSUMS = {
@@ -94,29 +96,36 @@ def parallelize(
 
 def parquet_files(folder: str) -> list[str]:
     """Return the Parquet files of a table. A partitioned table without rows has none."""
+    return [file.path for file in _parquet_files(folder)]
+
+
+def _parquet_files(folder: str) -> list[storage.FileInfo]:
     try:
-        return [file.path for file in storage.list_files(folder) if file.path.endswith(".parquet")]
+        return [file for file in storage.list_files(folder) if file.path.endswith(".parquet")]
     except InputError:
         return []
 
 
 def file_entries(spark: SparkSession, folder: str, subfolder: str) -> list[FileEntry]:
     """Return size, rows and SHA-256 of every Parquet file in ``folder/subfolder``, sorted by path."""
-    target = storage.join(folder, subfolder)
-    paths = parquet_files(target)
+    files = _parquet_files(storage.join(folder, subfolder))
+    paths = [file.path for file in files]
     if not paths:
         return []
     start = paths[0].rindex(f"/{subfolder}/") + 1
 
-    def describe(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for path in batch.column("path").to_pylist():
-                size, sha256 = storage.checksum(path)
-                with storage.open_read(path) as stream:
-                    rows = pq.ParquetFile(stream).metadata.num_rows
-                entry = {"path": path[start:], "size": size, "rows": rows, "sha256": sha256}
-                yield pa.RecordBatch.from_pylist([entry], schema=ENTRY)
+    def entry(path: str) -> FileEntry:
+        size, sha256 = storage.checksum(path)
+        with storage.open_read(path) as stream:
+            rows = pq.ParquetFile(stream).metadata.num_rows
+        return FileEntry(path=path[start:], size=size, rows=rows, sha256=sha256)
 
+    def describe(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for path in (path for batch in batches for path in batch.column("path").to_pylist()):
+            yield pa.RecordBatch.from_pylist([entry(path).model_dump()], schema=ENTRY)
+
+    if sum(file.size for file in files) <= SMALL_TABLE:
+        return [entry(path) for path in sorted(paths)]
     tasks = min(len(paths), spark.sparkContext.defaultParallelism)
     listed = parallelize(spark, [(path,) for path in paths], pa.schema([("path", pa.string())]), tasks)
     described = listed.mapInArrow(describe, from_arrow_schema(ENTRY)).collect()

@@ -148,7 +148,7 @@ def _cut_large(
     joined, cut = 1, spark.createDataFrame([], from_arrow_schema(cut_schema()))
     while 2 * joined <= parameters(settings).bands:
         large = _large(parts, members, settings.max_cluster)
-        if large.isEmpty():
+        if large is None:
             break
         joined *= 2
         folder = f"{work}/cut-{joined}"
@@ -161,16 +161,17 @@ def _cut_large(
     return members, cut
 
 
-def _large(parts: Parts, members: DataFrame, limit: int) -> DataFrame:
-    """Return the roots of the clusters of more than ``limit`` different texts."""
+def _large(parts: Parts, members: DataFrame, limit: int) -> DataFrame | None:
+    """Return the roots of the clusters of more than ``limit`` different texts; None if there are none."""
     sizes = members.groupBy("root").agg(F.count("*").alias("size"))
     many = sizes.where(F.col("size") > limit).select("root")
     if many.isEmpty():
-        return many
+        return None
     inside = members.join(many, "root")
     texts = parts.with_rows(inside).mapInArrow(read_text_keys, from_arrow_schema(KEYED))
     counted = inside.join(texts, "node").groupBy("root").agg(F.countDistinct("key").alias("texts"))
-    return counted.where(F.col("texts") > limit).select("root")
+    large = counted.where(F.col("texts") > limit).select("root")
+    return None if large.isEmpty() else large
 
 
 def _describe_cut(parts: Parts, before: DataFrame, after: DataFrame, joined: int) -> DataFrame:

@@ -12,7 +12,6 @@ from operator import attrgetter
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from core import manifest, storage
@@ -123,12 +122,12 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
 
 def _plan_tables(spark: SparkSession, config: Config) -> Inputs:
     inputs = plan_inputs(spark, config.input)
-    others = inputs.splits.where(~F.col("format").isin(*TABLE_FORMATS)).select("path", "format")
-    if other := others.first():
-        raise InputError(
-            f"{other['path']}: is read as {other['format']}, but dedup reads tables of texts (Parquet, JSON "
-            "lines); extract the texts with jobs/clean.py, or set input.format"
-        )
+    for name, path in inputs.formats.items():
+        if name not in TABLE_FORMATS:
+            raise InputError(
+                f"{path}: is read as {name}, but dedup reads tables of texts (Parquet, JSON lines); extract "
+                "the texts with jobs/clean.py, or set input.format"
+            )
     return inputs
 
 
