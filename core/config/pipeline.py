@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from core.config.section import ByteSize, Section
+from core.config.section import ByteSize, Section, Weights
 
 
 class ColumnsConfig(Section):
@@ -201,6 +201,12 @@ class TokenizerConfig(Section):
     """Number of tokens, special tokens and the 256 bytes included."""
     sample_characters: int = Field(default=1_000_000_000, ge=1)
     """Characters of text to train on: a fixed sample of the documents, independent of their order."""
+    source_weights: Weights = Field(default={})
+    """Relative shares of the sources in the sample, such as ``{wikipedia = 2, web = 1}``; other sources are
+    left out. Empty: as in the corpus."""
+    language_weights: Weights = Field(default={})
+    """Relative shares of the languages in the sample; other languages are left out. Empty: as in the
+    corpus."""
     seed: int = Field(default=1, ge=0)
     """Seed of the sample."""
 

@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?b|b|)", re.IGNORECASE)
@@ -36,3 +36,6 @@ def parse_size(value: object) -> object:
 
 ByteSize = Annotated[int, BeforeValidator(parse_size)]
 """A number of bytes, or a string with a unit: ``134217728``, ``"128MiB"``, ``"1.5GB"``."""
+
+Weights = dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+"""Relative weights by name: only their proportions matter."""

@@ -1,11 +1,11 @@
 """Sections of pre-training and fine-tuning: model, train, finetune."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from core.config.section import Section
+from core.config.section import Section, Weights
 
 
 class ModelConfig(Section):
@@ -47,10 +47,6 @@ class ModelConfig(Section):
                 self.model_dump(include={"hidden_size", "num_heads", "num_kv_heads"}),
             )
         return self
-
-
-Weights = dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
-"""Relative weight of each source."""
 
 
 class MixturePhaseConfig(Section):

@@ -1,5 +1,6 @@
 import hashlib
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from core import manifest
 from core.config import Config, OutputConfig, PackConfig, TokenizerConfig
-from core.errors import InputError, OutputError
+from core.errors import ConfigError, InputError, OutputError
 from core.manifest import Manifest
 from core.shards import Header, Shards
 from core.shards.packing import METHOD, repetitions, split_of
@@ -266,6 +267,35 @@ def test_sample_is_bounded_and_reproducible(runs: dict[int, Path], spark: SparkS
     assert some == drawn(7, 3000)
     assert some != drawn(1, 3000, seed=2)
     assert sorted(drawn(3, 10**9)) == sorted(row["text"] for row in ROWS)
+
+
+def test_sample_follows_the_weights(runs: dict[int, Path], spark: SparkSession) -> None:
+    def drawn(partitions: int, characters: int, **weights: dict[str, float]) -> Counter[tuple[str, str]]:
+        table = documents.read(spark, str(runs[partitions]))
+        settings = TokenizerConfig(sample_characters=characters, **weights)
+        groups = {row["text"]: (row["source"], row["language"] or "und") for row in ROWS}
+        found: Counter[tuple[str, str]] = Counter()
+        for text in sample(table, settings):
+            found[next(group for whole, group in groups.items() if whole.startswith(text))] += len(text)
+        return found
+
+    total: Counter[tuple[str, str]] = Counter()
+    for row in ROWS:
+        total[row["source"], row["language"] or "und"] += len(row["text"])
+    by_source = drawn(1, 4000, source_weights={"2024": 1, "my wiki/2": 1})
+    assert by_source.total() == 4000 and {source for source, _ in by_source} == {"2024", "my wiki/2"}
+    counts = [
+        sum(n for (source, _), n in by_source.items() if source == each) for each in ("2024", "my wiki/2")
+    ]
+    assert min(counts) > 1200
+    assert by_source == drawn(7, 4000, source_weights={"2024": 1, "my wiki/2": 1})
+    by_language = drawn(3, 6000, language_weights={"de": 3, "en": 1})
+    counts = [sum(n for (_, code), n in by_language.items() if code == each) for each in ("de", "en", "und")]
+    assert 2 < counts[0] / counts[1] < 4.5 and counts[2] == 0
+    everything = drawn(1, 10**9, language_weights={"de": 3, "en": 1})
+    assert everything == Counter({key: count for key, count in total.items() if key[1] != "und"})
+    with pytest.raises(ConfigError, match=r"tokenizer\.source_weights\.news: not in the corpus; use some of"):
+        drawn(1, 100, source_weights={"news": 1.0})
 
 
 def test_empty_corpus_is_rejected_before_anything_is_written(spark: SparkSession, tmp_path: Path) -> None:
