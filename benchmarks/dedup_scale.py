@@ -307,16 +307,15 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--work", type=Path, help="folder for documents and intermediate files")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args(arguments)
-    lines, name, made = [], "dedup_scale.md", scale(options)
+    name, made = "dedup_scale.md", scale(options)
     if options.graphs:
         name, made = "dedup_graphs.md", compare_graphs(options)
     elif options.index:
         name, made = "dedup_index.md", compare_with_indexes(options)
-    for line in made:
-        print(line, flush=True)
-        lines.append(line)
-    output = options.output or RESULTS / name
-    output.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    with (options.output or RESULTS / name).open("w", encoding="utf-8") as page:
+        for line in made:
+            print(line, flush=True)
+            print(line, file=page, flush=True)
 
 
 if __name__ == "__main__":

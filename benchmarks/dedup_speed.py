@@ -362,11 +362,10 @@ def main(arguments: Sequence[str]) -> None:
         dropped, details = CONTESTANTS[options.contestant](options.documents, options.work)
         print(f"RESULT {dropped} {details}")
         return
-    page = []
-    for line in report(options):
-        print(line, flush=True)
-        page.append(line)
-    options.output.write_text("\n".join([*page, ""]), encoding="utf-8")
+    with options.output.open("w", encoding="utf-8") as page:
+        for line in report(options):
+            print(line, flush=True)
+            print(line, file=page, flush=True)
 
 
 def report(options: argparse.Namespace) -> Iterator[str]:
