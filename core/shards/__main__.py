@@ -9,10 +9,12 @@
 """
 
 import argparse
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
 from core import manifest, storage
+from core.config import ArgumentParser
 from core.errors import ConfigError, InputError, ManifestError, run
 from core.shards import exchange, inspection
 from core.shards.format import SPLITS, STAGE
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
         case "convert" if options.to == "shards":
             _convert(options)
         case "convert":
-            for path in exchange.export(Shards.open(options.folder), Path(options.out), options.to):
+            for path in exchange.export(Shards.open(options.folder), options.out, options.to):
                 print(f"{path}: {path.stat().st_size:,} bytes")
 
 
@@ -57,7 +59,7 @@ def _verify(folder: str) -> None:
 
 def _inspect(options: argparse.Namespace) -> None:
     shards = Shards.open(options.folder)
-    run_folder = storage.join(storage.absolute(options.folder), "..")
+    run_folder = posixpath.dirname(storage.absolute(options.folder))
     if options.document:
         for split, source, row in inspection.rows_with_document(shards, options.document):
             print(f"{split}/{source} row {row}")
@@ -109,7 +111,7 @@ def _tokenizer(shards: Shards, folder: str) -> SentencePieceTokenizer | None:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="python -m core.shards", description="Check token shards, and look into them."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="verify|inspect|diff|convert")

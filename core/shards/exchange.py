@@ -5,7 +5,8 @@
 - ``megatron``: Megatron-Core's indexed dataset, ``<split>.bin`` with the same tokens and ``<split>.idx`` with
   the length and position of each document (``megatron/core/datasets/indexed_dataset.py``).
 
-Documents are whole again and in the order in which they start in the rows. Padding is left out.
+Documents are whole again, unless packing cropped them, and in the order in which they start in the rows.
+Padding is left out.
 """
 
 import hashlib
@@ -39,16 +40,19 @@ _READ_TOKENS = 1 << 24
 """Tokens of a flat file that are searched for documents at a time."""
 
 
-def export(shards: Shards, folder: Path, to: Format) -> Iterator[Path]:
+def export(shards: Shards, out: str, to: Format) -> Iterator[Path]:
     """Write the documents of each split to a new local folder; yield each file.
 
-    Megatron has no unsigned 32-bit type: tokens of such shards become int32. Raises :class:`OutputError` if
-    the folder exists.
+    Megatron has no unsigned 32-bit type: tokens of such shards become int32. Raises :class:`OutputError` for
+    a folder that is remote or exists.
     """
+    if not storage.is_local(out):
+        raise OutputError(f"{out}: written on local disk only; name a local folder, and copy it")
+    folder = Path(storage.absolute(out).removeprefix("file://"))
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
-        raise OutputError(f"{folder}: exists; name a new folder") from None
+        raise OutputError(f"{out}: exists; name a new folder") from None
     dtype = shards.facts.dtype
     stored: np.dtype[np.integer] = np.dtype("<i4") if to == "megatron" and dtype.itemsize == 4 else dtype
     for split in SPLITS:

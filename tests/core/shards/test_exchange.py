@@ -59,7 +59,7 @@ def test_no_document_is_lost_or_changed(tmp_path_factory, texts, copies, vocabul
     shards = _shards(folder / "shards", texts, copies, vocabulary_size)
     expected = sorted([1, *text, EOS] for text in texts for _ in range(copies))
     assert sorted(document.tolist() for document in documents(shards, "train")) == expected
-    train, *_ = list(export(shards, folder / "out", to))
+    train, *_ = list(export(shards, str(folder / "out"), to))
     convert(train, Stage(STAGE, str(folder / "again")), Tokenizer(vocabulary_size), 7, "web")
     again = Shards.open(str(folder / "again"))
     again.verify()
@@ -69,17 +69,19 @@ def test_no_document_is_lost_or_changed(tmp_path_factory, texts, copies, vocabul
 
 def test_flat_file_is_the_documents_one_after_another(tmp_path):
     shards = _shards(tmp_path / "shards", [[5, 6], [7]], 1, 300)
-    train, validation = list(export(shards, tmp_path / "out", "flat"))
+    train, validation = list(export(shards, str(tmp_path / "out"), "flat"))
     tokens = np.fromfile(train, np.uint16).tolist()
     assert tokens in ([1, 5, 6, 2, 1, 7, 2], [1, 7, 2, 1, 5, 6, 2]) and validation.stat().st_size == 0
     with pytest.raises(OutputError, match="exists"):
-        list(export(shards, tmp_path / "out", "flat"))
+        list(export(shards, str(tmp_path / "out"), "flat"))
+    with pytest.raises(OutputError, match="local disk only"):
+        list(export(shards, "s3://bucket/out", "flat"))
 
 
 def test_index_is_megatrons(tmp_path):
     """The fields in the order in which ``IndexedDataset`` of Megatron-Core reads them."""
     shards = _shards(tmp_path / "shards", [[5, 6], [7]], 1, 300)
-    _, index, *_ = list(export(shards, tmp_path / "out", "megatron"))
+    _, index, *_ = list(export(shards, str(tmp_path / "out"), "megatron"))
     data = index.read_bytes()
     assert data[:9] == MAGIC and struct.unpack_from("<QBQQ", data, 9) == (1, 8, 2, 3)
     lengths = np.frombuffer(data, "<i4", 2, 34).tolist()
