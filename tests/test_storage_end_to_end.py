@@ -1,5 +1,6 @@
 """Runs from raw crawl to trained model on local disk, on S3 and on HDFS give identical results."""
 
+import contextlib
 import io
 import json
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core import manifest, storage
+from core.shards.__main__ import main as inspect_shards
 from tests import small_crawl
 from tests.commands import ROOT, spark_submit, torchrun
 
@@ -44,6 +46,7 @@ class Run:
     documents: list[dict]
     ledger: list[dict]
     shards: dict[str, str]
+    first_row: str
     compared: dict[str, int]
     """Counts of the documents compared with a signature index of themselves."""
     losses: list[float]
@@ -67,6 +70,7 @@ def _run(crawl, tmp_path, root):
         documents=_rows(storage.join(out, "documents")),
         ledger=_rows(storage.join(out, "ledger")),
         shards=_arrow_files(storage.join(out, "shards")),
+        first_row=_first_row(storage.join(out, "shards")),
         compared=manifest.read(f"{out}.again", "dedup").counts,
         losses=_losses(storage.join(out, "training", "metrics.jsonl")),
         checkpoints=_names(storage.join(out, "training", "checkpoints")),
@@ -96,6 +100,13 @@ def _arrow_files(folder):
     return hashes
 
 
+def _first_row(folder):
+    """Return what ``python -m core.shards inspect`` prints about the first row of web pages."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        inspect_shards(["inspect", folder, "--source", "commoncrawl", "--row", "0", "--urls", "--whole"])
+    return printed.getvalue()
+
+
 def _losses(path):
     lines = io.BytesIO(storage.read_bytes(path)).readlines()
     return [json.loads(line)["train/loss"] for line in lines]
@@ -118,6 +129,7 @@ def test_local_run_has_all_sources_and_stages(local, crawl):
     assert len(local.ledger) == crawl.records - crawl.quarantined
     assert len(local.documents) > 20
     assert {name.split("/")[0] for name in local.shards} == {"train", "validation"}
+    assert "  tokens 0 to " in local.first_row and "://" in local.first_row
     assert len(local.losses) == 4
     assert local.compared["records_in"] == local.compared["dropped"] == len(local.documents)
     assert local.checkpoints
@@ -132,6 +144,7 @@ def test_remote_run_equals_the_local_run(request, local, crawl, tmp_path, server
     assert remote.documents == local.documents
     assert remote.ledger == local.ledger
     assert remote.shards == local.shards
+    assert remote.first_row == local.first_row
     assert remote.compared == local.compared
     assert remote.losses == local.losses
     assert remote.checkpoints == local.checkpoints

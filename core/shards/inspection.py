@@ -63,7 +63,8 @@ def describe_row(
     rows, place = _read_row(shards, split, source, row)
     spans, (tokens,) = rows.spans, rows.tokens
     padding = len(tokens) - int(spans.length.sum())
-    yield f"{split}/{source} row {row:,} ({place}): {len(spans.start)} documents, {padding} tokens of padding"
+    number = f"{len(spans.start)} document{'s' if len(spans.start) > 1 else ''}"
+    yield f"{split}/{source} row {row:,} ({place}): {number}, {padding:,} tokens of padding"
     for index, identifier in enumerate(ids_of(rows)):
         start, length, offset = (int(column[index]) for column in (spans.start, spans.length, spans.offset))
         yield (
