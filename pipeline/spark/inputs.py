@@ -69,8 +69,9 @@ def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
     _check_one_is_set(settings)
     if settings.index.path:
         check_kept([], settings.keep_columns)
-        selected, formats = index.select_records(spark, settings), {"warc": settings.index.path}
-        return Inputs(index_files(settings), selected, "records of an index", formats)
+        files = index_files(settings)  # first: its errors say what is wrong with a file
+        selected = index.select_records(spark, settings)
+        return Inputs(files, selected, "records of an index", {"warc": settings.index.path})
     planned = plan(settings, partial(_split, spark))
     rows = [astuple(split) for split in planned.splits]
     splits = tables.parallelize(spark, rows, SPLIT_SCHEMA, settings.partitions or len(rows))
