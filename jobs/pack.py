@@ -24,20 +24,21 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def show(manifest: Manifest) -> None:
-    """Print what became of all tokens: a line per split and source, and one for its languages."""
+    """Print the token ledger: a line per split and source, and one with its languages."""
     facts = Facts.model_validate(manifest.facts)
     for split, sources in facts.sources.items():
         for source, totals in sources.items():
             positions = totals.rows * (facts.sequence_length + 1)
-            languages = facts.languages[split][source]
-            cropped = sum(each.cropped for each in languages.values())
+            counts = facts.token_counts(split, source)
             print(
-                f"pack: {split}/{source}: {totals.documents:,} documents, {totals.tokens + cropped:,} tokens "
-                f"= {totals.tokens:,} in shards + {cropped:,} cropped; {totals.rows:,} rows, {positions:,} "
-                f"positions = {totals.tokens:,} tokens + {positions - totals.tokens:,} of padding "
-                f"({totals.tokens / positions:.1%} full)"
+                f"pack: {split}/{source}: {counts.documents:,} documents, {counts.encoded:,} tokens "
+                f"= {totals.tokens:,} in shards + {counts.cropped:,} cropped; {totals.rows:,} rows, "
+                f"{positions:,} positions = {totals.tokens:,} tokens + {positions - totals.tokens:,} of "
+                f"padding ({totals.tokens / positions:.1%} full)"
             )
-            largest = sorted(languages.items(), key=lambda each: (-each[1].encoded, each[0]))
+            largest = sorted(
+                facts.languages[split][source].items(), key=lambda each: (-each[1].encoded, each[0])
+            )
             listed = ", ".join(f"{code} {counts.encoded:,}" for code, counts in largest[:SHOWN])
             print(f"      tokens by language: {listed}{', …' * (len(largest) > SHOWN)}")
 

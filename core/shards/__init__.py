@@ -5,9 +5,9 @@ A row is a packed sequence of ``sequence_length + 1`` tokens: inputs are ``token
 :mod:`core.shards.format`.
 """
 
-from core.shards.format import STAGE, Facts, Header, Rows, Spans, SplitName, TokenCounts, Totals
+from core.shards.format import STAGE, Facts, Header, Languages, Rows, Spans, SplitName, TokenCounts, Totals
 from core.shards.reader import Shards, check_tokenizer
-from core.shards.writer import Languages, WrittenFile, publish, write_file
+from core.shards.writer import WrittenFile, publish, write_file
 
 __all__ = [
     "STAGE",

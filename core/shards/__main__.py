@@ -17,9 +17,12 @@ from core import manifest, storage
 from core.config import ArgumentParser
 from core.errors import ConfigError, InputError, ManifestError, run
 from core.shards import exchange, inspection
-from core.shards.format import SPLITS, STAGE
+from core.shards.format import SPLITS
 from core.shards.reader import Shards
 from core.tokenizer import SentencePieceTokenizer
+
+MIN_SEQUENCE_LENGTH = 8
+"""As of ``pack.sequence_length``."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -42,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _verify(folder: str) -> None:
-    """Compare every file, and raise :class:`ManifestError` with the first problem after naming all."""
+    """Compare every file with the manifest, print all problems but the last, and raise that one."""
     shards, problems = Shards.open(folder), []
     for entry in shards.manifest.files:
         try:
@@ -69,15 +72,9 @@ def _inspect(options: argparse.Namespace) -> None:
         return
     source = options.source or next((name for split, name in shards.groups if split == options.split), "")
     tokenizer = _tokenizer(shards, options.tokenizer or f"{run_folder}/tokenizer")
-    urls = {}
-    if options.urls:
-        urls = inspection.addresses(
-            run_folder, inspection.row_ids(shards, options.split, source, options.row)
-        )
-    lines = inspection.describe_row(
-        shards, options.split, source, options.row, tokenizer, urls, whole=options.whole
-    )
-    print("\n".join(lines))
+    found, title = inspection.read_row(shards, options.split, source, options.row)
+    urls = inspection.document_urls(run_folder, inspection.document_ids(found)) if options.urls else {}
+    print("\n".join(inspection.describe_row(found, title, tokenizer, urls, whole=options.whole)))
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -86,20 +83,17 @@ def _convert(options: argparse.Namespace) -> None:
         raise ConfigError(
             "--tokenizer: needed to pack tokens; give the folder of the one they were made with"
         )
+    if options.sequence_length < MIN_SEQUENCE_LENGTH:
+        raise ConfigError(
+            f"--sequence-length {options.sequence_length}: must be at least {MIN_SEQUENCE_LENGTH}; give the "
+            "tokens of a row"
+        )
     file, tokenizer = Path(options.folder), SentencePieceTokenizer.load(options.tokenizer)
     if not file.is_file():
         raise InputError(f"{file}: no such file; name the .bin file of tokens")
-    settings = {"sequence_length": options.sequence_length, "source": options.source or file.stem}
-    inputs = [storage.checksum(str(file))[1], tokenizer.sha256]
-    stage = manifest.Stage(
-        STAGE,
-        options.out,
-        manifest.fingerprint(STAGE, settings, inputs),
-        settings,
-        inputs,
-        reads=(str(file),),
+    made = exchange.convert(
+        file, options.out, tokenizer, options.sequence_length, options.source or file.stem
     )
-    made = exchange.convert(file, stage, tokenizer, **settings)
     print(f"{options.out}: {made.counts['documents']:,} documents in {made.counts['rows']:,} rows")
 
 
@@ -138,7 +132,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     inspect.add_argument("--row", type=int, metavar="N", help="number of a row, from 0")
     inspect.add_argument("--document", metavar="ID", help="id of a document, as in documents/")
     inspect.add_argument("--whole", action="store_true", help="print whole texts")
-    inspect.add_argument("--urls", action="store_true", help="print addresses, from OUT/documents")
+    inspect.add_argument("--urls", action="store_true", help="print URLs, from OUT/documents")
     inspect.add_argument("--tokenizer", metavar="DIR", help="folder of the tokenizer (OUT/tokenizer)")
     return parser.parse_args(arguments)
 

@@ -22,9 +22,9 @@ import numpy.typing as npt
 
 from core import storage
 from core.errors import InputError, OutputError
-from core.manifest import FileEntry, Manifest, Stage
+from core.manifest import FileEntry, Manifest, Stage, fingerprint
 from core.shards import packing
-from core.shards.format import SPLITS, Header, Rows, SplitName
+from core.shards.format import SPLITS, STAGE, Header, Rows, SplitName
 from core.shards.reader import Shards
 from core.shards.writer import WrittenFile, publish, write_file
 from core.tokenizer import SentencePieceTokenizer
@@ -57,10 +57,12 @@ def export(shards: Shards, out: str, to: Format) -> Iterator[Path]:
     stored: np.dtype[np.integer] = np.dtype("<i4") if to == "megatron" and dtype.itemsize == 4 else dtype
     for split in SPLITS:
         target, lengths = folder / f"{split}.bin", []
-        with target.open("wb") as stream:
+        unfinished = folder / f"{split}.partial"
+        with unfinished.open("wb") as stream:
             for document in documents(shards, split):
                 stream.write(document.astype(stored).tobytes())
                 lengths.append(len(document))
+        unfinished.replace(target)
         yield target
         if to == "megatron":
             yield _write_index(target.with_suffix(".idx"), np.array(lengths, np.int32), stored)
@@ -68,9 +70,9 @@ def export(shards: Shards, out: str, to: Format) -> Iterator[Path]:
 
 def documents(shards: Shards, split: SplitName) -> Iterator[Tokens]:
     """Yield the tokens of every document of a split, a few files in memory at a time."""
-    for of_split, source in shards.groups:
+    for source in shards.sources:
         first = 0
-        for _, files in groupby(shards.files(of_split, source) if of_split == split else (), _pack_group):
+        for _, files in groupby(shards.files(split, source), _pack_group):
             count = sum(file.rows for file in files)
             tokens, spans = shards.read(split, source, np.arange(first, first + count))
             yield from _join_spans(Rows(tokens, spans))
@@ -78,7 +80,7 @@ def documents(shards: Shards, split: SplitName) -> Iterator[Tokens]:
 
 
 def _pack_group(file: FileEntry) -> str:
-    """Return what the names of files with parts of the same documents have in common."""
+    """Return the number of a file's group: files of one group may hold parts of the same document."""
     return file.path.removesuffix(".arrow").partition("_")[0]
 
 
@@ -120,9 +122,11 @@ def _write_index(path: Path, lengths: npt.NDArray[np.int32], dtype: np.dtype[np.
 
 
 def convert(
-    file: Path, stage: Stage, tokenizer: SentencePieceTokenizer, sequence_length: int, source: str
+    file: Path, out: str, tokenizer: SentencePieceTokenizer, sequence_length: int, source: str
 ) -> Manifest:
-    """Pack the documents of a ``.bin`` file, with a Megatron index beside it or flat, into training shards.
+    """Pack the documents of a ``.bin`` file into training shards in the folder ``out``.
+
+    The file is flat, unless a Megatron index is beside it.
 
     The documents of a flat file end at the tokenizer's ``eos``. A document's id is a hash of the file's name
     and the document's number. Reads the file twice, first to check it: raises :class:`InputError` for a file
@@ -130,16 +134,9 @@ def convert(
     file's SHA-256. Does nothing if the output exists already.
     """
     _, sha256 = storage.checksum(str(file))
-    header = Header(
-        sequence_length=sequence_length,
-        vocabulary_size=tokenizer.vocabulary_size,
-        bos=tokenizer.bos,
-        eos=tokenizer.eos,
-        pad=tokenizer.pad,
-        tokenizer_sha256=tokenizer.sha256,
-        packing=packing.METHOD,
-        corpus=sha256[:32],
-    )
+    settings, inputs = {"sequence_length": sequence_length, "source": source}, [sha256, tokenizer.sha256]
+    stage = Stage(STAGE, out, fingerprint(STAGE, settings, inputs), settings, inputs, reads=(str(file),))
+    header = packing.make_header(tokenizer, sequence_length=sequence_length, corpus=sha256[:32])
     for number, tokens in enumerate(_read_documents(file, header)):
         if len(tokens) and (largest := int(tokens.max())) >= header.vocabulary_size:
             raise InputError(

@@ -122,14 +122,30 @@ class Totals(BaseModel):
 
 
 class TokenCounts(BaseModel):
-    """What became of the tokens of some documents: ``encoded - cropped`` of them are in rows."""
+    """Token counts of a group of documents. The shards hold ``encoded - cropped`` of the tokens."""
 
     model_config = ConfigDict(frozen=True)
-    documents: int
-    encoded: int
+    documents: int = 0
+    encoded: int = 0
     """Tokens of the documents, including bos and eos, and of repeated documents each time."""
-    cropped: int
-    """Tokens in no row."""
+    cropped: int = 0
+    """Tokens that packing left out."""
+
+    @property
+    def in_shards(self) -> int:
+        """Tokens in rows."""
+        return self.encoded - self.cropped
+
+    def __add__(self, other: "TokenCounts") -> "TokenCounts":
+        return TokenCounts(
+            documents=self.documents + other.documents,
+            encoded=self.encoded + other.encoded,
+            cropped=self.cropped + other.cropped,
+        )
+
+
+Languages = dict[SplitName, dict[str, dict[str, TokenCounts]]]
+"""Token counts by split, source and language."""
 
 
 class Header(BaseModel):
@@ -160,5 +176,9 @@ class Facts(Header):
     files: dict[str, Totals]
     """By path below the shards' folder."""
     sources: dict[SplitName, dict[str, Totals]]
-    languages: dict[SplitName, dict[str, dict[str, TokenCounts]]] = {}
-    """By source and language; empty if the languages are unknown."""
+    languages: Languages = {}
+    """Empty if the languages are unknown, as those of tokens from another trainer."""
+
+    def token_counts(self, split: SplitName, source: str) -> TokenCounts:
+        """Return the sum over the languages of a source."""
+        return sum(self.languages[split][source].values(), TokenCounts())

@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 from core import storage
 from core.errors import InputError
 from core.manifest import FileEntry
-from core.shards.format import SPLITS, Rows, SplitName, Totals
+from core.shards.format import Rows, SplitName, Totals
 from core.shards.layout import read_document_ids, read_rows
 from core.shards.reader import Shards, check_tokenizer
 from core.tokenizer import SentencePieceTokenizer
@@ -29,12 +29,11 @@ def summary(shards: Shards) -> Iterator[str]:
     yield from (f"{name:17} {facts[name]}" for name in _HEADER)
     yield f"{'manifest':17} {shards.manifest.sha256()}"
     yield f"{'split/source':32} {'files':>7} {'rows':>12} {'tokens':>15} {'documents':>12} {'padding':>8}"
-    for split in SPLITS:
-        for source, totals in sorted(shards.facts.sources[split].items()):
-            files = len(shards.files(split, source))
-            yield _totals(f"{split}/{source}", files, totals, shards.facts.sequence_length + 1)
-    everything = sum((shards.facts.files[path] for path in shards.facts.files), Totals())
-    yield _totals("all", len(shards.facts.files), everything, shards.facts.sequence_length + 1)
+    for split, source in shards.groups:
+        totals, number = shards.facts.sources[split][source], len(shards.files(split, source))
+        yield _totals(f"{split}/{source}", number, totals, shards.facts.sequence_length + 1)
+    files = shards.facts.files
+    yield _totals("all", len(files), sum(files.values(), Totals()), shards.facts.sequence_length + 1)
 
 
 def _totals(title: str, files: int, totals: Totals, row_length: int) -> str:
@@ -45,27 +44,36 @@ def _totals(title: str, files: int, totals: Totals, row_length: int) -> str:
     )
 
 
+def read_row(shards: Shards, split: SplitName, source: str, row: int) -> tuple[Rows, str]:
+    """Return a row, and its number and file as text. Raises :class:`InputError` for a row out of range."""
+    entries = shards.files(split, source)
+    ends = np.cumsum([0, *(entry.rows for entry in entries)]).tolist()
+    for entry, (first, past) in zip(entries, pairwise(ends), strict=True):
+        if first <= row < past:
+            found = read_rows(shards.folder, entry, shards.facts, row - first, row - first + 1)
+            return found, f"{split}/{source} row {row:,} (row {row - first:,} of {entry.path})"
+    counts = (f"{'/'.join(group)} {shards.rows(*group):,}" for group in shards.groups)
+    raise InputError(f"{split}/{source} row {row}: not in the shards, whose rows are {', '.join(counts)}")
+
+
 def describe_row(
-    shards: Shards,
-    split: SplitName,
-    source: str,
-    row: int,
+    row: Rows,
+    title: str,
     tokenizer: SentencePieceTokenizer | None = None,
     urls: Mapping[str, str] | None = None,
     *,
     whole: bool = False,
 ) -> Iterator[str]:
-    """Yield the documents of a row: id, positions in the row and in the document, address, and text.
+    """Yield the documents of a row: id, positions in the row and in the document, URL, and text.
 
-    ``tokenizer`` decodes the tokens, which are shown as numbers without it. ``urls``: by document id.
-    Raises :class:`InputError` for a row that there is not.
+    ``row`` and ``title``: from :func:`read_row`. ``tokenizer`` decodes the tokens, which are shown as numbers
+    without it. ``urls``: by document id.
     """
-    rows, place = _read_row(shards, split, source, row)
-    spans, (tokens,) = rows.spans, rows.tokens
+    spans, (tokens,) = row.spans, row.tokens
     padding = len(tokens) - int(spans.length.sum())
     number = f"{len(spans.start)} document{'s' if len(spans.start) > 1 else ''}"
-    yield f"{split}/{source} row {row:,} ({place}): {number}, {padding:,} tokens of padding"
-    for index, identifier in enumerate(ids_of(rows)):
+    yield f"{title}: {number}, {padding:,} tokens of padding"
+    for index, identifier in enumerate(document_ids(row)):
         start, length, offset = (int(column[index]) for column in (spans.start, spans.length, spans.offset))
         yield (
             f"\n{identifier}  tokens {start:,} to {start + length - 1:,} of the row, "
@@ -78,20 +86,15 @@ def describe_row(
         yield text if whole or len(text) <= SHOWN else f"{text[:SHOWN]} …"
 
 
-def ids_of(rows: Rows) -> list[str]:
+def document_ids(rows: Rows) -> list[str]:
     """Return the id of each span's document."""
     return [each.tobytes().hex() for each in rows.spans.document_id]
-
-
-def row_ids(shards: Shards, split: SplitName, source: str, row: int) -> list[str]:
-    """Return the ids of the documents in a row."""
-    return ids_of(_read_row(shards, split, source, row)[0])
 
 
 def rows_with_document(shards: Shards, document: str) -> Iterator[tuple[str, str, int]]:
     """Yield split, source and number of each row that holds a part of a document, by its id.
 
-    Reads the ids in every file, and no tokens. Raises :class:`InputError` for what is no id.
+    Reads the ids in every file, and no tokens. Raises :class:`InputError` for a malformed id.
     """
     try:
         wanted = np.frombuffer(bytes.fromhex(document), np.uint8)
@@ -109,7 +112,7 @@ def rows_with_document(shards: Shards, document: str) -> Iterator[tuple[str, str
             first += entry.rows
 
 
-def addresses(run: str, ids: list[str]) -> dict[str, str]:
+def document_urls(run: str, ids: list[str]) -> dict[str, str]:
     """Return the URL of each document that has one, from the corpus in the folder of a run.
 
     Reads the columns ``id`` and ``url`` of all documents.
@@ -123,7 +126,7 @@ def addresses(run: str, ids: list[str]) -> dict[str, str]:
 
 
 def differences(one: Shards, other: Shards) -> Iterator[str]:
-    """Yield a line for everything in which two sets of shards differ; nothing if their rows are equal."""
+    """Yield a line for each difference between the headers and the files of two sets, by their manifests."""
     facts, others = one.facts.model_dump(), other.facts.model_dump()
     for name in (*_HEADER, "bos", "eos", "pad"):
         if facts[name] != others[name]:
@@ -139,18 +142,6 @@ def differences(one: Shards, other: Shards) -> Iterator[str]:
 
 def _size(entry: FileEntry) -> str:
     return f"{entry.rows:,} rows, {entry.size:,} bytes, sha256 {entry.sha256[:12]}…"
-
-
-def _read_row(shards: Shards, split: SplitName, source: str, row: int) -> tuple[Rows, str]:
-    """Return a row, and where it is."""
-    entries = shards.files(split, source)
-    ends = np.cumsum([0, *(entry.rows for entry in entries)]).tolist()
-    for entry, (first, past) in zip(entries, pairwise(ends), strict=True):
-        if first <= row < past:
-            found = read_rows(shards.folder, entry, shards.facts, row - first, row - first + 1)
-            return found, f"row {row - first:,} of {entry.path}"
-    counts = (f"{'/'.join(group)} {shards.rows(*group):,}" for group in shards.groups)
-    raise InputError(f"{split}/{source} row {row}: not in the shards, whose rows are {', '.join(counts)}")
 
 
 def load_tokenizer(shards: Shards, folder: str) -> SentencePieceTokenizer:

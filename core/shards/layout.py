@@ -26,7 +26,7 @@ _INT, _BYTE = np.dtype("<i4"), np.dtype(np.uint8)
 
 
 class Layout(NamedTuple):
-    """Where the buffers of a file begin."""
+    """Byte offsets of the buffers in a shard file."""
 
     tokens: int
     bounds: int
@@ -79,7 +79,7 @@ def _layout(folder: str, entry: FileEntry, facts: Facts) -> Layout:
 
 
 def _body(path: str) -> int:
-    """Return where the body of the record batch begins."""
+    """Return the byte offset of the record batch's body."""
     head = storage.read_range(path, 0, _HEAD_BYTES)
     position = len(_MAGIC)
     if not head.startswith(_MAGIC):

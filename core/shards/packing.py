@@ -5,7 +5,7 @@
   bin packing, the longest first, each to the fullest row with enough space. The unused rest of a row is
   padding, well below one per cent of real text.
 - ``concatenate``: rows are cut from all documents one after another, as in GPT-2 and most trainers. Only the
-  last row has padding.
+  last row of a group of documents has padding.
 - ``one-per-row``: every document begins a row of its own and is cropped to it.
 """
 
@@ -142,8 +142,24 @@ def pack(documents: Iterable[Document], header: Header) -> Rows:
     return Rows(tokens, Spans(bounds.astype(np.int64), ids[document], *numbers))
 
 
+def make_header(
+    tokenizer: SentencePieceTokenizer, *, sequence_length: int, corpus: str, method: str = METHOD
+) -> Header:
+    """Return the header of shards that are packed with a tokenizer."""
+    return Header(
+        sequence_length=sequence_length,
+        vocabulary_size=tokenizer.vocabulary_size,
+        bos=tokenizer.bos,
+        eos=tokenizer.eos,
+        pad=tokenizer.pad,
+        tokenizer_sha256=tokenizer.sha256,
+        packing=method,
+        corpus=corpus,
+    )
+
+
 class _Plan(NamedTuple):
-    """Which part of which document goes to which row: four arrays with an element per part."""
+    """Assignment of segments of documents to rows: four arrays with an element per segment."""
 
     document: npt.NDArray[np.int64]
     offset: npt.NDArray[np.int64]

@@ -16,17 +16,14 @@ from core.shards.format import (
     SPLITS,
     Facts,
     Header,
+    Languages,
     Rows,
     Spans,
     SplitName,
-    TokenCounts,
     Totals,
     file_path,
     schema,
 )
-
-Languages = dict[SplitName, dict[str, dict[str, TokenCounts]]]
-"""What became of the tokens, by split, source and language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +71,8 @@ def publish(
 ) -> Manifest:
     """Write the manifest, which makes the shards exist.
 
-    ``languages``: what became of the encoded tokens, by split, source and language. Raises
-    :class:`RuntimeError` if it differs from what is in the files: then tokens were lost or doubled.
+    ``languages``: counts of the tokens that were encoded. Raises :class:`RuntimeError` if the files hold
+    other numbers of tokens or documents: then some were lost or doubled.
     """
     ordered = sorted(files, key=lambda file: file.entry.path)
     sources: dict[SplitName, dict[str, Totals]] = {split: {} for split in SPLITS}
@@ -99,15 +96,10 @@ def publish(
 
 
 def _check_tokens(facts: Facts) -> None:
-    """Compare the tokens in the files with those that were encoded."""
+    """Compare the tokens and documents in the files with those that were encoded."""
     for split, sources in facts.sources.items():
-        expected = {
-            source: (
-                sum(each.encoded - each.cropped for each in counts.values()),
-                sum(each.documents for each in counts.values()),
-            )
-            for source, counts in facts.languages.get(split, {}).items()
-        }
+        counts = {source: facts.token_counts(split, source) for source in facts.languages.get(split, {})}
+        expected = {source: (each.in_shards, each.documents) for source, each in counts.items()}
         found = {source: (totals.tokens, totals.documents) for source, totals in sources.items()}
         if found != expected:
             raise RuntimeError(f"{split}: tokens and documents by source are {found}, expected {expected}")

@@ -54,7 +54,7 @@ class Edits:
 
 @dataclass(frozen=True, slots=True)
 class TokenLedger:
-    """What became of the tokens of one split and source: ``encoded - cropped`` are in rows."""
+    """Token counts of one split and source. The shards hold ``encoded - cropped`` of the tokens."""
 
     split: str
     source: str

@@ -76,7 +76,7 @@ def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
     rows = [astuple(split) for split in planned.splits]
     splits = tables.parallelize(spark, rows, SPLIT_SCHEMA, settings.partitions or len(rows))
     title = f"{len(planned.files):,} file{'s' if len(planned.files) > 1 else ''}"
-    formats = {split.format: split.path for split in reversed(planned.splits)}
+    formats: dict[str, str] = {split.format: split.path for split in reversed(planned.splits)}
     return Inputs(planned.files, splits, title, formats, planned.skipped)
 
 

@@ -60,15 +60,8 @@ def pack(spark: SparkSession, config: Config) -> Manifest:
     if done := stage.begin():
         return done
 
-    header = Header(
-        sequence_length=config.pack.sequence_length,
-        vocabulary_size=tokenizer.vocabulary_size,
-        bos=tokenizer.bos,
-        eos=tokenizer.eos,
-        pad=tokenizer.pad,
-        tokenizer_sha256=tokenizer.sha256,
-        packing=config.pack.method,
-        corpus=corpus,
+    header = packing.make_header(
+        tokenizer, sequence_length=config.pack.sequence_length, corpus=corpus, method=config.pack.method
     )
     with tables.timed(stage.folder, f"{STAGE}: documents to token shards"):
         files, languages = _write_shards(spark, out, tokenizer, header, config.pack)
@@ -116,9 +109,8 @@ def _tokenize(
 
 def _count_tokens(tokens: DataFrame, settings: PackConfig) -> Languages:
     """Count documents and tokens by split, source and language, and the tokens that will be cropped."""
-    is_cropped = settings.method == packing.CROPPING
     excess = F.greatest(F.col("token_count") - (settings.sequence_length + 1), F.lit(0))
-    cropped = excess if is_cropped else F.lit(0)
+    cropped = excess if settings.method == packing.CROPPING else F.lit(0)
     language = F.coalesce("language", F.lit(codes.UNKNOWN)).alias("language")
     counts = tokens.groupBy("split", "source", language).agg(
         F.count("*"), F.sum("token_count"), F.sum(cropped)
@@ -136,9 +128,10 @@ def _plan_groups(languages: Languages, settings: PackConfig) -> list[Group]:
     groups: list[Group] = []
     for split, sources in languages.items():
         for source, counts in sources.items():
-            rows = sum(each.encoded for each in counts.values()) / (settings.sequence_length + 1)
+            total = sum(counts.values(), TokenCounts())
+            rows = total.encoded / (settings.sequence_length + 1)
             if settings.method == packing.CROPPING:
-                rows = sum(each.documents for each in counts.values())
+                rows = total.documents
             number = math.ceil(rows / (FILL * settings.shard_sequences))
             groups += [(split, source, index) for index in range(number)]
     return groups

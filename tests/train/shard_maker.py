@@ -7,8 +7,8 @@ import numpy as np
 from core import storage
 from core.config import TokenizerConfig
 from core.manifest import Stage
-from core.shards import STAGE, Header, SplitName, publish, write_file
-from core.shards.packing import METHOD, Document, pack
+from core.shards import STAGE, SplitName, publish, write_file
+from core.shards.packing import Document, make_header, pack
 from core.tokenizer import STAGE as TOKENIZER
 from core.tokenizer import SentencePieceTokenizer
 from core.tokenizer.training import train
@@ -38,16 +38,7 @@ def make_run(
         Stage(TOKENIZER, folder),
     )
     tokenizer = SentencePieceTokenizer.load(folder)
-    header = Header(
-        sequence_length=sequence_length,
-        vocabulary_size=tokenizer.vocabulary_size,
-        bos=tokenizer.bos,
-        eos=tokenizer.eos,
-        pad=tokenizer.pad,
-        tokenizer_sha256=tokenizer.sha256,
-        packing=METHOD,
-        corpus="0" * 64,
-    )
+    header = make_header(tokenizer, sequence_length=sequence_length, corpus="0" * 64)
     shards = storage.join(output, "shards")
     files = []
     for (split, source), part in texts.items():

@@ -1,10 +1,10 @@
 """The training order: a pure function from a global position to a row.
 
 The mixture weights, which may change along the stream, assign each position to a source
-(:mod:`train.data.mixture`). Draw k from a source of n
-rows is position k mod n of its epoch ⌊k/n⌋, shuffled (:mod:`train.data.permutation`). The order depends only
-on the dataset's hash, the seed and the weights, and the position is the only state. A step consumes the next
-``batch_size`` positions, divided among the processes, so the world size does not change the batches.
+(:mod:`train.data.mixture`). Draw k from a source of n rows is position k mod n of its epoch ⌊k/n⌋, shuffled
+(:mod:`train.data.permutation`). The order depends only on the dataset's hash, the seed and the weights, and
+the position is the only state. A step consumes the next ``batch_size`` positions, divided among the
+processes, so the world size does not change the batches.
 """
 
 import itertools

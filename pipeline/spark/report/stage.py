@@ -12,7 +12,7 @@ The driver never collects more than the page shows.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -73,7 +73,8 @@ def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mappin
     records = tables.read(spark, ledger.records_folder(out), record_processing.schema())
     copies = breakdown.lasting_copies(tables.read(spark, f"{out}/{COPIES}", ledger.copies_schema()), entries)
     fates = breakdown.count_fates(entries, records)
-    tokens = _tokens(parts["shards"])
+    shards = Facts.model_validate(json.loads(parts["shards"])["facts"]) if parts["shards"] else None
+    tokens = _tokens(shards)
     filters, unfiltered = filter_stats.filter_stats(records, made)
     order = [*(each.stage for each in filters), Reason.EXACT_DUPLICATE.stage]
     filters, examples = samples.select_samples(entries, documents, copies, records, filters)
@@ -95,7 +96,7 @@ def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mappin
         evaluation_sets=_evaluation_sets(made),
         seconds=_seconds(out),
         tokens=tokens,
-        token_ledger=_token_ledger(parts["shards"]),
+        token_ledger=list(_token_ledger(shards)) if shards else [],
         loss=_loss(parts["metrics"]),
         validation=_validation(parts["validation"]),
         configuration=json.dumps(made.config, indent=2, ensure_ascii=False),
@@ -147,37 +148,25 @@ def _seconds(out: str) -> list[tuple[str, float]]:
     return [timing for folder in folders if (timing := tables.read_timing(f"{out}/{folder}"))]
 
 
-def _tokens(shards: str) -> dict[str, int]:
+def _tokens(shards: Facts | None) -> dict[str, int]:
     """Return the tokens in shards by source, training and validation together."""
-    if not shards:
-        return {}
-    facts = Facts.model_validate(json.loads(shards)["facts"])
     found: Counter[str] = Counter()
-    for sources in facts.sources.values():
+    for sources in shards.sources.values() if shards else ():
         found.update({source: totals.tokens for source, totals in sources.items()})
     return dict(found)
 
 
-def _token_ledger(shards: str) -> list[TokenLedger]:
-    if not shards:
-        return []
-    facts = Facts.model_validate(json.loads(shards)["facts"])
-    rows = []
-    for split, sources in facts.languages.items():
-        for source, counts in sources.items():
-            languages = [(code, counted.encoded) for code, counted in counts.items()]
-            rows.append(
-                TokenLedger(
-                    split=split,
-                    source=source,
-                    documents=sum(counted.documents for counted in counts.values()),
-                    encoded=sum(counted.encoded for counted in counts.values()),
-                    cropped=sum(counted.cropped for counted in counts.values()),
-                    positions=facts.sources[split][source].rows * (facts.sequence_length + 1),
-                    languages=sorted(languages, key=lambda each: (-each[1], each[0])),
-                )
+def _token_ledger(shards: Facts) -> Iterator[TokenLedger]:
+    for split, sources in shards.languages.items():
+        for source, languages in sources.items():
+            encoded = [(code, counts.encoded) for code, counts in languages.items()]
+            yield TokenLedger(
+                split=split,
+                source=source,
+                **shards.token_counts(split, source).model_dump(),
+                positions=shards.sources[split][source].rows * (shards.sequence_length + 1),
+                languages=sorted(encoded, key=lambda each: (-each[1], each[0])),
             )
-    return rows
 
 
 def _loss(metrics: str) -> list[tuple[int, float]]:

@@ -11,7 +11,7 @@ import pytest
 from core.config import TokenizerConfig
 from core.errors import ConfigError, InputError, ManifestError, MismatchError
 from core.manifest import Stage
-from core.shards import STAGE, Header, packing, publish, write_file
+from core.shards import STAGE, packing, publish, write_file
 from core.shards.__main__ import main
 from core.tokenizer import SentencePieceTokenizer, train
 
@@ -26,10 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = TokenizerConfig(vocabulary_size=300)
     train(iter(TEXTS * 5), settings, Stage("tokenizer", str(out / "tokenizer")))
     tokenizer = SentencePieceTokenizer.load(str(out / "tokenizer"))
-    header = Header(
-        sequence_length=63, vocabulary_size=tokenizer.vocabulary_size, bos=tokenizer.bos, eos=tokenizer.eos,
-        pad=tokenizer.pad, tokenizer_sha256=tokenizer.sha256, packing=packing.METHOD, corpus="0" * 32,
-    )  # fmt: skip
+    header = packing.make_header(tokenizer, sequence_length=63, corpus="0" * 32)
     tokens = [np.array([tokenizer.bos, *tokenizer.encode(text), tokenizer.eos], np.uint16) for text in TEXTS]
     documents = [packing.Document(bytes.fromhex(key), each) for key, each in zip(IDS, tokens, strict=True)]
     files = [
@@ -119,5 +116,7 @@ def test_tokens_of_a_flat_file_are_packed(
     assert "mill number" in printed(capsys, "inspect", out, "--row", 0, "--tokenizer", run / "tokenizer")
     with pytest.raises(InputError, match="no such file"):
         main(["convert", str(tmp_path / "none.bin"), str(out), *map(str, options)])
+    with pytest.raises(ConfigError, match="--sequence-length 0: must be at least 8"):
+        main(["convert", str(file), str(out), *map(str, options[:-1]), "0"])
     with pytest.raises(ConfigError, match="--tokenizer"):
         main(["convert", str(file), str(out), "--to", "shards"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.errors import InputError, OutputError
 from core.manifest import Stage
-from core.shards import STAGE, Header, Shards, packing, publish, write_file
+from core.shards import STAGE, Shards, packing, publish, write_file
 from core.shards.exchange import MAGIC, convert, documents, export
 
 EOS = 2
@@ -18,7 +18,7 @@ TEXTS = st.lists(st.lists(st.integers(4, 299), max_size=40), min_size=1, max_siz
 
 
 class Tokenizer:
-    """What a conversion needs of a tokenizer."""
+    """A tokenizer with only the attributes that a conversion reads."""
 
     bos, eos, pad, sha256 = 1, EOS, 3, "f" * 64
 
@@ -30,10 +30,7 @@ class Tokenizer:
 
 
 def _shards(folder: Path, texts: list[list[int]], copies: int, vocabulary_size: int) -> Shards:
-    header = Header(
-        sequence_length=15, vocabulary_size=vocabulary_size, bos=1, eos=EOS, pad=3,
-        tokenizer_sha256="f" * 64, packing=packing.METHOD, corpus="0" * 32,
-    )  # fmt: skip
+    header = packing.make_header(Tokenizer(vocabulary_size), sequence_length=15, corpus="0" * 32)
     packed = [
         packing.Document(index.to_bytes(16), np.array([1, *text, EOS], header.dtype), copy)
         for index, text in enumerate(texts)
@@ -60,7 +57,7 @@ def test_no_document_is_lost_or_changed(tmp_path_factory, texts, copies, vocabul
     expected = sorted([1, *text, EOS] for text in texts for _ in range(copies))
     assert sorted(document.tolist() for document in documents(shards, "train")) == expected
     train, *_ = list(export(shards, str(folder / "out"), to))
-    convert(train, Stage(STAGE, str(folder / "again")), Tokenizer(vocabulary_size), 7, "web")
+    convert(train, str(folder / "again"), Tokenizer(vocabulary_size), 7, "web")
     again = Shards.open(str(folder / "again"))
     again.verify()
     assert sorted(document.tolist() for document in documents(again, "train")) == expected
@@ -71,6 +68,7 @@ def test_flat_file_is_the_documents_one_after_another(tmp_path):
     shards = _shards(tmp_path / "shards", [[5, 6], [7]], 1, 300)
     train, validation = list(export(shards, str(tmp_path / "out"), "flat"))
     tokens = np.fromfile(train, np.uint16).tolist()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["train.bin", "validation.bin"]
     assert tokens in ([1, 5, 6, 2, 1, 7, 2], [1, 7, 2, 1, 5, 6, 2]) and validation.stat().st_size == 0
     with pytest.raises(OutputError, match="exists"):
         list(export(shards, str(tmp_path / "out"), "flat"))
@@ -108,5 +106,5 @@ def test_other_files_are_refused(tmp_path, content, index, message):
     if index is not None:
         file.with_suffix(".idx").write_bytes(index)
     with pytest.raises(InputError, match=message):
-        convert(file, Stage(STAGE, str(tmp_path / "out")), Tokenizer(), 7, "web")
+        convert(file, str(tmp_path / "out"), Tokenizer(), 7, "web")
     assert not (tmp_path / "out").exists()

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 
@@ -22,4 +23,6 @@ def test_tasks_split_files_as_threads_do(spark, tmp_path):
     files, _ = find(settings)
     in_driver = list(split_in_threads(files, settings))
     assert split_in_tasks(spark, files, settings) == in_driver
-    assert sorted(len(each) if isinstance(each, list) else 0 for each in in_driver)[-2:] > [1, 1]
+    by_name = {Path(file.path).name: found for file, found in zip(files, in_driver, strict=True)}
+    assert len(by_name["large.jsonl"]) > 5 and by_name["empty.jsonl"] == []
+    assert "unknown.bin: " in by_name["unknown.bin"]
