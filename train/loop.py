@@ -1,6 +1,8 @@
 """The training loop, shared by pre-training and fine-tuning."""
 
 import time
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import Any
@@ -67,18 +69,26 @@ class Trainer:
                 metrics.publish()
 
     def _train_steps(self, loader: Executor, metrics: MetricsWriter | None) -> None:
-        """Take all remaining steps; ``loader`` prefetches the next batch."""
+        """Take all remaining steps."""
         progress = ProgressLine(self.run.stage, self.step + 1, self.config.steps)
-        next_batch = loader.submit(self._read_batch, self.step + 1)
-        while self.step < self.config.steps:
+        for batch in self._batches(loader):
             self.step += 1
-            batch, next_batch = next_batch, loader.submit(self._read_batch, self.step + 1)
             values = self._train_step(batch)
             if metrics:
                 metrics.write(self.step, values)
                 progress.update(self.step, values)
             if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
                 self._save_checkpoint(metrics)
+
+    def _batches(self, loader: Executor) -> Iterator[Future[tuple[Batch, int]]]:
+        """Yield the batches of all remaining steps, while ``loader`` reads those after it."""
+        ahead: deque[Future[tuple[Batch, int]]] = deque()
+        for step in range(self.step + 1, self.config.steps + 1):
+            ahead.append(loader.submit(self._read_batch, step))
+            if len(ahead) > self.config.read_ahead:
+                yield ahead.popleft()
+        while ahead:
+            yield ahead.popleft()
 
     def _resume(self) -> int:
         """Load the latest checkpoint or initialize the weights; return the number of completed steps."""

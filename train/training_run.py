@@ -30,6 +30,8 @@ RESUMABLE_KEYS = (
     "keep_checkpoints",
     "compile",
     "activation_checkpointing",
+    "read_ahead",
+    "shard_cache_gigabytes",
 )
 """Keys of ``[train]`` that may change when a run is resumed, since they do not change what it learns."""
 
@@ -74,7 +76,8 @@ def validate(config: Config) -> None:
 def open_shards(config: Config) -> Shards:
     """Open the shards of a run without verifying their hashes."""
     configuration.require(config, "output.path")
-    return Shards.open(storage.join(config.output.path, "shards"), verify=False)
+    cache_bytes = int(config.train.shard_cache_gigabytes * 1e9)
+    return Shards.open(storage.join(config.output.path, "shards"), verify=False, cache_bytes=cache_bytes)
 
 
 def prepare(config: Config, shards: Shards) -> TrainingRun:
@@ -109,7 +112,15 @@ def build_stream(dataset: PackedDataset, config: TrainConfig) -> Stream:
     """Return the order of the training rows."""
     num_rows = {source: dataset.num_rows("train", source) for source in dataset.sources}
     later = [((phase.from_step - 1) * config.batch_size, phase.mixture) for phase in config.mixture_schedule]
-    return Stream(dataset.sha256, config.seed, num_rows, config.mixture, later)
+    return Stream(
+        dataset.sha256,
+        config.seed,
+        num_rows,
+        config.mixture,
+        later,
+        block=config.shuffle_block,
+        window=config.shuffle_window,
+    )
 
 
 def identity_settings(config: TrainConfig) -> dict[str, Any]:

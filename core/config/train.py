@@ -87,6 +87,16 @@ class TrainConfig(Section):
     mixture_schedule: tuple[MixturePhaseConfig, ...] = ()
     """Other weights from a step on, as for an annealing phase: ``[{from_step = 9001, mixture = {wikipedia =
     1}}]``, in ascending order."""
+    shuffle_block: int = Field(default=0, ge=0)
+    """0: all rows of a source are shuffled. Otherwise the rows per block: blocks of consecutive rows are
+    shuffled, then the rows of ``shuffle_window`` blocks, so that few blocks of remote shards are needed at a
+    time."""
+    shuffle_window: int = Field(default=64, ge=1)
+    """Blocks whose rows are shuffled together, with ``shuffle_block``."""
+    read_ahead: int = Field(default=4, ge=1)
+    """Batches that are read before they are needed."""
+    shard_cache_gigabytes: float = Field(default=100.0, gt=0)
+    """Size of the cache on local disk for blocks of remote shards; the processes of a machine share it."""
     seed: int = Field(default=1, ge=0)
     """Seed of the initial weights and of the order of the data."""
     validate_every: int = Field(default=100, ge=1)

@@ -5,7 +5,18 @@ A row is a packed sequence of ``sequence_length + 1`` tokens: inputs are ``token
 :mod:`core.shards.format`.
 """
 
-from core.shards.format import STAGE, Facts, Header, Languages, Rows, Spans, SplitName, TokenCounts, Totals
+from core.shards.format import (
+    STAGE,
+    Facts,
+    Header,
+    Languages,
+    Rows,
+    Segments,
+    Spans,
+    SplitName,
+    TokenCounts,
+    Totals,
+)
 from core.shards.reader import Shards, check_tokenizer
 from core.shards.writer import WrittenFile, publish, write_file
 
@@ -15,6 +26,7 @@ __all__ = [
     "Header",
     "Languages",
     "Rows",
+    "Segments",
     "Shards",
     "Spans",
     "SplitName",

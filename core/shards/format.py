@@ -11,14 +11,15 @@ count the document's whole sequence ``bos, text, eos``.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Literal, cast
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, cast
 from urllib.parse import quote, unquote
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 STAGE = "pack"
 SplitName = Literal["train", "validation"]
@@ -64,28 +65,43 @@ def split_and_source(path: str) -> tuple[SplitName, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Spans:
-    """The document spans of n rows as flat arrays; those of row i are ``bounds[i]:bounds[i + 1]``."""
+class Segments:
+    """The segments of n rows as flat arrays; those of row i are ``bounds[i]:bounds[i + 1]``."""
 
     bounds: npt.NDArray[np.int64]
     """int64[n + 1]."""
-    document_id: npt.NDArray[np.uint8]
-    """uint8[m, 16]; ``document_id[k].tobytes().hex()`` is the id in the documents table."""
     start: npt.NDArray[np.int32]
     """int32[m]: first token in the row."""
     length: npt.NDArray[np.int32]
     """int32[m]: number of tokens."""
-    offset: npt.NDArray[np.int32]
-    """int32[m]: first token in the document."""
 
-    def take(self, rows: npt.NDArray[np.int64]) -> "Spans":
-        """Return the spans of the given rows, in that order."""
+    def take(self, rows: npt.NDArray[np.int64]) -> Self:
+        """Return the segments of the given rows, in that order."""
         counts = self.bounds[rows + 1] - self.bounds[rows]
         bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
         index = np.arange(bounds[-1]) + np.repeat(self.bounds[rows] - bounds[:-1], counts)
-        return Spans(
-            bounds, self.document_id[index], self.start[index], self.length[index], self.offset[index]
-        )
+        return type(self)(bounds, *(column[index] for column in self._columns()))
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Return the segments of several groups of rows, at least one, one group after another."""
+        counts = np.concatenate([np.diff(part.bounds) for part in parts])
+        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        columns = zip(*(part._columns() for part in parts), strict=True)
+        return cls(bounds, *(np.concatenate(column) for column in columns))
+
+    def _columns(self) -> list[npt.NDArray[Any]]:
+        return [getattr(self, column.name) for column in fields(self)[1:]]
+
+
+@dataclass(frozen=True, slots=True)
+class Spans(Segments):
+    """Segments and where they come from."""
+
+    document_id: npt.NDArray[np.uint8]
+    """uint8[m, 16]; ``document_id[k].tobytes().hex()`` is the id in the documents table."""
+    offset: npt.NDArray[np.int32]
+    """int32[m]: first token in the document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +191,10 @@ class Facts(Header):
     token_type: Literal["uint16", "uint32"]
     files: dict[str, Totals]
     """By path below the shards' folder."""
+    block_bytes: int = Field(ge=1)
+    """Size of the blocks of a file that have a digest each; the last one is shorter."""
+    blocks: dict[str, str]
+    """The digests of a file's blocks, as :func:`core.shards.blocks.file_digests`, by path."""
     sources: dict[SplitName, dict[str, Totals]]
     languages: Languages = {}
     """Empty if the languages are unknown, as those of tokens from another trainer."""

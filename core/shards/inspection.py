@@ -1,6 +1,6 @@
 """Look into a set of shards: its totals, the text of a row, the rows of a document, differences of two sets.
 
-Only the parts that are shown are read: a row costs eight small requests, and a document one per file.
+Only the blocks that hold what is shown are read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,6 @@ from core import storage
 from core.errors import InputError
 from core.manifest import FileEntry
 from core.shards.format import Rows, SplitName, Totals
-from core.shards.layout import read_document_ids, read_rows
 from core.shards.reader import Shards, check_tokenizer
 from core.tokenizer import SentencePieceTokenizer
 
@@ -50,7 +49,7 @@ def read_row(shards: Shards, split: SplitName, source: str, row: int) -> tuple[R
     ends = np.cumsum([0, *(entry.rows for entry in entries)]).tolist()
     for entry, (first, past) in zip(entries, pairwise(ends), strict=True):
         if first <= row < past:
-            found = read_rows(shards.folder, entry, shards.facts, row - first, row - first + 1)
+            found = Rows(*shards.read(split, source, np.array([row])))
             return found, f"{split}/{source} row {row:,} (row {row - first:,} of {entry.path})"
     counts = (f"{'/'.join(group)} {shards.rows(*group):,}" for group in shards.groups)
     raise InputError(f"{split}/{source} row {row}: not in the shards, whose rows are {', '.join(counts)}")
@@ -105,7 +104,7 @@ def rows_with_document(shards: Shards, document: str) -> Iterator[tuple[str, str
     for split, source in shards.groups:
         first = 0
         for entry in shards.files(split, source):
-            bounds, ids = read_document_ids(shards.folder, entry, shards.facts)
+            bounds, ids = shards.document_ids(entry)
             found = np.flatnonzero((ids == wanted).all(axis=1))
             for row in np.unique(bounds.searchsorted(found, "right") - 1).tolist():
                 yield split, source, first + row

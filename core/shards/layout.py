@@ -1,4 +1,4 @@
-"""Byte ranges of a shard file, by which rows are read from storage without the rest of the file.
+"""Rows of a shard file by byte offsets, so that no more of it is read than the rows that are wanted.
 
 An Arrow IPC file holds a schema message and a message per record batch, each with a prefix of eight bytes (a
 continuation marker and the length of its metadata). The body of the only batch holds the buffers of the
@@ -6,20 +6,21 @@ columns one after the other, each padded to eight bytes ("Arrow Columnar Format"
 """
 
 import struct
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from core import storage
 from core.errors import ManifestError
-from core.manifest import NAME, FileEntry
-from core.shards.format import Facts, Rows, Spans
+from core.manifest import NAME
+from core.shards.blocks import FileBytes, Int64Array
+from core.shards.format import Facts, Segments, Spans, schema
 
 _MAGIC, _PREFIX = b"ARROW1\0\0", struct.Struct("<Ii")
 _CONTINUATION = 0xFFFFFFFF
-_HEAD_BYTES = 1 << 14
-"""Bytes from the beginning of a file that are read at once: they hold the metadata of both messages."""
+_MAX_METADATA = 1 << 16
 _ALIGNMENT = 8
 _ID_BYTES = 16
 _INT, _BYTE = np.dtype("<i4"), np.dtype(np.uint8)
@@ -36,75 +37,89 @@ class Layout(NamedTuple):
     offset: int
 
 
-def read_rows(folder: str, entry: FileEntry, facts: Facts, first: int, past: int) -> Rows:
-    """Return the rows ``first:past`` of one file of a set of shards.
+class ShardFile:
+    """The rows of one shard file. Rows at indices are returned in the order of the indices."""
 
-    Costs eight small requests, whatever the size of the file. Nothing is compared with the manifest's hashes.
-    Raises :class:`ManifestError` for a file of another layout.
-    """
-    path, layout = storage.join(folder, entry.path), _layout(folder, entry, facts)
-    number, row_length = past - first, facts.sequence_length + 1
-    tokens_at = layout.tokens + first * row_length * facts.dtype.itemsize
-    tokens = _array(path, tokens_at, facts.dtype, number * row_length)
-    bounds = _array(path, layout.bounds + _INT.itemsize * first, _INT, number + 1).astype(np.int64)
-    before, count = int(bounds[0]), int(bounds[-1] - bounds[0])
-    ids = _array(path, layout.document_id + _ID_BYTES * before, _BYTE, _ID_BYTES * count)
-    start, length, offset = (
-        _array(path, at + _INT.itemsize * before, _INT, count)
-        for at in (layout.start, layout.length, layout.offset)
-    )
-    spans = Spans(bounds - before, ids.reshape(count, _ID_BYTES), start, length, offset)
-    return Rows(tokens.reshape(number, row_length), spans)
+    def __init__(self, path: str, data: FileBytes, num_rows: int, facts: Facts) -> None:
+        """``data``: the file's bytes. The first use raises :class:`ManifestError` for another layout."""
+        self._path, self._data, self._num_rows, self._facts = path, data, num_rows, facts
 
+    def tokens(self, rows: Int64Array) -> npt.NDArray[np.unsignedinteger]:
+        """Return the tokens of n rows, unsigned[n, sequence_length + 1]."""
+        return self._data.records(
+            self._layout.tokens, self._facts.dtype, self._facts.sequence_length + 1, rows
+        )
 
-def read_document_ids(
-    folder: str, entry: FileEntry, facts: Facts
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """Return the bounds and the document ids of all spans of a file, as in :class:`Spans`."""
-    path, layout = storage.join(folder, entry.path), _layout(folder, entry, facts)
-    bounds = _array(path, layout.bounds, _INT, entry.rows + 1).astype(np.int64)
-    ids = _array(path, layout.document_id, _BYTE, _ID_BYTES * int(bounds[-1]))
-    return bounds, ids.reshape(-1, _ID_BYTES)
+    def segments(self, rows: Int64Array) -> Segments:
+        """Return the segments of n rows."""
+        bounds, spans = self._spans_of(rows)
+        return Segments(bounds, *self._numbers(spans, self._layout.start, self._layout.length))
 
+    def spans(self, rows: Int64Array) -> Spans:
+        """Return the spans of n rows."""
+        bounds, spans = self._spans_of(rows)
+        layout = self._layout
+        start, length, offset = self._numbers(spans, layout.start, layout.length, layout.offset)
+        ids = self._data.records(layout.document_id, _BYTE, _ID_BYTES, spans)
+        return Spans(bounds, start, length, ids, offset)
 
-def _layout(folder: str, entry: FileEntry, facts: Facts) -> Layout:
-    path = storage.join(folder, entry.path)
-    tokens = _body(path)
-    bounds = tokens + _padded(entry.rows * (facts.sequence_length + 1) * facts.dtype.itemsize)
-    (spans,) = _array(path, bounds + _INT.itemsize * entry.rows, _INT, 1).tolist()
-    document_id = bounds + _padded(_INT.itemsize * (entry.rows + 1))
-    start = document_id + _padded(_ID_BYTES * spans)
-    length = start + _padded(_INT.itemsize * spans)
-    return Layout(tokens, bounds, document_id, start, length, length + _padded(_INT.itemsize * spans))
+    def document_ids(self) -> tuple[Int64Array, npt.NDArray[np.uint8]]:
+        """Return the bounds and the document ids of all spans, as in :class:`Spans`."""
+        bounds = self._bounds(np.arange(self._num_rows + 1))
+        spans = np.arange(bounds[-1])
+        return bounds, self._data.records(self._layout.document_id, _BYTE, _ID_BYTES, spans)
 
+    def _spans_of(self, rows: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """Return the bounds of some rows among their spans, and the numbers of these spans in the file."""
+        edges = self._bounds(np.stack([rows, rows + 1], axis=1).reshape(-1)).reshape(-1, 2)
+        counts = edges[:, 1] - edges[:, 0]
+        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        return bounds, np.arange(bounds[-1]) + np.repeat(edges[:, 0] - bounds[:-1], counts)
 
-def _body(path: str) -> int:
-    """Return the byte offset of the record batch's body."""
-    head = storage.read_range(path, 0, _HEAD_BYTES)
-    position = len(_MAGIC)
-    if not head.startswith(_MAGIC):
-        raise _other_layout(path)
-    for _ in ("schema", "record batch"):
-        if position + _PREFIX.size > len(head):
-            raise _other_layout(path)
-        marker, length = _PREFIX.unpack_from(head, position)
-        if marker != _CONTINUATION or length <= 0:
-            raise _other_layout(path)
-        position += _PREFIX.size + length
-    return position
+    def _bounds(self, edges: Int64Array) -> Int64Array:
+        return self._data.records(self._layout.bounds, _INT, 1, edges).reshape(-1).astype(np.int64)
 
+    def _numbers(self, spans: Int64Array, *buffers: int) -> list[npt.NDArray[np.int32]]:
+        return [self._data.records(buffer, _INT, 1, spans).reshape(-1) for buffer in buffers]
 
-def _array(path: str, position: int, dtype: np.dtype[Any], number: int) -> npt.NDArray[Any]:
-    size = number * dtype.itemsize
-    data = storage.read_range(path, position, size) if size else b""
-    if len(data) != size:
-        raise _other_layout(path)
-    return np.frombuffer(data, dtype)
+    @cached_property
+    def _layout(self) -> Layout:
+        try:
+            tokens = self._body()
+            row_bytes = (self._facts.sequence_length + 1) * self._facts.dtype.itemsize
+            bounds = tokens + _padded(self._num_rows * row_bytes)
+            spans = int(self._data.records(bounds, _INT, 1, np.array([self._num_rows]))[0, 0])
+        except (IndexError, OSError, pa.ArrowInvalid):  # OSError: of Arrow
+            raise self._other_layout() from None
+        document_id = bounds + _padded(_INT.itemsize * (self._num_rows + 1))
+        start = document_id + _padded(_ID_BYTES * spans)
+        length = start + _padded(_INT.itemsize * spans)
+        return Layout(tokens, bounds, document_id, start, length, length + _padded(_INT.itemsize * spans))
+
+    def _body(self) -> int:
+        """Return the byte offset of the record batch's body; compare the columns with the manifest's."""
+        position = len(_MAGIC)
+        if self._bytes(0, position) != _MAGIC:
+            raise self._other_layout()
+        for message in ("schema", "record batch"):
+            marker, length = _PREFIX.unpack(self._bytes(position, _PREFIX.size))
+            if marker != _CONTINUATION or not 0 < length <= _MAX_METADATA:
+                raise self._other_layout()
+            if message == "schema":
+                found = pa.ipc.read_schema(pa.py_buffer(self._bytes(position, _PREFIX.size + length)))
+                if not found.equals(schema(self._facts.sequence_length, self._facts.dtype)):
+                    raise self._other_layout()
+            position += _PREFIX.size + length
+        return position
+
+    def _bytes(self, position: int, size: int) -> bytes:
+        return self._data.records(position, _BYTE, size, np.zeros(1, np.int64)).tobytes()
+
+    def _other_layout(self) -> ManifestError:
+        return ManifestError(
+            f"{self._path}: not laid out as a shard file of the {NAME} beside it; run pack again"
+        )
 
 
 def _padded(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
-
-
-def _other_layout(path: str) -> ManifestError:
-    return ManifestError(f"{path}: not laid out as a shard file of the {NAME} beside it; run pack again")

@@ -138,8 +138,8 @@ def pack(documents: Iterable[Document], header: Header) -> Rows:
     for to_row, to, count, number, first in segments:
         tokens[to_row, to : to + count] = ordered[number].tokens[first : first + count]
     ids = np.frombuffer(b"".join(each.document_id for each in ordered), np.uint8).reshape(-1, 16)
-    numbers = (column.astype(np.int32) for column in (start, length, offset))
-    return Rows(tokens, Spans(bounds.astype(np.int64), ids[document], *numbers))
+    starts, span_lengths, offsets = (column.astype(np.int32) for column in (start, length, offset))
+    return Rows(tokens, Spans(bounds.astype(np.int64), starts, span_lengths, ids[document], offsets))
 
 
 def make_header(

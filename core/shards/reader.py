@@ -1,22 +1,34 @@
 """Read rows of local and remote shards.
 
-Local files are memory-mapped. Remote files are downloaded when first used, into a cache that is keyed by
-their SHA-256: it can hold several sets of shards and never returns an outdated file.
+Local files are memory-mapped. Remote files are read in blocks (:mod:`core.shards.blocks`), which are kept in
+a cache that is keyed by the files' SHA-256: it can hold several sets of shards and never returns an outdated
+file.
 """
 
-import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from pydantic import ValidationError
 
 from core import manifest, storage
 from core.errors import InputError, ManifestError, MismatchError
 from core.manifest import FileEntry, Manifest
-from core.shards.format import STAGE, Facts, Rows, Spans, SplitName, schema, split_and_source
+from core.shards.blocks import DIGEST_BYTES, BlockCache, FileBytes, Int64Array, LocalBytes, RemoteBytes
+from core.shards.format import STAGE, Facts, Segments, Spans, SplitName, split_and_source
+from core.shards.layout import ShardFile
+
+CACHE_BYTES = 100_000_000_000
+"""Default limit of the cache for blocks of remote shards."""
+FILES_AT_ONCE = 16
+"""Remote files whose rows are read concurrently."""
+
+S = TypeVar("S", bound=Segments)
 
 
 class HasHash(Protocol):
@@ -28,30 +40,35 @@ class HasHash(Protocol):
 class Shards:
     """A published set of shards. Rows are numbered per split and source, across its files in path order."""
 
-    def __init__(self, folder: str, found: Manifest, *, verify: bool, cache: Path) -> None:
+    def __init__(self, folder: str, found: Manifest, *, verify: bool, cache: BlockCache) -> None:
         self.folder = folder
         self.manifest = found
         self.facts = _facts(folder, found)
         self.sources: tuple[str, ...] = tuple(
             sorted({source for totals in self.facts.sources.values() for source in totals})
         )
+        self.cache = cache
         self._verify = verify
-        self._cache = cache
-        self._opened: dict[str, Rows] = {}
+        self._opened: dict[str, ShardFile] = {}
         self._entries: dict[tuple[SplitName, str], list[FileEntry]] = {}
         for entry in sorted(found.files, key=lambda entry: entry.path):
             self._entries.setdefault(split_and_source(entry.path), []).append(entry)
 
     @staticmethod
-    def open(folder: str, verify: bool = True, cache: str | None = None) -> "Shards":
+    def open(
+        folder: str, verify: bool = True, cache: str | None = None, cache_bytes: int = CACHE_BYTES
+    ) -> "Shards":
         """Open a set of shards and compare every file's size with the manifest.
 
-        With ``verify``, a file's SHA-256 is compared before its first row is read; :meth:`verify` compares
-        all files at once. ``cache`` is the folder for copies of remote files. Raises :class:`ManifestError`.
+        With ``verify``, a local file's SHA-256 is compared before its first row is read; :meth:`verify`
+        compares all files at once. Blocks of remote files are always verified. ``cache`` is the folder for
+        them, ``cache_bytes`` its limit. Raises :class:`ManifestError`.
         """
         found = manifest.read(folder, STAGE)
+        blocks = BlockCache(Path(cache) if cache else default_cache(), cache_bytes)
+        shards = Shards(folder, found, verify=verify, cache=blocks)
         _check_sizes(folder, found)
-        return Shards(folder, found, verify=verify, cache=Path(cache) if cache else default_cache())
+        return shards
 
     def rows(self, split: SplitName, source: str) -> int:
         """Return the number of rows of a split and source."""
@@ -68,45 +85,74 @@ class Shards:
         return self._entries.get((split, source), [])
 
     def read(
-        self, split: SplitName, source: str, indices: npt.NDArray[np.int64]
+        self, split: SplitName, source: str, indices: Int64Array
     ) -> tuple[npt.NDArray[np.unsignedinteger], Spans]:
         """Return tokens, unsigned[n, sequence_length + 1], and spans of the n rows at ``indices``."""
+        return self._read(split, source, indices, lambda file, rows: (file.tokens(rows), file.spans(rows)))
+
+    def read_segments(
+        self, split: SplitName, source: str, indices: Int64Array
+    ) -> tuple[npt.NDArray[np.unsignedinteger], Segments]:
+        """Read rows as :meth:`read`, without the ids of their documents."""
+        return self._read(split, source, indices, lambda file, rows: (file.tokens(rows), file.segments(rows)))
+
+    def document_ids(self, entry: FileEntry) -> tuple[Int64Array, npt.NDArray[np.uint8]]:
+        """Return the bounds and the document ids of all spans of a file, as in :class:`Spans`."""
+        return self._file(entry).document_ids()
+
+    def _read(
+        self,
+        split: SplitName,
+        source: str,
+        indices: Int64Array,
+        read: Callable[[ShardFile, Int64Array], tuple[npt.NDArray[np.unsignedinteger], S]],
+    ) -> tuple[npt.NDArray[np.unsignedinteger], S]:
         indices = np.asarray(indices, np.int64)
         entries = self.files(split, source)
         bounds = np.cumsum([0, *(entry.rows for entry in entries)])
-        if len(indices) and not 0 <= indices.min() <= indices.max() < bounds[-1]:
+        lowest, highest = (int(indices.min()), int(indices.max())) if len(indices) else (0, -1)
+        if not entries or lowest < 0 or highest >= bounds[-1]:
             raise InputError(
-                f"{self.folder}: rows {indices.min()} to {indices.max()} of {split}/{source}, which has "
-                f"{bounds[-1]}; ask for rows within it"
+                f"{self.folder}: rows {lowest} to {highest} of {split}/{source}, which has {bounds[-1]}; ask "
+                "for rows within it"
             )
         parts = np.searchsorted(bounds, indices, side="right") - 1
-        taken = [
-            self._rows(entries[part]).take(indices[parts == part] - bounds[part]) for part in np.unique(parts)
-        ]
-        rows = _join(taken, self.facts)
+        numbers = np.unique(parts).tolist() or [0]
+
+        def read_part(number: int) -> tuple[npt.NDArray[np.unsignedinteger], S]:
+            return read(self._file(entries[number]), indices[parts == number] - bounds[number])
+
+        remote = not storage.is_local(self.folder)
+        found = self._files_at_once.map(read_part, numbers) if remote else map(read_part, numbers)
+        tokens, segments = zip(*found, strict=True)
         # The rows are grouped by file: restore the requested order.
         order = np.empty(len(indices), np.int64)
         order[np.argsort(parts, kind="stable")] = np.arange(len(indices))
-        return rows.tokens[order], rows.spans.take(order)
+        return np.concatenate(tokens)[order], segments[0].join(segments).take(order)
 
     def verify(self) -> None:
         """Compare the SHA-256 of every file. Raises :class:`ManifestError` at the first mismatch."""
         manifest.verify(self.folder, self.manifest)
         self._verify = False
 
-    def _rows(self, entry: FileEntry) -> Rows:
+    def _file(self, entry: FileEntry) -> ShardFile:
+        """Return a file, verified if it is local."""
         if entry.path not in self._opened:
-            self._opened[entry.path] = _map(self._local_path(entry), self.facts)
+            path = _path(self.folder, entry)
+            self._opened[entry.path] = ShardFile(path, self._bytes(path, entry), entry.rows, self.facts)
         return self._opened[entry.path]
 
-    def _local_path(self, entry: FileEntry) -> str:
-        """Return the local path of a verified file."""
-        path = storage.join(self.folder, entry.path)
-        if not storage.is_local(path):
-            return _fetch(path, entry, self._cache)
-        if self._verify:
-            manifest.verify_file(self.folder, entry)
-        return path.removeprefix("file://")
+    def _bytes(self, path: str, entry: FileEntry) -> FileBytes:
+        if storage.is_local(path):
+            if self._verify:
+                manifest.verify_file(self.folder, entry)
+            return LocalBytes(path.removeprefix("file://"))
+        block_bytes, digests = self.facts.block_bytes, self.facts.blocks[entry.path]
+        return RemoteBytes(path, entry.size, entry.sha256, digests, block_bytes, self.cache)
+
+    @cached_property
+    def _files_at_once(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(FILES_AT_ONCE, "shard")
 
 
 def check_tokenizer(shards: Shards, tokenizer: HasHash) -> None:
@@ -119,69 +165,39 @@ def check_tokenizer(shards: Shards, tokenizer: HasHash) -> None:
 
 
 def default_cache() -> Path:
-    """Return the default folder for copies of remote shards."""
+    """Return the default folder for blocks of remote shards."""
     return Path(storage.cache_folder("shards"))
 
 
 def _facts(folder: str, found: Manifest) -> Facts:
     try:
-        return Facts.model_validate(found.facts)
+        facts = Facts.model_validate(found.facts)
+        digits = {entry.path: 2 * DIGEST_BYTES * -(-entry.size // facts.block_bytes) for entry in found.files}
+        if digits == {path: len(digests) for path, digests in facts.blocks.items()}:
+            return facts
     except ValidationError:
-        path = storage.join(folder, manifest.NAME)
-        raise ManifestError(f"{path}: its facts are not those of shards; run pack again") from None
+        pass
+    path = storage.join(folder, manifest.NAME)
+    raise ManifestError(f"{path}: its facts are not those of shards; run pack again") from None
+
+
+def _path(folder: str, entry: FileEntry) -> str:
+    """Return the path of a file. The names of folders contain percent signs, which a URL must escape."""
+    return storage.join(folder, quote(entry.path) if storage.is_web(folder) else entry.path)
 
 
 def _check_sizes(folder: str, found: Manifest) -> None:
-    """Compare the sizes of all files, from one listing of the folder."""
-    sizes = {info.path: info.size for info in storage.list_files(storage.absolute(folder))}
-    for entry in found.files:
-        path = storage.join(storage.absolute(folder).removeprefix("file://"), entry.path)
+    """Compare the sizes of all files, from one listing of the folder; web servers have none."""
+    folder = storage.absolute(folder)
+    paths = [_path(folder.removeprefix("file://"), entry) for entry in found.files]
+    if storage.is_web(folder):
+        with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+            sizes = dict(zip(paths, pool.map(lambda path: storage.file_info(path).size, paths), strict=True))
+    else:
+        sizes = {info.path: info.size for info in storage.list_files(folder)}
+    for entry, path in zip(found.files, paths, strict=True):
         if (size := sizes.get(path)) != entry.size:
             state = "missing" if size is None else f"{size} bytes"
             raise ManifestError(
                 f"{path}: {state}, but {manifest.NAME} says {entry.size} bytes; restore it or run pack again"
             )
-
-
-def _fetch(path: str, entry: FileEntry, cache: Path) -> str:
-    """Return the cached copy of a remote file; download and verify it if necessary."""
-    target = cache / f"{entry.sha256}.arrow"
-    if not target.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as temporary:
-            copy = FileEntry(**{**entry.model_dump(), "path": target.name})
-            storage.download(path, f"{temporary}/{target.name}")
-            manifest.verify_file(temporary, copy)
-            Path(temporary, target.name).replace(target)
-    return str(target)
-
-
-def _map(local: str, facts: Facts) -> Rows:
-    """Memory-map the rows of a local file."""
-    with pa.memory_map(local) as source:
-        file = pa.ipc.open_file(source)
-        if not file.schema.equals(schema(facts.sequence_length, facts.dtype)):
-            raise ManifestError(f"{local}: its columns differ from those in the manifest; run pack again")
-        batch = file.get_batch(0)
-    tokens = batch.column("tokens").values.to_numpy().reshape(-1, facts.sequence_length + 1)
-    spans = batch.column("spans")
-    ids, start, length, offset = spans.values.flatten()
-    document_id = np.frombuffer(ids.buffers()[1], np.uint8)[: 16 * len(ids)].reshape(-1, 16)
-    bounds = spans.offsets.to_numpy().astype(np.int64)
-    return Rows(tokens, Spans(bounds, document_id, start.to_numpy(), length.to_numpy(), offset.to_numpy()))
-
-
-def _join(parts: list[Rows], facts: Facts) -> Rows:
-    if not parts:
-        numbers = np.zeros(0, np.int32)
-        nothing = Spans(np.zeros(1, np.int64), np.zeros((0, 16), np.uint8), numbers, numbers, numbers)
-        return Rows(np.zeros((0, facts.sequence_length + 1), facts.dtype), nothing)
-    counts = np.concatenate([np.diff(part.spans.bounds) for part in parts])
-    spans = Spans(
-        np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
-        np.concatenate([part.spans.document_id for part in parts]),
-        np.concatenate([part.spans.start for part in parts]),
-        np.concatenate([part.spans.length for part in parts]),
-        np.concatenate([part.spans.offset for part in parts]),
-    )
-    return Rows(np.concatenate([part.tokens for part in parts]), spans)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from core import storage
 from core.manifest import FileEntry, Manifest, Stage
+from core.shards.blocks import BLOCK_BYTES, file_digests
 from core.shards.format import (
     SPAN,
     SPLITS,
@@ -34,6 +35,8 @@ class WrittenFile:
     source: str
     entry: FileEntry
     totals: Totals
+    blocks: str
+    """Digests of its blocks, as :func:`core.shards.blocks.file_digests`."""
 
 
 def write_file(
@@ -54,6 +57,7 @@ def write_file(
         local = str(Path(temporary) / "shard.arrow")
         _write(local, rows, header)
         size, sha256 = storage.checksum(local)
+        blocks = file_digests(local)
         storage.upload(local, storage.join(folder, path))
     totals = Totals(
         rows=len(rows.tokens),
@@ -61,9 +65,8 @@ def write_file(
         documents=int((rows.spans.offset == 0).sum()),
         bytes=int(byte_lengths[rows.tokens].sum()),
     )
-    return WrittenFile(
-        split, source, FileEntry(path=path, size=size, rows=totals.rows, sha256=sha256), totals
-    )
+    entry = FileEntry(path=path, size=size, rows=totals.rows, sha256=sha256)
+    return WrittenFile(split, source, entry, totals, blocks)
 
 
 def publish(
@@ -84,6 +87,8 @@ def publish(
         token_type="uint16" if header.dtype == np.uint16 else "uint32",
         files={file.entry.path: file.totals for file in ordered},
         sources=sources,
+        block_bytes=BLOCK_BYTES,
+        blocks={file.entry.path: file.blocks for file in ordered},
         languages=languages or {},
     )
     if languages:

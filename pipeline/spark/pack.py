@@ -178,16 +178,17 @@ def write_groups(
 
 
 def _written_schema() -> pa.Schema:
-    texts = [(name, pa.string()) for name in ("split", "source", "path", "sha256")]
+    texts = [(name, pa.string()) for name in ("split", "source", "path", "sha256", "blocks")]
     return pa.schema([*texts, *((name, pa.int64()) for name in ("size", *Totals.model_fields))])
 
 
 def _to_row(file: WrittenFile) -> dict[str, object]:
-    return {"split": file.split, "source": file.source} | file.entry.model_dump() | file.totals.model_dump()
+    texts = {"split": file.split, "source": file.source, "blocks": file.blocks}
+    return texts | file.entry.model_dump() | file.totals.model_dump()
 
 
 def _from_row(
-    split: shards.SplitName, source: str, path: str, sha256: str, size: int, **totals: int
+    split: shards.SplitName, source: str, path: str, sha256: str, blocks: str, size: int, **totals: int
 ) -> WrittenFile:
     entry = FileEntry(path=path, size=size, rows=totals["rows"], sha256=sha256)
-    return WrittenFile(split, source, entry, Totals(**totals))
+    return WrittenFile(split, source, entry, Totals(**totals), blocks)

@@ -1,7 +1,7 @@
 """A web server on loopback that supports byte ranges and records its responses."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,8 +33,14 @@ class WebServer:
 
 
 @contextmanager
-def web_server(folder: Path, *, ranges: bool = True) -> Iterator[WebServer]:
-    """Serve the files below ``folder``. Without ``ranges``, Range headers are ignored."""
+def web_server(
+    folder: Path, *, ranges: bool = True, send: Callable[[str, bytes], bytes] = lambda _, content: content
+) -> Iterator[WebServer]:
+    """Serve the files below ``folder``. Without ``ranges``, Range headers are ignored.
+
+    ``send(path, content)`` returns the bytes that are sent; if it raises :class:`ConnectionError`, the
+    connection is closed instead.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -58,7 +64,11 @@ def web_server(folder: Path, *, ranges: bool = True) -> Iterator[WebServer]:
             if first >= len(data) > 0:
                 self.send_error(416)
                 return
-            content = data[first:last] if body is None else body
+            try:
+                content = send(self.path, data[first:last]) if body is None else body
+            except ConnectionError:
+                self.close_connection = True
+                return
             web.responses.append(Response(self.command, self.path, first, len(content)))
             self.send_response(206 if (first, last) != (0, len(data)) else 200)
             self.send_header("Content-Length", str(last - first))

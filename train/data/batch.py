@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.hashing import GOLDEN, mix
-from core.shards import Spans
+from core.shards import Segments
 from model.transformer import Transformer
 from train.data.permutation import Int64Array
 
@@ -66,12 +66,12 @@ def make_batch(
     )
 
 
-def document_ids_from_spans(spans: Spans, length: int) -> Int64Array:
-    """Return for each token of rows of ``length`` tokens the index of its span; -1 for padding."""
-    num_rows = len(spans.bounds) - 1
-    rows = np.repeat(np.arange(num_rows), np.diff(spans.bounds))
-    lengths = spans.length.astype(np.int64)
-    starts = rows * length + spans.start
+def document_ids_from_segments(segments: Segments, length: int) -> Int64Array:
+    """Return for each token of rows of ``length`` tokens the index of its segment; -1 for padding."""
+    num_rows = len(segments.bounds) - 1
+    rows = np.repeat(np.arange(num_rows), np.diff(segments.bounds))
+    lengths = segments.length.astype(np.int64)
+    starts = rows * length + segments.start
     preceding = np.cumsum(lengths) - lengths
     token_indices = np.repeat(starts - preceding, lengths) + np.arange(lengths.sum())
     document_ids = np.full(num_rows * length, -1, np.int64)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.shards import Shards, SplitName
-from train.data.batch import Batch, document_ids_from_spans, make_batch
+from train.data.batch import Batch, document_ids_from_segments, make_batch
 from train.data.permutation import Int64Array
 from train.data.stream import RowIndices
 
@@ -65,8 +65,8 @@ class ShardDataset:
 
     def read(self, split: SplitName, source: str, indices: Int64Array) -> PackedRows:
         """Return the rows at ``indices``, in that order."""
-        tokens, spans = self.shards.read(split, source, indices)
-        return PackedRows(tokens, document_ids_from_spans(spans, tokens.shape[1]))
+        tokens, segments = self.shards.read_segments(split, source, indices)
+        return PackedRows(tokens, document_ids_from_segments(segments, tokens.shape[1]))
 
 
 def read_batch(

@@ -15,7 +15,7 @@ import numpy as np
 
 from core.errors import ConfigError, InputError
 from train.data.mixture import Schedule
-from train.data.permutation import Int64Array, Permutation
+from train.data.permutation import BlockPermutation, Int64Array, Permutation, Shuffle
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,16 @@ class Stream:
         num_rows: Mapping[str, int],
         weights: Mapping[str, float],
         later: Sequence[tuple[int, Mapping[str, float]]] = (),
+        *,
+        block: int = 0,
+        window: int = 1,
     ) -> None:
         """Create the stream for ``num_rows`` training rows per source; ``weights`` as in ``[train] mixture``.
 
-        ``later``: positions from which other weights apply, in ascending order. Raises :class:`ConfigError`
-        for a weight that is not positive or names a source without rows, and :class:`InputError` if there
-        are no rows.
+        ``later``: positions from which other weights apply, in ascending order. ``block``: rows of the blocks
+        that are shuffled, in windows of ``window`` blocks; 0: all rows of a source are shuffled. Raises
+        :class:`ConfigError` for a weight that is not positive or names a source without rows, and
+        :class:`InputError` if there are no rows.
         """
         phases = [(0, _source_weights(num_rows, weights))]
         phases += [(start, _source_weights(num_rows, changed)) for start, changed in later]
@@ -59,7 +63,7 @@ class Stream:
             [(start, [used.get(source, 0.0) for source in self.sources]) for start, used in phases]
         )
         self._permutations = [
-            Permutation(num_rows[source], f"{dataset_sha256}\0{seed}\0{source}".encode())
+            _shuffle(num_rows[source], f"{dataset_sha256}\0{seed}\0{source}".encode(), block, window)
             for source in self.sources
         ]
 
@@ -97,6 +101,10 @@ def batch_positions(step: int, batch_size: int, rank: int = 0, world_size: int =
     local_size = batch_size // world_size
     first = (step - 1) * batch_size + rank * local_size
     return np.arange(first, first + local_size, dtype=np.int64)
+
+
+def _shuffle(size: int, key: bytes, block: int, window: int) -> Shuffle:
+    return BlockPermutation(size, key, block, window) if block else Permutation(size, key)
 
 
 def _source_weights(num_rows: Mapping[str, int], weights: Mapping[str, float]) -> dict[str, float]:

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import storage
 from core.errors import InputError, ManifestError, MismatchError
 from core.manifest import Stage
 from core.shards import STAGE, Header, Rows, Shards, Spans, Totals, check_tokenizer, publish, write_file
@@ -29,8 +28,9 @@ def _rows(count: int, seed: int) -> Rows:
     random = np.random.default_rng(seed)
     bounds = np.cumsum([0, *random.integers(0, 4, count)]).astype(np.int64)
     ids = random.integers(0, 256, (bounds[-1], 16)).astype(np.uint8)
-    numbers = (random.integers(0, 5, bounds[-1]).astype(np.int32) for _ in range(3))
-    return Rows(random.integers(0, 300, (count, LENGTH + 1)).astype(np.uint16), Spans(bounds, ids, *numbers))
+    start, length, offset = (random.integers(0, 5, bounds[-1]).astype(np.int32) for _ in range(3))
+    spans = Spans(bounds, start, length, ids, offset)
+    return Rows(random.integers(0, 300, (count, LENGTH + 1)).astype(np.uint16), spans)
 
 
 PARTS = [_rows(10, 1), _rows(0, 2), _rows(7, 3)]
@@ -143,20 +143,3 @@ def test_mismatched_tokenizer_is_rejected(folder: str) -> None:
         MismatchError, match="packed with tokenizer ffffffffffff…, but this one is eeeeeeeeeeee…"
     ):
         check_tokenizer(shards, SimpleNamespace(sha256="e" * 64))
-
-
-@pytest.mark.server
-def test_remote_shards_are_cached_by_hash(s3: str, tmp_path: Path) -> None:
-    remote = storage.join(s3, "shards")
-    _write(remote)
-    shards = Shards.open(remote, cache=str(tmp_path))
-    assert not list(tmp_path.iterdir())
-    _expect(shards, [16, 3])
-    hashes = {
-        entry.sha256 for entry in shards.manifest.files if entry.path.startswith("train") and entry.rows
-    }
-    assert {path.stem for path in tmp_path.iterdir()} == hashes
-    storage.remove(remote + "/train")
-    _expect(shards, [0, 11])
-    with pytest.raises(ManifestError, match="missing"):
-        Shards.open(remote)

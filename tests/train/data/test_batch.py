@@ -5,26 +5,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.shards import Spans
-from train.data.batch import IGNORE_INDEX, batch_hash, document_ids_from_spans, make_batch
+from core.shards import Segments
+from train.data.batch import IGNORE_INDEX, batch_hash, document_ids_from_segments, make_batch
 
 
-def spans(rows: list[list[tuple[int, int]]]) -> Spans:
-    """Spans of rows of (start, length)."""
+def segments(rows: list[list[tuple[int, int]]]) -> Segments:
+    """Segments of rows of (start, length)."""
     flat = [item for row in rows for item in row]
     start, length = (np.array([item[i] for item in flat], np.int32) for i in (0, 1))
     bounds = np.cumsum([0, *(len(row) for row in rows)])
-    return Spans(bounds, np.zeros((len(flat), 16), np.uint8), start, length, np.zeros_like(start))
+    return Segments(bounds, start, length)
 
 
 def test_documents_are_numbered_and_padding_is_minus_one() -> None:
-    numbers = document_ids_from_spans(spans([[(0, 2), (2, 3)], [], [(0, 5), (5, 1)]]), 6)
+    numbers = document_ids_from_segments(segments([[(0, 2), (2, 3)], [], [(0, 5), (5, 1)]]), 6)
     assert numbers.tolist() == [[0, 0, 1, 1, 1, -1], [-1] * 6, [2, 2, 2, 2, 2, 3]]
 
 
 def test_only_the_next_token_of_the_same_document_is_a_target() -> None:
     tokens = np.arange(10, 16, dtype=np.uint32)[None]
-    batch = make_batch(tokens, document_ids_from_spans(spans([[(0, 2), (2, 3)]]), 6))
+    batch = make_batch(tokens, document_ids_from_segments(segments([[(0, 2), (2, 3)]]), 6))
     assert batch.inputs.tolist() == [[10, 11, 12, 13, 14]]
     assert batch.targets.tolist() == [[11, IGNORE_INDEX, 13, 14, IGNORE_INDEX]]
     assert batch.document_ids.tolist() == [[0, 0, 1, 1, 1]]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.errors import ConfigError, InputError
 from train.data.mixture import Mixture, Schedule
-from train.data.permutation import Permutation
+from train.data.permutation import BlockPermutation, Permutation
 from train.data.stream import Stream, batch_positions
 
 WEIGHTS = st.lists(st.floats(0.01, 100), min_size=1, max_size=5)
@@ -45,6 +45,44 @@ def test_all_orders_of_three_rows_occur() -> None:
     counts = [found.count(each) for each in set(found)]
     assert len(counts) == 6
     assert min(counts) > 60
+
+
+@settings(deadline=None)
+@given(st.integers(1, 600), st.integers(1, 50), st.integers(1, 9), st.integers(0, 10**6))
+def test_shuffled_blocks_are_a_bijection_with_an_inverse(
+    rows: int, block: int, window: int, epoch: int
+) -> None:
+    order = BlockPermutation(rows, b"key", block, window)
+    places, epochs = np.arange(rows, dtype=np.int64), np.full(rows, epoch, dtype=np.int64)
+    permuted = order.forward(places, epochs)
+    assert sorted(permuted.tolist()) == list(range(rows))
+    assert np.array_equal(order.inverse(permuted, epochs), places)
+    # A window holds whole blocks, apart from the shorter one, which moves the boundary into another.
+    for first in range(0, rows, block * window):
+        blocks = permuted[first : first + block * window] // block
+        assert len(set(blocks.tolist())) <= window + 2
+
+
+def test_epochs_may_be_mixed_in_one_call() -> None:
+    order = BlockPermutation(1000, b"key", 7, 3)
+    places, epochs = np.tile(np.arange(1000), 2), np.repeat([4, 9], 1000)
+    permuted = order.forward(places, epochs)
+    assert permuted[:1000].tolist() == order.forward(places[:1000], epochs[:1000]).tolist()
+    assert np.array_equal(order.inverse(permuted, epochs), places)
+
+
+def test_rows_and_blocks_are_shuffled_as_if_independent() -> None:
+    order = BlockPermutation(64 * 200, b"key", 64, 50)
+    first = np.array(order.forward(np.arange(order.size), np.zeros(order.size, np.int64)))
+    second = order.forward(np.arange(order.size), np.ones(order.size, np.int64))
+    within_window = first[: 64 * 50]
+    for one, other in (
+        (within_window // 64, within_window % 64),  # block and place in the block
+        (within_window[:-1] // 64, within_window[1:] // 64),  # neighbours come from unrelated blocks
+        (first // 64, np.arange(order.size) // (64 * 50)),  # windows hold blocks of everywhere
+        (first, second),
+    ):
+        assert abs(np.corrcoef(one, other)[0, 1]) < 0.12
 
 
 @settings(deadline=None)
@@ -130,11 +168,11 @@ def test_weights_change_from_a_position_on() -> None:
 
 
 @settings(deadline=None)
-@given(ROWS, st.integers(0, 5))
+@given(ROWS, st.integers(0, 5), st.sampled_from([0, 3]))
 def test_rows_do_not_repeat_within_an_epoch_and_their_positions_are_found(
-    rows: dict[str, int], seed: int
+    rows: dict[str, int], seed: int, block: int
 ) -> None:
-    stream = Stream("hash", seed, rows, {})
+    stream = Stream("hash", seed, rows, {}, block=block, window=2)
     located = stream.locate(np.arange(200, dtype=np.int64))
     rows_by_position = [
         (stream.sources[s], r)

@@ -1,0 +1,240 @@
+"""Bytes of shard files: local ones are memory-mapped, remote ones read in blocks, which are kept on disk.
+
+The manifest has a digest of every block, so that a part of a file is verified without the rest.
+"""
+
+import hashlib
+import mmap
+import os
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from core import storage
+from core.errors import InputError, ManifestError
+
+BLOCK_BYTES = 1 << 20
+"""Size of a block: one request reads some hundred rows, and 100 GB have 1.6 MB of digests."""
+DIGEST_BYTES = 8
+RETRY_SECONDS = (0.2, 1.0, 5.0)
+"""Waiting times before a request is repeated."""
+REQUESTS = 32
+"""Concurrent requests of a process."""
+_OPEN_BLOCKS = 1024
+"""Blocks of which a process keeps a memory map."""
+_SWEEPS = 100
+"""The size of the cache is checked whenever a process has written this fraction of its limit."""
+
+Int64Array = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+
+
+def digest(block: bytes | memoryview) -> str:
+    """Return the digest of a block: BLAKE2b of 8 bytes, hexadecimal."""
+    return hashlib.blake2b(block, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def file_digests(path: str) -> str:
+    """Return the digests of all blocks of a local file, one after another."""
+    digests = []
+    with Path(path).open("rb") as stream:
+        while block := stream.read(BLOCK_BYTES):
+            digests.append(digest(block))
+    return "".join(digests)
+
+
+class FileBytes(Protocol):
+    """A file as arrays of records."""
+
+    def records(self, at: int, dtype: np.dtype[Any], width: int, indices: Int64Array) -> npt.NDArray[Any]:
+        """Return records of ``width`` items, ``[n, width]``, at ``indices`` of those that start at ``at``.
+
+        Records are numbered from the byte offset ``at``. Raises :class:`IndexError` past the end of the file.
+        """
+
+
+class LocalBytes:
+    """A memory-mapped file."""
+
+    def __init__(self, path: str) -> None:
+        with Path(path).open("rb") as stream:
+            self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def records(self, at: int, dtype: np.dtype[Any], width: int, indices: Int64Array) -> npt.NDArray[Any]:
+        """Return records as :meth:`FileBytes.records`; the only copy is the result."""
+        size = dtype.itemsize * width
+        number = max(len(self._map) - at, 0) // size
+        every = np.frombuffer(self._map, dtype, number * width, at if number else 0).reshape(number, width)
+        return every[indices]
+
+
+class BlockCache:
+    """Blocks on local disk, shared by the processes of a machine.
+
+    Every block is a file, which appears when it is complete. It is verified before a process first uses it.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        """Use ``folder``; if its blocks exceed ``limit`` bytes, those used least recently are removed."""
+        self._folder, self._limit = folder, limit
+        self._lock = threading.Lock()
+        self._open: OrderedDict[str, Bytes] = OrderedDict()
+        self._verified: set[str] = set()
+        self._unswept = 0
+        self.bytes_read = 0
+        """Bytes read over the network."""
+
+    @cached_property
+    def requests(self) -> ThreadPoolExecutor:
+        """Threads for concurrent requests."""
+        return ThreadPoolExecutor(REQUESTS, "block")
+
+    def find(self, name: str, expected: str) -> Bytes | None:
+        """Return a block by name if it is here and has the expected digest."""
+        with self._lock:
+            if name in self._open:
+                self._open.move_to_end(name)
+                return self._open[name]
+        path = self._folder / name
+        try:
+            with path.open("rb") as stream:
+                block = np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+            os.utime(path)
+        except (OSError, ValueError):  # ValueError: an empty file
+            return None
+        if name not in self._verified and digest(block.data) != expected:
+            return None
+        return self._keep(name, block)
+
+    def add(self, name: str, data: bytes) -> Bytes:
+        """Store a verified block and return it. If the disk is full, it is only returned."""
+        path = self._folder / name
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+        with self._lock:
+            self._verified.add(name)
+            self.bytes_read += len(data)
+            self._unswept += len(data)
+            due = self._unswept > self._limit // _SWEEPS
+            self._unswept *= not due
+        if due:
+            self._sweep()
+        return np.frombuffer(data, np.uint8)
+
+    def _keep(self, name: str, block: Bytes) -> Bytes:
+        with self._lock:
+            self._verified.add(name)
+            self._open[name] = block
+            if len(self._open) > _OPEN_BLOCKS:
+                self._open.popitem(last=False)
+        return block
+
+    def _sweep(self) -> None:
+        """Remove the blocks used least recently until nine tenths of the limit remain."""
+        files = []
+        for path in self._folder.rglob("*"):
+            with suppress(OSError):  # another process may remove it
+                if path.is_file():
+                    files.append((path.stat().st_mtime_ns, path.stat().st_size, path))
+        total = sum(size for _, size, _ in files)
+        if total <= self._limit:
+            return
+        for _, size, path in sorted(files):
+            if total <= self._limit * 9 // 10:
+                return
+            with suppress(OSError):
+                path.unlink()
+            total -= size
+
+
+class RemoteBytes:
+    """A remote file, read by blocks through a cache."""
+
+    def __init__(
+        self, path: str, size: int, sha256: str, digests: str, block_bytes: int, cache: BlockCache
+    ) -> None:
+        """``digests``: as :func:`file_digests`, of blocks of ``block_bytes``."""
+        self._path, self._size, self._name = path, size, sha256
+        self._digests, self._block_bytes, self._cache = digests, block_bytes, cache
+
+    def records(self, at: int, dtype: np.dtype[Any], width: int, indices: Int64Array) -> npt.NDArray[Any]:
+        """Return records as :meth:`FileBytes.records`.
+
+        All missing blocks are requested at once. Raises :class:`ManifestError` for a block that differs from
+        its digest, and :class:`InputError` if the server cannot be used.
+        """
+        size = dtype.itemsize * width
+        edges = np.flatnonzero(np.diff(indices) != 1) + 1
+        runs = list(pairwise([0, *edges.tolist(), len(indices)])) if len(indices) else []
+        firsts = (at + indices[[run for run, _ in runs]] * size).tolist()
+        lengths = [(past - first) * size for first, past in runs]
+        blocks = self._blocks(zip(firsts, lengths, strict=True))
+        parts = [self._slice(blocks, first, length) for first, length in zip(firsts, lengths, strict=True)]
+        flat = np.concatenate(parts) if parts else np.empty(0, np.uint8)
+        return flat.view(dtype).reshape(-1, width)
+
+    def _blocks(self, ranges: Iterable[tuple[int, int]]) -> dict[int, Bytes]:
+        """Return every block that byte ranges touch, by number."""
+        numbers: dict[int, Bytes | None] = {}
+        for first, length in ranges:
+            if first < 0 or first + length > self._size:
+                raise IndexError(f"{self._path}: bytes {first} to {first + length} of {self._size}")
+            numbers |= dict.fromkeys(self._numbers(first, length))
+        found = {number: self._cache.find(self._named(number), self._expected(number)) for number in numbers}
+        missing = [number for number, block in found.items() if block is None]
+        fetched = self._cache.requests.map(self._fetch, missing) if missing else ()
+        here = {number: block for number, block in found.items() if block is not None}
+        return here | dict(zip(missing, fetched, strict=True))
+
+    def _slice(self, blocks: dict[int, Bytes], first: int, length: int) -> Bytes:
+        numbers = self._numbers(first, length)
+        joined = blocks[numbers[0]] if len(numbers) == 1 else np.concatenate([blocks[n] for n in numbers])
+        start = first - numbers[0] * self._block_bytes
+        return joined[start : start + length]
+
+    def _numbers(self, first: int, length: int) -> range:
+        return range(first // self._block_bytes, -(-(first + length) // self._block_bytes))
+
+    def _fetch(self, number: int) -> Bytes:
+        """Read a block from the server. A lost connection or wrong bytes are tried again."""
+        start = number * self._block_bytes
+        length = min(self._block_bytes, self._size - start)
+        for wait in (*RETRY_SECONDS, None):
+            try:
+                data = storage.read_range(self._path, start, length)
+            except InputError:
+                if wait is None:
+                    raise
+            else:
+                if len(data) == length and digest(data) == self._expected(number):
+                    return self._cache.add(self._named(number), data)
+            if wait is not None:
+                time.sleep(wait)
+        raise ManifestError(
+            f"{self._path}: bytes {start} to {start + length} differ from the manifest's digest; restore the "
+            "file or run pack again"
+        )
+
+    def _named(self, number: int) -> str:
+        return f"{self._name}/{number}"
+
+    def _expected(self, number: int) -> str:
+        width = 2 * DIGEST_BYTES
+        return self._digests[number * width : (number + 1) * width]
