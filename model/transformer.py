@@ -148,7 +148,7 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """Return the logits of each next token, ``[B, T, V]``, for ``tokens`` (int64 ``[B, T]``).
 
-        ``document_ids`` (int64 ``[B, T]``) distinguishes packed documents: attention does not cross their
+        ``document_ids`` (integers, ``[B, T]``) distinguishes packed documents: attention does not cross their
         boundaries, and positions restart at 0. Without it, each row is one document. With ``cache``,
         ``tokens`` continue the cached sequences and are added to them.
         """

@@ -110,8 +110,8 @@ class Trainer:
         """Return this process's part of a batch, and its hash."""
         positions = batch_positions(step, self.config.batch_size, self.world.rank, self.world.size)
         rows = self.run.stream.locate(positions)
-        batch, tokens = read_batch(self.run.dataset, "train", self.run.stream.sources, rows)
-        return batch, batch_hash(tokens, positions)
+        batch = read_batch(self.run.dataset, "train", self.run.stream.sources, rows)
+        return batch, batch_hash(batch.tokens.numpy(), positions)
 
     def _train_step(self, pending_batch: Future[tuple[Batch, int]]) -> dict[str, Any]:
         """Take one step, and validate if due; return the step's metrics."""

@@ -31,7 +31,7 @@ RESUMABLE_KEYS = (
     "compile",
     "activation_checkpointing",
     "read_ahead",
-    "shard_cache_gigabytes",
+    "shard_cache",
 )
 """Keys of ``[train]`` that may change when a run is resumed, since they do not change what it learns."""
 
@@ -76,8 +76,8 @@ def validate(config: Config) -> None:
 def open_shards(config: Config) -> Shards:
     """Open the shards of a run without verifying their hashes."""
     configuration.require(config, "output.path")
-    cache_bytes = int(config.train.shard_cache_gigabytes * 1e9)
-    return Shards.open(storage.join(config.output.path, "shards"), verify=False, cache_bytes=cache_bytes)
+    folder = storage.join(config.output.path, "shards")
+    return Shards.open(folder, verify=False, cache_bytes=config.train.shard_cache)
 
 
 def prepare(config: Config, shards: Shards) -> TrainingRun:

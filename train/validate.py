@@ -111,8 +111,9 @@ def _target_counts(
 ) -> npt.NDArray[np.float64]:
     """Return the number of times that each token is a target in the rows, float64 ``[vocabulary]``."""
     rows = RowIndices(np.zeros_like(indices), indices)
-    batch, _ = read_batch(ShardDataset(shards), split, [source], rows)
-    targets = batch.targets[batch.targets != IGNORE_INDEX].numpy()
+    batch = read_batch(ShardDataset(shards), split, [source], rows)
+    targets = batch.targets
+    targets = targets[targets != IGNORE_INDEX].numpy()
     return np.bincount(targets, minlength=shards.facts.vocabulary_size).astype(np.float64)
 
 

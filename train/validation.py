@@ -81,7 +81,7 @@ def validate(
         positions = np.arange(first, first + batch_size)
         is_real = positions < len(sample.rows)
         rows = sample.rows.take(np.where(is_real, positions, 0))
-        batch, _ = read_batch(dataset, "validation", sample.sources, rows)
+        batch = read_batch(dataset, "validation", sample.sources, rows)
         sums = _row_sums(model, batch.to(world.device), byte_lengths)
         np.add.at(table, rows.sources[is_real], sums[is_real])
     totals = np.array(world.sum(table.ravel().tolist())).reshape(table.shape)
@@ -104,7 +104,8 @@ def metrics(sums: dict[str, LossSums]) -> dict[str, float]:
 
 def _row_sums(model: Transformer, batch: Batch, byte_lengths: torch.Tensor) -> npt.NDArray[np.float64]:
     """Return nats, targets and bytes of each row, float64 ``[B, 3]``."""
-    is_target = batch.targets != IGNORE_INDEX
+    targets = batch.targets
+    is_target = targets != IGNORE_INDEX
     nats = token_losses(model, batch).double().sum(dim=1)
-    text_bytes = torch.where(is_target, byte_lengths[batch.targets.clamp(min=0)], 0).sum(dim=1)
+    text_bytes = torch.where(is_target, byte_lengths[targets.clamp(min=0)], 0).sum(dim=1)
     return torch.stack((nats, is_target.sum(dim=1), text_bytes), dim=1).cpu().numpy()

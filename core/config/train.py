@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from core.config.section import Section, Weights
+from core.config.section import ByteSize, Section, Weights
 
 
 class ModelConfig(Section):
@@ -95,7 +95,7 @@ class TrainConfig(Section):
     """Blocks whose rows are shuffled together, with ``shuffle_block``."""
     read_ahead: int = Field(default=4, ge=1)
     """Batches that are read before they are needed."""
-    shard_cache_gigabytes: float = Field(default=100.0, gt=0)
+    shard_cache: ByteSize = Field(default=100_000_000_000, ge=0)
     """Size of the cache on local disk for blocks of remote shards; the processes of a machine share it."""
     seed: int = Field(default=1, ge=0)
     """Seed of the initial weights and of the order of the data."""

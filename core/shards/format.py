@@ -191,10 +191,11 @@ class Facts(Header):
     token_type: Literal["uint16", "uint32"]
     files: dict[str, Totals]
     """By path below the shards' folder."""
-    block_bytes: int = Field(ge=1)
+    block_bytes: int = Field(default=1 << 20, ge=1)
     """Size of the blocks of a file that have a digest each; the last one is shorter."""
-    blocks: dict[str, str]
-    """The digests of a file's blocks, as :func:`core.shards.blocks.file_digests`, by path."""
+    blocks: dict[str, str] = {}
+    """The digests of a file's blocks, as :func:`core.shards.blocks.file_digests`, by path. Empty in shards of
+    earlier versions, which are only read from local disk."""
     sources: dict[SplitName, dict[str, Totals]]
     languages: Languages = {}
     """Empty if the languages are unknown, as those of tokens from another trainer."""

@@ -125,6 +125,8 @@ class Shards:
         remote = not storage.is_local(self.folder)
         found = self._files_at_once.map(read_part, numbers) if remote else map(read_part, numbers)
         tokens, segments = zip(*found, strict=True)
+        if len(numbers) == 1:
+            return tokens[0], segments[0]
         # The rows are grouped by file: restore the requested order.
         order = np.empty(len(indices), np.int64)
         order[np.argsort(parts, kind="stable")] = np.arange(len(indices))
@@ -147,8 +149,13 @@ class Shards:
             if self._verify:
                 manifest.verify_file(self.folder, entry)
             return LocalBytes(path.removeprefix("file://"))
-        block_bytes, digests = self.facts.block_bytes, self.facts.blocks[entry.path]
-        return RemoteBytes(path, entry.size, entry.sha256, digests, block_bytes, self.cache)
+        if not self.facts.blocks:
+            raise ManifestError(
+                f"{storage.join(self.folder, manifest.NAME)}: has no digests of blocks, by which remote shards "
+                "are read; run pack again, or copy them to local disk"
+            )
+        digests = self.facts.blocks[entry.path]
+        return RemoteBytes(path, entry.size, entry.sha256, digests, self.facts.block_bytes, self.cache)
 
     @cached_property
     def _files_at_once(self) -> ThreadPoolExecutor:
@@ -173,7 +180,7 @@ def _facts(folder: str, found: Manifest) -> Facts:
     try:
         facts = Facts.model_validate(found.facts)
         digits = {entry.path: 2 * DIGEST_BYTES * -(-entry.size // facts.block_bytes) for entry in found.files}
-        if digits == {path: len(digests) for path, digests in facts.blocks.items()}:
+        if not facts.blocks or digits == {path: len(each) for path, each in facts.blocks.items()}:
             return facts
     except ValidationError:
         pass

@@ -4,6 +4,7 @@ Shapes: B sequences of T tokens; packed rows have T + 1 tokens.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,63 +24,83 @@ IGNORE_INDEX = -100
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Inputs and targets of B packed sequences."""
+    """B packed rows as they are read; what a model takes is derived from them on their device."""
 
-    inputs: Tensor
-    """int64 ``[B, T]``."""
-    targets: Tensor
-    """int64 ``[B, T]``: the next token, or IGNORE_INDEX for padding, at document ends and where masked."""
-    document_ids: Tensor
-    """int64 ``[B, T]``: document of each input, unique within its row; -1 for padding."""
+    tokens: Tensor
+    """uint16, uint32 or int64 ``[B, T + 1]``."""
+    documents: Tensor
+    """int32 ``[B, T + 1]``: document of each token, unique within its row; -1 for padding."""
+    loss_mask: Tensor | None = None
+    """bool ``[B, T + 1]``: True for tokens to learn; None: all."""
+
+    @staticmethod
+    def from_arrays(
+        tokens: npt.NDArray[np.unsignedinteger],
+        documents: npt.NDArray[np.int32],
+        loss_mask: npt.NDArray[np.bool_] | None = None,
+    ) -> "Batch":
+        """Create a batch that shares the memory of packed rows, ``[B, T + 1]`` each."""
+        mask = None if loss_mask is None else torch.from_numpy(loss_mask)
+        return Batch(torch.from_numpy(tokens), torch.from_numpy(documents), mask)
+
+    @property
+    def inputs(self) -> Tensor:
+        """int64 ``[B, T]``."""
+        return self.tokens[:, :-1].long()
+
+    @property
+    def document_ids(self) -> Tensor:
+        """int32 ``[B, T]``: document of each input."""
+        return self.documents[:, :-1]
+
+    @property
+    def targets(self) -> Tensor:
+        """int64 ``[B, T]``: the next token, or IGNORE_INDEX for padding, at document ends and where masked."""
+        return self.tokens[:, 1:].long().masked_fill(~self._is_target(), IGNORE_INDEX)
 
     @property
     def num_targets(self) -> int:
         """Number of targets that contribute to the loss."""
-        return int((self.targets != IGNORE_INDEX).sum())
+        return int(self._is_target().sum())
 
     def split(self, size: int) -> list["Batch"]:
         """Split into micro-batches of at most ``size`` sequences."""
-        columns = [
-            column.tensor_split(tuple(range(size, len(column), size)))
-            for column in (self.inputs, self.targets, self.document_ids)
-        ]
-        return [Batch(*micro_batch) for micro_batch in zip(*columns, strict=True)]
+        edges = range(0, len(self.tokens), size)
+        return [self._map(lambda column, first=first: column[first : first + size]) for first in edges]
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on ``device``."""
-        return Batch(self.inputs.to(device), self.targets.to(device), self.document_ids.to(device))
+        return self._map(lambda column: column.to(device))
+
+    def _is_target(self) -> Tensor:
+        following = self.documents[:, 1:]
+        found = (following == self.documents[:, :-1]) & (following >= 0)
+        return found if self.loss_mask is None else found & self.loss_mask[:, 1:]
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        mask = None if self.loss_mask is None else change(self.loss_mask)
+        return Batch(change(self.tokens), change(self.documents), mask)
 
 
-def make_batch(
-    tokens: npt.NDArray[np.uint32], document_ids: Int64Array, loss_mask: npt.NDArray[np.bool_] | None = None
-) -> Batch:
-    """Create a batch from packed rows, ``[B, T + 1]`` each; ``loss_mask`` selects the tokens to learn."""
-    is_target = (document_ids[:, 1:] == document_ids[:, :-1]) & (document_ids[:, 1:] >= 0)
-    if loss_mask is not None:
-        is_target &= loss_mask[:, 1:]
-    targets = np.where(is_target, tokens[:, 1:].astype(np.int64), IGNORE_INDEX)
-    inputs = tokens[:, :-1].astype(np.int64)
-    return Batch(
-        torch.from_numpy(inputs),
-        torch.from_numpy(targets),
-        torch.from_numpy(np.ascontiguousarray(document_ids[:, :-1])),
-    )
+def document_ids_from_segments(segments: Segments, length: int) -> npt.NDArray[np.int32]:
+    """Return for each token of rows of ``length`` tokens the index of its segment; -1 for padding.
 
-
-def document_ids_from_segments(segments: Segments, length: int) -> Int64Array:
-    """Return for each token of rows of ``length`` tokens the index of its segment; -1 for padding."""
-    num_rows = len(segments.bounds) - 1
+    The segments of a row are in order and do not overlap.
+    """
+    num_rows, number = len(segments.bounds) - 1, len(segments.start)
     rows = np.repeat(np.arange(num_rows), np.diff(segments.bounds))
-    lengths = segments.length.astype(np.int64)
     starts = rows * length + segments.start
-    preceding = np.cumsum(lengths) - lengths
-    token_indices = np.repeat(starts - preceding, lengths) + np.arange(lengths.sum())
-    document_ids = np.full(num_rows * length, -1, np.int64)
-    document_ids[token_indices] = np.repeat(np.arange(len(lengths)), lengths)
-    return document_ids.reshape(-1, length)
+    ends = starts + segments.length
+    # Segments and the padding before each of them take turns; padding ends the rows.
+    values = np.full(2 * number + 1, -1, np.int32)
+    values[1::2] = np.arange(number)
+    counts = np.empty(2 * number + 1, np.int64)
+    counts[1::2] = segments.length
+    counts[::2] = np.append(starts, num_rows * length) - np.append(0, ends)
+    return np.repeat(values, counts).reshape(-1, length)
 
 
-def batch_hash(tokens: npt.NDArray[np.uint32], positions: Int64Array) -> int:
+def batch_hash(tokens: npt.NDArray[np.unsignedinteger], positions: Int64Array) -> int:
     """Return a signed 64-bit hash of rows at stream positions.
 
     The hash of a batch is the sum modulo 2^64 of its parts' hashes, independent of how it is divided.
@@ -92,8 +113,8 @@ def batch_hash(tokens: npt.NDArray[np.uint32], positions: Int64Array) -> int:
 
 def token_losses(model: Transformer, batch: Batch) -> Tensor:
     """Return the cross-entropy of each target in nats, float32 ``[B, T]``; 0 for ignored ones."""
-    logits = model(batch.inputs, batch.document_ids)
+    logits, targets = model(batch.inputs, batch.document_ids), batch.targets
     losses = F.cross_entropy(
-        logits.float().flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
+        logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
     )
-    return losses.view_as(batch.targets)
+    return losses.view_as(targets)

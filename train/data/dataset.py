@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.shards import Shards, SplitName
-from train.data.batch import Batch, document_ids_from_segments, make_batch
+from train.data.batch import Batch, document_ids_from_segments
 from train.data.permutation import Int64Array
 from train.data.stream import RowIndices
 
@@ -22,10 +22,10 @@ class PackedRows:
 
     tokens: npt.NDArray[np.unsignedinteger]
     """``[n, T + 1]``."""
-    document_ids: npt.NDArray[np.signedinteger]
+    document_ids: npt.NDArray[np.int32]
     """``[n, T + 1]``: document of each token, unique within its row; -1 for padding."""
     loss_mask: npt.NDArray[np.bool_] | None = None
-    """``[n, T + 1]``: True for tokens to learn; None: all."""
+    """``[n, T + 1]``: True for tokens to learn; None: all, and the same for all rows of a dataset."""
 
 
 class PackedDataset(Protocol):
@@ -71,15 +71,18 @@ class ShardDataset:
 
 def read_batch(
     dataset: PackedDataset, split: SplitName, sources: Sequence[str], rows: RowIndices
-) -> tuple[Batch, npt.NDArray[np.uint32]]:
-    """Read ``rows``, whose sources index ``sources``; return the batch and the tokens, ``[n, T + 1]``."""
-    tokens = np.empty((len(rows), dataset.sequence_length + 1), np.uint32)
-    document_ids = np.empty(tokens.shape, np.int64)
-    loss_mask = np.ones(tokens.shape, np.bool_)
-    for source in np.unique(rows.sources):
-        selected = rows.sources == source
-        read = dataset.read(split, sources[source], rows.indices[selected])
-        tokens[selected], document_ids[selected] = read.tokens, read.document_ids
-        if read.loss_mask is not None:
-            loss_mask[selected] = read.loss_mask
-    return make_batch(tokens, document_ids, loss_mask), tokens
+) -> Batch:
+    """Read ``rows``, whose sources index ``sources``."""
+    parts = {
+        source: dataset.read(split, sources[source], rows.indices[rows.sources == source])
+        for source in np.unique(rows.sources).tolist()
+    }
+    if len(parts) == 1:
+        (read,) = parts.values()
+        return Batch.from_arrays(read.tokens, read.document_ids, read.loss_mask)
+    # The rows are grouped by source: restore the requested order.
+    order = np.argsort(np.argsort(rows.sources, kind="stable"))
+    tokens = np.concatenate([read.tokens for read in parts.values()])[order]
+    documents = np.concatenate([read.document_ids for read in parts.values()])[order]
+    masks = [read.loss_mask for read in parts.values() if read.loss_mask is not None]
+    return Batch.from_arrays(tokens, documents, np.concatenate(masks)[order] if masks else None)

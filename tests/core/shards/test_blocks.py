@@ -1,5 +1,6 @@
 """Remote shards are read in verified blocks, which a cache of limited size keeps."""
 
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -150,11 +151,22 @@ def test_a_cache_that_cannot_be_written_is_done_without(remote, monkeypatch):
     assert shards.cache.bytes_read > read
 
 
-def test_shards_without_digests_are_refused(remote):
+def test_digests_must_be_those_of_the_files(remote):
     path = remote / "shards/manifest.json"
     path.write_text(path.read_text().replace('"block_bytes": 512', '"block_bytes": 1024'))
     with pytest.raises(ManifestError, match="its facts are not those of shards; run pack again"):
         Shards.open(str(remote / "shards"))
+
+
+def test_shards_without_digests_are_read_from_local_disk_only(remote, monkeypatch):
+    path = remote / "shards/manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["facts"]["blocks"], manifest["facts"]["block_bytes"]
+    path.write_text(json.dumps(manifest))
+    _expect(Shards.open(str(remote / "shards")), [3])
+    monkeypatch.setattr(storage, "is_local", lambda path: False)
+    with pytest.raises(ManifestError, match="has no digests of blocks, by which remote shards are read"):
+        Shards.open(f"file://{remote}/shards").read("train", "web", np.array([3]))
 
 
 def test_segments_of_several_parts_are_joined():

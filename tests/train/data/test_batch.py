@@ -1,12 +1,13 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.shards import Segments
-from train.data.batch import IGNORE_INDEX, batch_hash, document_ids_from_segments, make_batch
+from train.data.batch import IGNORE_INDEX, Batch, batch_hash, document_ids_from_segments
 
 
 def segments(rows: list[list[tuple[int, int]]]) -> Segments:
@@ -24,16 +25,45 @@ def test_documents_are_numbered_and_padding_is_minus_one() -> None:
 
 def test_only_the_next_token_of_the_same_document_is_a_target() -> None:
     tokens = np.arange(10, 16, dtype=np.uint32)[None]
-    batch = make_batch(tokens, document_ids_from_segments(segments([[(0, 2), (2, 3)]]), 6))
+    batch = Batch.from_arrays(tokens, document_ids_from_segments(segments([[(0, 2), (2, 3)]]), 6))
     assert batch.inputs.tolist() == [[10, 11, 12, 13, 14]]
     assert batch.targets.tolist() == [[11, IGNORE_INDEX, 13, 14, IGNORE_INDEX]]
     assert batch.document_ids.tolist() == [[0, 0, 1, 1, 1]]
     assert batch.num_targets == 3
+    masked = Batch(batch.tokens, batch.documents, torch.tensor([[True, True, True, False, True, True]]))
+    assert masked.targets.tolist() == [[11, IGNORE_INDEX, IGNORE_INDEX, 14, IGNORE_INDEX]]
+    assert masked.num_targets == 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+def test_the_largest_tokens_are_kept(dtype: type[np.unsignedinteger]) -> None:
+    tokens = np.full((1, 3), np.iinfo(dtype).max, dtype)
+    batch = Batch.from_arrays(tokens, np.zeros((1, 3), np.int32))
+    assert batch.inputs.tolist() == batch.targets.tolist() == [[int(tokens[0, 0])] * 2]
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(0, 5), max_size=6), min_size=1, max_size=5), st.integers(0, 2))
+def test_documents_of_random_rows(lengths: list[list[int]], gap: int) -> None:
+    """Segments with padding of ``gap`` tokens before each, and one document after another without."""
+    row_length = max(sum(row) + gap * len(row) for row in lengths) + 1
+    rows, expected = [], []
+    number = 0
+    for row in lengths:
+        at, spans, documents = 0, [], []
+        for length in row:
+            spans.append((at + gap, length))
+            documents += [-1] * gap + [number] * length
+            at += gap + length
+            number += 1
+        rows.append(spans)
+        expected.append(documents + [-1] * (row_length - len(documents)))
+    assert document_ids_from_segments(segments(rows), row_length).tolist() == expected
 
 
 def test_micro_batches_cover_the_batch() -> None:
     tokens = np.arange(70, dtype=np.uint32).reshape(7, 10)
-    batch = make_batch(tokens, np.zeros((7, 10), np.int64))
+    batch = Batch.from_arrays(tokens, np.zeros((7, 10), np.int32), np.arange(70).reshape(7, 10) % 3 > 0)
     micro_batches = batch.split(3)
     assert [len(item.inputs) for item in micro_batches] == [3, 3, 1]
     assert torch.equal(torch.cat([item.targets for item in micro_batches]), batch.targets)
