@@ -26,8 +26,9 @@ _INT, _BYTE = np.dtype("<i4"), np.dtype(np.uint8)
 
 
 class Layout(NamedTuple):
-    """Byte offsets of the buffers in a shard file."""
+    """Number of spans in a shard file, and byte offsets of its buffers."""
 
+    spans: int
     tokens: int
     bounds: int
     document_id: int
@@ -67,6 +68,15 @@ def read_document_ids(
     return bounds, ids.reshape(-1, _ID_BYTES)
 
 
+def read_span_ranges(
+    folder: str, entry: FileEntry, facts: Facts
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return first token and number of tokens of all spans of a file, as in :class:`Spans`."""
+    path, layout = storage.join(folder, entry.path), _layout(folder, entry, facts)
+    start, length = (_array(path, at, _INT, layout.spans) for at in (layout.start, layout.length))
+    return start, length
+
+
 def _layout(folder: str, entry: FileEntry, facts: Facts) -> Layout:
     path = storage.join(folder, entry.path)
     tokens = _body(path)
@@ -75,7 +85,8 @@ def _layout(folder: str, entry: FileEntry, facts: Facts) -> Layout:
     document_id = bounds + _padded(_INT.itemsize * (entry.rows + 1))
     start = document_id + _padded(_ID_BYTES * spans)
     length = start + _padded(_INT.itemsize * spans)
-    return Layout(tokens, bounds, document_id, start, length, length + _padded(_INT.itemsize * spans))
+    offset = length + _padded(_INT.itemsize * spans)
+    return Layout(spans, tokens, bounds, document_id, start, length, offset)
 
 
 def _body(path: str) -> int:
