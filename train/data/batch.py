@@ -51,7 +51,9 @@ class Batch:
 
 
 def make_batch(
-    tokens: npt.NDArray[np.uint32], document_ids: Int64Array, loss_mask: npt.NDArray[np.bool_] | None = None
+    tokens: npt.NDArray[np.unsignedinteger],
+    document_ids: npt.NDArray[np.signedinteger],
+    loss_mask: npt.NDArray[np.bool_] | None = None,
 ) -> Batch:
     """Create a batch from packed rows, ``[B, T + 1]`` each; ``loss_mask`` selects the tokens to learn."""
     is_target = (document_ids[:, 1:] == document_ids[:, :-1]) & (document_ids[:, 1:] >= 0)
@@ -62,7 +64,7 @@ def make_batch(
     return Batch(
         torch.from_numpy(inputs),
         torch.from_numpy(targets),
-        torch.from_numpy(np.ascontiguousarray(document_ids[:, :-1])),
+        torch.from_numpy(np.ascontiguousarray(document_ids[:, :-1], np.int64)),
     )
 
 
@@ -79,7 +81,7 @@ def document_ids_from_spans(spans: Spans, length: int) -> Int64Array:
     return document_ids.reshape(-1, length)
 
 
-def batch_hash(tokens: npt.NDArray[np.uint32], positions: Int64Array) -> int:
+def batch_hash(tokens: npt.NDArray[np.unsignedinteger], positions: Int64Array) -> int:
     """Return a signed 64-bit hash of rows at stream positions.
 
     The hash of a batch is the sum modulo 2^64 of its parts' hashes, independent of how it is divided.
