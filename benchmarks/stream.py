@@ -53,7 +53,7 @@ Open = Callable[[str, str, int], Batches]
 
 def open_ours(folder: str, cache: str, first: int) -> Batches:
     """Read our shards; yields the inputs."""
-    from train.data.dataset import ShardDataset, read_batch
+    from train.data.dataset import ShardDataset, read_rows
     from train.data.stream import Stream, batch_positions
 
     shards = Shards.open(folder, verify=False, cache=cache)
@@ -64,7 +64,7 @@ def open_ours(folder: str, cache: str, first: int) -> Batches:
     while True:
         step += 1
         located = stream.locate(batch_positions(step, BATCH))
-        batch = read_batch(dataset, "train", stream.sources, located)
+        batch = read_rows(dataset, "train", stream.sources, located).batch()
         assert len(batch.targets) == len(batch.document_ids)
         yield batch.inputs
 
@@ -99,13 +99,16 @@ def open_litdata(folder: str, cache: str, first: int) -> Batches:
     )
     loader = litdata.StreamingDataLoader(data, batch_size=BATCH, num_workers=0)
     if first:
-        state = {"num_samples_yielded": first * BATCH, "num_workers": 0, "batch_size": BATCH, "current_epoch": 1}
+        state = {
+            "num_samples_yielded": first * BATCH,
+            "num_workers": 0,
+            "batch_size": BATCH,
+            "current_epoch": 1,
+        }
         data.load_state_dict(
-            {
-                "dataset": data.state_dict(
-                    num_samples_yielded=first * BATCH, num_workers=0, batch_size=BATCH
-                )
-            }["dataset"]
+            {"dataset": data.state_dict(num_samples_yielded=first * BATCH, num_workers=0, batch_size=BATCH)}[
+                "dataset"
+            ]
             | state
         )
     while True:

@@ -79,6 +79,9 @@ class Stage:
     """Entries of a shared folder that belong to this stage; empty if the whole folder does."""
     reads: Sequence[str] = ()
     """Folders, files and globs that are listed for inputs; they may not include the output."""
+    attempt: str = ""
+    """Hash by which an interrupted attempt is resumed, if parts of what the output depends on may change
+    then; by default the fingerprint."""
     overwrite: bool = False
     remedy: str = REMEDY
     """How to replace the folder's content on this command line; ends the error message."""
@@ -171,7 +174,7 @@ class Stage:
 
     @property
     def _mark(self) -> bytes:
-        return canonical({"stage": self.name, "fingerprint": self.fingerprint})
+        return canonical({"stage": self.name, "fingerprint": self.attempt or self.fingerprint})
 
     def _published(self) -> Manifest | None:
         """Return the manifest in the folder, with any fingerprint."""

@@ -4,10 +4,11 @@ Each process writes its own part (torch.distributed.checkpoint)::
 
     checkpoints/step-00000100/__0_0.distcp …   one file per process
                               .metadata        location of each tensor in them
-                              manifest.json    written last: sizes, hashes, and the identity of the run
+                              manifest.json    written last: sizes, hashes, and the facts of the run
     checkpoints/latest                         name of the last complete checkpoint, replaced atomically
 
-Checkpoints newer than ``latest`` are incomplete and are removed at the next start.
+The facts are what the run must share to be resumed, the hash and the edits of its order, and the number of
+tokens seen by source. Checkpoints newer than ``latest`` are incomplete and are removed at the next start.
 """
 
 from typing import Any
@@ -30,13 +31,13 @@ def save(
     step: int,
     model: Transformer,
     optimizer: torch.optim.Optimizer,
-    identity: dict[str, Any],
+    facts: dict[str, Any],
     fingerprint: str,
     world: World,
 ) -> None:
     """Write and publish the state after ``step``; called by all processes.
 
-    ``identity`` and ``fingerprint`` are those of the run.
+    ``facts`` and ``fingerprint`` are those of the run.
     """
     path = storage.join(folder, _name(step))
     world.broadcast_from_rank_zero(lambda: storage.remove(path))
@@ -44,7 +45,7 @@ def save(
     names = [f"__{world.rank}_0.distcp", *([".metadata"] if world.is_rank_zero else [])]
     entries = [manifest.file_entry(path, name) for name in names if storage.exists(storage.join(path, name))]
     files = [entry for part in world.all_gather(entries) for entry in part]
-    facts = {**identity, "world_size": world.size, "torch": torch.__version__}
+    facts = {**facts, "world_size": world.size, "torch": torch.__version__}
     if world.is_rank_zero:
         Stage(STAGE, path, fingerprint).publish({"step": step}, files, facts)
         storage.write_atomic(storage.join(folder, LATEST), _name(step).encode())

@@ -81,12 +81,12 @@ def finetune(config: Config, world: World) -> None:
         if world.is_rank_zero:
             print(f"finetune: {_summary(dataset)}", flush=True)
         enable_determinism()
-        Trainer(run, world).train()
+        tokens_seen = Trainer(run, world).train()
     if world.is_rank_zero:
         _publish_model(run, config, base, model_folder)
         if not done:
             counts = {f"examples_{name.replace(' ', '_')}": count for name, count in dataset.counts.items()}
-            training_run.publish(run, **counts)
+            training_run.publish(run, tokens_seen, **counts)
 
 
 def prepare(config: Config, base: LoadedModel, dataset: ExampleDataset) -> TrainingRun:

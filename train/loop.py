@@ -2,19 +2,19 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from core import storage
 from core.config import Config
 from model.formats.checkpoint import find_latest
 from train import checkpoint, training_run, validation
 from train.data.batch import Batch, batch_hash, token_losses
-from train.data.dataset import read_batch
+from train.data.dataset import read_stream
+from train.data.permutation import Int64Array
 from train.data.stream import batch_positions
 from train.metrics import MetricsWriter, ProgressLine, peak_flops
 from train.optim import build_optimizer, learning_rate, optimizer_step
@@ -26,14 +26,27 @@ def train(config: Config, world: World) -> None:
     """Pre-train the model in ``config``, resuming from the last checkpoint if there is one."""
     training_run.check_batch_size("train", config.train, world)
     shards = training_run.open_shards(config)
-    run = training_run.prepare(config, shards)
+    edits = world.broadcast_from_rank_zero(lambda: training_run.find_edits(config, shards))
+    run = training_run.prepare(config, shards, edits)
     training_run.verify_shards(shards, world)
     if world.broadcast_from_rank_zero(lambda: training_run.begin(run, config.output.overwrite)):
         return
-    enable_determinism()
-    Trainer(run, world).train()
     if world.is_rank_zero:
-        training_run.publish(run)
+        print(training_run.describe_order(run), flush=True)
+    enable_determinism()
+    tokens_seen = Trainer(run, world).train()
+    if world.is_rank_zero:
+        training_run.publish(run, tokens_seen)
+
+
+class StepInput(NamedTuple):
+    """What one process trains on in a step."""
+
+    batch: Batch
+    hash: int
+    """Hash of the rows and their positions."""
+    num_tokens: Int64Array
+    """int64 ``[sources]``: number of tokens without padding."""
 
 
 class Trainer:
@@ -52,14 +65,15 @@ class Trainer:
         trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.has_frozen_weights = len(trainable) < len(list(self.model.parameters()))
         self.optimizer = build_optimizer(trainable, self.config)
-        self.checkpoints = storage.join(run.folder, "checkpoints")
         self.validation_sample = validation.sample_rows(run.dataset, self.config.validation_sequences)
         self.peak_flops = peak_flops(world.device)
+        self.tokens_seen = dict.fromkeys(run.stream.sources, 0)
+        """Number of tokens without padding in all completed steps, by source."""
         self.step = self._resume()
         """Number of completed steps."""
 
-    def train(self) -> None:
-        """Take all remaining steps."""
+    def train(self) -> dict[str, int]:
+        """Take all remaining steps; return the number of tokens seen by source."""
         with ExitStack() as stack:
             metrics = None
             if self.world.is_rank_zero:
@@ -67,24 +81,26 @@ class Trainer:
             self._train_steps(stack.enter_context(ThreadPoolExecutor(1)), metrics)
             if metrics:
                 metrics.publish()
+                print(f"{self.run.stage}: {_summary(self.tokens_seen)}", flush=True)
+        return self.tokens_seen
 
     def _train_steps(self, loader: Executor, metrics: MetricsWriter | None) -> None:
         """Take all remaining steps."""
         progress = ProgressLine(self.run.stage, self.step + 1, self.config.steps)
-        for batch in self._batches(loader):
+        for pending_input in self._inputs(loader):
             self.step += 1
-            values = self._train_step(batch)
+            values = self._train_step(pending_input)
             if metrics:
                 metrics.write(self.step, values)
                 progress.update(self.step, values)
-            if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
+            if self._checkpoint_is_due:
                 self._save_checkpoint(metrics)
 
-    def _batches(self, loader: Executor) -> Iterator[Future[tuple[Batch, int]]]:
-        """Yield the batches of all remaining steps, while ``loader`` reads those after it."""
-        ahead: deque[Future[tuple[Batch, int]]] = deque()
+    def _inputs(self, loader: Executor) -> Iterator[Future[StepInput]]:
+        """Yield the inputs of all remaining steps, while ``loader`` reads those after them."""
+        ahead: deque[Future[StepInput]] = deque()
         for step in range(self.step + 1, self.config.steps + 1):
-            ahead.append(loader.submit(self._read_batch, step))
+            ahead.append(loader.submit(self._read_input, step))
             if len(ahead) > self.config.read_ahead:
                 yield ahead.popleft()
         while ahead:
@@ -93,40 +109,42 @@ class Trainer:
     def _resume(self) -> int:
         """Load the latest checkpoint or initialize the weights; return the number of completed steps."""
         self.world.broadcast_from_rank_zero(
-            lambda: checkpoint.remove_old(self.checkpoints, self.config.keep_checkpoints)
+            lambda: checkpoint.remove_old(self.run.checkpoints, self.config.keep_checkpoints)
         )
-        found = find_latest(self.checkpoints)
+        found = find_latest(self.run.checkpoints)
         if not found or self.has_frozen_weights:  # checkpoints omit frozen weights
             initialize(self.model, self.run.initial_weight)
         torch.manual_seed(self.config.seed + self.world.rank)
         if not found:
             return 0
         step = checkpoint.restore(*found, self.model, self.optimizer, self.world)
+        self.tokens_seen = dict(found[1].facts["tokens_seen"])
         if self.world.is_rank_zero:
             print(f"{self.run.stage}: resuming after step {step}", flush=True)
         return step
 
-    def _read_batch(self, step: int) -> tuple[Batch, int]:
-        """Return this process's part of a batch, and its hash."""
+    def _read_input(self, step: int) -> StepInput:
+        """Return this process's part of a batch."""
         positions = batch_positions(step, self.config.batch_size, self.world.rank, self.world.size)
-        rows = self.run.stream.locate(positions)
-        batch = read_batch(self.run.dataset, "train", self.run.stream.sources, rows)
-        return batch, batch_hash(batch.tokens.numpy(), positions)
+        rows, num_tokens = read_stream(self.run.dataset, self.run.stream, positions)
+        return StepInput(rows.batch(), batch_hash(rows.tokens, positions), num_tokens)
 
-    def _train_step(self, pending_batch: Future[tuple[Batch, int]]) -> dict[str, Any]:
+    def _train_step(self, pending_input: Future[StepInput]) -> dict[str, Any]:
         """Take one step, and validate if due; return the step's metrics."""
         start = time.monotonic()
-        batch, local_hash = pending_batch.result()
+        batch, local_hash, num_tokens = pending_input.result()
         data_wait = time.monotonic() - start
-        num_targets, global_hash = self.world.sum_integers([batch.num_targets, local_hash])
-        loss = self._forward_backward(batch, num_targets)
-        grad_norm = optimizer_step(self.optimizer, self.config, self.step, loss)
+        num_targets, global_hash, *tokens = self.world.sum_integers(
+            [batch.num_targets, local_hash, *num_tokens.tolist()]
+        )
+        for source, number in zip(self.run.stream.sources, tokens, strict=True):
+            self.tokens_seen[source] += number
+        # Edits can leave a step without targets. It has no loss, and the weights stay as they are.
+        values: dict[str, Any] = self._learn(batch, num_targets) if num_targets else {}
         sequence_length = self.run.dataset.sequence_length
         tokens_per_second = self.config.batch_size * sequence_length / (time.monotonic() - start)
-        values: dict[str, Any] = {
-            "train/loss": loss,
+        values |= {
             "train/lr": learning_rate(self.config, self.step),
-            "train/grad_norm": grad_norm,
             "data/batch_hash": f"{global_hash % (1 << 64):016x}",
             "perf/tok_per_sec": tokens_per_second,
             "perf/data_wait": data_wait,
@@ -134,9 +152,24 @@ class Trainer:
         if self.peak_flops:
             flops = self.run.model_config.training_flops(sequence_length)
             values["perf/mfu"] = tokens_per_second * flops / (self.peak_flops * self.world.size)
+        if self._checkpoint_is_due:
+            values |= {f"data/tokens_seen/{source}": count for source, count in self.tokens_seen.items()}
         if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
             values |= self._validate()
         return values
+
+    @property
+    def _checkpoint_is_due(self) -> bool:
+        """True if a checkpoint is written after the current step."""
+        return self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps
+
+    def _learn(self, batch: Batch, num_targets: int) -> dict[str, float]:
+        """Update the weights by the mean loss over all ``num_targets`` targets; return its metrics."""
+        loss = self._forward_backward(batch, num_targets)
+        return {
+            "train/loss": loss,
+            "train/grad_norm": optimizer_step(self.optimizer, self.config, self.step, loss),
+        }
 
     def _forward_backward(self, batch: Batch, num_targets: int) -> float:
         """Accumulate the gradients of the mean loss over all ``num_targets`` targets; return that loss."""
@@ -144,9 +177,9 @@ class Trainer:
         for micro_batch in batch.to(self.world.device).split(self.config.micro_batch_size):
             loss = token_losses(self.model, micro_batch).sum()
             # FSDP averages gradients over processes; the factor turns that into the mean over all targets.
-            torch.autograd.backward(loss * (self.world.size / max(num_targets, 1)))
+            torch.autograd.backward(loss * (self.world.size / num_targets))
             nats += float(loss.detach())
-        return self.world.sum([nats])[0] / max(num_targets, 1)
+        return self.world.sum([nats])[0] / num_targets
 
     def _validate(self) -> dict[str, float]:
         self.model.eval()
@@ -166,13 +199,19 @@ class Trainer:
         if metrics:
             metrics.publish()
         checkpoint.save(
-            self.checkpoints,
+            self.run.checkpoints,
             self.step,
             self.model,
             self.optimizer,
-            self.run.identity,
+            self.run.facts(self.tokens_seen),
             self.run.fingerprint,
             self.world,
         )
         if self.world.is_rank_zero:
-            checkpoint.remove_old(self.checkpoints, self.config.keep_checkpoints)
+            checkpoint.remove_old(self.run.checkpoints, self.config.keep_checkpoints)
+
+
+def _summary(tokens_seen: Mapping[str, int]) -> str:
+    """Return one line with the number of tokens by source."""
+    by_source = " · ".join(f"{count:,} {source}" for source, count in tokens_seen.items())
+    return f"tokens seen: {sum(tokens_seen.values()):,} ({by_source})"

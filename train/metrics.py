@@ -90,8 +90,9 @@ class ProgressLine:
             return
         self._last_shown = now
         left = (now - self._start) / (step - self._first_step + 1) * (self._steps - step)
+        loss = f"loss {values['train/loss']:.3f}" if "train/loss" in values else "no targets"
         line = (
-            f"{self._stage}: step {step}/{self._steps} · loss {values['train/loss']:.3f}{self._validation} · "
+            f"{self._stage}: step {step}/{self._steps} · {loss}{self._validation} · "
             f"{values['perf/tok_per_sec']:,.0f} tokens/s · {duration(left)} left"
         )
         end = "\n" if not self._terminal or step == self._steps else ""

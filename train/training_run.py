@@ -1,7 +1,7 @@
 """Definition of a training run, built and checked before anything is written."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -16,8 +16,10 @@ from core.manifest import Stage
 from core.shards import Shards, check_tokenizer
 from core.tokenizer import SentencePieceTokenizer, Tokenizer
 from model.config import TransformerConfig, default_intermediate_size
+from model.formats.checkpoint import find_latest
 from model.transformer import Transformer
 from train.data.dataset import PackedDataset, ShardDataset
+from train.data.edits import Edit, check_files, check_resumed, resolve_edits
 from train.data.stream import Stream
 from train.parallel import World, seeded_initial_weight
 
@@ -61,16 +63,41 @@ class TrainingRun:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the identity."""
-        return manifest.fingerprint(self.stage, self.identity, [])
+        """Hash of the identity and the edits of the order."""
+        return manifest.fingerprint(self.stage, self.identity, [edit.sha256 for edit in self.stream.edits])
+
+    @property
+    def attempt(self) -> str:
+        """Hash of the identity: later edits may change when the run is resumed."""
+        return manifest.fingerprint(f"{self.stage} attempt", self.identity, [])
+
+    @property
+    def checkpoints(self) -> str:
+        """Folder of the checkpoints."""
+        return storage.join(self.folder, "checkpoints")
+
+    def facts(self, tokens_seen: Mapping[str, int]) -> dict[str, Any]:
+        """Return what checkpoints and the manifest record; ``tokens_seen``: trained on so far, by source."""
+        return {
+            **self.identity,
+            "order_sha256": self.stream.sha256,
+            "edits": [edit.record for edit in self.stream.edits],
+            "tokens_seen": dict(tokens_seen),
+        }
 
 
 def validate(config: Config) -> None:
-    """Raise an error for settings that pre-training would reject; the mixture is checked on local shards."""
+    """Raise an error for settings that pre-training would reject.
+
+    The mixture and edits of files are checked on local shards. Documents are looked up when training starts,
+    by one process.
+    """
     configuration.require(config, "output.path")
     folder = storage.join(config.output.path, "shards")
     if storage.is_local(folder) and storage.exists(storage.join(folder, manifest.NAME)):
-        build_stream(ShardDataset(open_shards(config)), config.train)
+        shards = open_shards(config)
+        build_stream(ShardDataset(shards), config.train)
+        check_files(config.train.edits, shards)
 
 
 def open_shards(config: Config) -> Shards:
@@ -80,8 +107,13 @@ def open_shards(config: Config) -> Shards:
     return Shards.open(folder, verify=False, cache_bytes=config.train.shard_cache)
 
 
-def prepare(config: Config, shards: Shards) -> TrainingRun:
-    """Define pre-training on ``shards``.
+def find_edits(config: Config, shards: Shards) -> tuple[Edit, ...]:
+    """Look up ``[[train.edits]]`` in the shards; raises as :func:`train.data.edits.resolve_edits`."""
+    return resolve_edits(config.train.edits, shards, config.output.path, config.train.batch_size)
+
+
+def prepare(config: Config, shards: Shards, edits: Sequence[Edit]) -> TrainingRun:
+    """Define pre-training on ``shards``; ``edits``: from :func:`find_edits`.
 
     Raises :class:`core.errors.MismatchError` if the shards were made with another tokenizer.
     """
@@ -97,7 +129,7 @@ def prepare(config: Config, shards: Shards) -> TrainingRun:
         model_config=model_config,
         tokenizer=tokenizer,
         dataset=dataset,
-        stream=build_stream(dataset, config.train),
+        stream=build_stream(dataset, config.train, edits),
         identity={
             "model": asdict(model_config),
             "tokenizer_sha256": tokenizer.sha256,
@@ -108,7 +140,7 @@ def prepare(config: Config, shards: Shards) -> TrainingRun:
     )
 
 
-def build_stream(dataset: PackedDataset, config: TrainConfig) -> Stream:
+def build_stream(dataset: PackedDataset, config: TrainConfig, edits: Sequence[Edit] = ()) -> Stream:
     """Return the order of the training rows."""
     num_rows = {source: dataset.num_rows("train", source) for source in dataset.sources}
     later = [((phase.from_step - 1) * config.batch_size, phase.mixture) for phase in config.mixture_schedule]
@@ -118,15 +150,22 @@ def build_stream(dataset: PackedDataset, config: TrainConfig) -> Stream:
         num_rows,
         config.mixture,
         later,
+        edits,
         block=config.shuffle_block,
         window=config.shuffle_window,
     )
 
 
+def describe_order(run: TrainingRun) -> str:
+    """Return lines with the hash of the order of the data, and its edits."""
+    edits = (f"{run.stage}: from step {each.from_step} without {each.content}" for each in run.stream.edits)
+    return "\n".join([f"{run.stage}: order {run.stream.sha256}", *edits])
+
+
 def identity_settings(config: TrainConfig) -> dict[str, Any]:
-    """Return the settings that determine what is learned."""
+    """Return the settings that determine what is learned, apart from edits, which may be added later."""
     values = config.model_dump(mode="json")
-    return {key: value for key, value in values.items() if key not in RESUMABLE_KEYS}
+    return {key: value for key, value in values.items() if key not in (*RESUMABLE_KEYS, "edits")}
 
 
 def verify_shards(shards: Shards, world: World) -> None:
@@ -152,19 +191,31 @@ def check_batch_size(section: str, config: TrainConfig, world: World) -> None:
 def begin(run: TrainingRun, overwrite: bool) -> bool:
     """Claim the run's folder; return True if the run is already complete.
 
-    Raises :class:`core.errors.OutputError` if the folder holds another run and ``overwrite`` is not set.
+    Raises :class:`core.errors.OutputError` if the folder holds another run, and :class:`ConfigError` if the
+    latest checkpoint was trained with other edits. With ``overwrite``, either is replaced.
     """
-    return bool(_stage(run, overwrite).begin())
+    stage = _stage(run, overwrite)
+    if stage.finished():
+        return True
+    if found := find_latest(run.checkpoints):
+        try:
+            check_resumed(found[1].facts.get("edits", ()), run.stream.edits, found[1].counts["step"])
+        except ConfigError:
+            if not overwrite:
+                raise
+            storage.remove(storage.join(run.folder, manifest.STARTED))  # so that it is not resumed
+    stage.begin()
+    return False
 
 
-def publish(run: TrainingRun, **counts: int) -> None:
-    """Write the manifest of a complete run, with the metrics of its last step."""
+def publish(run: TrainingRun, tokens_seen: Mapping[str, int], **counts: int) -> None:
+    """Write the manifest of a complete run, with the tokens seen by source and the last step's metrics."""
     lines = storage.read_bytes(storage.join(run.folder, "metrics.jsonl")).splitlines()
     steps, parameters = run.config.steps, run.model_config.num_parameters
     _stage(run).publish(
         {"steps": steps, "sequences": steps * run.config.batch_size, "parameters": parameters, **counts},
         [manifest.file_entry(run.folder, "metrics.jsonl", rows=steps)],
-        {**run.identity, "metrics": json.loads(lines[-1])},
+        {**run.facts(tokens_seen), "metrics": json.loads(lines[-1])},
     )
 
 
@@ -183,6 +234,7 @@ def _stage(run: TrainingRun, overwrite: bool = False) -> Stage:
         run.manifest_config,
         run.inputs,
         owned=OUTPUTS,
+        attempt=run.attempt,
         overwrite=overwrite,
         done_message=f"{run.stage}: already done (step {run.config.steps})",
     )

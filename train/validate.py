@@ -20,7 +20,7 @@ from core.tokenizer import SentencePieceTokenizer
 from model.loading import load_latest_checkpoint
 from train import parallel, validation
 from train.data.batch import IGNORE_INDEX
-from train.data.dataset import ShardDataset, read_batch
+from train.data.dataset import ShardDataset, read_rows
 from train.data.permutation import Int64Array
 from train.data.stream import RowIndices
 from train.parallel import World
@@ -111,8 +111,7 @@ def _target_counts(
 ) -> npt.NDArray[np.float64]:
     """Return the number of times that each token is a target in the rows, float64 ``[vocabulary]``."""
     rows = RowIndices(np.zeros_like(indices), indices)
-    batch = read_batch(ShardDataset(shards), split, [source], rows)
-    targets = batch.targets
+    targets = read_rows(ShardDataset(shards), split, [source], rows).batch().targets
     targets = targets[targets != IGNORE_INDEX].numpy()
     return np.bincount(targets, minlength=shards.facts.vocabulary_size).astype(np.float64)
 

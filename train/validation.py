@@ -10,7 +10,7 @@ import torch
 from core.tokenizer import Tokenizer
 from model.transformer import Transformer
 from train.data.batch import IGNORE_INDEX, Batch, token_losses
-from train.data.dataset import PackedDataset, read_batch
+from train.data.dataset import PackedDataset, read_rows
 from train.data.permutation import Permutation
 from train.data.stream import RowIndices
 from train.parallel import World
@@ -81,7 +81,7 @@ def validate(
         positions = np.arange(first, first + batch_size)
         is_real = positions < len(sample.rows)
         rows = sample.rows.take(np.where(is_real, positions, 0))
-        batch = read_batch(dataset, "validation", sample.sources, rows)
+        batch = read_rows(dataset, "validation", sample.sources, rows).batch()
         sums = _row_sums(model, batch.to(world.device), byte_lengths)
         np.add.at(table, rows.sources[is_real], sums[is_real])
     totals = np.array(world.sum(table.ravel().tolist())).reshape(table.shape)

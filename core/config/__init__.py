@@ -25,7 +25,7 @@ from core.config.section import ByteSize, Section
 from core.config.sections import Config
 from core.config.serve import ServeConfig
 from core.config.toml_source import parse as parse_toml
-from core.config.train import FinetuneConfig, LoraConfig, ModelConfig, TrainConfig
+from core.config.train import EditConfig, FinetuneConfig, LoraConfig, ModelConfig, PretrainConfig, TrainConfig
 
 __all__ = [
     "ArgumentParser",
@@ -37,6 +37,7 @@ __all__ = [
     "CorpusConfig",
     "DecontaminationConfig",
     "DedupConfig",
+    "EditConfig",
     "EvalsConfig",
     "ExtractionConfig",
     "FiltersConfig",
@@ -50,6 +51,7 @@ __all__ = [
     "ModelConfig",
     "OutputConfig",
     "PackConfig",
+    "PretrainConfig",
     "Section",
     "ServeConfig",
     "SubstringsConfig",

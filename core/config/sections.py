@@ -14,7 +14,7 @@ from core.config.pipeline import (
 )
 from core.config.section import Section
 from core.config.serve import ServeConfig
-from core.config.train import FinetuneConfig, ModelConfig, TrainConfig
+from core.config.train import FinetuneConfig, ModelConfig, PretrainConfig
 
 
 class Config(Section):
@@ -31,7 +31,7 @@ class Config(Section):
     tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()
     model: ModelConfig = ModelConfig()
-    train: TrainConfig = TrainConfig()
+    train: PretrainConfig = PretrainConfig()
     finetune: FinetuneConfig = FinetuneConfig()
     evals: EvalsConfig = EvalsConfig()
     serve: ServeConfig = ServeConfig()

@@ -58,8 +58,47 @@ class MixturePhaseConfig(Section):
     """Relative weight of each source that is drawn from."""
 
 
+class EditConfig(Section):
+    """Rows of a shard, or documents, that training leaves out from a step on, such as for a takedown.
+
+    They become padding where they are, so everything else is trained on at the same steps as without the
+    edit. Set one of ``file``, ``documents`` and ``documents_file``. When a run is resumed, only edits that
+    begin after its checkpoint may be added, changed or removed.
+    """
+
+    from_step: int = Field(default=1, ge=1)
+    """First step without the rows or documents."""
+    file: str = ""
+    """Shard file of the training split, below the shards' folder: ``train/web/part-00007.arrow``."""
+    rows: tuple[int, ...] = ()
+    """First and last row to leave out of ``file``, counted from 0; empty: all of its rows."""
+    documents: tuple[str, ...] = ()
+    """Documents to leave out, by their ids or URLs as in ``documents/``."""
+    documents_file: str = ""
+    """Text file with the id or URL of a document on each line; lines that begin with ``#`` are comments."""
+
+    @model_validator(mode="after")
+    def _removes_something(self) -> Self:
+        given = [name for name in ("file", "documents", "documents_file") if getattr(self, name)]
+        if len(given) != 1:
+            raise PydanticCustomError(
+                "edit_target",
+                "{given}: an edit must have one of file, documents and documents_file; write one for each",
+                {"given": " and ".join(given) or "nothing to leave out"},
+            )
+        ascending = list(self.rows) == sorted(self.rows) and all(row >= 0 for row in self.rows)
+        if self.rows and not (self.file and len(self.rows) == 2 and ascending):
+            raise PydanticCustomError(
+                "edit_rows",
+                "rows = {rows}: must be the first and the last row of a file; write file = … and rows = "
+                "[1200, 1300]",
+                {"rows": str(list(self.rows))},
+            )
+        return self
+
+
 class TrainConfig(Section):
-    """Pre-training with AdamW and a cosine learning rate schedule."""
+    """Training with AdamW and a cosine learning rate schedule."""
 
     steps: int = Field(default=1000, ge=1)
     """Optimizer steps."""
@@ -126,6 +165,13 @@ class TrainConfig(Section):
         return self
 
 
+class PretrainConfig(TrainConfig):
+    """Pre-training with AdamW and a cosine learning rate schedule."""
+
+    edits: tuple[EditConfig, ...] = ()
+    """Rows and documents that are left out from a step on."""
+
+
 class LoraConfig(Section):
     """Low-rank adapters (LoRA), for ``finetune.method = "lora"``."""
 
@@ -140,7 +186,10 @@ class LoraConfig(Section):
 
 
 class FinetuneConfig(TrainConfig):
-    """Supervised fine-tuning on conversations. Has all keys of ``[train]``, some with other defaults."""
+    """Supervised fine-tuning on conversations.
+
+    Has all keys of ``[train]`` but ``edits``, some with other defaults.
+    """
 
     model: str = ""
     """Model to start from: the folder of a run, a Hugging Face folder, a GGUF file or an adapter."""

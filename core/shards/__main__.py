@@ -2,7 +2,7 @@
 
 ``python -m core.shards verify DIR`` compares every file with the manifest.
 ``python -m core.shards inspect DIR`` prints the totals; with ``--row N`` the text of a row, with
-``--document ID`` the rows that hold a document.
+``--document ID`` or ``--document URL`` the rows that hold a document.
 ``python -m core.shards diff DIR OTHER`` prints in what two sets of shards differ.
 ``python -m core.shards convert DIR OUT --to flat`` (or ``megatron``) writes the documents for other trainers;
 ``python -m core.shards convert FILE.bin OUT --to shards --tokenizer DIR`` packs theirs.
@@ -16,7 +16,7 @@ from pathlib import Path
 from core import manifest, storage
 from core.config import ArgumentParser
 from core.errors import ConfigError, InputError, ManifestError, run
-from core.shards import exchange, inspection
+from core.shards import documents, exchange, inspection
 from core.shards.format import SPLITS
 from core.shards.reader import Shards
 from core.tokenizer import SentencePieceTokenizer
@@ -61,10 +61,12 @@ def _verify(folder: str) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    shards = Shards.open(options.folder)
+    shards = Shards.open(options.folder, verify=False)
     run_folder = posixpath.dirname(storage.absolute(options.folder))
     if options.document:
-        for split, source, row in inspection.rows_with_document(shards, options.document):
+        ids = documents.resolve_one(run_folder, options.document)
+        rows = (each[1:4] for each in documents.find_documents(shards, ids))
+        for split, source, row in dict.fromkeys(rows):
             print(f"{split}/{source} row {row}")
         return
     if options.row is None:
@@ -73,7 +75,7 @@ def _inspect(options: argparse.Namespace) -> None:
     source = options.source or next((name for split, name in shards.groups if split == options.split), "")
     tokenizer = _tokenizer(shards, options.tokenizer or f"{run_folder}/tokenizer")
     found, title = inspection.read_row(shards, options.split, source, options.row)
-    urls = inspection.document_urls(run_folder, inspection.document_ids(found)) if options.urls else {}
+    urls = documents.document_urls(run_folder, inspection.document_ids(found)) if options.urls else {}
     print("\n".join(inspection.describe_row(found, title, tokenizer, urls, whole=options.whole)))
 
 
@@ -130,7 +132,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     inspect.add_argument("--split", choices=SPLITS, default="train")
     inspect.add_argument("--source", help="source of the row; by default the first")
     inspect.add_argument("--row", type=int, metavar="N", help="number of a row, from 0")
-    inspect.add_argument("--document", metavar="ID", help="id of a document, as in documents/")
+    inspect.add_argument("--document", metavar="ID|URL", help="id or URL of a document, as in documents/")
     inspect.add_argument("--whole", action="store_true", help="print whole texts")
     inspect.add_argument("--urls", action="store_true", help="print URLs, from OUT/documents")
     inspect.add_argument("--tokenizer", metavar="DIR", help="folder of the tokenizer (OUT/tokenizer)")

@@ -1,4 +1,4 @@
-"""Look into a set of shards: its totals, the text of a row, the rows of a document, differences of two sets.
+"""Look into a set of shards: its totals, the text of a row, differences of two sets.
 
 Only the blocks that hold what is shown are read.
 """
@@ -7,10 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 import numpy as np
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
-from core import storage
 from core.errors import InputError
 from core.manifest import FileEntry
 from core.shards.format import Rows, SplitName, Totals
@@ -88,40 +85,6 @@ def describe_row(
 def document_ids(rows: Rows) -> list[str]:
     """Return the id of each span's document."""
     return [each.tobytes().hex() for each in rows.spans.document_id]
-
-
-def rows_with_document(shards: Shards, document: str) -> Iterator[tuple[str, str, int]]:
-    """Yield split, source and number of each row that holds a part of a document, by its id.
-
-    Reads the ids in every file, and no tokens. Raises :class:`InputError` for a malformed id.
-    """
-    try:
-        wanted = np.frombuffer(bytes.fromhex(document), np.uint8)
-    except ValueError:
-        wanted = np.empty(0, np.uint8)
-    if len(wanted) != 16:
-        raise InputError(f"{document!r}: not a document's id; give its 32 hexadecimal digits")
-    for split, source in shards.groups:
-        first = 0
-        for entry in shards.files(split, source):
-            bounds, ids = shards.document_ids(entry)
-            found = np.flatnonzero((ids == wanted).all(axis=1))
-            for row in np.unique(bounds.searchsorted(found, "right") - 1).tolist():
-                yield split, source, first + row
-            first += entry.rows
-
-
-def document_urls(run: str, ids: list[str]) -> dict[str, str]:
-    """Return the URL of each document that has one, from the corpus in the folder of a run.
-
-    Reads the columns ``id`` and ``url`` of all documents.
-    """
-    folder = storage.join(run, "documents")
-    files = [each.path for each in storage.list_files(folder) if each.path.endswith(".parquet")]
-    fs, _ = storage.filesystem(folder)
-    table = ds.dataset([storage.filesystem(file)[1] for file in files], filesystem=fs, format="parquet")
-    rows = table.to_table(columns=["id", "url"], filter=pc.field("id").isin(ids)).to_pylist()
-    return {row["id"]: row["url"] for row in rows if row["url"]}
 
 
 def differences(one: Shards, other: Shards) -> Iterator[str]:

@@ -63,6 +63,10 @@ class ShardFile:
         ids = self._data.records(layout.document_id, _BYTE, _ID_BYTES, spans)
         return Spans(bounds, start, length, ids, offset)
 
+    def all_segments(self) -> Segments:
+        """Return the segments of all rows."""
+        return self.segments(np.arange(self._num_rows))
+
     def document_ids(self) -> tuple[Int64Array, npt.NDArray[np.uint8]]:
         """Return the bounds and the document ids of all spans, as in :class:`Spans`."""
         bounds = self._bounds(np.arange(self._num_rows + 1))

@@ -100,6 +100,10 @@ class Shards:
         """Return the bounds and the document ids of all spans of a file, as in :class:`Spans`."""
         return self._file(entry).document_ids()
 
+    def all_segments(self, entry: FileEntry) -> Segments:
+        """Return the segments of all rows of a file."""
+        return self._file(entry).all_segments()
+
     def _read(
         self,
         split: SplitName,
@@ -151,8 +155,8 @@ class Shards:
             return LocalBytes(path.removeprefix("file://"))
         if not self.facts.blocks:
             raise ManifestError(
-                f"{storage.join(self.folder, manifest.NAME)}: has no digests of blocks, by which remote shards "
-                "are read; run pack again, or copy them to local disk"
+                f"{self.folder}: {manifest.NAME} has no digests of blocks, by which remote shards are read; "
+                "run pack again, or copy them to local disk"
             )
         digests = self.facts.blocks[entry.path]
         return RemoteBytes(path, entry.size, entry.sha256, digests, self.facts.block_bytes, self.cache)

@@ -66,6 +66,21 @@ def test_owned_entries_survive_a_resume_but_not_an_overwrite(tmp_path: Path) -> 
     assert (folder / "other").exists()
 
 
+def test_attempt_may_be_resumed_under_another_fingerprint(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    _stage(folder, owned=["mine"], attempt="a1").begin()
+    (folder / "mine").write_text("x")
+    with pytest.raises(OutputError, match="an unfinished pack of another configuration"):
+        _stage(folder, owned=["mine"], attempt="a2").begin()
+    changed = _stage(folder, "f2", owned=["mine"], attempt="a1")
+    assert changed.begin() is None
+    assert (folder / "mine").exists()
+    made = _finish(changed)
+    assert changed.begin() == made and made.fingerprint == "f2"
+    with pytest.raises(OutputError, match="a finished pack of another configuration"):
+        _stage(folder, owned=["mine"], attempt="a1").begin()
+
+
 def test_files_are_refused_as_folders(tmp_path: Path) -> None:
     file = tmp_path / "a.warc.gz"
     file.write_text("input")

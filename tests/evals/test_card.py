@@ -125,11 +125,33 @@ def test_data_card_matches_manifests(run: Path, tmp_path: Path) -> None:
     assert any(name.startswith("documents/") for name in files)
 
 
+def test_model_card_lists_edits(run: Path, tmp_path: Path) -> None:
+    path, original = run / "training" / "manifest.json", (run / "training").resolve()
+    training = json.loads(path.read_text())
+    (run / "training").unlink()
+    (run / "training").mkdir()
+    for part in original.iterdir():
+        if part.name != path.name:
+            (run / "training" / part.name).symlink_to(part)
+    contents = {21: "3 documents in 5 rows", 1500: "rows 0 to 9 of train/web/part-00000.arrow"}
+    training["facts"]["edits"] = [
+        {"from_step": step, "content": content, "sha256": "0" * 64} for step, content in contents.items()
+    ]
+    path.write_text(json.dumps(training))
+    card = cards(tmp_path, "--run", str(run))["model-card.md"]
+    assert f"{training['facts']['order_sha256']}, from which edits left out:\n\n" in card
+    assert f"\n- {contents[21]}, from step 21 on\n- {contents[1500]}, from step 1,500 on\n\n*From [" in card
+    assert not re.search(r"\n{4}", card)
+
+
 def test_model_card_matches_results(run: Path, results: Path, tmp_path: Path) -> None:
     card = cards(tmp_path, "--run", str(run), "--results", str(results))["model-card.md"]
     training = json.loads((run / "training" / "manifest.json").read_text())
     assert f"| parameters | {training['counts']['parameters']:,} |" in card
     assert f"| val/bpb, last step | {training['facts']['metrics']['val/bpb']:.4f} |" in card
+    for source, count in training["facts"]["tokens_seen"].items():
+        assert f"\n| tokens seen, {source} | {count:,} |\n" in card
+    assert f"\nOrder of the data: {training['facts']['order_sha256']}.\n" in card
     summary = json.loads((results / "results.json").read_text())
     text, pairs = summary["suites"]
     bits = text["metrics"][0]

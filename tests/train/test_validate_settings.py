@@ -30,6 +30,20 @@ def test_mixture_schedule_is_checked(tmp_path: Path) -> None:
         config.load(None, [out, "train.mixture_schedule=[{from_step=5,mixture={}}]"])
 
 
+def test_edits_of_files_are_checked_against_local_shards(packed: Path, tmp_path: Path) -> None:
+    folder, document = Folder(tmp_path, packed), f"{{documents=['{'f' * 32}']}}"
+    training_run.validate(folder.config(f"train.edits=[{document}]"))
+    for edit, message in (
+        (
+            "{file='train/books/part-9.arrow'}",
+            r"train\.edits\[1\]\.file = .*: not a file of the training split",
+        ),
+        ("{file='train/books/part-00000.arrow',rows=[0,999]}", r"train\.edits\[1\]\.rows = \[0, 999\]: "),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            training_run.validate(folder.config(f"train.edits=[{document},{edit}]"))
+
+
 def test_mixture_is_not_checked_without_shards(tmp_path: Path) -> None:
     training_run.validate(config.load(None, [f"output.path={tmp_path}", "train.mixture.web=2"]))
     with pytest.raises(ConfigError, match=r"output\.path is empty"):

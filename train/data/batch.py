@@ -33,16 +33,6 @@ class Batch:
     loss_mask: Tensor | None = None
     """bool ``[B, T + 1]``: True for tokens to learn; None: all."""
 
-    @staticmethod
-    def from_arrays(
-        tokens: npt.NDArray[np.unsignedinteger],
-        documents: npt.NDArray[np.int32],
-        loss_mask: npt.NDArray[np.bool_] | None = None,
-    ) -> "Batch":
-        """Create a batch that shares the memory of packed rows, ``[B, T + 1]`` each."""
-        mask = None if loss_mask is None else torch.from_numpy(loss_mask)
-        return Batch(torch.from_numpy(tokens), torch.from_numpy(documents), mask)
-
     @property
     def inputs(self) -> Tensor:
         """int64 ``[B, T]``."""
@@ -55,7 +45,7 @@ class Batch:
 
     @property
     def targets(self) -> Tensor:
-        """int64 ``[B, T]``: the next token, or IGNORE_INDEX for padding, at document ends and where masked."""
+        """int64 ``[B, T]``: the next token; IGNORE_INDEX for padding, at document ends and where masked."""
         return self.tokens[:, 1:].long().masked_fill(~self._is_target(), IGNORE_INDEX)
 
     @property

@@ -9,11 +9,12 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from core.shards import Shards, SplitName
 from train.data.batch import Batch, document_ids_from_segments
 from train.data.permutation import Int64Array
-from train.data.stream import RowIndices
+from train.data.stream import RowIndices, Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,22 @@ class PackedRows:
     loss_mask: npt.NDArray[np.bool_] | None = None
     """``[n, T + 1]``: True for tokens to learn; None: all, and the same for all rows of a dataset."""
 
+    def without(self, removed: npt.NDArray[np.bool_], pad: int) -> "PackedRows":
+        """Return the rows with padding in place of some tokens; ``removed`` is bool ``[n, T + 1]``."""
+        tokens = np.where(removed, self.tokens.dtype.type(pad), self.tokens)
+        return PackedRows(tokens, np.where(removed, -1, self.document_ids), self.loss_mask)
+
+    def num_tokens(self, sources: Int64Array, num_sources: int) -> Int64Array:
+        """Return the number of tokens without padding of each source, given the sources of the rows."""
+        found = np.zeros(num_sources, np.int64)
+        np.add.at(found, sources, (self.document_ids >= 0).sum(axis=1))
+        return found
+
+    def batch(self) -> Batch:
+        """Return the rows as tensors, which share their memory."""
+        mask = None if self.loss_mask is None else torch.from_numpy(self.loss_mask)
+        return Batch(torch.from_numpy(self.tokens), torch.from_numpy(self.document_ids), mask)
+
 
 class PackedDataset(Protocol):
     """Packed rows with an index per split and source."""
@@ -38,6 +55,10 @@ class PackedDataset(Protocol):
     @property
     def sequence_length(self) -> int:
         """Sequence length T; a row has one token more."""
+
+    @property
+    def pad(self) -> int:
+        """Token of padding."""
 
     @property
     def sha256(self) -> str:
@@ -57,6 +78,7 @@ class ShardDataset:
         self.shards = shards
         self.sources = shards.sources
         self.sequence_length = shards.facts.sequence_length
+        self.pad = shards.facts.pad
         self.sha256 = shards.manifest.sha256()
 
     def num_rows(self, split: SplitName, source: str) -> int:
@@ -69,20 +91,35 @@ class ShardDataset:
         return PackedRows(tokens, document_ids_from_segments(segments, tokens.shape[1]))
 
 
-def read_batch(
+def read_rows(
     dataset: PackedDataset, split: SplitName, sources: Sequence[str], rows: RowIndices
-) -> Batch:
+) -> PackedRows:
     """Read ``rows``, whose sources index ``sources``."""
-    parts = {
-        source: dataset.read(split, sources[source], rows.indices[rows.sources == source])
+    parts = [
+        dataset.read(split, sources[source], rows.indices[rows.sources == source])
         for source in np.unique(rows.sources).tolist()
-    }
+    ]
     if len(parts) == 1:
-        (read,) = parts.values()
-        return Batch.from_arrays(read.tokens, read.document_ids, read.loss_mask)
+        return parts[0]
     # The rows are grouped by source: restore the requested order.
     order = np.argsort(np.argsort(rows.sources, kind="stable"))
-    tokens = np.concatenate([read.tokens for read in parts.values()])[order]
-    documents = np.concatenate([read.document_ids for read in parts.values()])[order]
-    masks = [read.loss_mask for read in parts.values() if read.loss_mask is not None]
-    return Batch.from_arrays(tokens, documents, np.concatenate(masks)[order] if masks else None)
+    masks = [part.loss_mask for part in parts if part.loss_mask is not None]
+    return PackedRows(
+        np.concatenate([part.tokens for part in parts])[order],
+        np.concatenate([part.document_ids for part in parts])[order],
+        np.concatenate(masks)[order] if masks else None,
+    )
+
+
+def read_stream(
+    dataset: PackedDataset, stream: Stream, positions: Int64Array
+) -> tuple[PackedRows, Int64Array]:
+    """Read the rows that are trained on at ``positions``, as the stream's edits leave them.
+
+    Also returns the number of tokens without padding of each of ``stream.sources``.
+    """
+    rows = stream.locate(positions)
+    packed = read_rows(dataset, "train", stream.sources, rows)
+    if stream.edits:
+        packed = packed.without(stream.removed(positions, rows, packed.tokens.shape[1]), dataset.pad)
+    return packed, packed.num_tokens(rows.sources, len(stream.sources))

@@ -45,10 +45,12 @@ class ExampleDataset:
         self,
         packed: Mapping[tuple[SplitName, str], PackedRows],
         sequence_length: int,
+        pad: int,
         counts: Mapping[str, int],
     ) -> None:
         self._packed = packed
         self.sequence_length = sequence_length
+        self.pad = pad
         self.counts = counts
         """Number of examples by split, and by reason for dropped and truncated ones."""
         self.sources = tuple(sorted({source for _, source in packed}))
@@ -86,7 +88,7 @@ def load_examples(config: FinetuneConfig, chat: ChatTemplate, pad: int) -> Examp
     if not loader.counts["train"]:
         raise InputError(_no_training_examples(config, loader.counts))
     packed = {key: pack_examples(examples, config.sequence_length, pad) for key, examples in found.items()}
-    return ExampleDataset(packed, config.sequence_length, dict(loader.counts))
+    return ExampleDataset(packed, config.sequence_length, pad, dict(loader.counts))
 
 
 def pack_examples(examples: Sequence[Example], sequence_length: int, pad: int) -> PackedRows:

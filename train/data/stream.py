@@ -5,6 +5,8 @@ The mixture weights, which may change along the stream, assign each position to 
 (:mod:`train.data.permutation`). The order depends only on the dataset's hash, the seed and the weights, and
 the position is the only state. A step consumes the next ``batch_size`` positions, divided among the
 processes, so the world size does not change the batches.
+
+Edits (:mod:`train.data.edits`) replace tokens by padding from a position on; they do not move rows.
 """
 
 import itertools
@@ -12,8 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from core.errors import ConfigError, InputError
+from core.manifest import fingerprint
+from train.data.edits import Edit
 from train.data.mixture import Schedule
 from train.data.permutation import BlockPermutation, Int64Array, Permutation, Shuffle
 
@@ -45,16 +50,17 @@ class Stream:
         num_rows: Mapping[str, int],
         weights: Mapping[str, float],
         later: Sequence[tuple[int, Mapping[str, float]]] = (),
+        edits: Sequence[Edit] = (),
         *,
         block: int = 0,
         window: int = 1,
     ) -> None:
         """Create the stream for ``num_rows`` training rows per source; ``weights`` as in ``[train] mixture``.
 
-        ``later``: positions from which other weights apply, in ascending order. ``block``: rows of the blocks
-        that are shuffled, in windows of ``window`` blocks; 0: all rows of a source are shuffled. Raises
-        :class:`ConfigError` for a weight that is not positive or names a source without rows, and
-        :class:`InputError` if there are no rows.
+        ``later``: positions from which other weights apply, in ascending order. ``edits``: tokens that are
+        left out. ``block``: rows of the blocks that are shuffled, in windows of ``window`` blocks; 0: all
+        rows of a source are shuffled. Raises :class:`ConfigError` for a weight that is not positive or names
+        a source without rows, and :class:`InputError` if there are no rows.
         """
         phases = [(0, _source_weights(num_rows, weights))]
         phases += [(start, _source_weights(num_rows, changed)) for start, changed in later]
@@ -66,6 +72,13 @@ class Stream:
             _shuffle(num_rows[source], f"{dataset_sha256}\0{seed}\0{source}".encode(), block, window)
             for source in self.sources
         ]
+        self.edits = tuple(edits)
+        self.sha256 = fingerprint(
+            "order",
+            {"seed": seed, "phases": phases, "block": block, "window": window},
+            [dataset_sha256, *(edit.sha256 for edit in edits)],
+        )
+        """Hash of everything that the order depends on."""
 
     def locate(self, positions: Int64Array) -> RowIndices:
         """Return the rows at ``positions``."""
@@ -76,6 +89,18 @@ class Stream:
             epochs, offsets = np.divmod(draws[selected], permutation.size)
             indices[selected] = permutation.forward(offsets, epochs)
         return RowIndices(sources, indices)
+
+    def removed(self, positions: Int64Array, rows: RowIndices, row_length: int) -> npt.NDArray[np.bool_]:
+        """Return the tokens that edits remove from the rows at ``positions``, bool ``[n, row_length]``."""
+        mask = np.zeros((len(rows), row_length), np.bool_)
+        for edit in self.edits:
+            for source in edit.removed.keys() & set(self.sources):
+                drawn = rows.sources == self.sources.index(source)
+                chosen = np.flatnonzero(drawn & (positions >= edit.from_position))
+                ranges = edit.removed[source]
+                for index, found in zip(*ranges.find(rows.indices[chosen]), strict=True):
+                    mask[chosen[index], ranges.start[found] : ranges.stop[found]] = True
+        return mask
 
     def positions(self, source: str, row: int, before: int) -> list[int]:
         """Return the positions below ``before`` of a row, one per epoch of its source."""

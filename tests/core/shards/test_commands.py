@@ -71,8 +71,11 @@ def test_rows_show_documents_with_text_and_address(run: Path, capsys: pytest.Cap
 
 
 def test_document_is_found_in_its_rows(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for key in (IDS[29], IDS[35]):
+    for number in (29, 35):
+        key = IDS[number]
         found = printed(capsys, "inspect", run / "shards", "--document", key).splitlines()
+        url = f"http://a.org/{number}"
+        assert printed(capsys, "inspect", run / "shards", "--document", url).splitlines() == found
         assert len(found) > 1
         for line in found:
             split, row = line.partition("/")[0], line.rpartition(" ")[2]

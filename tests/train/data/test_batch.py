@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from core.shards import Segments
 from train.data.batch import IGNORE_INDEX, Batch, batch_hash, document_ids_from_segments
+from train.data.dataset import PackedRows
 
 
 def segments(rows: list[list[tuple[int, int]]]) -> Segments:
@@ -25,7 +26,8 @@ def test_documents_are_numbered_and_padding_is_minus_one() -> None:
 
 def test_only_the_next_token_of_the_same_document_is_a_target() -> None:
     tokens = np.arange(10, 16, dtype=np.uint32)[None]
-    batch = Batch.from_arrays(tokens, document_ids_from_segments(segments([[(0, 2), (2, 3)]]), 6))
+    numbers = document_ids_from_segments(segments([[(0, 2), (2, 3)]]), 6)
+    batch = PackedRows(tokens, numbers).batch()
     assert batch.inputs.tolist() == [[10, 11, 12, 13, 14]]
     assert batch.targets.tolist() == [[11, IGNORE_INDEX, 13, 14, IGNORE_INDEX]]
     assert batch.document_ids.tolist() == [[0, 0, 1, 1, 1]]
@@ -38,7 +40,7 @@ def test_only_the_next_token_of_the_same_document_is_a_target() -> None:
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
 def test_the_largest_tokens_are_kept(dtype: type[np.unsignedinteger]) -> None:
     tokens = np.full((1, 3), np.iinfo(dtype).max, dtype)
-    batch = Batch.from_arrays(tokens, np.zeros((1, 3), np.int32))
+    batch = PackedRows(tokens, np.zeros((1, 3), np.int32)).batch()
     assert batch.inputs.tolist() == batch.targets.tolist() == [[int(tokens[0, 0])] * 2]
 
 
@@ -63,7 +65,8 @@ def test_documents_of_random_rows(lengths: list[list[int]], gap: int) -> None:
 
 def test_micro_batches_cover_the_batch() -> None:
     tokens = np.arange(70, dtype=np.uint32).reshape(7, 10)
-    batch = Batch.from_arrays(tokens, np.zeros((7, 10), np.int32), np.arange(70).reshape(7, 10) % 3 > 0)
+    learned = np.arange(70).reshape(7, 10) % 3 > 0
+    batch = PackedRows(tokens, np.zeros((7, 10), np.int32), learned).batch()
     micro_batches = batch.split(3)
     assert [len(item.inputs) for item in micro_batches] == [3, 3, 1]
     assert torch.equal(torch.cat([item.targets for item in micro_batches]), batch.targets)

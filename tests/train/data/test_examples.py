@@ -15,7 +15,7 @@ from core.errors import InputError
 from core.tokenizer import SentencePieceTokenizer
 from core.tokenizer.chat import ChatTemplate, Message
 from train.data.batch import IGNORE_INDEX
-from train.data.dataset import read_batch
+from train.data.dataset import read_rows
 from train.data.examples import Example, ExampleDataset, load_examples, pack_examples
 from train.data.stream import RowIndices
 
@@ -44,7 +44,7 @@ def collected(tokenizer: SentencePieceTokenizer, *files: str, **others: Any) -> 
 def learned(examples: ExampleDataset, tokenizer: SentencePieceTokenizer, source: str) -> list[str]:
     """Decode the targets of each document, including end marks."""
     rows = np.arange(examples.num_rows("train", source))
-    batch = read_batch(examples, "train", [source], RowIndices(np.zeros_like(rows), rows))
+    batch = read_rows(examples, "train", [source], RowIndices(np.zeros_like(rows), rows)).batch()
     return [
         tokenizer.decode(targets[(document_ids == number) & (targets != IGNORE_INDEX)].tolist())
         for targets, document_ids in zip(batch.targets.numpy(), batch.document_ids.numpy(), strict=True)
