@@ -14,7 +14,7 @@ import numpy as np
 from core import jsonl, storage
 from core.errors import InputError
 from core.shards import Shards, check_tokenizer
-from core.tokenizer import SentencePieceTokenizer
+from core.tokenizer import load_published
 from core.tokenizer.template import TEMPLATE_ERRORS
 from evals.suite import SUITES_FOLDER, NamedSuite, SuiteFile, render, template_fields
 
@@ -224,7 +224,7 @@ def _read_validation_documents(name: str, run: str) -> tuple[list[Item], list[Da
     alternate, so that a limited number of items has documents of each. All texts are held in memory.
     """
     shards = Shards.open(storage.join(run, "shards"))
-    tokenizer = SentencePieceTokenizer.load(storage.join(run, "tokenizer"))
+    tokenizer = load_published(storage.join(run, "tokenizer"))
     check_tokenizer(shards, tokenizer)
     rows = [
         (turn, source, document_id, tokenizer.decode(tokens))

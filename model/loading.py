@@ -22,7 +22,13 @@ from core import manifest, shards, storage
 from core.config import Config, require
 from core.errors import InputError, MismatchError, ModelError
 from core.manifest import Manifest
-from core.tokenizer import HuggingFaceTokenizer, SentencePieceTokenizer, Tokenizer, sentencepiece_model
+from core.tokenizer import (
+    HuggingFaceTokenizer,
+    SentencePieceTokenizer,
+    Tokenizer,
+    load_published,
+    sentencepiece_model,
+)
 from core.tokenizer.chat import ChatTemplate
 from core.tokenizer.gguf import tokenizer_from_gguf
 from core.tokenizer.protocol import TOKENIZER_JSON
@@ -142,9 +148,7 @@ def find(path: str) -> ModelSource:
     )
 
 
-def load_latest_checkpoint(
-    config: Config, device: torch.device
-) -> tuple[Transformer, SentencePieceTokenizer, Manifest]:
+def load_latest_checkpoint(config: Config, device: torch.device) -> tuple[Transformer, Tokenizer, Manifest]:
     """Return the model of a run's latest checkpoint in float32, its tokenizer, and the checkpoint's manifest.
 
     Raises :class:`InputError` if there is no checkpoint, and :class:`MismatchError` for another tokenizer.
@@ -197,8 +201,8 @@ def _latest_checkpoint(output: str) -> tuple[str, Manifest]:
     return found
 
 
-def _read_checkpoint(output: str, path: str, found: Manifest) -> tuple[Transformer, SentencePieceTokenizer]:
-    tokenizer = SentencePieceTokenizer.load(storage.join(output, "tokenizer"))
+def _read_checkpoint(output: str, path: str, found: Manifest) -> tuple[Transformer, Tokenizer]:
+    tokenizer = load_published(storage.join(output, "tokenizer"))
     if found.facts["tokenizer_sha256"] != tokenizer.sha256:
         raise MismatchError(
             f"{path}: trained with tokenizer {found.facts['tokenizer_sha256'][:12]}…, but output.path holds "

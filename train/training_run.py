@@ -14,7 +14,7 @@ from core.config import Config, TrainConfig
 from core.errors import ConfigError
 from core.manifest import Stage
 from core.shards import Shards, check_tokenizer
-from core.tokenizer import SentencePieceTokenizer, Tokenizer
+from core.tokenizer import Tokenizer, load_published
 from model.config import TransformerConfig, default_intermediate_size
 from model.formats.checkpoint import find_latest
 from model.transformer import Transformer
@@ -117,7 +117,7 @@ def prepare(config: Config, shards: Shards, edits: Sequence[Edit]) -> TrainingRu
 
     Raises :class:`core.errors.MismatchError` if the shards were made with another tokenizer.
     """
-    tokenizer = SentencePieceTokenizer.load(storage.join(config.output.path, "tokenizer"))
+    tokenizer = load_published(storage.join(config.output.path, "tokenizer"))
     check_tokenizer(shards, tokenizer)
     dataset, model_config = ShardDataset(shards), _model_config(config, shards)
     return TrainingRun(

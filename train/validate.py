@@ -16,7 +16,7 @@ from core import storage
 from core.config import Config
 from core.errors import InputError
 from core.shards import Shards, SplitName, check_tokenizer
-from core.tokenizer import SentencePieceTokenizer
+from core.tokenizer import Tokenizer
 from model.loading import load_latest_checkpoint
 from train import parallel, validation
 from train.data.batch import IGNORE_INDEX
@@ -86,9 +86,7 @@ def _earlier_results(path: str, identity: Mapping[str, object]) -> list[Line]:
     return [(source, *(row[column] for column in COLUMNS)) for source, row in report["sources"].items()]
 
 
-def unigram(
-    shards: Shards, tokenizer: SentencePieceTokenizer, sample: ValidationSample
-) -> dict[str, LossSums]:
+def unigram(shards: Shards, tokenizer: Tokenizer, sample: ValidationSample) -> dict[str, LossSums]:
     """Return the sums by source of a unigram model: add-one-smoothed training frequencies."""
     counts = np.ones(shards.facts.vocabulary_size)
     for source in shards.sources:

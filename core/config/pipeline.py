@@ -195,10 +195,18 @@ class LedgerConfig(Section):
 
 
 class TokenizerConfig(Section):
-    """Training of the tokenizer: SentencePiece BPE with byte fallback."""
+    """The tokenizer of the corpus: trained on its documents, or an existing one."""
 
+    kind: Literal["bpe", "unigram", "byte-bpe", "char"] = "bpe"
+    """Kind of tokenizer to train. ``bpe`` and ``unigram``: by SentencePiece, with byte fallback;
+    ``byte-bpe``: byte-level BPE as in GPT-2; ``char``: a token per character, for small experiments."""
+    path: str = ""
+    """Existing tokenizer to use instead of training one: a ``tokenizer.json``, a SentencePiece ``.model``, or
+    a folder with one of them, with GPT-2's ``encoder.json`` and ``vocab.bpe``, or of another run."""
+    compare: str = ""
+    """Another tokenizer, named like ``path``, that the report of the tokenizer shows beside it."""
     vocabulary_size: int = Field(default=32_000, ge=300, le=1_000_000)
-    """Number of tokens, special tokens and the 256 bytes included."""
+    """Number of tokens, special tokens and the 256 bytes included; the largest number for ``char``."""
     sample_characters: int = Field(default=1_000_000_000, ge=1)
     """Characters of text to train on: a fixed sample of the documents, independent of their order."""
     source_weights: Weights = Field(default={})

@@ -19,7 +19,7 @@ from core.errors import ConfigError, InputError, ManifestError, run
 from core.shards import documents, exchange, inspection
 from core.shards.format import SPLITS
 from core.shards.reader import Shards
-from core.tokenizer import SentencePieceTokenizer
+from core.tokenizer import Tokenizer, load_published
 
 MIN_SEQUENCE_LENGTH = 8
 """As of ``pack.sequence_length``."""
@@ -90,7 +90,7 @@ def _convert(options: argparse.Namespace) -> None:
             f"--sequence-length {options.sequence_length}: must be at least {MIN_SEQUENCE_LENGTH}; give the "
             "tokens of a row"
         )
-    file, tokenizer = Path(options.folder), SentencePieceTokenizer.load(options.tokenizer)
+    file, tokenizer = Path(options.folder), load_published(options.tokenizer)
     if not file.is_file():
         raise InputError(f"{file}: no such file; name the .bin file of tokens")
     made = exchange.convert(
@@ -99,7 +99,7 @@ def _convert(options: argparse.Namespace) -> None:
     print(f"{options.out}: {made.counts['documents']:,} documents in {made.counts['rows']:,} rows")
 
 
-def _tokenizer(shards: Shards, folder: str) -> SentencePieceTokenizer | None:
+def _tokenizer(shards: Shards, folder: str) -> Tokenizer | None:
     if not storage.exists(folder):
         print(f"{folder}: no tokenizer; give its folder by --tokenizer to see text instead of numbers")
         return None

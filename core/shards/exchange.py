@@ -27,7 +27,7 @@ from core.shards import packing
 from core.shards.format import SPLITS, STAGE, Header, Rows, SplitName
 from core.shards.reader import Shards
 from core.shards.writer import WrittenFile, publish, write_file
-from core.tokenizer import SentencePieceTokenizer
+from core.tokenizer import Tokenizer
 
 Format = Literal["flat", "megatron"]
 Tokens = npt.NDArray[np.unsignedinteger]
@@ -121,9 +121,7 @@ def _write_index(path: Path, lengths: npt.NDArray[np.int32], dtype: np.dtype[np.
     return path
 
 
-def convert(
-    file: Path, out: str, tokenizer: SentencePieceTokenizer, sequence_length: int, source: str
-) -> Manifest:
+def convert(file: Path, out: str, tokenizer: Tokenizer, sequence_length: int, source: str) -> Manifest:
     """Pack the documents of a ``.bin`` file into training shards in the folder ``out``.
 
     The file is flat, unless a Megatron index is beside it.

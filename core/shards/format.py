@@ -170,7 +170,8 @@ class Header(BaseModel):
     model_config = ConfigDict(frozen=True)
     sequence_length: int
     vocabulary_size: int
-    bos: int
+    bos: int | None
+    """None if documents start without one."""
     eos: int
     pad: int
     tokenizer_sha256: str

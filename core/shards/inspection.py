@@ -12,7 +12,7 @@ from core.errors import InputError
 from core.manifest import FileEntry
 from core.shards.format import Rows, SplitName, Totals
 from core.shards.reader import Shards, check_tokenizer
-from core.tokenizer import SentencePieceTokenizer
+from core.tokenizer import Tokenizer, load_published
 
 SHOWN = 300
 """Characters of each document's text that are shown unless all are wanted."""
@@ -55,7 +55,7 @@ def read_row(shards: Shards, split: SplitName, source: str, row: int) -> tuple[R
 def describe_row(
     row: Rows,
     title: str,
-    tokenizer: SentencePieceTokenizer | None = None,
+    tokenizer: Tokenizer | None = None,
     urls: Mapping[str, str] | None = None,
     *,
     whole: bool = False,
@@ -106,8 +106,8 @@ def _size(entry: FileEntry) -> str:
     return f"{entry.rows:,} rows, {entry.size:,} bytes, sha256 {entry.sha256[:12]}…"
 
 
-def load_tokenizer(shards: Shards, folder: str) -> SentencePieceTokenizer:
+def load_tokenizer(shards: Shards, folder: str) -> Tokenizer:
     """Load the tokenizer in a folder. Raises :class:`MismatchError` if it is not the one of the shards."""
-    tokenizer = SentencePieceTokenizer.load(folder)
+    tokenizer = load_published(folder)
     check_tokenizer(shards, tokenizer)
     return tokenizer

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from core.shards.format import Header, Rows, Spans, SplitName, dtype_for
-from core.tokenizer import SentencePieceTokenizer
+from core.tokenizer import Tokenizer
 
 METHOD = "best-fit-decreasing"
 """The default method."""
@@ -36,7 +36,7 @@ class Document(NamedTuple):
     document_id: bytes
     """16 bytes."""
     tokens: npt.NDArray[np.unsignedinteger]
-    """All tokens, with bos and eos."""
+    """All tokens, with bos, if the tokenizer has one, and eos."""
     copy: int = 0
     """Number of the copy, if the document is repeated."""
 
@@ -63,7 +63,7 @@ def tokenized_schema() -> pa.Schema:
 
 def tokenize(
     documents: pa.RecordBatch,
-    tokenizer: SentencePieceTokenizer,
+    tokenizer: Tokenizer,
     validation_share: float,
     *,
     rehydrate: bool = False,
@@ -74,10 +74,11 @@ def tokenize(
     ``rehydrate``, those for training are repeated by their cluster sizes (:data:`REPETITIONS`).
     """
     dtype = dtype_for(tokenizer.vocabulary_size)
-    bos, eos = (np.array([token], dtype).tobytes() for token in (tokenizer.bos, tokenizer.eos))
+    bos = b"" if tokenizer.bos is None else np.array([tokenizer.bos], dtype).tobytes()
+    eos = np.array([tokenizer.eos], dtype).tobytes()
     ids = [bytes.fromhex(each) for each in documents.column("id").to_pylist()]
     texts = documents.column("text").to_pylist()
-    tokens = [bos + tokenizer.encode_array(text).astype(dtype).tobytes() + eos for text in texts]
+    tokens = [bos + found.astype(dtype).tobytes() + eos for found in tokenizer.encode_batch(texts)]
     splits = [split_of(each, validation_share) for each in documents.column("cluster").to_pylist()]
     sizes = documents.column("cluster_size").to_pylist()
     times = [
@@ -142,9 +143,7 @@ def pack(documents: Iterable[Document], header: Header) -> Rows:
     return Rows(tokens, Spans(bounds.astype(np.int64), starts, span_lengths, ids[document], offsets))
 
 
-def make_header(
-    tokenizer: SentencePieceTokenizer, *, sequence_length: int, corpus: str, method: str = METHOD
-) -> Header:
+def make_header(tokenizer: Tokenizer, *, sequence_length: int, corpus: str, method: str = METHOD) -> Header:
     """Return the header of shards that are packed with a tokenizer."""
     return Header(
         sequence_length=sequence_length,

@@ -84,6 +84,11 @@ def mentions(part: Any, name: str) -> bool:
     return bool(part == name)
 
 
+def names(parsed: Mapping[str, Any]) -> set[str]:
+    """Return the tokens of the model and the added ones."""
+    return {*_vocabulary(parsed), *(token["content"] for token in parsed.get("added_tokens") or ())}
+
+
 def _vocabulary(parsed: Mapping[str, Any]) -> dict[str, int]:
     """Return the ids of the model's tokens; the vocabulary of a Unigram model is a list."""
     found = parsed["model"].get("vocab") or {}

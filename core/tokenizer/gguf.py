@@ -67,5 +67,5 @@ def _sentencepiece(
     own: Mapping[str, Any], tokens: Sequence[str], types: Sequence[int], added: Added, _: str
 ) -> dict[str, Any]:
     normal = {token: own["scores"][number] for number, token in enumerate(tokens) if types[number] == NORMAL}
-    prefix = own.get("add_space_prefix", True)
-    return tokenizer_json.sentencepiece(tokens, tokenizer_json.merges(normal), added, prefix=prefix)
+    definition = tokenizer_json.byte_fallback(tokens, tokenizer_json.merges(normal), added)
+    return tokenizer_json.with_spaces(definition, prefix=own.get("add_space_prefix", True))

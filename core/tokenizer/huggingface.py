@@ -63,6 +63,7 @@ class HuggingFaceTokenizer:
             settings, add_bos=adds_bos if settings.add_bos is None else settings.add_bos, added=()
         )
         self._byte_level = definitions.mentions(complete.get("decoder"), "ByteLevel")
+        self._space = SPACE if definitions.mentions(complete.get("decoder"), SPACE) else " "
         self.sha256 = hashlib.sha256(definition.encode()).hexdigest()
         """Hash of the definition."""
         self._names = {private: name for name, private in self._private.items()}
@@ -110,6 +111,15 @@ class HuggingFaceTokenizer:
     def encode_array(self, text: str) -> npt.NDArray[np.int32]:
         """Return the token ids of a text as an array, without bos and eos."""
         return np.array(self.encode(text), np.int32)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
+        """Return the token ids of each text, without bos and eos.
+
+        The library encodes in threads of its own, without the interpreter lock;
+        ``TOKENIZERS_PARALLELISM=false`` limits it to the calling thread.
+        """
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(each.ids, np.int32) for each in encodings]
 
     def encode_marked(self, text: str, marks: Sequence[Mark], *, continues: bool = False) -> Encoding:
         """Encode a text with control tokens at ``marks``, which are in order and do not overlap.
@@ -176,7 +186,7 @@ class HuggingFaceTokenizer:
             return bytes(BYTE_OF_CHARACTER[character] for character in name)
         if byte := BYTE_TOKEN.fullmatch(name):
             return bytes.fromhex(byte[1])
-        return name.replace(SPACE, " ").encode()
+        return name.replace(self._space, " ").encode()
 
     def byte_lengths(self) -> npt.NDArray[np.int32]:
         """Return the UTF-8 bytes of each token, ``int32[vocabulary_size]``; 0 for special tokens."""

@@ -77,6 +77,9 @@ class Tokenizer(Protocol):
     def encode_array(self, text: str) -> npt.NDArray[np.int32]:
         """Return the token ids of a text as an array, without bos and eos."""
 
+    def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
+        """Return the token ids of each text, without bos and eos."""
+
     def encode_marked(self, text: str, marks: Sequence[Mark], *, continues: bool = False) -> Encoding:
         """Encode a text with control tokens at ``marks``, which are in order and do not overlap.
 

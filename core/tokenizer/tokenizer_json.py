@@ -61,18 +61,36 @@ def byte_level(
     return result
 
 
-def sentencepiece(
-    tokens: Sequence[str], merges: Sequence[Sequence[str]], added: Added, *, prefix: bool
+def with_spaces(
+    definition: dict[str, Any], *, prefix: bool, removes_spaces: bool = False, charsmap: str = ""
 ) -> dict[str, Any]:
-    """Define a byte-fallback BPE with U+2581 for spaces; ``prefix`` adds a space in front of every text."""
-    result = byte_fallback(tokens, merges, added)
+    """Return a definition in which U+2581 stands for a space, as in SentencePiece.
+
+    ``prefix`` adds a space in front of every text. ``removes_spaces``: before that, spaces at the ends of the
+    text and after other spaces are removed. ``charsmap``: SentencePiece's normalization of characters in
+    Base64, which is applied first.
+    """
     normalizers: list[dict[str, Any]] = [_replace(" ", SPACE)]
-    decoders: list[dict[str, Any]] = [_replace(SPACE, " "), *result["decoder"]["decoders"]]
+    decoders: list[dict[str, Any]] = [_replace(SPACE, " "), *definition["decoder"]["decoders"]]
     if prefix:
         normalizers.insert(0, {"type": "Prepend", "prepend": SPACE})
         decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
-    result["normalizer"] = {"type": "Sequence", "normalizers": normalizers}
-    result["decoder"] = {"type": "Sequence", "decoders": decoders}
+    if removes_spaces:
+        normalizers[:0] = [_replace_all(r"\A +| +\z", ""), _replace_all(" {2,}", " ")]
+    if charsmap:
+        normalizers.insert(0, {"type": "Precompiled", "precompiled_charsmap": charsmap})
+    normalizer = {"type": "Sequence", "normalizers": normalizers}
+    return definition | {"normalizer": normalizer, "decoder": {"type": "Sequence", "decoders": decoders}}
+
+
+def unigram(vocabulary: Sequence[tuple[str, float]], added: Added, unknown: int) -> dict[str, Any]:
+    """Define a byte-fallback unigram model without normalization, by its tokens and their scores.
+
+    ``unknown``: id of the token for characters that neither tokens nor bytes represent.
+    """
+    result = byte_fallback([], [], added)
+    vocab = [list(each) for each in vocabulary]
+    result["model"] = {"type": "Unigram", "unk_id": unknown, "vocab": vocab, "byte_fallback": True}
     return result
 
 
@@ -86,6 +104,10 @@ def byte_fallback(tokens: Sequence[str], merges: Sequence[Sequence[str]], added:
 
 def _replace(old: str, new: str) -> dict[str, Any]:
     return {"type": "Replace", "pattern": {"String": old}, "content": new}
+
+
+def _replace_all(pattern: str, new: str) -> dict[str, Any]:
+    return {"type": "Replace", "pattern": {"Regex": pattern}, "content": new}
 
 
 def merges(scores: Mapping[str, float]) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.reports.distribution import Distribution, Limit
+from pipeline.reports.tokenizer import TokenizerReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,8 @@ class Content:
     tokens: Mapping[str, int] = field(default_factory=dict)
     """Tokens in shards by source; empty before packing."""
     token_ledger: Sequence[TokenLedger] = ()
+    tokenizer: TokenizerReport | None = None
+    """None before there is a tokenizer."""
     loss: Sequence[tuple[int, float]] = ()
     """Training loss by step; empty before training."""
     validation: Mapping[str, tuple[float, float]] = field(default_factory=dict)

@@ -26,7 +26,7 @@ from core import shards, storage
 from core.config import Config, PackConfig, require, resolved
 from core.manifest import FileEntry, Manifest, Stage, fingerprint
 from core.shards import Header, Languages, TokenCounts, Totals, WrittenFile, packing
-from core.tokenizer import SentencePieceTokenizer
+from core.tokenizer import Tokenizer, load_published
 from pipeline.languages import codes
 from pipeline.spark import documents, tables
 
@@ -45,7 +45,7 @@ def pack(spark: SparkSession, config: Config) -> Manifest:
     require(config, "output.path")
     out = storage.absolute(config.output.path)
     corpus = documents.corpus_hash(out)
-    tokenizer = SentencePieceTokenizer.load(f"{out}/tokenizer")
+    tokenizer = load_published(f"{out}/tokenizer")
     settings = resolved(config, "pack")
     inputs = [corpus, tokenizer.sha256]
     stage = Stage(
@@ -70,7 +70,7 @@ def pack(spark: SparkSession, config: Config) -> Manifest:
 
 
 def _write_shards(
-    spark: SparkSession, out: str, tokenizer: SentencePieceTokenizer, header: Header, settings: PackConfig
+    spark: SparkSession, out: str, tokenizer: Tokenizer, header: Header, settings: PackConfig
 ) -> tuple[list[WrittenFile], Languages]:
     tokens = _tokenize(spark, out, tokenizer, settings)
     languages = _count_tokens(tokens, settings)
@@ -88,9 +88,7 @@ def _write_shards(
     return [_from_row(**row.asDict()) for row in written.collect()], languages
 
 
-def _tokenize(
-    spark: SparkSession, out: str, tokenizer: SentencePieceTokenizer, settings: PackConfig
-) -> DataFrame:
+def _tokenize(spark: SparkSession, out: str, tokenizer: Tokenizer, settings: PackConfig) -> DataFrame:
     """Return the table of tokens, written unless an earlier attempt finished it."""
 
     def run(batches: Batches) -> Batches:

@@ -1,54 +1,123 @@
-"""Train a tokenizer on the published documents.
+"""Publish the tokenizer of a corpus.
 
 1. Draw a sample of texts that fits on one machine, by a hash of the document id, and by weights of sources
    and languages if they are configured.
-2. Train in the driver and publish the tokenizer.
+2. Train in the driver, or read the existing tokenizer that is configured.
+3. Measure the tokenizer on documents that it was not trained on, and publish it with the report.
 """
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from core import storage
+from core import manifest, storage
 from core.config import Config, TokenizerConfig, require, resolved
 from core.errors import ConfigError
 from core.manifest import Manifest, Stage, fingerprint
-from core.tokenizer import STAGE, train
+from core.tokenizer import STAGE, Tokenizer, publish, read_existing, train
 from pipeline.languages import codes
+from pipeline.reports.tokenizer import REPORT, SampleDocument, TokenizerReport, measure
 from pipeline.spark import documents, tables
 
 BUCKET_BITS = 14
 """The sample is drawn by buckets of a hash. The driver collects one number per bucket, and Spark sorts less
 than one bucket more than the sample."""
+HELD_OUT = 0.01
+"""Share of the documents that no tokenizer is trained on, but measured on."""
+HELD_OUT_FROM = 1000
+"""Number of documents of a corpus from which on some are held out."""
+REPORT_CHARACTERS = 10_000_000
+"""Characters of text that the report measures."""
 
 Group = tuple[str, str]
 """Source and language; empty if it has no weight of its own."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A tokenizer, its path or kind as its name, and its kind or format."""
+
+    name: str
+    tokenizer: Tokenizer
+    kind: str
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that the tokenizer determines."""
+        found = self.tokenizer
+        parts = [found.sha256, dict(found.names), found.bos, found.chat_template]
+        return hashlib.sha256(manifest.canonical(parts)).hexdigest()
+
+
 def train_tokenizer(spark: SparkSession, config: Config) -> Manifest:
     """Run the stage in ``tokenizer/`` of the output and return its manifest. Does nothing if already done.
 
-    Raises :class:`ConfigError` for a weight of a source or language that the corpus does not have.
+    Raises :class:`ConfigError` for a weight of a source or language that the corpus does not have, and
+    :class:`core.errors.InputError` for an existing tokenizer that cannot be read.
     """
     require(config, "output.path")
     out = storage.absolute(config.output.path)
     settings, inputs = resolved(config, "tokenizer"), [documents.corpus_hash(out)]
+    existing, other = _read(config.tokenizer.path), _read(config.tokenizer.compare)
+    given = [each for each in (existing, other) if each]
     stage = Stage(
         STAGE,
         f"{out}/tokenizer",
-        fingerprint(STAGE, settings, inputs),
+        fingerprint(STAGE, settings, [*inputs, *(each.identity for each in given)]),
         settings,
-        inputs,
+        [*inputs, *(each.name for each in given)],
         overwrite=config.output.overwrite,
     )
     if done := stage.finished():
         return done
-    texts = sample(documents.read(spark, out), config.tokenizer)
-    stage.begin()
-    with tables.timed(stage.folder, f"{STAGE}: learning from a sample"):
-        return train(texts, config.tokenizer, stage)
+    title = f"measuring {existing.name}" if existing else "learning from a sample"
+    with tables.timed(stage.folder, f"{STAGE}: {title}"):
+        made, report = _make(documents.read(spark, out), config.tokenizer, existing, other)
+        stage.begin()
+        entry = stage.write(REPORT, report.model_dump_json(indent=2).encode() + b"\n")
+        return publish(made.tokenizer, stage, {"kind": made.kind}, [entry])
+
+
+def _read(path: str) -> _Named | None:
+    return _Named(storage.absolute(path), *read_existing(path)) if path else None
+
+
+def _make(
+    table: DataFrame, settings: TokenizerConfig, existing: _Named | None, other: _Named | None
+) -> tuple[_Named, TokenizerReport]:
+    """Return the tokenizer, trained if there is no existing one, and measured on held-out documents."""
+    held_out = bool(existing) or table.count() >= HELD_OUT_FROM
+    if existing:
+        made = existing
+    else:
+        learned = table.where(~_is_held_out(settings)) if held_out else table
+        made = _Named(settings.kind, train(sample(learned, settings), settings), settings.kind)
+        table = table.where(_is_held_out(settings)) if held_out else table
+    sampled = list(_documents(table, settings))
+    measured = [measure(each.name, each.tokenizer, sampled) for each in (made, other) if each]
+    return made, TokenizerReport(held_out=held_out, tokenizers=measured)
+
+
+def _documents(table: DataFrame, settings: TokenizerConfig) -> Iterator[SampleDocument]:
+    """Yield documents of :data:`REPORT_CHARACTERS` characters in total, in the order of a hash."""
+    language = F.coalesce("language", F.lit(codes.UNKNOWN)).alias("language")
+    hashed = _by_hash(_hashed(table, settings, "source", language))
+    rows = _first(hashed, REPORT_CHARACTERS, "id", "source", "language", "text")
+    remaining = REPORT_CHARACTERS
+    for row in rows.toLocalIterator():
+        if remaining <= 0:
+            return
+        yield SampleDocument(*row)
+        remaining -= len(row["text"])
+
+
+def _is_held_out(settings: TokenizerConfig) -> Column:
+    uniform = F.shiftrightunsigned(F.xxhash64(F.lit(settings.seed), F.lit("held out"), "id"), 11)
+    return uniform < F.lit(HELD_OUT * 2.0**53)
 
 
 def sample(table: DataFrame, settings: TokenizerConfig) -> Iterator[str]:
@@ -59,21 +128,27 @@ def sample(table: DataFrame, settings: TokenizerConfig) -> Iterator[str]:
     random sampling with a reservoir"): any prefix holds each group of documents in proportion to its weight,
     until the group is used up. Raises :class:`ConfigError` for a weight of what the corpus does not have.
     """
-    hashed = table.select(
-        F.xxhash64(F.lit(settings.seed), "id").alias("hash"),
-        "id",
-        "text",
-        F.length("text").alias("characters"),
-        *_groups(settings),
-    )
-    if settings.source_weights or settings.language_weights:
-        hashed = _by_weight(hashed, settings)
-    else:
-        bucket = F.shiftrightunsigned("hash", 64 - BUCKET_BITS).cast("int")
-        hashed = hashed.withColumns({"order": F.col("hash"), "bucket": bucket})
-    last = _last_bucket(hashed, settings.sample_characters)
-    chosen = hashed.where(F.col("bucket") <= last).orderBy("bucket", "order", "id").select("text")
-    return _cut(chosen, settings.sample_characters)
+    hashed = _hashed(table, settings, *_groups(settings))
+    weighted = settings.source_weights or settings.language_weights
+    ordered = _by_weight(hashed, settings) if weighted else _by_hash(hashed)
+    return _cut(_first(ordered, settings.sample_characters, "text"), settings.sample_characters)
+
+
+def _hashed(table: DataFrame, settings: TokenizerConfig, *columns: Column | str) -> DataFrame:
+    seeded = F.xxhash64(F.lit(settings.seed), "id").alias("hash")
+    return table.select(seeded, "id", "text", F.length("text").alias("characters"), *columns)
+
+
+def _by_hash(hashed: DataFrame) -> DataFrame:
+    """Add order and bucket by the hash."""
+    bucket = F.shiftrightunsigned("hash", 64 - BUCKET_BITS).cast("int")
+    return hashed.withColumns({"order": F.col("hash"), "bucket": bucket})
+
+
+def _first(ordered: DataFrame, characters: int, *columns: str) -> DataFrame:
+    """Return rows in their order, up to the bucket in which their texts have so many characters."""
+    last = _last_bucket(ordered, characters)
+    return ordered.where(F.col("bucket") <= last).orderBy("bucket", "order", "id").select(*columns)
 
 
 def _cut(texts: DataFrame, characters: int) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Make small shards with the tokenizer and packing of :mod:`core`."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -10,10 +11,11 @@ from core.manifest import Stage
 from core.shards import STAGE, SplitName, publish, write_file
 from core.shards.packing import Document, make_header, pack
 from core.tokenizer import STAGE as TOKENIZER
-from core.tokenizer import SentencePieceTokenizer
-from core.tokenizer.training import train
+from core.tokenizer import publish as publish_tokenizer
+from core.tokenizer import train
 from pipeline.document import text_hash
 
+Kind = Literal["bpe", "unigram", "byte-bpe", "char"]
 WORDS = ("mill", "grain", "water", "wheel", "stone", "miller", "slow", "old", "sings", "turns", "flour")
 
 
@@ -29,15 +31,14 @@ def make_run(
     *,
     sequence_length: int = 32,
     vocabulary_size: int = 320,
+    kind: Kind = "bpe",
 ) -> None:
     """Write ``output/tokenizer`` and ``output/shards``; ``texts`` by split and source."""
-    folder = storage.join(output, "tokenizer")
-    train(
+    tokenizer = train(
         (text for part in texts.values() for text in part),
-        TokenizerConfig(vocabulary_size=vocabulary_size),
-        Stage(TOKENIZER, folder),
+        TokenizerConfig(kind=kind, vocabulary_size=vocabulary_size),
     )
-    tokenizer = SentencePieceTokenizer.load(folder)
+    publish_tokenizer(tokenizer, Stage(TOKENIZER, storage.join(output, "tokenizer")), {})
     header = make_header(tokenizer, sequence_length=sequence_length, corpus="0" * 64)
     shards = storage.join(output, "shards")
     files = []

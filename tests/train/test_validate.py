@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.shards import Shards
-from core.tokenizer import SentencePieceTokenizer
+from core.tokenizer import load_published
 from tests.train.folder import Folder
 from train import validate
 from train.data.dataset import ShardDataset
@@ -44,7 +44,7 @@ def test_report_has_model_and_unigram_baseline(
 
 def test_baseline_is_add_one_smoothed_over_training_targets(trained: Folder) -> None:
     shards = Shards.open(str(trained.output / "shards"))
-    tokenizer = SentencePieceTokenizer.load(str(trained.output / "tokenizer"))
+    tokenizer = load_published(str(trained.output / "tokenizer"))
 
     def targets(split: str) -> list[int]:
         found: list[int] = []

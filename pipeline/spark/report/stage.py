@@ -1,6 +1,6 @@
 """Aggregate the tables of a run into its report.
 
-1. Check whether the report is up to date with the run, its shards and its training.
+1. Check whether the report is up to date with the run, its tokenizer, its shards and its training.
 2. Count records by source, language, site, reason and cluster size (``breakdown.py``).
 3. Compute the statistics of every filter and metric (``filter_stats.py``).
 4. Select example records (``samples.py``).
@@ -27,6 +27,7 @@ from pipeline.ledger import COPIES, CUTS, LEDGER, RECORDS, FunnelStep, Reason
 from pipeline.ledger.filter_settings import filter_settings
 from pipeline.reports import Content, Edits, EvaluationSet, FoundItem, TokenLedger, render
 from pipeline.reports.funnel import funnel, groups
+from pipeline.reports.tokenizer import REPORT, TokenizerReport
 from pipeline.spark import record_processing, tables
 from pipeline.spark.report import breakdown, filter_stats, repeated_text, samples
 
@@ -39,14 +40,15 @@ MAX_POINTS = 400
 def report(spark: SparkSession, config: Config) -> str:
     """Write ``report.html`` to the output folder, unless it is up to date, and return its path.
 
-    Packing and training are shown if they have produced output. Raises :class:`ManifestError` if the clean
-    stage is not finished, and :class:`InputError` if its ``analysis/`` was removed.
+    Tokenizer, packing and training are shown if they have produced output. Raises :class:`ManifestError` if
+    the clean stage is not finished, and :class:`InputError` if its ``analysis/`` was removed.
     """
     require(config, "output.path")
     out = storage.absolute(config.output.path)
     made = manifest.read(out, *manifest.CORPUS_STAGES)
     parts = {
         "corpus": made.sha256(),
+        "tokenizer": _read_if_exists(f"{out}/tokenizer/{REPORT}"),
         "shards": _read_if_exists(f"{out}/shards/{manifest.NAME}"),
         "metrics": _read_if_exists(f"{out}/training/metrics.jsonl"),
         "validation": _read_if_exists(f"{out}/training/validation.json"),
@@ -67,7 +69,7 @@ def _read_if_exists(path: str) -> str:
 
 
 def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mapping[str, str]) -> Content:
-    """Aggregate the tables of ``out``. ``parts``: files of packing and training, maybe empty."""
+    """Aggregate the tables of ``out``. ``parts``: files of later stages, maybe empty."""
     documents = tables.read_if_exists(spark, f"{out}/documents", document.schema())
     entries = tables.read(spark, f"{out}/{LEDGER}", ledger.schema())
     records = tables.read(spark, ledger.records_folder(out), record_processing.schema())
@@ -96,6 +98,7 @@ def collect_content(spark: SparkSession, out: str, made: Manifest, parts: Mappin
         evaluation_sets=_evaluation_sets(made),
         seconds=_seconds(out),
         tokens=tokens,
+        tokenizer=_tokenizer(parts["tokenizer"]),
         token_ledger=list(_token_ledger(shards)) if shards else [],
         loss=_loss(parts["metrics"]),
         validation=_validation(parts["validation"]),
@@ -154,6 +157,10 @@ def _tokens(shards: Facts | None) -> dict[str, int]:
     for sources in shards.sources.values() if shards else ():
         found.update({source: totals.tokens for source, totals in sources.items()})
     return dict(found)
+
+
+def _tokenizer(text: str) -> TokenizerReport | None:
+    return TokenizerReport.model_validate_json(text) if text else None
 
 
 def _token_ledger(shards: Facts) -> Iterator[TokenLedger]:

@@ -48,6 +48,8 @@ SETTINGS = {
     # Not INT96, which other readers interpret as nanoseconds.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.session.timeZone": "UTC",
+    # A task has one core; Hugging Face's tokenizers would use all of them.
+    "spark.executorEnv.TOKENIZERS_PARALLELISM": "false",
     "spark.log.level": "WARN",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "true",

@@ -13,7 +13,8 @@ from core.errors import ConfigError, InputError, ManifestError, MismatchError
 from core.manifest import Stage
 from core.shards import STAGE, packing, publish, write_file
 from core.shards.__main__ import main
-from core.tokenizer import SentencePieceTokenizer, train
+from core.tokenizer import publish as publish_tokenizer
+from core.tokenizer import train
 
 TEXTS = [f"The mill number {number} grinds grain {'by the river ' * number}." for number in range(40)]
 IDS = [f"{number:032x}" for number in range(len(TEXTS))]
@@ -24,8 +25,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with documents, a tokenizer and shards."""
     out = tmp_path_factory.mktemp("run")
     settings = TokenizerConfig(vocabulary_size=300)
-    train(iter(TEXTS * 5), settings, Stage("tokenizer", str(out / "tokenizer")))
-    tokenizer = SentencePieceTokenizer.load(str(out / "tokenizer"))
+    tokenizer = train(iter(TEXTS * 5), settings)
+    publish_tokenizer(tokenizer, Stage("tokenizer", str(out / "tokenizer")), {})
     header = packing.make_header(tokenizer, sequence_length=63, corpus="0" * 32)
     tokens = [np.array([tokenizer.bos, *tokenizer.encode(text), tokenizer.eos], np.uint16) for text in TEXTS]
     documents = [packing.Document(bytes.fromhex(key), each) for key, each in zip(IDS, tokens, strict=True)]
@@ -103,7 +104,8 @@ def test_every_damage_is_found(run: Path, tmp_path: Path, capsys: pytest.Capture
 
 
 def test_tokenizer_of_other_shards_is_refused(run: Path, tmp_path: Path) -> None:
-    train(iter(TEXTS), TokenizerConfig(vocabulary_size=301), Stage("tokenizer", str(tmp_path / "tokenizer")))
+    other = train(iter(TEXTS), TokenizerConfig(vocabulary_size=301))
+    publish_tokenizer(other, Stage("tokenizer", str(tmp_path / "tokenizer")), {})
     with pytest.raises(MismatchError, match="packed with tokenizer"):
         main(["inspect", str(run / "shards"), "--row", "0", "--tokenizer", str(tmp_path / "tokenizer")])
 

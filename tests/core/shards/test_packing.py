@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.config import TokenizerConfig
-from core.manifest import Stage
 from core.shards import Header, Rows
 from core.shards.packing import (
     METHOD,
@@ -20,7 +19,7 @@ from core.shards.packing import (
     tokenize,
     tokenized_schema,
 )
-from core.tokenizer import STAGE, SentencePieceTokenizer, train
+from core.tokenizer import Tokenizer, train
 
 PAD = 3
 
@@ -173,17 +172,13 @@ def test_split_follows_cluster_hash_and_share() -> None:
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> SentencePieceTokenizer:
-    folder = str(tmp_path_factory.mktemp("tokenizer"))
-    train(
-        ["one two three four five six seven eight nine ten " * 3],
-        TokenizerConfig(vocabulary_size=300),
-        Stage(STAGE, folder),
+def tokenizer() -> Tokenizer:
+    return train(
+        ["one two three four five six seven eight nine ten " * 3], TokenizerConfig(vocabulary_size=300)
     )
-    return SentencePieceTokenizer.load(folder)
 
 
-def test_tokenize_adds_bos_and_eos(tokenizer: SentencePieceTokenizer) -> None:
+def test_tokenize_adds_bos_and_eos(tokenizer: Tokenizer) -> None:
     texts = ["one two", "", "drei"]
     ids = [f"{number:032x}" for number in range(3)]
     batch = pa.record_batch(
@@ -214,7 +209,7 @@ def test_repetitions_are_those_of_fineweb_2(size: int, times: int) -> None:
     assert repetitions(size) == times
 
 
-def test_documents_are_repeated_for_training_only(tokenizer: SentencePieceTokenizer) -> None:
+def test_documents_are_repeated_for_training_only(tokenizer: Tokenizer) -> None:
     ids = [f"{number:032x}" for number in range(40)]
     sizes = [1, 2, 4, 50] * 10
     columns = {

@@ -4,17 +4,19 @@ import pytest
 
 from core.config import TokenizerConfig
 from core.manifest import Stage
-from core.tokenizer import STAGE, SentencePieceTokenizer, train
+from core.tokenizer import STAGE, SentencePieceTokenizer, load_published, publish, train
 from tests.core.tokenizer.samples import texts
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = str(tmp_path_factory.mktemp("tokenizer"))
-    train(texts(), TokenizerConfig(vocabulary_size=900), Stage(STAGE, path))
+    publish(train(texts(), TokenizerConfig(vocabulary_size=900)), Stage(STAGE, path), {})
     return path
 
 
 @pytest.fixture(scope="session")
 def tokenizer(folder: str) -> SentencePieceTokenizer:
-    return SentencePieceTokenizer.load(folder)
+    found = load_published(folder)
+    assert isinstance(found, SentencePieceTokenizer)
+    return found

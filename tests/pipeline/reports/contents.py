@@ -19,6 +19,7 @@ from pipeline.reports import (
     Step,
     TokenLedger,
 )
+from pipeline.reports.tokenizer import Encoded, Measured, TokenizerReport
 
 COUNTS: Mapping[str, int] = {
     "records_in": 1000,
@@ -37,6 +38,20 @@ def samples(text: str, url: str) -> list[Sample]:
         Sample("2" * 32, text, f"{text} again", None, text, 0.2, 0.16, duplicate_of=text, toxicity=0.9),
         Sample("3" * 32),
     ]
+
+
+def tokenizer_report(text: str) -> TokenizerReport:
+    """Report on a tokenizer beside another one."""
+    counts = Encoded(documents=3, bytes=12_000_000, words=2_000_000, tokens=3_000_000)
+    groups = {text: counts, "de": counts}
+    measured = [
+        Measured(
+            name=name, vocabulary_size=32_000, unused=1_234, round_trip_failures=["6" * 32] * failures,
+            total=counts + counts, languages=groups, sources={text: counts},
+        )
+        for name, failures in ((text, 0), ("/data/gpt2", 2))
+    ]  # fmt: skip
+    return TokenizerReport(held_out=False, tokenizers=measured)
 
 
 def content(text: str, url: str = "https://example.org/a") -> Content:
@@ -79,6 +94,7 @@ def content(text: str, url: str = "https://example.org/a") -> Content:
         seconds=[(text, 61.0), ("clean: reading", 4.0)],
         tokens={text: 42_000},
         token_ledger=[TokenLedger("train", text, 12, 43_000, 1_000, 42_700, [("de", 40_000), (text, 3_000)])],
+        tokenizer=tokenizer_report(text),
         loss=[(1, 9.0), (2, 8.0)],
         validation={text: (1.5, 4.2)},
         configuration=text,

@@ -15,7 +15,7 @@ from core.errors import ConfigError, InputError, OutputError
 from core.manifest import Manifest
 from core.shards import Header, Shards
 from core.shards.packing import METHOD, repetitions, split_of
-from core.tokenizer import SentencePieceTokenizer as Trained
+from core.tokenizer import load_published
 from jobs import pack as job
 from pipeline import document
 from pipeline.spark import documents, tables
@@ -133,7 +133,7 @@ def test_documents_that_stand_for_several_are_repeated(spark: SparkSession, tmp_
 
 
 def test_every_document_is_in_the_split_of_its_cluster(runs: dict[int, Path]) -> None:
-    shards, tokenizer = Shards.open(f"{runs[3]}/shards"), Trained.load(f"{runs[3]}/tokenizer")
+    shards, tokenizer = Shards.open(f"{runs[3]}/shards"), load_published(f"{runs[3]}/tokenizer")
     found: dict[tuple[str, str, str], list[tuple[int, list[int]]]] = {}
     for split in ("train", "validation"):
         for source in shards.facts.sources[split]:
@@ -165,7 +165,7 @@ def test_token_ledger_adds_up(
 ) -> None:
     shutil.copytree(runs[1], tmp_path / "out", ignore=shutil.ignore_patterns("shards"))
     made = pack(spark, _config(tmp_path / "out", method=method, rehydrate=True))
-    shards, tokenizer = Shards.open(f"{tmp_path}/out/shards"), Trained.load(f"{runs[1]}/tokenizer")
+    shards, tokenizer = Shards.open(f"{tmp_path}/out/shards"), load_published(f"{runs[1]}/tokenizer")
     expected: dict[tuple[str, str, str], list[int]] = {}
     for row in ROWS:
         split, tokens = split_of(row["cluster"], 0.2), 2 + len(tokenizer.encode(row["text"]))

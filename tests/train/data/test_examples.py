@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.config import FinetuneConfig
 from core.errors import InputError
-from core.tokenizer import SentencePieceTokenizer
+from core.tokenizer import Tokenizer, load_published
 from core.tokenizer.chat import ChatTemplate, Message
 from train.data.batch import IGNORE_INDEX
 from train.data.dataset import read_rows
@@ -23,8 +23,8 @@ PAD = 3
 
 
 @pytest.fixture(scope="module")
-def tokenizer(packed: Path) -> SentencePieceTokenizer:
-    return SentencePieceTokenizer.load(str(packed / "tokenizer"))
+def tokenizer(packed: Path) -> Tokenizer:
+    return load_published(str(packed / "tokenizer"))
 
 
 def pairs(path: Path, *texts: tuple[str, str]) -> str:
@@ -33,7 +33,7 @@ def pairs(path: Path, *texts: tuple[str, str]) -> str:
     return str(path)
 
 
-def collected(tokenizer: SentencePieceTokenizer, *files: str, **others: Any) -> ExampleDataset:
+def collected(tokenizer: Tokenizer, *files: str, **others: Any) -> ExampleDataset:
     return load_examples(
         FinetuneConfig(files=files, **{"sequence_length": 24} | others),
         ChatTemplate(tokenizer),
@@ -41,7 +41,7 @@ def collected(tokenizer: SentencePieceTokenizer, *files: str, **others: Any) -> 
     )
 
 
-def learned(examples: ExampleDataset, tokenizer: SentencePieceTokenizer, source: str) -> list[str]:
+def learned(examples: ExampleDataset, tokenizer: Tokenizer, source: str) -> list[str]:
     """Decode the targets of each document, including end marks."""
     rows = np.arange(examples.num_rows("train", source))
     batch = read_rows(examples, "train", [source], RowIndices(np.zeros_like(rows), rows)).batch()
@@ -52,7 +52,7 @@ def learned(examples: ExampleDataset, tokenizer: SentencePieceTokenizer, source:
     ]
 
 
-def test_only_answers_are_learned_by_default(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
+def test_only_answers_are_learned_by_default(tokenizer: Tokenizer, tmp_path: Path) -> None:
     path = pairs(tmp_path / "a.jsonl", ("mill", "old"), ("wheel", "slow stone"))
     examples = collected(tokenizer, path, validation_share=0.0)
     assert sorted(learned(examples, tokenizer, "a")) == ["old", "slow stone"]
@@ -64,7 +64,7 @@ def test_only_answers_are_learned_by_default(tokenizer: SentencePieceTokenizer, 
     assert (rows.tokens[rows.loss_mask] == end).sum() == 2
 
 
-def test_the_order_of_records_does_not_matter(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
+def test_the_order_of_records_does_not_matter(tokenizer: Tokenizer, tmp_path: Path) -> None:
     texts = [(f"mill {number}", f"stone {number}") for number in range(40)]
     one = collected(tokenizer, pairs(tmp_path / "a.jsonl", *texts), validation_share=0.3)
     again = collected(tokenizer, pairs(tmp_path / "a.jsonl", *reversed(texts)), validation_share=0.3)
@@ -73,7 +73,7 @@ def test_the_order_of_records_does_not_matter(tokenizer: SentencePieceTokenizer,
     assert one.sha256 != other.sha256
 
 
-def test_equal_examples_are_in_the_same_split(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
+def test_equal_examples_are_in_the_same_split(tokenizer: Tokenizer, tmp_path: Path) -> None:
     texts = [(f"mill {number % 20}", "stone") for number in range(60)]
     examples = collected(tokenizer, pairs(tmp_path / "a.jsonl", *texts), validation_share=0.4)
     assert examples.counts["train"] + examples.counts["validation"] == 60
@@ -81,7 +81,7 @@ def test_equal_examples_are_in_the_same_split(tokenizer: SentencePieceTokenizer,
     assert examples.counts["validation"] % 3 == 0
 
 
-def test_validation_files(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
+def test_validation_files(tokenizer: Tokenizer, tmp_path: Path) -> None:
     one, two = pairs(tmp_path / "a.jsonl", ("mill", "old")), pairs(tmp_path / "b.jsonl", ("wheel", "slow"))
     examples = collected(tokenizer, one, validation_files=(two,))
     assert examples.counts == {"train": 1, "validation": 1}
@@ -89,7 +89,7 @@ def test_validation_files(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> 
     assert (examples.num_rows("train", "b"), examples.num_rows("validation", "a")) == (0, 0)
 
 
-def test_examples_that_are_too_long_are_counted(tokenizer: SentencePieceTokenizer, tmp_path: Path) -> None:
+def test_examples_that_are_too_long_are_counted(tokenizer: Tokenizer, tmp_path: Path) -> None:
     path = pairs(tmp_path / "a.jsonl", ("mill", "old"), ("mill", "old " * 40), ("mill " * 40, "old"))
     settings = {"validation_share": 0.0}
     assert collected(tokenizer, path, **settings).counts == {"train": 1, "too long": 2}
@@ -98,9 +98,7 @@ def test_examples_that_are_too_long_are_counted(tokenizer: SentencePieceTokenize
     assert max(len(text) for text in learned(cut, tokenizer, "a")) > 20
 
 
-def test_datasets_without_training_examples_are_refused(
-    tokenizer: SentencePieceTokenizer, tmp_path: Path
-) -> None:
+def test_datasets_without_training_examples_are_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
     path = pairs(tmp_path / "a.jsonl", ("mill", "old " * 40))
     with pytest.raises(
         InputError, match=r"no training examples \(1 too long; finetune.sequence_length is 24\)"
@@ -128,9 +126,7 @@ def test_template_errors_have_a_location(tmp_path: Path) -> None:
         load_examples(FinetuneConfig(files=(path,)), Refusing(), PAD)  # type: ignore[arg-type]
 
 
-def test_bad_records_are_counted_and_the_first_are_named(
-    tokenizer: SentencePieceTokenizer, tmp_path: Path
-) -> None:
+def test_bad_records_are_counted_and_the_first_are_named(tokenizer: Tokenizer, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     good, bad = '{"prompt": "mill", "completion": "old"}\n', '{"prompt": "mill", "completion": "\\ud83d"}\n'
     path.write_text(good + bad + "{\n" + good + bad * 5)
