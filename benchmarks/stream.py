@@ -1,33 +1,37 @@
-"""Reading of token shards for training, compared with litdata, mosaicml-streaming and a bare memory map.
+"""Reading of token shards for training, beside litdata, mosaicml-streaming and a bare memory map.
 
-``python benchmarks/stream.py RUN [--tokens 200e6] [--s3 s3://BUCKET/PREFIX] [--rounds 3]`` draws rows at random
-from the shards of a run until it has the wanted number of tokens, and writes them in the format of each: our
-shards, litdata's chunks of tokens, mosaicml-streaming's MDS, and a flat file. Each reads shuffled batches of
-64 rows in a process of its own, all in turn in each round; medians are reported:
+``python benchmarks/stream.py RUN [--tokens 100000000] [--remote s3://BUCKET/PREFIX]`` draws rows at random
+from the shards of a run until they have the wanted number of tokens, and writes them in the format of each:
+shards, litdata's chunks of tokens, mosaicml-streaming's MDS, and a flat file. Each reads nine tenths of a
+shuffled epoch in batches of 64 rows, in a process of its own and with one thread, saves its state, and resumes
+from it in another process. All take turns in every round; medians are reported:
 
-- tokens per second into torch tensors: ours with document ids and targets, the others without;
-- seconds from opening to the first batch, and to the first batch after resuming at 90 % of an epoch;
-- peak resident memory of the process above that after its imports.
+- seconds from opening to the first batch, and to the first batch after resuming;
+- tokens per second into torch tensors: shards with targets and document ids, the others the tokens alone;
+- peak resident memory above that after the imports.
 
-The bare map gathers the same rows from the flat file with NumPy. Peers that are not installed are left out.
-``--s3`` reads from a server instead, with an empty cache; ``AWS_*`` variables name it. Then the bytes that ours
-reads are reported too.
-Writes ``benchmarks/results/stream.md``, or ``stream_s3.md`` (``--output``).
+The bare map gathers the rows of a permutation from the flat file with NumPy. Peers that are not installed are
+left out. With ``--remote``, an S3 server that the ``AWS_*`` variables name, all but the bare map read from
+there, with an empty cache each time; shards are shuffled in blocks of 4 MB. Then the bytes read by the first
+batch of the shards are reported as well.
+Writes ``benchmarks/results/stream.md``, or ``stream_remote.md`` (``--output``).
 """
 
 import argparse
 import importlib.metadata
 import importlib.util
 import json
+import pickle
 import platform
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -38,97 +42,382 @@ import torch
 from core import storage
 from core.errors import InputError, run
 from core.manifest import Stage
-from core.shards import STAGE, Header, Rows, Shards, publish, write_file
+from core.shards import STAGE, Header, Rows, Shards, WrittenFile, publish, write_file
+from train.data.dataset import ShardDataset, read_stream
+from train.data.stream import Stream, batch_positions
 
 BATCH = 64
 ROWS_PER_FILE = 1 << 14
 CHUNK_BYTES = 1 << 26
-MEASURED_SECONDS = 5.0
+BLOCK_BYTES = 1 << 22
+SHARE = 0.9
+"""Share of an epoch that is read before the state is saved."""
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = {"litdata": "litdata", "mosaicml-streaming": "streaming"}
-Batches = Iterator[torch.Tensor]
-Open = Callable[[str, str, int], Batches]
-"""Open a data set: folder, folder of the cache, first batch."""
+MIB = 1 << 20
 
 
-def open_ours(folder: str, cache: str, first: int) -> Batches:
-    """Read our shards; yields the inputs."""
-    from train.data.dataset import ShardDataset, read_rows
-    from train.data.stream import Stream, batch_positions
+class Reader(ABC):
+    """A data set that is read in shuffled batches."""
 
-    shards = Shards.open(folder, verify=False, cache=cache)
-    dataset = ShardDataset(shards)
-    rows = {source: shards.rows("train", source) for source in shards.sources}
-    stream = Stream(dataset.sha256, 1, rows, {}, block=block_of(shards), window=64)
-    step = first
-    while True:
-        step += 1
-        located = stream.locate(batch_positions(step, BATCH))
-        batch = read_rows(dataset, "train", stream.sources, located).batch()
-        assert len(batch.targets) == len(batch.document_ids)
-        yield batch.inputs
+    @abstractmethod
+    def __init__(self, folder: str, cache: str, state: Any) -> None:
+        """Open the data set; ``state``: from :meth:`state`, or None for the beginning."""
 
+    @abstractmethod
+    def batches(self) -> Iterator[int]:
+        """Yield the number of tokens in each batch, once its tensors exist."""
 
-def block_of(shards: Shards) -> int:
-    """Rows per shuffled block: all rows on local disk, those of 4 MB elsewhere."""
-    row_bytes = (shards.facts.sequence_length + 1) * shards.facts.dtype.itemsize
-    return 0 if storage.is_local(shards.folder) else max(1, (1 << 22) // row_bytes)
+    @abstractmethod
+    def state(self) -> Any:
+        """Return the state after the batches so far."""
+
+    bytes_read = 0
 
 
-def open_flat(folder: str, _cache: str, first: int) -> Batches:
-    """Gather random rows from a flat file, as uint16."""
-    length = json.loads(Path(folder, "length.json").read_text())
-    rows = np.memmap(Path(folder, "tokens.bin"), np.uint16, "r").reshape(-1, length)
-    order = np.random.default_rng(1).permutation(len(rows))
-    while True:
-        yield torch.from_numpy(rows[order[first * BATCH : (first + 1) * BATCH]])
-        first = (first + 1) % (len(rows) // BATCH)
+class GristmillReader(Reader):
+    """Shards: inputs, targets and document ids."""
+
+    def __init__(self, folder: str, cache: str, state: Any) -> None:
+        """Open the shards; the state is the number of steps."""
+        self._shards = Shards.open(folder, verify=False, cache=cache)
+        self._dataset = ShardDataset(self._shards)
+        rows = {source: self._shards.rows("train", source) for source in self._shards.sources}
+        row_bytes = (self._shards.facts.sequence_length + 1) * self._shards.facts.dtype.itemsize
+        block = 0 if storage.is_local(folder) else max(1, BLOCK_BYTES // row_bytes)
+        self._stream = Stream(self._dataset.sha256, 1, rows, {}, block=block, window=64)
+        self._step = state or 0
+
+    def batches(self) -> Iterator[int]:
+        """Read on without end."""
+        while True:
+            self._step += 1
+            rows, _ = read_stream(self._dataset, self._stream, batch_positions(self._step, BATCH))
+            batch = rows.batch()
+            inputs, targets, document_ids = batch.inputs, batch.targets, batch.document_ids
+            assert inputs.shape == targets.shape == document_ids.shape
+            yield inputs.numel()
+
+    def state(self) -> int:
+        """Return the number of steps."""
+        return int(self._step)
+
+    @property
+    def bytes_read(self) -> int:  # type: ignore[override]  # counted while it runs
+        """Bytes of blocks that were fetched."""
+        return self._shards.cache.bytes_read
 
 
-def open_litdata(folder: str, cache: str, first: int) -> Batches:
-    """Read litdata's chunks with its loader in this process."""
-    import litdata
+class CompactReader(GristmillReader):
+    """Shards as the loader passes them to the device, where inputs and targets are derived from them."""
 
-    length = json.loads(read_text(folder, "length.json"))
-    data = litdata.StreamingDataset(
-        folder,
-        item_loader=litdata.TokensLoader(block_size=length),
-        shuffle=True,
-        drop_last=True,
-        **({} if storage.is_local(folder) else {"cache_dir": cache}),
-    )
-    loader = litdata.StreamingDataLoader(data, batch_size=BATCH, num_workers=0)
-    if first:
-        state = {
-            "num_samples_yielded": first * BATCH,
-            "num_workers": 0,
-            "batch_size": BATCH,
-            "current_epoch": 1,
-        }
-        data.load_state_dict(
-            {"dataset": data.state_dict(num_samples_yielded=first * BATCH, num_workers=0, batch_size=BATCH)}[
-                "dataset"
-            ]
-            | state
+    def batches(self) -> Iterator[int]:
+        """Read on without end."""
+        while True:
+            self._step += 1
+            rows, _ = read_stream(self._dataset, self._stream, batch_positions(self._step, BATCH))
+            batch = rows.batch()
+            yield batch.tokens.numel() - len(batch.tokens)
+
+
+class FlatReader(Reader):
+    """A memory map of rows."""
+
+    def __init__(self, folder: str, cache: str, state: Any) -> None:
+        """Map the file; the state is the number of steps."""
+        length = json.loads(Path(folder, "length.json").read_text())
+        self._rows = np.memmap(Path(folder, "tokens.bin"), np.uint16, "r").reshape(-1, length)
+        self._order = np.random.default_rng(1).permutation(len(self._rows))
+        self._step = state or 0
+
+    def batches(self) -> Iterator[int]:
+        """Read an epoch."""
+        while self._step < len(self._order) // BATCH:
+            chosen = self._order[self._step * BATCH : (self._step + 1) * BATCH]
+            self._step += 1
+            yield torch.from_numpy(self._rows[chosen]).numel()
+
+    def state(self) -> int:
+        """Return the number of steps."""
+        return int(self._step)
+
+
+class LitdataReader(Reader):
+    """litdata's chunks of tokens."""
+
+    def __init__(self, folder: str, cache: str, state: Any) -> None:
+        """Open the chunks; the state is that of the loader."""
+        import litdata
+
+        length = json.loads(storage.read_bytes(storage.join(folder, "length.json")))
+        remote = {} if storage.is_local(folder) else {"cache_dir": cache}
+        dataset = litdata.StreamingDataset(
+            folder,
+            item_loader=litdata.TokensLoader(block_size=length),
+            shuffle=True,
+            drop_last=True,
+            **remote,
         )
-    while True:
-        yield from loader
+        self._loader = litdata.StreamingDataLoader(dataset, batch_size=BATCH, num_workers=0)
+        if state:
+            self._loader.load_state_dict(state)
+
+    def batches(self) -> Iterator[int]:
+        """Read an epoch."""
+        for batch in self._loader:
+            yield batch.numel()
+
+    def state(self) -> Any:
+        """Return the state of the loader."""
+        return self._loader.state_dict()
 
 
-def open_streaming(folder: str, cache: str, first: int) -> Batches:
-    """Read mosaicml-streaming's MDS with a torch loader in this process."""
-    from streaming import StreamingDataset, StreamingDataLoader
+class StreamingReader(Reader):
+    """mosaicml-streaming's MDS."""
 
-    local = {"local": folder} if storage.is_local(folder) else {"remote": folder, "local": cache}
-    data = StreamingDataset(**local, shuffle=True, batch_size=BATCH)
-    loader = StreamingDataLoader(data, batch_size=BATCH, num_workers=0)
-    if first:
-        state = data.state_dict(0, True) or {}
-        data.load_state_dict(state | {"epoch": 0, "sample_in_epoch": first * BATCH})
-    while True:
-        yield from (batch["tokens"] for batch in loader)
+    def __init__(self, folder: str, cache: str, state: Any) -> None:
+        """Open the shards; the state is that of the loader."""
+        from streaming import StreamingDataLoader, StreamingDataset
+
+        where = {"local": folder} if storage.is_local(folder) else {"remote": folder, "local": cache}
+        dataset = StreamingDataset(**where, shuffle=True, batch_size=BATCH)
+        self._loader = StreamingDataLoader(dataset, batch_size=BATCH, num_workers=0)
+        if state:
+            self._loader.load_state_dict(state)
+
+    def batches(self) -> Iterator[int]:
+        """Read an epoch."""
+        for batch in self._loader:
+            yield batch["tokens"].numel()
+
+    def state(self) -> Any:
+        """Return the state of the loader."""
+        return self._loader.state_dict()
 
 
-def read_text(folder: str, name: str) -> str:
-    """Return the text of a small file."""
-    return storage.read_bytes(storage.join(folder, name)).decode()
+READERS: Mapping[str, tuple[type[Reader], str, str]] = {
+    "Gristmill, inputs, targets and document ids": (GristmillReader, "shards", ""),
+    "Gristmill, as passed to the device": (CompactReader, "shards", ""),
+    "litdata": (LitdataReader, "litdata", "litdata"),
+    "mosaicml-streaming": (StreamingReader, "streaming", "mosaicml-streaming"),
+    "bare memory map": (FlatReader, "flat", ""),
+}
+"""Reader, folder and package by name."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the data sets, measure all readers in turn, and write the results."""
+    options = _parse(arguments)
+    if options.reader:
+        print(json.dumps(measure(options.reader, options.run, options.cache, options.state, options.batches)))
+        return
+    names = [name for name, (_, _, package) in READERS.items() if _installed(package)]
+    with tempfile.TemporaryDirectory() as temporary:
+        number, about = write_all(options.run, Path(temporary), options.tokens)
+        roots = dict.fromkeys(names, temporary)
+        if options.remote:
+            roots = {name: options.remote for name in names if READERS[name][0] is not FlatReader}
+            _upload(Path(temporary), options.remote)
+        found: dict[str, list[dict[str, float]]] = defaultdict(list)
+        for number_of_round in range(options.rounds):
+            for name, root in roots.items():
+                print(f"round {number_of_round + 1}: {name}", file=sys.stderr, flush=True)
+                found[name].append(
+                    _measure_in_turn(name, root, Path(temporary), int(SHARE * number) // BATCH)
+                )
+    text = _page(found, about, options)
+    print(text)
+    options.output.write_text(text)
+
+
+def write_all(run_folder: str, folder: Path, tokens: int) -> tuple[int, str]:
+    """Write random rows in all formats; return the number of rows, and a description."""
+    shards = Shards.open(storage.join(run_folder, "shards"), verify=False)
+    header = Header.model_validate(shards.facts.model_dump(include=set(Header.model_fields)))
+    if header.dtype != np.uint16:
+        raise InputError(f"{run_folder}: tokens of {header.dtype}; use shards of a vocabulary up to 65,536")
+    source = max(shards.sources, key=lambda each: shards.rows("train", each))
+    count, length = -(-tokens // header.sequence_length), header.sequence_length + 1
+    random = np.random.default_rng(0)
+    writers: list[Any] = []
+    if _installed("litdata"):
+        writers.append(_LitdataWriter(folder / "litdata"))
+    if _installed("mosaicml-streaming"):
+        writers.append(_StreamingWriter(folder / "streaming", length))
+    (folder / "flat").mkdir()
+    files: list[WrittenFile] = []
+    with (folder / "flat/tokens.bin").open("wb") as flat:
+        for number, first in enumerate(range(0, count, ROWS_PER_FILE)):
+            drawn = random.integers(0, shards.rows("train", source), min(ROWS_PER_FILE, count - first))
+            rows = Rows(*shards.read("train", source, drawn))
+            lengths = np.ones(header.vocabulary_size, np.int32)
+            files.append(
+                write_file(str(folder / "shards"), "train", "web", f"{number:05d}", rows, header, lengths)
+            )
+            flat.write(rows.tokens.tobytes())
+            for writer in writers:
+                writer.write(rows.tokens)
+    for writer in writers:
+        writer.close()
+    publish(Stage(STAGE, str(folder / "shards")), files, header)
+    for name in ("flat", "litdata"):
+        if (folder / name).exists():
+            (folder / name / "length.json").write_text(str(length))
+    return count, f"{count:,} rows of {length:,} tokens in {len(files)} files"
+
+
+class _LitdataWriter:
+    def __init__(self, folder: Path) -> None:
+        import litdata
+        from litdata.streaming import Cache
+
+        folder.mkdir()
+        self._cache = Cache(str(folder), chunk_bytes=CHUNK_BYTES, item_loader=litdata.TokensLoader())
+        self._written = 0
+
+    def write(self, rows: Any) -> None:
+        """Write rows, one item each."""
+        for row in torch.from_numpy(rows):
+            self._cache[self._written] = row
+            self._written += 1
+
+    def close(self) -> None:
+        """Write the index."""
+        self._cache.done()
+        self._cache.merge()
+
+
+class _StreamingWriter:
+    def __init__(self, folder: Path, length: int) -> None:
+        from streaming import MDSWriter
+
+        columns = {"tokens": f"ndarray:uint16:{length}"}
+        self._writer = MDSWriter(out=str(folder), columns=columns, size_limit=CHUNK_BYTES)
+
+    def write(self, rows: Any) -> None:
+        """Write rows, one sample each."""
+        for row in rows:
+            self._writer.write({"tokens": row})
+
+    def close(self) -> None:
+        """Write the index."""
+        self._writer.finish()
+
+
+def _upload(folder: Path, remote: str) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and "flat" not in path.parts:
+            storage.upload(str(path), storage.join(remote, str(path.relative_to(folder))))
+
+
+def measure(name: str, folder: str, cache: str, state_file: Path, batches: int) -> dict[str, float]:
+    """Read ``batches`` batches and save the state; without them, resume from it and read one.
+
+    Returns seconds to the first batch, tokens per second after it, MiB, and bytes read by the first batch.
+    """
+    reader_type = READERS[name][0]
+    torch.set_num_threads(1)
+    if package := READERS[name][2]:
+        __import__({"mosaicml-streaming": "streaming"}.get(package, package))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begun = time.perf_counter()
+    reader = reader_type(folder, cache, None if batches else pickle.loads(state_file.read_bytes()))
+    iterator = reader.batches()
+    next(iterator)
+    first = time.perf_counter() - begun
+    found = {"first": first, "bytes": float(reader.bytes_read)}
+    if batches:
+        begun, tokens = time.perf_counter(), 0
+        for _ in range(batches - 1):
+            tokens += next(iterator)
+        found["rate"] = tokens / (time.perf_counter() - begun)
+        state_file.write_bytes(pickle.dumps(reader.state()))
+    found["mib"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / MIB
+    return found
+
+
+def _measure_in_turn(name: str, root: str, temporary: Path, batches: int) -> dict[str, float]:
+    folder, state = storage.join(root, READERS[name][1]), temporary / "state"
+    found = {}
+    for number in (batches, 0):
+        with tempfile.TemporaryDirectory(dir=temporary) as cache:
+            command = [sys.executable, __file__, folder, "--reader", name, "--cache", cache]
+            command += ["--state", str(state), "--batches", str(number)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise InputError(f"{name}: ended with {done.returncode}: {done.stderr[-2000:]}")
+        measured = json.loads(done.stdout.splitlines()[-1])
+        found |= measured if number else {"resumed": measured["first"]}
+    return found
+
+
+def _page(found: Mapping[str, list[dict[str, float]]], about: str, options: argparse.Namespace) -> str:
+    versions = [
+        f"{each} {importlib.metadata.version(each)}"
+        for _, _, each in READERS.values()
+        if _installed(each) and each
+    ]
+    where = f"an S3 server at {options.remote.partition('//')[0]}//" if options.remote else "local disk"
+    lines = [
+        f"# Reading of token shards from {'a server' if options.remote else 'local disk'}",
+        "",
+        f"`python benchmarks/stream.py`, {date.today()}, medians of {options.rounds} rounds, one thread, "
+        f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, "
+        f"{', '.join(versions)}. {about}, batches of {BATCH} rows, from {where}.",
+        "",
+        "| | tokens/s | first batch, s | resumed at 90 %, s | memory, MiB |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name, rounds in found.items():
+        middle = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+        lines.append(
+            f"| {name} | {middle['rate'] / 1e6:,.0f} M | {middle['first']:.3f} | {middle['resumed']:.3f} | "
+            f"{middle['mib']:,.0f} |"
+        )
+        if options.remote and middle["bytes"]:
+            lines.append(f"| … read by the first batch | {middle['bytes'] / MIB:,.1f} MiB | | | |")
+    if not options.remote:
+        lines += ["", *_shuffle_table(options.tokens)]
+    return "\n".join(lines) + "\n"
+
+
+def _shuffle_table(tokens: int) -> Iterator[str]:
+    """Yield how evenly shuffled blocks spread rows, by their size, beside a shuffle of all rows."""
+    number = max(tokens // 1024, 100 * BATCH)
+    yield f"How `train.shuffle_block` spreads {number:,} rows, in windows of 64 blocks:"
+    yield ""
+    yield "| rows per block | correlation of neighbours | pairs of a batch from the same thousandth, ‰ |"
+    yield "|--:|--:|--:|"
+    for block in (0, 16, 64, 256, 1024):
+        stream = Stream("shuffle", 1, {"web": number}, {}, block=block, window=64)
+        rows = stream.locate(np.arange(number)).indices
+        parts = (rows[: number // BATCH * BATCH] * 1000 // number).reshape(-1, BATCH)
+        counts = np.stack([np.bincount(batch, minlength=1000) for batch in parts])
+        pairs = (counts * (counts - 1)).sum() / (len(parts) * BATCH * (BATCH - 1))
+        correlation = np.corrcoef(rows[:-1], rows[1:])[0, 1]
+        yield f"| {block or 'all'} | {correlation:.4f} | {1000 * pairs:.2f} |"
+
+
+def _installed(package: str) -> bool:
+    if not package:
+        return True
+    return importlib.util.find_spec({"mosaicml-streaming": "streaming"}.get(package, package)) is not None
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("run", metavar="RUN", help="folder of a run with shards")
+    parser.add_argument("--tokens", type=int, default=100_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--remote", default="", metavar="s3://BUCKET/PREFIX")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--reader", choices=READERS, help=argparse.SUPPRESS)
+    parser.add_argument("--cache", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--state", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--batches", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    options.output = options.output or RESULTS / ("stream_remote.md" if options.remote else "stream.md")
+    return options
+
+
+if __name__ == "__main__":
+    run(main)
