@@ -1,6 +1,6 @@
 """Reading of token shards for training, beside litdata, mosaicml-streaming and a bare memory map.
 
-``python benchmarks/stream.py RUN [--tokens 100000000] [--remote s3://BUCKET/PREFIX]`` draws rows at random
+``python benchmarks/stream.py RUN [--tokens N] [--remote s3://BUCKET/PREFIX]`` draws rows at random
 from the shards of a run until they have the wanted number of tokens, and writes them in the format of each:
 shards, litdata's chunks of tokens, mosaicml-streaming's MDS, and a flat file. Each reads nine tenths of a
 shuffled epoch in batches of 64 rows, in a process of its own and with one thread, saves its state, and resumes
@@ -122,7 +122,7 @@ class CompactReader(GristmillReader):
 class FlatReader(Reader):
     """A memory map of rows."""
 
-    def __init__(self, folder: str, cache: str, state: Any) -> None:
+    def __init__(self, folder: str, _cache: str, state: Any) -> None:
         """Map the file; the state is the number of steps."""
         length = json.loads(Path(folder, "length.json").read_text())
         self._rows = np.memmap(Path(folder, "tokens.bin"), np.uint16, "r").reshape(-1, length)
