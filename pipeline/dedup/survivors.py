@@ -83,7 +83,7 @@ def preference(
 def jaccard(first: Shingles, second: Shingles, at_least: float = 0.0) -> float:
     """Return the Jaccard similarity of two sets, or 0 if their sizes show that it is below ``at_least``."""
     small, large = sorted((first, second), key=len)
-    if not len(small) or len(small) < at_least * len(large):
+    if not len(small) or len(small) / len(large) < at_least:
         return 0.0
     common = int((large.take(large.searchsorted(small), mode="clip") == small).sum())
     return common / (len(small) + len(large) - common)
@@ -188,7 +188,8 @@ class _OverlapBounds:
         ends = np.array(self._ends)
         sizes = np.diff(ends)
         overlap = np.minimum(np.diff(sums[ends]), len(shingles))
-        reaches: NDArray[np.bool_] = overlap >= threshold * (sizes + len(shingles) - overlap)
+        union = np.maximum(sizes + len(shingles) - overlap, 1)
+        reaches: NDArray[np.bool_] = overlap / union >= threshold
         return reaches
 
     def _append(self, others: Sequence[Shingles]) -> None:
