@@ -13,6 +13,7 @@ once, the earlier one's preferred.
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -202,8 +203,11 @@ def _existing(folder: str) -> Manifest | None:
     """Return the manifest of the index in a folder, None if the folder is new. Refuses any other content."""
     if storage.exists(storage.join(folder, manifest.NAME)):
         return manifest.read(folder, STAGE)
-    others = [file.path for file in storage.list_files(folder)] if storage.exists(folder) else []
-    if any("/generation-" not in path for path in others):
+    files: list[storage.FileInfo] = []
+    with suppress(InputError):  # missing, empty, or with nothing but hidden files of an interrupted attempt
+        files = storage.list_files(folder)
+    generation = storage.join(folder.removeprefix("file://"), "generation-")
+    if any(not file.path.startswith(generation) for file in files):
         raise InputError(
             f"dedup.index = {folder}: holds files that are no signature index; name another folder"
         )
