@@ -47,7 +47,8 @@ def validate(config: Config) -> None:
     check_output(config)
     validate_inputs(config.input)
     validate_filters(config.filters)
-    validate_dedup(config.dedup)
+    has_quality = bool(config.input.columns.quality or config.filters.quality_model)
+    validate_dedup(config.dedup, has_quality=has_quality)
     for key in ("output", "run"):
         if (value := getattr(config.dedup, key)) != DedupConfig.model_fields[key].default:
             raise ConfigError(
