@@ -112,16 +112,36 @@ class SignatureIndex:
 def open_index(spark: SparkSession, config: Config) -> SignatureIndex | None:
     """Return the configured index after comparing all its files with its manifest; None without an index.
 
-    Raises :class:`ManifestError` for a folder that is no index or was altered, and :class:`MismatchError` for
-    one with signatures of other parameters.
+    Raises as :func:`check_local_index`, and :class:`ManifestError` for one that was altered.
     """
     if not config.dedup.index:
         return None
     folder = storage.absolute(config.dedup.index)
-    found = manifest.read(folder, STAGE)
-    refuse_other_parameters(found, parameters(config.dedup), config.dedup.index)
+    found = _matching_index(config.dedup)
     verify(spark, folder, found)
     return SignatureIndex(folder, found)
+
+
+def check_local_index(settings: DedupConfig) -> None:
+    """Check the configured index by its manifest alone, if there is one on a local disk.
+
+    Raises :class:`ManifestError` for a folder without an index, :class:`InputError` for one with other files,
+    and :class:`MismatchError` for an index with signatures of other parameters.
+    """
+    if settings.index and storage.is_local(settings.index):
+        _matching_index(settings)
+
+
+def _matching_index(settings: DedupConfig) -> Manifest:
+    """Return the manifest of the configured index. Raises as :func:`check_local_index`."""
+    folder = storage.absolute(settings.index)
+    if not (found := _existing(folder)):
+        raise ManifestError(
+            f"dedup.index = {settings.index}: has no {manifest.NAME}, so no index was made there, or it was "
+            "not copied whole; make it with jobs/add_to_index.py, or correct the path"
+        )
+    refuse_other_parameters(found, parameters(settings), settings.index)
+    return found
 
 
 def refuse_other_parameters(index: Manifest, requested: Parameters, path: str) -> None:

@@ -28,7 +28,7 @@ from pipeline.spark import contamination, counting, publishing, record_processin
 from pipeline.spark.dedup.clusters import find_copies
 from pipeline.spark.dedup.parts import parts_of, read_part
 from pipeline.spark.dedup.repeated_text import find_repeated_text
-from pipeline.spark.dedup.signature_index import open_index
+from pipeline.spark.dedup.signature_index import check_local_index, open_index
 from pipeline.spark.inputs import Inputs, plan_inputs
 from pipeline.spark.inputs import validate as validate_inputs
 
@@ -60,6 +60,7 @@ def validate(config: Config) -> None:
             "read, but dedup.run reads none; set input.paths to the documents of the run"
         )
     contamination.validate(config)
+    check_local_index(config.dedup)
     if not config.dedup.run:
         _stage(config).check()
 

@@ -3,12 +3,15 @@
 import pytest
 
 from core import manifest
-from core.config import Config, load
-from core.errors import ConfigError, OutputError
-from core.manifest import Stage
+from core.config import Config, DedupConfig, load
+from core.errors import ConfigError, InputError, ManifestError, MismatchError, OutputError
+from core.manifest import Manifest, Stage
+from pipeline.dedup.parameters import parameters
 from pipeline.ledger import RECORDS
 from pipeline.spark import clean
 from pipeline.spark.dedup import stage as dedup
+
+EMPTY = {"inputs": [], "counts": {}, "files": []}
 
 
 @pytest.fixture
@@ -40,6 +43,24 @@ def test_invalid_deduplication_is_refused_by_both_jobs(configured, validate, set
     validate(configured())
     with pytest.raises(ConfigError, match=message):
         validate(configured(*settings))
+
+
+@pytest.mark.parametrize("validate", [clean.validate, dedup.validate])
+def test_local_index_is_checked_before_spark_starts(configured, tmp_path, validate):
+    index = tmp_path / "index"
+    setting = f"dedup.index={index}"
+    with pytest.raises(ManifestError, match=r"^dedup\.index = .*: has no manifest\.json.*jobs/add_to_index"):
+        validate(configured(setting))
+    index.mkdir()
+    (index / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds files that are no signature index"):
+        validate(configured(setting))
+    (index / "notes.txt").unlink()
+    own = parameters(DedupConfig())._asdict()
+    manifest.publish(str(index), Manifest(stage="signature_index", fingerprint="", config=own, **EMPTY))
+    validate(configured(setting))
+    with pytest.raises(MismatchError, match=r"was made with dedup\.seed = 1, but 2 is asked for"):
+        validate(configured(setting, "dedup.seed=2"))
 
 
 def test_scores_come_from_a_column_a_model_or_an_earlier_run(configured, tmp_path):
