@@ -70,7 +70,7 @@ def _band_keys(hashes: Hashes, ends: Positions, parameters: Parameters) -> Keys:
 
 
 def _slice_keys(hashes: Hashes, ends: Positions, parameters: Parameters) -> Keys:
-    """Do as :func:`_band_keys` for so few texts that their MinHashes may be Python integers."""
+    """Return the keys of at most ``MAX_MINHASHES`` MinHashes, or of one text."""
     digests = RMinHash.digest_matrix_from_flat_token_hashes(
         hashes[ends[0] : ends[-1]],
         (ends - ends[0]).astype(np.uint64),
