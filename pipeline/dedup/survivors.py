@@ -8,8 +8,9 @@ document before it, or if it resembles a survivor with which it shares a key; el
 - A decision depends on no documents but those with a key in common, so that a corpus can be compared with an
   earlier one by the earlier one's survivors alone.
 
-Without verification, all near-duplicates of a cluster collapse into its first document, as in datatrove.
-These rules are written once, for Spark (``pipeline/spark/dedup/clusters.py``) and for a single process.
+Without verification, all near-duplicates of a cluster collapse into its first document, as in datatrove. A
+text shorter than a shingle is never a near-duplicate. These rules are written once, for Spark
+(``pipeline/spark/dedup/clusters.py``) and for a single process.
 """
 
 from collections import Counter, defaultdict
@@ -104,7 +105,7 @@ def decide(candidates: Iterable[Candidate], settings: DedupConfig) -> list[Decis
             known = survivors.by_text.get(candidate.normalized_hash)
             if settings.exact and known:
                 reason, (survivor, similarity) = Reason.EXACT_DUPLICATE, known
-            elif settings.near and not settings.verify and decided:
+            elif settings.near and not settings.verify and decided and candidate.shingles:
                 reason, survivor = Reason.NEAR_DUPLICATE, 0
             elif settings.near and settings.verify and (found := survivors.similar(candidate, threshold)):
                 reason, (survivor, similarity) = Reason.NEAR_DUPLICATE, found

@@ -103,6 +103,9 @@ def test_chain_keeps_both_ends():
 def test_short_documents_are_only_compared_exactly():
     short = [candidate("a", ()), candidate("b", ()), candidate("c", (), text="a")]
     assert [each.reason for each in decide(short, DedupConfig())] == [None, None, "dedup.exact"]
+    for verify in (True, False):
+        decided = decide(short, DedupConfig(exact=False, verify=verify))
+        assert [each.reason for each in decided] == [None, None, None]
 
 
 def test_a_copy_of_a_dropped_document_names_the_survivor():
