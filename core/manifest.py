@@ -102,7 +102,7 @@ class Stage:
             if message:
                 print(message)
             return found
-        if not self.overwrite and not self._interrupted(found) and storage.exists(self.folder):
+        if not self.overwrite and not self._interrupted(found) and _holds_anything(self.folder):
             raise self._refusal(found)
         return None
 
@@ -115,7 +115,7 @@ class Stage:
         if not storage.is_local(self.folder):
             return
         _refuse_file(self.folder)
-        if self.overwrite or not storage.exists(self.folder):
+        if self.overwrite or not _holds_anything(self.folder):
             return
         if found := self._published():
             refused = canonical(found.config) != canonical(self.config)
@@ -246,6 +246,14 @@ def _refuse_file(folder: str, key: str = "") -> None:
         if each.is_file():
             found = "is a file" if each == path else f"{each} is a file"
             raise OutputError(f"{key}{folder}: {found}; name a folder")
+
+
+def _holds_anything(folder: str) -> bool:
+    """True if a folder exists and, on a local disk, is not empty."""
+    if storage.is_local(folder):
+        path = Path(folder.removeprefix("file://"))
+        return path.is_dir() and any(path.iterdir())
+    return storage.exists(folder)
 
 
 def fingerprint(stage: str, config: Mapping[str, Any], inputs: Iterable[str]) -> str:

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from core.config import from_command_line
 from core.errors import run
 from core.manifest import Manifest
-from pipeline.decontamination import report as decontamination
-from pipeline.ledger.cuts import describe_cuts
-from pipeline.readers.inputs import describe_skipped
+from pipeline.reports import summary
 from pipeline.spark.dedup.stage import dedup, validate
 from pipeline.spark.session.builder import end_session, session
 
@@ -23,25 +21,11 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def show(manifest: Manifest) -> None:
-    """Print the counts by reason, and on stderr what was not read."""
-    counts = manifest.counts
-    print(
-        f"dedup: {counts['records_in']:,} records in, {counts['kept']:,} kept, "
-        f"{counts['dropped']:,} dropped, {counts['quarantined']:,} quarantined"
-    )
-    dropped = {key.removeprefix("dropped."): value for key, value in counts.items() if "." in key}
-    for reason, number in sorted(dropped.items(), key=lambda item: -item[1]):
-        print(f"  {number:>12,} {reason}")
-    for line in describe_cuts(manifest):
-        print(f"dedup: {line}")
-    contamination = manifest.facts.get("contamination", {})
-    for line in decontamination.describe(contamination):
-        print(f"dedup: {line}")
-    for warning in decontamination.warnings(contamination):
+    """Print the summary, and on stderr the warnings."""
+    for line in summary.describe(manifest):
+        print(line)
+    for warning in summary.warnings(manifest):
         print(f"warning: {warning}", file=sys.stderr)
-    if manifest.skipped_inputs:
-        skipped = describe_skipped(manifest.skipped_inputs)
-        print(f"warning: {skipped}; manifest.json lists them under skipped_inputs", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ class DedupConfig(Section):
     """Hashes per band; more rows require more similar documents. 0: by preset or threshold."""
     shingle: int = Field(default=0, ge=0, le=1_000)
     """Words per shingle; shorter texts are only compared exactly. 0: by preset."""
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, lt=1 << 64)
     """Seed of the permutations."""
     verify: bool = True
     """Compare documents that share a band by the true similarity of their shingles, and drop one only if it
@@ -120,6 +120,13 @@ class DecontaminationConfig(Section):
     """``drop`` contaminated documents, ``cut`` the passages that match, or only report them (``mark``)."""
     margin: int = Field(default=200, ge=0)
     """Characters that ``cut`` removes on either side of a passage, up to the end of a word."""
+
+    @field_validator("paths", "fields")
+    @classmethod
+    def _no_name_is_empty(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in names:
+            raise PydanticCustomError("names", "a name must not be empty; remove it from the list")
+        return names
 
     @field_validator("ngrams")
     @classmethod

@@ -29,6 +29,9 @@ class ColumnsConfig(Section):
     """Column with the license."""
     quality: str = ""
     """Column with a quality score, by which ``dedup.keep`` can choose between copies."""
+    source: str = ""
+    """Column with the document's source, such as Dolma's ``source``. Where it is empty or missing,
+    ``input.source`` applies."""
 
 
 class IndexConfig(Section):

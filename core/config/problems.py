@@ -103,7 +103,8 @@ def _line(path: KeyPath, problems: Sequence[ErrorDetails]) -> str:
     if isinstance(value, str) and (second := _SECOND_KEY.search(value)):
         return f"{start} names two keys; repeat --set for each: --set {second[0].lstrip(', ')}…"
     if kind == "literal_error":
-        choices = context["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        expected = context["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        choices = [choice for choice in expected if choice]
         near = nearest(str(value).lower(), choices)
         return f"{start} must be one of {', '.join(choices)}; the nearest is {near}"
     if kind in _BOUNDS:

@@ -20,6 +20,15 @@ def nonzero_indices(values: NDArray[np.generic]) -> Positions:
     return values.nonzero()[0]
 
 
+def changes(*columns: NDArray[np.generic]) -> Positions:
+    """Return the rows that differ from the row before in any column; the first row does."""
+    differs = np.zeros(len(columns[0]), np.bool_)
+    differs[:1] = True
+    for column in columns:
+        differs[1:] |= column[1:] != column[:-1]
+    return nonzero_indices(differs)
+
+
 def prefix_counts(flags: Flags) -> Positions:
     """Return the number of flags set before each position: one element more than there are flags."""
     counts = np.zeros(len(flags) + 1, np.int64)

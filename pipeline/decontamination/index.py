@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from core.hashing import Hashes
 from pipeline.analysis import Flags, Positions, ngram_hashes, nonzero_indices
+from pipeline.analysis.arrays import changes
 from pipeline.analysis.normalized import NormalizedWords, normalized_words
 from pipeline.decontamination.evaluation_sets import EvaluationSet
 
@@ -168,11 +169,10 @@ def _ngrams(
     hashes, items = ngram_hashes(words.hashes, n)[starts[within]], item_of_text[texts[within]]
     order = np.lexsort((items, hashes))
     hashes, items = hashes[order], items[order]
-    is_new = np.ones(len(hashes), np.bool_)
-    is_new[1:] = (hashes[1:] != hashes[:-1]) | (items[1:] != items[:-1])
-    hashes, counts = np.unique(hashes[is_new], return_counts=True)
+    distinct = changes(hashes, items)
+    hashes, counts = np.unique(hashes[distinct], return_counts=True)
     kept = counts <= MAX_ITEMS
-    return hashes[kept], counts[kept], items[is_new][np.repeat(kept, counts)]
+    return hashes[kept], counts[kept], items[distinct][np.repeat(kept, counts)]
 
 
 def _distinct_words(hashes: Hashes, n: int) -> Positions:

@@ -1,10 +1,9 @@
 """Operations on arrays of hashes: membership, and sums over pairs."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.hashing import Hashes
-from pipeline.analysis.arrays import Flags, Positions, nonzero_indices
+from pipeline.analysis.arrays import Flags, Positions, changes
 
 Pairs = tuple[Hashes, Positions, Positions]
 """Pairs of a hash and a number, ordered and distinct, and a number for each pair."""
@@ -16,15 +15,6 @@ def contains(ordered: Hashes, hashes: Hashes) -> Flags:
         return np.zeros(len(hashes), np.bool_)
     found: Flags = ordered[np.minimum(ordered.searchsorted(hashes), len(ordered) - 1)] == hashes
     return found
-
-
-def changes(*columns: NDArray[np.generic]) -> Positions:
-    """Return the rows that differ from the row before in any column; the first row does."""
-    differs = np.ones(len(columns[0]), np.bool_)
-    differs[1:] = False
-    for column in columns:
-        differs[1:] |= column[1:] != column[:-1]
-    return nonzero_indices(differs)
 
 
 def sum_pairs(hashes: Hashes, numbers: Positions, weights: Positions) -> Pairs:

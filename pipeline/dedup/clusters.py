@@ -1,6 +1,6 @@
 """Cluster documents by their keys and decide about them, in one process.
 
-What Spark does for any number of documents (``pipeline/spark/dedup/clusters.py``), by the same rules.
+The counterpart of ``pipeline/spark/dedup/clusters.py`` for documents that fit into memory, by the same rules.
 """
 
 from collections import defaultdict

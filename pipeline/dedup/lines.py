@@ -30,8 +30,8 @@ def find_lines(batch: TextBatch, min_characters: int) -> Spans:
     newlines = nonzero_indices(batch.codes == NEWLINE)
     edges = segments.starts.searchsorted(newlines)
     first, past = np.concatenate([[0], edges]), np.concatenate([edges, [len(segments.starts)]])
-    inked = past > first
-    starts, ends = segments.starts[first[inked]], segments.ends[past[inked] - 1]
+    has_text = past > first
+    starts, ends = segments.starts[first[has_text]], segments.ends[past[has_text] - 1]
     long = ends - starts >= min_characters
     starts, ends = starts[long], ends[long]
     return Spans(starts, ends, span_hashes(batch.prefix, starts, ends))

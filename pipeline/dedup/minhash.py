@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rensa import RMinHash
 
 from core.hashing import GOLDEN, Hashes, mix
-from pipeline.analysis.arrays import Positions
+from pipeline.analysis.arrays import Positions, changes
 from pipeline.analysis.normalized import NormalizedWords
 from pipeline.dedup.parameters import Parameters
 
@@ -70,7 +70,7 @@ def _band_keys(hashes: Hashes, ends: Positions, parameters: Parameters) -> Keys:
 
 
 def _slice_keys(hashes: Hashes, ends: Positions, parameters: Parameters) -> Keys:
-    """Do as :func:`_band_keys` for so few texts that their MinHashes may be Python integers."""
+    """Return the keys of at most ``MAX_MINHASHES`` MinHashes, or of one text."""
     digests = RMinHash.digest_matrix_from_flat_token_hashes(
         hashes[ends[0] : ends[-1]],
         (ends - ends[0]).astype(np.uint64),
@@ -90,11 +90,9 @@ def _distinct(hashes: Hashes, counts: Positions, ends: Positions) -> list[bytes]
     texts = np.repeat(np.arange(len(counts), dtype=np.uint64), counts)
     upper = hashes >> np.uint64(32)
     ordered = np.sort(texts << np.uint64(32) | upper)
-    is_first = np.ones(len(ordered), np.bool_)
-    is_first[1:] = ordered[1:] != ordered[:-1]
-    sums = np.concatenate([[0], is_first.cumsum()])[ends].tolist()
-    distinct = ordered[is_first].astype(np.uint32)
-    return [distinct[first:last].tobytes() for first, last in pairwise(sums)]
+    first = changes(ordered)
+    distinct = ordered[first].astype(np.uint32)
+    return [distinct[start:end].tobytes() for start, end in pairwise(first.searchsorted(ends).tolist())]
 
 
 def joined_keys(keys: Sequence[int], number: int) -> list[int]:

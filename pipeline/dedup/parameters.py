@@ -63,17 +63,32 @@ def parameters(settings: DedupConfig) -> Parameters:
     return Parameters(bands, rows, settings.shingle or shingle, settings.seed, threshold)
 
 
-def validate(settings: DedupConfig) -> None:
-    """Raise :class:`ConfigError` for parameters that are impossible, and for an index without verification.
+def validate(settings: DedupConfig, *, has_quality: bool) -> None:
+    """Raise :class:`ConfigError` for impossible parameters, criteria without effect, an unverified index.
 
-    A cluster that is not verified may be connected through documents that the index does not have, as they
-    were dropped when it was made.
+    ``has_quality``: documents can have a quality score. A cluster that is not verified may be connected
+    through documents that the index does not have, as they were dropped when it was made.
     """
     parameters(settings)
+    _refuse_criteria_without_effect(settings, has_quality=has_quality)
     if settings.index and settings.near and not settings.verify:
         raise ConfigError(
             f"dedup.verify = false: with dedup.index = {settings.index}, documents are dropped only if they "
             "are similar to one that stays; set dedup.verify = true, or process all corpora in one run"
+        )
+
+
+def _refuse_criteria_without_effect(settings: DedupConfig, *, has_quality: bool) -> None:
+    """Raise :class:`ConfigError` if a criterion of ``dedup.keep`` ranks all documents alike."""
+    if "quality" in settings.keep and not has_quality:
+        raise ConfigError(
+            "dedup.keep = quality: no document has a score; name its column in input.columns.quality, or a "
+            "model for jobs/clean.py in filters.quality_model"
+        )
+    if ("source" in settings.keep) != bool(settings.sources):
+        raise ConfigError(
+            f"dedup.keep = {', '.join(settings.keep)} and dedup.sources = {', '.join(settings.sources)}: the "
+            "criterion source and the list of sources, the most preferred first, need each other; set both"
         )
 
 

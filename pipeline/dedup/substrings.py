@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.hashing import Hashes, mix
-from pipeline.analysis.arrays import Flags, Positions, nonzero_indices
+from pipeline.analysis.arrays import Flags, Positions, changes, nonzero_indices
 from pipeline.analysis.characters import UNSPACED
 from pipeline.analysis.hashes import extend_ngrams, prefix_sums, span_hashes
 from pipeline.analysis.segments import unspaced_boundaries
-from pipeline.dedup.arrays import changes, count_pairs
+from pipeline.dedup.arrays import count_pairs
 from pipeline.dedup.batches import TextBatch
 from pipeline.dedup.cuts import DocumentSpans
 

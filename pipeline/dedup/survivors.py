@@ -8,8 +8,9 @@ document before it, or if it resembles a survivor with which it shares a key; el
 - A decision depends on no documents but those with a key in common, so that a corpus can be compared with an
   earlier one by the earlier one's survivors alone.
 
-Without verification, all near-duplicates of a cluster collapse into its first document, as in datatrove.
-These rules are written once, for Spark (``pipeline/spark/dedup/clusters.py``) and for a single process.
+Without verification, all near-duplicates of a cluster collapse into its first document, as in datatrove. A
+text shorter than a shingle is never a near-duplicate. These rules are written once, for Spark
+(``pipeline/spark/dedup/clusters.py``) and for a single process.
 """
 
 from collections import Counter, defaultdict
@@ -83,7 +84,7 @@ def preference(
 def jaccard(first: Shingles, second: Shingles, at_least: float = 0.0) -> float:
     """Return the Jaccard similarity of two sets, or 0 if their sizes show that it is below ``at_least``."""
     small, large = sorted((first, second), key=len)
-    if not len(small) or len(small) < at_least * len(large):
+    if not len(small) or len(small) / len(large) < at_least:
         return 0.0
     common = int((large.take(large.searchsorted(small), mode="clip") == small).sum())
     return common / (len(small) + len(large) - common)
@@ -104,7 +105,7 @@ def decide(candidates: Iterable[Candidate], settings: DedupConfig) -> list[Decis
             known = survivors.by_text.get(candidate.normalized_hash)
             if settings.exact and known:
                 reason, (survivor, similarity) = Reason.EXACT_DUPLICATE, known
-            elif settings.near and not settings.verify and decided:
+            elif settings.near and not settings.verify and decided and candidate.shingles:
                 reason, survivor = Reason.NEAR_DUPLICATE, 0
             elif settings.near and settings.verify and (found := survivors.similar(candidate, threshold)):
                 reason, (survivor, similarity) = Reason.NEAR_DUPLICATE, found
@@ -188,7 +189,8 @@ class _OverlapBounds:
         ends = np.array(self._ends)
         sizes = np.diff(ends)
         overlap = np.minimum(np.diff(sums[ends]), len(shingles))
-        reaches: NDArray[np.bool_] = overlap >= threshold * (sizes + len(shingles) - overlap)
+        union = np.maximum(sizes + len(shingles) - overlap, 1)
+        reaches: NDArray[np.bool_] = overlap / union >= threshold
         return reaches
 
     def _append(self, others: Sequence[Shingles]) -> None:

@@ -68,6 +68,8 @@ class Record(NamedTuple):
     """Values of ``input.keep_columns``."""
     quality: float | None = None
     """Value of ``input.columns.quality``, if it is a number."""
+    source: str = ""
+    """Value of ``input.columns.source``; may be empty."""
 
 
 class Skipped(NamedTuple):

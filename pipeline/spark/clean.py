@@ -34,7 +34,7 @@ from pipeline.readers.record import InputSplit
 from pipeline.spark import contamination, counting, publishing, record_processing, tables
 from pipeline.spark.dedup.clusters import find_copies
 from pipeline.spark.dedup.repeated_text import find_repeated_text
-from pipeline.spark.dedup.signature_index import open_index
+from pipeline.spark.dedup.signature_index import check_local_index, open_index
 from pipeline.spark.inputs import Inputs, plan_inputs
 from pipeline.spark.inputs import validate as validate_inputs
 
@@ -47,7 +47,8 @@ def validate(config: Config) -> None:
     check_output(config)
     validate_inputs(config.input)
     validate_filters(config.filters)
-    validate_dedup(config.dedup)
+    has_quality = bool(config.input.columns.quality or config.filters.quality_model)
+    validate_dedup(config.dedup, has_quality=has_quality)
     for key in ("output", "run"):
         if (value := getattr(config.dedup, key)) != DedupConfig.model_fields[key].default:
             raise ConfigError(
@@ -55,6 +56,7 @@ def validate(config: Config) -> None:
                 "setting, or run jobs/dedup.py"
             )
     contamination.validate(config)
+    check_local_index(config.dedup)
     if all(storage.is_local(getattr(config.filters, key)) for key in FILE_SETTINGS):
         _stage(config).check()
 

@@ -84,12 +84,10 @@ def process_texts(
     return BatchBuilder(config, index, keep_texts=config.dedup.output == "documents").batches(rows)
 
 
-def sign_again(
-    batches: Iterable[pa.RecordBatch], config: Config, columns: pa.Schema
-) -> Iterator[pa.RecordBatch]:
+def sign_again(batches: Iterable[pa.RecordBatch], config: Config) -> Iterator[pa.RecordBatch]:
     """Replace the signatures in a table of records by those of the configuration, where there is a text."""
     rows = ((row, row["text"]) for batch in batches for row in batch.to_pylist())
-    return BatchBuilder(config, columns=columns).batches(rows)
+    return BatchBuilder(config).batches(rows)
 
 
 def _read_items(splits: Iterable[InputSplit], config: Config) -> Iterator[tuple[InputSplit, Item]]:
@@ -132,15 +130,16 @@ class RecordProcessor:
         if isinstance(extracted, Drop):
             return row | _decision(extracted), None
         row["title"] = record.title or extracted.title
-        return self._filter(row, extracted.text, record, split)
+        return self._filter(row, extracted.text, record, split.format)
 
-    def _filter(self, row: Row, text: str, record: Record, split: InputSplit) -> tuple[Row, str | None]:
-        keep_lines = not {split.format, split.source}.isdisjoint(self.config.filters.keep_lines)
+    def _filter(self, row: Row, text: str, record: Record, format_name: str) -> tuple[Row, str | None]:
+        keep_lines = not {format_name, row["source"]}.isdisjoint(self.config.filters.keep_lines)
         filtered = self.filters.filter_text(text, record.language, keep_lines=keep_lines)
+        declared = {} if record.quality is None else {"quality": record.quality}
         row |= {
             "language": filtered.language,
             "language_score": filtered.language_score,
-            "metrics": row["metrics"] | filtered.metrics,
+            "metrics": row["metrics"] | declared | filtered.metrics,
         }
         if filtered.drop:
             row |= _decision(filtered.drop) | {"sample": self._sample(row, text)}
@@ -188,25 +187,20 @@ def _origin_row(split: InputSplit, item: Item) -> Row:
 
 
 def _declared(record: Record) -> Row:
-    names = ("url", "title", "fetched_at", "license")
-    return {name: getattr(record, name) for name in names}
+    row = {name: getattr(record, name) for name in ("url", "title", "fetched_at", "license")}
+    return row | ({"source": record.source} if record.source else {})
 
 
 class BatchBuilder:
     """Collects rows until there are enough for one signature call and one Arrow batch."""
 
     def __init__(
-        self,
-        config: Config,
-        index: EvaluationIndex | None = None,
-        *,
-        columns: pa.Schema | None = None,
-        keep_texts: bool = True,
+        self, config: Config, index: EvaluationIndex | None = None, *, keep_texts: bool = True
     ) -> None:
         self._ledger = config.ledger
         self._decontaminator = Decontaminator(index, config.decontamination) if index else None
         self._parameters = parameters(config.dedup)
-        self._schema = columns or schema(config.input.keep_columns)
+        self._schema = schema(config.input.keep_columns)
         self._keep_texts = keep_texts
         self._rows: list[Row] = []
         self._texts: dict[int, str] = {}

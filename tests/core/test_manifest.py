@@ -117,8 +117,16 @@ def test_folders_are_checked_without_inputs(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="a finished pack of another configuration"):
         _stage(folder, config={"a": 2}).check()
     with pytest.raises(OutputError, match="holds files that are not Gristmill's"):
-        _stage(tmp_path).check()
+        _stage(tmp_path).check()  # it holds the folder "out"
     Stage("pack", "s3://absent/out").check()
+
+
+def test_empty_folder_may_be_claimed(tmp_path: Path) -> None:
+    for folder in (tmp_path / "out", f"file://{tmp_path}/other"):
+        Path(str(folder).removeprefix("file://")).mkdir()
+        stage = Stage("pack", str(folder))
+        stage.check()
+        assert stage.begin() is None
 
 
 @pytest.mark.parametrize("state", ["finished", "unfinished", "foreign"])

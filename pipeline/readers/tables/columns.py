@@ -27,6 +27,7 @@ _DEFAULTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "date": ("date", "created", "timestamp", "metadata.date"),
         "license": ("license", "metadata.license"),
         "quality": (),
+        "source": (),
     }
 )
 _MAX_LISTED = 20
@@ -101,6 +102,7 @@ def _record(row: Mapping[str, object], mapping: ColumnMapping, origin: Origin) -
         language=_language(_first(row, mapping.fields["language"])),
         metadata={path: _to_text(_value(row, path)) for path in mapping.kept},
         quality=_number(_first(row, mapping.fields["quality"])),
+        source=_string(row, mapping.fields["source"]),
     )
 
 

@@ -13,6 +13,7 @@ once, the earlier one's preferred.
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -111,16 +112,36 @@ class SignatureIndex:
 def open_index(spark: SparkSession, config: Config) -> SignatureIndex | None:
     """Return the configured index after comparing all its files with its manifest; None without an index.
 
-    Raises :class:`ManifestError` for a folder that is no index or was altered, and :class:`MismatchError` for
-    one with signatures of other parameters.
+    Raises as :func:`check_local_index`, and :class:`ManifestError` for one that was altered.
     """
     if not config.dedup.index:
         return None
     folder = storage.absolute(config.dedup.index)
-    found = manifest.read(folder, STAGE)
-    refuse_other_parameters(found, parameters(config.dedup), config.dedup.index)
+    found = _matching_index(config.dedup)
     verify(spark, folder, found)
     return SignatureIndex(folder, found)
+
+
+def check_local_index(settings: DedupConfig) -> None:
+    """Check the configured index by its manifest alone, if there is one on a local disk.
+
+    Raises :class:`ManifestError` for a folder without an index, :class:`InputError` for one with other files,
+    and :class:`MismatchError` for an index with signatures of other parameters.
+    """
+    if settings.index and storage.is_local(settings.index):
+        _matching_index(settings)
+
+
+def _matching_index(settings: DedupConfig) -> Manifest:
+    """Return the manifest of the configured index. Raises as :func:`check_local_index`."""
+    folder = storage.absolute(settings.index)
+    if not (found := _existing(folder)):
+        raise ManifestError(
+            f"dedup.index = {settings.index}: has no {manifest.NAME}, so no index was made there, or it was "
+            "not copied whole; make it with jobs/add_to_index.py, or correct the path"
+        )
+    refuse_other_parameters(found, parameters(settings), settings.index)
+    return found
 
 
 def refuse_other_parameters(index: Manifest, requested: Parameters, path: str) -> None:
@@ -202,8 +223,11 @@ def _existing(folder: str) -> Manifest | None:
     """Return the manifest of the index in a folder, None if the folder is new. Refuses any other content."""
     if storage.exists(storage.join(folder, manifest.NAME)):
         return manifest.read(folder, STAGE)
-    others = [file.path for file in storage.list_files(folder)] if storage.exists(folder) else []
-    if any("/generation-" not in path for path in others):
+    files: list[storage.FileInfo] = []
+    with suppress(InputError):  # missing, empty, or with nothing but hidden files of an interrupted attempt
+        files = storage.list_files(folder)
+    generation = storage.join(folder.removeprefix("file://"), "generation-")
+    if any(not file.path.startswith(generation) for file in files):
         raise InputError(
             f"dedup.index = {folder}: holds files that are no signature index; name another folder"
         )

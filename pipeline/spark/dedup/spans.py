@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from pipeline.dedup.arrays import changes
+from pipeline.analysis.arrays import changes
 from pipeline.dedup.cuts import DocumentSpans
 
 CUTS = pa.schema(

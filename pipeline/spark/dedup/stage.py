@@ -28,7 +28,7 @@ from pipeline.spark import contamination, counting, publishing, record_processin
 from pipeline.spark.dedup.clusters import find_copies
 from pipeline.spark.dedup.parts import parts_of, read_part
 from pipeline.spark.dedup.repeated_text import find_repeated_text
-from pipeline.spark.dedup.signature_index import open_index
+from pipeline.spark.dedup.signature_index import check_local_index, open_index
 from pipeline.spark.inputs import Inputs, plan_inputs
 from pipeline.spark.inputs import validate as validate_inputs
 
@@ -42,8 +42,8 @@ Batches = Iterator[pa.RecordBatch]
 def validate(config: Config) -> None:
     """Raise an error for what :func:`dedup` would reject. Needs no Spark and accesses no remote files."""
     check_output(config)
-    validate_dedup(config.dedup)
-    _refuse_cuts_without_documents(config.dedup)
+    validate_dedup(config.dedup, has_quality=bool(config.input.columns.quality or config.dedup.run))
+    _refuse_cuts_without_documents(config)
     if not config.dedup.run:
         validate_inputs(config.input)
     elif config.input.paths or config.input.index.path:
@@ -60,17 +60,25 @@ def validate(config: Config) -> None:
             "read, but dedup.run reads none; set input.paths to the documents of the run"
         )
     contamination.validate(config)
+    check_local_index(config.dedup)
     if not config.dedup.run:
         _stage(config).check()
 
 
-def _refuse_cuts_without_documents(settings: DedupConfig) -> None:
+def _refuse_cuts_without_documents(config: Config) -> None:
+    if config.dedup.output != "duplicates":
+        return
     for key in ("lines.min_documents", "substrings.min_words"):
-        if settings.output == "duplicates" and (value := attrgetter(key)(settings)):
+        if value := attrgetter(key)(config.dedup):
             raise ConfigError(
                 f"dedup.{key} = {value}: searches stored texts, but dedup.output = duplicates stores none; "
                 f"set dedup.output=documents or dedup.{key}=0"
             )
+    if config.decontamination.paths and config.decontamination.action == "cut":
+        raise ConfigError(
+            "decontamination.action = cut: changes texts, but dedup.output = duplicates stores none; set "
+            "dedup.output=documents, or decontamination.action=drop or mark"
+        )
 
 
 def dedup(spark: SparkSession, config: Config) -> Manifest:
@@ -81,6 +89,8 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     validate(config)
     inputs = None if config.dedup.run else _plan_tables(spark, config)
     base = _run(config) if config.dedup.run else None
+    if base:
+        config = _with_columns_of(base, config)
     index, signatures = load_index(config.decontamination), open_index(spark, config)
     if base and signatures and base.facts["corpus"] in signatures.corpora:
         raise MismatchError(
@@ -94,7 +104,7 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     if done := stage.begin():
         return done
 
-    kept_columns = base.config["input"]["keep_columns"] if base else config.input.keep_columns
+    kept_columns = config.input.keep_columns
     records = f"{out}/{RECORDS}"
     if inputs:
         title = f"{STAGE}: reading {inputs.title}"
@@ -103,7 +113,7 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
         records = records_folder(storage.absolute(config.dedup.run))
     else:
         title = f"{STAGE}: computing the signatures of {config.dedup.run}"
-        tables.write_once(records, partial(_sign_again, spark, config, kept_columns), title)
+        tables.write_once(records, partial(_sign_again, spark, config), title)
     copies = find_copies(spark, config, records, f"{out}/{COPIES}", STAGE, signatures)
     decisions = find_repeated_text(spark, config, out, records, copies, STAGE)
 
@@ -171,6 +181,21 @@ def _run(config: Config) -> Manifest:
     return found
 
 
+def _with_columns_of(base: Manifest, config: Config) -> Config:
+    """Return the configuration with the columns that the run passed through, which the manifest records.
+
+    Raises :class:`MismatchError` if others are asked for.
+    """
+    kept, wanted = base.config["input"]["keep_columns"], config.input.keep_columns
+    if wanted and list(wanted) != list(kept):
+        raise MismatchError(
+            f"input.keep_columns = {', '.join(wanted)}: dedup.run = {config.dedup.run} has "
+            f"{', '.join(kept) or 'no columns of its input'}; remove the setting, or read the inputs again"
+        )
+    columns = config.input.model_copy(update={"keep_columns": tuple(kept)})
+    return config.model_copy(update={"input": columns})
+
+
 def _has_signatures(base: Manifest, config: Config) -> bool:
     """True if the signatures of the run are those that are asked for. The threshold is not part of them."""
     own = parameters(parse(base.config["dedup"], DedupConfig))
@@ -188,14 +213,14 @@ def _process_texts(config: Config, inputs: Inputs, index: EvaluationIndex | None
     tables.write(inputs.splits.mapInArrow(run, from_arrow_schema(schema)), folder)
 
 
-def _sign_again(spark: SparkSession, config: Config, kept_columns: Sequence[str], folder: str) -> None:
+def _sign_again(spark: SparkSession, config: Config, folder: str) -> None:
     """Write the run's table of records with other signatures, from the texts of the records it kept."""
-    schema = record_processing.schema(kept_columns)
+    schema = record_processing.schema(config.input.keep_columns)
 
     def run(batches: Batches) -> Batches:
         paths = (path for batch in batches for path in batch["path"].to_pylist())
         rows = (batch for path in paths for batch in read_part(path, schema.names))
-        return record_processing.sign_again(rows, config, schema)
+        return record_processing.sign_again(rows, config)
 
     parts = parts_of(spark, records_folder(storage.absolute(config.dedup.run)))
     tables.write(parts.files.mapInArrow(run, from_arrow_schema(schema)), folder)

@@ -49,6 +49,10 @@ from core.errors import ConfigError
             "input.format=WARC",
             "must be one of auto, warc, wikipedia, books, jsonl, parquet; the nearest is warc",
         ),
+        ("dedup.preset=nemo", "must be one of fineweb, refinedweb, redpajama; the nearest is fineweb"),
+        (f"dedup.seed={1 << 64}", "must be less than 18446744073709551616; "),
+        ('decontamination.paths=[""]', "a name must not be empty; remove it from the list"),
+        ('decontamination.fields=["a", ""]', "a name must not be empty; remove it from the list"),
         ('finetune.lora.targets=["q"]', "finetune.lora.targets[0] = 'q': must be one of query, key, "),
         (
             "input.paths=a.gz",

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipeline.dedup.arrays import changes, contains, count_pairs, sum_pairs
+from pipeline.dedup.arrays import contains, count_pairs, sum_pairs
 
 small = st.integers(0, 5)
 pairs = st.lists(st.tuples(small, small))
@@ -27,10 +27,3 @@ def test_pairs_are_counted_in_order(drawn):
     )
     weighted = sum_pairs(hashes, numbers.astype(np.int64), np.full(len(drawn), 3))
     assert weighted[2].tolist() == [3 * count for _, count in expected]
-
-
-@given(pairs)
-def test_changes_are_where_a_row_differs_from_the_one_before(drawn):
-    first, second = np.array(drawn, np.int64).reshape(-1, 2).T
-    expected = [index for index, pair in enumerate(drawn) if index == 0 or pair != drawn[index - 1]]
-    assert changes(first, second).tolist() == expected

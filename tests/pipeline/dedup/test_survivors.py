@@ -7,7 +7,7 @@ from itertools import combinations
 import networkx
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.config import DedupConfig, load
@@ -43,6 +43,17 @@ def test_jaccard_equals_its_definition(one, other, at_least):
     expected = len(one & other) / len(one | other) if one and other else 0.0
     found = jaccard(*arrays, at_least)
     assert found == expected or (found == 0 and expected < at_least)
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 300))
+@example(14, 11, 0)
+def test_a_document_at_the_very_threshold_is_similar_enough(common, only_one, only_other):
+    """Such as 14 of 25 shingles at 0.56, whose product in floating point is above 14."""
+    one = np.arange(common + only_one, dtype=np.uint32)
+    other = np.r_[:common, 1000 : 1000 + only_other].astype(np.uint32)
+    threshold = common / max(common + only_one + only_other, 1)
+    assert jaccard(one, other, threshold) == threshold
+    assert _OverlapBounds().may_reach(one, [other], threshold).all()
 
 
 @given(clusters(), st.sampled_from([0.3, 0.6, 0.9]), st.booleans())
@@ -92,6 +103,9 @@ def test_chain_keeps_both_ends():
 def test_short_documents_are_only_compared_exactly():
     short = [candidate("a", ()), candidate("b", ()), candidate("c", (), text="a")]
     assert [each.reason for each in decide(short, DedupConfig())] == [None, None, "dedup.exact"]
+    for verify in (True, False):
+        decided = decide(short, DedupConfig(exact=False, verify=verify))
+        assert [each.reason for each in decided] == [None, None, None]
 
 
 def test_a_copy_of_a_dropped_document_names_the_survivor():

@@ -46,6 +46,23 @@ def test_kept_columns_reach_the_row(tmp_path: Path, config: Config) -> None:
     assert [row["metadata"] for row in found] == [{"score": "0.5"}, {"score": None}]
 
 
+def test_declared_quality_is_a_metric(tmp_path: Path) -> None:
+    config = load(None, ["filters.preset=none", "input.columns.quality=score"])
+    found = rows(tmp_path / "a.jsonl", [{"text": TEXT, "score": 0.5}, {"text": TEXT}], config)
+    assert [row["metrics"]["quality"] for row in found] == [0.5, None]
+
+
+def test_declared_source_replaces_that_of_the_input(tmp_path: Path) -> None:
+    settings = ["filters.preset=none", "input.columns.source=origin", 'filters.keep_lines=["poems"]']
+    lines = [{"text": TEXT, "origin": source} for source in ("poems", "", None)]
+    config = load(None, settings)
+    found = rows(tmp_path / "a.jsonl", lines, config)
+    assert [row["source"] for row in found] == ["poems", "mine", "mine"]
+    split = InputSplit(str(tmp_path / "a.jsonl"), "a.jsonl", "jsonl", "mine", 0, 1 << 20)
+    tables = record_processing.process_texts([split], config)
+    assert [row["source"] for batch in tables for row in batch.to_pylist()] == ["poems", "mine", "mine"]
+
+
 def test_record_that_a_filter_cannot_process_is_damaged(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,12 +3,15 @@
 import pytest
 
 from core import manifest
-from core.config import Config, load
-from core.errors import ConfigError, OutputError
-from core.manifest import Stage
+from core.config import Config, DedupConfig, load
+from core.errors import ConfigError, InputError, ManifestError, MismatchError, OutputError
+from core.manifest import Manifest, Stage
+from pipeline.dedup.parameters import parameters
 from pipeline.ledger import RECORDS
 from pipeline.spark import clean
 from pipeline.spark.dedup import stage as dedup
+
+EMPTY = {"inputs": [], "counts": {}, "files": []}
 
 
 @pytest.fixture
@@ -31,12 +34,51 @@ def configured(tmp_path, monkeypatch):
     [
         (["dedup.bands=5"], r"^dedup\.bands = 5, dedup\.rows = 0: set both"),
         (["dedup.index=I", "dedup.verify=false"], r"^dedup\.verify = false: with dedup\.index = I"),
+        (['dedup.keep=["quality"]'], r"^dedup\.keep = quality: no document has a score; name its column"),
+        (['dedup.keep=["source"]'], r"^dedup\.keep = source and dedup\.sources = : .* set both$"),
+        (['dedup.sources=["a"]'], r"^dedup\.keep = longest and dedup\.sources = a: .* set both$"),
     ],
 )
 def test_invalid_deduplication_is_refused_by_both_jobs(configured, validate, settings, message):
     validate(configured())
     with pytest.raises(ConfigError, match=message):
         validate(configured(*settings))
+
+
+@pytest.mark.parametrize("validate", [clean.validate, dedup.validate])
+def test_local_index_is_checked_before_spark_starts(configured, tmp_path, validate):
+    index = tmp_path / "index"
+    setting = f"dedup.index={index}"
+    with pytest.raises(ManifestError, match=r"^dedup\.index = .*: has no manifest\.json.*jobs/add_to_index"):
+        validate(configured(setting))
+    index.mkdir()
+    (index / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds files that are no signature index"):
+        validate(configured(setting))
+    (index / "notes.txt").unlink()
+    own = parameters(DedupConfig())._asdict()
+    manifest.publish(str(index), Manifest(stage="signature_index", fingerprint="", config=own, **EMPTY))
+    validate(configured(setting))
+    with pytest.raises(MismatchError, match=r"was made with dedup\.seed = 1, but 2 is asked for"):
+        validate(configured(setting, "dedup.seed=2"))
+
+
+def test_scores_come_from_a_column_a_model_or_an_earlier_run(configured, tmp_path):
+    keep = 'dedup.keep=["quality"]'
+    dedup.validate(configured(keep, "input.columns.quality=score"))
+    dedup.validate(configured(keep, "dedup.run=R", "input.paths=[]"))
+    clean.validate(configured(keep, "input.columns.quality=score"))
+    (tmp_path / "model.bin").write_bytes(b"")
+    clean.validate(configured(keep, "filters.quality_model=model.bin"))
+    with pytest.raises(ConfigError, match="no document has a score"):
+        dedup.validate(configured(keep, "filters.quality_model=model.bin"))
+
+
+def test_texts_are_not_cut_without_documents(configured):
+    settings = ['decontamination.paths=["in/a.jsonl"]', "dedup.output=duplicates"]
+    dedup.validate(configured(*settings))
+    with pytest.raises(ConfigError, match=r"^decontamination\.action = cut: changes texts, but [^\n]*$"):
+        dedup.validate(configured(*settings, "decontamination.action=cut"))
 
 
 @pytest.mark.parametrize("setting", ["dedup.output=duplicates", "dedup.run=R"])

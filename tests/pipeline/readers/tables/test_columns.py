@@ -22,6 +22,13 @@ ANY = st.one_of(
 )
 
 
+def test_source_is_read_from_the_configured_column():
+    mapping = column_mapping(ColumnsConfig(source="metadata.source"))
+    values = ({"metadata": {"source": "wiki"}}, {"metadata": {"source": 3}}, {"source": "web"}, {})
+    items = [record({"text": "x"} | value, mapping, Origin(0, 0)) for value in values]
+    assert [item.source for item in items] == ["wiki", "", "", ""]
+
+
 def quality(value: object) -> float | None:
     item = record({"text": "x", "score": value}, MAPPING, Origin("a", 0))
     assert isinstance(item, Record)

@@ -124,6 +124,21 @@ def test_runs_of_other_parameters_and_folders_of_other_files_are_no_index(spark,
         validate(configured(tmp_path / "run", "x", f"dedup.index={tmp_path / 'run' / 'documents'}"))
 
 
+def test_empty_folder_becomes_an_index_and_foreign_files_are_kept(tmp_path):
+    folder = tmp_path / "generation-1" / "index"
+    folder.mkdir(parents=True)
+    for index in (folder, f"file://{folder}"):
+        validate(configured(tmp_path, "x", f"dedup.index={index}"))
+    hidden = folder / "generation-2" / "signatures" / "_temporary" / "part.parquet"
+    hidden.parent.mkdir(parents=True)
+    hidden.write_bytes(b"half")
+    validate(configured(tmp_path, "x", f"dedup.index={folder}"))
+    (folder / "notes.txt").write_text("mine")
+    for index in (folder, f"file://{folder}"):
+        with pytest.raises(InputError, match="holds files that are no signature index"):
+            validate(configured(tmp_path, "x", f"dedup.index={index}"))
+
+
 def test_interrupted_addition_is_repeated(spark, crawls, indexed, tmp_path):
     index = tmp_path / "index"
     half = index / f"generation-{generations(indexed)[0]}" / "keys" / "keys-00000.parquet"

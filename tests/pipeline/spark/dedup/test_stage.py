@@ -1,13 +1,14 @@
 """Deduplication of tables of texts on its own, and of a finished run decided about again."""
 
 import json
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from core.config import load
-from core.errors import ConfigError, InputError, OutputError
+from core.errors import ConfigError, InputError, MismatchError, OutputError
 from jobs import dedup as job
 from pipeline.analysis.normalized import normalized_words
 from pipeline.dedup.parameters import parameters
@@ -102,6 +103,17 @@ def test_finished_run_is_decided_about_again_without_its_inputs(spark, run, text
     assert {row["metadata"]["key"] for row in table(tmp_path / "again" / "documents")}
     has_own_signatures = (tmp_path / "again" / "analysis" / "records").exists()
     assert has_own_signatures == ("dedup.bands=20" in settings)
+
+
+def test_columns_of_the_input_are_passed_on_from_run_to_run(spark, run, tmp_path):
+    runs = [run[0], tmp_path / "second", tmp_path / "third"]
+    for base, out in pairwise(runs):
+        dedup(spark, configured(out, [], f"dedup.run={base}"))
+    first, _, third = [{row["metadata"]["key"] for row in table(out / "documents")} for out in runs]
+    assert first == third
+    with pytest.raises(MismatchError, match=r"^input\.keep_columns = a: dedup\.run = .* has key; remove"):
+        dedup(spark, configured(tmp_path / "out", [], f"dedup.run={runs[2]}", "input.keep_columns=['a']"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_records_of_a_replaced_run_are_not_taken_for_its_own(spark, texts, tmp_path):
