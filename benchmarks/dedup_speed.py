@@ -9,9 +9,10 @@
 - text-dedup, with ``--text-dedup PYTHON``, the interpreter of an environment that contains it;
 - a plain script with datasketch's MinHashLSH.
 
-A peer that takes longer than ``--max-seconds`` is stopped. ``--signatures`` measures signatures per second of
-one core beside datasketch and rensa. ``--one-pass FILE…`` measures the share of MinHash work in the one pass
-of ``jobs/clean.py`` over raw pages. datatrove requires ``spacy``, ``xxhash<4`` and ``orjson``.
+A peer that takes longer than ``--max-seconds`` is stopped; ``--stop datasketch=400`` sets another limit for
+one. ``--signatures`` measures signatures per second of one core beside datasketch and rensa. ``--one-pass
+FILE…`` measures the share of MinHash work in the one pass of ``jobs/clean.py`` over raw pages. datatrove
+requires ``spacy``, ``xxhash<4`` and ``orjson``.
 Writes ``benchmarks/results/dedup_speed.md`` (``--output``).
 """
 
@@ -220,15 +221,15 @@ def compare(options: argparse.Namespace) -> Iterator[str]:
             write_documents(documents, size)
             if size > TINY:
                 yield from table(size, documents, contestants, options)
-            elif fixed := attempt(run_ours, documents, options).seconds:
+            elif fixed := attempt(run_ours, documents, options.work, options.max_seconds).seconds:
                 yield f"Fixed cost: our job takes {fixed:.1f} s for {TINY} documents."
 
 
-def attempt(measure: Measure, documents: Path, options: argparse.Namespace) -> Result:
-    """Run a contestant in a folder of its own, up to the time limit."""
-    with tempfile.TemporaryDirectory(dir=options.work) as work:
+def attempt(measure: Measure, documents: Path, folder: Path | None, limit: float) -> Result:
+    """Run a contestant in a folder of its own below ``folder``, for ``limit`` seconds at most."""
+    with tempfile.TemporaryDirectory(dir=folder) as work:
         try:
-            return measure(documents, Path(work), options.max_seconds)
+            return measure(documents, Path(work), limit)
         except TimeLimitError:
             return Result(None, None)
         except CommandError as error:
@@ -251,12 +252,13 @@ def table(
         if isinstance(measure, str):
             yield f"| {title} | {measure} | | | | |"
             continue
-        result = attempt(measure, documents, options)
+        limit = dict(options.stop).get(title.partition(" ")[0], options.max_seconds)
+        result = attempt(measure, documents, options.work, limit)
         if result.seconds is None and result.details:
             yield f"| {title} | {result.details} | | | | |"
             continue
         over = "" if result.seconds else "more than "
-        seconds = result.seconds or options.max_seconds
+        seconds = result.seconds or limit
         ours = ours or seconds
         dropped = f"{result.dropped:,}" if result.dropped is not None else "stopped"
         yield (
@@ -345,12 +347,18 @@ def processor_time() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
+def _limit(text: str) -> tuple[str, float]:
+    peer, _, seconds = text.partition("=")
+    return peer, float(seconds)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run what is asked for, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--text-dedup", metavar="PYTHON")
     parser.add_argument("--max-seconds", type=float, default=3600)
+    parser.add_argument("--stop", action="append", default=[], type=_limit, metavar="PEER=SECONDS")
     parser.add_argument("--signatures", action="store_true")
     parser.add_argument("--one-pass", nargs="+", default=[], metavar="FILE")
     parser.add_argument("--work", type=Path, help="folder for documents and intermediate files")

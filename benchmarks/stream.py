@@ -337,7 +337,7 @@ def measure(name: str, folder: str, cache: str, state_file: Path, batches: int) 
 
 def _measure_in_turn(name: str, root: str, temporary: Path, batches: int) -> dict[str, float]:
     folder, state = storage.join(root, READERS[name][1]), temporary / "state"
-    found = {}
+    found: dict[str, float] = {}
     for number in (batches, 0):
         with tempfile.TemporaryDirectory(dir=temporary) as cache:
             command = [sys.executable, __file__, folder, "--reader", name, "--cache", cache]

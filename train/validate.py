@@ -110,8 +110,8 @@ def _target_counts(
     """Return the number of times that each token is a target in the rows, float64 ``[vocabulary]``."""
     rows = RowIndices(np.zeros_like(indices), indices)
     targets = read_rows(ShardDataset(shards), split, [source], rows).batch().targets
-    targets = targets[targets != IGNORE_INDEX].numpy()
-    return np.bincount(targets, minlength=shards.facts.vocabulary_size).astype(np.float64)
+    learned = targets[targets != IGNORE_INDEX].numpy()
+    return np.bincount(learned, minlength=shards.facts.vocabulary_size).astype(np.float64)
 
 
 def _lines(results: dict[str, LossSums], baseline: dict[str, LossSums]) -> list[Line]:

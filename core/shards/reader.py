@@ -34,7 +34,9 @@ S = TypeVar("S", bound=Segments)
 class HasHash(Protocol):
     """An object with a SHA-256, such as a tokenizer."""
 
-    sha256: str
+    @property
+    def sha256(self) -> str:
+        """Hash of everything that determines token ids."""
 
 
 class Shards:

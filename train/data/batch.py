@@ -6,6 +6,7 @@ Shapes: B sequences of T tokens; packed rows have T + 1 tokens.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -55,8 +56,9 @@ class Batch:
 
     def split(self, size: int) -> list["Batch"]:
         """Split into micro-batches of at most ``size`` sequences."""
-        edges = range(0, len(self.tokens), size)
-        return [self._map(lambda column, first=first: column[first : first + size]) for first in edges]
+        return [
+            self._map(itemgetter(slice(first, first + size))) for first in range(0, len(self.tokens), size)
+        ]
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on ``device``."""

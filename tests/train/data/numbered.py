@@ -28,7 +28,7 @@ class NumberedRows:
 
     def read(self, split: SplitName, source: str, indices: Int64Array) -> PackedRows:
         columns = np.arange(ROW_LENGTH)
-        document_ids = np.tile(columns // 2 % 2, (len(indices), 1))
+        document_ids = np.tile(columns // 2 % 2, (len(indices), 1)).astype(np.int32)
         document_ids[indices % 2 == 0, -1] = -1
         tokens = (self.sources.index(source) << 16) + indices[:, None] * ROW_LENGTH + columns
         return PackedRows(np.where(document_ids < 0, PAD, tokens).astype(np.uint32), document_ids)
