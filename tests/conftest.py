@@ -5,6 +5,7 @@ Each is started once per test run, on first use.
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import setuptools  # noqa: F401  (torch.compile imports it, which fails late in a long run, when distutils is loaded)
 from pyspark.sql import SparkSession
@@ -15,6 +16,10 @@ from tests.commands import SHORT_LIVED
 from tests.servers.hdfs import hdfs_server
 from tests.servers.s3 import s3_server
 from tests.servers.standalone import spark_cluster
+
+# Examples may take long on a machine that does other work; benchmarks show speed.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ PAGES = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(PAGES)
 def test_pages_are_read_back_unchanged(pages: list[Page]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -70,7 +70,7 @@ def drain(batcher: Batcher, into: dict[int, list[int]]) -> None:
     st.sampled_from([3, 512]),
     st.sets(st.integers(0, 6), max_size=2),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_requests_get_the_same_tokens_in_a_batch_as_alone(
     arrivals: list[tuple[tuple[list[int], int, Sampling], int]], which: int, chunk: int, cancelled: set[int]
 ) -> None:
@@ -199,7 +199,7 @@ extreme = st.builds(
     ),
     st.sampled_from([3, 512]),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_no_request_changes_the_tokens_of_another(
     hostile: list[tuple[Sampling, list[int], int]], chunk: int
 ) -> None:
@@ -292,7 +292,7 @@ def test_a_request_whose_forward_pass_or_sampling_raises_ends_alone(
 
 
 @given(st.lists(st.integers(0, 59), min_size=1, max_size=20), st.integers(0, 5), st.sampled_from([3, 512]))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_logprobs_are_those_of_a_forward_pass(prompt: list[int], top: int, chunk: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batching, "PREFILL_CHUNK", chunk)

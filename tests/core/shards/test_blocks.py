@@ -38,7 +38,7 @@ def cached_files(folder: Path) -> list[Path]:
     return [path for path in (folder / "cache").rglob("*") if path.is_file()]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.data())
 def test_records_equal_those_of_the_local_file(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("file")
@@ -62,7 +62,7 @@ def test_records_equal_those_of_the_local_file(tmp_path_factory, data):
 
 
 @pytest.mark.server
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(indices=st.lists(st.integers(0, 16)))
 def test_rows_over_the_web_equal_the_written_ones(tmp_path_factory, indices):
     folder = tmp_path_factory.mktemp("web")

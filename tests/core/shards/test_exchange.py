@@ -49,7 +49,7 @@ def _shards(folder: Path, texts: list[list[int]], copies: int, vocabulary_size: 
     return Shards.open(str(folder))
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TEXTS, st.integers(1, 3), st.sampled_from([300, 70_000]), st.sampled_from(["flat", "megatron"]))
 def test_no_document_is_lost_or_changed(tmp_path_factory, texts, copies, vocabulary_size, to):
     folder = tmp_path_factory.mktemp("exchange")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import ManifestError
@@ -20,7 +20,6 @@ def open_file(folder, entry, facts):  # noqa: F811
     return ShardFile(path, LocalBytes(path), entry.rows, facts)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_offsets_lead_to_the_rows_that_arrow_reads(folder, data):  # noqa: F811
     shards = Shards.open(folder)

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InputError, ManifestError, MismatchError
@@ -64,7 +64,6 @@ def _expect(shards: Shards, indices: list[int]) -> None:
             assert (getattr(spans, column)[got] == getattr(part.spans, column)[expected]).all()
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 16)))
 def test_read_returns_rows_in_requested_order(folder: str, indices: list[int]) -> None:
     _expect(Shards.open(folder), indices)

@@ -42,7 +42,7 @@ def decompressed(data: bytes) -> bytes:
     return b"".join(blocks(io.BytesIO(data)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(names=st.lists(compressors, max_size=3, unique=True), size=st.sampled_from([1000, 20_000]))
 def test_compressions_on_top_of_each_other_are_undone(names: list[str], size: int) -> None:
     data = CONTENT[:size]
@@ -73,7 +73,7 @@ def test_unusual_files(tmp_path: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_MEMBERS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(member=st.integers(0, 9), share=st.floats(0.3, 0.7), cut=st.booleans())
 def test_damage_costs_the_rest_of_its_member(name: str, member: int, share: float, cut: bool) -> None:
     packed = [COMPRESSORS[name](b"".join(LINES[at : at + 30])) for at in range(0, 300, 30)]
@@ -111,7 +111,7 @@ def test_json_lines_after_damage_are_read(tmp_path: Path, name: str) -> None:
         assert len({item.origin.offset for item in found}) == len(found)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     data=st.binary(max_size=300),
     start=st.sampled_from([b"", *(c(CONTENT)[:200] for c in COMPRESSORS.values())]),

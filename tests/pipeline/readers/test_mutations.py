@@ -84,7 +84,7 @@ def splits_of(path: Path, size: int) -> list[InputSplit]:
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edits=st.lists(EDITS, min_size=1, max_size=4))
 def test_mutated_files_are_read_to_their_end(
     tmp_path: Path, name: str, edits: list[tuple[str, float, bytes]]
@@ -96,7 +96,7 @@ def test_mutated_files_are_read_to_their_end(
     assert not any("the rest cannot be read" in getattr(item, "error", "") for item in items)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edits=st.lists(st.lists(EDITS, min_size=1, max_size=2), min_size=len(FILES), max_size=len(FILES)))
 def test_mutated_files_pass_the_processing_of_records(
     tmp_path: Path, edits: list[list[tuple[str, float, bytes]]]

@@ -228,7 +228,7 @@ OTHERS = [
 FRAGMENTS = st.sampled_from(MARKS + OTHERS)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(FRAGMENTS | st.text(max_size=4), max_size=25).map("".join))
 def test_random_text_is_harmless_and_streams_to_the_same_nodes(page: Page, text: str) -> None:
     found = page.evaluate(SURVEY, text.encode(errors="replace").decode())

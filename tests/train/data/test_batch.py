@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.shards import Segments
@@ -44,7 +44,6 @@ def test_the_largest_tokens_are_kept(dtype: type[np.unsignedinteger]) -> None:
     assert batch.inputs.tolist() == batch.targets.tolist() == [[int(tokens[0, 0])] * 2]
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 5), max_size=6), min_size=1, max_size=5), st.integers(0, 2))
 def test_documents_of_random_rows(lengths: list[list[int]], gap: int) -> None:
     """Segments with padding of ``gap`` tokens before each, and one document after another without."""
@@ -72,7 +71,6 @@ def test_micro_batches_cover_the_batch() -> None:
     assert torch.equal(torch.cat([item.targets for item in micro_batches]), batch.targets)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 12), max_size=3), st.integers(0, 2**32))
 def test_hash_does_not_depend_on_the_division_among_processes(cuts: list[int], start: int) -> None:
     tokens = np.random.default_rng(1).integers(0, 99, (12, 5), dtype=np.uint32)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.config import EditConfig
@@ -83,7 +83,6 @@ def streams(draw: st.DrawFn) -> Drawn:
     return lambda edits: Stream("numbered", seed, NUM_ROWS, first, later, edits), draw(EDITS)
 
 
-@settings(deadline=None)
 @given(streams())
 def test_edits_change_neither_the_order_nor_its_inverse(drawn: Drawn) -> None:
     stream_with, edits = drawn
@@ -97,7 +96,6 @@ def test_edits_change_neither_the_order_nor_its_inverse(drawn: Drawn) -> None:
         assert edited.positions(edited.sources[source], row, before=len(POSITIONS)) == expected
 
 
-@settings(deadline=None)
 @given(streams())
 def test_only_what_an_edit_names_is_removed_from_its_position_on(drawn: Drawn) -> None:
     stream_with, edits = drawn
@@ -117,7 +115,6 @@ def test_only_what_an_edit_names_is_removed_from_its_position_on(drawn: Drawn) -
         assert num_tokens[number] == (packed.document_ids[located.sources == number] >= 0).sum()
 
 
-@settings(deadline=None)
 @given(streams(), st.data())
 def test_no_token_is_lost_or_repeated_at_changing_world_sizes(drawn: Drawn, data: st.DataObject) -> None:
     """Runs are resumed at random steps with other numbers of processes and more edits, from there on."""
@@ -140,7 +137,6 @@ def test_no_token_is_lost_or_repeated_at_changing_world_sizes(drawn: Drawn, data
     assert counts.tolist() == expected_counts.tolist()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 9), st.integers(1, 3), EDITS)
 def test_every_token_of_an_epoch_is_trained_on_or_removed_by_an_edit(
     seed: int, epochs: int, edits: Plan
@@ -159,7 +155,6 @@ def test_every_token_of_an_epoch_is_trained_on_or_removed_by_an_edit(
     assert seen + removed.total() == expected.total()
 
 
-@settings(deadline=None)
 @given(EDITS, EDITS, st.integers(0, STEPS))
 def test_edits_up_to_a_checkpoint_must_be_the_recorded_ones(one: Plan, other: Plan, step: int) -> None:
     recorded = [each.record for each in made(one)]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.config import FinetuneConfig
@@ -142,7 +142,6 @@ def numbers(length: int) -> npt.NDArray[np.uint32]:
     return np.arange(10, 10 + length, dtype=np.uint32)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=30))
 def test_examples_are_not_split_across_rows(lengths: list[int]) -> None:
     examples = [

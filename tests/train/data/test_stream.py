@@ -2,7 +2,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import ConfigError, InputError
@@ -19,7 +19,6 @@ def epoch_of(order: Permutation, epoch: int) -> list[int]:
     return order.forward(places, np.full_like(places, epoch)).tolist()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 600), st.binary(max_size=8), st.integers(0, 10**6))
 def test_permutation_is_a_bijection_with_an_inverse(rows: int, key: bytes, epoch: int) -> None:
     order = Permutation(rows, key)
@@ -47,7 +46,6 @@ def test_all_orders_of_three_rows_occur() -> None:
     assert min(counts) > 60
 
 
-@settings(deadline=None)
 @given(st.integers(1, 600), st.integers(1, 50), st.integers(1, 9), st.integers(0, 10**6))
 def test_shuffled_blocks_are_a_bijection_with_an_inverse(
     rows: int, block: int, window: int, epoch: int
@@ -85,7 +83,6 @@ def test_rows_and_blocks_are_shuffled_as_if_independent() -> None:
         assert abs(np.corrcoef(one, other)[0, 1]) < 0.12
 
 
-@settings(deadline=None)
 @given(WEIGHTS, st.integers(0, 2**36))
 def test_mixture_position_inverts_locate(weights: list[float], start: int) -> None:
     mixture = Mixture.by_weights(weights)
@@ -96,7 +93,6 @@ def test_mixture_position_inverts_locate(weights: list[float], start: int) -> No
     )
 
 
-@settings(deadline=None)
 @given(WEIGHTS, st.integers(1, 2000))
 def test_prefixes_hold_the_sources_in_proportion(weights: list[float], length: int) -> None:
     sources, draws = Mixture.by_weights(weights).locate(np.arange(length, dtype=np.int64))
@@ -121,7 +117,6 @@ PHASES = st.integers(1, 4).flatmap(
 )
 
 
-@settings(deadline=None)
 @given(PHASES)
 def test_schedule_keeps_proportions_and_loses_no_draw(phases: list[tuple[int, list[float]]]) -> None:
     starts = [0, *sorted(start for start, _ in phases)[1:]]
@@ -167,7 +162,6 @@ def test_weights_change_from_a_position_on() -> None:
             assert stream.positions(source, row, before=100) == expected
 
 
-@settings(deadline=None)
 @given(ROWS, st.integers(0, 5), st.sampled_from([0, 3]))
 def test_rows_do_not_repeat_within_an_epoch_and_their_positions_are_found(
     rows: dict[str, int], seed: int, block: int
@@ -187,7 +181,6 @@ def test_rows_do_not_repeat_within_an_epoch_and_their_positions_are_found(
             assert stream.positions(source, row, before=200) == expected
 
 
-@settings(deadline=None)
 @given(st.sampled_from([1, 2, 3, 4, 6, 12]), st.integers(1, 50))
 def test_batch_positions_do_not_depend_on_the_world_size(world_size: int, step: int) -> None:
     parts = [batch_positions(step, 12, rank, world_size) for rank in range(world_size)]

@@ -51,7 +51,7 @@ def in_splits(path: Path, size: int) -> list[Item]:
 
 
 @pytest.mark.parametrize("compression", list(PACKED))
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edit=EDITS, size=st.integers(20, 3000))
 def test_records_outside_the_damage_are_kept(
     tmp_path: Path, compression: str, edit: tuple[str, float, bytes], size: int

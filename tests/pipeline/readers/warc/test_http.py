@@ -121,7 +121,7 @@ def test_codings_of_several_headers_are_undone(tmp_path: Path, fields: tuple[str
         assert body_of(response(tmp_path, body, "Content-Type: text/html", *fields)) == PAGE
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     applied=st.lists(st.sampled_from(sorted(CODERS)), max_size=3),
     removed=st.integers(0, 3),
@@ -308,7 +308,7 @@ def test_response_without_header_that_is_not_html_is_damage(tmp_path: Path) -> N
         assert isinstance(found, Damaged)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     header=st.binary(max_size=120),
     body=st.binary(max_size=200) | st.sampled_from([gzip.compress(PAGE), brotli.compress(PAGE), PAGE]),

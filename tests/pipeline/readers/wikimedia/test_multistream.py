@@ -62,7 +62,7 @@ def test_origin_is_the_stream_offset_plus_the_ordinal(tmp_path: Path) -> None:
     ]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(sizes=[83], split_bytes=300, padding=b"", bare=False)  # The last stream begins inside the last tag.
 @given(
     sizes=st.lists(st.integers(60, 900), min_size=1),
@@ -108,7 +108,7 @@ def damaged(data: bytes, operation: str, share: float, extra: bytes) -> tuple[by
     return data[:at] + extra + data[at:], at, at + 1
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edit=EDITS, split_bytes=st.sampled_from([700, 5000, 1 << 30]))
 @example(edit=("flip", 0.0, b"\x7e"), split_bytes=1 << 30)
 @example(edit=("cut", 0.9999, b"a"), split_bytes=1 << 30)
@@ -166,7 +166,7 @@ def test_decompression_bomb_is_damage(tmp_path: Path) -> None:
     assert "expand to more than" in item.error
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edit=EDITS)
 def test_damaged_xml_costs_only_the_pages_it_touches(tmp_path: Path, edit: tuple[str, float, bytes]) -> None:
     dump = (HEAD + "".join(PAGES) + TAIL).encode()

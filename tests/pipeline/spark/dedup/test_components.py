@@ -51,7 +51,7 @@ NODES = st.integers(0, 20) | st.integers(-(1 << 63), (1 << 63) - 1)
 
 
 @pytest.mark.spark
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(NODES, NODES), min_size=1, max_size=60))
 def test_random_graphs_equal_networkx(spark, tmp_path, edges):
     with pytest.MonkeyPatch.context() as patch:
