@@ -208,7 +208,8 @@ def test_two_processes_train_as_one_where_edits_leave_no_targets(
     assert changed_steps(one, plain)[0] == 5
     for step, (left, right) in enumerate(zip(one.metrics("train/"), two.metrics("train/"), strict=True), 1):
         assert ("train/loss" in left) == ("train/loss" in right) == (step < 9)
-        assert left.get("train/loss") == pytest.approx(right.get("train/loss"), rel=1e-4)
+        if step < 9:
+            assert left["train/loss"] == pytest.approx(right["train/loss"], rel=1e-4)
     assert one.metrics("val/")[-1] == pytest.approx(two.metrics("val/")[-1], rel=1e-4)
     assert equal_weights(one, 9, 10)
 
