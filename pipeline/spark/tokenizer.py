@@ -47,7 +47,7 @@ class _Named:
 
     @property
     def identity(self) -> str:
-        """Hash of everything that the tokenizer determines."""
+        """Hash of the token ids, special tokens and chat template."""
         found = self.tokenizer
         parts = [found.sha256, dict(found.names), found.bos, found.chat_template]
         return hashlib.sha256(manifest.canonical(parts)).hexdigest()

@@ -21,6 +21,7 @@ from model.formats import huggingface
 from model.loading import LoadedModel, load
 from model.transformer import Transformer
 from tests.train.folder import Folder
+from tests.train.shard_maker import Kind, small_run
 from train import sample
 from train.loop import train
 from train.parallel import World
@@ -80,6 +81,23 @@ def test_export_preserves_the_model(trained: LoadedModel, exported: Path) -> Non
     assert again.facts["origin_sha256"] == trained.sha256
     assert again.facts["format"] == "checkpoint"
     assert again.facts["learning_rate"] == 3e-3
+
+
+@pytest.mark.parametrize("kind", ["unigram", "byte-bpe", "char"])
+def test_every_kind_of_tokenizer_is_trained_with_and_exported(
+    kind: Kind, tmp_path: Path, world: World
+) -> None:
+    small_run(str(tmp_path / "packed"), kind, vocabulary_size=304)
+    made = Folder(tmp_path, tmp_path / "packed")
+    train(made.config("train.steps=1"), world)
+    trained = load(str(made.output))
+    export.main(["--model", str(made.output), "--to", str(tmp_path / "model")])
+    again = load(str(tmp_path / "model"))
+    assert type(again.tokenizer) is type(trained.tokenizer)
+    assert again.tokenizer.sha256 == trained.tokenizer.sha256 == again.facts["tokenizer_sha256"]
+    assert again.chat.prompt(CONVERSATION) == trained.chat.prompt(CONVERSATION)
+    peer: Any = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    assert peer.encode("The mill ▁") == [1, *trained.tokenizer.encode("The mill ▁")]
 
 
 @torch.inference_mode()

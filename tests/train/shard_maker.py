@@ -64,7 +64,7 @@ def make_run(
     publish(Stage(STAGE, shards), files, header)
 
 
-def small_run(output: str) -> None:
+def small_run(output: str, kind: Kind = "bpe", vocabulary_size: int = 320) -> None:
     """Write a tokenizer and shards: two sources, some hundred rows."""
     make_run(
         output,
@@ -74,4 +74,6 @@ def small_run(output: str) -> None:
             ("validation", "books"): sentences(20, 3),
             ("validation", "wikipedia"): sentences(10, 4),
         },
+        vocabulary_size=vocabulary_size,
+        kind=kind,
     )
