@@ -221,8 +221,15 @@ def _num_buckets(keys: int) -> int:
 
 def _existing(folder: str) -> Manifest | None:
     """Return the manifest of the index in a folder, None if the folder is new. Refuses any other content."""
-    if storage.exists(storage.join(folder, manifest.NAME)):
-        return manifest.read(folder, STAGE)
+    if storage.exists(listed := storage.join(folder, manifest.NAME)):
+        found = manifest.read(folder, STAGE)
+        complete = found.config.keys() >= set(Parameters._fields)
+        if not complete or not found.facts.keys() >= {"buckets", "generations"}:
+            raise ManifestError(
+                f"{listed}: lacks what the manifest of a signature index holds; restore it, or make the index "
+                "again with jobs/add_to_index.py"
+            )
+        return found
     files: list[storage.FileInfo] = []
     with suppress(InputError):  # missing, empty, or with nothing but hidden files of an interrupted attempt
         files = storage.list_files(folder)

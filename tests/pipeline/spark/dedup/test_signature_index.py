@@ -124,6 +124,15 @@ def test_runs_of_other_parameters_and_folders_of_other_files_are_no_index(spark,
         validate(configured(tmp_path / "run", "x", f"dedup.index={tmp_path / 'run' / 'documents'}"))
 
 
+@pytest.mark.parametrize("part", ["config", "facts"])
+def test_manifest_without_parameters_or_generations_is_refused(tmp_path, part):
+    content = {"config": {"bands": 14}, "facts": {"buckets": 1}} | {part: {}}
+    described = {"stage": "signature_index", "fingerprint": "", "inputs": [], "counts": {}, "files": []}
+    (tmp_path / "manifest.json").write_text(json.dumps(described | content))
+    with pytest.raises(ManifestError, match="lacks what the manifest of a signature index holds"):
+        validate(configured(tmp_path / "run", "x", f"dedup.index={tmp_path}"))
+
+
 def test_empty_folder_becomes_an_index_and_foreign_files_are_kept(tmp_path):
     folder = tmp_path / "generation-1" / "index"
     folder.mkdir(parents=True)
