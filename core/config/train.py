@@ -135,7 +135,8 @@ class TrainConfig(Section):
     read_ahead: int = Field(default=4, ge=1)
     """Batches that are read before they are needed."""
     shard_cache: ByteSize = Field(default=100_000_000_000, ge=0)
-    """Size of the cache on local disk for blocks of remote shards; the processes of a machine share it."""
+    """Size of the cache on local disk for blocks of remote shards, which the processes of a machine share. It
+    is smaller where less than a tenth of the disk would be free."""
     seed: int = Field(default=1, ge=0)
     """Seed of the initial weights and of the order of the data."""
     validate_every: int = Field(default=100, ge=1)

@@ -6,6 +6,7 @@ The manifest has a digest of every block, so that a part of a file is verified w
 import hashlib
 import mmap
 import os
+import shutil
 import threading
 import time
 import uuid
@@ -147,17 +148,21 @@ class BlockCache:
         return block
 
     def _sweep(self) -> None:
-        """Remove the blocks used least recently until nine tenths of the limit remain."""
+        """Remove the blocks used least recently until nine tenths of the limit remain.
+
+        The limit is lower if otherwise less than a tenth of the disk would be free.
+        """
         files = []
         for path in self._folder.rglob("*"):
             with suppress(OSError):  # another process may remove it
                 if path.is_file():
                     files.append((path.stat().st_mtime_ns, path.stat().st_size, path))
-        total = sum(size for _, size, _ in files)
-        if total <= self._limit:
+        total, disk = sum(size for _, size, _ in files), shutil.disk_usage(self._folder)
+        limit = min(self._limit, total + disk.free - disk.total // 10)
+        if total <= limit:
             return
         for _, size, path in sorted(files):
-            if total <= self._limit * 9 // 10:
+            if total <= limit * 9 // 10:
                 return
             with suppress(OSError):
                 path.unlink()

@@ -226,8 +226,8 @@ def _existing(folder: str) -> Manifest | None:
         complete = found.config.keys() >= set(Parameters._fields)
         if not complete or not found.facts.keys() >= {"buckets", "generations"}:
             raise ManifestError(
-                f"{listed}: lacks what the manifest of a signature index holds; restore it, or make the index "
-                "again with jobs/add_to_index.py"
+                f"{listed}: lacks what the manifest of a signature index holds; restore it, or make the "
+                "index again with jobs/add_to_index.py"
             )
         return found
     files: list[storage.FileInfo] = []

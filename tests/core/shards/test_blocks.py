@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -139,6 +141,18 @@ def test_the_cache_keeps_the_blocks_used_last_within_its_limit(tmp_path):
     assert cache.find("file/1", "") is None
     found = cache.find("file/0", blocks.digest(bytes(BLOCK)))
     assert found is not None and found.tobytes() == bytes(BLOCK)
+
+
+def test_a_tenth_of_the_disk_stays_free(tmp_path, monkeypatch):
+    def usage(_):
+        used = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+        return SimpleNamespace(total=40 * BLOCK, free=10 * BLOCK - used)  # others use the rest
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    cache = BlockCache(tmp_path, 200 * BLOCK)
+    for number in range(40):
+        cache.add(f"file/{number}", bytes(BLOCK))
+    assert 1 <= len(list((tmp_path / "file").iterdir())) <= 8
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(remote, monkeypatch):
