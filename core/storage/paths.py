@@ -29,9 +29,8 @@ def filesystem(path: str) -> tuple[AbstractFileSystem, str]:
     # Not url_to_fs, which takes "::" in a name for a chain of file systems.
     try:
         fs = fsspec.filesystem(scheme(path), **options)
-    except (ValueError, ImportError, TypeError) as error:  # TypeError: one that needs settings of its own
-        cause = str(error) if not isinstance(error, TypeError) else f"{scheme(path)}:// is not supported"
-        raise InputError(f"{path}: {cause}; use a local path, s3://, hdfs:// or https://") from None
+    except (ValueError, ImportError) as error:
+        raise InputError(f"{path}: {error}; use a local path, s3://, hdfs:// or https://") from None
     return cast(AbstractFileSystem, fs), cast(str, fs._strip_protocol(path))
 
 
