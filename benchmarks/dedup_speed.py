@@ -9,7 +9,7 @@
 - text-dedup, with ``--text-dedup PYTHON``, the interpreter of an environment that contains it;
 - a plain script with datasketch's MinHashLSH.
 
-A peer that takes longer than ``--max-seconds`` is stopped; ``--stop datasketch=400`` sets another limit for
+A peer that takes longer than ``--max-seconds`` is stopped; ``--stop datasketch 400`` sets another limit for
 one. ``--signatures`` measures signatures per second of one core beside datasketch and rensa. ``--one-pass
 FILE…`` measures the share of MinHash work in the one pass of ``jobs/clean.py`` over raw pages. datatrove
 requires ``spacy``, ``xxhash<4`` and ``orjson``.
@@ -252,7 +252,7 @@ def table(
         if isinstance(measure, str):
             yield f"| {title} | {measure} | | | | |"
             continue
-        limit = dict(options.stop).get(title.partition(" ")[0], options.max_seconds)
+        limit = float(dict(options.stop).get(title.partition(" ")[0], options.max_seconds))
         result = attempt(measure, documents, options.work, limit)
         if result.seconds is None and result.details:
             yield f"| {title} | {result.details} | | | | |"
@@ -347,18 +347,13 @@ def processor_time() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def _limit(text: str) -> tuple[str, float]:
-    peer, _, seconds = text.partition("=")
-    return peer, float(seconds)
-
-
 def main(arguments: Sequence[str]) -> None:
     """Run what is asked for, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--text-dedup", metavar="PYTHON")
     parser.add_argument("--max-seconds", type=float, default=3600)
-    parser.add_argument("--stop", action="append", default=[], type=_limit, metavar="PEER=SECONDS")
+    parser.add_argument("--stop", action="append", default=[], nargs=2, metavar=("PEER", "SECONDS"))
     parser.add_argument("--signatures", action="store_true")
     parser.add_argument("--one-pass", nargs="+", default=[], metavar="FILE")
     parser.add_argument("--work", type=Path, help="folder for documents and intermediate files")

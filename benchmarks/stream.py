@@ -8,7 +8,7 @@ from it in another process. All take turns in every round; medians are reported:
 
 - seconds from opening to the first batch, and to the first batch after resuming;
 - tokens per second into torch tensors: shards with targets and document ids, the others the tokens alone;
-- peak resident memory above that after the imports.
+- resident memory at the end above that after the imports, mapped pages included.
 
 The bare map gathers the rows of a permutation from the flat file with NumPy. Peers that are not installed are
 left out. With ``--remote``, an S3 server that the ``AWS_*`` variables name, all but the bare map read from
@@ -21,15 +21,14 @@ import argparse
 import importlib.metadata
 import importlib.util
 import json
+import os
 import pickle
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -39,169 +38,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.stream_readers import BATCH, READERS, FlatReader, installed
 from core import storage
 from core.errors import InputError, run
 from core.manifest import Stage
 from core.shards import STAGE, Header, Rows, Shards, WrittenFile, publish, write_file
-from train.data.dataset import ShardDataset, read_stream
-from train.data.stream import Stream, batch_positions
+from train.data.stream import Stream
 
-BATCH = 64
 ROWS_PER_FILE = 1 << 14
 CHUNK_BYTES = 1 << 26
-BLOCK_BYTES = 1 << 22
 SHARE = 0.9
 """Share of an epoch that is read before the state is saved."""
 RESULTS = Path(__file__).parent / "results"
 MIB = 1 << 20
-
-
-class Reader(ABC):
-    """A data set that is read in shuffled batches."""
-
-    @abstractmethod
-    def __init__(self, folder: str, cache: str, state: Any) -> None:
-        """Open the data set; ``state``: from :meth:`state`, or None for the beginning."""
-
-    @abstractmethod
-    def batches(self) -> Iterator[int]:
-        """Yield the number of tokens in each batch, once its tensors exist."""
-
-    @abstractmethod
-    def state(self) -> Any:
-        """Return the state after the batches so far."""
-
-    bytes_read = 0
-
-
-class GristmillReader(Reader):
-    """Shards: inputs, targets and document ids."""
-
-    def __init__(self, folder: str, cache: str, state: Any) -> None:
-        """Open the shards; the state is the number of steps."""
-        self._shards = Shards.open(folder, verify=False, cache=cache)
-        self._dataset = ShardDataset(self._shards)
-        rows = {source: self._shards.rows("train", source) for source in self._shards.sources}
-        row_bytes = (self._shards.facts.sequence_length + 1) * self._shards.facts.dtype.itemsize
-        block = 0 if storage.is_local(folder) else max(1, BLOCK_BYTES // row_bytes)
-        self._stream = Stream(self._dataset.sha256, 1, rows, {}, block=block, window=64)
-        self._step = state or 0
-
-    def batches(self) -> Iterator[int]:
-        """Read on without end."""
-        while True:
-            self._step += 1
-            rows, _ = read_stream(self._dataset, self._stream, batch_positions(self._step, BATCH))
-            batch = rows.batch()
-            inputs, targets, document_ids = batch.inputs, batch.targets, batch.document_ids
-            assert inputs.shape == targets.shape == document_ids.shape
-            yield inputs.numel()
-
-    def state(self) -> int:
-        """Return the number of steps."""
-        return int(self._step)
-
-    @property
-    def bytes_read(self) -> int:  # type: ignore[override]  # counted while it runs
-        """Bytes of blocks that were fetched."""
-        return self._shards.cache.bytes_read
-
-
-class CompactReader(GristmillReader):
-    """Shards as the loader passes them to the device, where inputs and targets are derived from them."""
-
-    def batches(self) -> Iterator[int]:
-        """Read on without end."""
-        while True:
-            self._step += 1
-            rows, _ = read_stream(self._dataset, self._stream, batch_positions(self._step, BATCH))
-            batch = rows.batch()
-            yield batch.tokens.numel() - len(batch.tokens)
-
-
-class FlatReader(Reader):
-    """A memory map of rows."""
-
-    def __init__(self, folder: str, _cache: str, state: Any) -> None:
-        """Map the file; the state is the number of steps."""
-        length = json.loads(Path(folder, "length.json").read_text())
-        self._rows = np.memmap(Path(folder, "tokens.bin"), np.uint16, "r").reshape(-1, length)
-        self._order = np.random.default_rng(1).permutation(len(self._rows))
-        self._step = state or 0
-
-    def batches(self) -> Iterator[int]:
-        """Read an epoch."""
-        while self._step < len(self._order) // BATCH:
-            chosen = self._order[self._step * BATCH : (self._step + 1) * BATCH]
-            self._step += 1
-            yield torch.from_numpy(self._rows[chosen]).numel()
-
-    def state(self) -> int:
-        """Return the number of steps."""
-        return int(self._step)
-
-
-class LitdataReader(Reader):
-    """litdata's chunks of tokens."""
-
-    def __init__(self, folder: str, cache: str, state: Any) -> None:
-        """Open the chunks; the state is that of the loader."""
-        import litdata
-
-        length = json.loads(storage.read_bytes(storage.join(folder, "length.json")))
-        remote = {} if storage.is_local(folder) else {"cache_dir": cache}
-        dataset = litdata.StreamingDataset(
-            folder,
-            item_loader=litdata.TokensLoader(block_size=length),
-            shuffle=True,
-            drop_last=True,
-            **remote,
-        )
-        self._loader = litdata.StreamingDataLoader(dataset, batch_size=BATCH, num_workers=0)
-        if state:
-            self._loader.load_state_dict(state)
-
-    def batches(self) -> Iterator[int]:
-        """Read an epoch."""
-        for batch in self._loader:
-            yield batch.numel()
-
-    def state(self) -> Any:
-        """Return the state of the loader."""
-        return self._loader.state_dict()
-
-
-class StreamingReader(Reader):
-    """mosaicml-streaming's MDS."""
-
-    def __init__(self, folder: str, cache: str, state: Any) -> None:
-        """Open the shards; the state is that of the loader."""
-        from streaming import StreamingDataLoader, StreamingDataset
-
-        where = {"local": folder} if storage.is_local(folder) else {"remote": folder, "local": cache}
-        dataset = StreamingDataset(**where, shuffle=True, batch_size=BATCH)
-        self._loader = StreamingDataLoader(dataset, batch_size=BATCH, num_workers=0)
-        if state:
-            self._loader.load_state_dict(state)
-
-    def batches(self) -> Iterator[int]:
-        """Read an epoch."""
-        for batch in self._loader:
-            yield batch["tokens"].numel()
-
-    def state(self) -> Any:
-        """Return the state of the loader."""
-        return self._loader.state_dict()
-
-
-READERS: Mapping[str, tuple[type[Reader], str, str]] = {
-    "Gristmill, inputs, targets and document ids": (GristmillReader, "shards", ""),
-    "Gristmill, as passed to the device": (CompactReader, "shards", ""),
-    "litdata": (LitdataReader, "litdata", "litdata"),
-    "mosaicml-streaming": (StreamingReader, "streaming", "mosaicml-streaming"),
-    "bare memory map": (FlatReader, "flat", ""),
-}
-"""Reader, folder and package by name."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -210,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.reader:
         print(json.dumps(measure(options.reader, options.run, options.cache, options.state, options.batches)))
         return
-    names = [name for name, (_, _, package) in READERS.items() if _installed(package)]
+    names = [name for name, (_, _, package) in READERS.items() if installed(package)]
     with tempfile.TemporaryDirectory() as temporary:
         number, about = write_all(options.run, Path(temporary), options.tokens)
         roots = dict.fromkeys(names, temporary)
@@ -239,9 +88,9 @@ def write_all(run_folder: str, folder: Path, tokens: int) -> tuple[int, str]:
     count, length = -(-tokens // header.sequence_length), header.sequence_length + 1
     random = np.random.default_rng(0)
     writers: list[Any] = []
-    if _installed("litdata"):
+    if installed("litdata"):
         writers.append(_LitdataWriter(folder / "litdata"))
-    if _installed("mosaicml-streaming"):
+    if installed("mosaicml-streaming"):
         writers.append(_StreamingWriter(folder / "streaming", length))
     (folder / "flat").mkdir()
     files: list[WrittenFile] = []
@@ -318,7 +167,7 @@ def measure(name: str, folder: str, cache: str, state_file: Path, batches: int) 
     torch.set_num_threads(1)
     if package := READERS[name][2]:
         __import__({"mosaicml-streaming": "streaming"}.get(package, package))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident()
     begun = time.perf_counter()
     reader = reader_type(folder, cache, None if batches else pickle.loads(state_file.read_bytes()))
     iterator = reader.batches()
@@ -331,8 +180,13 @@ def measure(name: str, folder: str, cache: str, state_file: Path, batches: int) 
             tokens += next(iterator)
         found["rate"] = tokens / (time.perf_counter() - begun)
         state_file.write_bytes(pickle.dumps(reader.state()))
-    found["mib"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / MIB
+    found["mib"] = (resident() - before) / MIB
     return found
+
+
+def resident() -> int:
+    """Return the resident memory of this process in bytes (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _measure_in_turn(name: str, root: str, temporary: Path, batches: int) -> dict[str, float]:
@@ -354,7 +208,7 @@ def _page(found: Mapping[str, list[dict[str, float]]], about: str, options: argp
     versions = [
         f"{each} {importlib.metadata.version(each)}"
         for _, _, each in READERS.values()
-        if _installed(each) and each
+        if installed(each) and each
     ]
     where = f"an S3 server at {options.remote.partition('//')[0]}//" if options.remote else "local disk"
     lines = [
@@ -362,7 +216,7 @@ def _page(found: Mapping[str, list[dict[str, float]]], about: str, options: argp
         "",
         f"`python benchmarks/stream.py`, {date.today()}, medians of {options.rounds} rounds, one thread, "
         f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"{', '.join(versions)}. {about}, batches of {BATCH} rows, from {where}.",
+        f"{', '.join(versions) or 'no peers'}. {about}, batches of {BATCH} rows, from {where}.",
         "",
         "| | tokens/s | first batch, s | resumed at 90 %, s | memory, MiB |",
         "|---|--:|--:|--:|--:|",
@@ -395,12 +249,6 @@ def _shuffle_table(tokens: int) -> Iterator[str]:
         pairs = (counts * (counts - 1)).sum() / (len(parts) * BATCH * (BATCH - 1))
         correlation = np.corrcoef(rows[:-1], rows[1:])[0, 1]
         yield f"| {block or 'all'} | {correlation:.4f} | {1000 * pairs:.2f} |"
-
-
-def _installed(package: str) -> bool:
-    if not package:
-        return True
-    return importlib.util.find_spec({"mosaicml-streaming": "streaming"}.get(package, package)) is not None
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -55,7 +55,7 @@ GGUF_STOP_FIELDS = ("eos", "eot", "eom")
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What is read from a model's files."""
+    """Model, tokenizer and facts read from a model's files."""
 
     model: Transformer
     tokenizer: Tokenizer

@@ -40,7 +40,7 @@ def train(config: Config, world: World) -> None:
 
 
 class StepInput(NamedTuple):
-    """What one process trains on in a step."""
+    """Batch of one process for one step, its hash and its number of tokens."""
 
     batch: Batch
     hash: int

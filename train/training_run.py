@@ -129,7 +129,13 @@ def prepare(config: Config, shards: Shards, edits: Sequence[Edit]) -> TrainingRu
         model_config=model_config,
         tokenizer=tokenizer,
         dataset=dataset,
-        stream=build_stream(dataset, config.train, edits),
+        stream=build_stream(
+            dataset,
+            config.train,
+            edits,
+            block=config.train.shuffle_block,
+            window=config.train.shuffle_window,
+        ),
         identity={
             "model": asdict(model_config),
             "tokenizer_sha256": tokenizer.sha256,
@@ -140,19 +146,19 @@ def prepare(config: Config, shards: Shards, edits: Sequence[Edit]) -> TrainingRu
     )
 
 
-def build_stream(dataset: PackedDataset, config: TrainConfig, edits: Sequence[Edit] = ()) -> Stream:
-    """Return the order of the training rows."""
+def build_stream(
+    dataset: PackedDataset,
+    config: TrainConfig,
+    edits: Sequence[Edit] = (),
+    *,
+    block: int = 0,
+    window: int = 1,
+) -> Stream:
+    """Return the order of the training rows; the last three arguments are those of :class:`Stream`."""
     num_rows = {source: dataset.num_rows("train", source) for source in dataset.sources}
     later = [((phase.from_step - 1) * config.batch_size, phase.mixture) for phase in config.mixture_schedule]
     return Stream(
-        dataset.sha256,
-        config.seed,
-        num_rows,
-        config.mixture,
-        later,
-        edits,
-        block=config.shuffle_block,
-        window=config.shuffle_window,
+        dataset.sha256, config.seed, num_rows, config.mixture, later, edits, block=block, window=window
     )
 
 

@@ -126,17 +126,8 @@ class TrainConfig(Section):
     mixture_schedule: tuple[MixturePhaseConfig, ...] = ()
     """Other weights from a step on, as for an annealing phase: ``[{from_step = 9001, mixture = {wikipedia =
     1}}]``, in ascending order."""
-    shuffle_block: int = Field(default=0, ge=0)
-    """0: all rows of a source are shuffled. Otherwise the rows per block: blocks of consecutive rows are
-    shuffled, then the rows of ``shuffle_window`` blocks, so that few blocks of remote shards are needed at a
-    time."""
-    shuffle_window: int = Field(default=64, ge=1)
-    """Blocks whose rows are shuffled together, with ``shuffle_block``."""
     read_ahead: int = Field(default=4, ge=1)
     """Batches that are read before they are needed."""
-    shard_cache: ByteSize = Field(default=100_000_000_000, ge=0)
-    """Size of the cache on local disk for blocks of remote shards, which the processes of a machine share. It
-    is smaller where less than a tenth of the disk would be free."""
     seed: int = Field(default=1, ge=0)
     """Seed of the initial weights and of the order of the data."""
     validate_every: int = Field(default=100, ge=1)
@@ -169,6 +160,15 @@ class TrainConfig(Section):
 class PretrainConfig(TrainConfig):
     """Pre-training with AdamW and a cosine learning rate schedule."""
 
+    shuffle_block: int = Field(default=0, ge=0)
+    """0: all rows of a source are shuffled. Otherwise the rows per block: blocks of consecutive rows are
+    shuffled, then the rows of ``shuffle_window`` blocks, so that few blocks of remote shards are needed at a
+    time."""
+    shuffle_window: int = Field(default=64, ge=1)
+    """Blocks whose rows are shuffled together, with ``shuffle_block``."""
+    shard_cache: ByteSize = Field(default=100 << 30, ge=0)
+    """Size of the cache on local disk for blocks of remote shards, which the processes of a machine share. It
+    is smaller where less than a tenth of the disk would be free."""
     edits: tuple[EditConfig, ...] = ()
     """Rows and documents that are left out from a step on."""
 
@@ -189,7 +189,7 @@ class LoraConfig(Section):
 class FinetuneConfig(TrainConfig):
     """Supervised fine-tuning on conversations.
 
-    Has all keys of ``[train]`` but ``edits``, some with other defaults.
+    Has all keys of ``[train]`` but those about shards and ``edits``, some with other defaults.
     """
 
     model: str = ""

@@ -35,7 +35,7 @@ REQUESTS = 32
 _OPEN_BLOCKS = 1024
 """Blocks of which a process keeps a memory map."""
 _SWEEPS = 100
-"""The size of the cache is checked whenever a process has written this fraction of its limit."""
+"""A process checks the size of the cache whenever it has written 1/100 of the limit."""
 
 Int64Array = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -157,6 +157,8 @@ class BlockCache:
             with suppress(OSError):  # another process may remove it
                 if path.is_file():
                     files.append((path.stat().st_mtime_ns, path.stat().st_size, path))
+        if not files:  # or the folder cannot be made
+            return
         total, disk = sum(size for _, size, _ in files), shutil.disk_usage(self._folder)
         limit = min(self._limit, total + disk.free - disk.total // 10)
         if total <= limit:

@@ -18,10 +18,8 @@ from core import storage
 from core.errors import InputError
 from core.manifest import FileEntry
 from core.shards.format import SplitName
-from core.shards.reader import Shards
+from core.shards.reader import FILES_AT_ONCE, Shards
 
-FILES_AT_ONCE = 8
-"""Files that are searched concurrently, to hide the latency of remote storage."""
 _ID = re.compile(r"[0-9a-fA-F]{32}")
 
 

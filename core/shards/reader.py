@@ -23,7 +23,7 @@ from core.shards.blocks import DIGEST_BYTES, BlockCache, FileBytes, Int64Array, 
 from core.shards.format import STAGE, Facts, Segments, Spans, SplitName, split_and_source
 from core.shards.layout import ShardFile
 
-CACHE_BYTES = 100_000_000_000
+CACHE_BYTES = 100 << 30
 """Default limit of the cache for blocks of remote shards."""
 FILES_AT_ONCE = 16
 """Remote files whose rows are read concurrently."""

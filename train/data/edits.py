@@ -69,7 +69,7 @@ class Edit:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What checkpoints and manifests record of the edit, as JSON values."""
+        """Entry of the edit in checkpoints and manifests, as JSON values."""
         return {"from_step": self.from_step, "content": self.content, "sha256": self.sha256}
 
     def removes(self, span: DocumentSpan) -> bool:

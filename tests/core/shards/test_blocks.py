@@ -155,6 +155,14 @@ def test_a_tenth_of_the_disk_stays_free(tmp_path, monkeypatch):
     assert 1 <= len(list((tmp_path / "file").iterdir())) <= 8
 
 
+@pytest.mark.parametrize("folder", ["cache", "file/cache"])
+def test_without_room_nothing_is_kept(tmp_path, folder):
+    (tmp_path / "file").write_text("no folder can be made below a file")
+    cache = BlockCache(tmp_path / folder, 0)
+    assert cache.add("file/0", bytes(BLOCK)).tobytes() == bytes(BLOCK)
+    assert cache.find("file/0", blocks.digest(bytes(BLOCK))) is None
+
+
 def test_a_cache_that_cannot_be_written_is_done_without(remote, monkeypatch):
     monkeypatch.setattr(storage, "is_local", lambda path: False)
     (remote / "cache").write_text("a file")

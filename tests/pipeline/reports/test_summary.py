@@ -1,4 +1,4 @@
-"""What a job prints when it has finished."""
+"""Terminal summary of a finished job."""
 
 import pytest
 

@@ -1,0 +1,174 @@
+"""Readers of token shards and of the formats of peers, for ``stream.py``."""
+
+import importlib.util
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core import storage
+from core.shards import Shards
+from train.data.dataset import ShardDataset, read_stream
+from train.data.stream import Stream, batch_positions
+
+BATCH = 64
+BLOCK_BYTES = 1 << 22
+"""Size of shuffled blocks of remote shards."""
+
+
+class Reader(ABC):
+    """A data set that is read in shuffled batches."""
+
+    @abstractmethod
+    def __init__(self, folder: str, cache: str, state: Any) -> None:
+        """Open the data set; ``state``: from :meth:`state`, or None for the beginning."""
+
+    @abstractmethod
+    def batches(self) -> Iterator[int]:
+        """Yield the number of tokens in each batch, once its tensors exist."""
+
+    @abstractmethod
+    def state(self) -> Any:
+        """Return the state after the batches so far."""
+
+    bytes_read = 0
+
+
+class GristmillReader(Reader):
+    """Shards: inputs, targets and document ids."""
+
+    def __init__(self, folder: str, cache: str, state: Any) -> None:
+        """Open the shards; the state is the number of steps."""
+        self._shards = Shards.open(folder, verify=False, cache=cache)
+        self._dataset = ShardDataset(self._shards)
+        rows = {source: self._shards.rows("train", source) for source in self._shards.sources}
+        row_bytes = (self._shards.facts.sequence_length + 1) * self._shards.facts.dtype.itemsize
+        block = 0 if storage.is_local(folder) else max(1, BLOCK_BYTES // row_bytes)
+        self._stream = Stream(self._dataset.sha256, 1, rows, {}, block=block, window=64)
+        self._step = state or 0
+
+    def batches(self) -> Iterator[int]:
+        """Read on without end."""
+        while True:
+            self._step += 1
+            rows, _ = read_stream(self._dataset, self._stream, batch_positions(self._step, BATCH))
+            batch = rows.batch()
+            inputs, targets, document_ids = batch.inputs, batch.targets, batch.document_ids
+            assert inputs.shape == targets.shape == document_ids.shape
+            yield inputs.numel()
+
+    def state(self) -> int:
+        """Return the number of steps."""
+        return int(self._step)
+
+    @property
+    def bytes_read(self) -> int:  # type: ignore[override]  # counted while it runs
+        """Bytes of blocks that were fetched."""
+        return self._shards.cache.bytes_read
+
+
+class CompactReader(GristmillReader):
+    """Shards as the loader passes them to the device, where inputs and targets are derived from them."""
+
+    def batches(self) -> Iterator[int]:
+        """Read on without end."""
+        while True:
+            self._step += 1
+            rows, _ = read_stream(self._dataset, self._stream, batch_positions(self._step, BATCH))
+            batch = rows.batch()
+            yield batch.tokens.numel() - len(batch.tokens)
+
+
+class FlatReader(Reader):
+    """A memory map of rows."""
+
+    def __init__(self, folder: str, _cache: str, state: Any) -> None:
+        """Map the file; the state is the number of steps."""
+        length = json.loads(Path(folder, "length.json").read_text())
+        self._rows = np.memmap(Path(folder, "tokens.bin"), np.uint16, "r").reshape(-1, length)
+        self._order = np.random.default_rng(1).permutation(len(self._rows))
+        self._step = state or 0
+
+    def batches(self) -> Iterator[int]:
+        """Read an epoch."""
+        while self._step < len(self._order) // BATCH:
+            chosen = self._order[self._step * BATCH : (self._step + 1) * BATCH]
+            self._step += 1
+            yield torch.from_numpy(self._rows[chosen]).numel()
+
+    def state(self) -> int:
+        """Return the number of steps."""
+        return int(self._step)
+
+
+class LitdataReader(Reader):
+    """litdata's chunks of tokens."""
+
+    def __init__(self, folder: str, cache: str, state: Any) -> None:
+        """Open the chunks; the state is that of the loader."""
+        import litdata
+
+        length = json.loads(storage.read_bytes(storage.join(folder, "length.json")))
+        remote = {} if storage.is_local(folder) else {"cache_dir": cache}
+        dataset = litdata.StreamingDataset(
+            folder,
+            item_loader=litdata.TokensLoader(block_size=length),
+            shuffle=True,
+            drop_last=True,
+            **remote,
+        )
+        self._loader = litdata.StreamingDataLoader(dataset, batch_size=BATCH, num_workers=0)
+        if state:
+            self._loader.load_state_dict(state)
+
+    def batches(self) -> Iterator[int]:
+        """Read an epoch."""
+        for batch in self._loader:
+            yield batch.numel()
+
+    def state(self) -> Any:
+        """Return the state of the loader."""
+        return self._loader.state_dict()
+
+
+class StreamingReader(Reader):
+    """mosaicml-streaming's MDS."""
+
+    def __init__(self, folder: str, cache: str, state: Any) -> None:
+        """Open the shards; the state is that of the loader."""
+        from streaming import StreamingDataLoader, StreamingDataset
+
+        where = {"local": folder} if storage.is_local(folder) else {"remote": folder, "local": cache}
+        dataset = StreamingDataset(**where, shuffle=True, batch_size=BATCH)
+        self._loader = StreamingDataLoader(dataset, batch_size=BATCH, num_workers=0)
+        if state:
+            self._loader.load_state_dict(state)
+
+    def batches(self) -> Iterator[int]:
+        """Read an epoch."""
+        for batch in self._loader:
+            yield batch["tokens"].numel()
+
+    def state(self) -> Any:
+        """Return the state of the loader."""
+        return self._loader.state_dict()
+
+
+READERS: Mapping[str, tuple[type[Reader], str, str]] = {
+    "Gristmill, inputs, targets and document ids": (GristmillReader, "shards", ""),
+    "Gristmill, as passed to the device": (CompactReader, "shards", ""),
+    "litdata": (LitdataReader, "litdata", "litdata"),
+    "mosaicml-streaming": (StreamingReader, "streaming", "mosaicml-streaming"),
+    "bare memory map": (FlatReader, "flat", ""),
+}
+"""Reader, folder and package by name."""
+
+
+def installed(package: str) -> bool:
+    if not package:
+        return True
+    return importlib.util.find_spec({"mosaicml-streaming": "streaming"}.get(package, package)) is not None
