@@ -58,6 +58,12 @@ def test_local_index_is_checked_before_spark_starts(configured, tmp_path, valida
     (index / "notes.txt").unlink()
     own = parameters(DedupConfig())._asdict()
     manifest.publish(str(index), Manifest(stage="signature_index", fingerprint="", config=own, **EMPTY))
+    with pytest.raises(ManifestError, match="lacks what the manifest of a signature index holds"):
+        validate(configured(setting))
+    facts = {"buckets": 64, "generations": []}
+    manifest.publish(
+        str(index), Manifest(stage="signature_index", fingerprint="", config=own, facts=facts, **EMPTY)
+    )
     validate(configured(setting))
     with pytest.raises(MismatchError, match=r"was made with dedup\.seed = 1, but 2 is asked for"):
         validate(configured(setting, "dedup.seed=2"))
