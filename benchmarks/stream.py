@@ -1,13 +1,14 @@
 """Reading of token shards for training, beside litdata, mosaicml-streaming and a bare memory map.
 
-``python benchmarks/stream.py RUN [--tokens N] [--remote s3://BUCKET/PREFIX]`` draws rows at random
+``python benchmarks/stream.py RUN [--tokens N] [--remote s3://BUCKET/PREFIX] [--without-peers]`` draws rows at random
 from the shards of a run until they have the wanted number of tokens, and writes them in the format of each:
 shards, litdata's chunks of tokens, mosaicml-streaming's MDS, and a flat file. Each reads nine tenths of a
-shuffled epoch in batches of 64 rows, in a process of its own with one thread, saves its state, and resumes
+shuffled epoch in batches of 64 rows, in a process of its own with one PyTorch thread, saves its state, and resumes
 from it in another process. All take turns in every round; medians are reported:
 
 - seconds from opening to the first batch, and to the first batch after resuming;
-- tokens per second into torch tensors: shards with targets and document ids, the others the tokens alone;
+- tokens per second into torch tensors: shards with document ids, and once with targets, the others the tokens
+  alone; shards are read by a thread, as the trainer does it;
 - resident memory at the end above that after the imports, mapped pages included.
 
 The bare map gathers the rows of a permutation from the flat file with NumPy. Peers that are not installed are
@@ -59,9 +60,13 @@ def main(arguments: Sequence[str]) -> None:
     if options.reader:
         print(json.dumps(measure(options.reader, options.run, options.cache, options.state, options.batches)))
         return
-    names = [name for name, (_, _, package) in READERS.items() if installed(package)]
+    names = [
+        name
+        for name, (_, _, package) in READERS.items()
+        if installed(package) and not (package and options.without_peers)
+    ]
     with tempfile.TemporaryDirectory() as temporary:
-        number, about = write_all(options.run, Path(temporary), options.tokens)
+        number, about = write_all(options.run, Path(temporary), options.tokens, names)
         roots = dict.fromkeys(names, temporary)
         if options.remote:
             roots = {name: options.remote for name in names if READERS[name][0] is not FlatReader}
@@ -78,8 +83,8 @@ def main(arguments: Sequence[str]) -> None:
     options.output.write_text(text)
 
 
-def write_all(run_folder: str, folder: Path, tokens: int) -> tuple[int, str]:
-    """Write random rows in all formats; return the number of rows, and a description."""
+def write_all(run_folder: str, folder: Path, tokens: int, names: Sequence[str]) -> tuple[int, str]:
+    """Write random rows in the formats of the readers; return the number of rows, and a description."""
     shards = Shards.open(storage.join(run_folder, "shards"), verify=False)
     header = Header.model_validate(shards.facts.model_dump(include=set(Header.model_fields)))
     if header.dtype != np.uint16:
@@ -88,9 +93,9 @@ def write_all(run_folder: str, folder: Path, tokens: int) -> tuple[int, str]:
     count, length = -(-tokens // header.sequence_length), header.sequence_length + 1
     random = np.random.default_rng(0)
     writers: list[Any] = []
-    if installed("litdata"):
+    if "litdata" in names:
         writers.append(_LitdataWriter(folder / "litdata"))
-    if installed("mosaicml-streaming"):
+    if "mosaicml-streaming" in names:
         writers.append(_StreamingWriter(folder / "streaming", length))
     (folder / "flat").mkdir()
     files: list[WrittenFile] = []
@@ -257,6 +262,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=100_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--remote", default="", metavar="s3://BUCKET/PREFIX")
+    parser.add_argument("--without-peers", action="store_true", help="for more tokens than they read in time")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--reader", choices=READERS, help=argparse.SUPPRESS)
     parser.add_argument("--cache", default="", help=argparse.SUPPRESS)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,10 @@ import torch
 
 from core import storage
 from core.shards import Shards
+from train.data.batch import Batch
 from train.data.dataset import ShardDataset, read_stream
+from train.data.read_ahead import read_ahead, steps_at_once
+from train.data.shard_batches import READ_AHEAD, ShardBatches
 from train.data.stream import Stream, batch_positions
 
 BATCH = 64
@@ -38,28 +42,28 @@ class Reader(ABC):
     bytes_read = 0
 
 
-class GristmillReader(Reader):
-    """Shards: inputs, targets and document ids."""
+class TrainerReader(Reader):
+    """Shards as the trainer passes them to the device: tokens and document ids, from which it derives targets."""
 
     def __init__(self, folder: str, cache: str, state: Any) -> None:
         """Open the shards; the state is the number of steps."""
         self._shards = Shards.open(folder, verify=False, cache=cache)
         self._dataset = ShardDataset(self._shards)
         rows = {source: self._shards.rows("train", source) for source in self._shards.sources}
-        row_bytes = (self._shards.facts.sequence_length + 1) * self._shards.facts.dtype.itemsize
-        block = 0 if storage.is_local(folder) else max(1, BLOCK_BYTES // row_bytes)
+        block = shuffle_block(folder, self._shards)
         self._stream = Stream(self._dataset.sha256, 1, rows, {}, block=block, window=64)
         self._step = state or 0
 
     def batches(self) -> Iterator[int]:
         """Read on without end."""
-        while True:
+        at_once = steps_at_once(BATCH, self._shards.facts.sequence_length)
+        for batch in read_ahead(self._read, range(self._step + 1, sys.maxsize), READ_AHEAD, at_once):
             self._step += 1
-            rows, _ = read_stream(self._dataset, self._stream, batch_positions(self._step, BATCH))
-            batch = rows.batch()
-            inputs, targets, document_ids = batch.inputs, batch.targets, batch.document_ids
-            assert inputs.shape == targets.shape == document_ids.shape
-            yield inputs.numel()
+            yield batch.tokens.numel() - len(batch.tokens)
+
+    def _read(self, steps: range) -> list[Batch]:
+        positions = np.stack([batch_positions(step, BATCH) for step in steps])
+        return [rows.batch() for rows, _ in read_stream(self._dataset, self._stream, positions)]
 
     def state(self) -> int:
         """Return the number of steps."""
@@ -71,16 +75,32 @@ class GristmillReader(Reader):
         return self._shards.cache.bytes_read
 
 
-class CompactReader(GristmillReader):
-    """Shards as the loader passes them to the device, where inputs and targets are derived from them."""
+class ShardBatchesReader(Reader):
+    """Shards as other trainers take them: inputs and targets as int64, and document ids."""
+
+    def __init__(self, folder: str, cache: str, state: Any) -> None:
+        """Open the shards; the state is that of the data set."""
+        block = shuffle_block(folder, Shards.open(folder, verify=False, cache=cache))
+        self._batches = ShardBatches(folder, BATCH, cache=cache, shuffle_block=block, shuffle_window=64)
+        if state:
+            self._batches.load_state_dict(state)
 
     def batches(self) -> Iterator[int]:
         """Read on without end."""
-        while True:
-            self._step += 1
-            rows, _ = read_stream(self._dataset, self._stream, batch_positions(self._step, BATCH))
-            batch = rows.batch()
-            yield batch.tokens.numel() - len(batch.tokens)
+        for batch in self._batches:
+            inputs, targets, documents = batch["input_ids"], batch["targets"], batch["document_ids"]
+            assert inputs.shape == targets.shape == documents.shape
+            yield inputs.numel()
+
+    def state(self) -> Any:
+        """Return the state of the data set."""
+        return self._batches.state_dict()
+
+
+def shuffle_block(folder: str, shards: Shards) -> int:
+    """Return the rows of shuffled blocks of remote shards; local ones are shuffled row by row."""
+    row_bytes = (shards.facts.sequence_length + 1) * shards.facts.dtype.itemsize
+    return 0 if storage.is_local(folder) else max(1, BLOCK_BYTES // row_bytes)
 
 
 class FlatReader(Reader):
@@ -159,8 +179,8 @@ class StreamingReader(Reader):
 
 
 READERS: Mapping[str, tuple[type[Reader], str, str]] = {
-    "Gristmill, inputs, targets and document ids": (GristmillReader, "shards", ""),
-    "Gristmill, as passed to the device": (CompactReader, "shards", ""),
+    "Gristmill, tokens and document ids (trainer)": (TrainerReader, "shards", ""),
+    "Gristmill, inputs, targets and document ids (`ShardBatches`)": (ShardBatchesReader, "shards", ""),
     "litdata": (LitdataReader, "litdata", "litdata"),
     "mosaicml-streaming": (StreamingReader, "streaming", "mosaicml-streaming"),
     "bare memory map": (FlatReader, "flat", ""),

@@ -1,12 +1,11 @@
 """The training loop, shared by pre-training and fine-tuning."""
 
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from core.config import Config
@@ -15,6 +14,7 @@ from train import checkpoint, training_run, validation
 from train.data.batch import Batch, batch_hash, token_losses
 from train.data.dataset import read_stream
 from train.data.permutation import Int64Array
+from train.data.read_ahead import read_ahead, steps_at_once
 from train.data.stream import batch_positions
 from train.metrics import MetricsWriter, ProgressLine, peak_flops
 from train.optim import build_optimizer, learning_rate, optimizer_step
@@ -78,33 +78,29 @@ class Trainer:
             metrics = None
             if self.world.is_rank_zero:
                 metrics = stack.enter_context(closing(MetricsWriter(self.run.folder, self.step)))
-            self._train_steps(stack.enter_context(ThreadPoolExecutor(1)), metrics)
+            self._train_steps(stack.enter_context(closing(self._inputs())), metrics)
             if metrics:
                 metrics.publish()
                 print(f"{self.run.stage}: {_summary(self.tokens_seen)}", flush=True)
         return self.tokens_seen
 
-    def _train_steps(self, loader: Executor, metrics: MetricsWriter | None) -> None:
+    def _train_steps(self, inputs: Iterator[StepInput], metrics: MetricsWriter | None) -> None:
         """Take all remaining steps."""
         progress = ProgressLine(self.run.stage, self.step + 1, self.config.steps)
-        for pending_input in self._inputs(loader):
+        while self.step < self.config.steps:
             self.step += 1
-            values = self._train_step(pending_input)
+            values = self._train_step(inputs)
             if metrics:
                 metrics.write(self.step, values)
                 progress.update(self.step, values)
             if self._checkpoint_is_due:
                 self._save_checkpoint(metrics)
 
-    def _inputs(self, loader: Executor) -> Iterator[Future[StepInput]]:
-        """Yield the inputs of all remaining steps, while ``loader`` reads those after them."""
-        ahead: deque[Future[StepInput]] = deque()
-        for step in range(self.step + 1, self.config.steps + 1):
-            ahead.append(loader.submit(self._read_input, step))
-            if len(ahead) > self.config.read_ahead:
-                yield ahead.popleft()
-        while ahead:
-            yield ahead.popleft()
+    def _inputs(self) -> Generator[StepInput]:
+        """Yield the inputs of all remaining steps, while a thread reads those after them."""
+        steps = range(self.step + 1, self.config.steps + 1)
+        at_once = steps_at_once(self.config.batch_size // self.world.size, self.run.dataset.sequence_length)
+        return read_ahead(self._read_inputs, steps, self.config.read_ahead, at_once)
 
     def _resume(self) -> int:
         """Load the latest checkpoint or initialize the weights; return the number of completed steps."""
@@ -123,16 +119,21 @@ class Trainer:
             print(f"{self.run.stage}: resuming after step {step}", flush=True)
         return step
 
-    def _read_input(self, step: int) -> StepInput:
-        """Return this process's part of a batch."""
-        positions = batch_positions(step, self.config.batch_size, self.world.rank, self.world.size)
-        rows, num_tokens = read_stream(self.run.dataset, self.run.stream, positions)
-        return StepInput(rows.batch(), batch_hash(rows.tokens, positions), num_tokens)
+    def _read_inputs(self, steps: range) -> list[StepInput]:
+        """Return this process's parts of the batches of some steps."""
+        positions = np.stack(
+            [batch_positions(step, self.config.batch_size, self.world.rank, self.world.size) for step in steps]
+        )
+        parts = zip(positions, read_stream(self.run.dataset, self.run.stream, positions), strict=True)
+        return [
+            StepInput(rows.batch(), batch_hash(rows.tokens, place), num_tokens)
+            for place, (rows, num_tokens) in parts
+        ]
 
-    def _train_step(self, pending_input: Future[StepInput]) -> dict[str, Any]:
+    def _train_step(self, inputs: Iterator[StepInput]) -> dict[str, Any]:
         """Take one step, and validate if due; return the step's metrics."""
         start = time.monotonic()
-        batch, local_hash, num_tokens = pending_input.result()
+        batch, local_hash, num_tokens = next(inputs)
         data_wait = time.monotonic() - start
         num_targets, global_hash, *tokens = self.world.sum_integers(
             [batch.num_targets, local_hash, *num_tokens.tolist()]

@@ -229,8 +229,9 @@ class PackConfig(Section):
     """Tokens per sequence that a model sees; each row stores one more, the last target."""
     method: Literal["best-fit-decreasing", "concatenate", "one-per-row"] = "best-fit-decreasing"
     """How documents share rows. ``best-fit-decreasing`` (Ding et al. 2024) cuts only documents longer than a
-    row, at little padding; ``concatenate`` cuts one row after the other from all documents, without padding;
-    ``one-per-row`` crops documents to one row each."""
+    row, at ends of paragraphs or sentences where this takes no more rows, at little padding; ``concatenate``
+    cuts one row after the other from all documents, without padding; ``one-per-row`` crops documents to one
+    row each."""
     rehydrate: bool = False
     """Repeat training documents that stand for several duplicates, as FineWeb-2 (Penedo et al. 2025) does: 2
     times for 2, 3 times for 3 or 4, 5 times for 5 to 99, 8 times for 100 to 999; for more, once."""

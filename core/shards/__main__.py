@@ -6,17 +6,19 @@
 ``python -m core.shards diff DIR OTHER`` prints in what two sets of shards differ.
 ``python -m core.shards convert DIR OUT --to flat`` (or ``megatron``) writes the documents for other trainers;
 ``python -m core.shards convert FILE.bin OUT --to shards --tokenizer DIR`` packs theirs.
+``python -m core.shards compress DIR OUT`` and ``restore DIR OUT`` write and read compressed shards.
 """
 
 import argparse
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from core import manifest, storage
 from core.config import ArgumentParser
 from core.errors import ConfigError, InputError, ManifestError, run
-from core.shards import documents, exchange, inspection
+from core.manifest import FileEntry
+from core.shards import archive, documents, exchange, inspection
 from core.shards.format import SPLITS
 from core.shards.reader import Shards
 from core.tokenizer import Tokenizer, load_published
@@ -37,6 +39,10 @@ def main(arguments: Sequence[str]) -> None:
             one, other = (Shards.open(folder) for folder in (options.folder, options.other))
             lines = list(inspection.differences(one, other))
             print("\n".join(lines) or "no differences")
+        case "compress":
+            _report(archive.compress(options.folder, options.out), options.out)
+        case "restore":
+            _report(archive.restore(options.folder, options.out), options.out)
         case "convert" if options.to == "shards":
             _convert(options)
         case "convert":
@@ -58,6 +64,13 @@ def _verify(folder: str) -> None:
         raise ManifestError(problems[-1])
     size = sum(entry.size for entry in shards.manifest.files)
     print(f"{folder}: {len(shards.manifest.files):,} files of {size:,} bytes are as in {manifest.NAME}")
+
+
+def _report(entries: Iterable[FileEntry], out: str) -> None:
+    """Print the number and size of files, which are written meanwhile."""
+    sizes = [entry.size for entry in entries]
+    if sizes:
+        print(f"{out}: {len(sizes):,} files of {sum(sizes):,} bytes")
 
 
 def _inspect(options: argparse.Namespace) -> None:
@@ -110,16 +123,23 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = ArgumentParser(
         prog="python -m core.shards", description="Check token shards, and look into them."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="verify|inspect|diff|convert")
-    verify, inspect, diff, convert = (
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="verify|inspect|diff|convert|compress|restore"
+    )
+    verify, inspect, diff, convert, compress, restore = (
         commands.add_parser(name, help=text, description=text)
         for name, text in (
             ("verify", "compare every file with the manifest"),
             ("inspect", "print totals, the text of a row, or the rows of a document"),
             ("diff", "print in what two sets of shards differ"),
             ("convert", "write the documents in another trainer's format, or pack tokens from one"),
+            ("compress", "write compressed shards, for storage that is seldom read"),
+            ("restore", "write the shards that were compressed"),
         )
     )
+    for command in (compress, restore):
+        command.add_argument("folder", metavar="DIR", help="folder of shards, or of compressed ones to restore")
+        command.add_argument("out", metavar="OUT", help="new folder for the result, local or remote")
     for command in (verify, inspect, diff):
         command.add_argument("folder", metavar="DIR", help="folder of shards: OUT/shards, local or remote")
     convert.add_argument("folder", metavar="DIR|FILE", help="folder of shards, or a .bin file to pack")

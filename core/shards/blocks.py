@@ -71,13 +71,16 @@ class LocalBytes:
     def __init__(self, path: str) -> None:
         with Path(path).open("rb") as stream:
             self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        self._arrays: dict[tuple[int, str, int], npt.NDArray[Any]] = {}
 
     def records(self, at: int, dtype: np.dtype[Any], width: int, indices: Int64Array) -> npt.NDArray[Any]:
         """Return records as :meth:`FileBytes.records`; the only copy is the result."""
-        size = dtype.itemsize * width
-        number = max(len(self._map) - at, 0) // size
-        every = np.frombuffer(self._map, dtype, number * width, at if number else 0).reshape(number, width)
-        return every[indices]
+        key = at, dtype.str, width
+        if key not in self._arrays:
+            number = max(len(self._map) - at, 0) // (dtype.itemsize * width)
+            flat = np.frombuffer(self._map, dtype, number * width, at if number else 0)
+            self._arrays[key] = flat.reshape(number, width)
+        return self._arrays[key].take(indices, axis=0)
 
 
 class BlockCache:

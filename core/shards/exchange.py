@@ -24,6 +24,7 @@ from core import storage
 from core.errors import InputError, OutputError
 from core.manifest import FileEntry, Manifest, Stage, fingerprint
 from core.shards import packing
+from core.shards.breaks import TextBreaks
 from core.shards.format import SPLITS, STAGE, Header, Rows, SplitName
 from core.shards.reader import Shards
 from core.shards.writer import WrittenFile, publish, write_file
@@ -143,18 +144,19 @@ def convert(file: Path, out: str, tokenizer: Tokenizer, sequence_length: int, so
             )
     if done := stage.begin():
         return done
-    return publish(stage, _pack(file, header, stage.folder, source, tokenizer.byte_lengths()), header)
+    return publish(stage, _pack(file, header, stage.folder, source, tokenizer), header)
 
 
 def _pack(
-    file: Path, header: Header, folder: str, source: str, byte_lengths: npt.NDArray[np.int32]
+    file: Path, header: Header, folder: str, source: str, tokenizer: Tokenizer
 ) -> Iterator[WrittenFile]:
     """Pack so many documents at a time as fill a file, and write it."""
+    breaks, byte_lengths = TextBreaks(tokenizer).before, tokenizer.byte_lengths()
     waiting: list[packing.Document] = []
     size, part = 0, 0
 
     def write() -> WrittenFile:
-        rows = packing.pack(waiting, header)
+        rows = packing.pack(waiting, header, breaks)
         return write_file(folder, "train", source, f"{part:05d}", rows, header, byte_lengths)
 
     for number, tokens in enumerate(_read_documents(file, header)):

@@ -1,16 +1,17 @@
 """Pack documents into rows of fixed length.
 
 - ``best-fit-decreasing`` (Ding et al. 2024, "Fewer Truncations Improve Language Modeling", arXiv:2404.10830):
-  documents longer than a row are split into full rows and a remainder. The segments are assigned to rows by
-  bin packing, the longest first, each to the fullest row with enough space. The unused rest of a row is
-  padding, well below one per cent of real text.
+  documents longer than a row are cut into segments, at ends of paragraphs or else sentences near the end of
+  a row where this takes no more rows. The segments are assigned to rows by bin packing, the longest first,
+  each to the fullest row with enough space. The unused rest of a row is padding, well below one per cent of
+  real text.
 - ``concatenate``: rows are cut from all documents one after another, as in GPT-2 and most trainers. Only the
   last row of a group of documents has padding.
 - ``one-per-row``: every document begins a row of its own and is cropped to it.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -21,10 +22,15 @@ import pyarrow as pa
 from core.shards.format import Header, Rows, Spans, SplitName, dtype_for
 from core.tokenizer import Tokenizer
 
+Int64Array = npt.NDArray[np.int64]
+Breaks = Callable[[npt.NDArray[np.unsignedinteger]], npt.NDArray[np.uint8]]
+
 METHOD = "best-fit-decreasing"
 """The default method."""
 CROPPING = "one-per-row"
 """The method that leaves out tokens."""
+CUT_WITHIN = (8, 16, 32, 64)
+"""A cut is searched in the last 1/8 of a row; if this takes more rows, in the last 1/16, and so on."""
 REPETITIONS = ((1000, 1), (100, 8), (5, 5), (3, 3), (2, 2))
 """Smallest number of duplicates that a document stands for, and how often it is then repeated, as in
 FineWeb-2 (Penedo et al. 2025)."""
@@ -117,17 +123,17 @@ def order_of(document_id: bytes, copy: int = 0) -> int:
     return _hash64("order", document_id + copy.to_bytes(1) * bool(copy))
 
 
-def pack(documents: Iterable[Document], header: Header) -> Rows:
+def pack(documents: Iterable[Document], header: Header, breaks: Breaks | None = None) -> Rows:
     """Pack documents into rows of ``sequence_length + 1`` tokens by the header's method.
 
-    The result depends only on the set of documents: they are sorted by :func:`order_of`, then by id. Rows are
-    sorted by their first document, so that consecutive rows are a representative sample.
-    O(n log n + n · sequence_length / 64).
+    ``breaks`` returns for each token of a document how well it can be cut there, 0 for not at all, as
+    :meth:`core.shards.breaks.TextBreaks.before`; it is only used by best fit. The result depends only on the
+    set of documents: they are sorted by :func:`order_of`, then by id. Rows are sorted by their first document,
+    so that consecutive rows are a representative sample. O(n log n + n · sequence_length / 64).
     """
     ordered = sorted(documents, key=lambda each: (order_of(each.document_id, each.copy), each.document_id))
     row_length = header.sequence_length + 1
-    lengths = np.array([len(each.tokens) for each in ordered], np.int64)
-    document, offset, length, row = _PLANS[header.packing](lengths, row_length)
+    document, offset, length, row = _PLANS[header.packing](ordered, row_length, breaks)
     by_row = np.argsort(row, kind="stable")
     document, offset, length, row = document[by_row], offset[by_row], length[by_row], row[by_row]
     bounds = np.searchsorted(row, np.arange(row[-1] + 2 if len(row) else 1))
@@ -160,19 +166,34 @@ def make_header(tokenizer: Tokenizer, *, sequence_length: int, corpus: str, meth
 class _Plan(NamedTuple):
     """Assignment of segments of documents to rows: four arrays with an element per segment."""
 
-    document: npt.NDArray[np.int64]
-    offset: npt.NDArray[np.int64]
-    length: npt.NDArray[np.int64]
-    row: npt.NDArray[np.int64]
+    document: Int64Array
+    offset: Int64Array
+    length: Int64Array
+    row: Int64Array
 
 
-def _plan_best_fit(lengths: npt.NDArray[np.int64], row_length: int) -> _Plan:
-    document, offset, length = _segments(lengths, row_length)
-    row = _number_by_first_segment(best_fit_decreasing(length, row_length))
-    return _Plan(document, offset, length, row)
+def _plan_best_fit(documents: Sequence[Document], row_length: int, breaks: Breaks | None) -> _Plan:
+    lengths = _lengths(documents)
+    shortest = _fit(*_segments(lengths, row_length, {}), row_length)
+    if not breaks:
+        return shortest
+    places = {number: breaks(documents[number].tokens) for number in np.flatnonzero(lengths > row_length)}
+    for share in CUT_WITHIN if places else ():
+        cuts = {number: _cuts(found, row_length, row_length // share) for number, found in places.items()}
+        plan = _fit(*_segments(lengths, row_length, cuts), row_length)
+        if plan.row.max() <= shortest.row.max():
+            return plan
+    return shortest
 
 
-def _plan_concatenation(lengths: npt.NDArray[np.int64], row_length: int) -> _Plan:
+def _fit(document: Int64Array, offset: Int64Array, length: Int64Array, row_length: int) -> _Plan:
+    return _Plan(
+        document, offset, length, _number_by_first_segment(best_fit_decreasing(length, row_length))
+    )
+
+
+def _plan_concatenation(documents: Sequence[Document], row_length: int, _: Breaks | None) -> _Plan:
+    lengths = _lengths(documents)
     ends = np.cumsum(lengths)
     first, total = ends - lengths, int(lengths.sum())
     starts = np.union1d(first, np.arange(0, total, row_length))
@@ -180,17 +201,21 @@ def _plan_concatenation(lengths: npt.NDArray[np.int64], row_length: int) -> _Pla
     return _Plan(document, starts - first[document], np.diff(starts, append=total), starts // row_length)
 
 
-def _plan_one_per_row(lengths: npt.NDArray[np.int64], row_length: int) -> _Plan:
-    document = np.arange(len(lengths))
-    return _Plan(document, np.zeros_like(document), np.minimum(lengths, row_length), document)
+def _plan_one_per_row(documents: Sequence[Document], row_length: int, _: Breaks | None) -> _Plan:
+    document = np.arange(len(documents))
+    return _Plan(document, np.zeros_like(document), np.minimum(_lengths(documents), row_length), document)
 
 
-_PLANS: Mapping[str, Callable[[npt.NDArray[np.int64], int], _Plan]] = MappingProxyType(
+def _lengths(documents: Sequence[Document]) -> Int64Array:
+    return np.array([len(each.tokens) for each in documents], np.int64)
+
+
+_PLANS: Mapping[str, Callable[[Sequence[Document], int, Breaks | None], _Plan]] = MappingProxyType(
     {METHOD: _plan_best_fit, "concatenate": _plan_concatenation, CROPPING: _plan_one_per_row}
 )
 
 
-def best_fit_decreasing(lengths: npt.NDArray[np.int64], capacity: int) -> npt.NDArray[np.int64]:
+def best_fit_decreasing(lengths: Int64Array, capacity: int) -> Int64Array:
     """Return the row of each segment; no length may exceed ``capacity``.
 
     Segments of equal length are assigned in the given order. Of several rows with equal space, the most
@@ -220,17 +245,38 @@ def best_fit_decreasing(lengths: npt.NDArray[np.int64], capacity: int) -> npt.ND
 
 
 def _segments(
-    lengths: npt.NDArray[np.int64], row_length: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Split documents into segments of at most a row: document, offset and length of each segment."""
+    lengths: Int64Array, row_length: int, cuts: Mapping[int, Int64Array]
+) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Split documents into segments of at most a row: document, offset and length of each segment.
+
+    ``cuts`` has the offsets of the segments of some documents; the others are cut into full rows.
+    """
     counts = -(-lengths // row_length)
+    for number, offsets in cuts.items():
+        counts[number] = len(offsets)
     document = np.repeat(np.arange(len(lengths)), counts)
     first = np.cumsum(counts) - counts
     offset = (np.arange(len(document)) - first[document]) * row_length
-    return document, offset, np.minimum(lengths[document] - offset, row_length)
+    for number, offsets in cuts.items():
+        offset[first[number] : first[number] + len(offsets)] = offsets
+    end = np.append(offset[1:], 0)[: len(offset)]
+    last = np.diff(document, append=-1) != 0
+    end[last] = lengths[document[last]]
+    return document, offset, end - offset
 
 
-def _number_by_first_segment(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _cuts(places: npt.NDArray[np.uint8], row_length: int, within: int) -> Int64Array:
+    """Return the offsets of the segments of a document.
+
+    Each is cut at the last of the best ``places`` among the last ``within`` tokens of a full row.
+    """
+    offsets = [0]
+    while (end := offsets[-1] + row_length) < len(places):
+        offsets.append(end - int(places[end : end - within : -1].argmax()) if within else end)
+    return np.array(offsets, np.int64)
+
+
+def _number_by_first_segment(rows: Int64Array) -> Int64Array:
     """Renumber the rows in order of their first segments."""
     _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int64)

@@ -8,6 +8,7 @@ file.
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import quote
@@ -55,6 +56,11 @@ class Shards:
         self._entries: dict[tuple[SplitName, str], list[FileEntry]] = {}
         for entry in sorted(found.files, key=lambda entry: entry.path):
             self._entries.setdefault(split_and_source(entry.path), []).append(entry)
+        self._bounds = {
+            group: np.cumsum([0, *(entry.rows for entry in entries)])
+            for group, entries in self._entries.items()
+        }
+        """First row of each file of a split and source, and the number of rows."""
 
     @staticmethod
     def open(
@@ -114,29 +120,33 @@ class Shards:
         read: Callable[[ShardFile, Int64Array], tuple[npt.NDArray[np.unsignedinteger], S]],
     ) -> tuple[npt.NDArray[np.unsignedinteger], S]:
         indices = np.asarray(indices, np.int64)
-        entries = self.files(split, source)
-        bounds = np.cumsum([0, *(entry.rows for entry in entries)])
+        entries, bounds = self.files(split, source), self._bounds.get((split, source), np.zeros(1, np.int64))
         lowest, highest = (int(indices.min()), int(indices.max())) if len(indices) else (0, -1)
         if not entries or lowest < 0 or highest >= bounds[-1]:
             raise InputError(
                 f"{self.folder}: rows {lowest} to {highest} of {split}/{source}, which has {bounds[-1]}; ask "
                 "for rows within it"
             )
-        parts = np.searchsorted(bounds, indices, side="right") - 1
-        numbers = np.unique(parts).tolist() or [0]
+        files = np.searchsorted(bounds, indices, side="right") - 1
+        by_file = np.argsort(files, kind="stable")
+        edges = np.flatnonzero(np.diff(files[by_file], prepend=-1, append=-1)).tolist() or [0, 0]
+        tokens = np.empty((len(indices), self.facts.sequence_length + 1), self.facts.dtype)
 
-        def read_part(number: int) -> tuple[npt.NDArray[np.unsignedinteger], S]:
-            return read(self._file(entries[number]), indices[parts == number] - bounds[number])
+        def read_part(part: tuple[int, int]) -> S:
+            places = by_file[part[0] : part[1]]
+            number = int(files[places[0]]) if len(places) else 0
+            tokens[places], segments = read(self._file(entries[number]), indices[places] - bounds[number])
+            return segments
 
+        parts = list(pairwise(edges))
         remote = not storage.is_local(self.folder)
-        found = self._files_at_once.map(read_part, numbers) if remote else map(read_part, numbers)
-        tokens, segments = zip(*found, strict=True)
-        if len(numbers) == 1:
-            return tokens[0], segments[0]
-        # The rows are grouped by file: restore the requested order.
+        found = list(self._files_at_once.map(read_part, parts) if remote else map(read_part, parts))
+        if len(found) == 1:
+            return tokens, found[0]
+        # The segments are grouped by file: restore the requested order.
         order = np.empty(len(indices), np.int64)
-        order[np.argsort(parts, kind="stable")] = np.arange(len(indices))
-        return np.concatenate(tokens)[order], segments[0].join(segments).take(order)
+        order[by_file] = np.arange(len(indices))
+        return tokens, found[0].join(found).take(order)
 
     def verify(self) -> None:
         """Compare the SHA-256 of every file. Raises :class:`ManifestError` at the first mismatch."""

@@ -72,7 +72,7 @@ def write_file(
 def publish(
     stage: Stage, files: Iterable[WrittenFile], header: Header, languages: Languages | None = None
 ) -> Manifest:
-    """Write the manifest, which makes the shards exist.
+    """Write the manifest, which makes the shards exist. Files of other attempts are removed before.
 
     ``languages``: counts of the tokens that were encoded. Raises :class:`RuntimeError` if the files hold
     other numbers of tokens or documents: then some were lost or doubled.
@@ -93,6 +93,9 @@ def publish(
     )
     if languages:
         _check_tokens(facts)
+    for split in SPLITS:
+        kept = {path.removeprefix(f"{split}/") for path in facts.files}
+        storage.remove_others(storage.join(stage.folder, split), kept)
     return stage.publish(
         counts=sum((file.totals for file in ordered), Totals()).model_dump(),
         files=[file.entry for file in ordered],

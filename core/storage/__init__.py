@@ -14,7 +14,7 @@ import os
 import posixpath
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import BinaryIO, cast
 
 from fsspec.spec import AbstractFileSystem
@@ -215,6 +215,20 @@ def remove(path: str) -> None:
         fs.rm(
             glob.escape(inner) if path.startswith("s3://") else inner, recursive=True
         )  # s3fs expects a glob
+
+
+@reporting_writes
+def remove_others(path: str, kept: Collection[str]) -> None:
+    """Remove the files below a folder, hidden ones included, whose paths in it are not among ``kept``.
+
+    Raises :class:`OutputError` if one that is to be kept is missing; then nothing is removed.
+    """
+    fs, inner = filesystem(path)
+    found = {each.removeprefix(inner).lstrip("/"): each for each in fs.find(inner)}
+    if missing := sorted(set(kept) - found.keys()):
+        raise OutputError(f"{join(path, missing[0])}: was written, but is missing; run this again")
+    for name in sorted(found.keys() - set(kept)):
+        fs.rm_file(found[name])
 
 
 def checksum(path: str) -> tuple[int, str]:

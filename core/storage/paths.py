@@ -1,5 +1,6 @@
 """Paths: the file system of each, and the forms that fsspec, Spark and users write it in."""
 
+import inspect
 import os
 import posixpath
 import re
@@ -28,10 +29,23 @@ def filesystem(path: str) -> tuple[AbstractFileSystem, str]:
     options: dict[str, Any] = {"use_listings_cache": False} if path.startswith("s3://") else {}
     # Not url_to_fs, which takes "::" in a name for a chain of file systems.
     try:
-        fs = fsspec.filesystem(scheme(path), **options)
+        kind = fsspec.get_filesystem_class(scheme(path))
+        if missing := _required(kind):
+            raise ValueError(f"{scheme(path)}:// needs {', '.join(missing)}, which a path does not give")
+        fs = kind(**options)
     except (ValueError, ImportError) as error:
         raise InputError(f"{path}: {error}; use a local path, s3://, hdfs:// or https://") from None
     return cast(AbstractFileSystem, fs), cast(str, fs._strip_protocol(path))
+
+
+def _required(kind: type[AbstractFileSystem]) -> list[str]:
+    """Return the names of the parameters without which a file system cannot be made, as ``ftp://`` has."""
+    _, *parameters = inspect.signature(kind.__init__).parameters.values()
+    return [
+        each.name
+        for each in parameters
+        if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
+    ]
 
 
 def _hdfs(path: str) -> Hdfs:

@@ -129,6 +129,11 @@ def parse(model: bytes, source: str) -> ModelFile:
     )
 
 
+def model_type(model: bytes) -> int:
+    """Return the type of a valid model file, :data:`UNIGRAM` or :data:`BPE`."""
+    return int(_settings(list(_fields(model)), _TRAINER).get(_MODEL_TYPE, UNIGRAM))
+
+
 def with_rounded_scores(model: bytes) -> bytes:
     """Return a model file with scores rounded to multiples of :data:`SCORE_UNIT`.
 

@@ -5,8 +5,8 @@ is encoded as the three byte tokens of its UTF-8 form, so that ``decode(encode(t
 that UTF-8 can represent.
 
 Training never joins a space with the character before it, nor an ASCII letter with an ASCII digit or symbol.
-Since no token crosses these boundaries, text can be encoded word by word with the same result. Encodings of
-words are cached, which makes encoding fast.
+Since no token crosses these boundaries, text can be encoded word by word with the same result. SentencePiece
+encodes BPE slowly, so encodings of words are cached. It encodes unigram models as fast as words are looked up.
 """
 
 import functools
@@ -58,6 +58,7 @@ class SentencePieceTokenizer:
         self._model = model
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         self._words = _WordCache(self._processor)
+        self._is_unigram = sentencepiece_file.model_type(model) == sentencepiece_file.UNIGRAM
         self.sha256 = hashlib.sha256(model).hexdigest()
         """Hash of the model file. Shards and checkpoints record it."""
         self.vocabulary_size: int = self._processor.vocab_size()
@@ -79,14 +80,21 @@ class SentencePieceTokenizer:
 
     def encode_array(self, text: str) -> npt.NDArray[np.int32]:
         """Return the token ids of a text as an array, without bos and eos."""
-        return self._join(WORD.findall(text))
+        return self.encode_batch([text])[0] if self._is_unigram else self._join(WORD.findall(text))
 
     def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
         """Return the token ids of each text, without bos and eos.
 
-        New words are encoded in one call of the library, without the interpreter lock. Looking up words holds
-        the lock, but is several times as fast as encoding them.
+        Texts of unigram models, and new words of BPE, are encoded in one call of the library, without the
+        interpreter lock. Looking up words holds the lock, but is several times as fast as encoding them.
         """
+        if self._is_unigram:
+            whole = [text for text in texts if SPACE not in text]
+            found = iter(self._processor.encode(whole, num_threads=1))
+            return [
+                np.array(self._words.encode(text) if SPACE in text else next(found), np.int32)
+                for text in texts
+            ]
         words = [WORD.findall(text) for text in texts]
         self._words.add(set().union(*words))
         return [self._join(each) for each in words]
@@ -186,12 +194,16 @@ class _WordCache(dict[str, bytes]):
         for word, ids in zip(new, self._processor.encode(new, num_threads=1), strict=True):
             self[word] = np.array(ids, np.int32).tobytes()
 
-    def __missing__(self, word: str) -> bytes:
-        first, *others = word.split(SPACE)
+    def encode(self, text: str) -> list[int]:
+        """Encode a text of any length that may have U+2581."""
+        first, *others = text.split(SPACE)
         ids: list[int] = self._processor.encode(first)
         for part in others:
             ids += self._u2581 + self._processor.encode(part)
-        encoded = np.array(ids, np.int32).tobytes()
+        return ids
+
+    def __missing__(self, word: str) -> bytes:
+        encoded = np.array(self.encode(word), np.int32).tobytes()
         if len(word) <= MAX_CACHED_LENGTH:
             if len(self) >= CACHED_WORDS:
                 self.clear()

@@ -26,6 +26,7 @@ from core import shards, storage
 from core.config import Config, PackConfig, require, resolved
 from core.manifest import FileEntry, Manifest, Stage, fingerprint
 from core.shards import Header, Languages, TokenCounts, Totals, WrittenFile, packing
+from core.shards.breaks import TextBreaks
 from core.tokenizer import Tokenizer, load_published
 from pipeline.languages import codes
 from pipeline.spark import documents, tables
@@ -83,6 +84,7 @@ def _write_shards(
         header=header,
         shard_sequences=settings.shard_sequences,
         byte_lengths=tokenizer.byte_lengths(),
+        breaks=TextBreaks(tokenizer).before,
     )
     written = _assign_groups(spark, tokens, groups).mapInArrow(write, from_arrow_schema(_written_schema()))
     return [_from_row(**row.asDict()) for row in written.collect()], languages
@@ -157,6 +159,7 @@ def write_groups(
     header: Header,
     shard_sequences: int,
     byte_lengths: npt.NDArray[np.int32],
+    breaks: packing.Breaks,
 ) -> Batches:
     """Pack and write the groups of one task; yield a row per file."""
     by_group: dict[int, list[packing.Document]] = defaultdict(list)
@@ -167,7 +170,7 @@ def write_groups(
             by_group[group].append(document)
     for group in sorted(by_group):
         split, source, number = groups[group]
-        rows = packing.pack(by_group.pop(group), header)
+        rows = packing.pack(by_group.pop(group), header, breaks)
         for number_in_group, first in enumerate(range(0, len(rows.tokens), shard_sequences)):
             part = f"{number:05d}" + (f"_{number_in_group:03d}" if number_in_group else "")
             chunk = rows.take(np.arange(first, min(first + shard_sequences, len(rows.tokens))))

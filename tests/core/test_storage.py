@@ -219,6 +219,22 @@ def test_remove_accepts_files_folders_and_missing_paths(root):
     assert not storage.exists(storage.join(root, "c"))
 
 
+def test_all_but_some_files_are_removed(root):
+    folder, kept = storage.join(root, "a"), ["b/2", "ü%201.arrow"]
+    for inner in (*kept, "1", "b/.2.0123", ".c/d/3", "b/[v2]"):
+        storage.write_atomic(storage.join(folder, inner), b"x")
+    storage.write_atomic(storage.join(root, "ab"), b"x")
+    with pytest.raises(OutputError, match=r"b/4: was written, but is missing"):
+        storage.remove_others(folder, [*kept, "b/4"])
+    assert storage.exists(storage.join(folder, "1"))
+    storage.remove_others(folder, kept)
+    assert _paths(storage.list_files(folder)) == [storage.join(folder, inner) for inner in kept]
+    assert not any(storage.exists(storage.join(folder, inner)) for inner in ("b/.2.0123", ".c/d/3", "b/[v2]"))
+    storage.remove_others(folder, [])
+    storage.remove_others(storage.join(root, "missing"), [])
+    assert _paths(storage.list_files(root)) == [storage.join(root, "ab")]
+
+
 def test_files_of_any_name_are_renamed(root):
     source, target = storage.join(root, "100% a=1 [v2]", "*.tmp"), storage.join(root, "100% a=1 [v2]", "ü?")
     storage.write_atomic(source, b"new")
@@ -229,7 +245,7 @@ def test_files_of_any_name_are_renamed(root):
     assert _paths(storage.list_files(root)) == [target]
 
 
-@pytest.mark.parametrize("path", ["ftpx://host/file", "s3a//x://"])
+@pytest.mark.parametrize("path", ["ftpx://host/file", "ftp://host/file", "s3a//x://"])
 def test_unknown_schemes_are_rejected(path):
     with pytest.raises(InputError, match=r"use a local path, s3://, hdfs:// or https://"):
         storage.exists(path)

@@ -3,7 +3,7 @@
 Shapes: n rows of T + 1 tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ import torch
 
 from core.shards import Shards, SplitName
 from train.data.batch import Batch, document_ids_from_segments
+from train.data.edits import RemovedTokens
 from train.data.permutation import Int64Array
 from train.data.stream import RowIndices, Stream
 
@@ -27,17 +28,29 @@ class PackedRows:
     """``[n, T + 1]``: document of each token, unique within its row; -1 for padding."""
     loss_mask: npt.NDArray[np.bool_] | None = None
     """``[n, T + 1]``: True for tokens to learn; None: all, and the same for all rows of a dataset."""
+    lengths: Int64Array | None = None
+    """int64 ``[n]``: numbers of tokens without padding; None: they are counted."""
 
-    def without(self, removed: npt.NDArray[np.bool_], pad: int) -> "PackedRows":
-        """Return the rows with padding in place of some tokens; ``removed`` is bool ``[n, T + 1]``."""
-        tokens = np.where(removed, self.tokens.dtype.type(pad), self.tokens)
-        return PackedRows(tokens, np.where(removed, -1, self.document_ids), self.loss_mask)
+    def take(self, rows: Int64Array | slice) -> "PackedRows":
+        """Return some of the rows; those of a slice share memory."""
+        mask = None if self.loss_mask is None else self.loss_mask[rows]
+        lengths = None if self.lengths is None else self.lengths[rows]
+        return PackedRows(self.tokens[rows], self.document_ids[rows], mask, lengths)
+
+    def without(self, removed: RemovedTokens, pad: int) -> "PackedRows":
+        """Return the rows with padding in place of some tokens."""
+        if not len(removed.row):
+            return self
+        tokens, document_ids = self.tokens.copy(), self.document_ids.copy()
+        for row, start, stop in zip(*(column.tolist() for column in removed), strict=True):
+            tokens[row, start:stop] = pad
+            document_ids[row, start:stop] = -1
+        return PackedRows(tokens, document_ids, self.loss_mask)
 
     def num_tokens(self, sources: Int64Array, num_sources: int) -> Int64Array:
         """Return the number of tokens without padding of each source, given the sources of the rows."""
-        found = np.zeros(num_sources, np.int64)
-        np.add.at(found, sources, (self.document_ids >= 0).sum(axis=1))
-        return found
+        lengths = (self.document_ids >= 0).sum(axis=1) if self.lengths is None else self.lengths
+        return np.bincount(sources, lengths, num_sources).astype(np.int64)
 
     def batch(self) -> Batch:
         """Return the rows as tensors, which share their memory."""
@@ -88,7 +101,9 @@ class ShardDataset:
     def read(self, split: SplitName, source: str, indices: Int64Array) -> PackedRows:
         """Return the rows at ``indices``, in that order."""
         tokens, segments = self.shards.read_segments(split, source, indices)
-        return PackedRows(tokens, document_ids_from_segments(segments, tokens.shape[1]))
+        document_ids = document_ids_from_segments(segments, tokens.shape[1])
+        before = np.append(0, np.cumsum(segments.length, dtype=np.int64))
+        return PackedRows(tokens, document_ids, lengths=np.diff(before[segments.bounds]))
 
 
 def read_rows(
@@ -104,22 +119,30 @@ def read_rows(
     # The rows are grouped by source: restore the requested order.
     order = np.argsort(np.argsort(rows.sources, kind="stable"))
     masks = [part.loss_mask for part in parts if part.loss_mask is not None]
+    lengths = [part.lengths for part in parts if part.lengths is not None]
     return PackedRows(
         np.concatenate([part.tokens for part in parts])[order],
         np.concatenate([part.document_ids for part in parts])[order],
         np.concatenate(masks)[order] if masks else None,
+        np.concatenate(lengths)[order] if len(lengths) == len(parts) else None,
     )
 
 
 def read_stream(
     dataset: PackedDataset, stream: Stream, positions: Int64Array
-) -> tuple[PackedRows, Int64Array]:
-    """Read the rows that are trained on at ``positions``, as the stream's edits leave them.
+) -> Iterator[tuple[PackedRows, Int64Array]]:
+    """Yield the rows that are trained on in each of some steps, as the stream's edits leave them.
 
-    Also returns the number of tokens without padding of each of ``stream.sources``.
+    ``positions``: int64 ``[steps, n]``. All rows are read at once; those of a step share memory with the
+    others. With them comes the number of tokens without padding of each of ``stream.sources``.
     """
-    rows = stream.locate(positions)
-    packed = read_rows(dataset, "train", stream.sources, rows)
+    flat = positions.reshape(-1)
+    rows = stream.locate(flat)
+    every = read_rows(dataset, "train", stream.sources, rows)
     if stream.edits:
-        packed = packed.without(stream.removed(positions, rows, packed.tokens.shape[1]), dataset.pad)
-    return packed, packed.num_tokens(rows.sources, len(stream.sources))
+        every = every.without(stream.removed(flat, rows), dataset.pad)
+    size = positions.shape[1]
+    for first in range(0, len(flat), size):
+        step = slice(first, first + size)
+        packed = every.take(step)
+        yield packed, packed.num_tokens(rows.sources[step], len(stream.sources))

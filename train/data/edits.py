@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,14 @@ from train.data.permutation import Int64Array
 
 Listed = tuple[str, str]
 """A document's id or URL in an edit: where it is written, and the name."""
+
+
+class RemovedTokens(NamedTuple):
+    """Tokens ``start:stop`` of some rows, by the rows' places among those that are read; int64[n] each."""
+
+    row: Int64Array
+    start: Int64Array
+    stop: Int64Array
 
 
 @dataclass(frozen=True, slots=True)

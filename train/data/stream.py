@@ -14,11 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from core.errors import ConfigError, InputError
 from core.manifest import fingerprint
-from train.data.edits import Edit
+from train.data.edits import Edit, RemovedTokens
 from train.data.mixture import Schedule
 from train.data.permutation import BlockPermutation, Int64Array, Permutation, Shuffle
 
@@ -90,17 +89,17 @@ class Stream:
             indices[selected] = permutation.forward(offsets, epochs)
         return RowIndices(sources, indices)
 
-    def removed(self, positions: Int64Array, rows: RowIndices, row_length: int) -> npt.NDArray[np.bool_]:
-        """Return the tokens that edits remove from the rows at ``positions``, bool ``[n, row_length]``."""
-        mask = np.zeros((len(rows), row_length), np.bool_)
+    def removed(self, positions: Int64Array, rows: RowIndices) -> RemovedTokens:
+        """Return the tokens that edits remove from the rows at ``positions``."""
+        parts = [np.empty((3, 0), np.int64)]
         for edit in self.edits:
             for source in edit.removed.keys() & set(self.sources):
                 drawn = rows.sources == self.sources.index(source)
                 chosen = np.flatnonzero(drawn & (positions >= edit.from_position))
                 ranges = edit.removed[source]
-                for index, found in zip(*ranges.find(rows.indices[chosen]), strict=True):
-                    mask[chosen[index], ranges.start[found] : ranges.stop[found]] = True
-        return mask
+                index, found = ranges.find(rows.indices[chosen])
+                parts.append(np.stack([chosen[index], ranges.start[found], ranges.stop[found]]))
+        return RemovedTokens(*np.concatenate(parts, axis=1))
 
     def positions(self, source: str, row: int, before: int) -> list[int]:
         """Return the positions below ``before`` of a row, one per epoch of its source."""

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.config import TokenizerConfig
-from core.errors import ConfigError, InputError, ManifestError, MismatchError
+from core.errors import ConfigError, InputError, ManifestError, MismatchError, OutputError
 from core.manifest import Stage
 from core.shards import STAGE, packing, publish, write_file
 from core.shards.__main__ import main
@@ -101,6 +101,29 @@ def test_every_damage_is_found(run: Path, tmp_path: Path, capsys: pytest.Capture
         (copy / path).unlink() if damaged is None else (copy / path).write_bytes(damaged)
         with pytest.raises(ManifestError, match=r"part-00000\.arrow"):
             main(["verify", str(copy)])
+
+
+def test_compressed_shards_are_restored_byte_by_byte(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cold, again = tmp_path / "cold", tmp_path / "again"
+    assert "2 files" in printed(capsys, "compress", run / "shards", cold)
+    assert sorted(path.suffix for path in cold.rglob("part-*")) == [".zst", ".zst"]
+    assert printed(capsys, "compress", run / "shards", cold) == "compressed_shards: already done\n"
+    with pytest.raises(ManifestError, match="compressed_shards"):
+        main(["verify", str(cold)])
+    assert "2 files" in printed(capsys, "restore", cold, again)
+    for path in (each for each in (run / "shards").rglob("*") if each.is_file()):
+        assert (again / path.relative_to(run / "shards")).read_bytes() == path.read_bytes()
+    (file,) = (cold / "train").rglob("*.zst")
+    with pa.CompressedInputStream(str(file), "zstd") as stream:
+        assert stream.read() == (run / "shards/train/web/part-00000.arrow").read_bytes()
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ManifestError, match=r"arrow\.zst: its SHA-256 differs"):
+        main(["restore", str(cold), str(tmp_path / "third")])
+    assert not (tmp_path / "third/manifest.json").exists()
+    with pytest.raises(OutputError):
+        main(["restore", str(cold), str(cold)])
 
 
 def test_tokenizer_of_other_shards_is_refused(run: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import hashlib
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ from core.config import TokenizerConfig
 from core.shards import Header, Rows
 from core.shards.packing import (
     METHOD,
+    Breaks,
     Document,
     best_fit_decreasing,
     pack,
@@ -102,13 +104,50 @@ def test_pack_keeps_every_token_once(case: tuple[list[int], int]) -> None:
         assert [token for _, part in unpacked[document_id] for token in part] == tokens.tolist()
 
 
+@given(lengths_and_size, st.integers(1, 9))
+def test_cuts_at_breaks_lose_nothing_and_take_no_more_rows(case: tuple[list[int], int], every: int) -> None:
+    lengths, size = case
+    documents = _documents(lengths)
+    rows = pack(documents, _header(size), lambda tokens: (tokens % every == 0).astype(np.uint8))
+    assert len(rows.tokens) <= len(pack(documents, _header(size)).tokens)
+    unpacked = _unpack(rows)
+    for document_id, tokens, _ in documents:
+        assert [token for _, part in unpacked[document_id] for token in part] == tokens.tolist()
+        offsets = [offset for offset, _ in unpacked[document_id]]
+        for start, end in pairwise([*offsets, len(tokens)]):
+            assert 0 < end - start <= size + 1
+            if end - start < size + 1 and end < len(tokens):
+                assert tokens[end] % every == 0
+
+
+def test_the_best_place_is_taken_and_the_last_of_them() -> None:
+    """Short documents fill the gaps, so the cuts cost no row."""
+    lengths, breaks = [300, *[5] * 60], {150: 1, 100: 1, 95: 2, 91: 2, 80: 2}
+    rows = pack(_documents(lengths), _header(99), _breaks_at(breaks))
+    offsets = [offset for offset, _ in _unpack(rows)[_documents(lengths)[0].document_id]]
+    # 95: a better place than 100. 195: nothing in its last 12 tokens. 295: the rest.
+    assert offsets == [0, 95, 195, 295] and len(rows.tokens) == 6
+
+
+def test_documents_are_cut_at_breaks_only_where_this_costs_nothing() -> None:
+    documents = _documents([300, 300])
+    rows = pack(documents, _header(99), _breaks_at({99: 1, 95: 2}))
+    assert [offset for offset, _ in _unpack(rows)[documents[0].document_id]] == [0, 100, 200]
+
+
+def _breaks_at(places: dict[int, int]) -> Breaks:
+    """Breaks at places of the first document."""
+    return lambda tokens: np.array([places.get(int(token) - 10, 0) for token in tokens], np.uint8)
+
+
 @given(lengths_and_size, st.randoms())
 def test_pack_is_independent_of_document_order(case: tuple[list[int], int], random: object) -> None:
     lengths, size = case
     documents = _documents(lengths)
-    first = pack(documents, _header(size))
+    breaks: Breaks = lambda tokens: (tokens % 3 == 0).astype(np.uint8)  # noqa: E731
+    first = pack(documents, _header(size), breaks)
     random.shuffle(documents)  # type: ignore[attr-defined]  # hypothesis gives a Random
-    second = pack(documents, _header(size))
+    second = pack(documents, _header(size), breaks)
     assert first.tokens.tobytes() == second.tokens.tobytes()
     assert first.spans.offset.tobytes() == second.spans.offset.tobytes()
 

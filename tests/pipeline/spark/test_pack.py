@@ -95,9 +95,9 @@ def _hashes(out: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def runs(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """The same documents in 1, 3 and 7 partitions, tokenized and packed."""
+    """The same documents in 1, 3 and 50 partitions, tokenized and packed."""
     made = {}
-    for partitions in (1, 3, 7):
+    for partitions in (1, 3, 50):
         out = made[partitions] = tmp_path_factory.mktemp("run")
         _publish(spark, out, partitions)
         train_tokenizer(spark, _config(out))
@@ -214,7 +214,8 @@ def test_large_group_is_written_to_several_files(tmp_path: Path) -> None:
     tokens = [np.full(10, number, np.uint16).tobytes() for number in range(25)]
     columns = {"group": [0] * 25, "document_id": ids, "copy": [0] * 25, "tokens": tokens}
     batch = pa.record_batch(columns)
-    made = write_groups([batch], [("train", "web", 7)], str(tmp_path), header, 10, np.ones(50, np.int32))
+    group, lengths = ("train", "web", 7), np.ones(50, np.int32)
+    made = write_groups([batch], [group], str(tmp_path), header, 10, lengths, np.zeros_like)
     rows = [row for batch in made for row in batch.to_pylist()]
     assert [(row["path"].rpartition("/")[2], row["rows"]) for row in rows] == [
         ("part-00007.arrow", 10),
@@ -252,9 +253,16 @@ def test_interrupted_run_resumes_from_the_tokens(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("pipeline.spark.pack._plan_groups", interrupt)
         pack(spark, _config(tmp_path))
+    # What a task that was killed, and one of another plan, may have left:
+    for left in ("train/books/.part-00000.arrow.0123abcd", "train/books/part-00007.arrow", "train/x/part-1.arrow"):
+        (tmp_path / "shards" / left).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "shards" / left).write_bytes(b"half")
     pack(spark, _config(tmp_path))
     assert "finished by an earlier attempt" in capsys.readouterr().out
     assert _hashes(tmp_path) == _hashes(runs[1])
+    found = {str(path.relative_to(tmp_path / "shards")) for path in (tmp_path / "shards/train").rglob("*.arrow*")}
+    listed = {entry.path for entry in manifest.read(str(tmp_path / "shards"), "pack").files}
+    assert found == {path for path in listed if path.startswith("train/")}
 
 
 def test_sample_is_bounded_and_reproducible(runs: dict[int, Path], spark: SparkSession) -> None:

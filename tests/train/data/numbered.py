@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from core.shards import SplitName
-from train.data.dataset import PackedRows
+from train.data.dataset import PackedDataset, PackedRows, read_stream
 from train.data.permutation import Int64Array
+from train.data.stream import Stream
 
 ROW_LENGTH = 5
 PAD = 2**31
@@ -32,3 +33,11 @@ class NumberedRows:
         document_ids[indices % 2 == 0, -1] = -1
         tokens = (self.sources.index(source) << 16) + indices[:, None] * ROW_LENGTH + columns
         return PackedRows(np.where(document_ids < 0, PAD, tokens).astype(np.uint32), document_ids)
+
+
+def read_step(
+    dataset: PackedDataset, stream: Stream, positions: Int64Array
+) -> tuple[PackedRows, Int64Array]:
+    """Return the rows at some positions and the number of tokens of each source."""
+    (found,) = read_stream(dataset, stream, positions[None])
+    return found

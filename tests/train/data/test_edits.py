@@ -17,8 +17,8 @@ from core.config import EditConfig
 from core.errors import ConfigError, GristmillError
 from core.shards import Shards
 from core.shards.documents import DocumentSpan, find_documents
-from tests.train.data.numbered import PAD, ROW_LENGTH, NumberedRows
-from train.data.dataset import ShardDataset, read_stream
+from tests.train.data.numbered import PAD, ROW_LENGTH, NumberedRows, read_step
+from train.data.dataset import PackedRows, ShardDataset, read_stream
 from train.data.edits import Edit, TokenRanges, check_resumed, resolve_edits
 from train.data.stream import Stream, batch_positions
 
@@ -100,8 +100,8 @@ def test_edits_change_neither_the_order_nor_its_inverse(drawn: Drawn) -> None:
 def test_only_what_an_edit_names_is_removed_from_its_position_on(drawn: Drawn) -> None:
     stream_with, edits = drawn
     dataset, edited = NumberedRows(NUM_ROWS), stream_with(made(edits))
-    plain, _ = read_stream(dataset, stream_with([]), POSITIONS)
-    packed, num_tokens = read_stream(dataset, edited, POSITIONS)
+    plain, _ = read_step(dataset, stream_with([]), POSITIONS)
+    packed, num_tokens = read_step(dataset, edited, POSITIONS)
     located = edited.locate(POSITIONS)
     for position in POSITIONS.tolist():
         source, row = edited.sources[located.sources[position]], int(located.indices[position])
@@ -120,7 +120,7 @@ def test_no_token_is_lost_or_repeated_at_changing_world_sizes(drawn: Drawn, data
     """Runs are resumed at random steps with other numbers of processes and more edits, from there on."""
     stream_with, edits = drawn
     dataset, whole = NumberedRows(NUM_ROWS), stream_with(made(edits))
-    expected, expected_counts = read_stream(dataset, whole, POSITIONS)
+    expected, expected_counts = read_step(dataset, whole, POSITIONS)
     resumed_at = [0, *sorted(data.draw(st.sets(st.integers(1, STEPS - 1), max_size=3))), STEPS]
     tokens, counts = [], np.zeros(len(whole.sources), np.int64)
     for done, end in pairwise(resumed_at):
@@ -128,11 +128,16 @@ def test_no_token_is_lost_or_repeated_at_changing_world_sizes(drawn: Drawn, data
         known = [each for each in edits if each[0] <= end or data.draw(st.booleans())]
         check_resumed([each.record for each in made(edits)], made(known), done)
         stream, size = stream_with(made(known)), data.draw(st.sampled_from([1, 2, 3, 4, 6, 12]))
-        for step in range(done + 1, end + 1):
+        at_once = data.draw(st.integers(1, 5))
+        for first in range(done + 1, end + 1, at_once):
+            steps = range(first, min(first + at_once, end + 1))
+            parts: dict[tuple[int, int], PackedRows] = {}
             for rank in range(size):
-                part, found = read_stream(dataset, stream, batch_positions(step, BATCH_SIZE, rank, size))
-                tokens.append(part.tokens)
-                counts += found
+                places = np.stack([batch_positions(step, BATCH_SIZE, rank, size) for step in steps])
+                for step, (part, found) in zip(steps, read_stream(dataset, stream, places), strict=True):
+                    parts[step, rank] = part
+                    counts += found
+            tokens += [parts[each].tokens for each in sorted(parts)]
     assert np.array_equal(np.concatenate(tokens), expected.tokens)
     assert counts.tolist() == expected_counts.tolist()
 
@@ -145,9 +150,12 @@ def test_every_token_of_an_epoch_is_trained_on_or_removed_by_an_edit(
     stream = Stream(
         "numbered", seed, {"a": count}, {}, (), made([each for each in edits if each[1][0].source == "a"])
     )
-    packed, (seen,) = read_stream(dataset, stream, np.arange(epochs * count))
-    mask = stream.removed(np.arange(epochs * count), stream.locate(np.arange(epochs * count)), ROW_LENGTH)
-    plain, _ = read_stream(dataset, Stream("numbered", seed, {"a": count}, {}), np.arange(epochs * count))
+    positions = np.arange(epochs * count)
+    packed, (seen,) = read_step(dataset, stream, positions)
+    mask = np.zeros(packed.tokens.shape, bool)
+    for row, start, stop in zip(*stream.removed(positions, stream.locate(positions)), strict=True):
+        mask[row, start:stop] = True
+    plain, _ = read_step(dataset, Stream("numbered", seed, {"a": count}, {}), positions)
     everything = dataset.read("train", "a", np.arange(count))
     expected = Counter(everything.tokens[everything.document_ids >= 0].tolist() * epochs)
     removed = Counter(plain.tokens[mask & (plain.document_ids >= 0)].tolist())
@@ -223,8 +231,8 @@ def test_documents_are_removed_and_no_others(corpus: Corpus, tmp_path: Path) -> 
     for source, count in num_rows.items():
         stream = Stream(dataset.sha256, 1, {source: count}, {}, (), edits)
         positions = np.arange(count)
-        before, total = read_stream(dataset, Stream(dataset.sha256, 1, {source: count}, {}), positions)
-        after, left = read_stream(dataset, stream, positions)
+        before, total = read_step(dataset, Stream(dataset.sha256, 1, {source: count}, {}), positions)
+        after, left = read_step(dataset, stream, positions)
         rows = stream.locate(positions).indices.tolist()
         gone = np.zeros(before.tokens.shape, bool)
         for span in (span for each in (one, two, three) for span in corpus.spans[each]):

@@ -1,0 +1,64 @@
+import threading
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import ManifestError
+from train.data.read_ahead import CHUNK_TOKENS, read_ahead, steps_at_once
+
+
+@given(st.integers(1, 50), st.integers(0, 40), st.integers(1, 3), st.integers(0, 9), st.integers(1, 8))
+def test_every_step_is_read_once_and_in_order(
+    first: int, number: int, stride: int, ahead: int, at_once: int
+) -> None:
+    steps = range(first, first + number * stride, stride)
+    parts: list[range] = []
+
+    def read(part: range) -> Sequence[int]:
+        parts.append(part)
+        return part
+
+    taken = 0
+    for step in read_ahead(read, steps, ahead, at_once):
+        assert step == steps[taken]
+        taken += 1
+    assert taken == number and [step for part in parts for step in part] == list(steps)
+    sizes = [len(part) for part in parts]
+    assert max(sizes, default=1) <= at_once and sizes[:1] in ([1], [])
+
+
+def test_the_thread_is_ahead_by_what_was_asked_for() -> None:
+    begun: list[int] = []
+    reached = threading.Event()
+
+    def read(part: range) -> Sequence[int]:
+        begun.extend(part)
+        if len(begun) > 5:
+            reached.set()
+        return part
+
+    steps = read_ahead(read, range(1, 1_000_000), 5, 2)
+    assert next(steps) == 1
+    assert reached.wait(10)  # without another step being taken
+    steps.close()
+    assert len(begun) <= 8
+
+
+def test_errors_come_up_where_the_step_is_taken() -> None:
+    def read(part: range) -> Sequence[int]:
+        if 4 in part:
+            raise ManifestError("part-00001.arrow: 12 bytes, but manifest.json says 13 bytes")
+        return part
+
+    steps = read_ahead(read, range(1, 100), 3, 1)
+    assert [next(steps) for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(ManifestError, match="13 bytes"):
+        next(steps)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
+def test_long_batches_are_read_one_at_a_time() -> None:
+    assert steps_at_once(1, CHUNK_TOKENS) == 1
+    assert steps_at_once(4, CHUNK_TOKENS // 16 - 1) == 4

@@ -1,0 +1,120 @@
+"""Token shards for other trainers, as a stateful ``torch.utils.data.IterableDataset``."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch.distributed as dist
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from core.errors import ConfigError, MismatchError
+from core.shards import CACHE_BYTES, Shards
+from train.data.dataset import ShardDataset, read_stream
+from train.data.read_ahead import read_ahead, steps_at_once
+from train.data.stream import Stream, batch_positions
+
+READ_AHEAD = 4
+
+
+class ShardBatches(IterableDataset[dict[str, Tensor]]):
+    """The batches of one process, without end, in an order that depends on the shards and the seed alone.
+
+    An item is the batch of a step: ``input_ids`` and ``targets``, int64 ``[batch_size / world_size, T]``, and
+    ``document_ids``, int32 of the same shape. Targets are the next tokens, and -100 for padding and at the
+    ends of documents. Document ids number the documents of a row, -1 is padding.
+
+    ``DataLoader(batches, batch_size=None)`` loads them, with any number of workers in the same order. The
+    state is that of ``torchdata.stateful_dataloader.StatefulDataLoader``: the number of steps, and the hash
+    of the order. It may be loaded with another world size. :meth:`start_after` needs no state. Local files
+    are not verified; ``python -m core.shards verify`` does it.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        batch_size: int,
+        *,
+        seed: int = 1,
+        mixture: Mapping[str, float] | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+        shuffle_block: int = 0,
+        shuffle_window: int = 64,
+        cache: str | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        """Open a run's ``shards`` folder, local or remote.
+
+        ``batch_size`` counts the rows of a step over all processes. ``rank`` and ``world_size`` are by
+        default those of ``torch.distributed``. The other parameters are as in ``[train]``. Raises
+        :class:`ConfigError` for a batch size that the processes cannot share, and as :class:`Shards` does.
+        """
+        initialized = dist.is_available() and dist.is_initialized()
+        self._rank = (dist.get_rank() if initialized else 0) if rank is None else rank
+        self._world_size = (dist.get_world_size() if initialized else 1) if world_size is None else world_size
+        if batch_size < 1 or batch_size % self._world_size:
+            raise ConfigError(
+                f"batch_size = {batch_size}: must be a positive multiple of the {self._world_size} processes"
+            )
+        self._folder, self._batch_size = folder, batch_size
+        # Every process opens the shards itself: neither threads nor connections can be handed on to workers.
+        self._open = partial(Shards.open, folder, verify=False, cache=cache, cache_bytes=cache_bytes)
+        shards = self._open()
+        self.sequence_length = shards.facts.sequence_length
+        self.vocabulary_size = shards.facts.vocabulary_size
+        num_rows = {source: shards.rows("train", source) for source in shards.sources}
+        self._stream = Stream(
+            shards.manifest.sha256(), seed, num_rows, mixture or {}, block=shuffle_block, window=shuffle_window
+        )
+        self._steps = 0
+        """Steps whose batches were passed on, or are those of other workers before the next one here."""
+        self._worker: tuple[int, int] | None = None
+        """Number of the worker that counted the steps, and of workers; None for the process itself."""
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        """Yield the batches after the steps so far; with workers, every n-th of them."""
+        info = get_worker_info()
+        worker = (info.id, info.num_workers) if info else (0, 1)
+        if self._worker and self._worker != worker:
+            raise ConfigError(
+                f"num_workers = {worker[1]}: the state is of {self._worker[1]} workers; use as many, or "
+                "start_after(step)"
+            )
+        if info and self._worker is None:
+            self._steps += worker[0]
+        self._worker = worker if info else None
+        steps = range(self._steps + 1, sys.maxsize, worker[1])
+        at_once = steps_at_once(self._batch_size // self._world_size, self.sequence_length)
+        read = partial(self._read, ShardDataset(self._open()))
+        for batch in read_ahead(read, steps, READ_AHEAD, at_once):
+            self._steps += worker[1]
+            yield batch
+
+    def _read(self, dataset: ShardDataset, steps: range) -> list[dict[str, Tensor]]:
+        positions = [batch_positions(step, self._batch_size, self._rank, self._world_size) for step in steps]
+        batches = (rows.batch() for rows, _ in read_stream(dataset, self._stream, np.stack(positions)))
+        return [
+            {"input_ids": batch.inputs, "targets": batch.targets, "document_ids": batch.document_ids}
+            for batch in batches
+        ]
+
+    def start_after(self, step: int) -> None:
+        """Continue after so many steps, whoever took them."""
+        self._steps, self._worker = step, None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the number of steps and the hash of the order."""
+        return {"step": self._steps, "worker": self._worker, "order": self._stream.sha256}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where another data set stopped. Raises :class:`MismatchError` for one of another order."""
+        if state["order"] != self._stream.sha256:
+            raise MismatchError(
+                f"{self._folder}: the state is of other shards, another seed or mixture; use those it "
+                "was saved with"
+            )
+        self._steps = state["step"]
+        self._worker = tuple(state["worker"]) if state["worker"] else None
