@@ -1,13 +1,13 @@
 """Speed from documents to token shards, beside datatrove's ``DocumentTokenizer`` and the bare tokenizer.
 
 ``python benchmarks/packing.py RUN [--documents N]`` writes N documents with texts of a run, over and over
-with ids of their own, to eight Parquet files, and trains a tokenizer of 32,000 tokens on every second text of
-the run. On two cores take turns in every round:
+with ids of their own, to eight Parquet files, and trains a tokenizer of 32,000 tokens on every second text.
+On two cores take turns in every round:
 
-- *ours*: ``spark-submit jobs/pack.py``: encodes, divides into splits, packs rows of 2,049 tokens with the
+- *ours*: ``spark-submit jobs/pack.py`` encodes, divides into splits, packs rows of 2,049 tokens with the
   spans of their documents, hashes and publishes;
-- *datatrove*: ``ParquetReader`` and ``DocumentTokenizer`` in two processes: encodes, shuffles the documents of
-  a file, writes tokens and the ends of documents; it has the same tokenizer as ``tokenizer.json``;
+- *datatrove*: ``ParquetReader`` and ``DocumentTokenizer``, in two processes, encode, shuffle the documents
+  of a file, write tokens and the ends of documents; they have the same tokenizer as ``tokenizer.json``;
 - *bare tokenizer*: the library that the tokenizer is made with, in two processes, from texts in memory to
   lists of ids that are thrown away.
 
@@ -58,7 +58,12 @@ def write_run(out: Path, texts: Sequence[str], count: int, kind: Any) -> None:
     for part in range(FILES):
         numbers = range(part, count, FILES)
         rows = [
-            {"id": text_hash(str(number)), "text": texts[number % len(texts)], "source": "web", "language": "en"}
+            {
+                "id": text_hash(str(number)),
+                "text": texts[number % len(texts)],
+                "source": "web",
+                "language": "en",
+            }
             for number in numbers
         ]
         table = pa.Table.from_pylist(rows, schema=schema())
@@ -116,7 +121,7 @@ def _encode(out: Path, part: int) -> tuple[float, int]:
     files = sorted((out / "documents").glob("*.parquet"))[part::CORES]
     texts = [text for file in files for text in pq.read_table(file, columns=["text"])["text"].to_pylist()]
     start = time.perf_counter()
-    tokens = sum(len(ids) for batch in batches(texts) for ids in encode(batch))  # type: ignore[attr-defined]
+    tokens = sum(len(ids) for batch in batches(texts) for ids in encode(batch))
     return time.perf_counter() - start, tokens
 
 

@@ -1,10 +1,10 @@
 """Reading of token shards for training, beside litdata, mosaicml-streaming and a bare memory map.
 
-``python benchmarks/stream.py RUN [--tokens N] [--remote s3://BUCKET/PREFIX] [--without-peers]`` draws rows at random
-from the shards of a run until they have the wanted number of tokens, and writes them in the format of each:
-shards, litdata's chunks of tokens, mosaicml-streaming's MDS, and a flat file. Each reads nine tenths of a
-shuffled epoch in batches of 64 rows, in a process of its own with one PyTorch thread, saves its state, and resumes
-from it in another process. All take turns in every round; medians are reported:
+``python benchmarks/stream.py RUN [--tokens N] [--remote s3://BUCKET/PREFIX] [--without-peers]`` draws rows at
+random from the shards of a run until they have the wanted number of tokens, and writes them in the format of
+each: shards, litdata's chunks of tokens, mosaicml-streaming's MDS, and a flat file. Each reads nine tenths of
+a shuffled epoch in batches of 64 rows, in a process of its own with one PyTorch thread, saves its state, and
+resumes from it in another process. All take turns in every round; medians are reported:
 
 - seconds from opening to the first batch, and to the first batch after resuming;
 - tokens per second into torch tensors: shards with document ids, and once with targets, the others the tokens

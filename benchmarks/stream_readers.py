@@ -43,7 +43,7 @@ class Reader(ABC):
 
 
 class TrainerReader(Reader):
-    """Shards as the trainer passes them to the device: tokens and document ids, from which it derives targets."""
+    """Shards as the trainer passes them to the device, which derives targets from tokens and document ids."""
 
     def __init__(self, folder: str, cache: str, state: Any) -> None:
         """Open the shards; the state is the number of steps."""

@@ -19,6 +19,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow.dataset as ds
 import sentencepiece
 import tokenizers
@@ -34,7 +36,7 @@ KINDS: Sequence[Any] = get_args(TokenizerConfig.model_fields["kind"].annotation)
 BATCH = 64
 ROUNDS = 3
 
-Encode = Callable[[list[str]], object]
+Encode = Callable[[list[str]], Sequence[Sequence[int] | npt.NDArray[np.int32]]]
 
 
 def read(out: str) -> list[str]:

@@ -122,7 +122,10 @@ class Trainer:
     def _read_inputs(self, steps: range) -> list[StepInput]:
         """Return this process's parts of the batches of some steps."""
         positions = np.stack(
-            [batch_positions(step, self.config.batch_size, self.world.rank, self.world.size) for step in steps]
+            [
+                batch_positions(step, self.config.batch_size, self.world.rank, self.world.size)
+                for step in steps
+            ]
         )
         parts = zip(positions, read_stream(self.run.dataset, self.run.stream, positions), strict=True)
         return [

@@ -17,10 +17,11 @@ from core.shards.format import (
     TokenCounts,
     Totals,
 )
-from core.shards.reader import Shards, check_tokenizer
+from core.shards.reader import CACHE_BYTES, Shards, check_tokenizer
 from core.shards.writer import WrittenFile, publish, write_file
 
 __all__ = [
+    "CACHE_BYTES",
     "STAGE",
     "Facts",
     "Header",

@@ -138,7 +138,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         )
     )
     for command in (compress, restore):
-        command.add_argument("folder", metavar="DIR", help="folder of shards, or of compressed ones to restore")
+        command.add_argument(
+            "folder", metavar="DIR", help="folder of shards, or of compressed ones to restore"
+        )
         command.add_argument("out", metavar="OUT", help="new folder for the result, local or remote")
     for command in (verify, inspect, diff):
         command.add_argument("folder", metavar="DIR", help="folder of shards: OUT/shards, local or remote")

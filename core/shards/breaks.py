@@ -23,7 +23,8 @@ class TextBreaks:
         self._paragraph = np.array([text.endswith("\n") for text in texts])
         self._sentence = np.array([bool(_SENTENCE_END.search(text)) for text in texts])
         self._full_width = np.array([bool(_FULL_WIDTH_END.search(text)) for text in texts])
-        self._space = np.array([text[:1].isspace() for text in texts])
+        # Where a line ends, the break is after its end.
+        self._space = np.array([text[:1].isspace() and text[0] != "\n" for text in texts])
 
     def before(self, tokens: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.uint8]:
         """Return what ends before each token: uint8, PARAGRAPH, SENTENCE or 0 for nothing."""

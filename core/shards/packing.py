@@ -128,8 +128,9 @@ def pack(documents: Iterable[Document], header: Header, breaks: Breaks | None = 
 
     ``breaks`` returns for each token of a document how well it can be cut there, 0 for not at all, as
     :meth:`core.shards.breaks.TextBreaks.before`; it is only used by best fit. The result depends only on the
-    set of documents: they are sorted by :func:`order_of`, then by id. Rows are sorted by their first document,
-    so that consecutive rows are a representative sample. O(n log n + n · sequence_length / 64).
+    set of documents: they are sorted by :func:`order_of`, then by id. Rows are sorted by their first
+    document, so that consecutive rows are a representative sample.
+    O(n log n + n · sequence_length / 64).
     """
     ordered = sorted(documents, key=lambda each: (order_of(each.document_id, each.copy), each.document_id))
     row_length = header.sequence_length + 1
@@ -177,7 +178,8 @@ def _plan_best_fit(documents: Sequence[Document], row_length: int, breaks: Break
     shortest = _fit(*_segments(lengths, row_length, {}), row_length)
     if not breaks:
         return shortest
-    places = {number: breaks(documents[number].tokens) for number in np.flatnonzero(lengths > row_length)}
+    long = np.flatnonzero(lengths > row_length).tolist()
+    places = {number: breaks(documents[number].tokens) for number in long}
     for share in CUT_WITHIN if places else ():
         cuts = {number: _cuts(found, row_length, row_length // share) for number, found in places.items()}
         plan = _fit(*_segments(lengths, row_length, cuts), row_length)
@@ -187,9 +189,7 @@ def _plan_best_fit(documents: Sequence[Document], row_length: int, breaks: Break
 
 
 def _fit(document: Int64Array, offset: Int64Array, length: Int64Array, row_length: int) -> _Plan:
-    return _Plan(
-        document, offset, length, _number_by_first_segment(best_fit_decreasing(length, row_length))
-    )
+    return _Plan(document, offset, length, _number_by_first_segment(best_fit_decreasing(length, row_length)))
 
 
 def _plan_concatenation(documents: Sequence[Document], row_length: int, _: Breaks | None) -> _Plan:

@@ -94,7 +94,7 @@ def publish(
     if languages:
         _check_tokens(facts)
     for split in SPLITS:
-        kept = {path.removeprefix(f"{split}/") for path in facts.files}
+        kept = {path.removeprefix(f"{split}/") for path in facts.files if path.startswith(f"{split}/")}
         storage.remove_others(storage.join(stage.folder, split), kept)
     return stage.publish(
         counts=sum((file.totals for file in ordered), Totals()).model_dump(),

@@ -227,8 +227,8 @@ def remove_others(path: str, kept: Collection[str]) -> None:
     found = {each.removeprefix(inner).lstrip("/"): each for each in fs.find(inner)}
     if missing := sorted(set(kept) - found.keys()):
         raise OutputError(f"{join(path, missing[0])}: was written, but is missing; run this again")
-    for name in sorted(found.keys() - set(kept)):
-        fs.rm_file(found[name])
+    for other in sorted(found.keys() - set(kept)):
+        fs.rm_file(found[other])
 
 
 def checksum(path: str) -> tuple[int, str]:

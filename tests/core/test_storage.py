@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from core import storage
-from core.errors import InputError
+from core.errors import InputError, OutputError
 
 
 @pytest.fixture(

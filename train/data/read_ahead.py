@@ -16,9 +16,7 @@ def steps_at_once(rows: int, sequence_length: int) -> int:
     return max(1, CHUNK_TOKENS // (rows * (sequence_length + 1)))
 
 
-def read_ahead(
-    read: Callable[[range], Sequence[T]], steps: range, ahead: int, at_once: int
-) -> Generator[T]:
+def read_ahead(read: Callable[[range], Sequence[T]], steps: range, ahead: int, at_once: int) -> Generator[T]:
     """Yield the inputs of ``steps``, while a thread reads those of at least ``ahead`` more.
 
     ``read`` returns the inputs of some steps: of one at first, so that it is there soon, then of twice as

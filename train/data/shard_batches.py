@@ -67,7 +67,12 @@ class ShardBatches(IterableDataset[dict[str, Tensor]]):
         self.vocabulary_size = shards.facts.vocabulary_size
         num_rows = {source: shards.rows("train", source) for source in shards.sources}
         self._stream = Stream(
-            shards.manifest.sha256(), seed, num_rows, mixture or {}, block=shuffle_block, window=shuffle_window
+            shards.manifest.sha256(),
+            seed,
+            num_rows,
+            mixture or {},
+            block=shuffle_block,
+            window=shuffle_window,
         )
         self._steps = 0
         """Steps whose batches were passed on, or are those of other workers before the next one here."""

@@ -28,6 +28,9 @@ class Tokenizer:
     def byte_lengths(self) -> np.ndarray:
         return np.ones(self.vocabulary_size, np.int32)
 
+    def token_bytes(self, _: int) -> bytes:
+        return b"x"
+
 
 def _shards(folder: Path, texts: list[list[int]], copies: int, vocabulary_size: int) -> Shards:
     header = packing.make_header(Tokenizer(vocabulary_size), sequence_length=15, corpus="0" * 32)

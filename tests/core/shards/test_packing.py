@@ -130,8 +130,8 @@ def test_the_best_place_is_taken_and_the_last_of_them() -> None:
 
 
 def test_documents_are_cut_at_breaks_only_where_this_costs_nothing() -> None:
-    documents = _documents([300, 300])
-    rows = pack(documents, _header(99), _breaks_at({99: 1, 95: 2}))
+    documents = _documents([300])
+    rows = pack(documents, _header(99), _breaks_at({95: 2, 190: 2}))
     assert [offset for offset, _ in _unpack(rows)[documents[0].document_id]] == [0, 100, 200]
 
 

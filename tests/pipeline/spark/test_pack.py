@@ -254,13 +254,19 @@ def test_interrupted_run_resumes_from_the_tokens(
         patch.setattr("pipeline.spark.pack._plan_groups", interrupt)
         pack(spark, _config(tmp_path))
     # What a task that was killed, and one of another plan, may have left:
-    for left in ("train/books/.part-00000.arrow.0123abcd", "train/books/part-00007.arrow", "train/x/part-1.arrow"):
+    for left in (
+        "train/books/.part-00000.arrow.0123abcd",
+        "train/books/part-00007.arrow",
+        "train/x/part-1.arrow",
+    ):
         (tmp_path / "shards" / left).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "shards" / left).write_bytes(b"half")
     pack(spark, _config(tmp_path))
     assert "finished by an earlier attempt" in capsys.readouterr().out
     assert _hashes(tmp_path) == _hashes(runs[1])
-    found = {str(path.relative_to(tmp_path / "shards")) for path in (tmp_path / "shards/train").rglob("*.arrow*")}
+    found = {
+        str(path.relative_to(tmp_path / "shards")) for path in (tmp_path / "shards/train").rglob("*.arrow*")
+    }
     listed = {entry.path for entry in manifest.read(str(tmp_path / "shards"), "pack").files}
     assert found == {path for path in listed if path.startswith("train/")}
 

@@ -35,9 +35,7 @@ class NumberedRows:
         return PackedRows(np.where(document_ids < 0, PAD, tokens).astype(np.uint32), document_ids)
 
 
-def read_step(
-    dataset: PackedDataset, stream: Stream, positions: Int64Array
-) -> tuple[PackedRows, Int64Array]:
+def read_step(dataset: PackedDataset, stream: Stream, positions: Int64Array) -> tuple[PackedRows, Int64Array]:
     """Return the rows at some positions and the number of tokens of each source."""
     (found,) = read_stream(dataset, stream, positions[None])
     return found

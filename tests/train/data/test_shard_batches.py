@@ -29,14 +29,13 @@ def expected(packed: Path) -> list[Tensor]:
     rows = {source: dataset.num_rows("train", source) for source in dataset.sources}
     stream = Stream(dataset.sha256, 3, rows, {"books": 1, "wikipedia": 1})
     return [
-        read_step(dataset, stream, batch_positions(step, 12))[0].batch().inputs for step in range(1, STEPS + 1)
+        read_step(dataset, stream, batch_positions(step, 12))[0].batch().inputs
+        for step in range(1, STEPS + 1)
     ]
 
 
 def opened(packed: Path, **settings: int) -> ShardBatches:
-    return ShardBatches(
-        str(packed / "shards"), 12, seed=3, mixture={"books": 1, "wikipedia": 1}, **settings
-    )
+    return ShardBatches(str(packed / "shards"), 12, seed=3, mixture={"books": 1, "wikipedia": 1}, **settings)
 
 
 def inputs(batches: object) -> list[Tensor]:
@@ -58,7 +57,7 @@ def test_batches_are_those_of_the_trainer(packed: Path, expected: list[Tensor]) 
     assert (targets[:, :-1][~within] == -100).all() and (targets[documents < 0] == -100).all()
 
 
-@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 def test_workers_do_not_change_the_order(packed: Path, expected: list[Tensor], workers: int) -> None:
     loader = DataLoader(opened(packed), batch_size=None, num_workers=workers)
     assert equal(inputs(islice(loader, STEPS)), expected)
@@ -69,6 +68,7 @@ def test_processes_share_the_batches(packed: Path, expected: list[Tensor]) -> No
     assert equal([torch.cat(parts) for parts in zip(*parts, strict=True)], expected)
 
 
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # of torchdata, by a newer PyTorch
 @pytest.mark.parametrize("workers", [0, 2])
 def test_stateful_loader_resumes(packed: Path, expected: list[Tensor], workers: int) -> None:
     first = StatefulDataLoader(opened(packed), batch_size=None, num_workers=workers)
@@ -111,13 +111,15 @@ def test_what_processes_cannot_share_is_refused(packed: Path, tmp_path: Path) ->
         opened(packed, world_size=5)
     damaged = shutil.copytree(packed / "shards", tmp_path / "shards")
     next(damaged.rglob("*.arrow")).write_bytes(b"")
-    with pytest.raises(ManifestError, match="0 bytes, but manifest.json says"):
+    with pytest.raises(ManifestError, match=r"0 bytes, but manifest\.json says"):
         ShardBatches(str(damaged), 12)
 
 
 def test_the_documented_example_learns(packed: Path) -> None:
     page = (Path(__file__).parents[3] / "docs/shards.md").read_text()
-    (code,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "ShardBatches(" in block)
+    (code,) = (
+        block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "ShardBatches(" in block
+    )
     for documented, tried in (
         ("OUT/shards", str(packed / "shards")),
         ("GPT2Config(", "GPT2Config(n_layer=1, n_head=2, n_embd=32, "),
@@ -128,5 +130,5 @@ def test_the_documented_example_learns(packed: Path) -> None:
         assert documented in code
         code = code.replace(documented, tried)
     losses: list[float] = []
-    exec(code, {"islice": islice, "losses": losses})  # noqa: S102 (our own documentation)
+    exec(code, {"islice": islice, "losses": losses})
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
