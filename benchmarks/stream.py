@@ -25,6 +25,7 @@ import json
 import os
 import pickle
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -197,11 +198,13 @@ def resident() -> int:
 def _measure_in_turn(name: str, root: str, temporary: Path, batches: int) -> dict[str, float]:
     folder, state = storage.join(root, READERS[name][1]), temporary / "state"
     found: dict[str, float] = {}
+    cache = temporary / "cache"  # The same folder again: litdata keeps its path in the state.
     for number in (batches, 0):
-        with tempfile.TemporaryDirectory(dir=temporary) as cache:
-            command = [sys.executable, __file__, folder, "--reader", name, "--cache", cache]
-            command += ["--state", str(state), "--batches", str(number)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        shutil.rmtree(cache, ignore_errors=True)
+        cache.mkdir()
+        command = [sys.executable, __file__, folder, "--reader", name, "--cache", str(cache)]
+        command += ["--state", str(state), "--batches", str(number)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise InputError(f"{name}: ended with {done.returncode}: {done.stderr[-2000:]}")
         measured = json.loads(done.stdout.splitlines()[-1])

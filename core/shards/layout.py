@@ -76,9 +76,10 @@ class ShardFile:
     def _spans_of(self, rows: Int64Array) -> tuple[Int64Array, Int64Array]:
         """Return the bounds of some rows among their spans, and the numbers of these spans in the file."""
         edges = self._bounds(np.stack([rows, rows + 1], axis=1).reshape(-1)).reshape(-1, 2)
-        counts = edges[:, 1] - edges[:, 0]
-        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-        return bounds, np.arange(bounds[-1]) + np.repeat(edges[:, 0] - bounds[:-1], counts)
+        first, counts = edges[:, 0], edges[:, 1] - edges[:, 0]
+        bounds = np.zeros(len(rows) + 1, np.int64)
+        counts.cumsum(out=bounds[1:])
+        return bounds, np.arange(bounds[-1]) + (first - bounds[:-1]).repeat(counts)
 
     def _bounds(self, edges: Int64Array) -> Int64Array:
         return self._data.records(self._layout.bounds, _INT, 1, edges).reshape(-1).astype(np.int64)

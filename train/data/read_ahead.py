@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-CHUNK_TOKENS = 1 << 20
+CHUNK_TOKENS = 1 << 21
 """Tokens of the steps that are read at once: a few MB, over which the fixed cost of a call is spread."""
 
 T = TypeVar("T")
@@ -37,4 +37,6 @@ def read_ahead(read: Callable[[range], Sequence[T]], steps: range, ahead: int, a
             waiting -= 1
             yield ready.popleft()
     finally:
-        thread.shutdown(cancel_futures=True)
+        for future in pending:
+            future.cancel()
+        thread.shutdown()
