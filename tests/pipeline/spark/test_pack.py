@@ -278,7 +278,7 @@ def test_sample_is_bounded_and_reproducible(runs: dict[int, Path], spark: SparkS
 
     some = drawn(1, 3000)
     assert sum(map(len, some)) == 3000
-    assert some == drawn(7, 3000)
+    assert some == drawn(50, 3000)
     assert some != drawn(1, 3000, seed=2)
     assert sorted(drawn(3, 10**9)) == sorted(row["text"] for row in ROWS)
 
@@ -298,7 +298,7 @@ def test_sample_follows_the_weights(runs: dict[int, Path], spark: SparkSession) 
         total[row["source"], row["language"] or "und"] += len(row["text"])
     by_source = drawn(1, 4000, source_weights={"2024": 1, "my wiki/2": 1})
     assert by_source.total() == 4000 and {source for source, _ in by_source} == {"2024", "my wiki/2"}
-    assert by_source == drawn(7, 4000, source_weights={"2024": 1, "my wiki/2": 1})
+    assert by_source == drawn(50, 4000, source_weights={"2024": 1, "my wiki/2": 1})
     by_language = drawn(3, 6000, language_weights={"de": 3, "en": 1})
     counts = [sum(n for (_, code), n in by_language.items() if code == each) for each in ("de", "en", "und")]
     assert 2 < counts[0] / counts[1] < 4.5 and counts[2] == 0
