@@ -1,16 +1,17 @@
 """Pack documents into rows of fixed length.
 
 - ``best-fit-decreasing`` (Ding et al. 2024, "Fewer Truncations Improve Language Modeling", arXiv:2404.10830):
-  documents longer than a row are cut into segments, at ends of paragraphs or else sentences near the end of
-  a row where this takes no more rows. The segments are assigned to rows by bin packing, the longest first,
-  each to the fullest row with enough space. The unused rest of a row is padding, well below one per cent of
-  real text.
+  documents longer than a row are cut into segments, at the end of a paragraph or else of a sentence where a
+  short document exactly fills the rest of the row. The other segments are assigned to rows by bin packing,
+  the longest first, each to the fullest row with enough space. The unused rest of a row is padding, well
+  below one per cent of real text.
 - ``concatenate``: rows are cut from all documents one after another, as in GPT-2 and most trainers. Only the
   last row of a group of documents has padding.
 - ``one-per-row``: every document begins a row of its own and is cropped to it.
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -29,8 +30,6 @@ METHOD = "best-fit-decreasing"
 """The default method."""
 CROPPING = "one-per-row"
 """The method that leaves out tokens."""
-CUT_WITHIN = (8, 16, 32, 64)
-"""A cut is searched in the last 1/8 of a row; if this takes more rows, in the last 1/16, and so on."""
 REPETITIONS = ((1000, 1), (100, 8), (5, 5), (3, 3), (2, 2))
 """Smallest number of duplicates that a document stands for, and how often it is then repeated, as in
 FineWeb-2 (Penedo et al. 2025)."""
@@ -164,6 +163,10 @@ def make_header(tokenizer: Tokenizer, *, sequence_length: int, corpus: str, meth
     )
 
 
+_Segments = tuple[Int64Array, Int64Array, Int64Array]
+"""Document, offset and length of each segment."""
+
+
 class _Plan(NamedTuple):
     """Assignment of segments of documents to rows: four arrays with an element per segment."""
 
@@ -175,21 +178,35 @@ class _Plan(NamedTuple):
 
 def _plan_best_fit(documents: Sequence[Document], row_length: int, breaks: Breaks | None) -> _Plan:
     lengths = _lengths(documents)
-    shortest = _fit(*_segments(lengths, row_length, {}), row_length)
-    if not breaks:
-        return shortest
+    shortest = _fit(_segments(lengths, row_length, {}), row_length, [])
     long = np.flatnonzero(lengths > row_length).tolist()
+    if not breaks or not long:
+        return shortest
     places = {number: breaks(documents[number].tokens) for number in long}
-    for share in CUT_WITHIN if places else ():
-        cuts = {number: _cuts(found, row_length, row_length // share) for number, found in places.items()}
-        plan = _fit(*_segments(lengths, row_length, cuts), row_length)
-        if plan.row.max() <= shortest.row.max():
-            return plan
-    return shortest
+
+    def plan(most: int) -> _Plan:
+        cuts, pairs = _cut_at_breaks(lengths, row_length, places, most)
+        segments = _segments(lengths, row_length, cuts)
+        first = np.searchsorted(segments[0], np.arange(len(lengths)))
+        shared = [(int(first[number]) + piece, int(first[other])) for number, piece, other in pairs]
+        return _fit(segments, row_length, shared)
+
+    # Each short document beside a cut is missing elsewhere, so that at some number a further row is needed.
+    most = len(_cut_at_breaks(lengths, row_length, places, len(lengths))[1])
+    most = bisect_left(
+        range(1, most + 1), True, key=lambda number: plan(number).row.max() > shortest.row.max()
+    )
+    return plan(most)
 
 
-def _fit(document: Int64Array, offset: Int64Array, length: Int64Array, row_length: int) -> _Plan:
-    return _Plan(document, offset, length, _number_by_first_segment(best_fit_decreasing(length, row_length)))
+def _fit(segments: _Segments, row_length: int, shared: Sequence[tuple[int, int]]) -> _Plan:
+    """Assign segments to rows: ``shared`` are pairs that fill a row, the others are fitted."""
+    row = np.full(len(segments[0]), -1, np.int64)
+    for number, pair in enumerate(shared):
+        row[list(pair)] = number
+    others = row < 0
+    row[others] = len(shared) + best_fit_decreasing(segments[2][others], row_length)
+    return _Plan(*segments, _number_by_first_segment(row))
 
 
 def _plan_concatenation(documents: Sequence[Document], row_length: int, _: Breaks | None) -> _Plan:
@@ -244,9 +261,7 @@ def best_fit_decreasing(lengths: Int64Array, capacity: int) -> Int64Array:
     return rows
 
 
-def _segments(
-    lengths: Int64Array, row_length: int, cuts: Mapping[int, Int64Array]
-) -> tuple[Int64Array, Int64Array, Int64Array]:
+def _segments(lengths: Int64Array, row_length: int, cuts: Mapping[int, Int64Array]) -> _Segments:
     """Split documents into segments of at most a row: document, offset and length of each segment.
 
     ``cuts`` has the offsets of the segments of some documents; the others are cut into full rows.
@@ -265,15 +280,39 @@ def _segments(
     return document, offset, end - offset
 
 
-def _cuts(places: npt.NDArray[np.uint8], row_length: int, within: int) -> Int64Array:
-    """Return the offsets of the segments of a document.
+def _cut_at_breaks(
+    lengths: Int64Array, row_length: int, places: Mapping[int, npt.NDArray[np.uint8]], most: int
+) -> tuple[dict[int, Int64Array], list[tuple[int, int, int]]]:
+    """Cut long documents where a short document exactly fills what a row then has left; else into full rows.
 
-    Each is cut at the last of the best ``places`` among the last ``within`` tokens of a full row.
+    ``places`` are their breaks, ``most`` is the largest number of such pairs. Returns the offsets of the long
+    documents' segments; and of each pair the long document, the number of its segment, and the short one.
     """
-    offsets = [0]
-    while (end := offsets[-1] + row_length) < len(places):
-        offsets.append(end - int(places[end : end - within : -1].argmax()) if within else end)
-    return np.array(offsets, np.int64)
+    by_length: dict[int, list[int]] = {}
+    for number in np.flatnonzero(lengths <= row_length // 2)[::-1].tolist():
+        by_length.setdefault(int(lengths[number]), []).append(number)
+    cuts: dict[int, Int64Array] = {}
+    pairs: list[tuple[int, int, int]] = []
+    for number, found in places.items():
+        offsets = [0]
+        while (end := offsets[-1] + row_length) < len(found):
+            place = _best_place(found, end, row_length // 2, by_length) if len(pairs) < most else end
+            if place < end:
+                pairs.append((number, len(offsets) - 1, by_length[end - place].pop()))
+            offsets.append(place)
+        cuts[number] = np.array(offsets, np.int64)
+    return cuts, pairs
+
+
+def _best_place(
+    found: npt.NDArray[np.uint8], end: int, within: int, by_length: Mapping[int, list[int]]
+) -> int:
+    """Return the last of the best breaks that are as far from ``end`` as a document is long, or ``end``."""
+    places = end - np.flatnonzero(found[end : end - within - 1 : -1])
+    for place in places[np.argsort(-found[places].astype(np.int64), kind="stable")].tolist():
+        if place == end or by_length.get(end - place):
+            return int(place)
+    return end
 
 
 def _number_by_first_segment(rows: Int64Array) -> Int64Array:

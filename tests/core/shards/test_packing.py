@@ -125,14 +125,26 @@ def test_the_best_place_is_taken_and_the_last_of_them() -> None:
     lengths, breaks = [300, *[5] * 60], {150: 1, 100: 1, 95: 2, 91: 2, 80: 2}
     rows = pack(_documents(lengths), _header(99), _breaks_at(breaks))
     offsets = [offset for offset, _ in _unpack(rows)[_documents(lengths)[0].document_id]]
-    # 95: a better place than 100. 195: nothing in its last 12 tokens. 295: the rest.
+    # 95: a better break than 100, 5 tokens from it. 195: no document is as long as the 45 tokens from 150.
     assert offsets == [0, 95, 195, 295] and len(rows.tokens) == 6
 
 
-def test_documents_are_cut_at_breaks_only_where_this_costs_nothing() -> None:
-    documents = _documents([300])
+@pytest.mark.parametrize(
+    ("length", "others", "offsets"),
+    [
+        (300, [], [0, 100, 200]),
+        (300, [4, 6], [0, 100, 200]),
+        (300, [5], [0, 95, 195, 295]),  # the 5 tokens that are left take the document's place
+        (260, [5, 40, 95], [0, 100, 200]),  # else 65 tokens would be left, for which 40 leave no room
+    ],
+)
+def test_documents_are_cut_at_breaks_only_where_this_costs_nothing(
+    length: int, others: list[int], offsets: list[int]
+) -> None:
+    documents = _documents([length, *others])
     rows = pack(documents, _header(99), _breaks_at({95: 2, 190: 2}))
-    assert [offset for offset, _ in _unpack(rows)[documents[0].document_id]] == [0, 100, 200]
+    assert len(rows.tokens) == len(pack(documents, _header(99)).tokens)
+    assert [offset for offset, _ in _unpack(rows)[documents[0].document_id]] == offsets
 
 
 def _breaks_at(places: dict[int, int]) -> Breaks:
