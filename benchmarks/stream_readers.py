@@ -17,7 +17,7 @@ from train.data.batch import Batch
 from train.data.dataset import ShardDataset, read_stream
 from train.data.read_ahead import read_ahead, steps_at_once
 from train.data.shard_batches import READ_AHEAD, ShardBatches
-from train.data.stream import Stream, batch_positions
+from train.data.stream import Stream, step_positions
 
 BATCH = 64
 BLOCK_BYTES = 1 << 22
@@ -62,8 +62,8 @@ class TrainerReader(Reader):
             yield batch.tokens.numel() - len(batch.tokens)
 
     def _read(self, steps: range) -> list[Batch]:
-        positions = np.stack([batch_positions(step, BATCH) for step in steps])
-        return [rows.batch() for rows, _ in read_stream(self._dataset, self._stream, positions)]
+        found = read_stream(self._dataset, self._stream, step_positions(steps, BATCH))
+        return [rows.batch() for rows, _ in found]
 
     def state(self) -> int:
         """Return the number of steps."""

@@ -5,7 +5,6 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from core.config import Config
@@ -15,7 +14,7 @@ from train.data.batch import Batch, batch_hash, token_losses
 from train.data.dataset import read_stream
 from train.data.permutation import Int64Array
 from train.data.read_ahead import read_ahead, steps_at_once
-from train.data.stream import batch_positions
+from train.data.stream import step_positions
 from train.metrics import MetricsWriter, ProgressLine, peak_flops
 from train.optim import build_optimizer, learning_rate, optimizer_step
 from train.parallel import World, build_sharded_model, enable_determinism, initialize
@@ -121,12 +120,7 @@ class Trainer:
 
     def _read_inputs(self, steps: range) -> list[StepInput]:
         """Return this process's parts of the batches of some steps."""
-        positions = np.stack(
-            [
-                batch_positions(step, self.config.batch_size, self.world.rank, self.world.size)
-                for step in steps
-            ]
-        )
+        positions = step_positions(steps, self.config.batch_size, self.world.rank, self.world.size)
         parts = zip(positions, read_stream(self.run.dataset, self.run.stream, positions), strict=True)
         return [
             StepInput(rows.batch(), batch_hash(rows.tokens, place), num_tokens)

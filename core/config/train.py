@@ -127,7 +127,7 @@ class TrainConfig(Section):
     """Other weights from a step on, as for an annealing phase: ``[{from_step = 9001, mixture = {wikipedia =
     1}}]``, in ascending order."""
     read_ahead: int = Field(default=4, ge=1)
-    """Batches, at least, that are read before they are needed."""
+    """Smallest number of batches that are read before they are needed."""
     seed: int = Field(default=1, ge=0)
     """Seed of the initial weights and of the order of the data."""
     validate_every: int = Field(default=100, ge=1)

@@ -25,6 +25,7 @@ from core.tokenizer import Tokenizer
 
 Int64Array = npt.NDArray[np.int64]
 Breaks = Callable[[npt.NDArray[np.unsignedinteger]], npt.NDArray[np.uint8]]
+"""Returns for each token of a document how well it can be cut before it; 0: not at all."""
 
 METHOD = "best-fit-decreasing"
 """The default method."""
@@ -125,8 +126,8 @@ def order_of(document_id: bytes, copy: int = 0) -> int:
 def pack(documents: Iterable[Document], header: Header, breaks: Breaks | None = None) -> Rows:
     """Pack documents into rows of ``sequence_length + 1`` tokens by the header's method.
 
-    ``breaks`` returns for each token of a document how well it can be cut there, 0 for not at all, as
-    :meth:`core.shards.breaks.TextBreaks.before`; it is only used by best fit. The result depends only on the
+    ``breaks``, such as :meth:`core.shards.breaks.TextBreaks.before`, is used by best fit only; without it,
+    long documents are cut into full rows. The result depends only on the
     set of documents: they are sorted by :func:`order_of`, then by id. Rows are sorted by their first
     document, so that consecutive rows are a representative sample.
     O(n log n + n · sequence_length / 64).
@@ -184,19 +185,17 @@ def _plan_best_fit(documents: Sequence[Document], row_length: int, breaks: Break
         return shortest
     places = {number: breaks(documents[number].tokens) for number in long}
 
-    def plan(most: int) -> _Plan:
-        cuts, pairs = _cut_at_breaks(lengths, row_length, places, most)
+    def plan(most_pairs: int) -> _Plan:
+        cuts, pairs = _cut_at_breaks(lengths, row_length, places, most_pairs)
         segments = _segments(lengths, row_length, cuts)
         first = np.searchsorted(segments[0], np.arange(len(lengths)))
         shared = [(int(first[number]) + piece, int(first[other])) for number, piece, other in pairs]
         return _fit(segments, row_length, shared)
 
-    # Each short document beside a cut is missing elsewhere, so that at some number a further row is needed.
-    most = len(_cut_at_breaks(lengths, row_length, places, len(lengths))[1])
-    most = bisect_left(
-        range(1, most + 1), True, key=lambda number: plan(number).row.max() > shortest.row.max()
-    )
-    return plan(most)
+    # A short document beside a cut no longer fills another row: from some number of pairs on, rows are added.
+    _, possible = _cut_at_breaks(lengths, row_length, places, len(lengths))
+    numbers = range(1, len(possible) + 1)
+    return plan(bisect_left(numbers, True, key=lambda number: plan(number).row.max() > shortest.row.max()))
 
 
 def _fit(segments: _Segments, row_length: int, shared: Sequence[tuple[int, int]]) -> _Plan:

@@ -39,7 +39,7 @@ def filesystem(path: str) -> tuple[AbstractFileSystem, str]:
 
 
 def _required(kind: type[AbstractFileSystem]) -> list[str]:
-    """Return the names of the parameters without which a file system cannot be made, as ``ftp://`` has."""
+    """Return the parameters that a file system requires, such as the host of ``ftp://``."""
     _, *parameters = inspect.signature(kind.__init__).parameters.values()
     return [
         each.name

@@ -6,7 +6,7 @@ that UTF-8 can represent.
 
 Training never joins a space with the character before it, nor an ASCII letter with an ASCII digit or symbol.
 Since no token crosses these boundaries, text can be encoded word by word with the same result. SentencePiece
-encodes BPE slowly, so encodings of words are cached; unigram models it encodes as fast as words are found.
+is slow for BPE, for which encodings of words are cached. For unigram models a cache would not be faster.
 """
 
 import functools

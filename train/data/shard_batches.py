@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
@@ -14,22 +13,24 @@ from core.errors import ConfigError, MismatchError
 from core.shards import CACHE_BYTES, Shards
 from train.data.dataset import ShardDataset, read_stream
 from train.data.read_ahead import read_ahead, steps_at_once
-from train.data.stream import Stream, batch_positions
+from train.data.stream import Stream, step_positions
 
 READ_AHEAD = 4
+"""Batches that are read before they are needed, as ``train.read_ahead``."""
 
 
 class ShardBatches(IterableDataset[dict[str, Tensor]]):
-    """The batches of one process, without end, in an order that depends on the shards and the seed alone.
+    """The batches of one process, without end, in the trainer's order for these shards, seed and mixture.
 
     An item is the batch of a step: ``input_ids`` and ``targets``, int64 ``[batch_size / world_size, T]``, and
     ``document_ids``, int32 of the same shape. Targets are the next tokens, and -100 for padding and at the
     ends of documents. Document ids number the documents of a row, -1 is padding.
 
-    ``DataLoader(batches, batch_size=None)`` loads them, with any number of workers in the same order. The
-    state is that of ``torchdata.stateful_dataloader.StatefulDataLoader``: the number of steps, and the hash
-    of the order. It may be loaded with another world size. :meth:`start_after` needs no state. Local files
-    are not verified; ``python -m core.shards verify`` does it.
+    ``DataLoader(batches, batch_size=None)`` loads them, with any number of workers in the same order.
+    ``torchdata.stateful_dataloader.StatefulDataLoader`` saves and restores the state, which may be loaded
+    with another world size, but with workers only with as many. A plain loader with workers does not save
+    their progress: count the steps and call :meth:`start_after`. Local files are not verified;
+    ``python -m core.shards verify`` does it.
     """
 
     def __init__(
@@ -50,7 +51,8 @@ class ShardBatches(IterableDataset[dict[str, Tensor]]):
 
         ``batch_size`` counts the rows of a step over all processes. ``rank`` and ``world_size`` are by
         default those of ``torch.distributed``. The other parameters are as in ``[train]``. Raises
-        :class:`ConfigError` for a batch size that the processes cannot share, and as :class:`Shards` does.
+        :class:`ConfigError` for a batch size that is not a multiple of the number of processes, and the
+        errors of :meth:`Shards.open`.
         """
         initialized = dist.is_available() and dist.is_initialized()
         self._rank = (dist.get_rank() if initialized else 0) if rank is None else rank
@@ -75,9 +77,9 @@ class ShardBatches(IterableDataset[dict[str, Tensor]]):
             window=shuffle_window,
         )
         self._steps = 0
-        """Steps whose batches were passed on, or are those of other workers before the next one here."""
+        """The next batch is that of the step after this one."""
         self._worker: tuple[int, int] | None = None
-        """Number of the worker that counted the steps, and of workers; None for the process itself."""
+        """Index of the loader's worker to which ``_steps`` belongs, and number of workers; None without."""
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         """Yield the batches after the steps so far; with workers, every n-th of them."""
@@ -99,23 +101,23 @@ class ShardBatches(IterableDataset[dict[str, Tensor]]):
             yield batch
 
     def _read(self, dataset: ShardDataset, steps: range) -> list[dict[str, Tensor]]:
-        positions = [batch_positions(step, self._batch_size, self._rank, self._world_size) for step in steps]
-        batches = (rows.batch() for rows, _ in read_stream(dataset, self._stream, np.stack(positions)))
+        positions = step_positions(steps, self._batch_size, self._rank, self._world_size)
+        batches = (rows.batch() for rows, _ in read_stream(dataset, self._stream, positions))
         return [
             {"input_ids": batch.inputs, "targets": batch.targets, "document_ids": batch.document_ids}
             for batch in batches
         ]
 
     def start_after(self, step: int) -> None:
-        """Continue after so many steps, whoever took them."""
+        """Resume after ``step`` completed steps, with any number of workers and processes."""
         self._steps, self._worker = step, None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of steps and the hash of the order."""
+        """Return the last step, the worker that it belongs to, if any, and the hash of the order."""
         return {"step": self._steps, "worker": self._worker, "order": self._stream.sha256}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where another data set stopped. Raises :class:`MismatchError` for one of another order."""
+        """Resume from :meth:`state_dict`. Raises :class:`MismatchError` for a state of another order."""
         if state["order"] != self._stream.sha256:
             raise MismatchError(
                 f"{self._folder}: the state is of other shards, another seed or mixture; use those it "

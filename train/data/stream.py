@@ -127,6 +127,11 @@ def batch_positions(step: int, batch_size: int, rank: int = 0, world_size: int =
     return np.arange(first, first + local_size, dtype=np.int64)
 
 
+def step_positions(steps: range, batch_size: int, rank: int = 0, world_size: int = 1) -> Int64Array:
+    """Return the positions that process ``rank`` consumes in each of ``steps``, int64 ``[steps, n]``."""
+    return np.stack([batch_positions(step, batch_size, rank, world_size) for step in steps])
+
+
 def _shuffle(size: int, key: bytes, block: int, window: int) -> Shuffle:
     return BlockPermutation(size, key, block, window) if block else Permutation(size, key)
 

@@ -20,7 +20,7 @@ from core.shards.documents import DocumentSpan, find_documents
 from tests.train.data.numbered import PAD, ROW_LENGTH, NumberedRows, read_step
 from train.data.dataset import PackedRows, ShardDataset, read_stream
 from train.data.edits import Edit, TokenRanges, check_resumed, resolve_edits
-from train.data.stream import Stream, batch_positions
+from train.data.stream import Stream, step_positions
 
 BATCH_SIZE = 12
 STEPS = 20
@@ -133,7 +133,7 @@ def test_no_token_is_lost_or_repeated_at_changing_world_sizes(drawn: Drawn, data
             steps = range(first, min(first + at_once, end + 1))
             parts: dict[tuple[int, int], PackedRows] = {}
             for rank in range(size):
-                places = np.stack([batch_positions(step, BATCH_SIZE, rank, size) for step in steps])
+                places = step_positions(steps, BATCH_SIZE, rank, size)
                 for step, (part, found) in zip(steps, read_stream(dataset, stream, places), strict=True):
                     parts[step, rank] = part
                     counts += found
