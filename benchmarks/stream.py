@@ -6,15 +6,16 @@ each: shards, litdata's chunks of tokens, mosaicml-streaming's MDS, and a flat f
 a shuffled epoch in batches of 64 rows, in a process of its own with one PyTorch thread, saves its state, and
 resumes from it in another process. All take turns in every round; medians are reported:
 
-- seconds from opening to the first batch, and to the first batch after resuming;
+- seconds from opening to the first batch, and to the first batch after resuming, imports apart;
 - tokens per second into torch tensors: shards with document ids, and once with targets, the others the tokens
   alone; shards are read by a thread, as the trainer does it;
 - resident memory at the end above that after the imports, mapped pages included.
 
 The bare map gathers the rows of a permutation from the flat file with NumPy. Peers that are not installed are
 left out. With ``--remote``, an S3 server that the ``AWS_*`` variables name, all but the bare map read from
-there, with an empty cache each time; shards are shuffled in blocks of 4 MB. Then the bytes read by the first
-batch of the shards are reported as well.
+there, with an empty cache each time; shards are shuffled in windows of 16 blocks of 1 MiB, litdata within its
+chunks of 64 MiB. Then the bytes that arrive over the network until the first batch and until the end are
+reported as well, and the size of the cache at the end.
 Writes ``benchmarks/results/stream.md``, or ``stream_remote.md`` (``--output``).
 """
 
@@ -167,32 +168,41 @@ def _upload(folder: Path, remote: str) -> None:
 def measure(name: str, folder: str, cache: str, state_file: Path, batches: int) -> dict[str, float]:
     """Read ``batches`` batches and save the state; without them, resume from it and read one.
 
-    Returns seconds to the first batch, tokens per second after it, MiB, and bytes read by the first batch.
+    Returns seconds to the first batch, tokens per second after it, and MiB: resident, received
+    until the first batch and until the end, and in the cache.
     """
     reader_type = READERS[name][0]
     torch.set_num_threads(1)
-    if package := READERS[name][2]:
-        __import__({"mosaicml-streaming": "streaming"}.get(package, package))
-    before = resident()
+    packages = {"mosaicml-streaming": "streaming"}.get(READERS[name][2], READERS[name][2])
+    for package in filter(None, [packages, *(() if storage.is_local(folder) else ("s3fs", "boto3"))]):
+        __import__(package)
+    before, received_before = resident(), received()
     begun = time.perf_counter()
     reader = reader_type(folder, cache, None if batches else pickle.loads(state_file.read_bytes()))
     iterator = reader.batches()
     next(iterator)
     first = time.perf_counter() - begun
-    found = {"first": first, "bytes": float(reader.bytes_read)}
+    found = {"first": first, "received_first": (received() - received_before) / MIB}
     if batches:
         begun, tokens = time.perf_counter(), 0
         for _ in range(batches - 1):
             tokens += next(iterator)
         found["rate"] = tokens / (time.perf_counter() - begun)
         state_file.write_bytes(pickle.dumps(reader.state()))
-    found["mib"] = (resident() - before) / MIB
+    found["mib"], found["received"] = (resident() - before) / MIB, (received() - received_before) / MIB
+    found["cached"] = sum(path.stat().st_size for path in Path(cache).rglob("*") if path.is_file()) / MIB
     return found
 
 
 def resident() -> int:
     """Return the resident memory of this process in bytes (Linux)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def received() -> int:
+    """Return the bytes that this machine has received over all networks, loopback included (Linux)."""
+    lines = Path("/proc/self/net/dev").read_text().splitlines()[2:]
+    return sum(int(line.partition(":")[2].split()[0]) for line in lines)
 
 
 def _measure_in_turn(name: str, root: str, temporary: Path, batches: int) -> dict[str, float]:
@@ -218,7 +228,16 @@ def _page(found: Mapping[str, list[dict[str, float]]], about: str, options: argp
         for _, _, each in READERS.values()
         if installed(each) and each
     ]
-    where = f"an S3 server at {options.remote.partition('//')[0]}//" if options.remote else "local disk"
+    where = f"{options.server} on the same machine" if options.remote else "local disk"
+    columns = {
+        "tokens/s": "{rate:,.0f} M",
+        "first batch, s": "{first:.3f}",
+        "resumed at 90 %, s": "{resumed:.3f}",
+    }
+    columns["memory, MiB"] = "{mib:,.0f}"
+    if options.remote:
+        columns["received by the first batch, MiB"] = "{received_first:,.1f}"
+        columns |= {"received, MiB": "{received:,.0f}", "cache, MiB": "{cached:,.0f}"}
     lines = [
         f"# Reading of token shards from {'a server' if options.remote else 'local disk'}",
         "",
@@ -226,17 +245,13 @@ def _page(found: Mapping[str, list[dict[str, float]]], about: str, options: argp
         f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, "
         f"{', '.join(versions) or 'no peers'}. {about}, batches of {BATCH} rows, from {where}.",
         "",
-        "| | tokens/s | first batch, s | resumed at 90 %, s | memory, MiB |",
-        "|---|--:|--:|--:|--:|",
+        f"| | {' | '.join(columns)} |",
+        f"|---|{'--:|' * len(columns)}",
     ]
     for name, rounds in found.items():
         middle = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
-        lines.append(
-            f"| {name} | {middle['rate'] / 1e6:,.0f} M | {middle['first']:.3f} | {middle['resumed']:.3f} | "
-            f"{middle['mib']:,.0f} |"
-        )
-        if options.remote and middle["bytes"]:
-            lines.append(f"| … read by the first batch | {middle['bytes'] / MIB:,.1f} MiB | | | |")
+        middle["rate"] /= 1e6
+        lines.append(f"| {name} | {' | '.join(columns.values())} |".format_map(middle))
     if not options.remote:
         lines += ["", *_shuffle_table(options.tokens)]
     return "\n".join(lines) + "\n"
@@ -245,18 +260,20 @@ def _page(found: Mapping[str, list[dict[str, float]]], about: str, options: argp
 def _shuffle_table(tokens: int) -> Iterator[str]:
     """Yield how evenly shuffled blocks spread rows, by their size, beside a shuffle of all rows."""
     number = max(tokens // 1024, 100 * BATCH)
-    yield f"How `train.shuffle_block` spreads {number:,} rows, in windows of 64 blocks:"
+    yield f"How `train.shuffle_block` and `train.shuffle_window` spread {number:,} rows:"
     yield ""
-    yield "| rows per block | correlation of neighbours | pairs of a batch from the same thousandth, ‰ |"
-    yield "|--:|--:|--:|"
-    for block in (0, 16, 64, 256, 1024):
-        stream = Stream("shuffle", 1, {"web": number}, {}, block=block, window=64)
+    columns = ["rows per block", "blocks per window", "correlation of neighbours"]
+    columns.append("pairs of a batch from the same thousandth, ‰")
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{'--:|' * len(columns)}"
+    for block, window in ((0, 1), (256, 16), *((block, 64) for block in (16, 64, 256, 1024))):
+        stream = Stream("shuffle", 1, {"web": number}, {}, block=block, window=window)
         rows = stream.locate(np.arange(number)).indices
         parts = (rows[: number // BATCH * BATCH] * 1000 // number).reshape(-1, BATCH)
         counts = np.stack([np.bincount(batch, minlength=1000) for batch in parts])
         pairs = (counts * (counts - 1)).sum() / (len(parts) * BATCH * (BATCH - 1))
         correlation = np.corrcoef(rows[:-1], rows[1:])[0, 1]
-        yield f"| {block or 'all'} | {correlation:.4f} | {1000 * pairs:.2f} |"
+        yield f"| {block or 'all'} | {window if block else ''} | {correlation:.4f} | {1000 * pairs:.2f} |"
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -265,6 +282,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=100_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--remote", default="", metavar="s3://BUCKET/PREFIX")
+    parser.add_argument("--server", default="an S3 server", metavar="NAME", help="for the results")
     parser.add_argument("--without-peers", action="store_true", help="for more tokens than they read in time")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--reader", choices=READERS, help=argparse.SUPPRESS)

@@ -20,8 +20,8 @@ from train.data.shard_batches import READ_AHEAD, ShardBatches
 from train.data.stream import Stream, step_positions
 
 BATCH = 64
-BLOCK_BYTES = 1 << 22
-"""Size of shuffled blocks of remote shards."""
+BLOCK_BYTES, WINDOW = 1 << 20, 16
+"""Size of shuffled blocks of remote shards, and their number in a window."""
 
 
 class Reader(ABC):
@@ -39,8 +39,6 @@ class Reader(ABC):
     def state(self) -> Any:
         """Return the state after the batches so far."""
 
-    bytes_read = 0
-
 
 class TrainerReader(Reader):
     """Shards as the trainer passes them to the device, which derives targets from tokens and document ids."""
@@ -51,7 +49,7 @@ class TrainerReader(Reader):
         self._dataset = ShardDataset(self._shards)
         rows = {source: self._shards.rows("train", source) for source in self._shards.sources}
         block = shuffle_block(folder, self._shards)
-        self._stream = Stream(self._dataset.sha256, 1, rows, {}, block=block, window=64)
+        self._stream = Stream(self._dataset.sha256, 1, rows, {}, block=block, window=WINDOW)
         self._step = state or 0
 
     def batches(self) -> Iterator[int]:
@@ -69,11 +67,6 @@ class TrainerReader(Reader):
         """Return the number of steps."""
         return int(self._step)
 
-    @property
-    def bytes_read(self) -> int:  # type: ignore[override]  # counted while it runs
-        """Bytes of blocks that were fetched."""
-        return self._shards.cache.bytes_read
-
 
 class ShardBatchesReader(Reader):
     """Shards as other trainers take them: inputs and targets as int64, and document ids."""
@@ -81,7 +74,7 @@ class ShardBatchesReader(Reader):
     def __init__(self, folder: str, cache: str, state: Any) -> None:
         """Open the shards; the state is that of the data set."""
         block = shuffle_block(folder, Shards.open(folder, verify=False, cache=cache))
-        self._batches = ShardBatches(folder, BATCH, cache=cache, shuffle_block=block, shuffle_window=64)
+        self._batches = ShardBatches(folder, BATCH, cache=cache, shuffle_block=block, shuffle_window=WINDOW)
         if state:
             self._batches.load_state_dict(state)
 

@@ -11,11 +11,10 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,7 +31,9 @@ RETRY_SECONDS = (0.2, 1.0, 5.0)
 """Waiting times before a request is repeated."""
 REQUESTS = 32
 """Concurrent requests of a process."""
-_OPEN_BLOCKS = 1024
+REQUEST_BLOCKS = 8
+"""Neighbouring blocks that are read by one request."""
+_OPEN_BLOCKS = 256
 """Blocks of which a process keeps a memory map."""
 _SWEEPS = 100
 """A process checks the size of the cache whenever it has written 1/100 of the limit."""
@@ -121,7 +122,7 @@ class BlockCache:
             return None
         return self._keep(name, block)
 
-    def add(self, name: str, data: bytes) -> Bytes:
+    def add(self, name: str, data: bytes | memoryview) -> Bytes:
         """Store a verified block and return it. If the disk is full, it is only returned."""
         path = self._folder / name
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -190,51 +191,63 @@ class RemoteBytes:
         All missing blocks are requested at once. Raises :class:`ManifestError` for a block that differs from
         its digest, and :class:`InputError` if the server cannot be used.
         """
+        if not len(indices):
+            return np.empty((0, width), dtype)
         size = dtype.itemsize * width
-        edges = np.flatnonzero(np.diff(indices) != 1) + 1
-        runs = list(pairwise([0, *edges.tolist(), len(indices)])) if len(indices) else []
-        firsts = (at + indices[[run for run, _ in runs]] * size).tolist()
-        lengths = [(past - first) * size for first, past in runs]
-        blocks = self._blocks(zip(firsts, lengths, strict=True))
-        parts = [self._slice(blocks, first, length) for first, length in zip(firsts, lengths, strict=True)]
-        flat = np.concatenate(parts) if parts else np.empty(0, np.uint8)
-        return flat.view(dtype).reshape(-1, width)
+        firsts = at + indices * size
+        pasts = firsts + size
+        if firsts.min() < 0 or pasts.max() > self._size:
+            raise IndexError(f"{self._path}: bytes {firsts.min()} to {pasts.max()} of {self._size}")
+        numbers, last_numbers = firsts // self._block_bytes, (pasts - 1) // self._block_bytes
+        divided = np.flatnonzero(numbers != last_numbers)
+        wanted = set(np.unique(numbers).tolist())
+        for first, last in zip(numbers[divided].tolist(), last_numbers[divided].tolist(), strict=True):
+            wanted.update(range(first, last + 1))
+        blocks = self._blocks(sorted(wanted))
 
-    def _blocks(self, ranges: Iterable[tuple[int, int]]) -> dict[int, Bytes]:
-        """Return every block that byte ranges touch, by number."""
-        numbers: dict[int, Bytes | None] = {}
-        for first, length in ranges:
-            if first < 0 or first + length > self._size:
-                raise IndexError(f"{self._path}: bytes {first} to {first + length} of {self._size}")
-            numbers |= dict.fromkeys(self._numbers(first, length))
+        found = np.empty((len(indices), size), np.uint8)
+        by_block = np.argsort(numbers, kind="stable")
+        for chosen in np.split(by_block, np.flatnonzero(np.diff(numbers[by_block])) + 1):
+            number = int(numbers[chosen[0]])
+            begin = number * self._block_bytes
+            whole = _whole_records(blocks[number], (at - begin) % size, size)
+            if len(whole):  # divided records are copied below
+                found[chosen] = whole.take((firsts[chosen] - begin) // size, axis=0, mode="clip")
+        for index in divided.tolist():
+            parts = [blocks[number] for number in range(numbers[index], last_numbers[index] + 1)]
+            start = int(firsts[index]) - int(numbers[index]) * self._block_bytes
+            found[index] = np.concatenate(parts)[start : start + size]
+        return found.view(dtype).reshape(-1, width)
+
+    def _blocks(self, numbers: Sequence[int]) -> dict[int, Bytes]:
+        """Return blocks by number, in ascending order. Neighbours that are missing are one request."""
         found = {number: self._cache.find(self._named(number), self._expected(number)) for number in numbers}
-        missing = [number for number, block in found.items() if block is None]
-        fetched = self._cache.requests.map(self._fetch, missing) if missing else ()
         here = {number: block for number, block in found.items() if block is not None}
-        return here | dict(zip(missing, fetched, strict=True))
+        requests: list[list[int]] = []
+        for number in (number for number, block in found.items() if block is None):
+            if requests and number == requests[-1][-1] + 1 and len(requests[-1]) < REQUEST_BLOCKS:
+                requests[-1].append(number)
+            else:
+                requests.append([number])
+        for fetched in self._cache.requests.map(self._fetch, requests) if requests else ():
+            here |= fetched
+        return here
 
-    def _slice(self, blocks: dict[int, Bytes], first: int, length: int) -> Bytes:
-        numbers = self._numbers(first, length)
-        joined = blocks[numbers[0]] if len(numbers) == 1 else np.concatenate([blocks[n] for n in numbers])
-        start = first - numbers[0] * self._block_bytes
-        return joined[start : start + length]
-
-    def _numbers(self, first: int, length: int) -> range:
-        return range(first // self._block_bytes, -(-(first + length) // self._block_bytes))
-
-    def _fetch(self, number: int) -> Bytes:
-        """Read a block from the server. A lost connection or wrong bytes are tried again."""
-        start = number * self._block_bytes
-        length = min(self._block_bytes, self._size - start)
+    def _fetch(self, numbers: Sequence[int]) -> dict[int, Bytes]:
+        """Read consecutive blocks from the server. A lost connection or wrong bytes are tried again."""
+        start = numbers[0] * self._block_bytes
+        length = min(len(numbers) * self._block_bytes, self._size - start)
         for wait in (*RETRY_SECONDS, None):
             try:
-                data = storage.read_range(self._path, start, length)
+                data = memoryview(storage.read_range(self._path, start, length))
             except InputError:
                 if wait is None:
                     raise
             else:
-                if len(data) == length and digest(data) == self._expected(number):
-                    return self._cache.add(self._named(number), data)
+                blocks = {number: data[self._within(number, start)] for number in numbers}
+                right = (digest(block) == self._expected(number) for number, block in blocks.items())
+                if len(data) == length and all(right):
+                    return {number: self._cache.add(self._named(number), b) for number, b in blocks.items()}
             if wait is not None:
                 time.sleep(wait)
         raise ManifestError(
@@ -242,9 +255,20 @@ class RemoteBytes:
             "file or run pack again"
         )
 
+    def _within(self, number: int, start: int) -> slice:
+        """Return where a block is in bytes that begin at ``start``."""
+        first = number * self._block_bytes - start
+        return slice(first, first + self._block_bytes)
+
     def _named(self, number: int) -> str:
         return f"{self._name}/{number}"
 
     def _expected(self, number: int) -> str:
         width = 2 * DIGEST_BYTES
         return self._digests[number * width : (number + 1) * width]
+
+
+def _whole_records(block: Bytes, phase: int, size: int) -> Bytes:
+    """Return the records of ``size`` bytes that lie within a block, the first at ``phase``, ``[n, size]``."""
+    rest = block[phase:]
+    return rest[: len(rest) // size * size].reshape(-1, size)

@@ -30,7 +30,7 @@ class Batch:
     tokens: Tensor
     """uint16, uint32 or int64 ``[B, T + 1]``."""
     documents: Tensor
-    """int32 ``[B, T + 1]``: document of each token, unique within its row; -1 for padding."""
+    """int16 or int32 ``[B, T + 1]``: document of each token, unique within its row; -1 for padding."""
     loss_mask: Tensor | None = None
     """bool ``[B, T + 1]``: True for tokens to learn; None: all."""
 
@@ -42,7 +42,7 @@ class Batch:
     @property
     def document_ids(self) -> Tensor:
         """int32 ``[B, T]``: document of each input."""
-        return self.documents[:, :-1]
+        return self.documents[:, :-1].int()
 
     @property
     def targets(self) -> Tensor:
@@ -74,18 +74,19 @@ class Batch:
         return Batch(change(self.tokens), change(self.documents), mask)
 
 
-def document_ids_from_segments(segments: Segments, length: int) -> npt.NDArray[np.int32]:
-    """Return for each token of rows of ``length`` tokens the index of its segment; -1 for padding.
+def document_ids_from_segments(segments: Segments, length: int) -> npt.NDArray[np.signedinteger]:
+    """Return for each token of rows of ``length`` tokens the index of its segment in the row; -1 for padding.
 
-    The segments of a row are in order and do not overlap.
+    The segments of a row are in order and do not overlap. int16 if that is enough for ``length``, else int32:
+    the array is the largest part of a batch.
     """
     num_rows, number = len(segments.bounds) - 1, len(segments.start)
     rows = np.repeat(np.arange(num_rows), np.diff(segments.bounds))
     starts = rows * length + segments.start
     ends = starts + segments.length
     # Segments and the padding before each of them take turns; padding ends the rows.
-    values = np.full(2 * number + 1, -1, np.int32)
-    values[1::2] = np.arange(number)
+    values = np.full(2 * number + 1, -1, np.int16 if length <= np.iinfo(np.int16).max else np.int32)
+    values[1::2] = np.arange(number) - segments.bounds[rows]
     counts = np.empty(2 * number + 1, np.int64)
     counts[1::2] = segments.length
     counts[::2] = np.append(starts, num_rows * length) - np.append(0, ends)

@@ -24,8 +24,8 @@ class PackedRows:
 
     tokens: npt.NDArray[np.unsignedinteger]
     """``[n, T + 1]``."""
-    document_ids: npt.NDArray[np.int32]
-    """``[n, T + 1]``: document of each token, unique within its row; -1 for padding."""
+    document_ids: npt.NDArray[np.signedinteger]
+    """int16 or int32 ``[n, T + 1]``: document of each token, unique within its row; -1 for padding."""
     loss_mask: npt.NDArray[np.bool_] | None = None
     """``[n, T + 1]``: True for tokens to learn; None: all, and the same for all rows of a dataset."""
     lengths: Int64Array | None = None

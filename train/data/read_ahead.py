@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-CHUNK_TOKENS = 1 << 21
+CHUNK_TOKENS = 1 << 20
 """Tokens of the steps that are read at once: a few MB, over which the fixed cost of a call is spread."""
 
 T = TypeVar("T")

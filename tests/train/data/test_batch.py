@@ -21,7 +21,7 @@ def segments(rows: list[list[tuple[int, int]]]) -> Segments:
 
 def test_documents_are_numbered_and_padding_is_minus_one() -> None:
     numbers = document_ids_from_segments(segments([[(0, 2), (2, 3)], [], [(0, 5), (5, 1)]]), 6)
-    assert numbers.tolist() == [[0, 0, 1, 1, 1, -1], [-1] * 6, [2, 2, 2, 2, 2, 3]]
+    assert numbers.tolist() == [[0, 0, 1, 1, 1, -1], [-1] * 6, [0, 0, 0, 0, 0, 1]]
 
 
 def test_only_the_next_token_of_the_same_document_is_a_target() -> None:
@@ -49,14 +49,12 @@ def test_documents_of_random_rows(lengths: list[list[int]], gap: int) -> None:
     """Segments with padding of ``gap`` tokens before each, and one document after another without."""
     row_length = max(sum(row) + gap * len(row) for row in lengths) + 1
     rows, expected = [], []
-    number = 0
     for row in lengths:
         at, spans, documents = 0, [], []
-        for length in row:
+        for number, length in enumerate(row):
             spans.append((at + gap, length))
             documents += [-1] * gap + [number] * length
             at += gap + length
-            number += 1
         rows.append(spans)
         expected.append(documents + [-1] * (row_length - len(documents)))
     assert document_ids_from_segments(segments(rows), row_length).tolist() == expected
