@@ -8,6 +8,8 @@ import pytest
 from core import config
 from pipeline.spark.clean import clean
 from pipeline.spark.dedup.stage import dedup
+from pipeline.spark.pack import pack
+from pipeline.spark.tokenizer import train_tokenizer
 from tests import small_crawl
 from tests.commands import ROOT, spark_submit
 from tests.pipeline.spark.dedup import corpus
@@ -65,8 +67,23 @@ SPECULATION = {
     "spark.speculation.quantile": "0.1",
     "spark.speculation.multiplier": "1.01",
     "spark.speculation.minTaskRuntime": "1ms",
+    "spark.eventLog.enabled": "true",
+    "spark.eventLog.compress": "false",
 }
-"""Starts a second attempt of nearly every task."""
+"""Start a second attempt of many tasks, and record them."""
+
+
+def _speculate(cluster, job, settings, events):
+    """Run a job and return how many second attempts were started."""
+    events.mkdir()
+    conf = SPECULATION | {"spark.eventLog.dir": events.as_uri()}
+    options = ["--master", cluster]
+    for item in conf.items():
+        options += ["--conf", "=".join(item)]
+    arguments = [part for each in settings for part in ("--set", each)]
+    spark_submit(ROOT / "jobs" / job, *arguments, options=tuple(options))
+    lines = [line for log in events.rglob("events_*") for line in log.read_text().splitlines()]
+    return sum('"Speculative":true' in line for line in lines if "TaskStart" in line)
 
 
 @pytest.mark.server
@@ -74,17 +91,22 @@ def test_duplicates_are_the_same_bytes_on_a_cluster_that_speculates(spark, clust
     path = corpus.write(corpus.documents(200), tmp_path / "in" / "a.jsonl")
     settings = [f"input.paths=['{path}']", "dedup.output=duplicates", "input.split_bytes=65536"]
     dedup(spark, config.load(None, [*settings, f"output.path={tmp_path / 'local'}"]))
-    options = [
-        "--master",
-        cluster,
-        *(part for item in SPECULATION.items() for part in ("--conf", "=".join(item))),
-    ]
     arguments = [*settings, f"output.path={tmp_path / 'cluster'}", "input.partitions=5"]
-    spark_submit(
-        ROOT / "jobs" / "dedup.py",
-        *(part for each in arguments for part in ("--set", each)),
-        options=tuple(options),
-    )
+    assert _speculate(cluster, "dedup.py", arguments, tmp_path / "events") > 0
     tables = [sorted((tmp_path / run / "duplicates").iterdir()) for run in ("local", "cluster")]
     assert [[file.name for file in files] for files in tables] == [["part-00000.parquet"]] * 2
     assert tables[0][0].read_bytes() == tables[1][0].read_bytes()
+
+
+@pytest.mark.server
+def test_shards_are_the_same_bytes_on_a_cluster_that_speculates(spark, cluster, one_partition, tmp_path):
+    settings = [f"output.path={one_partition}", "tokenizer.kind=char", "tokenizer.vocabulary_size=305"]
+    settings += ["pack.sequence_length=64", "pack.validation_share=0.1"]
+    train_tokenizer(spark, config.load(None, settings))
+    pack(spark, config.load(None, settings))
+    local = (one_partition / "shards").rename(tmp_path / "local")
+    assert _speculate(cluster, "pack.py", settings, tmp_path / "events") > 0
+    files = {file.relative_to(local): file.read_bytes() for file in local.rglob("*") if file.is_file()}
+    assert len(files) > 2
+    for name, content in files.items():
+        assert (one_partition / "shards" / name).read_bytes() == content

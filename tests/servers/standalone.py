@@ -19,7 +19,10 @@ WORKERS = 2
 
 @contextmanager
 def spark_cluster(folder: Path) -> Iterator[str]:
-    """Run the cluster, each worker with one core and 1 GB; yield the master's ``spark://host:port``."""
+    """Run the cluster, each worker with one core and 1 GB; yield the master's ``spark://host:port``.
+
+    Every worker is a host of its own, since Spark never runs two attempts of a task on the same one.
+    """
     home = Path(pyspark.__file__).parent
     port, web_port = free_port(), free_port()
     master = f"spark://127.0.0.1:{port}"
@@ -34,13 +37,14 @@ def spark_cluster(folder: Path) -> Iterator[str]:
     }
     run_class = str(home / "bin" / "spark-class")
     package = "org.apache.spark.deploy"
-    address = ["--host", "127.0.0.1", "--webui-port"]
     with ExitStack() as stack:
         log = folder / "master.log"
-        command = [run_class, f"{package}.master.Master", *address, str(web_port), "--port", str(port)]
+        command = [run_class, f"{package}.master.Master", "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--webui-port", str(web_port)]
         process = stack.enter_context(running(command, log, environment))
         for number in range(WORKERS):
-            command = [run_class, f"{package}.worker.Worker", *address, "0", "--cores", "1", "--memory", "1g"]
+            command = [run_class, f"{package}.worker.Worker", "--host", f"127.0.0.{number + 1}"]
+            command += ["--webui-port", "0", "--cores", "1", "--memory", "1g"]
             command += ["--work-dir", str(folder / f"worker-{number}"), master]
             stack.enter_context(running(command, folder / f"worker-{number}.log", environment))
         wait_until(lambda: _workers(web_port) == WORKERS, process, log, 120)
