@@ -173,9 +173,10 @@ def measure(name: str, folder: str, cache: str, state_file: Path, batches: int) 
     """
     reader_type = READERS[name][0]
     torch.set_num_threads(1)
-    packages = {"mosaicml-streaming": "streaming"}.get(READERS[name][2], READERS[name][2])
-    for package in filter(None, [packages, *(() if storage.is_local(folder) else ("s3fs", "boto3"))]):
-        __import__(package)
+    peer = READERS[name][2]
+    modules = [{"mosaicml-streaming": "streaming"}.get(peer, peer)] if peer else []
+    for module in modules + ([] if storage.is_local(folder) else ["s3fs", "boto3"]):
+        importlib.import_module(module)
     before, received_before = resident(), received()
     begun = time.perf_counter()
     reader = reader_type(folder, cache, None if batches else pickle.loads(state_file.read_bytes()))
@@ -233,8 +234,8 @@ def _page(found: Mapping[str, list[dict[str, float]]], about: str, options: argp
         "tokens/s": "{rate:,.0f} M",
         "first batch, s": "{first:.3f}",
         "resumed at 90 %, s": "{resumed:.3f}",
+        "memory, MiB": "{mib:,.0f}",
     }
-    columns["memory, MiB"] = "{mib:,.0f}"
     if options.remote:
         columns["received by the first batch, MiB"] = "{received_first:,.1f}"
         columns |= {"received, MiB": "{received:,.0f}", "cache, MiB": "{cached:,.0f}"}
@@ -262,10 +263,11 @@ def _shuffle_table(tokens: int) -> Iterator[str]:
     number = max(tokens // 1024, 100 * BATCH)
     yield f"How `train.shuffle_block` and `train.shuffle_window` spread {number:,} rows:"
     yield ""
-    columns = ["rows per block", "blocks per window", "correlation of neighbours"]
-    columns.append("pairs of a batch from the same thousandth, ‰")
-    yield f"| {' | '.join(columns)} |"
-    yield f"|{'--:|' * len(columns)}"
+    yield (
+        "| rows per block | blocks per window | correlation of neighbours "
+        "| pairs of a batch from the same thousandth, ‰ |"
+    )
+    yield "|--:|--:|--:|--:|"
     for block, window in ((0, 1), (256, 16), *((block, 64) for block in (16, 64, 256, 1024))):
         stream = Stream("shuffle", 1, {"web": number}, {}, block=block, window=window)
         rows = stream.locate(np.arange(number)).indices

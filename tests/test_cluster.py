@@ -1,6 +1,7 @@
 """Published tables are independent of the number of partitions and of the cluster."""
 
 import json
+import shutil
 
 import pyarrow.dataset as ds
 import pytest
@@ -100,13 +101,16 @@ def test_duplicates_are_the_same_bytes_on_a_cluster_that_speculates(spark, clust
 
 @pytest.mark.server
 def test_shards_are_the_same_bytes_on_a_cluster_that_speculates(spark, cluster, one_partition, tmp_path):
-    settings = [f"output.path={one_partition}", "tokenizer.kind=char", "tokenizer.vocabulary_size=305"]
+    run = shutil.copytree(one_partition, tmp_path / "run")
+    settings = [f"output.path={run}", "tokenizer.kind=char", "tokenizer.vocabulary_size=305"]
     settings += ["pack.sequence_length=64", "pack.validation_share=0.1"]
     train_tokenizer(spark, config.load(None, settings))
     pack(spark, config.load(None, settings))
-    local = (one_partition / "shards").rename(tmp_path / "local")
+    local = (run / "shards").rename(tmp_path / "local")
     assert _speculate(cluster, "pack.py", settings, tmp_path / "events") > 0
-    files = {file.relative_to(local): file.read_bytes() for file in local.rglob("*") if file.is_file()}
-    assert len(files) > 2
-    for name, content in files.items():
-        assert (one_partition / "shards" / name).read_bytes() == content
+    files = _contents(local)
+    assert len(files) > 2 and _contents(run / "shards") == files
+
+
+def _contents(folder):
+    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}

@@ -237,6 +237,7 @@ class RemoteBytes:
         """Read consecutive blocks from the server. A lost connection or wrong bytes are tried again."""
         start = numbers[0] * self._block_bytes
         length = min(len(numbers) * self._block_bytes, self._size - start)
+        wrong: list[int] = []
         for wait in (*RETRY_SECONDS, None):
             try:
                 data = memoryview(storage.read_range(self._path, start, length))
@@ -245,13 +246,17 @@ class RemoteBytes:
                     raise
             else:
                 blocks = {number: data[self._within(number, start)] for number in numbers}
-                right = (digest(block) == self._expected(number) for number, block in blocks.items())
-                if len(data) == length and all(right):
+                wrong = [
+                    number for number, block in blocks.items() if digest(block) != self._expected(number)
+                ]
+                if len(data) == length and not wrong:
                     return {number: self._cache.add(self._named(number), b) for number, b in blocks.items()}
             if wait is not None:
                 time.sleep(wait)
+        first = wrong[0] * self._block_bytes if wrong else start
+        past = min(first + self._block_bytes, self._size)
         raise ManifestError(
-            f"{self._path}: bytes {start} to {start + length} differ from the manifest's digest; restore the "
+            f"{self._path}: bytes {first} to {past} differ from the manifest's digest; restore the "
             "file or run pack again"
         )
 

@@ -45,7 +45,7 @@ def read(path: Path) -> GgufModel:
         reader = gguf.GGUFReader(path)
         metadata = {name: field.contents() for name, field in reader.fields.items()}
         tensors = {tensor.name: _dequantize(tensor) for tensor in reader.tensors}
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # the package knows the quantization, but cannot undo it
         raise ModelError(f"{path}: {error}; choose a file with another quantization") from None
     except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
         raise ModelError(

@@ -10,7 +10,7 @@ from evals.text_metrics import rouge
 from tests.commands import REAL_DATA
 
 DATA = REAL_DATA
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real data sets are not on this machine")
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data beside the repository")
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ class Batch:
 def document_ids_from_segments(segments: Segments, length: int) -> npt.NDArray[np.signedinteger]:
     """Return for each token of rows of ``length`` tokens the index of its segment in the row; -1 for padding.
 
-    The segments of a row are in order and do not overlap. int16 if that is enough for ``length``, else int32:
-    the array is the largest part of a batch.
+    The segments of a row are in order and do not overlap. int16 if that is enough for ``length``, which is
+    half to write and to copy to a device; else int32.
     """
     num_rows, number = len(segments.bounds) - 1, len(segments.start)
     rows = np.repeat(np.arange(num_rows), np.diff(segments.bounds))

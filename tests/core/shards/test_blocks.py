@@ -119,6 +119,26 @@ def test_wrong_bytes_are_an_error_that_names_file_and_place(remote):
             Shards.open(f"{web.url}/shards")
 
 
+@pytest.mark.server
+def test_neighbouring_blocks_are_one_request_and_a_wrong_one_is_named(tmp_path):
+    file, size = tmp_path / "data.bin", 5 * BLOCK - 64
+    file.write_bytes(np.arange(size // 4, dtype="<i4").tobytes())
+    digests = file_digests(str(file))
+
+    def read(web, cache):
+        data = RemoteBytes(f"{web.url}/data.bin", size, "f" * 64, digests, BLOCK, BlockCache(cache, 1 << 20))
+        return data.records(0, np.dtype("<i4"), 1, np.arange(size // 4))
+
+    with web_server(tmp_path) as web:
+        assert (read(web, tmp_path / "one")[:, 0] == np.arange(size // 4)).all()
+        assert [each.length for each in web.responses if each.length] == [size]
+        content = bytearray(file.read_bytes())
+        content[2 * BLOCK] ^= 1
+        file.write_bytes(content)
+        with pytest.raises(ManifestError, match=rf"bytes {2 * BLOCK} to {3 * BLOCK} differ"):
+            read(web, tmp_path / "other")
+
+
 def test_a_damaged_block_on_disk_is_replaced(remote, monkeypatch):
     monkeypatch.setattr(storage, "is_local", lambda path: False)
     folder, cache = f"file://{remote}/shards", str(remote / "cache")

@@ -24,6 +24,13 @@ def test_documents_are_numbered_and_padding_is_minus_one() -> None:
     assert numbers.tolist() == [[0, 0, 1, 1, 1, -1], [-1] * 6, [0, 0, 0, 0, 0, 1]]
 
 
+@pytest.mark.parametrize(("length", "dtype"), [(32_767, np.int16), (32_768, np.int32)])
+def test_documents_of_one_token_fill_the_longest_rows(length: int, dtype: type[np.signedinteger]) -> None:
+    numbers = document_ids_from_segments(segments([[(at, 1) for at in range(length)]]), length)
+    assert numbers.dtype == dtype
+    assert (numbers == np.arange(length)).all()
+
+
 def test_only_the_next_token_of_the_same_document_is_a_target() -> None:
     tokens = np.arange(10, 16, dtype=np.uint32)[None]
     numbers = document_ids_from_segments(segments([[(0, 2), (2, 3)]]), 6)
