@@ -1,12 +1,15 @@
 """Published tables are independent of the number of partitions and of the cluster."""
 
 import json
-import shutil
 
+import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
-from core import config
+from core import config, manifest
+from core.manifest import Manifest
+from pipeline.document import schema, text_hash
 from pipeline.spark.clean import clean
 from pipeline.spark.dedup.stage import dedup
 from pipeline.spark.pack import pack
@@ -68,10 +71,12 @@ SPECULATION = {
     "spark.speculation.quantile": "0.1",
     "spark.speculation.multiplier": "1.01",
     "spark.speculation.minTaskRuntime": "1ms",
+    "spark.sql.files.maxPartitionBytes": "1m",
+    "spark.sql.files.openCostInBytes": "1m",
     "spark.eventLog.enabled": "true",
     "spark.eventLog.compress": "false",
 }
-"""Start a second attempt of many tasks, and record them."""
+"""Start a second attempt of many tasks, and record them. Every file is a task."""
 
 
 def _speculate(cluster, job, settings, events):
@@ -100,16 +105,34 @@ def test_duplicates_are_the_same_bytes_on_a_cluster_that_speculates(spark, clust
 
 
 @pytest.mark.server
-def test_shards_are_the_same_bytes_on_a_cluster_that_speculates(spark, cluster, one_partition, tmp_path):
-    run = shutil.copytree(one_partition, tmp_path / "run")
+def test_shards_are_the_same_bytes_on_a_cluster_that_speculates(spark, cluster, tmp_path):
+    run = tmp_path / "run"
+    _publish_uneven(run)
     settings = [f"output.path={run}", "tokenizer.kind=char", "tokenizer.vocabulary_size=305"]
-    settings += ["pack.sequence_length=64", "pack.validation_share=0.1"]
+    settings += ["pack.sequence_length=255", "pack.validation_share=0.1"]
     train_tokenizer(spark, config.load(None, settings))
     pack(spark, config.load(None, settings))
     local = (run / "shards").rename(tmp_path / "local")
     assert _speculate(cluster, "pack.py", settings, tmp_path / "events") > 0
     files = _contents(local)
     assert len(files) > 2 and _contents(run / "shards") == files
+
+
+def _publish_uneven(run):
+    """Publish documents in two files, whose tasks take very different times."""
+    texts = [" ".join(str(number * word) for word in range(300)) for number in range(6_000)]
+    (run / "documents").mkdir(parents=True)
+    for part, numbers in enumerate([range(1), range(1, len(texts))]):
+        rows = [
+            {"id": text_hash(texts[number]), "text": texts[number], "source": "web", "language": "en"}
+            for number in numbers
+        ]
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema()), run / "documents" / f"{part}.parquet")
+    made = Manifest(
+        stage="clean", fingerprint="", config={}, inputs=[], counts={"kept": len(texts)}, files=[],
+        facts={"corpus": "c0ffee"},
+    )  # fmt: skip
+    manifest.publish(str(run), made)
 
 
 def _contents(folder):
