@@ -15,12 +15,12 @@ from core import storage
 from core.shards import Shards
 from train.data.batch import Batch
 from train.data.dataset import ShardDataset, read_stream
-from train.data.read_ahead import read_ahead, steps_at_once
+from train.data.read_ahead import ReadAhead
 from train.data.shard_batches import READ_AHEAD, ShardBatches
 from train.data.stream import Stream, step_positions
 
 BATCH = 64
-BLOCK_BYTES, WINDOW = 1 << 20, 16
+BLOCK_BYTES, WINDOW = 1 << 22, 16
 """Size of shuffled blocks of remote shards, and their number in a window."""
 
 
@@ -54,8 +54,9 @@ class TrainerReader(Reader):
 
     def batches(self) -> Iterator[int]:
         """Read on without end."""
-        at_once = steps_at_once(BATCH, self._shards.facts.sequence_length)
-        for batch in read_ahead(self._read, range(self._step + 1, sys.maxsize), READ_AHEAD, at_once):
+        length, window_steps = self._shards.facts.sequence_length, self._stream.window_rows / BATCH
+        read_ahead = ReadAhead.of(BATCH, length, READ_AHEAD, window_steps)
+        for batch in read_ahead.read(self._read, range(self._step + 1, sys.maxsize)):
             self._step += 1
             yield batch.tokens.numel() - len(batch.tokens)
 

@@ -13,7 +13,7 @@ from train import checkpoint, training_run, validation
 from train.data.batch import Batch, batch_hash, token_losses
 from train.data.dataset import read_stream
 from train.data.permutation import Int64Array
-from train.data.read_ahead import read_ahead, steps_at_once
+from train.data.read_ahead import ReadAhead
 from train.data.stream import step_positions
 from train.metrics import MetricsWriter, ProgressLine, peak_flops
 from train.optim import build_optimizer, learning_rate, optimizer_step
@@ -96,10 +96,11 @@ class Trainer:
                 self._save_checkpoint(metrics)
 
     def _inputs(self) -> Generator[StepInput]:
-        """Yield the inputs of all remaining steps, while a thread reads those after them."""
-        steps = range(self.step + 1, self.config.steps + 1)
-        at_once = steps_at_once(self.config.batch_size // self.world.size, self.run.dataset.sequence_length)
-        return read_ahead(self._read_inputs, steps, self.config.read_ahead, at_once)
+        """Yield the inputs of all remaining steps, while threads read those after them."""
+        rows, length = self.config.batch_size // self.world.size, self.run.dataset.sequence_length
+        window_steps = self.run.stream.window_rows / self.config.batch_size
+        read_ahead = ReadAhead.of(rows, length, self.config.read_ahead, window_steps)
+        return read_ahead.read(self._read_inputs, range(self.step + 1, self.config.steps + 1))
 
     def _resume(self) -> int:
         """Load the latest checkpoint or initialize the weights; return the number of completed steps."""

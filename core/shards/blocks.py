@@ -3,6 +3,7 @@
 The manifest has a digest of every block, so that a part of a file is verified without the rest.
 """
 
+import fcntl
 import hashlib
 import mmap
 import os
@@ -11,10 +12,10 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import cached_property
+from contextlib import contextmanager, suppress
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,8 +32,8 @@ RETRY_SECONDS = (0.2, 1.0, 5.0)
 """Waiting times before a request is repeated."""
 REQUESTS = 32
 """Concurrent requests of a process."""
-REQUEST_BLOCKS = 8
-"""Neighbouring blocks that are read by one request."""
+GROUP_BLOCKS = 8
+"""Neighbouring blocks that one request can read."""
 _OPEN_BLOCKS = 256
 """Blocks of which a process keeps a memory map."""
 _SWEEPS = 100
@@ -43,8 +44,8 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def digest(block: bytes | memoryview) -> str:
-    """Return the digest of a block: BLAKE2b of 8 bytes, hexadecimal."""
-    return hashlib.blake2b(block, digest_size=DIGEST_BYTES).hexdigest()
+    """Return the digest of a block: the first 8 bytes of its SHA-256, hexadecimal."""
+    return hashlib.sha256(block).digest()[:DIGEST_BYTES].hex()
 
 
 def file_digests(path: str) -> str:
@@ -88,6 +89,7 @@ class BlockCache:
     """Blocks on local disk, shared by the processes of a machine.
 
     Every block is a file, which appears when it is complete. It is verified before a process first uses it.
+    A file is locked while a group of blocks is fetched, so that no thread or process fetches it as well.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -99,11 +101,8 @@ class BlockCache:
         self._unswept = 0
         self.bytes_read = 0
         """Bytes read over the network."""
-
-    @cached_property
-    def requests(self) -> ThreadPoolExecutor:
+        self.requests = ThreadPoolExecutor(REQUESTS, "block")
         """Threads for concurrent requests."""
-        return ThreadPoolExecutor(REQUESTS, "block")
 
     def find(self, name: str, expected: str) -> Bytes | None:
         """Return a block by name if it is here and has the expected digest."""
@@ -142,6 +141,24 @@ class BlockCache:
         if due:
             self._sweep()
         return np.frombuffer(data, np.uint8)
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Let no other thread or process of the machine pass until the end, if the folder can be written."""
+        path = self._folder / f"{name}.lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("wb")
+        except OSError:
+            yield
+            return
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                # Those who wait have this file open; one who makes another finds the blocks.
+                path.unlink(missing_ok=True)
 
     def _keep(self, name: str, block: Bytes) -> Bytes:
         with self._lock:
@@ -193,26 +210,33 @@ class RemoteBytes:
         """
         if not len(indices):
             return np.empty((0, width), dtype)
+        if (np.diff(indices) < 0).any():
+            order = np.argsort(indices, kind="stable")
+            ascending = self.records(at, dtype, width, indices[order])
+            shuffled = np.empty_like(ascending)
+            shuffled[order] = ascending
+            return shuffled
         size = dtype.itemsize * width
         firsts = at + indices * size
         pasts = firsts + size
-        if firsts.min() < 0 or pasts.max() > self._size:
-            raise IndexError(f"{self._path}: bytes {firsts.min()} to {pasts.max()} of {self._size}")
+        if firsts[0] < 0 or pasts[-1] > self._size:
+            raise IndexError(f"{self._path}: bytes {firsts[0]} to {pasts[-1]} of {self._size}")
         numbers, last_numbers = firsts // self._block_bytes, (pasts - 1) // self._block_bytes
+        edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1)).tolist()
         divided = np.flatnonzero(numbers != last_numbers)
-        wanted = set(np.unique(numbers).tolist())
+        wanted = set(numbers[edges[:-1]].tolist())
         for first, last in zip(numbers[divided].tolist(), last_numbers[divided].tolist(), strict=True):
             wanted.update(range(first, last + 1))
         blocks = self._blocks(sorted(wanted))
 
         found = np.empty((len(indices), size), np.uint8)
-        by_block = np.argsort(numbers, kind="stable")
-        for chosen in np.split(by_block, np.flatnonzero(np.diff(numbers[by_block])) + 1):
-            number = int(numbers[chosen[0]])
+        for first, past in pairwise(edges):
+            number = int(numbers[first])
             begin = number * self._block_bytes
             whole = _whole_records(blocks[number], (at - begin) % size, size)
             if len(whole):  # divided records are copied below
-                found[chosen] = whole.take((firsts[chosen] - begin) // size, axis=0, mode="clip")
+                within = (firsts[first:past] - begin) // size
+                whole.take(within, axis=0, out=found[first:past], mode="clip")
         for index in divided.tolist():
             parts = [blocks[number] for number in range(numbers[index], last_numbers[index] + 1)]
             start = int(firsts[index]) - int(numbers[index]) * self._block_bytes
@@ -220,21 +244,30 @@ class RemoteBytes:
         return found.view(dtype).reshape(-1, width)
 
     def _blocks(self, numbers: Sequence[int]) -> dict[int, Bytes]:
-        """Return blocks by number, in ascending order. Neighbours that are missing are one request."""
-        found = {number: self._cache.find(self._named(number), self._expected(number)) for number in numbers}
-        here = {number: block for number, block in found.items() if block is not None}
-        requests: list[list[int]] = []
-        for number in (number for number, block in found.items() if block is None):
-            if requests and number == requests[-1][-1] + 1 and len(requests[-1]) < REQUEST_BLOCKS:
-                requests[-1].append(number)
-            else:
-                requests.append([number])
-        for fetched in self._cache.requests.map(self._fetch, requests) if requests else ():
+        """Return blocks by number, in ascending order. The missing ones of each group are fetched at once."""
+        here = self._cached(numbers)
+        missing = [number for number in numbers if number not in here]
+        groups = [list(group) for _, group in groupby(missing, lambda number: number // GROUP_BLOCKS)]
+        for fetched in self._cache.requests.map(self._fetch, groups) if groups else ():
             here |= fetched
         return here
 
-    def _fetch(self, numbers: Sequence[int]) -> dict[int, Bytes]:
-        """Read consecutive blocks from the server. A lost connection or wrong bytes are tried again."""
+    def _cached(self, numbers: Sequence[int]) -> dict[int, Bytes]:
+        found = {number: self._cache.find(self._named(number), self._expected(number)) for number in numbers}
+        return {number: block for number, block in found.items() if block is not None}
+
+    def _fetch(self, group: Sequence[int]) -> dict[int, Bytes]:
+        """Return blocks of a group, and read those from the server that no other thread or process has."""
+        with self._cache.locked(f"{self._named(group[0] // GROUP_BLOCKS)}-group"):
+            here = self._cached(group)
+            missing = [number for number in group if number not in here]
+            # Neighbours are as far from their index in the list as each other.
+            for _, neighbours in groupby(enumerate(missing), lambda each: each[1] - each[0]):
+                here |= self._read([number for _, number in neighbours])
+        return here
+
+    def _read(self, numbers: Sequence[int]) -> dict[int, Bytes]:
+        """Read neighbouring blocks from the server. A lost connection or wrong bytes are tried again."""
         start = numbers[0] * self._block_bytes
         length = min(len(numbers) * self._block_bytes, self._size - start)
         wrong: list[int] = []

@@ -7,7 +7,6 @@ file.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -53,6 +52,7 @@ class Shards:
         self.cache = cache
         self._verify = verify
         self._opened: dict[str, ShardFile] = {}
+        self._files_at_once = ThreadPoolExecutor(FILES_AT_ONCE, "shard")
         self._entries: dict[tuple[SplitName, str], list[FileEntry]] = {}
         for entry in sorted(found.files, key=lambda entry: entry.path):
             self._entries.setdefault(split_and_source(entry.path), []).append(entry)
@@ -128,7 +128,9 @@ class Shards:
                 "for rows within it"
             )
         files = np.searchsorted(bounds, indices, side="right") - 1
-        by_file = np.argsort(files, kind="stable")
+        # Within a remote file, ascending rows are read block by block.
+        remote = not storage.is_local(self.folder)
+        by_file = np.argsort(indices if remote else files, kind="stable")
         edges = np.flatnonzero(np.diff(files[by_file], prepend=-1, append=-1)).tolist() or [0, 0]
         tokens = np.empty((len(indices), self.facts.sequence_length + 1), self.facts.dtype)
 
@@ -139,11 +141,10 @@ class Shards:
             return segments
 
         parts = list(pairwise(edges))
-        remote = not storage.is_local(self.folder)
         found = list(self._files_at_once.map(read_part, parts) if remote else map(read_part, parts))
-        if len(found) == 1:
+        if len(found) == 1 and not remote:
             return tokens, found[0]
-        # The segments are grouped by file: restore the requested order.
+        # The segments are in the order in which they were read: restore the requested one.
         order = np.empty(len(indices), np.int64)
         order[by_file] = np.arange(len(indices))
         return tokens, found[0].join(found).take(order)
@@ -172,10 +173,6 @@ class Shards:
             )
         digests = self.facts.blocks[entry.path]
         return RemoteBytes(path, entry.size, entry.sha256, digests, self.facts.block_bytes, self.cache)
-
-    @cached_property
-    def _files_at_once(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(FILES_AT_ONCE, "shard")
 
 
 def check_tokenizer(shards: Shards, tokenizer: HasHash) -> None:

@@ -1,42 +1,62 @@
-"""Read the inputs of steps in a thread, before they are needed."""
+"""Read the inputs of steps in threads, before they are needed."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 CHUNK_TOKENS = 1 << 20
 """Tokens of the steps that are read at once: a few MB, over which the fixed cost of a call is spread."""
+WINDOW_CHUNK_TOKENS = 1 << 23
+"""The same for shuffled blocks, whose rows come from many files, each with its own cost."""
+WINDOW_THREADS = 2
+"""Threads that read shuffled blocks, one of which may wait for blocks of the next window."""
 
 T = TypeVar("T")
 
 
-def steps_at_once(rows: int, sequence_length: int) -> int:
-    """Return the number of steps to read at once, given the rows that a process reads for each."""
-    return max(1, CHUNK_TOKENS // (rows * (sequence_length + 1)))
+class ReadAhead(NamedTuple):
+    """How many steps are read before they are needed."""
 
+    ahead: int
+    """Steps after the one that is taken, at least."""
+    at_once: int
+    """Steps that a thread reads at once, at most."""
+    threads: int = 1
 
-def read_ahead(read: Callable[[range], Sequence[T]], steps: range, ahead: int, at_once: int) -> Generator[T]:
-    """Yield the inputs of ``steps``, while a thread reads those of at least ``ahead`` more.
+    @staticmethod
+    def of(rows: int, sequence_length: int, ahead: int, window_steps: float = 0) -> "ReadAhead":
+        """Return the numbers for ``rows`` per step and process.
 
-    ``read`` returns the inputs of some steps: of one at first, so that it is there soon, then of twice as
-    many, and finally of ``at_once``. What it raises is raised here.
-    """
-    thread = ThreadPoolExecutor(1, "read-ahead")
-    pending: deque[Future[Sequence[T]]] = deque()
-    ready: deque[T] = deque()
-    waiting, size = 0, 1
-    try:
-        while steps or waiting:
-            while steps and waiting <= ahead:
-                part, steps = steps[:size], steps[size:]
-                pending.append(thread.submit(read, part))
-                waiting, size = waiting + len(part), min(2 * size, at_once)
-            if not ready:
-                ready.extend(pending.popleft().result())
-            waiting -= 1
-            yield ready.popleft()
-    finally:
-        for future in pending:
-            future.cancel()
-        thread.shutdown()
+        ``ahead``: steps that the user wants to be read ahead. ``window_steps``: steps that a window of
+        shuffled blocks lasts, 0 without blocks. One window is read ahead, so that the blocks of the next one
+        arrive while this one is trained on.
+        """
+        tokens, threads = (WINDOW_CHUNK_TOKENS, WINDOW_THREADS) if window_steps else (CHUNK_TOKENS, 1)
+        at_once = max(1, tokens // (rows * (sequence_length + 1)))
+        return ReadAhead(max(ahead, round(window_steps)), at_once, threads)
+
+    def read(self, read: Callable[[range], Sequence[T]], steps: range) -> Generator[T]:
+        """Yield the inputs of ``steps`` in order.
+
+        ``read`` returns the inputs of some steps: of one at first, so that it is there soon, then of twice as
+        many, and finally of ``at_once``. What it raises is raised here.
+        """
+        pool = ThreadPoolExecutor(self.threads, "read-ahead")
+        pending: deque[Future[Sequence[T]]] = deque()
+        ready: deque[T] = deque()
+        waiting, size = 0, 1
+        try:
+            while steps or waiting:
+                while steps and waiting <= self.ahead:
+                    part, steps = steps[:size], steps[size:]
+                    pending.append(pool.submit(read, part))
+                    waiting, size = waiting + len(part), min(2 * size, self.at_once)
+                if not ready:
+                    ready.extend(pending.popleft().result())
+                waiting -= 1
+                yield ready.popleft()
+        finally:
+            for future in pending:
+                future.cancel()
+            pool.shutdown()

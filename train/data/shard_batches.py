@@ -11,8 +11,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from core.errors import ConfigError, MismatchError
 from core.shards import CACHE_BYTES, Shards
+from train.data.batch import Batch
 from train.data.dataset import ShardDataset, read_stream
-from train.data.read_ahead import read_ahead, steps_at_once
+from train.data.read_ahead import ReadAhead
 from train.data.stream import Stream, step_positions
 
 READ_AHEAD = 4
@@ -94,19 +95,17 @@ class ShardBatches(IterableDataset[dict[str, Tensor]]):
             self._steps += worker[0]
         self._worker = worker if info else None
         steps = range(self._steps + 1, sys.maxsize, worker[1])
-        at_once = steps_at_once(self._batch_size // self._world_size, self.sequence_length)
+        rows, length = self._batch_size // self._world_size, self.sequence_length
+        window_steps = self._stream.window_rows / (self._batch_size * worker[1])
         read = partial(self._read, ShardDataset(self._open()))
-        for batch in read_ahead(read, steps, READ_AHEAD, at_once):
+        for batch in ReadAhead.of(rows, length, READ_AHEAD, window_steps).read(read, steps):
             self._steps += worker[1]
-            yield batch
+            # int64 tensors take five times the memory of the rows that are read ahead.
+            yield {"input_ids": batch.inputs, "targets": batch.targets, "document_ids": batch.document_ids}
 
-    def _read(self, dataset: ShardDataset, steps: range) -> list[dict[str, Tensor]]:
+    def _read(self, dataset: ShardDataset, steps: range) -> list[Batch]:
         positions = step_positions(steps, self._batch_size, self._rank, self._world_size)
-        batches = (rows.batch() for rows, _ in read_stream(dataset, self._stream, positions))
-        return [
-            {"input_ids": batch.inputs, "targets": batch.targets, "document_ids": batch.document_ids}
-            for batch in batches
-        ]
+        return [rows.batch() for rows, _ in read_stream(dataset, self._stream, positions)]
 
     def start_after(self, step: int) -> None:
         """Resume after ``step`` completed steps, with any number of workers and processes."""

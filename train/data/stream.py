@@ -71,6 +71,8 @@ class Stream:
             _shuffle(num_rows[source], f"{dataset_sha256}\0{seed}\0{source}".encode(), block, window)
             for source in self.sources
         ]
+        self.window_rows = block * window
+        """Rows in a window of shuffled blocks; 0 without blocks."""
         self.edits = tuple(edits)
         self.sha256 = fingerprint(
             "order",

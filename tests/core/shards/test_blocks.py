@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -85,6 +87,27 @@ def test_blocks_are_fetched_once_by_all_processes_of_a_machine(remote):
         each.length for each in web.responses if each.path.endswith(".arrow")
     )
     assert max(count for (_, start), count in ranges.items() if start) == 1
+
+
+@pytest.mark.server
+def test_blocks_that_several_processes_want_at_once_are_fetched_by_one(tmp_path):
+    file, size = tmp_path / "data.bin", 20 * BLOCK
+    file.write_bytes(np.arange(size // 4, dtype="<i4").tobytes())
+    digests = file_digests(str(file))
+    together = threading.Barrier(4)
+
+    def read(url):
+        cache = BlockCache(tmp_path / "cache", 1 << 20)  # of its own, as in another process
+        data = RemoteBytes(url, size, "f" * 64, digests, BLOCK, cache)
+        together.wait(10)
+        return data.records(0, np.dtype("<i4"), 1, np.arange(size // 4))[:, 0]
+
+    with web_server(tmp_path) as web, ThreadPoolExecutor(4) as threads:
+        for found in threads.map(read, 4 * [f"{web.url}/data.bin"]):
+            assert (found == np.arange(size // 4)).all()
+        lengths = sorted(each.length for each in web.responses if each.length)
+    assert lengths == [4 * BLOCK, 8 * BLOCK, 8 * BLOCK]
+    assert len(cached_files(tmp_path)) == 20
 
 
 @pytest.mark.server
