@@ -32,7 +32,7 @@ RETRY_SECONDS = (0.2, 1.0, 5.0)
 """Waiting times before a request is repeated."""
 REQUESTS = 32
 """Concurrent requests of a process."""
-GROUP_BLOCKS = 8
+GROUP_BLOCKS = 32
 """Neighbouring blocks that one request can read."""
 _OPEN_BLOCKS = 256
 """Blocks of which a process keeps a memory map."""
@@ -153,12 +153,16 @@ class BlockCache:
             yield
             return
         with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            with suppress(OSError):  # some network file systems have no locks
+                fcntl.flock(file, fcntl.LOCK_EX)
             try:
                 yield
             finally:
-                # Those who wait have this file open; one who makes another finds the blocks.
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    # Those who wait have this file open; one who makes another finds the blocks.
+                    path.unlink(missing_ok=True)
+                    # A fork may have the file open, so that closing it does not release the lock.
+                    fcntl.flock(file, fcntl.LOCK_UN)
 
     def _keep(self, name: str, block: Bytes) -> Bytes:
         with self._lock:

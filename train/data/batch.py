@@ -47,7 +47,8 @@ class Batch:
     @property
     def targets(self) -> Tensor:
         """int64 ``[B, T]``: the next token; IGNORE_INDEX for padding, at document ends and where masked."""
-        return self.tokens[:, 1:].long().masked_fill(~self._is_target(), IGNORE_INDEX)
+        following = self.tokens[:, 1:].to(torch.int64, copy=True)
+        return following.masked_fill_(~self._is_target(), IGNORE_INDEX)
 
     @property
     def num_targets(self) -> int:

@@ -9,7 +9,7 @@ CHUNK_TOKENS = 1 << 20
 """Tokens of the steps that are read at once: a few MB, over which the fixed cost of a call is spread."""
 WINDOW_CHUNK_TOKENS = 1 << 23
 """The same for shuffled blocks, whose rows come from many files, each with its own cost."""
-WINDOW_THREADS = 2
+WINDOW_THREADS = 3
 """Threads that read shuffled blocks, one of which may wait for blocks of the next window."""
 
 T = TypeVar("T")

@@ -90,7 +90,8 @@ def test_blocks_are_fetched_once_by_all_processes_of_a_machine(remote):
 
 
 @pytest.mark.server
-def test_blocks_that_several_processes_want_at_once_are_fetched_by_one(tmp_path):
+def test_blocks_that_several_processes_want_at_once_are_fetched_by_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "GROUP_BLOCKS", 8)
     file, size = tmp_path / "data.bin", 20 * BLOCK
     file.write_bytes(np.arange(size // 4, dtype="<i4").tobytes())
     digests = file_digests(str(file))
