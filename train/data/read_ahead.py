@@ -11,6 +11,8 @@ WINDOW_CHUNK_TOKENS = 1 << 23
 """The same for shuffled blocks, whose rows come from many files, each with its own cost."""
 WINDOW_THREADS = 3
 """Threads that read shuffled blocks, one of which may wait for blocks of the next window."""
+WINDOW_CHUNKS = 8
+"""Times as many steps are read ahead as at once, at most: 256 MiB of 16-bit tokens and document ids."""
 
 T = TypeVar("T")
 
@@ -29,12 +31,13 @@ class ReadAhead(NamedTuple):
         """Return the numbers for ``rows`` per step and process.
 
         ``ahead``: steps that the user wants to be read ahead. ``window_steps``: steps that a window of
-        shuffled blocks lasts, 0 without blocks. One window is read ahead, so that the blocks of the next one
-        arrive while this one is trained on.
+        shuffled blocks lasts, 0 without blocks. A window is read ahead if it is not too large, so that the
+        blocks of the next one arrive while this one is trained on.
         """
         tokens, threads = (WINDOW_CHUNK_TOKENS, WINDOW_THREADS) if window_steps else (CHUNK_TOKENS, 1)
         at_once = max(1, tokens // (rows * (sequence_length + 1)))
-        return ReadAhead(max(ahead, round(window_steps)), at_once, threads)
+        window = min(round(window_steps), WINDOW_CHUNKS * at_once)
+        return ReadAhead(max(ahead, window), at_once, threads)
 
     def read(self, read: Callable[[range], Sequence[T]], steps: range) -> Generator[T]:
         """Yield the inputs of ``steps`` in order.

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import ManifestError
-from train.data.read_ahead import CHUNK_TOKENS, WINDOW_CHUNK_TOKENS, WINDOW_THREADS, ReadAhead
+from train.data.read_ahead import CHUNK_TOKENS, WINDOW_CHUNK_TOKENS, WINDOW_CHUNKS, WINDOW_THREADS, ReadAhead
 
 
 @given(
@@ -80,3 +80,4 @@ def test_long_batches_are_read_one_at_a_time_and_a_window_of_blocks_ahead() -> N
     assert ReadAhead.of(4, CHUNK_TOKENS // 16 - 1, 4) == (4, 4, 1)
     assert ReadAhead.of(1, WINDOW_CHUNK_TOKENS, 4, window_steps=0.1) == (4, 1, WINDOW_THREADS)
     assert ReadAhead.of(1, WINDOW_CHUNK_TOKENS // 2 - 1, 4, window_steps=16) == (16, 2, WINDOW_THREADS)
+    assert ReadAhead.of(1, WINDOW_CHUNK_TOKENS, 4, window_steps=1e9) == (WINDOW_CHUNKS, 1, WINDOW_THREADS)
