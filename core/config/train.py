@@ -165,8 +165,8 @@ class PretrainConfig(TrainConfig):
     shuffled, then the rows of ``shuffle_window`` blocks, so that few blocks of remote shards are needed at a
     time."""
     shuffle_window: int = Field(default=64, ge=1)
-    """Blocks whose rows are shuffled together, with ``shuffle_block``. A window is read ahead, if it is not
-    more than 67 million tokens for a process."""
+    """Blocks whose rows are shuffled together, with ``shuffle_block``. As many rows are read ahead, at
+    most 67 million tokens for a process."""
     shard_cache: ByteSize = Field(default=100 << 30, ge=0)
     """Size of the cache on local disk for blocks of remote shards, which the processes of a machine share. It
     is smaller where less than a tenth of the disk would be free."""

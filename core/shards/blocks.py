@@ -3,7 +3,6 @@
 The manifest has a digest of every block, so that a part of a file is verified without the rest.
 """
 
-import fcntl
 import hashlib
 import mmap
 import os
@@ -12,10 +11,10 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from itertools import groupby, pairwise
+from contextlib import ExitStack, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +23,7 @@ import numpy.typing as npt
 
 from core import storage
 from core.errors import InputError, ManifestError
+from core.shards.locks import locked
 
 BLOCK_BYTES = 1 << 20
 """Size of a block: one request reads some hundred rows, and 100 GB have 1.6 MB of digests."""
@@ -32,8 +32,10 @@ RETRY_SECONDS = (0.2, 1.0, 5.0)
 """Waiting times before a request is repeated."""
 REQUESTS = 32
 """Concurrent requests of a process."""
-GROUP_BLOCKS = 32
-"""Neighbouring blocks that one request can read."""
+GROUP_BLOCKS = 16
+"""Neighbouring blocks, from a multiple of this number on, that have a lock and that one request can read."""
+LOCK_SECONDS = 10.0
+"""Time to wait for another thread or process that fetches blocks of the same group."""
 _OPEN_BLOCKS = 256
 """Blocks of which a process keeps a memory map."""
 _SWEEPS = 100
@@ -89,7 +91,7 @@ class BlockCache:
     """Blocks on local disk, shared by the processes of a machine.
 
     Every block is a file, which appears when it is complete. It is verified before a process first uses it.
-    A file is locked while a group of blocks is fetched, so that no thread or process fetches it as well.
+    A group of blocks has a lock file, so that a block is fetched by one thread of one process.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -142,27 +144,15 @@ class BlockCache:
             self._sweep()
         return np.frombuffer(data, np.uint8)
 
-    @contextmanager
-    def locked(self, name: str) -> Iterator[None]:
-        """Let no other thread or process of the machine pass until the end, if the folder can be written."""
-        path = self._folder / f"{name}.lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("wb")
-        except OSError:
-            yield
-            return
-        with file:
-            with suppress(OSError):  # some network file systems have no locks
-                fcntl.flock(file, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                with suppress(OSError):
-                    # Those who wait have this file open; one who makes another finds the blocks.
-                    path.unlink(missing_ok=True)
-                    # A fork may have the file open, so that closing it does not release the lock.
-                    fcntl.flock(file, fcntl.LOCK_UN)
+    def lock(self, names: Sequence[str]) -> ExitStack:
+        """Return a context in which no other thread or process of the machine holds one of these names.
+
+        Names must be in the same order everywhere.
+        """
+        with ExitStack() as stack:
+            for name in names:
+                stack.enter_context(locked(self._folder / f"{name}.lock", LOCK_SECONDS))
+            return stack.pop_all()
 
     def _keep(self, name: str, block: Bytes) -> Bytes:
         with self._lock:
@@ -248,27 +238,28 @@ class RemoteBytes:
         return found.view(dtype).reshape(-1, width)
 
     def _blocks(self, numbers: Sequence[int]) -> dict[int, Bytes]:
-        """Return blocks by number, in ascending order. The missing ones of each group are fetched at once."""
-        here = self._cached(numbers)
-        missing = [number for number in numbers if number not in here]
-        groups = [list(group) for _, group in groupby(missing, lambda number: number // GROUP_BLOCKS)]
-        for fetched in self._cache.requests.map(self._fetch, groups) if groups else ():
-            here |= fetched
-        return here
+        """Return blocks by number, in ascending order. Neighbours that are missing are one request."""
+        here, missing = self._cached(numbers)
+        if not missing:
+            return here
+        groups = dict.fromkeys(f"{self._named(number // GROUP_BLOCKS)}-group" for number in missing)
+        with self._cache.lock(list(groups)):
+            brought, missing = self._cached(missing)  # by another thread or process in the meantime
+            requests: list[list[int]] = []
+            for number in missing:
+                if requests and number == requests[-1][-1] + 1 and number % GROUP_BLOCKS:
+                    requests[-1].append(number)
+                else:
+                    requests.append([number])
+            for fetched in self._cache.requests.map(self._read, requests):
+                brought |= fetched
+        return here | brought
 
-    def _cached(self, numbers: Sequence[int]) -> dict[int, Bytes]:
+    def _cached(self, numbers: Sequence[int]) -> tuple[dict[int, Bytes], list[int]]:
+        """Return the blocks that are in the cache, and the numbers of the others."""
         found = {number: self._cache.find(self._named(number), self._expected(number)) for number in numbers}
-        return {number: block for number, block in found.items() if block is not None}
-
-    def _fetch(self, group: Sequence[int]) -> dict[int, Bytes]:
-        """Return blocks of a group, and read those from the server that no other thread or process has."""
-        with self._cache.locked(f"{self._named(group[0] // GROUP_BLOCKS)}-group"):
-            here = self._cached(group)
-            missing = [number for number in group if number not in here]
-            # Neighbours are as far from their index in the list as each other.
-            for _, neighbours in groupby(enumerate(missing), lambda each: each[1] - each[0]):
-                here |= self._read([number for _, number in neighbours])
-        return here
+        here = {number: block for number, block in found.items() if block is not None}
+        return here, [number for number in numbers if number not in here]
 
     def _read(self, numbers: Sequence[int]) -> dict[int, Bytes]:
         """Read neighbouring blocks from the server. A lost connection or wrong bytes are tried again."""

@@ -6,7 +6,6 @@ columns one after the other, each padded to eight bytes ("Arrow Columnar Format"
 """
 
 import struct
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +42,7 @@ class ShardFile:
     def __init__(self, path: str, data: FileBytes, num_rows: int, facts: Facts) -> None:
         """``data``: the file's bytes. The first use raises :class:`ManifestError` for another layout."""
         self._path, self._data, self._num_rows, self._facts = path, data, num_rows, facts
+        self._found: Layout | None = None
 
     def tokens(self, rows: Int64Array) -> npt.NDArray[np.unsignedinteger]:
         """Return the tokens of n rows, unsigned[n, sequence_length + 1]."""
@@ -87,8 +87,14 @@ class ShardFile:
     def _numbers(self, spans: Int64Array, *buffers: int) -> list[npt.NDArray[np.int32]]:
         return [self._data.records(buffer, _INT, 1, spans).reshape(-1) for buffer in buffers]
 
-    @cached_property
+    @property
     def _layout(self) -> Layout:
+        # Not a cached_property: those of all objects share a lock until Python 3.12, and requests take long.
+        if self._found is None:
+            self._found = self._read_layout()
+        return self._found
+
+    def _read_layout(self) -> Layout:
         try:
             tokens = self._body()
             row_bytes = (self._facts.sequence_length + 1) * self._facts.dtype.itemsize

@@ -158,7 +158,8 @@ class Shards:
         """Return a file, verified if it is local."""
         if entry.path not in self._opened:
             path = _path(self.folder, entry)
-            self._opened[entry.path] = ShardFile(path, self._bytes(path, entry), entry.rows, self.facts)
+            file = ShardFile(path, self._bytes(path, entry), entry.rows, self.facts)
+            return self._opened.setdefault(entry.path, file)
         return self._opened[entry.path]
 
     def _bytes(self, path: str, entry: FileEntry) -> FileBytes:

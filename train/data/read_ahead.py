@@ -11,8 +11,8 @@ WINDOW_CHUNK_TOKENS = 1 << 23
 """The same for shuffled blocks, whose rows come from many files, each with its own cost."""
 WINDOW_THREADS = 3
 """Threads that read shuffled blocks, one of which may wait for blocks of the next window."""
-WINDOW_CHUNKS = 8
-"""Times as many steps are read ahead as at once, at most: 256 MiB of 16-bit tokens and document ids."""
+WINDOW_TOKENS = 1 << 26
+"""Tokens of a window that are read ahead, at most: 256 MiB of 16-bit tokens and document ids."""
 
 T = TypeVar("T")
 
@@ -30,14 +30,16 @@ class ReadAhead(NamedTuple):
     def of(rows: int, sequence_length: int, ahead: int, window_steps: float = 0) -> "ReadAhead":
         """Return the numbers for ``rows`` per step and process.
 
-        ``ahead``: steps that the user wants to be read ahead. ``window_steps``: steps that a window of
-        shuffled blocks lasts, 0 without blocks. A window is read ahead if it is not too large, so that the
-        blocks of the next one arrive while this one is trained on.
+        ``ahead``: steps that the user wants to be read ahead. ``window_steps``: steps that have as many rows
+        as a window of shuffled blocks, 0 without blocks. As much is read ahead, up to a limit, so that blocks
+        of the next window arrive while this one is trained on.
         """
-        tokens, threads = (WINDOW_CHUNK_TOKENS, WINDOW_THREADS) if window_steps else (CHUNK_TOKENS, 1)
-        at_once = max(1, tokens // (rows * (sequence_length + 1)))
-        window = min(round(window_steps), WINDOW_CHUNKS * at_once)
-        return ReadAhead(max(ahead, window), at_once, threads)
+        tokens = rows * (sequence_length + 1)
+        if not window_steps:
+            return ReadAhead(ahead, max(1, CHUNK_TOKENS // tokens))
+        window = min(round(window_steps), WINDOW_TOKENS // tokens)
+        at_once = max(1, min(window, WINDOW_CHUNK_TOKENS // tokens))
+        return ReadAhead(max(ahead, window), at_once, WINDOW_THREADS)
 
     def read(self, read: Callable[[range], Sequence[T]], steps: range) -> Generator[T]:
         """Yield the inputs of ``steps`` in order.

@@ -71,8 +71,8 @@ class Stream:
             _shuffle(num_rows[source], f"{dataset_sha256}\0{seed}\0{source}".encode(), block, window)
             for source in self.sources
         ]
-        self.window_rows = block * window
-        """Rows in a window of shuffled blocks; 0 without blocks."""
+        self.window_rows = min(block * window, sum(num_rows[source] for source in self.sources))
+        """Rows in a window of shuffled blocks of a source; 0 without blocks."""
         self.edits = tuple(edits)
         self.sha256 = fingerprint(
             "order",

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from core import storage
 from core.errors import InputError, ManifestError
 from core.shards import Rows, Shards, Spans, blocks
-from core.shards.blocks import BlockCache, LocalBytes, RemoteBytes, file_digests
+from core.shards.blocks import GROUP_BLOCKS, BlockCache, LocalBytes, RemoteBytes, file_digests
 from tests.core.shards.test_shards import _expect, _write
 from tests.servers.web import web_server
 
@@ -109,6 +110,52 @@ def test_blocks_that_several_processes_want_at_once_are_fetched_by_one(tmp_path,
         lengths = sorted(each.length for each in web.responses if each.length)
     assert lengths == [4 * BLOCK, 8 * BLOCK, 8 * BLOCK]
     assert len(cached_files(tmp_path)) == 20
+
+
+@pytest.mark.server
+def test_blocks_of_a_group_that_are_wanted_one_after_another_are_fetched_once(tmp_path, monkeypatch):
+    file, size = tmp_path / "data.bin", GROUP_BLOCKS * BLOCK
+    file.write_bytes(np.arange(size // 4, dtype="<i4").tobytes())
+    digests = file_digests(str(file))
+    monkeypatch.setattr(storage, "read_range", slowly(storage.read_range))
+
+    def read(number, wanted):
+        time.sleep(0.03 * number)
+        cache = BlockCache(tmp_path / "cache", 1 << 20)
+        data = RemoteBytes(f"{web.url}/data.bin", size, "f" * 64, digests, BLOCK, cache)
+        records = np.arange(wanted.start * BLOCK // 4, wanted.stop * BLOCK // 4)
+        assert (data.records(0, np.dtype("<i4"), 1, records)[:, 0] == records).all()
+
+    with web_server(tmp_path) as web, ThreadPoolExecutor(4) as threads:
+        list(threads.map(read, range(4), [range(4), range(4, 12), range(4, 12), range(4, 16)]))
+        assert sorted(each.length for each in web.responses if each.length) == [
+            4 * BLOCK,
+            4 * BLOCK,
+            8 * BLOCK,
+        ]
+
+
+def slowly(read):
+    def read_range(*arguments):
+        time.sleep(0.05)
+        return read(*arguments)
+
+    return read_range
+
+
+def test_blocks_with_gaps_are_requested_at_the_same_time(tmp_path, monkeypatch):
+    file, size = tmp_path / "data.bin", 8 * BLOCK
+    file.write_bytes(bytes(size))
+    together = threading.Barrier(4)
+
+    def read_range(path, offset, length):
+        together.wait(10)
+        return bytes(length)
+
+    monkeypatch.setattr(storage, "read_range", read_range)
+    cache = BlockCache(tmp_path / "cache", 1 << 20)
+    data = RemoteBytes("https://example.org/x", size, "f" * 64, file_digests(str(file)), BLOCK, cache)
+    assert not data.records(0, np.dtype("u1"), BLOCK, np.arange(0, 8, 2)).any()
 
 
 @pytest.mark.server

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import ManifestError
-from train.data.read_ahead import CHUNK_TOKENS, WINDOW_CHUNK_TOKENS, WINDOW_CHUNKS, WINDOW_THREADS, ReadAhead
+from train.data.read_ahead import CHUNK_TOKENS, WINDOW_CHUNK_TOKENS, WINDOW_THREADS, WINDOW_TOKENS, ReadAhead
 
 
 @given(
@@ -75,9 +75,29 @@ def test_threads_wait_for_their_steps_at_the_same_time() -> None:
     assert list(ReadAhead(2, 1, threads=3).read(read, range(1, 7))) == [1, 2, 3, 4, 5, 6]
 
 
-def test_long_batches_are_read_one_at_a_time_and_a_window_of_blocks_ahead() -> None:
+def test_steps_are_in_order_whichever_thread_is_first() -> None:
+    first_waits = threading.Event()
+
+    def read(part: range) -> Sequence[int]:
+        if 1 in part:
+            assert first_waits.wait(10)
+        if 3 in part:
+            first_waits.set()
+        if 5 in part:
+            raise ManifestError("part-00001.arrow: 12 bytes, but manifest.json says 13 bytes")
+        return part
+
+    steps = ReadAhead(5, 1, threads=3).read(read, range(1, 100))
+    assert [next(steps) for _ in range(4)] == [1, 2, 3, 4]
+    with pytest.raises(ManifestError, match="13 bytes"):
+        next(steps)
+
+
+def test_long_batches_are_read_one_at_a_time_and_windows_of_blocks_ahead() -> None:
     assert ReadAhead.of(1, CHUNK_TOKENS, 4) == (4, 1, 1)
     assert ReadAhead.of(4, CHUNK_TOKENS // 16 - 1, 4) == (4, 4, 1)
     assert ReadAhead.of(1, WINDOW_CHUNK_TOKENS, 4, window_steps=0.1) == (4, 1, WINDOW_THREADS)
     assert ReadAhead.of(1, WINDOW_CHUNK_TOKENS // 2 - 1, 4, window_steps=16) == (16, 2, WINDOW_THREADS)
-    assert ReadAhead.of(1, WINDOW_CHUNK_TOKENS, 4, window_steps=1e9) == (WINDOW_CHUNKS, 1, WINDOW_THREADS)
+    assert ReadAhead.of(1, WINDOW_CHUNK_TOKENS // 8 - 1, 1, window_steps=3) == (3, 3, WINDOW_THREADS)
+    assert ReadAhead.of(1, WINDOW_CHUNK_TOKENS - 1, 4, window_steps=1e9) == (8, 1, WINDOW_THREADS)
+    assert ReadAhead.of(1, WINDOW_TOKENS, 4, window_steps=1e9) == (4, 1, WINDOW_THREADS)

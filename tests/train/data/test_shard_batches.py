@@ -16,6 +16,7 @@ from core.errors import ConfigError, ManifestError, MismatchError
 from core.shards import Shards
 from tests.train.data.numbered import read_step
 from train.data.dataset import ShardDataset
+from train.data.read_ahead import ReadAhead
 from train.data.shard_batches import ShardBatches
 from train.data.stream import Stream, batch_positions
 
@@ -55,6 +56,24 @@ def test_batches_are_those_of_the_trainer(packed: Path, expected: list[Tensor]) 
     within = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
     assert torch.equal(targets[:, :-1][within], batch["input_ids"][:, 1:][within])
     assert (targets[:, :-1][~within] == -100).all() and (targets[documents < 0] == -100).all()
+
+
+def test_a_window_of_shuffled_blocks_is_read_ahead(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows: list[float] = []
+
+    def of(*arguments: float) -> ReadAhead:
+        windows.append(arguments[3])
+        return ReadAhead(4, 1)
+
+    monkeypatch.setattr(ReadAhead, "of", of)
+    rows = sum(Shards.open(str(packed / "shards")).rows("train", source) for source in ("books", "wikipedia"))
+    for settings, expected in (
+        ({}, 0),
+        ({"shuffle_block": 3, "shuffle_window": 8}, 24 / 12),
+        ({"shuffle_block": 3, "shuffle_window": 1_000_000}, rows / 12),
+    ):
+        next(iter(opened(packed, **settings)))
+        assert windows.pop() == expected
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
