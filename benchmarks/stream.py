@@ -8,14 +8,14 @@ resumes from it in another process. All take turns in every round; medians are r
 
 - seconds from opening to the first batch, and to the first batch after resuming, imports apart;
 - tokens per second into torch tensors: shards with document ids, and once with targets, the others the tokens
-  alone; shards are read by a thread, as the trainer does it;
+  alone; shards are read by threads, as the trainer does it;
 - resident memory at the end above that after the imports, mapped pages included.
 
 The bare map gathers the rows of a permutation from the flat file with NumPy. Peers that are not installed are
 left out. With ``--remote``, an S3 server that the ``AWS_*`` variables name, all but the bare map read from
-there, with an empty cache each time; shards are shuffled in windows of 16 blocks of 1 MiB, litdata within its
-chunks of 64 MiB. Then the bytes that arrive over the network until the first batch and until the end are
-reported as well, and the size of the cache at the end.
+there, with an empty cache each time; shards are shuffled in windows of 16 blocks of 4 MiB, litdata within its
+chunks of 64 MiB. Then the tokens per second from opening to the end, the bytes that arrive over the network
+until the first batch and until the end, and the size of the cache at the end are reported as well.
 Writes ``benchmarks/results/stream.md``, or ``stream_remote.md`` (``--output``).
 """
 
@@ -244,9 +244,10 @@ def _page(found: Mapping[str, list[dict[str, float]]], about: str, options: argp
     lines = [
         f"# Reading of token shards from {'a server' if options.remote else 'local disk'}",
         "",
-        f"`python benchmarks/stream.py`, {date.today()}, medians of {options.rounds} rounds, one thread, "
-        f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"{', '.join(versions) or 'no peers'}. {about}, batches of {BATCH} rows, from {where}.",
+        f"`python benchmarks/stream.py`, {date.today()}, medians of {options.rounds} rounds, "
+        f"one PyTorch thread, {platform.machine()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, {', '.join(versions) or 'no peers'}. {about}, batches of {BATCH} rows, "
+        f"from {where}.",
         "",
         f"| | {' | '.join(columns)} |",
         f"|---|{'--:|' * len(columns)}",

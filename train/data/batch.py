@@ -47,7 +47,7 @@ class Batch:
     @property
     def targets(self) -> Tensor:
         """int64 ``[B, T]``: the next token; IGNORE_INDEX for padding, at document ends and where masked."""
-        following = self.tokens[:, 1:].to(torch.int64, copy=True)
+        following = self.tokens[:, 1:].to(torch.int64, copy=True)  # int64 tokens too must stay as they are
         return following.masked_fill_(~self._is_target(), IGNORE_INDEX)
 
     @property

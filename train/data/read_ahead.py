@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class ReadAhead(NamedTuple):
-    """How many steps are read before they are needed."""
+    """A prefetcher of the inputs of steps: its prefetch distance, chunk size and number of threads."""
 
     ahead: int
     """Steps after the one that is taken, at least."""
@@ -28,7 +28,7 @@ class ReadAhead(NamedTuple):
 
     @staticmethod
     def of(rows: int, sequence_length: int, ahead: int, window_steps: float = 0) -> "ReadAhead":
-        """Return the numbers for ``rows`` per step and process.
+        """Return the prefetcher of a process that reads ``rows`` for each step.
 
         ``ahead``: steps that the user wants to be read ahead. ``window_steps``: steps that have as many rows
         as a window of shuffled blocks, 0 without blocks. As much is read ahead, up to a limit, so that blocks

@@ -72,7 +72,7 @@ class Stream:
             for source in self.sources
         ]
         self.window_rows = min(block * window, sum(num_rows[source] for source in self.sources))
-        """Rows in a window of shuffled blocks of a source; 0 without blocks."""
+        """Rows in a window of shuffled blocks, at most all rows; 0 without blocks."""
         self.edits = tuple(edits)
         self.sha256 = fingerprint(
             "order",

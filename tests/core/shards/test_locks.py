@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def test_a_fork_does_not_keep_the_lock(
         monkeypatch.setattr(Path, "unlink", fail)
     read, write = os.pipe()
     with locked(tmp_path / "a.lock", 60):
-        child = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, for forks beside threads
+            child = os.fork()
         if not child:
             os.read(read, 1)
             os._exit(0)
