@@ -62,6 +62,9 @@ def file_digests(path: str) -> str:
 class FileBytes(Protocol):
     """A file as arrays of records."""
 
+    size: int
+    """Bytes of the file."""
+
     def records(self, at: int, dtype: np.dtype[Any], width: int, indices: Int64Array) -> npt.NDArray[Any]:
         """Return records of ``width`` items, ``[n, width]``, at ``indices`` of those that start at ``at``.
 
@@ -75,13 +78,16 @@ class LocalBytes:
     def __init__(self, path: str) -> None:
         with Path(path).open("rb") as stream:
             self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        self.size = len(self._map)
+        self.address = int(np.frombuffer(self._map, np.uint8).ctypes.data)
+        """Address of the first byte in this process, as long as this object exists."""
         self._arrays: dict[tuple[int, str, int], npt.NDArray[Any]] = {}
 
     def records(self, at: int, dtype: np.dtype[Any], width: int, indices: Int64Array) -> npt.NDArray[Any]:
         """Return records as :meth:`FileBytes.records`; the only copy is the result."""
         key = at, dtype.str, width
         if key not in self._arrays:
-            number = max(len(self._map) - at, 0) // (dtype.itemsize * width)
+            number = max(self.size - at, 0) // (dtype.itemsize * width)
             flat = np.frombuffer(self._map, dtype, number * width, at if number else 0)
             self._arrays[key] = flat.reshape(number, width)
         return self._arrays[key].take(indices, axis=0)
@@ -193,7 +199,7 @@ class RemoteBytes:
         self, path: str, size: int, sha256: str, digests: str, block_bytes: int, cache: BlockCache
     ) -> None:
         """``digests``: as :func:`file_digests`, of blocks of ``block_bytes``."""
-        self._path, self._size, self._name = path, size, sha256
+        self._path, self.size, self._name = path, size, sha256
         self._digests, self._block_bytes, self._cache = digests, block_bytes, cache
 
     def records(self, at: int, dtype: np.dtype[Any], width: int, indices: Int64Array) -> npt.NDArray[Any]:
@@ -213,8 +219,8 @@ class RemoteBytes:
         size = dtype.itemsize * width
         firsts = at + indices * size
         pasts = firsts + size
-        if firsts[0] < 0 or pasts[-1] > self._size:
-            raise IndexError(f"{self._path}: bytes {firsts[0]} to {pasts[-1]} of {self._size}")
+        if firsts[0] < 0 or pasts[-1] > self.size:
+            raise IndexError(f"{self._path}: bytes {firsts[0]} to {pasts[-1]} of {self.size}")
         numbers, last_numbers = firsts // self._block_bytes, (pasts - 1) // self._block_bytes
         edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1)).tolist()
         divided = np.flatnonzero(numbers != last_numbers)
@@ -264,7 +270,7 @@ class RemoteBytes:
     def _read(self, numbers: Sequence[int]) -> dict[int, Bytes]:
         """Read neighbouring blocks from the server. A lost connection or wrong bytes are tried again."""
         start = numbers[0] * self._block_bytes
-        length = min(len(numbers) * self._block_bytes, self._size - start)
+        length = min(len(numbers) * self._block_bytes, self.size - start)
         wrong: list[int] = []
         for wait in (*RETRY_SECONDS, None):
             try:
@@ -282,7 +288,7 @@ class RemoteBytes:
             if wait is not None:
                 time.sleep(wait)
         first = wrong[0] * self._block_bytes if wrong else start
-        past = min(first + self._block_bytes, self._size)
+        past = min(first + self._block_bytes, self.size)
         raise ManifestError(
             f"{self._path}: bytes {first} to {past} differ from the manifest's digest; restore the "
             "file or run pack again"

@@ -10,6 +10,7 @@ In each span, ``length`` tokens of the row from ``start`` are tokens of the docu
 count the document's whole sequence ``bos, text, eos``.
 """
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -40,6 +41,7 @@ def dtype_for(vocabulary_size: int) -> np.dtype[np.unsignedinteger]:
     return np.dtype("<u2" if vocabulary_size <= 1 << 16 else "<u4")
 
 
+@functools.lru_cache(maxsize=8)
 def schema(sequence_length: int, dtype: np.dtype[np.unsignedinteger]) -> pa.Schema:
     """Return the schema of a shard file."""
     token = pa.field("item", pa.from_numpy_dtype(dtype), nullable=False)
@@ -64,6 +66,18 @@ def split_and_source(path: str) -> tuple[SplitName, str]:
     return cast(SplitName, split), unquote(folder)
 
 
+def ranges(
+    first: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the bounds of n ranges, int64[n + 1], and their numbers one after another, int64[m].
+
+    Range i has ``counts[i]`` numbers from ``first[i]`` on.
+    """
+    bounds = np.zeros(len(first) + 1, np.int64)
+    counts.cumsum(out=bounds[1:])
+    return bounds, np.arange(bounds[-1]) + (first - bounds[:-1]).repeat(counts)
+
+
 @dataclass(frozen=True, slots=True)
 class Segments:
     """The segments of n rows as flat arrays; those of row i are ``bounds[i]:bounds[i + 1]``."""
@@ -77,9 +91,7 @@ class Segments:
 
     def take(self, rows: npt.NDArray[np.int64]) -> Self:
         """Return the segments of the given rows, in that order."""
-        counts = self.bounds[rows + 1] - self.bounds[rows]
-        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-        index = np.arange(bounds[-1]) + np.repeat(self.bounds[rows] - bounds[:-1], counts)
+        bounds, index = ranges(self.bounds[rows], self.bounds[rows + 1] - self.bounds[rows])
         return type(self)(bounds, *(column[index] for column in self._columns()))
 
     @classmethod

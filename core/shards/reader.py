@@ -5,11 +5,9 @@ a cache that is keyed by the files' SHA-256: it can hold several sets of shards 
 file.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 from urllib.parse import quote
 
 import numpy as np
@@ -21,14 +19,13 @@ from core.errors import InputError, ManifestError, MismatchError
 from core.manifest import FileEntry, Manifest
 from core.shards.blocks import DIGEST_BYTES, BlockCache, FileBytes, Int64Array, LocalBytes, RemoteBytes
 from core.shards.format import STAGE, Facts, Segments, Spans, SplitName, split_and_source
+from core.shards.groups import FileGroup, MappedFiles, RemoteFiles
 from core.shards.layout import ShardFile
 
 CACHE_BYTES = 100 << 30
 """Default limit of the cache for blocks of remote shards."""
 FILES_AT_ONCE = 16
 """Remote files whose rows are read concurrently."""
-
-S = TypeVar("S", bound=Segments)
 
 
 class HasHash(Protocol):
@@ -53,6 +50,7 @@ class Shards:
         self._verify = verify
         self._opened: dict[str, ShardFile] = {}
         self._files_at_once = ThreadPoolExecutor(FILES_AT_ONCE, "shard")
+        self._groups: dict[tuple[SplitName, str], FileGroup] = {}
         self._entries: dict[tuple[SplitName, str], list[FileEntry]] = {}
         for entry in sorted(found.files, key=lambda entry: entry.path):
             self._entries.setdefault(split_and_source(entry.path), []).append(entry)
@@ -96,13 +94,13 @@ class Shards:
         self, split: SplitName, source: str, indices: Int64Array
     ) -> tuple[npt.NDArray[np.unsignedinteger], Spans]:
         """Return tokens, unsigned[n, sequence_length + 1], and spans of the n rows at ``indices``."""
-        return self._read(split, source, indices, lambda file, rows: (file.tokens(rows), file.spans(rows)))
+        return self._group(split, source).read(*self._locate(split, source, indices))
 
     def read_segments(
         self, split: SplitName, source: str, indices: Int64Array
     ) -> tuple[npt.NDArray[np.unsignedinteger], Segments]:
         """Read rows as :meth:`read`, without the ids of their documents."""
-        return self._read(split, source, indices, lambda file, rows: (file.tokens(rows), file.segments(rows)))
+        return self._group(split, source).read_segments(*self._locate(split, source, indices))
 
     def document_ids(self, entry: FileEntry) -> tuple[Int64Array, npt.NDArray[np.uint8]]:
         """Return the bounds and the document ids of all spans of a file, as in :class:`Spans`."""
@@ -112,42 +110,32 @@ class Shards:
         """Return the segments of all rows of a file."""
         return self._file(entry).all_segments()
 
-    def _read(
-        self,
-        split: SplitName,
-        source: str,
-        indices: Int64Array,
-        read: Callable[[ShardFile, Int64Array], tuple[npt.NDArray[np.unsignedinteger], S]],
-    ) -> tuple[npt.NDArray[np.unsignedinteger], S]:
+    def _group(self, split: SplitName, source: str) -> FileGroup:
+        entries = self.files(split, source)
+
+        def open_file(number: int) -> ShardFile:
+            return self._file(entries[number])
+
+        if (split, source) not in self._groups:
+            self._groups[split, source] = (
+                MappedFiles(len(entries), open_file, self.facts)
+                if storage.is_local(self.folder)
+                else RemoteFiles(open_file, self.facts, self._files_at_once)
+            )
+        return self._groups[split, source]
+
+    def _locate(self, split: SplitName, source: str, indices: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """Return the number of the file of each row, and the row's number in that file."""
         indices = np.asarray(indices, np.int64)
-        entries, bounds = self.files(split, source), self._bounds.get((split, source), np.zeros(1, np.int64))
+        bounds = self._bounds.get((split, source), np.zeros(1, np.int64))
         lowest, highest = (int(indices.min()), int(indices.max())) if len(indices) else (0, -1)
-        if not entries or lowest < 0 or highest >= bounds[-1]:
+        if not bounds[-1] or lowest < 0 or highest >= bounds[-1]:
             raise InputError(
                 f"{self.folder}: rows {lowest} to {highest} of {split}/{source}, which has {bounds[-1]}; ask "
                 "for rows within it"
             )
-        files = np.searchsorted(bounds, indices, side="right") - 1
-        # Within a remote file, ascending rows are read block by block.
-        remote = not storage.is_local(self.folder)
-        by_file = np.argsort(indices if remote else files, kind="stable")
-        edges = np.flatnonzero(np.diff(files[by_file], prepend=-1, append=-1)).tolist() or [0, 0]
-        tokens = np.empty((len(indices), self.facts.sequence_length + 1), self.facts.dtype)
-
-        def read_part(part: tuple[int, int]) -> S:
-            places = by_file[part[0] : part[1]]
-            number = int(files[places[0]]) if len(places) else 0
-            tokens[places], segments = read(self._file(entries[number]), indices[places] - bounds[number])
-            return segments
-
-        parts = list(pairwise(edges))
-        found = list(self._files_at_once.map(read_part, parts) if remote else map(read_part, parts))
-        if len(found) == 1 and not remote:
-            return tokens, found[0]
-        # The segments are in the order in which they were read: restore the requested one.
-        order = np.empty(len(indices), np.int64)
-        order[by_file] = np.arange(len(indices))
-        return tokens, found[0].join(found).take(order)
+        files = bounds.searchsorted(indices, "right") - 1
+        return files, indices - bounds[files]
 
     def verify(self) -> None:
         """Compare the SHA-256 of every file. Raises :class:`ManifestError` at the first mismatch."""

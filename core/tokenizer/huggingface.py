@@ -3,10 +3,12 @@
 Based on Hugging Face's ``tokenizers`` library, configured so that text never encodes to control tokens.
 """
 
+import functools
 import hashlib
 import json
+import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -87,8 +89,8 @@ class HuggingFaceTokenizer:
         self.pad = self.eos if pad is None else int(pad)
         self.bos = self._named_id("bos_token", source) if self._settings.add_bos else None
 
-    def __reduce__(self) -> tuple[type["HuggingFaceTokenizer"], tuple[str, TokenizerSettings]]:
-        return HuggingFaceTokenizer, (self._definition, self._settings)
+    def __reduce__(self) -> tuple[Callable[[bytes], "HuggingFaceTokenizer"], tuple[bytes]]:
+        return _unpickle, (pickle.dumps((self._definition, self._settings)),)
 
     @staticmethod
     def load(folder: str) -> "HuggingFaceTokenizer":
@@ -221,6 +223,12 @@ class HuggingFaceTokenizer:
                 f"name one in the {TOKENIZER_CONFIG} next to it"
             )
         return int(token_id)
+
+
+@functools.lru_cache(maxsize=2)
+def _unpickle(state: bytes) -> HuggingFaceTokenizer:
+    """Return one tokenizer for all tasks of a Spark worker; large ones take a second to make."""
+    return HuggingFaceTokenizer(*pickle.loads(state))
 
 
 def _control_tokens(added: Mapping[str, Mapping[str, Any]], settings: TokenizerSettings) -> list[str]:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from core.hashing import GOLDEN, mix
 from core.shards import Segments
 from model.transformer import Transformer
 from train.data.permutation import Int64Array
+
+A = TypeVar("A", Tensor, npt.NDArray[Any])
 
 IGNORE_INDEX = -100
 """Target that does not contribute to the loss."""
@@ -66,13 +69,22 @@ class Batch:
         return self._map(lambda column: column.to(device))
 
     def _is_target(self) -> Tensor:
-        following = self.documents[:, 1:]
-        found = (following == self.documents[:, :-1]) & (following >= 0)
+        found = is_followed(self.documents)
         return found if self.loss_mask is None else found & self.loss_mask[:, 1:]
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         mask = None if self.loss_mask is None else change(self.loss_mask)
         return Batch(change(self.tokens), change(self.documents), mask)
+
+
+def is_followed(document_ids: A) -> A:
+    """Return for all tokens but the last of each row whether the next one is of the same document.
+
+    ``document_ids``: ``[B, T + 1]``, -1 for padding, which has no next token. Returns bool ``[B, T]``.
+    """
+    following = document_ids[:, 1:]
+    found: A = (following == document_ids[:, :-1]) & (following >= 0)
+    return found
 
 
 def document_ids_from_segments(segments: Segments, length: int) -> npt.NDArray[np.signedinteger]:

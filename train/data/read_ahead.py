@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
-CHUNK_TOKENS = 1 << 20
+CHUNK_TOKENS = 1 << 21
 """Tokens of the steps that are read at once: a few MB, over which the fixed cost of a call is spread."""
 WINDOW_CHUNK_TOKENS = 1 << 23
 """The same for shuffled blocks, whose rows come from many files, each with its own cost."""
