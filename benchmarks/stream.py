@@ -96,9 +96,9 @@ def write_all(run_folder: str, folder: Path, tokens: int, names: Sequence[str]) 
     random = np.random.default_rng(0)
     writers: list[Any] = []
     if "litdata" in names:
-        writers.append(_LitdataWriter(folder / "litdata"))
+        writers.append(LitdataWriter(folder / "litdata"))
     if "mosaicml-streaming" in names:
-        writers.append(_StreamingWriter(folder / "streaming", length))
+        writers.append(StreamingWriter(folder / "streaming", length))
     (folder / "flat").mkdir()
     files: list[WrittenFile] = []
     with (folder / "flat/tokens.bin").open("wb") as flat:
@@ -121,13 +121,15 @@ def write_all(run_folder: str, folder: Path, tokens: int, names: Sequence[str]) 
     return count, f"{count:,} rows of {length:,} tokens in {len(files)} files"
 
 
-class _LitdataWriter:
-    def __init__(self, folder: Path) -> None:
+class LitdataWriter:
+    """Writes rows as chunks of tokens of litdata."""
+
+    def __init__(self, folder: Path, chunk_bytes: int = CHUNK_BYTES) -> None:
         import litdata
         from litdata.streaming import Cache
 
         folder.mkdir()
-        self._cache = Cache(str(folder), chunk_bytes=CHUNK_BYTES, item_loader=litdata.TokensLoader())
+        self._cache = Cache(str(folder), chunk_bytes=chunk_bytes, item_loader=litdata.TokensLoader())
         self._written = 0
 
     def write(self, rows: Any) -> None:
@@ -142,12 +144,14 @@ class _LitdataWriter:
         self._cache.merge()
 
 
-class _StreamingWriter:
-    def __init__(self, folder: Path, length: int) -> None:
+class StreamingWriter:
+    """Writes rows as MDS of mosaicml-streaming."""
+
+    def __init__(self, folder: Path, length: int, chunk_bytes: int = CHUNK_BYTES) -> None:
         from streaming import MDSWriter
 
         columns = {"tokens": f"ndarray:uint16:{length}"}
-        self._writer = MDSWriter(out=str(folder), columns=columns, size_limit=CHUNK_BYTES)
+        self._writer = MDSWriter(out=str(folder), columns=columns, size_limit=chunk_bytes)
 
     def write(self, rows: Any) -> None:
         """Write rows, one sample each."""

@@ -22,7 +22,7 @@ from core.tokenizer import definition as definitions
 from core.tokenizer import hub_settings
 from core.tokenizer.control import NONCHARACTERS, private_text
 from core.tokenizer.hub_settings import TokenizerSettings
-from core.tokenizer.protocol import TOKENIZER_CONFIG, TOKENIZER_JSON, Encoding, Mark
+from core.tokenizer.protocol import TOKENIZER_CONFIG, TOKENIZER_JSON, Encoding, Mark, id_array
 from core.tokenizer.tokenizer_json import BYTE_OF_CHARACTER, SPACE
 
 BYTE_TOKEN = re.compile("<0x([0-9A-F]{2})>")
@@ -112,7 +112,7 @@ class HuggingFaceTokenizer:
 
     def encode_array(self, text: str) -> npt.NDArray[np.int32]:
         """Return the token ids of a text as an array, without bos and eos."""
-        return np.array(self.encode(text), np.int32)
+        return id_array(self.encode(text))
 
     def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
         """Return the token ids of each text, without bos and eos.
@@ -121,7 +121,7 @@ class HuggingFaceTokenizer:
         ``TOKENIZERS_PARALLELISM=false`` limits it to the calling thread.
         """
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [np.array(each.ids, np.int32) for each in encodings]
+        return [id_array(each.ids) for each in encodings]
 
     def encode_marked(self, text: str, marks: Sequence[Mark], *, continues: bool = False) -> Encoding:
         """Encode a text with control tokens at ``marks``, which are in order and do not overlap.

@@ -97,3 +97,8 @@ class Tokenizer(Protocol):
 
     def write(self, folder: str) -> None:
         """Write ``tokenizer.json`` and ``tokenizer_config.json`` for Hugging Face's libraries."""
+
+
+def id_array(ids: Sequence[int]) -> npt.NDArray[np.int32]:
+    """Return token ids as an array. ``fromiter`` takes three quarters of the time of ``array``."""
+    return np.fromiter(ids, np.int32, len(ids))

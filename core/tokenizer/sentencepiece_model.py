@@ -24,7 +24,7 @@ from core import storage
 from core.tokenizer import sentencepiece_file, tokenizer_json
 from core.tokenizer.hub_settings import TokenizerSettings
 from core.tokenizer.huggingface import HuggingFaceTokenizer
-from core.tokenizer.protocol import Encoding, Mark
+from core.tokenizer.protocol import Encoding, Mark, id_array
 from core.tokenizer.tokenizer_json import SPACE
 
 MODEL = "tokenizer.model"
@@ -91,10 +91,7 @@ class SentencePieceTokenizer:
         if self._is_unigram:
             whole = [text for text in texts if SPACE not in text]
             found = iter(self._processor.encode(whole, num_threads=1))
-            return [
-                np.array(self._words.encode(text) if SPACE in text else next(found), np.int32)
-                for text in texts
-            ]
+            return [id_array(self._words.encode(text) if SPACE in text else next(found)) for text in texts]
         words = [WORD.findall(text) for text in texts]
         self._words.add(set().union(*words))
         return [self._join(each) for each in words]
@@ -192,7 +189,7 @@ class _WordCache(dict[str, bytes]):
         if len(self) + len(new) > CACHED_WORDS:
             self.clear()
         for word, ids in zip(new, self._processor.encode(new, num_threads=1), strict=True):
-            self[word] = np.array(ids, np.int32).tobytes()
+            self[word] = id_array(ids).tobytes()
 
     def encode(self, text: str) -> list[int]:
         """Encode a text of any length that may have U+2581."""
@@ -203,7 +200,7 @@ class _WordCache(dict[str, bytes]):
         return ids
 
     def __missing__(self, word: str) -> bytes:
-        encoded = np.array(self.encode(word), np.int32).tobytes()
+        encoded = id_array(self.encode(word)).tobytes()
         if len(word) <= MAX_CACHED_LENGTH:
             if len(self) >= CACHED_WORDS:
                 self.clear()
