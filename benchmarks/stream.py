@@ -9,7 +9,7 @@ resumes from it in another process. All take turns in every round; medians are r
 - seconds from opening to the first batch, and to the first batch after resuming, imports apart;
 - tokens per second into torch tensors: shards with document ids, and once with targets, the others the tokens
   alone; shards are read by threads, as the trainer does it;
-- resident memory at the end above that after the imports, mapped pages included.
+- resident memory at the end above that after the imports, with the pages of mapped files and without them.
 
 The bare map gathers the rows of a permutation from the flat file with NumPy. Peers that are not installed are
 left out. With ``--remote``, an S3 server that the ``AWS_*`` variables name, all but the bare map read from
@@ -181,7 +181,7 @@ def measure(name: str, folder: str, cache: str, state_file: Path, batches: int) 
     modules = [{"mosaicml-streaming": "streaming"}.get(peer, peer)] if peer else []
     for module in modules + ([] if storage.is_local(folder) else ["s3fs", "boto3"]):
         importlib.import_module(module)
-    before, received_before = resident(), received()
+    before, anonymous_before, received_before = memory("VmRSS"), memory("RssAnon"), received()
     begun = time.perf_counter()
     reader = reader_type(folder, cache, None if batches else pickle.loads(state_file.read_bytes()))
     iterator = reader.batches()
@@ -195,14 +195,16 @@ def measure(name: str, folder: str, cache: str, state_file: Path, batches: int) 
         seconds = time.perf_counter() - begun
         found["rate"], found["whole_rate"] = tokens / seconds, tokens / (first + seconds)
         state_file.write_bytes(pickle.dumps(reader.state()))
-    found["mib"], found["received"] = (resident() - before) / MIB, (received() - received_before) / MIB
+    found["mib"], found["anonymous"] = memory("VmRSS") - before, memory("RssAnon") - anonymous_before
+    found["received"] = (received() - received_before) / MIB
     found["cached"] = sum(path.stat().st_size for path in Path(cache).rglob("*") if path.is_file()) / MIB
     return found
 
 
-def resident() -> int:
-    """Return the resident memory of this process in bytes (Linux)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def memory(kind: str) -> float:
+    """Return resident memory of this process in MiB (Linux): ``VmRSS``, or ``RssAnon`` without mapped files."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{kind}:"))
 
 
 def received() -> int:
@@ -240,6 +242,7 @@ def _page(found: Mapping[str, list[dict[str, float]]], about: str, options: argp
         "first batch, s": "{first:.3f}",
         "resumed at 90 %, s": "{resumed:.3f}",
         "memory, MiB": "{mib:,.0f}",
+        "without mapped files, MiB": "{anonymous:,.0f}",
     }
     if options.remote:
         columns["tokens/s from opening on"] = "{whole_rate:,.0f} M"

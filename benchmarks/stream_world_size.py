@@ -2,10 +2,10 @@
 
 ``python benchmarks/stream_world_size.py`` writes 10,000 rows, all tokens of which are the number of the row,
 as shards, and in chunks of 64 KiB of litdata and mosaicml-streaming. Each is read in global batches of
-64 shuffled rows by one process, which saves its state after 50 batches. Two processes, started by ``torchrun``, resume
-from it and read the rest of the epoch. The page says how many of their global batches hold the same rows as
-those of one process that was not interrupted, and how many rows of the epoch were read twice or never; a last
-batch that is not full is left out. Writes ``benchmarks/results/stream_world_size.md``.
+64 shuffled rows by one process, which saves its state after 50 batches. Two processes, started by
+``torchrun``, resume from it and read the rest of the epoch. The page says how many of their global batches
+hold the same rows as those of one process that was not interrupted, and how many rows of the epoch were read
+twice or never; a last batch that is not full is left out. Writes ``benchmarks/results/stream_world_size.md``.
 """
 
 import argparse
