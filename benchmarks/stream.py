@@ -23,7 +23,6 @@ import argparse
 import importlib.metadata
 import importlib.util
 import json
-import os
 import pickle
 import platform
 import shutil
@@ -202,7 +201,7 @@ def measure(name: str, folder: str, cache: str, state_file: Path, batches: int) 
 
 
 def memory(kind: str) -> float:
-    """Return resident memory of this process in MiB (Linux): ``VmRSS``, or ``RssAnon`` without mapped files."""
+    """Return resident memory in MiB (Linux): ``VmRSS``, or ``RssAnon``, which leaves out mapped files."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{kind}:"))
 
