@@ -9,7 +9,7 @@ resumes from it in another process. All take turns in every round; medians are r
 - seconds from opening to the first batch, and to the first batch after resuming, imports apart;
 - tokens per second into torch tensors: shards with document ids, and once with targets, the others the tokens
   alone; shards are read by threads, as the trainer does it;
-- resident memory at the end above that after the imports, with the pages of mapped files and without them.
+- resident memory at the end above that after the imports, and the anonymous part of it: no mapped pages;
 
 The bare map gathers the rows of a permutation from the flat file with NumPy. Peers that are not installed are
 left out. With ``--remote``, an S3 server that the ``AWS_*`` variables name, all but the bare map read from
@@ -121,7 +121,7 @@ def write_all(run_folder: str, folder: Path, tokens: int, names: Sequence[str]) 
 
 
 class LitdataWriter:
-    """Writes rows as chunks of tokens of litdata."""
+    """Writes rows in litdata's format of tokens."""
 
     def __init__(self, folder: Path, chunk_bytes: int = CHUNK_BYTES) -> None:
         import litdata
@@ -144,7 +144,7 @@ class LitdataWriter:
 
 
 class StreamingWriter:
-    """Writes rows as MDS of mosaicml-streaming."""
+    """Writes rows as MDS shards of mosaicml-streaming."""
 
     def __init__(self, folder: Path, length: int, chunk_bytes: int = CHUNK_BYTES) -> None:
         from streaming import MDSWriter
@@ -201,7 +201,7 @@ def measure(name: str, folder: str, cache: str, state_file: Path, batches: int) 
 
 
 def memory(kind: str) -> float:
-    """Return resident memory in MiB (Linux): ``VmRSS``, or ``RssAnon``, which leaves out mapped files."""
+    """Return resident memory in MiB (Linux): ``VmRSS``, or ``RssAnon``."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{kind}:"))
 
@@ -241,7 +241,7 @@ def _page(found: Mapping[str, list[dict[str, float]]], about: str, options: argp
         "first batch, s": "{first:.3f}",
         "resumed at 90 %, s": "{resumed:.3f}",
         "memory, MiB": "{mib:,.0f}",
-        "without mapped files, MiB": "{anonymous:,.0f}",
+        "anonymous memory, MiB": "{anonymous:,.0f}",
     }
     if options.remote:
         columns["tokens/s from opening on"] = "{whole_rate:,.0f} M"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core import storage
 from core.config import Config, require
@@ -33,8 +33,8 @@ class FileEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     path: str
-    size: int
-    rows: int
+    size: int = Field(ge=0)
+    rows: int = Field(ge=0)
     sha256: str
 
 

@@ -3,10 +3,13 @@
 The manifest has a digest of every block, so that a part of a file is verified without the rest.
 """
 
+import errno
 import hashlib
 import mmap
 import os
+import resource
 import shutil
+import sys
 import threading
 import time
 import uuid
@@ -38,6 +41,8 @@ LOCK_SECONDS = 10.0
 """Time to wait for another thread or process that fetches blocks of the same group."""
 _OPEN_BLOCKS = 256
 """Blocks of which a process keeps a memory map."""
+_OPEN_FILES = 10_240
+"""Open files of a process whose limit may be raised without bounds; macOS has no more."""
 _SWEEPS = 100
 """A process checks the size of the cache whenever it has written 1/100 of the limit."""
 
@@ -76,8 +81,7 @@ class LocalBytes:
     """A memory-mapped file."""
 
     def __init__(self, path: str) -> None:
-        with Path(path).open("rb") as stream:
-            self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        self._map = _memory_map(path)
         self.size = len(self._map)
         self.address = int(np.frombuffer(self._map, np.uint8).ctypes.data)
         """Address of the first byte in this process, as long as this object exists."""
@@ -91,6 +95,26 @@ class LocalBytes:
             flat = np.frombuffer(self._map, dtype, number * width, at if number else 0)
             self._arrays[key] = flat.reshape(number, width)
         return self._arrays[key].take(indices, axis=0)
+
+
+def _memory_map(path: str) -> mmap.mmap:
+    """Map a file. Before Python 3.13 a map keeps its file open: the limit of open files is raised if need be.
+
+    Raises :class:`InputError` if it cannot be raised.
+    """
+    options: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
+    while True:
+        try:
+            with Path(path).open("rb") as stream:
+                return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ, **options)
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+        limit, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _OPEN_FILES if highest == resource.RLIM_INFINITY else highest
+        if limit >= wanted:
+            raise InputError(f"{path}: one open file more than {limit}; allow more with ulimit -n")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, highest))
 
 
 class BlockCache:

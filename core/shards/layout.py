@@ -7,7 +7,7 @@ columns one after the other, each padded to eight bytes ("Arrow Columnar Format"
 
 import functools
 import struct
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +25,18 @@ _ALIGNMENT = 8
 ID_BYTES = 16
 INT, BYTE = np.dtype("<i4"), np.dtype(np.uint8)
 
+Place = TypeVar("Place", int, Int64Array)
 
-class Layout(NamedTuple):
-    """Byte offsets of the buffers in a shard file."""
 
-    tokens: int
-    bounds: int
-    document_id: int
-    start: int
-    length: int
-    offset: int
+class Layout(NamedTuple, Generic[Place]):
+    """Byte offsets of the buffers in a shard file, or their addresses in the files of n rows, int64[n]."""
+
+    tokens: Place
+    bounds: Place
+    document_id: Place
+    start: Place
+    length: Place
+    offset: Place
 
 
 class ShardFile:
@@ -43,12 +45,7 @@ class ShardFile:
     def __init__(self, path: str, data: FileBytes, num_rows: int, facts: Facts) -> None:
         """``data``: the file's bytes. The first use raises :class:`ManifestError` for another layout."""
         self._path, self._data, self._num_rows, self._facts = path, data, num_rows, facts
-        self._found: Layout | None = None
-
-    def addresses(self) -> list[int]:
-        """Return the addresses of the buffers of a memory-mapped file, in the order of :class:`Layout`."""
-        assert isinstance(self._data, LocalBytes)
-        return [self._data.address + offset for offset in self._layout]
+        self._found: Layout[int] | None = None
 
     def tokens(self, rows: Int64Array) -> npt.NDArray[np.unsignedinteger]:
         """Return the tokens of n rows, unsigned[n, sequence_length + 1]."""
@@ -91,13 +88,13 @@ class ShardFile:
         return [self._data.records(buffer, INT, 1, spans).reshape(-1) for buffer in buffers]
 
     @property
-    def _layout(self) -> Layout:
+    def _layout(self) -> Layout[int]:
         # Not a cached_property: those of all objects share a lock until Python 3.12, and requests take long.
         if self._found is None:
             self._found = self._read_layout()
         return self._found
 
-    def _read_layout(self) -> Layout:
+    def _read_layout(self) -> Layout[int]:
         try:
             tokens = self._body()
             row_bytes = (self._facts.sequence_length + 1) * self._facts.dtype.itemsize
@@ -137,6 +134,19 @@ class ShardFile:
         return ManifestError(
             f"{self._path}: not laid out as a shard file of the {NAME} beside it; run pack again"
         )
+
+
+class MappedFile(ShardFile):
+    """A local file."""
+
+    def __init__(self, path: str, data: LocalBytes, num_rows: int, facts: Facts) -> None:
+        """``data``: the file's bytes."""
+        super().__init__(path, data, num_rows, facts)
+        self.address, self.size = data.address, data.size
+
+    def buffers(self) -> list[int]:
+        """Return the addresses of the buffers, in the order of :class:`Layout`."""
+        return [self.address + offset for offset in self._layout]
 
 
 @functools.lru_cache(maxsize=8)

@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from core import manifest, storage
 from core.errors import InputError, ManifestError, MismatchError
 from core.manifest import FileEntry, Manifest
-from core.shards.blocks import DIGEST_BYTES, BlockCache, FileBytes, Int64Array, LocalBytes, RemoteBytes
+from core.shards.blocks import DIGEST_BYTES, BlockCache, Int64Array, LocalBytes, RemoteBytes
 from core.shards.format import STAGE, Facts, Segments, Spans, SplitName, split_and_source
 from core.shards.groups import FileGroup, MappedFiles, RemoteFiles
-from core.shards.layout import ShardFile
+from core.shards.layout import MappedFile, ShardFile
 
 CACHE_BYTES = 100 << 30
 """Default limit of the cache for blocks of remote shards."""
@@ -47,8 +47,7 @@ class Shards:
             sorted({source for totals in self.facts.sources.values() for source in totals})
         )
         self.cache = cache
-        self._verify = verify
-        self._opened: dict[str, ShardFile] = {}
+        self._files = _Files(folder, self.facts, cache, verify=verify)
         self._files_at_once = ThreadPoolExecutor(FILES_AT_ONCE, "shard")
         self._groups: dict[tuple[SplitName, str], FileGroup] = {}
         self._entries: dict[tuple[SplitName, str], list[FileEntry]] = {}
@@ -94,29 +93,33 @@ class Shards:
         self, split: SplitName, source: str, indices: Int64Array
     ) -> tuple[npt.NDArray[np.unsignedinteger], Spans]:
         """Return tokens, unsigned[n, sequence_length + 1], and spans of the n rows at ``indices``."""
-        return self._group(split, source).read(*self._locate(split, source, indices))
+        located = self._locate(split, source, indices)
+        return self._group(split, source).read(*located)
 
     def read_segments(
         self, split: SplitName, source: str, indices: Int64Array
     ) -> tuple[npt.NDArray[np.unsignedinteger], Segments]:
         """Read rows as :meth:`read`, without the ids of their documents."""
-        return self._group(split, source).read_segments(*self._locate(split, source, indices))
+        located = self._locate(split, source, indices)
+        return self._group(split, source).read_segments(*located)
 
     def document_ids(self, entry: FileEntry) -> tuple[Int64Array, npt.NDArray[np.uint8]]:
         """Return the bounds and the document ids of all spans of a file, as in :class:`Spans`."""
-        return self._file(entry).document_ids()
+        return self._files.open(entry).document_ids()
 
     def all_segments(self, entry: FileEntry) -> Segments:
         """Return the segments of all rows of a file."""
-        return self._file(entry).all_segments()
+        return self._files.open(entry).all_segments()
 
     def _group(self, split: SplitName, source: str) -> FileGroup:
-        entries = self.files(split, source)
-
-        def open_file(number: int) -> ShardFile:
-            return self._file(entries[number])
-
+        """Return the files of a split and source that exists."""
         if (split, source) not in self._groups:
+            # The group must not refer to this object: without a cycle, maps are closed with it at once.
+            entries, files = self._entries[split, source], self._files
+
+            def open_file(number: int) -> ShardFile:
+                return files.open(entries[number])
+
             self._groups[split, source] = (
                 MappedFiles(len(entries), open_file, self.facts)
                 if storage.is_local(self.folder)
@@ -129,7 +132,7 @@ class Shards:
         indices = np.asarray(indices, np.int64)
         bounds = self._bounds.get((split, source), np.zeros(1, np.int64))
         lowest, highest = (int(indices.min()), int(indices.max())) if len(indices) else (0, -1)
-        if not bounds[-1] or lowest < 0 or highest >= bounds[-1]:
+        if (split, source) not in self._bounds or lowest < 0 or highest >= bounds[-1]:
             raise InputError(
                 f"{self.folder}: rows {lowest} to {highest} of {split}/{source}, which has {bounds[-1]}; ask "
                 "for rows within it"
@@ -140,28 +143,38 @@ class Shards:
     def verify(self) -> None:
         """Compare the SHA-256 of every file. Raises :class:`ManifestError` at the first mismatch."""
         manifest.verify(self.folder, self.manifest)
-        self._verify = False
+        self._files.verify = False
 
-    def _file(self, entry: FileEntry) -> ShardFile:
-        """Return a file, verified if it is local."""
+
+class _Files:
+    """The files of a set of shards, opened on first use."""
+
+    def __init__(self, folder: str, facts: Facts, cache: BlockCache, *, verify: bool) -> None:
+        self.verify = verify
+        """Compare the SHA-256 of local files when they are opened."""
+        self._folder, self._facts, self._cache = folder, facts, cache
+        self._opened: dict[str, ShardFile] = {}
+
+    def open(self, entry: FileEntry) -> ShardFile:
+        """Return a file, the same object every time."""
         if entry.path not in self._opened:
-            path = _path(self.folder, entry)
-            file = ShardFile(path, self._bytes(path, entry), entry.rows, self.facts)
-            return self._opened.setdefault(entry.path, file)
+            return self._opened.setdefault(entry.path, self._open(entry))
         return self._opened[entry.path]
 
-    def _bytes(self, path: str, entry: FileEntry) -> FileBytes:
+    def _open(self, entry: FileEntry) -> ShardFile:
+        path, facts = _path(self._folder, entry), self._facts
         if storage.is_local(path):
-            if self._verify:
-                manifest.verify_file(self.folder, entry)
-            return LocalBytes(path.removeprefix("file://"))
-        if not self.facts.blocks:
+            if self.verify:
+                manifest.verify_file(self._folder, entry)
+            return MappedFile(path, LocalBytes(path.removeprefix("file://")), entry.rows, facts)
+        if not facts.blocks:
             raise ManifestError(
-                f"{self.folder}: {manifest.NAME} has no digests of blocks, by which remote shards are read; "
+                f"{self._folder}: {manifest.NAME} has no digests of blocks, by which remote shards are read; "
                 "run pack again, or copy them to local disk"
             )
-        digests = self.facts.blocks[entry.path]
-        return RemoteBytes(path, entry.size, entry.sha256, digests, self.facts.block_bytes, self.cache)
+        digests = facts.blocks[entry.path]
+        data = RemoteBytes(path, entry.size, entry.sha256, digests, facts.block_bytes, self._cache)
+        return ShardFile(path, data, entry.rows, facts)
 
 
 def check_tokenizer(shards: Shards, tokenizer: HasHash) -> None:

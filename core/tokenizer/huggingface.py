@@ -31,7 +31,7 @@ ANCHORS = (NONCHARACTERS[0], "\n", ".", "0")
 
 
 class HuggingFaceTokenizer:
-    """A tokenizer defined by the text of a ``tokenizer.json``; pickled as that text.
+    """A tokenizer defined by the text of a ``tokenizer.json``; pickled as that text, copies share an object.
 
     Added tokens are special if the definition or the settings mark them so. Control tokens are these and the
     added tokens that the chat template contains. In the library's tokenizer they have random names, which

@@ -100,5 +100,5 @@ class Tokenizer(Protocol):
 
 
 def id_array(ids: Sequence[int]) -> npt.NDArray[np.int32]:
-    """Return token ids as an array. ``fromiter`` takes three quarters of the time of ``array``."""
+    """Return token ids as an array; for many of them, ``fromiter`` is faster than ``array``."""
     return np.fromiter(ids, np.int32, len(ids))

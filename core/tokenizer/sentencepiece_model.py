@@ -86,7 +86,7 @@ class SentencePieceTokenizer:
         """Return the token ids of each text, without bos and eos.
 
         Texts of unigram models, and new words of BPE, are encoded in one call of the library, without the
-        interpreter lock. Looking up words holds the lock, but is several times as fast as encoding them.
+        interpreter lock. Looking up words holds the lock, but is faster than encoding them.
         """
         if self._is_unigram:
             whole = [text for text in texts if SPACE not in text]

@@ -20,7 +20,7 @@ from core.shards import Segments
 from model.transformer import Transformer
 from train.data.permutation import Int64Array
 
-A = TypeVar("A", Tensor, npt.NDArray[Any])
+Ids = TypeVar("Ids", Tensor, npt.NDArray[Any])
 
 IGNORE_INDEX = -100
 """Target that does not contribute to the loss."""
@@ -69,7 +69,7 @@ class Batch:
         return self._map(lambda column: column.to(device))
 
     def _is_target(self) -> Tensor:
-        found = is_followed(self.documents)
+        found = target_mask(self.documents)
         return found if self.loss_mask is None else found & self.loss_mask[:, 1:]
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
@@ -77,13 +77,13 @@ class Batch:
         return Batch(change(self.tokens), change(self.documents), mask)
 
 
-def is_followed(document_ids: A) -> A:
-    """Return for all tokens but the last of each row whether the next one is of the same document.
+def target_mask(document_ids: Ids) -> Ids:
+    """Return True for each token but the last of a row if the next one belongs to the same document.
 
-    ``document_ids``: ``[B, T + 1]``, -1 for padding, which has no next token. Returns bool ``[B, T]``.
+    ``document_ids``: ``[B, T + 1]``, -1 for padding, which is no document. Returns bool ``[B, T]``.
     """
     following = document_ids[:, 1:]
-    found: A = (following == document_ids[:, :-1]) & (following >= 0)
+    found: Ids = (following == document_ids[:, :-1]) & (following >= 0)
     return found
 
 

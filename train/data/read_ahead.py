@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 CHUNK_TOKENS = 1 << 21
 """Tokens of the steps that are read at once: a few MB, over which the fixed cost of a call is spread."""
 WINDOW_CHUNK_TOKENS = 1 << 23
-"""The same for shuffled blocks, whose rows come from many files, each with its own cost."""
+"""The same for shuffled blocks, whose rows come from many remote files, each with its own cost."""
 WINDOW_THREADS = 3
 """Threads that read shuffled blocks, one of which may wait for blocks of the next window."""
 WINDOW_TOKENS = 1 << 26

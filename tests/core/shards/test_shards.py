@@ -33,6 +33,7 @@ def _rows(count: int, seed: int) -> Rows:
     return Rows(random.integers(0, 300, (count, LENGTH + 1)).astype(np.uint16), spans)
 
 
+HEADER = _header()
 PARTS = [_rows(10, 1), _rows(0, 2), _rows(7, 3)]
 
 
