@@ -52,6 +52,9 @@ class ReadAhead(NamedTuple):
         ready: deque[T] = deque()
         waiting, size = 0, 1
         try:
+            if steps and self.threads == 1:  # here: a thread would hold the interpreter lock
+                ready.extend(read(steps[:1]))
+                steps, waiting, size = steps[1:], 1, min(2, self.at_once)
             while steps or waiting:
                 while steps and waiting <= self.ahead:
                     part, steps = steps[:size], steps[size:]
