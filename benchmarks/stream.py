@@ -9,7 +9,7 @@ resumes from it in another process. All take turns in every round; medians are r
 - seconds from opening to the first batch, and to the first batch after resuming, imports apart;
 - tokens per second into torch tensors: shards with document ids, and once with targets, the others the tokens
   alone; shards are read by threads, as the trainer does it;
-- resident memory at the end above that after the imports, and the anonymous part of it: no mapped pages;
+- resident memory at the end above that after the imports, and the anonymous part of it, without mapped files.
 
 The bare map gathers the rows of a permutation from the flat file with NumPy. Peers that are not installed are
 left out. With ``--remote``, an S3 server that the ``AWS_*`` variables name, all but the bare map read from
@@ -201,7 +201,7 @@ def measure(name: str, folder: str, cache: str, state_file: Path, batches: int) 
 
 
 def memory(kind: str) -> float:
-    """Return resident memory in MiB (Linux): ``VmRSS``, or ``RssAnon``."""
+    """Return resident memory in MiB (Linux): ``VmRSS`` is all of it, ``RssAnon`` the anonymous part."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{kind}:"))
 

@@ -113,7 +113,7 @@ def _memory_map(path: str) -> mmap.mmap:
         limit, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = _OPEN_FILES if highest == resource.RLIM_INFINITY else highest
         if limit >= wanted:
-            raise InputError(f"{path}: one open file more than {limit}; allow more with ulimit -n")
+            raise InputError(f"{path}: {limit} files are open, which is the limit; raise it with ulimit -n")
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, highest))
 
 

@@ -31,7 +31,7 @@ ANCHORS = (NONCHARACTERS[0], "\n", ".", "0")
 
 
 class HuggingFaceTokenizer:
-    """A tokenizer defined by the text of a ``tokenizer.json``; pickled as that text, copies share an object.
+    """A tokenizer defined by the text of a ``tokenizer.json``; pickled as that text.
 
     Added tokens are special if the definition or the settings mark them so. Control tokens are these and the
     added tokens that the chat template contains. In the library's tokenizer they have random names, which
@@ -227,7 +227,7 @@ class HuggingFaceTokenizer:
 
 @functools.lru_cache(maxsize=2)
 def _unpickle(state: bytes) -> HuggingFaceTokenizer:
-    """Return one tokenizer for all tasks of a Spark worker; large ones take a second to make."""
+    """Return one tokenizer for all tasks of a Spark worker, so that it is made once."""
     return HuggingFaceTokenizer(*pickle.loads(state))
 
 

@@ -52,7 +52,7 @@ class ReadAhead(NamedTuple):
         ready: deque[T] = deque()
         waiting, size = 0, 1
         try:
-            if steps and self.threads == 1:  # two threads would wait for the interpreter lock
+            if steps and self.threads == 1:  # a thread would delay it by holding the interpreter lock
                 ready.extend(read(steps[:1]))
                 steps, waiting, size = steps[1:], 1, min(2, self.at_once)
             while steps or waiting:
