@@ -51,6 +51,10 @@ class InputError(GristmillError):
     """An input that is missing or has the wrong content."""
 
 
+class MissingFileError(InputError):
+    """A path without a file."""
+
+
 class OutputError(GristmillError):
     """An output folder with other content."""
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core import storage
 from core.config import Config, require
-from core.errors import ManifestError, OutputError
+from core.errors import ManifestError, MissingFileError, OutputError
 from core.storage import overlap
 
 SCHEMA_VERSION = 1
@@ -178,7 +178,10 @@ class Stage:
 
     def _published(self) -> Manifest | None:
         """Return the manifest in the folder, with any fingerprint."""
-        return _parse(self.folder, self.name) if storage.exists(storage.join(self.folder, NAME)) else None
+        try:
+            return _parse(self.folder, self.name)
+        except MissingFileError:
+            return None
 
     def _interrupted(self, published: Manifest | None) -> bool:
         """True if the folder holds an unfinished attempt of this very run."""
@@ -284,11 +287,13 @@ def read(folder: str, *stages: str) -> Manifest:
 
     Raises :class:`ManifestError` if it is missing or invalid.
     """
-    if not storage.exists(storage.join(folder, NAME)):
+    try:
+        return _parse(folder, *stages)
+    except MissingFileError:
         several = f"neither {' nor '.join(stages)} was run, or it"
         cause = several if len(stages) > 1 else f"{stages[0]} was not run or"
-        raise ManifestError(f"{folder}: has no {NAME}: {cause} was cut short; run it (again)")
-    return _parse(folder, *stages)
+        message = f"{folder}: has no {NAME}: {cause} was cut short; run it (again)"
+        raise ManifestError(message) from None
 
 
 def _parse(folder: str, *stages: str) -> Manifest:
@@ -317,9 +322,11 @@ def verify(folder: str, manifest: Manifest) -> None:
 def verify_file(folder: str, entry: FileEntry) -> None:
     """Compare one file's size and SHA-256 with its entry. Raises :class:`ManifestError` on a mismatch."""
     path = storage.join(folder, entry.path)
-    if not storage.exists(path):
-        raise ManifestError(f"{path}: listed in {NAME} but missing; run the stage again")
-    if (found := storage.checksum(path)) != (entry.size, entry.sha256):
+    try:
+        found = storage.checksum(path)
+    except MissingFileError:
+        raise ManifestError(f"{path}: listed in {NAME} but missing; run the stage again") from None
+    if found != (entry.size, entry.sha256):
         raise ManifestError(
             f"{path}: {found[0]} bytes with SHA-256 {found[1][:12]}…, but {NAME} says {entry.size} bytes "
             f"with {entry.sha256[:12]}…: it was altered; restore it or run the stage again"

@@ -10,9 +10,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from core import storage
 from core.errors import InputError
@@ -116,6 +113,11 @@ def document_urls(run: str, ids: Sequence[str]) -> dict[str, str]:
 
 def _lookup(run: str, column: str, values: Sequence[str]) -> list[dict[str, str]]:
     """Return ``id`` and ``url`` of the documents whose ``column`` has one of the values."""
+    # These import pandas, .4 seconds that only a lookup should take.
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
     folder = storage.join(run, "documents")
     files = [each.path for each in storage.list_files(folder) if each.path.endswith(".parquet")]
     fs, _ = storage.filesystem(folder)

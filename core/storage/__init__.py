@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 
 from fsspec.spec import AbstractFileSystem
 
-from core.errors import InputError, OutputError
+from core.errors import InputError, MissingFileError, OutputError
 from core.storage.failures import reporting, reporting_writes
 from core.storage.listing import FileInfo, Listing, file_info, list_files, scan
 from core.storage.paths import absolute, filesystem, is_local, is_web, join, name, spark_literal, spark_path
@@ -55,6 +55,8 @@ __all__ = [
 
 CHUNK = 1 << 22
 """Bytes per read when a file is copied or hashed."""
+
+_NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 READ_AHEAD = 1 << 22
 """Bytes requested beyond those that are read: enough for few requests, small compared to an input split."""
@@ -94,7 +96,10 @@ def check_local(path: str) -> None:
 
 @reporting
 def open_read(path: str) -> BinaryIO:
-    """Open a file for binary reading; the stream can seek. Raises :class:`InputError` if it is missing."""
+    """Open a file for binary reading; the stream can seek.
+
+    Raises :class:`MissingFileError` if it is missing.
+    """
     fs, inner = filesystem(path)
     try:
         remote = is_web(path) or path.startswith("s3://")
@@ -104,31 +109,31 @@ def open_read(path: str) -> BinaryIO:
         if is_web(path) and not stream.size:
             return _empty_stream(path)
         return cast(BinaryIO, stream)
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"{path}: no such file; check the path") from None
+    except _NO_FILE:
+        raise MissingFileError(f"{path}: no such file; check the path") from None
 
 
 @reporting
 def read_bytes(path: str) -> bytes:
-    """Read a small file at one moment in time. Raises :class:`InputError` if it is missing."""
+    """Read a small file at one moment in time. Raises :class:`MissingFileError` if it is missing."""
     fs, inner = filesystem(path)
     try:
         return cast(bytes, fs.cat_file(inner))
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"{path}: no such file; check the path") from None
+    except _NO_FILE:
+        raise MissingFileError(f"{path}: no such file; check the path") from None
 
 
 @reporting
 def read_range(path: str, offset: int, length: int) -> bytes:
     """Read ``length`` bytes from ``offset`` with one request; fewer if the file ends earlier.
 
-    Raises :class:`InputError` if the file is missing.
+    Raises :class:`MissingFileError` if the file is missing.
     """
     fs, inner = filesystem(path)
     try:
         data = cast(bytes, fs.cat_file(inner, start=offset, end=offset + length))
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"{path}: no such file; check the path") from None
+    except _NO_FILE:
+        raise MissingFileError(f"{path}: no such file; check the path") from None
     except Exception as error:
         if _is_past_end(error):
             return b""
@@ -176,12 +181,12 @@ def rename(path: str, new_path: str) -> None:
 
 @reporting
 def download(path: str, local: str) -> None:
-    """Copy a file to a local path. Raises :class:`InputError` if it is missing."""
+    """Copy a file to a local path. Raises :class:`MissingFileError` if it is missing."""
     fs, inner = filesystem(path)
     try:
         fs.get_file(inner, local)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
+        raise MissingFileError(f"{path}: no such file; check the path") from None
 
 
 @reporting

@@ -13,7 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 from fsspec.utils import glob_translate
 
-from core.errors import InputError
+from core.errors import InputError, MissingFileError
 from core.storage.failures import reporting
 from core.storage.paths import filesystem, is_web, scheme
 
@@ -92,12 +92,12 @@ def scan(path: str) -> Listing:
 
 @reporting
 def file_info(path: str) -> FileInfo:
-    """Return size and version of one file. Raises :class:`InputError` if it is missing."""
+    """Return size and version of one file. Raises :class:`MissingFileError` if it is missing."""
     fs, inner = filesystem(path)
     try:
         info = fs.info(inner)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
+        raise MissingFileError(f"{path}: no such file; check the path") from None
     if info["type"] != "file" or info["size"] is None:
         raise InputError(f"{path}: not a file of known size; check the path")
     return FileInfo(path, int(info["size"]), _version(info))
