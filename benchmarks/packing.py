@@ -12,7 +12,8 @@ On two cores take turns in every round:
   lists of ids that are thrown away.
 
 Tokens per second and core, medians. Our job for 100 documents, most of it the start of Spark, takes its turn
-too; its median is stated and taken off in the column *without start*. Writes ``benchmarks/results/packing.md``.
+too; its median is stated and taken off in the column *without start*.
+Writes ``benchmarks/results/packing.md``.
 """
 
 import argparse

@@ -96,7 +96,7 @@ class Stage:
         """
         _refuse_file(self.folder)
         self._refuse_overlap()
-        found = self._published()
+        found = self.published()
         if found and found.fingerprint == self.fingerprint:
             message = f"{self.name}: already done" if self.done_message is None else self.done_message
             if message:
@@ -117,7 +117,7 @@ class Stage:
         _refuse_file(self.folder)
         if self.overwrite or not _holds_anything(self.folder):
             return
-        if found := self._published():
+        if found := self.published():
             refused = canonical(found.config) != canonical(self.config)
         else:
             refused = not storage.exists(self._started)
@@ -132,7 +132,7 @@ class Stage:
         """
         if done := self.finished():
             return done
-        interrupted = self._interrupted(self._published())
+        interrupted = self._interrupted(self.published())
         if not interrupted:
             storage.remove(storage.join(self.folder, NAME))
         if not self.owned:
@@ -142,6 +142,11 @@ class Stage:
                 storage.remove(storage.join(self.folder, entry))
         storage.write_atomic(self._started, self._mark)
         return None
+
+    def reopen(self) -> None:
+        """Make a finished output an interrupted attempt, which :meth:`begin` then continues."""
+        storage.write_atomic(self._started, self._mark)
+        storage.remove(storage.join(self.folder, NAME))
 
     def write(self, path: str, data: bytes, rows: int = 0) -> FileEntry:
         """Write a file at ``path``, relative to the folder, and return its entry."""
@@ -176,7 +181,7 @@ class Stage:
     def _mark(self) -> bytes:
         return canonical({"stage": self.name, "fingerprint": self.attempt or self.fingerprint})
 
-    def _published(self) -> Manifest | None:
+    def published(self) -> Manifest | None:
         """Return the manifest in the folder, with any fingerprint."""
         try:
             return _parse(self.folder, self.name)

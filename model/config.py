@@ -1,7 +1,7 @@
 """Model configuration, with parameter and FLOP counts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -66,6 +66,9 @@ class TransformerConfig:
     """Bias of the attention output projection."""
     feed_forward_bias: bool = False
     rope_scaling: RopeScaling | None = None
+    dropout: float = 0.0
+    """Dropout probability in training: embeddings, attention weights, and what layers add to the residual
+    stream."""
 
     def __post_init__(self) -> None:
         if not self.head_size:
@@ -77,6 +80,19 @@ class TransformerConfig:
         known = {_RENAMED.get(name, name): value for name, value in values.items()}
         scaling = known.get("rope_scaling")
         return cls(**{**known, "rope_scaling": RopeScaling(**scaling) if scaling else None})
+
+    def as_gpt2(self, context: int) -> "TransformerConfig":
+        """Return the configuration with the layers of GPT-2 and learned positions for ``context`` tokens."""
+        return replace(
+            self,
+            context=context,
+            norm="layer",
+            positions="learned",
+            activation="gelu",
+            qkv_bias=True,
+            output_bias=True,
+            feed_forward_bias=True,
+        )
 
     @property
     def num_parameters(self) -> int:

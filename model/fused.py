@@ -61,6 +61,7 @@ class FusedAttention(Attention):
     def __init__(self, source: Attention) -> None:
         nn.Module.__init__(self)
         self.layer, self.head_size, self.enable_gqa = source.layer, source.head_size, source.enable_gqa
+        self.dropout = 0.0
         self.sizes = [layer.out_features for layer in (source.query, source.key, source.value)]
         self.qkv = _fuse_linears(source.query, source.key, source.value)
         self.output = _fuse_linears(source.output)

@@ -47,6 +47,7 @@ class Attention(nn.Module):
         self.layer = layer
         self.head_size = config.head_size
         self.enable_gqa = config.num_heads != config.num_kv_heads
+        self.dropout = config.dropout
         query_size = config.num_heads * config.head_size
         kv_size = config.num_kv_heads * config.head_size
         self.query = nn.Linear(config.hidden_size, query_size, bias=config.qkv_bias)
@@ -66,6 +67,7 @@ class Attention(nn.Module):
             key,
             value,
             attn_mask=context.mask,
+            dropout_p=self.dropout if self.training else 0.0,
             is_causal=context.mask is None,
             enable_gqa=self.enable_gqa,
         )
@@ -112,6 +114,7 @@ class Block(nn.Module):
         self.attention = Attention(config, layer)
         self.feed_forward_norm = _build_norm(config)
         self.feed_forward = FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         """Map ``[B, T, C]`` to ``[B, T, C]``."""
@@ -121,8 +124,8 @@ class Block(nn.Module):
         return self._forward(x, context)
 
     def _forward(self, x: Tensor, context: ForwardContext) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), context)
-        result: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
+        x = x + self.dropout(self.attention(self.attention_norm(x), context))
+        result: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
         return result
 
 
@@ -137,6 +140,7 @@ class Transformer(nn.Module):
         self.embedding = nn.Embedding(config.vocabulary_size, config.hidden_size)
         learned = config.positions == "learned"
         self.positions = nn.Embedding(config.context, config.hidden_size) if learned else None
+        self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
         self.norm = _build_norm(config)
         self.output = (
@@ -167,6 +171,7 @@ class Transformer(nn.Module):
         x = self.embedding(tokens)
         if self.positions is not None:
             x = x + self.positions(positions)
+        x = self.dropout(x)
         for block in self.blocks:
             x = block(x, context)
         if cache is not None:

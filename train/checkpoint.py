@@ -1,4 +1,4 @@
-"""Write and restore checkpoints: trained weights, optimizer and random states.
+"""Write and restore checkpoints: trained weights and the state of the optimizer.
 
 Each process writes its own part (torch.distributed.checkpoint)::
 
@@ -7,8 +7,9 @@ Each process writes its own part (torch.distributed.checkpoint)::
                               manifest.json    written last: sizes, hashes, and the facts of the run
     checkpoints/latest                         name of the last complete checkpoint, replaced atomically
 
-The facts are what the run must share to be resumed, the hash and the edits of its order, and the number of
-tokens seen by source. Checkpoints newer than ``latest`` are incomplete and are removed at the next start.
+Random generators are not saved, since every step seeds them. The facts are what the run must share to be
+resumed, the hash and the edits of its order, and the number of tokens seen by source. Checkpoints newer than
+``latest`` are incomplete and are removed at the next start.
 """
 
 from typing import Any
@@ -41,7 +42,7 @@ def save(
     """
     path = storage.join(folder, _name(step))
     world.broadcast_from_rank_zero(lambda: storage.remove(path))
-    save_sharded({**_state(model, optimizer), **_random_states(world)}, storage_writer=DcpWriter(path))
+    save_sharded(_state(model, optimizer), storage_writer=DcpWriter(path))
     names = [f"__{world.rank}_0.distcp", *([".metadata"] if world.is_rank_zero else [])]
     entries = [manifest.file_entry(path, name) for name in names if storage.exists(storage.join(path, name))]
     files = [entry for part in world.all_gather(entries) for entry in part]
@@ -71,16 +72,13 @@ def restore(
 ) -> int:
     """Load a checkpoint into a sharded model and its optimizer; return its step.
 
-    The processes first verify the files against the manifest, each a part of them. Random states are restored
-    if the world size is unchanged. Raises :class:`core.errors.ManifestError` for altered files.
+    The processes first verify the files against the manifest, each a part of them. Raises
+    :class:`core.errors.ManifestError` for altered files.
     """
     for entry in found.files[world.rank :: world.size]:
         manifest.verify_file(path, entry)
     world.barrier()
     state = _state(model, optimizer)
-    same_world_size = found.facts["world_size"] == world.size
-    if same_world_size:
-        state |= _random_states(world)
     load(state, storage_reader=DcpReader(path))
     set_state_dict(
         model,
@@ -89,8 +87,6 @@ def restore(
         optim_state_dict=state["optimizer"],
         options=StateDictOptions(ignore_frozen_params=True, strict=False),
     )
-    if same_world_size:
-        _set_random_states(state, world)
     return found.counts["step"]
 
 
@@ -98,20 +94,6 @@ def _state(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, An
     options = StateDictOptions(ignore_frozen_params=True)
     model_state, optimizer_state = get_state_dict(model, optimizer, options=options)
     return {"model": model_state, "optimizer": optimizer_state}
-
-
-def _random_states(world: World) -> dict[str, Any]:
-    """Return the states of this process's random generators."""
-    states = {f"random.{world.rank}.cpu": torch.get_rng_state()}
-    if world.device.type == "cuda":
-        states[f"random.{world.rank}.cuda"] = torch.cuda.get_rng_state(world.device)
-    return states
-
-
-def _set_random_states(state: dict[str, Any], world: World) -> None:
-    torch.set_rng_state(state[f"random.{world.rank}.cpu"])
-    if world.device.type == "cuda":
-        torch.cuda.set_rng_state(state[f"random.{world.rank}.cuda"], world.device)
 
 
 def _name(step: int) -> str:

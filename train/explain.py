@@ -5,11 +5,11 @@ takes as long before a run as after it. Steps at which an edit leaves the docume
 """
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from core import config as configuration
-from core import errors, manifest, storage
+from core import errors, storage
 from core.config import Config
 from core.errors import InputError, MismatchError
 from core.shards.documents import DocumentSpan, document_urls, find_documents, resolve_one
@@ -96,23 +96,12 @@ def _completed_steps(run: TrainingRun) -> int:
     if not (found := find_latest(run.checkpoints)):
         return 0
     path, checkpoint = found
-    if differing := list(_differences(run.identity, checkpoint.facts)):
+    for name, _, _ in training_run.differences(run.identity, checkpoint.facts):
         raise MismatchError(
-            f"{path}: trained with another {differing[0]}; give the configuration of the run, as in "
-            "its manifest.json"
+            f"{path}: trained with another {name}; give the configuration of the run, as in its manifest.json"
         )
     check_resumed(checkpoint.facts["edits"], run.stream.edits, checkpoint.counts["step"])
     return checkpoint.counts["step"]
-
-
-def _differences(one: Mapping[str, object], other: Mapping[str, object], prefix: str = "") -> Iterator[str]:
-    """Yield the keys of ``one`` that have other values in ``other``."""
-    for key, value in one.items():
-        found = other.get(key)
-        if isinstance(value, Mapping) and isinstance(found, Mapping):
-            yield from _differences(value, found, f"{prefix}{key}.")
-        elif manifest.canonical(value) != manifest.canonical(found):
-            yield f"{prefix}{key}"
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:

@@ -81,12 +81,14 @@ def finetune(config: Config, world: World) -> None:
         if world.is_rank_zero:
             print(f"finetune: {_summary(dataset)}", flush=True)
         enable_determinism()
-        tokens_seen = Trainer(run, world).train()
+        trainer = Trainer(run, world)
+        if not trainer.train():
+            return
     if world.is_rank_zero:
         _publish_model(run, config, base, model_folder)
         if not done:
             counts = {f"examples_{name.replace(' ', '_')}": count for name, count in dataset.counts.items()}
-            training_run.publish(run, tokens_seen, **counts)
+            training_run.publish(run, trainer.tokens_seen, **counts)
 
 
 def prepare(config: Config, base: LoadedModel, dataset: ExampleDataset) -> TrainingRun:

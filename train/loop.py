@@ -1,23 +1,28 @@
 """The training loop, shared by pre-training and fine-tuning."""
 
+import signal
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from core.config import Config
 from model.formats.checkpoint import find_latest
-from train import checkpoint, training_run, validation
-from train.data.batch import Batch, batch_hash, token_losses
+from train import checkpoint, losses, training_run, validation
+from train.data.batch import Batch, batch_hash
 from train.data.dataset import read_stream
 from train.data.permutation import Int64Array
 from train.data.read_ahead import ReadAhead
 from train.data.stream import step_positions
+from train.losses import LossSums
 from train.metrics import MetricsWriter, ProgressLine, peak_flops
 from train.optim import build_optimizer, learning_rate, optimizer_step
 from train.parallel import World, build_sharded_model, enable_determinism, initialize
+from train.signals import StopRequest
 from train.training_run import TrainingRun
 
 
@@ -33,15 +38,17 @@ def train(config: Config, world: World) -> None:
     if world.is_rank_zero:
         print(training_run.describe_order(run), flush=True)
     enable_determinism()
-    tokens_seen = Trainer(run, world).train()
-    if world.is_rank_zero:
-        training_run.publish(run, tokens_seen)
+    trainer = Trainer(run, world)
+    if trainer.train() and world.is_rank_zero:
+        training_run.publish(run, trainer.tokens_seen)
 
 
 class StepInput(NamedTuple):
     """Batch of one process for one step, its hash and its number of tokens."""
 
     batch: Batch
+    sources: Tensor
+    """int64 ``[B]``: source of each row, an index of the stream's sources."""
     hash: int
     """Hash of the rows and their positions."""
     num_tokens: Int64Array
@@ -65,15 +72,23 @@ class Trainer:
         self.has_frozen_weights = len(trainable) < len(list(self.model.parameters()))
         self.optimizer = build_optimizer(trainable, self.config)
         self.validation_sample = validation.sample_rows(run.dataset, self.config.validation_sequences)
+        self.byte_lengths = losses.byte_lengths(run.tokenizer, world.device)
         self.peak_flops = peak_flops(world.device)
         self.tokens_seen = dict.fromkeys(run.stream.sources, 0)
         """Number of tokens without padding in all completed steps, by source."""
         self.step = self._resume()
         """Number of completed steps."""
+        self.stop = StopRequest()
+        self.is_stopping = False
+        """True if a process was asked to stop."""
 
-    def train(self) -> dict[str, int]:
-        """Take all remaining steps; return the number of tokens seen by source."""
+    def train(self) -> bool:
+        """Take all remaining steps, or stop after one with a checkpoint; return True if all were taken.
+
+        Raises :class:`KeyboardInterrupt` if it was Ctrl-C that asked to stop.
+        """
         with ExitStack() as stack:
+            stack.enter_context(self.stop)
             metrics = None
             if self.world.is_rank_zero:
                 metrics = stack.enter_context(closing(MetricsWriter(self.run.folder, self.step)))
@@ -81,12 +96,17 @@ class Trainer:
             if metrics:
                 metrics.publish()
                 print(f"{self.run.stage}: {_summary(self.tokens_seen)}", flush=True)
-        return self.tokens_seen
+        is_complete = self.step == self.config.steps
+        if not is_complete and self.world.is_rank_zero:
+            print(f"{self.run.stage}: stopped after step {self.step}; run it again to go on", flush=True)
+        if not is_complete and self.stop.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        return is_complete
 
     def _train_steps(self, inputs: Iterator[StepInput], metrics: MetricsWriter | None) -> None:
-        """Take all remaining steps."""
+        """Take all remaining steps, until a process is asked to stop."""
         progress = ProgressLine(self.run.stage, self.step + 1, self.config.steps)
-        while self.step < self.config.steps:
+        while self.step < self.config.steps and not self.is_stopping:
             self.step += 1
             values = self._train_step(inputs)
             if metrics:
@@ -110,7 +130,6 @@ class Trainer:
         found = find_latest(self.run.checkpoints)
         if not found or self.has_frozen_weights:  # checkpoints omit frozen weights
             initialize(self.model, self.run.initial_weight)
-        torch.manual_seed(self.config.seed + self.world.rank)
         if not found:
             return 0
         step = checkpoint.restore(*found, self.model, self.optimizer, self.world)
@@ -123,23 +142,30 @@ class Trainer:
         """Return this process's parts of the batches of some steps."""
         positions = step_positions(steps, self.config.batch_size, self.world.rank, self.world.size)
         parts = zip(positions, read_stream(self.run.dataset, self.run.stream, positions), strict=True)
+        num_sources = len(self.run.stream.sources)
         return [
-            StepInput(rows.batch(), batch_hash(rows.tokens, place), num_tokens)
-            for place, (rows, num_tokens) in parts
+            StepInput(
+                rows.batch(),
+                torch.from_numpy(sources),
+                batch_hash(rows.tokens, place),
+                rows.num_tokens(sources, num_sources),
+            )
+            for place, (rows, sources) in parts
         ]
 
     def _train_step(self, inputs: Iterator[StepInput]) -> dict[str, Any]:
         """Take one step, and validate if due; return the step's metrics."""
         start = time.monotonic()
-        batch, local_hash, num_tokens = next(inputs)
+        read = next(inputs)
         data_wait = time.monotonic() - start
-        num_targets, global_hash, *tokens = self.world.sum_integers(
-            [batch.num_targets, local_hash, *num_tokens.tolist()]
+        num_targets, global_hash, stops, *tokens = self.world.sum_integers(
+            [read.batch.num_targets, read.hash, int(self.stop.signal > 0), *read.num_tokens.tolist()]
         )
+        self.is_stopping = stops > 0
         for source, number in zip(self.run.stream.sources, tokens, strict=True):
             self.tokens_seen[source] += number
         # Edits can leave a step without targets. It has no loss, and the weights stay as they are.
-        values: dict[str, Any] = self._learn(batch, num_targets) if num_targets else {}
+        values: dict[str, Any] = self._learn(read, num_targets) if num_targets else {}
         sequence_length = self.run.dataset.sequence_length
         tokens_per_second = self.config.batch_size * sequence_length / (time.monotonic() - start)
         values |= {
@@ -160,38 +186,51 @@ class Trainer:
     @property
     def _checkpoint_is_due(self) -> bool:
         """True if a checkpoint is written after the current step."""
-        return self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps
+        is_last = self.is_stopping or self.step == self.config.steps
+        return is_last or self.step % self.config.checkpoint_every == 0
 
-    def _learn(self, batch: Batch, num_targets: int) -> dict[str, float]:
+    def _learn(self, read: StepInput, num_targets: int) -> dict[str, float]:
         """Update the weights by the mean loss over all ``num_targets`` targets; return its metrics."""
-        loss = self._forward_backward(batch, num_targets)
-        return {
-            "train/loss": loss,
-            "train/grad_norm": optimizer_step(self.optimizer, self.config, self.step, loss),
-        }
+        torch.manual_seed(self._random_seed())
+        sums = self._forward_backward(read, num_targets)
+        values = losses.metrics("train", sums)
+        norm = optimizer_step(self.optimizer, self.config, self.step, values["train/loss"])
+        return values | {"train/grad_norm": norm}
 
-    def _forward_backward(self, batch: Batch, num_targets: int) -> float:
-        """Accumulate the gradients of the mean loss over all ``num_targets`` targets; return that loss."""
-        nats = 0.0
-        for micro_batch in batch.to(self.world.device).split(self.config.micro_batch_size):
-            loss = token_losses(self.model, micro_batch).sum()
+    def _random_seed(self) -> int:
+        """Return the seed of dropout in the current step, so that it depends on nothing before it."""
+        seeds = np.random.SeedSequence((self.config.seed, self.world.rank, self.step))
+        return int(seeds.generate_state(1, np.uint64)[0] >> 1)
+
+    def _forward_backward(self, read: StepInput, num_targets: int) -> dict[str, LossSums]:
+        """Accumulate the gradients of the mean loss over all ``num_targets`` targets.
+
+        Returns the sums of all processes by source.
+        """
+        sources, device, size = self.run.stream.sources, self.world.device, self.config.micro_batch_size
+        sums = torch.zeros(len(sources), losses.COLUMNS, dtype=torch.float64, device=device)
+        batches = read.batch.to(device).split(size)
+        for micro_batch, rows in zip(batches, torch.split(read.sources.to(device), size), strict=True):
+            targets = micro_batch.targets
+            nats = losses.token_losses(self.model, micro_batch, targets)
             # FSDP averages gradients over processes; the factor turns that into the mean over all targets.
-            torch.autograd.backward(loss * (self.world.size / num_targets))
-            nats += float(loss.detach())
-        return self.world.sum([nats])[0] / num_targets
+            torch.autograd.backward(nats.sum() * (self.world.size / num_targets))
+            row_sums = losses.row_sums(nats, targets, self.byte_lengths)
+            sums += losses.sum_by_source(row_sums, rows, len(sources))
+        return losses.from_table(sources, self.world.sum(sums.ravel().tolist()))
 
     def _validate(self) -> dict[str, float]:
         self.model.eval()
         sums = validation.validate(
             self.model,
             self.run.dataset,
-            self.run.tokenizer,
+            self.byte_lengths,
             self.validation_sample,
             self.config.micro_batch_size,
             self.world,
         )
         self.model.train()
-        return validation.metrics(sums) if sums else {}
+        return losses.metrics("val", sums) if sums else {}
 
     def _save_checkpoint(self, metrics: MetricsWriter | None) -> None:
         """Publish the metrics, then the checkpoint; a resumed run removes later metrics."""

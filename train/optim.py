@@ -27,12 +27,29 @@ def build_optimizer(parameters: Iterable[nn.Parameter], config: TrainConfig) -> 
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Return the learning rate of ``step`` (from 1): linear warm-up, cosine decay to ``min_lr_ratio``."""
-    if step <= config.warmup_steps:
-        return config.learning_rate * step / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
-    minimum = config.min_lr_ratio
-    return config.learning_rate * (minimum + (1 - minimum) * (1 + math.cos(math.pi * progress)) / 2)
+    """Return the learning rate of ``step`` (from 1): linear warm-up, then ``config.schedule``.
+
+    ``wsd`` is warm-up, stable, decay (Hu et al. 2024).
+    """
+    warmup = warmup_steps(config)
+    if step <= warmup:
+        return config.learning_rate * step / warmup
+    if config.schedule == "constant":
+        return config.learning_rate
+    start = warmup if config.schedule != "wsd" else max(warmup, decay_start(config))
+    progress = max(0.0, (step - start) / max(config.steps - start, 1))
+    fallen = (1 - math.cos(math.pi * progress)) / 2 if config.schedule == "cosine" else progress
+    return config.learning_rate * (1 - (1 - config.min_lr_ratio) * fallen)
+
+
+def warmup_steps(config: TrainConfig) -> int:
+    """Return the number of steps of the warm-up: as configured, or a tenth of all, at most 100."""
+    return min(100, config.steps // 10) if config.warmup_steps < 0 else config.warmup_steps
+
+
+def decay_start(config: TrainConfig) -> int:
+    """Return the last step before the decay of the schedule ``wsd``."""
+    return config.steps - round(config.steps * config.decay_share)
 
 
 def optimizer_step(optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, loss: float) -> float:

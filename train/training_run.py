@@ -1,7 +1,7 @@
 """Definition of a training run, built and checked before anything is written."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -11,8 +11,8 @@ from torch import Tensor
 from core import config as configuration
 from core import manifest, storage
 from core.config import Config, TrainConfig
-from core.errors import ConfigError
-from core.manifest import Stage
+from core.errors import ConfigError, OutputError
+from core.manifest import Manifest, Stage
 from core.shards import Shards, check_tokenizer
 from core.tokenizer import Tokenizer, load_published
 from model.config import TransformerConfig, default_intermediate_size
@@ -32,10 +32,14 @@ RESUMABLE_KEYS = (
     "keep_checkpoints",
     "compile",
     "activation_checkpointing",
+    "validate_every",
+    "validation_sequences",
     "read_ahead",
     "shard_cache",
 )
 """Keys of ``[train]`` that may change when a run is resumed, since they do not change what it learns."""
+SCHEDULE_KEYS = ("steps", "schedule", "min_lr_ratio", "decay_share")
+"""Keys of ``[train]`` that may change when pre-training is resumed or continued; they count from there on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ def prepare(config: Config, shards: Shards, edits: Sequence[Edit]) -> TrainingRu
             "model": asdict(model_config),
             "tokenizer_sha256": tokenizer.sha256,
             "shards_sha256": dataset.sha256,
-            "train": identity_settings(config.train),
+            "train": identity_settings(config.train, SCHEDULE_KEYS),
         },
         initial_weight=seeded_initial_weight(model_config, config.train.seed),
     )
@@ -168,10 +172,13 @@ def describe_order(run: TrainingRun) -> str:
     return "\n".join([f"{run.stage}: order {run.stream.sha256}", *edits])
 
 
-def identity_settings(config: TrainConfig) -> dict[str, Any]:
-    """Return the settings that determine what is learned, apart from edits, which may be added later."""
+def identity_settings(config: TrainConfig, changeable: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the settings that determine what is learned, apart from edits, which may be added later.
+
+    ``changeable``: others that may change on the way.
+    """
     values = config.model_dump(mode="json")
-    return {key: value for key, value in values.items() if key not in (*RESUMABLE_KEYS, "edits")}
+    return {key: value for key, value in values.items() if key not in (*RESUMABLE_KEYS, *changeable, "edits")}
 
 
 def verify_shards(shards: Shards, world: World) -> None:
@@ -197,21 +204,62 @@ def check_batch_size(section: str, config: TrainConfig, world: World) -> None:
 def begin(run: TrainingRun, overwrite: bool) -> bool:
     """Claim the run's folder; return True if the run is already complete.
 
-    Raises :class:`core.errors.OutputError` if the folder holds another run, and :class:`ConfigError` if the
-    latest checkpoint was trained with other edits. With ``overwrite``, either is replaced.
+    A complete run that is to have more steps is continued. Raises :class:`core.errors.OutputError` if the
+    folder holds another run, and :class:`ConfigError` for fewer steps than were taken, and if the latest
+    checkpoint was trained with other edits. With ``overwrite``, any of these is replaced.
     """
     stage = _stage(run, overwrite)
-    if stage.finished():
-        return True
-    if found := find_latest(run.checkpoints):
-        try:
-            check_resumed(found[1].facts.get("edits", ()), run.stream.edits, found[1].counts["step"])
-        except ConfigError:
-            if not overwrite:
-                raise
-            storage.remove(storage.join(run.folder, manifest.STARTED))  # so that it is not resumed
-    stage.begin()
-    return False
+    published, checkpoint = stage.published(), find_latest(run.checkpoints)
+    try:
+        if published:
+            _check_continued(run, published, published.counts["steps"])
+        elif checkpoint:
+            _check_continued(run, checkpoint[1], checkpoint[1].counts["step"])
+    except (ConfigError, OutputError):
+        if not overwrite:
+            raise
+        for mark in (manifest.NAME, manifest.STARTED):  # so that the run is neither complete nor resumed
+            storage.remove(storage.join(run.folder, mark))
+    else:
+        if published and published.counts["steps"] < run.config.steps:
+            stage.reopen()
+    return stage.begin() is not None
+
+
+def _check_continued(run: TrainingRun, record: Manifest, step: int) -> None:
+    """Raise an error unless ``run`` can continue the one of this manifest after ``step``."""
+    for name, value, recorded in differences(run.identity, record.facts):
+        is_hash = name.endswith("sha256")
+        changed = f"{name}: changed" if is_hash else f"{name} = {value}: was {recorded}"
+        raise OutputError(
+            f"{changed} in the run in {run.folder}, and cannot change on the way; set it back, or "
+            f"{manifest.REMEDY}"
+        )
+    check_resumed(record.facts.get("edits", ()), run.stream.edits, step)
+    section, steps = f"{run.stage}", run.config.steps
+    if steps < step:
+        raise ConfigError(
+            f"{section}.steps = {steps}: the run in {run.folder} has taken {step} steps; set at least {step}"
+        )
+    for key in SCHEDULE_KEYS:
+        recorded, value = record.config.get(section, {}).get(key), getattr(run.config, key)
+        if steps == step and recorded not in (None, value):
+            raise ConfigError(
+                f"{section}.{key} = {value}: the run in {run.folder} is complete with {recorded}; set "
+                f"{section}.steps to more than {steps} to continue it, or {manifest.REMEDY}"
+            )
+
+
+def differences(
+    one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the names in ``one`` that have other values in ``other``, with both values."""
+    for key, value in one.items():
+        found = other.get(key)
+        if isinstance(value, Mapping) and isinstance(found, Mapping):
+            yield from differences(value, found, f"{prefix}{key}.")
+        elif manifest.canonical(value) != manifest.canonical(found):
+            yield f"{prefix}{key}", value, found
 
 
 def publish(run: TrainingRun, tokens_seen: Mapping[str, int], **counts: int) -> None:
@@ -248,14 +296,18 @@ def _stage(run: TrainingRun, overwrite: bool = False) -> Stage:
 
 def _model_config(config: Config, shards: Shards) -> TransformerConfig:
     section = config.model
-    return TransformerConfig(
+    gpt2 = section.architecture == "gpt2"
+    default_size = 4 * section.hidden_size if gpt2 else default_intermediate_size(section.hidden_size)
+    shape = TransformerConfig(
         vocabulary_size=shards.facts.vocabulary_size,
         num_layers=section.num_layers,
         hidden_size=section.hidden_size,
         num_heads=section.num_heads,
         num_kv_heads=section.num_kv_heads,
-        intermediate_size=section.intermediate_size or default_intermediate_size(section.hidden_size),
+        intermediate_size=section.intermediate_size or default_size,
         rope_theta=section.rope_theta,
         norm_epsilon=section.norm_epsilon,
         tied=section.tied,
+        dropout=section.dropout,
     )
+    return shape.as_gpt2(shards.facts.sequence_length) if gpt2 else shape

@@ -18,13 +18,14 @@ from core.errors import InputError
 from core.shards import Shards, SplitName, check_tokenizer
 from core.tokenizer import Tokenizer
 from model.loading import load_latest_checkpoint
-from train import parallel, validation
+from train import losses, parallel, validation
 from train.data.batch import IGNORE_INDEX
 from train.data.dataset import ShardDataset, read_rows
 from train.data.permutation import Int64Array
 from train.data.stream import RowIndices
+from train.losses import LossSums
 from train.parallel import World
-from train.validation import LossSums, ValidationSample
+from train.validation import ValidationSample
 
 CHUNK_ROWS = 1024
 """Rows counted at a time."""
@@ -60,7 +61,12 @@ def compare(config: Config, world: World) -> None:
     if not lines:
         sample = _all_rows(shards)
         results = validation.validate(
-            model, ShardDataset(shards), tokenizer, sample, config.train.micro_batch_size, world
+            model,
+            ShardDataset(shards),
+            losses.byte_lengths(tokenizer, world.device),
+            sample,
+            config.train.micro_batch_size,
+            world,
         )
         if world.is_rank_zero:
             lines = _lines(results, unigram(shards, tokenizer, sample))
@@ -116,7 +122,7 @@ def _target_counts(
 
 def _lines(results: dict[str, LossSums], baseline: dict[str, LossSums]) -> list[Line]:
     named = [*((source, results[source], baseline[source]) for source in sorted(results))]
-    named.append(("all", validation.total(results), validation.total(baseline)))
+    named.append(("all", losses.total(results), losses.total(baseline)))
     return [
         (name, round(sums.bytes), sums.loss, sums.bits_per_byte, unigram_sums.bits_per_byte)
         for name, sums, unigram_sums in named

@@ -9,12 +9,15 @@ from core.config.section import ByteSize, Section, Weights
 
 
 class ModelConfig(Section):
-    """Architecture of the model, a Llama-style decoder.
+    """Architecture of the model, a decoder.
 
     ``num_heads`` must divide ``hidden_size`` into an even head size, and ``num_kv_heads`` must divide
     ``num_heads``.
     """
 
+    architecture: Literal["llama", "gpt2"] = "llama"
+    """``llama``: RMSNorm, rotary positions, SwiGLU. ``gpt2``: LayerNorm, learned positions up to the sequence
+    length of the shards, GELU, biases, and as many key and value heads as query heads."""
     num_layers: int = Field(default=12, ge=1)
     """Number of transformer blocks."""
     hidden_size: int = Field(default=768, ge=8)
@@ -24,13 +27,17 @@ class ModelConfig(Section):
     num_kv_heads: int = Field(default=12, ge=1)
     """Key and value heads of each attention layer; fewer than ``num_heads``: grouped-query attention."""
     intermediate_size: int = Field(default=0, ge=0)
-    """Width of the feed-forward layer; 0: 8/3 of ``hidden_size``, rounded up to a multiple of 64."""
+    """Width of the feed-forward layer; 0: 4 times ``hidden_size`` for ``gpt2``, and for ``llama`` 8/3 of it,
+    rounded up to a multiple of 64."""
     rope_theta: float = Field(default=10_000.0, gt=0)
     """Base of the rotary position embedding."""
     norm_epsilon: float = Field(default=1e-5, gt=0)
     """Epsilon of RMSNorm."""
     tied: bool = True
     """Share one matrix between input and output embeddings."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout probability in training, of embeddings, attention weights, and what attention and feed-forward
+    layers add to the residual stream."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "ModelConfig":
@@ -45,6 +52,13 @@ class ModelConfig(Section):
                 "must divide hidden_size into an even head size and num_kv_heads must divide num_heads; "
                 "change one of them",
                 self.model_dump(include={"hidden_size", "num_heads", "num_kv_heads"}),
+            )
+        if self.architecture == "gpt2" and self.num_kv_heads != self.num_heads:
+            raise PydanticCustomError(
+                "gpt2_heads",
+                "num_kv_heads = {num_kv_heads}: gpt2 has no grouped-query attention; set it to num_heads, "
+                "{num_heads}",
+                self.model_dump(include={"num_heads", "num_kv_heads"}),
             )
         return self
 
@@ -98,7 +112,7 @@ class EditConfig(Section):
 
 
 class TrainConfig(Section):
-    """Training with AdamW and a cosine learning rate schedule."""
+    """Training with AdamW."""
 
     steps: int = Field(default=1000, ge=1)
     """Optimizer steps."""
@@ -108,10 +122,15 @@ class TrainConfig(Section):
     """Sequences per forward pass of one process."""
     learning_rate: float = Field(default=3e-4, gt=0)
     """Peak learning rate."""
+    schedule: Literal["cosine", "linear", "constant", "wsd"] = "cosine"
+    """Learning rate after the warm-up. ``cosine`` and ``linear`` fall to the end of the run; ``wsd`` stays
+    constant and falls linearly in the last ``decay_share`` of the steps."""
     min_lr_ratio: float = Field(default=0.1, ge=0, le=1)
-    """Learning rate at the end of the cosine schedule, as a fraction of ``learning_rate``."""
-    warmup_steps: int = Field(default=100, ge=0)
-    """Steps of linear warm-up from 0 to ``learning_rate``."""
+    """Learning rate at the end of a falling schedule, as a fraction of ``learning_rate``."""
+    decay_share: float = Field(default=0.2, gt=0, le=1)
+    """Share of the steps in which the schedule ``wsd`` falls."""
+    warmup_steps: int = Field(default=-1, ge=-1)
+    """Steps of linear warm-up from 0 to ``learning_rate``; -1: a tenth of all steps, at most 100."""
     weight_decay: float = Field(default=0.1, ge=0)
     """Weight decay of matrices; vectors have none."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
@@ -146,6 +165,16 @@ class TrainConfig(Section):
     """Recompute activations in the backward pass: less memory, more computation."""
 
     @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.warmup_steps > self.steps > 0:
+            raise PydanticCustomError(
+                "warmup_steps",
+                "warmup_steps = {warmup}: longer than the run of {steps} steps; lower it, or leave it out",
+                {"warmup": self.warmup_steps, "steps": self.steps},
+            )
+        return self
+
+    @model_validator(mode="after")
     def _phases_ascend(self) -> Self:
         steps = [phase.from_step for phase in self.mixture_schedule]
         if sorted(set(steps)) != steps:
@@ -158,7 +187,7 @@ class TrainConfig(Section):
 
 
 class PretrainConfig(TrainConfig):
-    """Pre-training with AdamW and a cosine learning rate schedule."""
+    """Pre-training with AdamW."""
 
     shuffle_block: int = Field(default=0, ge=0)
     """0: all rows of a source are shuffled. Otherwise the rows per block: blocks of consecutive rows are
@@ -227,6 +256,5 @@ class FinetuneConfig(TrainConfig):
     learning_rate: float = Field(default=0.0, ge=0)
     """Peak learning rate; 0: a tenth of the rate that the model was pre-trained with, and if that is unknown,
     3e-5, for adapters 3e-4."""
-    warmup_steps: int = Field(default=10, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
     validation_sequences: int = Field(default=64, ge=1)

@@ -195,14 +195,7 @@ def _gpt2_config(folder: Path, values: Mapping[str, Any]) -> TransformerConfig:
         intermediate_size=config.integer("n_inner", 4 * hidden_size),
         norm_epsilon=config.number("layer_norm_epsilon", 1e-5),
         tied=bool(values.get("tie_word_embeddings", True)),
-        context=config.integer("n_positions", 1024),
-        norm="layer",
-        positions="learned",
-        activation="gelu",
-        qkv_bias=True,
-        output_bias=True,
-        feed_forward_bias=True,
-    )
+    ).as_gpt2(config.integer("n_positions", 1024))
 
 
 def config_json(config: TransformerConfig) -> dict[str, Any]:
@@ -237,6 +230,7 @@ def _gpt2_json(config: TransformerConfig) -> dict[str, Any]:
         "n_positions": config.context,
         "layer_norm_epsilon": config.norm_epsilon,
         "activation_function": "gelu_new",
+        **dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), config.dropout),
         "tie_word_embeddings": config.tied,
     }
 

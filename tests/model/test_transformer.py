@@ -1,9 +1,11 @@
 import math
+from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.config import TransformerConfig
 from model.kv_cache import KVCache
@@ -121,6 +123,40 @@ def test_activation_checkpointing_gives_the_same_gradients() -> None:
         model(tokens).square().mean().backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
     torch.testing.assert_close(gradients[0], gradients[1], atol=0, rtol=0)
+
+
+def test_dropout_is_applied_in_training_only() -> None:
+    shape = replace(config(), dropout=0.5)
+    model, plain = fresh(shape), fresh(config())
+    tokens = torch.arange(12).view(1, -1)
+    assert torch.equal(model.eval()(tokens), plain(tokens))
+    model.train()
+    outputs = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        outputs.append(model(tokens))
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[0], outputs[2])
+
+
+def test_dropout_is_applied_in_the_places_of_gpt2() -> None:
+    """Every place scales what it keeps, so that expectations stay as they are."""
+    shape = replace(config(kv_heads=4), num_layers=1, dropout=0.3).as_gpt2(16)
+    model = Transformer(shape)
+    found: list[tuple[str, float]] = []
+
+    def record(name: str, layer: nn.Module) -> None:
+        layer.register_forward_hook(
+            lambda _, inputs, output: found.append((name, float((output == 0).double().mean())))
+        )
+
+    record("embedding", model.dropout)
+    record("residual", model.blocks[0].dropout)
+    with patch.object(F, "scaled_dot_product_attention", wraps=F.scaled_dot_product_attention) as attention:
+        model(torch.randint(50, (64, 16)))
+    assert [name for name, _ in found] == ["embedding", "residual", "residual"]
+    assert all(share == pytest.approx(0.3, abs=0.03) for _, share in found)
+    assert attention.call_args.kwargs["dropout_p"] == 0.3
 
 
 def test_residual_projections_are_scaled_down_by_depth() -> None:

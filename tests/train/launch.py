@@ -52,10 +52,11 @@ def _started(arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         # The parent first, so that it cannot react to the exit of its children.
-        for pid in [process.pid, *_children(process.pid)]:
+        for pid in [process.pid, *children(process.pid)]:
             os.kill(pid, signal.SIGKILL)
         process.wait()
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Return the child processes of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -36,10 +36,8 @@ def test_training_resumes_from_any_storage(
 ) -> None:
     root = str(tmp_path) if where == "local" else request.getfixturevalue(where)
     folder = storage.join(root, "checkpoint-test")
-    torch.manual_seed(3)
     for step in (1, 2, 3):
         checkpoint.save(folder, step, *trained(world, step), PINS, "fingerprint", world)
-    upcoming = torch.rand(3)
     checkpoint.remove_old(folder, keep=2)
     fs, inner = storage.filesystem(folder)
     kept = sorted(storage.name(path) for path in fs.ls(inner, detail=False))
@@ -53,7 +51,6 @@ def test_training_resumes_from_any_storage(
     expected, expected_optimizer = trained(world, 3)
     torch.testing.assert_close(model.state_dict(), expected.state_dict(), rtol=0, atol=0)
     torch.testing.assert_close(optimizer.state_dict(), expected_optimizer.state_dict(), rtol=0, atol=0)
-    assert torch.equal(torch.rand(3), upcoming)
 
     whole = Transformer(SHAPE)
     load_weights(*found, whole)

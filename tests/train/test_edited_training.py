@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from core import manifest
-from core.errors import ConfigError, GristmillError, InputError, MismatchError, OutputError
+from core.errors import ConfigError, GristmillError, InputError, MismatchError
 from core.shards import Shards
 from core.shards.documents import find_documents
 from model.config import TransformerConfig
@@ -164,7 +164,7 @@ def test_a_document_is_removed_from_the_resumed_step_on(
     assert facts["order_sha256"] != others["order_sha256"]
     # A finished run is not taken for one with other edits.
     train(made.config(edit), world)
-    with pytest.raises(OutputError, match="a finished train of another configuration"):
+    with pytest.raises(ConfigError, match="with this edit, which is missing or changed"):
         train(made.config(), world)
 
 

@@ -2,11 +2,12 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from core.config import TrainConfig
 from core.errors import TrainingError
-from train.optim import build_optimizer, learning_rate, optimizer_step
+from train.optim import build_optimizer, learning_rate, optimizer_step, warmup_steps
 
 TRAIN = TrainConfig(steps=100, warmup_steps=10, learning_rate=1.0, min_lr_ratio=0.2, clip_norm=0.5)
 
@@ -18,6 +19,34 @@ def test_learning_rate_warms_up_and_decays() -> None:
     assert rates[99] == pytest.approx(0.2)
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert learning_rate(TrainConfig(steps=5, warmup_steps=0), 5) == pytest.approx(3e-5)
+
+
+def test_schedules_after_the_warm_up() -> None:
+    def rates(schedule: str, **settings: float) -> list[float]:
+        made = TRAIN.model_copy(update={"schedule": schedule, **settings})
+        return [learning_rate(made, step) for step in range(11, 101)]
+
+    assert rates("constant") == [1.0] * 90
+    line = rates("linear")
+    assert line[0] == pytest.approx(1 - 0.8 / 90)
+    assert line[44] == pytest.approx(0.6)
+    assert line[-1] == pytest.approx(0.2)
+    stable = rates("wsd", decay_share=0.25)
+    assert stable[:65] == [1.0] * 65
+    assert stable[65:] == pytest.approx([1 - 0.8 * step / 25 for step in range(1, 26)])
+    # All steps after the warm-up decay.
+    assert rates("wsd", decay_share=1.0) == pytest.approx(line)
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(5, 0), (20, 2), (1000, 100), (50_000, 100)])
+def test_default_warm_up_is_a_tenth_of_the_steps(steps: int, expected: int) -> None:
+    assert warmup_steps(TrainConfig(steps=steps)) == expected
+    assert learning_rate(TrainConfig(steps=steps), max(expected, 1)) <= 3e-4
+
+
+def test_a_warm_up_longer_than_the_run_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"warmup_steps = 11: longer than the run of 10 steps"):
+        TrainConfig(steps=10, warmup_steps=11)
 
 
 def test_weight_decay_applies_to_matrices_only() -> None:

@@ -42,9 +42,13 @@ def test_training_learns_and_writes_metrics(uninterrupted: Folder) -> None:
     assert lines[-1]["train/loss"] < lines[0]["train/loss"] - 0.3
     assert lines[-1]["val/bpb"] < lines[3]["val/bpb"]
     assert {"train/lr", "train/grad_norm", "data/batch_hash", "perf/tok_per_sec"} <= set(lines[0])
-    assert {f"val/{what}/{source}" for what in ("loss", "bpb") for source in ("books", "wikipedia")} <= set(
-        lines[-1]
-    )
+    of_losses = {
+        f"{split}/{what}{of}"
+        for split in ("train", "val")
+        for what in ("loss", "perplexity", "bpb")
+        for of in ("", "/books", "/wikipedia")
+    }
+    assert of_losses <= set(lines[-1])
     assert [line["step"] for line in lines if "val/bpb" in line] == [4, 8, 10]
     assert list((uninterrupted.training / "tensorboard").iterdir())
     checkpoints = (uninterrupted.training / "checkpoints").iterdir()

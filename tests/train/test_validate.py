@@ -14,8 +14,9 @@ from tests.train.folder import Folder
 from train import validate
 from train.data.dataset import ShardDataset
 from train.loop import train
+from train.losses import total
 from train.parallel import World
-from train.validation import sample_rows, total
+from train.validation import sample_rows
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Batches of packed sequences as tensors, their hash, and their losses.
+"""Batches of packed sequences as tensors, and their hash.
 
 Shapes: B sequences of T tokens; packed rows have T + 1 tokens.
 """
@@ -12,12 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from core.hashing import GOLDEN, mix
 from core.shards import Segments
-from model.transformer import Transformer
 from train.data.permutation import Int64Array
 
 Ids = TypeVar("Ids", Tensor, npt.NDArray[Any])
@@ -115,12 +113,3 @@ def batch_hash(tokens: npt.NDArray[np.unsignedinteger], positions: Int64Array) -
     row_hashes = np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
     hashes = mix(row_hashes ^ mix((positions.astype(np.uint64) + np.uint64(1)) * GOLDEN))
     return int(hashes.sum(dtype=np.uint64).astype(np.int64))
-
-
-def token_losses(model: Transformer, batch: Batch) -> Tensor:
-    """Return the cross-entropy of each target in nats, float32 ``[B, T]``; 0 for ignored ones."""
-    logits, targets = model(batch.inputs, batch.document_ids), batch.targets
-    losses = F.cross_entropy(
-        logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
-    )
-    return losses.view_as(targets)

@@ -134,7 +134,7 @@ def read_stream(
     """Yield the rows that are trained on in each of some steps, as the stream's edits leave them.
 
     ``positions``: int64 ``[steps, n]``. All rows are read at once; those of a step share memory with the
-    others. With them comes the number of tokens without padding of each of ``stream.sources``.
+    others. With them come their sources, int64 ``[n]``, which index ``stream.sources``.
     """
     flat = positions.reshape(-1)
     rows = stream.locate(flat)
@@ -144,5 +144,4 @@ def read_stream(
     size = positions.shape[1]
     for first in range(0, len(flat), size):
         step = slice(first, first + size)
-        packed = every.take(step)
-        yield packed, packed.num_tokens(rows.sources[step], len(stream.sources))
+        yield every.take(step), rows.sources[step]

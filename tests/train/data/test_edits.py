@@ -134,9 +134,9 @@ def test_no_token_is_lost_or_repeated_at_changing_world_sizes(drawn: Drawn, data
             parts: dict[tuple[int, int], PackedRows] = {}
             for rank in range(size):
                 places = step_positions(steps, BATCH_SIZE, rank, size)
-                for step, (part, found) in zip(steps, read_stream(dataset, stream, places), strict=True):
+                for step, (part, sources) in zip(steps, read_stream(dataset, stream, places), strict=True):
                     parts[step, rank] = part
-                    counts += found
+                    counts += part.num_tokens(sources, len(stream.sources))
             tokens += [parts[each].tokens for each in sorted(parts)]
     assert np.array_equal(np.concatenate(tokens), expected.tokens)
     assert counts.tolist() == expected_counts.tolist()

@@ -1,0 +1,37 @@
+"""Signals that end a run early: it takes its current step, saves a checkpoint and stops.
+
+``SIGTERM`` comes from ``torchrun``, Slurm and Kubernetes before they kill a process, ``SIGUSR1`` from Slurm's
+``--signal``, ``SIGINT`` from Ctrl-C. A second Ctrl-C ends the process at once.
+"""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopRequest:
+    """Context in which the first of :data:`SIGNALS` is recorded instead of ending the process."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+        """Number of the first signal, 0 if there was none."""
+        self._handlers: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # no other may set handlers
+            self._handlers = {each: signal.signal(each, self._record) for each in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for each, handler in self._handlers.items():
+            signal.signal(each, handler)
+
+    def _record(self, number: int, _: FrameType | None) -> None:
+        if self.signal and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = self.signal or number
