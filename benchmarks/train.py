@@ -1,6 +1,6 @@
 """Speed of the trainer beside a plain PyTorch loop with the same model, batches and optimizer.
 
-``python benchmarks/train.py RUN [--sizes demo 30m] [--processes 1 2]`` packs texts of a run's documents and
+``python -m benchmarks.train RUN [--sizes demo 30m] [--processes 1 2]`` packs texts of a run's documents and
 trains on them. In every round, two programs take turns, each with one or two processes on two cores:
 
 - *ours*: ``torchrun -m train`` as it is, with metrics, losses by source, hashes of batches and threads that
@@ -248,7 +248,7 @@ def main(arguments: Sequence[str]) -> None:
     lines = [
         "# Speed of the trainer",
         "",
-        f"`python benchmarks/train.py`, {date.today()}, two cores, medians of {options.rounds} rounds, "
+        f"`python -m benchmarks.train`, {date.today()}, two cores, medians of {options.rounds} rounds, "
         f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}. Batches and "
         "models as in the script; ratios are of the two programs of a round.",
         "",
