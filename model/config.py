@@ -99,7 +99,7 @@ class TransformerConfig:
         """Number of trainable parameters; tied embeddings count once."""
         embeddings = self.vocabulary_size * self.hidden_size * (1 if self.tied else 2)
         positions = self.context * self.hidden_size if self.positions == "learned" else 0
-        return embeddings + positions + self.num_layers * self._block_parameters + self._norm_parameters
+        return embeddings + positions + self.num_layers * self.block_parameters + self._norm_parameters
 
     def training_flops(self, context: int) -> int:
         """Return the FLOPs per token of a forward and backward pass over sequences of ``context`` tokens.
@@ -112,7 +112,8 @@ class TransformerConfig:
         return 6 * weights + 12 * self.num_layers * self.num_heads * self.head_size * context
 
     @property
-    def _block_parameters(self) -> int:
+    def block_parameters(self) -> int:
+        """Number of parameters of a block."""
         biases = (
             self.qkv_bias * (self.num_heads + 2 * self.num_kv_heads) * self.head_size
             + self.output_bias * self.hidden_size

@@ -1,5 +1,6 @@
 """The training loop, shared by pre-training and fine-tuning."""
 
+import math
 import signal
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -18,9 +19,10 @@ from train.data.dataset import read_stream
 from train.data.permutation import Int64Array
 from train.data.read_ahead import ReadAhead
 from train.data.stream import step_positions
+from train.guard import Guard
 from train.losses import LossSums
-from train.metrics import MetricsWriter, ProgressLine, peak_flops
-from train.optim import build_optimizer, learning_rate, optimizer_step
+from train.metrics import SKIPPED, MetricsWriter, ProgressLine, peak_flops
+from train.optim import build_optimizer, gradient_norm, learning_rate, optimizer_step
 from train.parallel import World, build_sharded_model, enable_determinism, initialize
 from train.signals import StopRequest
 from train.training_run import TrainingRun
@@ -76,6 +78,7 @@ class Trainer:
         self.peak_flops = peak_flops(world.device)
         self.tokens_seen = dict.fromkeys(run.stream.sources, 0)
         """Number of tokens without padding in all completed steps, by source."""
+        self.guard = Guard(self.config)
         self.step = self._resume()
         """Number of completed steps."""
         self.stop = StopRequest()
@@ -134,6 +137,7 @@ class Trainer:
             return 0
         step = checkpoint.restore(*found, self.model, self.optimizer, self.world)
         self.tokens_seen = dict(found[1].facts["tokens_seen"])
+        self.guard = Guard(self.config, found[1].facts["guard"])
         if self.world.is_rank_zero:
             print(f"{self.run.stage}: resuming after step {step}", flush=True)
         return step
@@ -189,34 +193,59 @@ class Trainer:
         is_last = self.is_stopping or self.step == self.config.steps
         return is_last or self.step % self.config.checkpoint_every == 0
 
-    def _learn(self, read: StepInput, num_targets: int) -> dict[str, float]:
-        """Update the weights by the mean loss over all ``num_targets`` targets; return its metrics."""
+    def _learn(self, read: StepInput, num_targets: int) -> dict[str, Any]:
+        """Update the weights by the mean loss over all ``num_targets`` targets; return its metrics.
+
+        The weights stay as they are if the guard says so. Raises :class:`core.errors.TrainingError` if it has
+        said so too often.
+        """
         torch.manual_seed(self._random_seed())
-        sums = self._forward_backward(read, num_targets)
-        values = losses.metrics("train", sums)
-        norm = optimizer_step(self.optimizer, self.config, self.step, values["train/loss"])
-        return values | {"train/grad_norm": norm}
+        rows = self._forward_backward(read, num_targets)
+        sums = self._sum_by_source(rows, read.sources)
+        total_norm = gradient_norm(self.optimizer)
+        norm = float(total_norm)
+        values: dict[str, Any] = {**losses.metrics("train", sums), "train/grad_norm": norm}
+        reason = self.guard.check(losses.total(sums).loss, norm)
+        if not reason:
+            optimizer_step(self.optimizer, self.config, self.step, total_norm)
+            return values
+        self.optimizer.zero_grad()
+        self._record_skipped(reason, rows)
+        self.guard.require_progress(self.step, reason)
+        return {name: value for name, value in values.items() if math.isfinite(value)} | {SKIPPED: reason}
+
+    def _record_skipped(self, reason: str, rows: Tensor) -> None:
+        """Write the rows of the current step, which is skipped, with their losses."""
+        steps = range(self.step, self.step + 1)
+        (positions,) = step_positions(steps, self.config.batch_size, self.world.rank, self.world.size)
+        parts = self.world.all_gather(list(zip(positions.tolist(), rows.tolist(), strict=True)))
+        if self.world.is_rank_zero:
+            by_position = sorted(row for part in parts for row in part)
+            training_run.write_skipped(self.run, self.step, reason, by_position)
 
     def _random_seed(self) -> int:
         """Return the seed of dropout in the current step, so that it depends on nothing before it."""
         seeds = np.random.SeedSequence((self.config.seed, self.world.rank, self.step))
         return int(seeds.generate_state(1, np.uint64)[0] >> 1)
 
-    def _forward_backward(self, read: StepInput, num_targets: int) -> dict[str, LossSums]:
+    def _forward_backward(self, read: StepInput, num_targets: int) -> Tensor:
         """Accumulate the gradients of the mean loss over all ``num_targets`` targets.
 
-        Returns the sums of all processes by source.
+        Returns nats, targets and bytes of each row of this process, float64 ``[B, 3]`` on the CPU.
         """
-        sources, device, size = self.run.stream.sources, self.world.device, self.config.micro_batch_size
-        sums = torch.zeros(len(sources), losses.COLUMNS, dtype=torch.float64, device=device)
-        batches = read.batch.to(device).split(size)
-        for micro_batch, rows in zip(batches, torch.split(read.sources.to(device), size), strict=True):
+        rows = []
+        for micro_batch in read.batch.to(self.world.device).split(self.config.micro_batch_size):
             targets = micro_batch.targets
             nats = losses.token_losses(self.model, micro_batch, targets)
             # FSDP averages gradients over processes; the factor turns that into the mean over all targets.
             torch.autograd.backward(nats.sum() * (self.world.size / num_targets))
-            row_sums = losses.row_sums(nats, targets, self.byte_lengths)
-            sums += losses.sum_by_source(row_sums, rows, len(sources))
+            rows.append(losses.row_sums(nats, targets, self.byte_lengths))
+        return torch.cat(rows).cpu()
+
+    def _sum_by_source(self, rows: Tensor, row_sources: Tensor) -> dict[str, LossSums]:
+        """Return the sums over the rows of all processes by source."""
+        sources = self.run.stream.sources
+        sums = losses.sum_by_source(rows, row_sources, len(sources))
         return losses.from_table(sources, self.world.sum(sums.ravel().tolist()))
 
     def _validate(self) -> dict[str, float]:
@@ -241,7 +270,7 @@ class Trainer:
             self.step,
             self.model,
             self.optimizer,
-            self.run.facts(self.tokens_seen),
+            {**self.run.facts(self.tokens_seen), "guard": self.guard.state()},
             self.run.fingerprint,
             self.world,
         )

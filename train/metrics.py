@@ -6,7 +6,7 @@ import tempfile
 import time
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,6 +15,8 @@ from core.messages import duration
 
 FILE = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
+SKIPPED = "train/skipped"
+"""Why a step did not change the weights."""
 LOG_SECONDS, TERMINAL_SECONDS = 10.0, 0.5
 """Minimum time between progress lines in a log, and between updates of the line on a terminal."""
 
@@ -81,16 +83,18 @@ class ProgressLine:
         self._validation = ""
 
     def update(self, step: int, values: dict[str, Any]) -> None:
-        """Show a finished step if it is validated, the last, or enough time has passed."""
+        """Show a finished step if it is validated, skipped, the last, or enough time has passed."""
         now = time.monotonic()
         if "val/bpb" in values:
             self._validation = f" · val bpb {values['val/bpb']:.3f}"
         due = now - self._last_shown >= (TERMINAL_SECONDS if self._terminal else LOG_SECONDS)
-        if not (due or step == self._steps or "val/bpb" in values):
+        if not (due or step == self._steps or "val/bpb" in values or SKIPPED in values):
             return
         self._last_shown = now
         left = (now - self._start) / (step - self._first_step + 1) * (self._steps - step)
         loss = f"loss {values['train/loss']:.3f}" if "train/loss" in values else "no targets"
+        if SKIPPED in values:
+            loss = f"skipped, {values[SKIPPED]}"
         line = (
             f"{self._stage}: step {step}/{self._steps} · {loss}{self._validation} · "
             f"{values['perf/tok_per_sec']:,.0f} tokens/s · {duration(left)} left"
@@ -99,10 +103,28 @@ class ProgressLine:
         print(f"\r\033[K{line}" if self._terminal else line, end=end, file=sys.stderr, flush=True)
 
 
+class Gpu(NamedTuple):
+    """A kind of GPU."""
+
+    name: str
+    flops: float
+    """The vendor's dense bfloat16 FLOP/s."""
+    memory: int
+    """GiB."""
+
+
+def known_gpus() -> list[Gpu]:
+    """Return the known kinds of GPUs; a name that is the beginning of another one comes after it."""
+    known = json.loads(resources.files("train").joinpath("devices.json").read_text())
+    return [Gpu(name, **found) for name, found in known.items()]
+
+
+def find_gpu(name: str) -> Gpu | None:
+    """Return the known kind of GPU with whose name ``name``, as CUDA reports it, begins; None if unknown."""
+    return next((gpu for gpu in known_gpus() if name.startswith(gpu.name)), None)
+
+
 def peak_flops(device: torch.device) -> float | None:
     """Return the vendor's dense bfloat16 FLOP/s of a device; None if unknown."""
-    if device.type != "cuda":
-        return None
-    name = torch.cuda.get_device_name(device)
-    peaks: dict[str, float] = json.loads(resources.files("train").joinpath("devices.json").read_text())
-    return next((peak for prefix, peak in peaks.items() if name.startswith(prefix)), None)
+    gpu = find_gpu(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
+    return gpu.flops if gpu else None

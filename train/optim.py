@@ -1,15 +1,14 @@
-"""Optimizer: AdamW, the learning-rate schedule, and a step that refuses non-finite values."""
+"""Optimizer: AdamW, the learning-rate schedule, and a step with clipped gradients."""
 
 import math
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from core.config import TrainConfig
-from core.errors import TrainingError
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
@@ -52,29 +51,23 @@ def decay_start(config: TrainConfig) -> int:
     return config.steps - round(config.steps * config.decay_share)
 
 
-def optimizer_step(optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, loss: float) -> float:
-    """Clip the gradients to ``clip_norm`` and take the step; return their norm before clipping.
+def gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor:
+    """Return the norm of all gradients, a scalar that is equal in all processes."""
+    gradients = [parameter.grad for parameter in _parameters(optimizer) if parameter.grad is not None]
+    total = get_total_norm(gradients)
+    return total.full_tensor() if isinstance(total, DTensor) else total
 
-    Raises :class:`TrainingError`, before any change, if the loss or the norm is not finite.
-    """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    total = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-    total = total.full_tensor() if isinstance(total, DTensor) else total
-    norm = float(total)
-    check_finite(step, loss, norm)
-    clip_grads_with_norm_(parameters, config.clip_norm, total)
+
+def optimizer_step(
+    optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, total_norm: Tensor
+) -> None:
+    """Clip the gradients, whose norm is ``total_norm``, to ``clip_norm``, and take the step."""
+    clip_grads_with_norm_(_parameters(optimizer), config.clip_norm, total_norm)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(config, step)
     optimizer.step()
     optimizer.zero_grad()
-    return norm
 
 
-def check_finite(step: int, loss: float, norm: float) -> None:
-    """Raise :class:`TrainingError` unless loss and gradient norm are finite."""
-    for name, value in (("loss", loss), ("gradient norm", norm)):
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"step {step}: the {name} is {value}, but must be finite to update the weights; lower "
-                "learning_rate or raise warmup_steps"
-            )
+def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

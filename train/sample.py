@@ -1,12 +1,13 @@
 """``python -m train.sample --model DIR --prompt "Once upon"``: continue a prompt in the terminal."""
 
-from argparse import ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterator, Sequence
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from core import config as configuration
 from core import errors
+from core.config import bounded
 from core.tokenizer import Tokenizer
 from model.generation import Sampling, generate
 from model.loading import load
@@ -64,28 +65,12 @@ def _parse_arguments(arguments: Sequence[str]) -> Namespace:
         "--model", default="", help="model in any format of model.export; default: the run in output.path"
     )
     parser.add_argument("--prompt", default="", help="text to continue; empty: start a new document")
-    parser.add_argument("--tokens", type=_bounded(int, 1), default=200, help="maximum number (200)")
-    parser.add_argument("--temperature", type=_bounded(float, 0), default=0.8, help="0 is greedy (0.8)")
-    parser.add_argument("--top-k", type=_bounded(int, 0), default=0, help="0: no limit")
-    parser.add_argument("--top-p", type=_bounded(float, 0, 1), default=0.95, help="in (0, 1] (0.95)")
-    parser.add_argument("--seed", type=_bounded(int, 0), default=0)
+    parser.add_argument("--tokens", type=bounded(int, 1), default=200, help="maximum number (200)")
+    parser.add_argument("--temperature", type=bounded(float, 0), default=0.8, help="0 is greedy (0.8)")
+    parser.add_argument("--top-k", type=bounded(int, 0), default=0, help="0: no limit")
+    parser.add_argument("--top-p", type=bounded(float, 0, 1), default=0.95, help="in (0, 1] (0.95)")
+    parser.add_argument("--seed", type=bounded(int, 0), default=0)
     return parser.parse_args(arguments)
-
-
-def _bounded(
-    number_type: type[int] | type[float], minimum: float, maximum: float = float("inf")
-) -> Callable[[str], float]:
-    """Return an argparse type for numbers from ``minimum`` to ``maximum``."""
-
-    def parse(text: str) -> float:
-        value: float = number_type(text)
-        if not minimum <= value <= maximum:
-            raise ArgumentTypeError(
-                f"{text} is not between {minimum} and {maximum}; use a number in that range"
-            )
-        return value
-
-    return parse
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Definition of a training run, built and checked before anything is written."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +26,7 @@ from train.data.stream import Stream
 from train.parallel import World, seeded_initial_weight
 
 STAGE = "train"
-OUTPUTS = ("checkpoints", "metrics.jsonl", "tensorboard", "validation.json")
+OUTPUTS = ("checkpoints", "metrics.jsonl", "skipped", "tensorboard", "validation.json")
 """Entries of the run's folder that belong to training, apart from the manifest."""
 RESUMABLE_KEYS = (
     "micro_batch_size",
@@ -34,6 +36,7 @@ RESUMABLE_KEYS = (
     "activation_checkpointing",
     "validate_every",
     "validation_sequences",
+    "max_skipped_steps",
     "read_ahead",
     "shard_cache",
 )
@@ -123,14 +126,15 @@ def prepare(config: Config, shards: Shards, edits: Sequence[Edit]) -> TrainingRu
     """
     tokenizer = load_published(storage.join(config.output.path, "tokenizer"))
     check_tokenizer(shards, tokenizer)
-    dataset, model_config = ShardDataset(shards), _model_config(config, shards)
+    dataset, facts = ShardDataset(shards), shards.facts
+    architecture = model_config(config, facts.vocabulary_size, facts.sequence_length)
     return TrainingRun(
         stage=STAGE,
         folder=storage.join(config.output.path, "training"),
         config=config.train,
         manifest_config=configuration.resolved(config, "model", "train"),
         inputs=[shards.folder, storage.join(config.output.path, "tokenizer")],
-        model_config=model_config,
+        model_config=architecture,
         tokenizer=tokenizer,
         dataset=dataset,
         stream=build_stream(
@@ -141,12 +145,12 @@ def prepare(config: Config, shards: Shards, edits: Sequence[Edit]) -> TrainingRu
             window=config.train.shuffle_window,
         ),
         identity={
-            "model": asdict(model_config),
+            "model": asdict(architecture),
             "tokenizer_sha256": tokenizer.sha256,
             "shards_sha256": dataset.sha256,
             "train": identity_settings(config.train, SCHEDULE_KEYS),
         },
-        initial_weight=seeded_initial_weight(model_config, config.train.seed),
+        initial_weight=seeded_initial_weight(architecture, config.train.seed),
     )
 
 
@@ -262,6 +266,36 @@ def differences(
             yield f"{prefix}{key}", value, found
 
 
+def write_skipped(
+    run: TrainingRun, step: int, reason: str, rows: Sequence[tuple[int, Sequence[float]]]
+) -> None:
+    """Write ``skipped/step-N.json``: the rows of a step that did not change the weights.
+
+    ``rows``: position in the stream of each, with its nats, targets and bytes.
+    """
+    located = run.stream.locate(np.array([position for position, _ in rows]))
+    of_shards = run.dataset if isinstance(run.dataset, ShardDataset) else None  # examples have no ids
+    described = []
+    for (position, (nats, targets, _)), source, index in zip(
+        rows, located.sources.tolist(), located.indices.tolist(), strict=True
+    ):
+        name = run.stream.sources[source]
+        loss = nats / targets if targets else 0.0
+        described.append(
+            {
+                "position": position,
+                "source": name,
+                "row": index,
+                "targets": round(targets),
+                "loss": loss if math.isfinite(loss) else None,
+                "documents": of_shards.document_ids("train", name, index) if of_shards else [],
+            }
+        )
+    found = {"step": step, "reason": reason, "rows": described}
+    path = storage.join(run.folder, "skipped", f"step-{step:08}.json")
+    storage.write_atomic(path, json.dumps(found, indent=2).encode() + b"\n")
+
+
 def publish(run: TrainingRun, tokens_seen: Mapping[str, int], **counts: int) -> None:
     """Write the manifest of a complete run, with the tokens seen by source and the last step's metrics."""
     lines = storage.read_bytes(storage.join(run.folder, "metrics.jsonl")).splitlines()
@@ -294,12 +328,13 @@ def _stage(run: TrainingRun, overwrite: bool = False) -> Stage:
     )
 
 
-def _model_config(config: Config, shards: Shards) -> TransformerConfig:
+def model_config(config: Config, vocabulary_size: int, sequence_length: int) -> TransformerConfig:
+    """Return the architecture of ``[model]`` for tokens and rows of these sizes."""
     section = config.model
     gpt2 = section.architecture == "gpt2"
     default_size = 4 * section.hidden_size if gpt2 else default_intermediate_size(section.hidden_size)
     shape = TransformerConfig(
-        vocabulary_size=shards.facts.vocabulary_size,
+        vocabulary_size=vocabulary_size,
         num_layers=section.num_layers,
         hidden_size=section.hidden_size,
         num_heads=section.num_heads,
@@ -310,4 +345,4 @@ def _model_config(config: Config, shards: Shards) -> TransformerConfig:
         tied=section.tied,
         dropout=section.dropout,
     )
-    return shape.as_gpt2(shards.facts.sequence_length) if gpt2 else shape
+    return shape.as_gpt2(sequence_length) if gpt2 else shape

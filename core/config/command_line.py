@@ -68,6 +68,22 @@ def from_command_line(description: str, arguments: Sequence[str], *checks: Check
     return from_options(parser(description).parse_args(arguments), *checks)
 
 
+def bounded(
+    number_type: type[int] | type[float], minimum: float, maximum: float = float("inf")
+) -> Callable[[str], float]:
+    """Return an argparse type for numbers from ``minimum`` to ``maximum``."""
+
+    def parse(text: str) -> float:
+        value: float = number_type(text)
+        if not minimum <= value <= maximum:
+            raise argparse.ArgumentTypeError(
+                f"{text} is not between {minimum} and {maximum}; use a number in that range"
+            )
+        return value
+
+    return parse
+
+
 def from_options(options: argparse.Namespace, *checks: Check) -> Config | None:
     """Load the configuration that parsed options name and run the program's own checks on it.
 

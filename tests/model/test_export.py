@@ -89,7 +89,7 @@ def test_every_kind_of_tokenizer_is_trained_with_and_exported(
 ) -> None:
     small_run(str(tmp_path / "packed"), kind, vocabulary_size=304)
     made = Folder(tmp_path, tmp_path / "packed")
-    train(made.config("train.steps=1"), world)
+    train(made.config("train.steps=1", "train.warmup_steps=0"), world)
     trained = load(str(made.output))
     export.main(["--model", str(made.output), "--to", str(tmp_path / "model")])
     again = load(str(tmp_path / "model"))

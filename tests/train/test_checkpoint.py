@@ -10,7 +10,7 @@ from model.config import TransformerConfig
 from model.formats.checkpoint import find_latest, load_weights
 from model.transformer import Transformer
 from train import checkpoint
-from train.optim import build_optimizer, optimizer_step
+from train.optim import build_optimizer, gradient_norm, optimizer_step
 from train.parallel import World, build_sharded_model, initialize, seeded_initial_weight
 
 SHAPE = TransformerConfig(40, num_layers=1, hidden_size=16, num_heads=2, num_kv_heads=1, intermediate_size=32)
@@ -25,7 +25,7 @@ def trained(world: World, steps: int) -> tuple[Transformer, torch.optim.AdamW]:
     for step in range(1, steps + 1):
         loss = model(torch.arange(20).view(1, -1)).square().mean()
         loss.backward()
-        optimizer_step(optimizer, TrainConfig(), step, float(loss.detach()))
+        optimizer_step(optimizer, TrainConfig(), step, gradient_norm(optimizer))
     return model, optimizer
 
 

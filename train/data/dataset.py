@@ -105,6 +105,11 @@ class ShardDataset:
         before = np.append(0, np.cumsum(segments.length, dtype=np.int64))
         return PackedRows(tokens, document_ids, lengths=np.diff(before[segments.bounds]))
 
+    def document_ids(self, split: SplitName, source: str, index: int) -> list[str]:
+        """Return the ids of the documents in a row."""
+        _, spans = self.shards.read(split, source, np.array([index]))
+        return [each.tobytes().hex() for each in spans.document_id]
+
 
 def read_rows(
     dataset: PackedDataset, split: SplitName, sources: Sequence[str], rows: RowIndices

@@ -1,0 +1,185 @@
+"""``python -m train.estimate --config FILE.toml``: memory, time and cost of pre-training, before it starts.
+
+Sequence length and vocabulary are those of the shards in ``output.path`` if they exist, else those of
+``[pack]`` and ``[tokenizer]``. Nothing is read but the configuration and the manifest of the shards.
+"""
+
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from core import config as configuration
+from core import errors, manifest, storage
+from core.config import Config, PretrainConfig, bounded
+from core.errors import ConfigError
+from core.messages import duration
+from core.shards import Shards
+from model.config import TransformerConfig
+from train import training_run
+from train.metrics import Gpu, find_gpu, known_gpus
+
+GIB = 1 << 30
+MFU = 0.35
+"""Model FLOPs utilization that is assumed: torchtitan's Llama 3.1 8B has .33 on H100, .39 when compiled."""
+STATE_BYTES = 16
+"""Per parameter: weight, gradient and AdamW's two moments, in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run trains, and on what."""
+
+    model: TransformerConfig
+    train: PretrainConfig
+    sequence_length: int
+    processes: int
+    element_bytes: int
+    """Bytes of an activation: 2 for bfloat16, 4 for float32."""
+
+    @property
+    def micro_batch_tokens(self) -> int:
+        """Tokens of one forward pass of a process."""
+        rows = self.train.batch_size // self.processes
+        return min(self.train.micro_batch_size, rows) * self.sequence_length
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the whole run, padding included."""
+        return self.train.steps * self.train.batch_size * self.sequence_length
+
+
+def memory(plan: Plan) -> dict[str, int]:
+    """Return the bytes of each part of a process's memory at its peak, the start of the backward pass.
+
+    States are sharded over all processes (FSDP2); the weights outside the blocks, and those of two blocks,
+    are gathered, in the precision of the computation; gradients of a block are gathered and reduced in
+    float32. The CUDA context and the allocator's fragmentation, some GiB, come on top.
+    """
+    model, tokens = plan.model, plan.micro_batch_tokens
+    outside = model.num_parameters - model.num_layers * model.block_parameters
+    block = tokens * block_activations(model, plan.element_bytes)
+    stream = tokens * model.hidden_size * plan.element_bytes
+    recomputed = plan.train.activation_checkpointing
+    kept = model.num_layers * stream + block if recomputed else model.num_layers * block
+    logit_bytes = 10 if plan.element_bytes == 2 else 8  # logits and their logarithms, then gradients instead
+    return {
+        "weights, gradients, AdamW": STATE_BYTES * model.num_parameters // plan.processes,
+        "gathered weights": plan.element_bytes * (outside + 2 * model.block_parameters),
+        "gradients of a block": (plan.element_bytes + 4) * model.block_parameters,
+        "activations": kept + 2 * stream,
+        "attention mask": tokens * plan.sequence_length,
+        "logits": logit_bytes * tokens * model.vocabulary_size,
+    }
+
+
+def block_activations(model: TransformerConfig, element_bytes: int) -> int:
+    """Return the bytes per token that a block keeps for its backward pass.
+
+    Inputs and outputs of both norms; query, key, value and the attended values; in the feed-forward layer
+    the inputs and results of the activation. Norms and attention keep some numbers in float32.
+    """
+    heads = 2 * (model.num_heads + model.num_kv_heads) * model.head_size
+    feed_forward = (4 if model.activation == "swiglu" else 2) * model.intermediate_size
+    elements = 4 * model.hidden_size + heads + feed_forward
+    statistics = 2 * (1 if model.norm == "rms" else 2) + model.num_heads
+    masks = 2 * model.hidden_size if model.dropout else 0
+    return elements * element_bytes + 4 * statistics + masks
+
+
+def seconds(plan: Plan, gpu: Gpu, mfu: float) -> float:
+    """Return the time of all steps at a model FLOPs utilization of ``mfu``."""
+    flops = plan.model.training_flops(plan.sequence_length) * plan.tokens
+    return flops / (gpu.flops * plan.processes * mfu)
+
+
+def describe(plan: Plan, gpu: Gpu, mfu: float, price: float | None) -> Iterator[str]:
+    """Yield the lines of the estimate; ``price`` is that of a GPU hour."""
+    model, train, length = plan.model, plan.train, plan.sequence_length
+    yield (
+        f"model   {model.num_parameters:,} parameters, {model.num_layers} blocks of "
+        f"{model.block_parameters:,}; {model.training_flops(length) / 1e9:,.2f} GFLOPs per token at "
+        f"{length:,} tokens"
+    )
+    yield (
+        f"data    {train.steps:,} steps of {train.batch_size * length:,} tokens: "
+        f"{plan.tokens / 1e6:,.1f} million, {plan.tokens / model.num_parameters:,.1f} per parameter"
+    )
+    parts = memory(plan)
+    precision = "bfloat16" if plan.element_bytes == 2 else "float32"
+    total = sum(parts.values()) / GIB
+    yield (
+        f"memory  of each {gpu.name}, {precision}, micro-batches of {plan.micro_batch_tokens:,} tokens: "
+        f"{total:,.1f} of {gpu.memory} GiB"
+    )
+    yield from (f"        {name:27}{size / GIB:9,.2f} GiB" for name, size in parts.items())
+    if total > gpu.memory:
+        yield f"        does not fit: {_remedy(plan, parts)}"
+    elapsed = seconds(plan, gpu, mfu)
+    hours = plan.processes * elapsed / 3600
+    yield (
+        f"time    {plan.tokens / elapsed:,.0f} tokens/s on {plan.processes} × {gpu.name} at {mfu:.0%} MFU: "
+        f"{duration(elapsed)} ({elapsed / 86400:,.1f} days)"
+    )
+    paid = "" if price is None else f", {hours * price:,.2f} at {price:g} an hour"
+    yield f"cost    {hours:,.1f} GPU hours{paid}"
+
+
+def _remedy(plan: Plan, parts: Mapping[str, int]) -> str:
+    """Return what would make the largest part of the memory smaller."""
+    largest = max(parts, key=lambda name: parts[name])
+    if largest == "weights, gradients, AdamW":
+        return "use more GPUs"
+    if plan.micro_batch_tokens > plan.sequence_length:
+        return "lower train.micro_batch_size"
+    if largest == "activations" and not plan.train.activation_checkpointing:
+        return "set train.activation_checkpointing=true"
+    return "use GPUs with more memory, or a shorter pack.sequence_length"
+
+
+def make_plan(config: Config, processes: int) -> Plan:
+    """Return the plan of a configuration.
+
+    Raises :class:`ConfigError` for a batch size that is not a multiple of the number of processes.
+    """
+    if config.train.batch_size % processes:
+        raise ConfigError(
+            f"train.batch_size = {config.train.batch_size}: must be a multiple of the number of GPUs, "
+            f"{processes}; change it or --gpus"
+        )
+    vocabulary, length = config.tokenizer.vocabulary_size, config.pack.sequence_length
+    folder = storage.join(config.output.path, "shards")
+    if config.output.path and storage.exists(storage.join(folder, manifest.NAME)):
+        facts = Shards.open(folder, verify=False).facts
+        vocabulary, length = facts.vocabulary_size, facts.sequence_length
+    model = training_run.model_config(config, vocabulary, length)
+    element_bytes = 4 if config.train.precision == "float32" else 2
+    return Plan(model, config.train, length, processes, element_bytes)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command line."""
+    options = _parse(arguments)
+    config = configuration.from_options(options)
+    if config is None:
+        return
+    if not (gpu := find_gpu(options.gpu)):
+        raise ConfigError(
+            f"--gpu {options.gpu}: not known; name one of {', '.join(gpu.name for gpu in known_gpus())}"
+        )
+    for line in describe(make_plan(config, options.gpus), gpu, options.mfu, options.price):
+        print(line)
+
+
+def _parse(arguments: Sequence[str]) -> Namespace:
+    parser = configuration.parser("Estimate memory, time and cost of pre-training.")
+    parser.add_argument("--gpus", type=bounded(int, 1), default=8, metavar="N", help="number of GPUs (8)")
+    parser.add_argument("--gpu", default="NVIDIA H100", help="kind of GPU, as CUDA names it (NVIDIA H100)")
+    parser.add_argument(
+        "--mfu", type=bounded(float, 0.01, 1), default=MFU, help=f"model FLOPs utilization ({MFU})"
+    )
+    parser.add_argument("--price", type=bounded(float, 0), metavar="P", help="price of a GPU hour")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    errors.run(main)

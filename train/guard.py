@@ -1,0 +1,64 @@
+"""Steps that must not change the weights: a loss or gradient that is not finite, or far above recent ones.
+
+As OLMo-core's SkipStepAdamW (OLMo 2, arXiv:2501.00656): a step is skipped if its loss or the norm of its
+gradients exceeds the mean of the last :data:`WINDOW` steps by a number of standard deviations.
+"""
+
+import math
+import statistics
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.config import TrainConfig
+from core.errors import TrainingError
+
+WINDOW = 128
+"""Steps that were not skipped, on which the band depends; before that many, only finiteness counts."""
+
+
+class Guard:
+    """Decides by the losses and gradient norms of all steps so far; equal in all processes."""
+
+    def __init__(self, config: TrainConfig, state: Mapping[str, Any] | None = None) -> None:
+        """``state``: from :meth:`state`, as a checkpoint recorded it."""
+        self._sigmas, self._max_in_a_row = config.spike_sigmas, config.max_skipped_steps
+        found = state or {"recent": {}, "in_a_row": 0}
+        self._recent = {name: deque(values, WINDOW) for name, values in found["recent"].items()}
+        self._in_a_row = found["in_a_row"]
+
+    def check(self, loss: float, gradient_norm: float) -> str:
+        """Return why a step must be skipped; empty if it may change the weights."""
+        values = {"loss": loss, "gradient norm": gradient_norm}
+        reasons = (self._problem(name, value) for name, value in values.items())
+        if reason := next(filter(None, reasons), ""):
+            self._in_a_row += 1
+            return reason
+        self._in_a_row = 0
+        for name, value in values.items():
+            self._recent.setdefault(name, deque(maxlen=WINDOW)).append(value)
+        return ""
+
+    def require_progress(self, step: int, reason: str) -> None:
+        """Raise :class:`TrainingError` if too many steps in a row were skipped, ``step`` for ``reason``."""
+        if self._in_a_row > self._max_in_a_row:
+            others = f" and {self._in_a_row - 1} before it" if self._in_a_row > 1 else ""
+            raise TrainingError(
+                f"step {step}{others} cannot change the weights: {reason}; leave out the rows in skipped/ "
+                "by train.edits, or train again with a lower learning_rate or more warmup_steps"
+            )
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`check` depends on, as plain JSON."""
+        recent = {name: list(values) for name, values in self._recent.items()}
+        return {"recent": recent, "in_a_row": self._in_a_row}
+
+    def _problem(self, name: str, value: float) -> str:
+        if not math.isfinite(value):
+            return f"the {name} is {value}"
+        recent: Sequence[float] = self._recent.get(name, ())
+        if not self._sigmas or len(recent) < WINDOW:
+            return ""
+        mean = statistics.fmean(recent)
+        limit = mean + self._sigmas * statistics.pstdev(recent, mean)
+        return f"the {name} is {value:.4g}, above {limit:.4g}" if value > limit else ""
