@@ -140,8 +140,8 @@ class TrainConfig(Section):
     clip_norm: float = Field(default=1.0, gt=0)
     """Norm to which gradients are clipped."""
     spike_sigmas: float = Field(default=6.0, ge=0)
-    """Standard deviations above the mean of the last 128 steps, from which on the loss or the gradient norm of a
-    step is a spike, which does not change the weights; 0: only values that are not finite are."""
+    """Standard deviations above the mean of the last 128 steps, from which on the loss or gradient norm of a
+    step is a spike, so that the step does not change the weights; 0: only values that are not finite are."""
     max_skipped_steps: int = Field(default=3, ge=0)
     """Number of steps in a row that may be skipped for that; one more ends the run."""
     mixture: Weights = Field(default={})
