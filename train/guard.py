@@ -1,7 +1,7 @@
 """Steps that must not change the weights: a loss or gradient that is not finite, or far above recent ones.
 
-As OLMo-core's SkipStepAdamW (OLMo 2, arXiv:2501.00656): a step is skipped if its loss or the norm of its
-gradients exceeds the mean of the last :data:`WINDOW` steps by a number of standard deviations.
+As in OLMo-core's SkipStepAdamW, a step is skipped if its loss or the norm of its gradients exceeds the mean
+of the last :data:`WINDOW` steps by a number of standard deviations.
 """
 
 import math
