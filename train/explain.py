@@ -1,22 +1,28 @@
-"""``python -m train.explain --config FILE.toml --document ID|URL``: the steps of a run that see a document.
+"""``python -m train.explain --config FILE.toml``: the steps that see a document, or what a step sees.
 
-The rows of the document are found in the shards, and their steps by the inverse of the order, so the answer
-takes as long before a run as after it. Steps at which an edit leaves the document out are marked.
+``--document ID|URL``: the rows of the document are found in the shards, and their steps by the inverse of the
+order. ``--step N``: the rows of the batch follow from the order, and their documents are read from the
+shards. The answer takes as long before a run as after it. What an edit leaves out is marked.
 """
 
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from core import config as configuration
 from core import errors, storage
-from core.config import Config
+from core.config import Config, bounded
 from core.errors import InputError, MismatchError
+from core.shards import Shards
 from core.shards.documents import DocumentSpan, document_urls, find_documents, resolve_one
 from model.formats.checkpoint import find_latest
 from train import training_run
+from train.data.batch import batch_hash, hash_text
+from train.data.dataset import read_stream
 from train.data.edits import Edit, check_resumed
-from train.data.stream import Stream
+from train.data.stream import Stream, batch_positions
 from train.training_run import TrainingRun
 
 
@@ -35,7 +41,8 @@ def main(arguments: Sequence[str]) -> None:
     options = _parse(arguments)
     config = configuration.from_options(options, configuration.required("output.path"))
     if config is not None:
-        for line in explain(config, options.document):
+        found = explain(config, options.document) if options.document else explain_step(config, options.step)
+        for line in found:
             print(line)
 
 
@@ -52,13 +59,60 @@ def explain(config: Config, names: Sequence[str]) -> Iterator[str]:
     spans: dict[str, list[DocumentSpan]] = {each: [] for each in ids}
     for span in find_documents(shards, ids):
         spans[span.document].append(span)
-    has_urls = storage.exists(storage.join(config.output.path, "documents"))
-    urls = document_urls(config.output.path, list(spans)) if has_urls else {}
+    urls = _urls(config, list(spans))
     for document, found in spans.items():
         if not found:
             raise InputError(f"{document}: not in {shards.folder}; check the id, or name another run")
         yield " ".join(filter(None, [document, urls.get(document)]))
         yield from _describe(visits(run.stream, found, run.config.batch_size, run.config.steps), done)
+
+
+def explain_step(config: Config, step: int) -> Iterator[str]:
+    """Yield lines about the batch of a step: its hash, as in ``metrics.jsonl``, rows and documents.
+
+    Raises :class:`MismatchError` if the run was trained with another configuration.
+    """
+    shards = training_run.open_shards(config)
+    run = training_run.prepare(config, shards, training_run.find_edits(config, shards))
+    state = "seen" if step <= _completed_steps(run) else "ahead"
+    positions = batch_positions(step, run.config.batch_size)
+    ((batch, _),) = read_stream(run.dataset, run.stream, positions[None])
+    digest = hash_text(batch_hash(batch.tokens, positions))
+    yield f"step {step:,}: {state} ({len(positions)} rows, batch hash {digest})"
+    rows = run.stream.locate(positions)
+    located = list(zip(positions.tolist(), rows.sources.tolist(), rows.indices.tolist(), strict=True))
+    spans = {
+        position: list(_spans_of_row(shards, run.stream.sources[source], index))
+        for position, source, index in located
+    }
+    urls = _urls(config, sorted({span.document for found in spans.values() for span in found}))
+    for position, source, index in located:
+        yield f"  position {position:,}: train/{run.stream.sources[source]} row {index:,}"
+        for span in spans[position]:
+            edit = _effective_edit(run.stream, span, position)
+            left_out = f", left out from step {edit.from_step} on" if edit else ""
+            tokens = f"tokens {span.start:,} to {span.start + span.length - 1:,}{left_out}"
+            yield " ".join(filter(None, [f"    {span.document}", tokens, urls.get(span.document)]))
+
+
+def _spans_of_row(shards: Shards, source: str, row: int) -> Iterator[DocumentSpan]:
+    """Yield the spans of a training row."""
+    _, spans = shards.read("train", source, np.array([row]))
+    columns = (spans.document_id, spans.start.tolist(), spans.length.tolist())
+    for document, start, length in zip(*columns, strict=True):
+        yield DocumentSpan(document.tobytes().hex(), "train", source, row, start, length)
+
+
+def _effective_edit(stream: Stream, span: DocumentSpan, position: int) -> Edit | None:
+    """Return the edit that leaves out a span at a position, if there is one."""
+    edits = (edit for edit in stream.edits if edit.from_position <= position and edit.removes(span))
+    return next(edits, None)
+
+
+def _urls(config: Config, ids: Sequence[str]) -> dict[str, str]:
+    """Return the URLs of documents, as far as the run has its corpus."""
+    run = config.output.path
+    return document_urls(run, ids) if storage.exists(storage.join(run, "documents")) else {}
 
 
 def visits(stream: Stream, spans: Sequence[DocumentSpan], batch_size: int, steps: int) -> list[Visit]:
@@ -68,10 +122,9 @@ def visits(stream: Stream, spans: Sequence[DocumentSpan], batch_size: int, steps
         positions = (
             stream.positions(span.source, span.row, steps * batch_size) if span.split == "train" else ()
         )
-        edits = [edit for edit in stream.edits if edit.removes(span)]
         for position in positions:
-            effective = (edit for edit in edits if edit.from_position <= position)
-            found.append(Visit(position // batch_size + 1, position, span, next(effective, None)))
+            edit = _effective_edit(stream, span, position)
+            found.append(Visit(position // batch_size + 1, position, span, edit))
     return sorted(found, key=lambda visit: (visit.position, visit.span.start))
 
 
@@ -105,14 +158,15 @@ def _completed_steps(run: TrainingRun) -> int:
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:
-    parser = configuration.parser("Show the steps of a training run that see a document.")
-    parser.add_argument(
+    parser = configuration.parser("Show the steps of a run that see a document, or what a step sees.")
+    subject = parser.add_mutually_exclusive_group(required=True)
+    subject.add_argument(
         "--document",
         action="append",
-        required=True,
         metavar="ID|URL",
         help="id or URL of a document, as in documents/; may be repeated",
     )
+    subject.add_argument("--step", type=bounded(int, 1), metavar="N", help="number of a step, from 1")
     return parser.parse_args(arguments)
 
 

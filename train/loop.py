@@ -14,7 +14,7 @@ from torch import Tensor
 from core.config import Config
 from model.formats.checkpoint import find_latest
 from train import checkpoint, losses, training_run, validation
-from train.data.batch import Batch, batch_hash
+from train.data.batch import Batch, batch_hash, hash_text
 from train.data.dataset import read_stream
 from train.data.permutation import Int64Array
 from train.data.read_ahead import ReadAhead
@@ -174,7 +174,7 @@ class Trainer:
         tokens_per_second = self.config.batch_size * sequence_length / (time.monotonic() - start)
         values |= {
             "train/lr": learning_rate(self.config, self.step),
-            "data/batch_hash": f"{global_hash % (1 << 64):016x}",
+            "data/batch_hash": hash_text(global_hash),
             "perf/tok_per_sec": tokens_per_second,
             "perf/data_wait": data_wait,
         }

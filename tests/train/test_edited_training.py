@@ -23,7 +23,7 @@ from tests.train.folder import STEPS, Folder
 from tests.train.launch import run
 from train import training_run
 from train.data.stream import batch_positions
-from train.explain import explain, main
+from train.explain import explain, explain_step, main
 from train.loop import Trainer, train
 from train.parallel import World
 
@@ -249,6 +249,47 @@ def test_documents_of_no_step_are_told_apart(packed: Path, plain: Folder) -> Non
         list(explain(plain.config(), ["f" * 32]))
     with pytest.raises(MismatchError, match=r"trained with another train\.seed;"):
         list(explain(plain.config("train.seed=9"), [held_out]))
+
+
+def test_a_step_is_explained_by_its_rows_and_documents(
+    plain: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_step, hashes = documents_by_step(plain), plain.metrics("data/batch_hash")
+    for step in (1, STEPS):
+        head, *lines = list(explain_step(plain.config(), step))
+        assert (
+            head == f"step {step}: seen ({BATCH_SIZE} rows, batch hash {hashes[step - 1]['data/batch_hash']})"
+        )
+        positions = [line for line in lines if line.startswith("  position ")]
+        assert [int(line.split()[1].rstrip(":")) for line in positions] == batch_positions(
+            step, BATCH_SIZE
+        ).tolist()
+        tokens: Counter[str] = Counter()
+        for line in lines:
+            if found := re.fullmatch(r"    ([0-9a-f]{32}) tokens (\d+) to (\d+)", line):
+                tokens[found[1]] += int(found[3]) - int(found[2]) + 1
+        assert tokens == by_step[step - 1]
+    main([*plain.arguments, "--step", "3"])
+    assert capsys.readouterr().out.startswith("step 3: seen (")
+    with pytest.raises(ConfigError, match="0 is not between 1 and inf"):
+        main([*plain.arguments, "--step", "0"])
+
+
+def test_what_an_edit_leaves_out_of_a_step_is_marked(packed: Path, plain: Folder, tmp_path: Path) -> None:
+    document, _ = seen_late_and_early(plain)
+    folder = Folder(tmp_path, packed)
+    edit = f"train.edits=[{{documents=['{document}'],from_step=2}}]"
+    marked = {
+        step: [line for line in explain_step(folder.config(edit), step) if "left out" in line]
+        for step in range(1, STEPS + 1)
+    }
+    expected = [
+        step for step, found in enumerate(documents_by_step(plain), 1) if document in found and step > 1
+    ]
+    assert [step for step, lines in marked.items() if lines] == expected
+    assert all(
+        document in line and "left out from step 2 on" in line for lines in marked.values() for line in lines
+    )
 
 
 def test_steps_ahead_are_known_before_training(packed: Path, plain: Folder, tmp_path: Path) -> None:

@@ -113,3 +113,8 @@ def batch_hash(tokens: npt.NDArray[np.unsignedinteger], positions: Int64Array) -
     row_hashes = np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
     hashes = mix(row_hashes ^ mix((positions.astype(np.uint64) + np.uint64(1)) * GOLDEN))
     return int(hashes.sum(dtype=np.uint64).astype(np.int64))
+
+
+def hash_text(number: int) -> str:
+    """Return a sum of :func:`batch_hash` as 16 hexadecimal digits."""
+    return f"{number % (1 << 64):016x}"
