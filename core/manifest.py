@@ -144,7 +144,10 @@ class Stage:
         return None
 
     def reopen(self) -> None:
-        """Make a finished output an interrupted attempt, which :meth:`begin` then continues."""
+        """Make the output an interrupted attempt, which :meth:`begin` then continues.
+
+        An output with both marks, left by a kill in between, is a finished one.
+        """
         storage.write_atomic(self._started, self._mark)
         storage.remove(storage.join(self.folder, NAME))
 

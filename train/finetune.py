@@ -22,7 +22,7 @@ from torch import Tensor
 from core import config as configuration
 from core import storage
 from core.config import Config, FinetuneConfig
-from core.errors import ConfigError, InputError, ModelError, OutputError
+from core.errors import ConfigError, GristmillError, InputError, ModelError
 from core.manifest import Stage
 from core.tokenizer import Tokenizer
 from core.tokenizer.chat import ChatTemplate
@@ -196,11 +196,13 @@ def _adapt_function(settings: FinetuneConfig, base: LoadedModel) -> Callable[[Tr
 
 def _begin(run: TrainingRun, model_folder: str, overwrite: bool) -> bool:
     """Claim both output folders or neither; return True if training is already complete."""
+    if not overwrite:
+        training_run.check_continued(run)
     existed = storage.exists(model_folder)
     _model_stage(run, model_folder, overwrite).begin()
     try:
         return training_run.begin(run, overwrite)
-    except OutputError:
+    except GristmillError:
         if not existed:
             storage.remove(model_folder)
         raise

@@ -1,7 +1,8 @@
 """Steps that must not change the weights: a loss or gradient that is not finite, or far above recent ones.
 
 As in OLMo-core's SkipStepAdamW, a step is skipped if its loss or the norm of its gradients exceeds the mean
-of the last :data:`WINDOW` steps by a number of standard deviations.
+of the last :data:`WINDOW` steps by a number of standard deviations. Skipped steps count in that window, so
+that the band follows values that stay high.
 """
 
 import math
@@ -14,7 +15,9 @@ from core.config import TrainConfig
 from core.errors import TrainingError
 
 WINDOW = 128
-"""Steps that were not skipped, on which the band depends; before that many, only finiteness counts."""
+"""Steps on which the band depends; before that many, only finiteness counts."""
+MIN_DEVIATION = 0.01
+"""Smallest standard deviation that is assumed, as a share of the mean."""
 
 
 class Guard:
@@ -30,22 +33,22 @@ class Guard:
     def check(self, loss: float, gradient_norm: float) -> str:
         """Return why a step must be skipped; empty if it may change the weights."""
         values = {"loss": loss, "gradient norm": gradient_norm}
-        reasons = (self._problem(name, value) for name, value in values.items())
-        if reason := next(filter(None, reasons), ""):
-            self._in_a_row += 1
-            return reason
-        self._in_a_row = 0
+        reasons = [self._problem(name, value) for name, value in values.items()]
         for name, value in values.items():
-            self._recent.setdefault(name, deque(maxlen=WINDOW)).append(value)
-        return ""
+            if math.isfinite(value):
+                self._recent.setdefault(name, deque(maxlen=WINDOW)).append(value)
+        reason = next(filter(None, reasons), "")
+        self._in_a_row = self._in_a_row + 1 if reason else 0
+        return reason
 
     def require_progress(self, step: int, reason: str) -> None:
         """Raise :class:`TrainingError` if too many steps in a row were skipped, ``step`` for ``reason``."""
         if self._in_a_row > self._max_in_a_row:
             others = f" and {self._in_a_row - 1} before it" if self._in_a_row > 1 else ""
             raise TrainingError(
-                f"step {step}{others} cannot change the weights: {reason}; leave out the rows in skipped/ "
-                "by train.edits, or train again with a lower learning_rate or more warmup_steps"
+                f"step {step}{others} cannot change the weights: {reason}; leave out the rows in skipped/ by "
+                "train.edits, raise spike_sigmas if it is a spike, or train again with a lower learning_rate "
+                "or more warmup_steps"
             )
 
     def state(self) -> dict[str, Any]:
@@ -60,5 +63,6 @@ class Guard:
         if not self._sigmas or len(recent) < WINDOW:
             return ""
         mean = statistics.fmean(recent)
-        limit = mean + self._sigmas * statistics.pstdev(recent, mean)
+        deviation = max(statistics.pstdev(recent, mean), MIN_DEVIATION * abs(mean))
+        limit = mean + self._sigmas * deviation
         return f"the {name} is {value:.4g}, above {limit:.4g}" if value > limit else ""

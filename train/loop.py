@@ -1,6 +1,5 @@
 """The training loop, shared by pre-training and fine-tuning."""
 
-import math
 import signal
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -22,7 +21,7 @@ from train.data.stream import step_positions
 from train.guard import Guard
 from train.losses import LossSums
 from train.metrics import SKIPPED, MetricsWriter, ProgressLine, peak_flops
-from train.optim import build_optimizer, gradient_norm, learning_rate, optimizer_step
+from train.optim import build_optimizer, gradient_norm, learning_rate, optimizer_step, warmup_steps
 from train.parallel import World, build_sharded_model, enable_determinism, initialize
 from train.signals import StopRequest
 from train.training_run import TrainingRun
@@ -61,7 +60,8 @@ class Trainer:
     """One process of a training run: its shard of the model, the optimizer, and the current step."""
 
     def __init__(self, run: TrainingRun, world: World) -> None:
-        self.run, self.world, self.config = run, world, run.config
+        self.run, self.world = run, world
+        self.config = run.config.model_copy(update={"warmup_steps": warmup_steps(run.config)})
         self.model = build_sharded_model(
             run.model_config,
             world,
@@ -82,8 +82,8 @@ class Trainer:
         self.step = self._resume()
         """Number of completed steps."""
         self.stop = StopRequest()
-        self.is_stopping = False
-        """True if a process was asked to stop."""
+        self.is_stopping = self.is_interrupted = False
+        """True if a process was asked to stop, and if by Ctrl-C."""
 
     def train(self) -> bool:
         """Take all remaining steps, or stop after one with a checkpoint; return True if all were taken.
@@ -102,7 +102,7 @@ class Trainer:
         is_complete = self.step == self.config.steps
         if not is_complete and self.world.is_rank_zero:
             print(f"{self.run.stage}: stopped after step {self.step}; run it again to go on", flush=True)
-        if not is_complete and self.stop.signal == signal.SIGINT:
+        if not is_complete and self.is_interrupted:
             raise KeyboardInterrupt
         return is_complete
 
@@ -115,6 +115,10 @@ class Trainer:
             if metrics:
                 metrics.write(self.step, values)
                 progress.update(self.step, values)
+            if SKIPPED in values:
+                if metrics:
+                    metrics.publish()
+                self.guard.require_progress(self.step, values[SKIPPED])
             if self._checkpoint_is_due:
                 self._save_checkpoint(metrics)
 
@@ -138,7 +142,10 @@ class Trainer:
         step = checkpoint.restore(*found, self.model, self.optimizer, self.world)
         self.tokens_seen = dict(found[1].facts["tokens_seen"])
         self.guard = Guard(self.config, found[1].facts["guard"])
+        # The warm-up does not begin again if the run now has more steps.
+        self.config = self.config.model_copy(update={"warmup_steps": found[1].facts["warmup_steps"]})
         if self.world.is_rank_zero:
+            training_run.remove_skipped(self.run, step)
             print(f"{self.run.stage}: resuming after step {step}", flush=True)
         return step
 
@@ -162,10 +169,11 @@ class Trainer:
         start = time.monotonic()
         read = next(inputs)
         data_wait = time.monotonic() - start
-        num_targets, global_hash, stops, *tokens = self.world.sum_integers(
-            [read.batch.num_targets, read.hash, int(self.stop.signal > 0), *read.num_tokens.tolist()]
+        asked, by_interrupt = self.stop.signal > 0, self.stop.signal == signal.SIGINT
+        num_targets, global_hash, stops, interrupts, *tokens = self.world.sum_integers(
+            [read.batch.num_targets, read.hash, asked, by_interrupt, *read.num_tokens.tolist()]
         )
-        self.is_stopping = stops > 0
+        self.is_stopping, self.is_interrupted = stops > 0, interrupts > 0
         for source, number in zip(self.run.stream.sources, tokens, strict=True):
             self.tokens_seen[source] += number
         # Edits can leave a step without targets. It has no loss, and the weights stay as they are.
@@ -196,8 +204,7 @@ class Trainer:
     def _learn(self, read: StepInput, num_targets: int) -> dict[str, Any]:
         """Update the weights by the mean loss over all ``num_targets`` targets; return its metrics.
 
-        The weights stay as they are if the guard says so. Raises :class:`core.errors.TrainingError` if it has
-        said so too often.
+        The weights stay as they are if the guard says so.
         """
         torch.manual_seed(self._random_seed())
         rows = self._forward_backward(read, num_targets)
@@ -211,8 +218,7 @@ class Trainer:
             return values
         self.optimizer.zero_grad()
         self._record_skipped(reason, rows)
-        self.guard.require_progress(self.step, reason)
-        return {name: value for name, value in values.items() if math.isfinite(value)} | {SKIPPED: reason}
+        return values | {SKIPPED: reason}
 
     def _record_skipped(self, reason: str, rows: Tensor) -> None:
         """Write the rows of the current step, which is skipped, with their losses."""
@@ -270,7 +276,11 @@ class Trainer:
             self.step,
             self.model,
             self.optimizer,
-            {**self.run.facts(self.tokens_seen), "guard": self.guard.state()},
+            {
+                **self.run.facts(self.tokens_seen),
+                "guard": self.guard.state(),
+                "warmup_steps": self.config.warmup_steps,
+            },
             self.run.fingerprint,
             self.world,
         )

@@ -1,6 +1,7 @@
 """Training metrics: ``metrics.jsonl``, TensorBoard and a progress line, written by rank 0 only."""
 
 import json
+import math
 import sys
 import tempfile
 import time
@@ -44,7 +45,12 @@ class MetricsWriter:
         self._tensorboard = SummaryWriter(str(self._tensorboard_folder), purge_step=step + 1)
 
     def write(self, step: int, values: dict[str, Any]) -> None:
-        """Write the metrics of a step; only floats go to TensorBoard."""
+        """Write the metrics of a step, without values that are not finite; only floats go to TensorBoard."""
+        values = {
+            name: value
+            for name, value in values.items()
+            if not isinstance(value, float) or math.isfinite(value)
+        }
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():

@@ -48,7 +48,7 @@ def warmup_steps(config: TrainConfig) -> int:
 
 def decay_start(config: TrainConfig) -> int:
     """Return the last step before the decay of the schedule ``wsd``."""
-    return config.steps - round(config.steps * config.decay_share)
+    return config.steps - max(1, round(config.steps * config.decay_share))
 
 
 def gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor:

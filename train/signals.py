@@ -1,7 +1,7 @@
-"""Signals that end a run early: it takes its current step, saves a checkpoint and stops.
+"""Signals that end a run early: it takes a last step, saves a checkpoint and stops.
 
-``SIGTERM`` comes from ``torchrun``, Slurm and Kubernetes before they kill a process, ``SIGUSR1`` from Slurm's
-``--signal``, ``SIGINT`` from Ctrl-C. A second Ctrl-C ends the process at once.
+``SIGTERM`` comes from ``torchrun``, Slurm and Kubernetes before they kill a process, ``SIGINT`` from Ctrl-C;
+``SIGUSR1`` is for schedulers that send it to the process itself. A second Ctrl-C ends the process at once.
 """
 
 import signal
@@ -22,7 +22,9 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
-            self._handlers = {each: signal.signal(each, self._record) for each in SIGNALS}
+            # A shell has the programs that it starts in the background ignore Ctrl-C.
+            heeded = [each for each in SIGNALS if signal.getsignal(each) != signal.SIG_IGN]
+            self._handlers = {each: signal.signal(each, self._record) for each in heeded}
         return self
 
     def __exit__(

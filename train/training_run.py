@@ -14,7 +14,7 @@ from core import config as configuration
 from core import manifest, storage
 from core.config import Config, TrainConfig
 from core.errors import ConfigError, OutputError
-from core.manifest import Manifest, Stage
+from core.manifest import Stage
 from core.shards import Shards, check_tokenizer
 from core.tokenizer import Tokenizer, load_published
 from model.config import TransformerConfig, default_intermediate_size
@@ -41,7 +41,7 @@ RESUMABLE_KEYS = (
     "shard_cache",
 )
 """Keys of ``[train]`` that may change when a run is resumed, since they do not change what it learns."""
-SCHEDULE_KEYS = ("steps", "schedule", "min_lr_ratio", "decay_share")
+SCHEDULE_KEYS = ("steps", "schedule", "min_lr_ratio", "decay_share", "spike_sigmas")
 """Keys of ``[train]`` that may change when pre-training is resumed or continued; they count from there on."""
 
 
@@ -213,37 +213,47 @@ def begin(run: TrainingRun, overwrite: bool) -> bool:
     checkpoint was trained with other edits. With ``overwrite``, any of these is replaced.
     """
     stage = _stage(run, overwrite)
-    published, checkpoint = stage.published(), find_latest(run.checkpoints)
     try:
-        if published:
-            _check_continued(run, published, published.counts["steps"])
-        elif checkpoint:
-            _check_continued(run, checkpoint[1], checkpoint[1].counts["step"])
+        check_continued(run)
     except (ConfigError, OutputError):
         if not overwrite:
             raise
-        for mark in (manifest.NAME, manifest.STARTED):  # so that the run is neither complete nor resumed
-            storage.remove(storage.join(run.folder, mark))
+        stage.reopen()  # as an attempt of this run, from which nothing is left
+        for entry in OUTPUTS:
+            storage.remove(storage.join(run.folder, entry))
     else:
+        published = stage.published()
         if published and published.counts["steps"] < run.config.steps:
             stage.reopen()
     return stage.begin() is not None
 
 
-def _check_continued(run: TrainingRun, record: Manifest, step: int) -> None:
-    """Raise an error unless ``run`` can continue the one of this manifest after ``step``."""
+def check_continued(run: TrainingRun) -> None:
+    """Raise an error unless ``run`` can continue what its folder holds, if that is a run with a checkpoint.
+
+    Raises as :func:`begin`.
+    """
+    published, checkpoint = _stage(run).published(), find_latest(run.checkpoints)
+    record = published or (checkpoint and checkpoint[1])
+    if not record:
+        return
+    section, steps = run.stage, run.config.steps
     for name, value, recorded in differences(run.identity, record.facts):
-        is_hash = name.endswith("sha256")
-        changed = f"{name}: changed" if is_hash else f"{name} = {value}: was {recorded}"
+        changed = f"{name}: changed" if name.endswith("sha256") else f"{name} = {value}: was {recorded}"
         raise OutputError(
             f"{changed} in the run in {run.folder}, and cannot change on the way; set it back, or "
             f"{manifest.REMEDY}"
         )
+    step = record.counts["steps" if published else "step"]
     check_resumed(record.facts.get("edits", ()), run.stream.edits, step)
-    section, steps = f"{run.stage}", run.config.steps
     if steps < step:
         raise ConfigError(
             f"{section}.steps = {steps}: the run in {run.folder} has taken {step} steps; set at least {step}"
+        )
+    if steps > step and not checkpoint:
+        raise OutputError(
+            f"{run.checkpoints}: the checkpoint of step {step}, from which to continue, is missing; restore "
+            f"it, or {manifest.REMEDY}"
         )
     for key in SCHEDULE_KEYS:
         recorded, value = record.config.get(section, {}).get(key), getattr(run.config, key)
@@ -257,7 +267,7 @@ def _check_continued(run: TrainingRun, record: Manifest, step: int) -> None:
 def differences(
     one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the names in ``one`` that have other values in ``other``, with both values."""
+    """Yield the names in ``one`` that have other values in ``other``, with both; others are ignored."""
     for key, value in one.items():
         found = other.get(key)
         if isinstance(value, Mapping) and isinstance(found, Mapping):
@@ -294,6 +304,15 @@ def write_skipped(
     found = {"step": step, "reason": reason, "rows": described}
     path = storage.join(run.folder, "skipped", f"step-{step:08}.json")
     storage.write_atomic(path, json.dumps(found, indent=2).encode() + b"\n")
+
+
+def remove_skipped(run: TrainingRun, step: int) -> None:
+    """Remove the records of :func:`write_skipped` for steps after ``step``, which are taken again."""
+    folder = storage.join(run.folder, "skipped")
+    if storage.exists(folder):
+        for file in storage.list_files(folder):
+            if storage.name(file.path) > f"step-{step:08}.json":
+                storage.remove(file.path)
 
 
 def publish(run: TrainingRun, tokens_seen: Mapping[str, int], **counts: int) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -69,18 +70,18 @@ def from_command_line(description: str, arguments: Sequence[str], *checks: Check
 
 
 def bounded(
-    number_type: type[int] | type[float], minimum: float, maximum: float = float("inf")
+    number_type: type[int] | type[float], minimum: float, maximum: float = math.inf
 ) -> Callable[[str], float]:
-    """Return an argparse type for numbers from ``minimum`` to ``maximum``."""
+    """Return an argparse type for finite numbers from ``minimum`` to ``maximum``."""
 
     def parse(text: str) -> float:
         value: float = number_type(text)
-        if not minimum <= value <= maximum:
-            raise argparse.ArgumentTypeError(
-                f"{text} is not between {minimum} and {maximum}; use a number in that range"
-            )
+        if not (minimum <= value <= maximum and math.isfinite(value)):
+            rule = f"at least {minimum}" if maximum == math.inf else f"between {minimum} and {maximum}"
+            raise argparse.ArgumentTypeError(f"{text} is not {rule}; use a number in that range")
         return value
 
+    parse.__name__ = number_type.__name__  # which argparse names for a text that is no number
     return parse
 
 

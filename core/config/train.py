@@ -30,9 +30,9 @@ class ModelConfig(Section):
     """Width of the feed-forward layer; 0: 4 times ``hidden_size`` for ``gpt2``, and for ``llama`` 8/3 of it,
     rounded up to a multiple of 64."""
     rope_theta: float = Field(default=10_000.0, gt=0)
-    """Base of the rotary position embedding."""
+    """Base of the rotary position embedding of ``llama``."""
     norm_epsilon: float = Field(default=1e-5, gt=0)
-    """Epsilon of RMSNorm."""
+    """Epsilon of the norms."""
     tied: bool = True
     """Share one matrix between input and output embeddings."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -142,7 +142,7 @@ class TrainConfig(Section):
     spike_sigmas: float = Field(default=6.0, ge=0)
     """Standard deviations above the mean of the last 128 steps, from which on the loss or gradient norm of a
     step is a spike, so that the step does not change the weights; 0: only values that are not finite are."""
-    max_skipped_steps: int = Field(default=3, ge=0)
+    max_skipped_steps: int = Field(default=10, ge=0)
     """Number of steps in a row that may be skipped for that; one more ends the run."""
     mixture: Weights = Field(default={})
     """Relative weight of each source, such as ``{wikipedia = 2, commoncrawl = 1}``; empty: by its number of

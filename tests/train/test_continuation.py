@@ -1,6 +1,7 @@
 """Runs that are stopped and resumed, continued with more steps, or refused for what has changed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -46,6 +47,26 @@ def test_the_schedule_may_change_when_a_run_is_continued(packed: Path, tmp_path:
     assert rates[7:] == pytest.approx([2e-3, 1e-3, 0.0])
 
 
+def test_the_warm_up_does_not_begin_again(packed: Path, tmp_path: Path, world: World) -> None:
+    folder = Folder(tmp_path, packed)
+    warmup = "train.warmup_steps=-1"
+    train(folder.config(CONSTANT, warmup, "train.steps=10"), world)
+    train(folder.config(CONSTANT, warmup, "train.steps=40"), world)
+    assert [line["train/lr"] for line in folder.metrics("train/lr")] == [3e-3] * 40
+
+
+def test_a_run_whose_checkpoints_are_gone_is_not_continued(
+    packed: Path, tmp_path: Path, world: World
+) -> None:
+    folder = Folder(tmp_path, packed)
+    train(folder.config("train.steps=4"), world)
+    shutil.rmtree(folder.training / "checkpoints")
+    before = folder.contents()
+    with pytest.raises(OutputError, match=r"the checkpoint of step 4, from which to continue, is missing"):
+        train(folder.config(), world)
+    assert folder.contents() == before
+
+
 def test_fewer_steps_than_were_taken_are_refused(packed: Path, tmp_path: Path, world: World) -> None:
     folder = Folder(tmp_path, packed)
     train(folder.config("train.steps=4"), world)
@@ -84,12 +105,12 @@ def test_what_may_not_change_is_refused_by_name(
 @pytest.mark.distributed
 @pytest.mark.parametrize(
     ("processes", "number", "returncode"),
-    [(1, signal.SIGTERM, 0), (1, signal.SIGINT, 130), (2, signal.SIGUSR1, 0)],
+    [(1, signal.SIGTERM, 0), (2, signal.SIGINT, 1), (2, signal.SIGUSR1, 0)],
 )
 def test_signals_stop_a_run_after_a_checkpoint(
     processes: int, number: int, returncode: int, packed: Path, tmp_path: Path, world: World
 ) -> None:
-    """With two processes, only one of them gets the signal."""
+    """With two processes, only one of them gets the signal; torchrun exits with 1 after any failure."""
     stopped, whole = Folder(tmp_path / "stopped", packed), Folder(tmp_path / "whole", packed)
     dropout = "model.dropout=0.1"
     endless = [f"--set={each}" for each in (CONSTANT, dropout, "train.steps=100000")]
@@ -109,6 +130,8 @@ def test_signals_stop_a_run_after_a_checkpoint(
     os.kill(children(process.pid)[-1] if processes > 1 else process.pid, number)
     printed, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == returncode, errors
+    assert "RuntimeError" not in errors  # as of a collective whose other processes have left
+    assert ("interrupted" in errors) == (number == signal.SIGINT)
     steps = len(stopped.metrics("train/"))
     found = find_latest(str(stopped.training / "checkpoints"))
     assert found

@@ -103,8 +103,10 @@ def test_the_estimate_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (["--gpus", "3"], r"train\.batch_size = 64: must be a multiple of the number of GPUs, 3"),
-        (["--gpus", "0"], "0 is not between 1 and inf"),
+        (["--gpus", "0"], "0 is not at least 1; use a number in that range"),
         (["--gpu", "Abacus"], "--gpu Abacus: not known; name one of NVIDIA A100"),
+        (["--gpus", "many"], "invalid int value: 'many'"),
+        (["--price", "inf"], "inf is not at least 0"),
         (["--mfu", "2"], "2 is not between 0.01 and 1"),
     ],
 )

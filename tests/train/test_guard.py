@@ -29,10 +29,25 @@ def test_spikes_beyond_the_band_are_skipped() -> None:
     assert not guard.check(2.3, 1.5)
     assert guard.check(2.6, 1.0).startswith("the loss is 2.6, above 2.4")
     assert guard.check(2.0, 9.0).startswith("the gradient norm is 9, above 1.")
+    assert guard.state()["in_a_row"] == 2
     # Losses below the band, and steps without a whole window before them, are fine.
     assert not guard.check(0.1, 0.01)
     assert not Guard(TRAIN).check(50.0, 50.0)
     assert not settled(TrainConfig(spike_sigmas=0)).check(99.0, 99.0)
+
+
+def test_the_band_follows_values_that_stay_high() -> None:
+    guard = settled(TrainConfig(spike_sigmas=6.0))
+    skipped = [step for step in range(WINDOW) if guard.check(4.0 + step % 3 / 10, 8.0 + step % 5 / 10)]
+    assert 1 <= len(skipped) <= 5
+    assert skipped == list(range(len(skipped)))
+
+
+def test_small_changes_of_constant_values_are_no_spikes() -> None:
+    guard = Guard(TRAIN)
+    for _ in range(WINDOW):
+        guard.check(2.0, 1.0)
+    assert not guard.check(2.01, 1.01)
 
 
 @pytest.mark.parametrize(("loss", "norm"), [(math.nan, 1.0), (1.0, math.inf), (math.inf, math.nan)])
@@ -95,7 +110,8 @@ def test_a_step_that_is_not_finite_is_skipped_and_recorded(
         assert 0 <= row["row"] < shards.rows("train", row["source"])
         assert row["documents"]
 
-    # As many as may be skipped in a row by default, and one more.
+    # One more than may be skipped in a row.
     bad |= {6, 7, 8}
     with pytest.raises(TrainingError, match="step 8 and 3 before it cannot change the weights"):
-        train(folder.config("train.seed=3", "output.overwrite=true"), world)
+        train(folder.config("train.max_skipped_steps=3", "train.seed=3", "output.overwrite=true"), world)
+    assert "the loss is nan" in folder.metrics("train/")[7]["train/skipped"]
