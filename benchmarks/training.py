@@ -1,7 +1,7 @@
 """Speed of the trainer beside a plain PyTorch loop with the same model, batches and optimizer.
 
-``python -m benchmarks.train RUN [--sizes demo 30m] [--processes 1 2]`` packs texts of a run's documents and
-trains on them. In every round, two programs take turns, each with one or two processes on two cores:
+``python benchmarks/training.py RUN [--sizes demo 30m] [--processes 1 2]`` packs texts of a run's documents
+and trains on them. In every round, two programs take turns, each with one or two processes on two cores:
 
 - *ours*: ``torchrun -m train`` as it is, with metrics, losses by source, hashes of batches and threads that
   read ahead; checkpoints and validation come after the measured steps;
@@ -9,7 +9,7 @@ trains on them. In every round, two programs take turns, each with one or two pr
   loss of each step as a number; with two processes, the blocks are sharded by FSDP2 too.
 
 Tokens per second from the fifth step to the last but one, medians of all rounds. *Data wait* is the share of
-our time in which a step waits for its batch. Writes ``benchmarks/results/train.md``.
+our time in which a step waits for its batch. Writes ``benchmarks/results/training.md``.
 """
 
 import argparse
@@ -54,7 +54,7 @@ from train.optim import build_optimizer, learning_rate
 from train.parallel import World, initialize
 from train.training_run import TrainingRun
 
-RESULTS = Path(__file__).parent / "results" / "train.md"
+RESULTS = Path(__file__).parent / "results" / "training.md"
 FIRST_STEP = 5
 """Measured from this step on."""
 VALIDATION_TEXTS = 20
@@ -162,7 +162,7 @@ def measure(name: str, folder: Path, processes: int, size: Size) -> tuple[float,
     """Run a contestant; return its tokens per second, and the share of time it waited for data."""
     shutil.rmtree(folder / "training", ignore_errors=True)
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [sys.executable, *torchrun, "-m", "benchmarks.train", str(folder), "--contestant", name]
+    command = [sys.executable, *torchrun, "-m", "benchmarks.training", str(folder), "--contestant", name]
     run_command(command, limit=LIMIT, folder=folder)
     starts = json.loads((folder / "starts.json").read_text())
     seconds = starts[-1] - starts[FIRST_STEP - 1]
@@ -248,7 +248,7 @@ def main(arguments: Sequence[str]) -> None:
     lines = [
         "# Speed of the trainer",
         "",
-        f"`python -m benchmarks.train`, {date.today()}, two cores, medians of {options.rounds} rounds, "
+        f"`python benchmarks/training.py`, {date.today()}, two cores, medians of {options.rounds} rounds, "
         f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}. Batches and "
         "models as in the script; ratios are of the two programs of a round.",
         "",
