@@ -5,6 +5,7 @@
     GristmillError
     ├── ConfigError      a key or value that the configuration does not allow
     ├── InputError       an input that is missing or has the wrong content
+    │   └── MissingFileError    a path without a file
     ├── OutputError      an output folder with other content
     ├── ManifestError    a stage that is unfinished, altered or of another schema version
     ├── MismatchError    parts that do not belong together, such as a tokenizer and another run's shards

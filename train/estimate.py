@@ -16,7 +16,7 @@ from core.messages import duration
 from core.shards import Shards
 from model.config import TransformerConfig
 from train import training_run
-from train.metrics import Gpu, find_gpu, known_gpus
+from train.devices import Gpu, find_gpu, known_gpus
 
 GIB = 1 << 30
 MFU = 0.35
@@ -27,7 +27,7 @@ STATE_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run trains, and on what."""
+    """Model, training settings and number of processes of a run."""
 
     model: TransformerConfig
     train: PretrainConfig
@@ -76,7 +76,8 @@ def block_activations(model: TransformerConfig, element_bytes: int) -> int:
     """Return the bytes per token that a block keeps for its backward pass.
 
     Inputs and outputs of both norms; query, key, value and the attended values; in the feed-forward layer
-    the inputs and results of the activation. Norms and attention keep some numbers in float32.
+    the inputs and results of the activation. Norms and attention keep some float32 numbers, dropout its
+    masks.
     """
     heads = 2 * (model.num_heads + model.num_kv_heads) * model.head_size
     feed_forward = (4 if model.activation == "swiglu" else 2) * model.intermediate_size

@@ -15,8 +15,9 @@ from core import config as configuration
 from core import errors, storage
 from core.config import Config, bounded
 from core.errors import InputError, MismatchError
-from core.shards import Shards
+from core.shards import Rows, Shards
 from core.shards.documents import DocumentSpan, document_urls, find_documents, resolve_one
+from core.shards.inspection import document_ids
 from model.formats.checkpoint import find_latest
 from train import training_run
 from train.data.batch import batch_hash, hash_text
@@ -97,10 +98,10 @@ def explain_step(config: Config, step: int) -> Iterator[str]:
 
 def _spans_of_row(shards: Shards, source: str, row: int) -> Iterator[DocumentSpan]:
     """Yield the spans of a training row."""
-    _, spans = shards.read("train", source, np.array([row]))
-    columns = (spans.document_id, spans.start.tolist(), spans.length.tolist())
+    found = Rows(*shards.read("train", source, np.array([row])))
+    columns = (document_ids(found), found.spans.start.tolist(), found.spans.length.tolist())
     for document, start, length in zip(*columns, strict=True):
-        yield DocumentSpan(document.tobytes().hex(), "train", source, row, start, length)
+        yield DocumentSpan(document, "train", source, row, start, length)
 
 
 def _effective_edit(stream: Stream, span: DocumentSpan, position: int) -> Edit | None:

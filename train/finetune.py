@@ -95,7 +95,8 @@ def prepare(config: Config, base: LoadedModel, dataset: ExampleDataset) -> Train
     """Define the fine-tuning of ``base`` on ``dataset``.
 
     Raises :class:`ConfigError` for sequences longer than the model's context, a learning rate that is too
-    high, and adapters that fit no layer; :class:`InputError` for a model that could not be exported.
+    high, a warm-up longer than the run, and adapters that fit no layer; :class:`InputError` for a model that
+    could not be exported.
     """
     settings, model_config = config.finetune, base.model.config
     try:
@@ -115,6 +116,12 @@ def prepare(config: Config, base: LoadedModel, dataset: ExampleDataset) -> Train
             or math.ceil(settings.epochs * _train_rows(dataset) / settings.batch_size),
         }
     )
+
+    if resolved.warmup_steps > resolved.steps:
+        raise ConfigError(
+            f"finetune.warmup_steps = {resolved.warmup_steps}: longer than the run of {resolved.steps} "
+            "steps; lower it, or leave it out"
+        )
 
     def initial_weight(name: str, shape: torch.Size) -> Tensor:
         if name in state:

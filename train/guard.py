@@ -2,17 +2,23 @@
 
 As in OLMo-core's SkipStepAdamW, a step is skipped if its loss or the norm of its gradients exceeds the mean
 of the last :data:`WINDOW` steps by a number of standard deviations. Skipped steps count in that window, so
-that the band follows values that stay high.
+that the band follows values that stay high. The rows of a skipped step are recorded in ``skipped/``.
 """
 
+import json
 import math
 import statistics
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from core import storage
 from core.config import TrainConfig
 from core.errors import TrainingError
+from train.data.dataset import ShardDataset
+from train.training_run import SKIPPED_FOLDER, TrainingRun
 
 WINDOW = 128
 """Steps on which the band depends; before that many, only finiteness counts."""
@@ -66,3 +72,45 @@ class Guard:
         deviation = max(statistics.pstdev(recent, mean), MIN_DEVIATION * abs(mean))
         limit = mean + self._sigmas * deviation
         return f"the {name} is {value:.4g}, above {limit:.4g}" if value > limit else ""
+
+
+def record(run: TrainingRun, step: int, reason: str, rows: Sequence[tuple[int, Sequence[float]]]) -> None:
+    """Write ``skipped/step-N.json``: the rows of a step that was skipped, with their documents and losses.
+
+    ``rows``: position in the stream of each, with its nats, targets and bytes.
+    """
+    located = run.stream.locate(np.array([position for position, _ in rows]))
+    of_shards = run.dataset if isinstance(run.dataset, ShardDataset) else None  # examples have no ids
+    described = []
+    for (position, (nats, targets, _)), source, index in zip(
+        rows, located.sources.tolist(), located.indices.tolist(), strict=True
+    ):
+        name = run.stream.sources[source]
+        loss = nats / targets if targets else 0.0
+        described.append(
+            {
+                "position": position,
+                "source": name,
+                "row": index,
+                "targets": round(targets),
+                "loss": loss if math.isfinite(loss) else None,
+                "documents": of_shards.document_ids("train", name, index) if of_shards else [],
+            }
+        )
+    found = {"step": step, "reason": reason, "rows": described}
+    path = storage.join(run.folder, SKIPPED_FOLDER, _name(step))
+    storage.write_atomic(path, json.dumps(found, indent=2).encode() + b"\n")
+
+
+def remove_records(run: TrainingRun, step: int) -> None:
+    """Remove the records of steps after ``step``, which are taken again."""
+    folder = storage.join(run.folder, SKIPPED_FOLDER)
+    if storage.exists(folder):
+        fs, inner = storage.filesystem(folder)
+        for name in map(storage.name, fs.ls(inner, detail=False)):
+            if name > _name(step):
+                storage.remove(storage.join(folder, name))
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08}.json"

@@ -12,15 +12,16 @@ from torch import Tensor
 
 from core.config import Config
 from model.formats.checkpoint import find_latest
-from train import checkpoint, losses, training_run, validation
+from train import checkpoint, guard, losses, training_run, validation
 from train.data.batch import Batch, batch_hash, hash_text
 from train.data.dataset import read_stream
 from train.data.permutation import Int64Array
 from train.data.read_ahead import ReadAhead
 from train.data.stream import step_positions
+from train.devices import peak_flops
 from train.guard import Guard
 from train.losses import LossSums
-from train.metrics import SKIPPED, MetricsWriter, ProgressLine, peak_flops
+from train.metrics import SKIPPED, MetricsWriter, ProgressLine
 from train.optim import build_optimizer, gradient_norm, learning_rate, optimizer_step, warmup_steps
 from train.parallel import World, build_sharded_model, enable_determinism, initialize
 from train.signals import StopRequest
@@ -135,6 +136,8 @@ class Trainer:
             lambda: checkpoint.remove_old(self.run.checkpoints, self.config.keep_checkpoints)
         )
         found = find_latest(self.run.checkpoints)
+        if self.world.is_rank_zero:
+            guard.remove_records(self.run, found[1].counts["step"] if found else 0)
         if not found or self.has_frozen_weights:  # checkpoints omit frozen weights
             initialize(self.model, self.run.initial_weight)
         if not found:
@@ -145,7 +148,6 @@ class Trainer:
         # The warm-up does not begin again if the run now has more steps.
         self.config = self.config.model_copy(update={"warmup_steps": found[1].facts["warmup_steps"]})
         if self.world.is_rank_zero:
-            training_run.remove_skipped(self.run, step)
             print(f"{self.run.stage}: resuming after step {step}", flush=True)
         return step
 
@@ -227,7 +229,7 @@ class Trainer:
         parts = self.world.all_gather(list(zip(positions.tolist(), rows.tolist(), strict=True)))
         if self.world.is_rank_zero:
             by_position = sorted(row for part in parts for row in part)
-            training_run.write_skipped(self.run, self.step, reason, by_position)
+            guard.record(self.run, self.step, reason, by_position)
 
     def _random_seed(self) -> int:
         """Return the seed of dropout in the current step, so that it depends on nothing before it."""

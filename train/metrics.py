@@ -5,11 +5,8 @@ import math
 import sys
 import tempfile
 import time
-from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
+from typing import Any
 
 from core import storage
 from core.messages import duration
@@ -107,30 +104,3 @@ class ProgressLine:
         )
         end = "\n" if not self._terminal or step == self._steps else ""
         print(f"\r\033[K{line}" if self._terminal else line, end=end, file=sys.stderr, flush=True)
-
-
-class Gpu(NamedTuple):
-    """A kind of GPU."""
-
-    name: str
-    flops: float
-    """The vendor's dense bfloat16 FLOP/s."""
-    memory: int
-    """GiB."""
-
-
-def known_gpus() -> list[Gpu]:
-    """Return the known kinds of GPUs; a name that is the beginning of another one comes after it."""
-    known = json.loads(resources.files("train").joinpath("devices.json").read_text())
-    return [Gpu(name, **found) for name, found in known.items()]
-
-
-def find_gpu(name: str) -> Gpu | None:
-    """Return the known kind of GPU with whose name ``name``, as CUDA reports it, begins; None if unknown."""
-    return next((gpu for gpu in known_gpus() if name.startswith(gpu.name)), None)
-
-
-def peak_flops(device: torch.device) -> float | None:
-    """Return the vendor's dense bfloat16 FLOP/s of a device; None if unknown."""
-    gpu = find_gpu(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
-    return gpu.flops if gpu else None

@@ -1,12 +1,10 @@
 """Definition of a training run, built and checked before anything is written."""
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +24,9 @@ from train.data.stream import Stream
 from train.parallel import World, seeded_initial_weight
 
 STAGE = "train"
-OUTPUTS = ("checkpoints", "metrics.jsonl", "skipped", "tensorboard", "validation.json")
+SKIPPED_FOLDER = "skipped"
+"""Folder of the records of skipped steps."""
+OUTPUTS = ("checkpoints", "metrics.jsonl", SKIPPED_FOLDER, "tensorboard", "validation.json")
 """Entries of the run's folder that belong to training, apart from the manifest."""
 RESUMABLE_KEYS = (
     "micro_batch_size",
@@ -274,45 +274,6 @@ def differences(
             yield from differences(value, found, f"{prefix}{key}.")
         elif manifest.canonical(value) != manifest.canonical(found):
             yield f"{prefix}{key}", value, found
-
-
-def write_skipped(
-    run: TrainingRun, step: int, reason: str, rows: Sequence[tuple[int, Sequence[float]]]
-) -> None:
-    """Write ``skipped/step-N.json``: the rows of a step that did not change the weights.
-
-    ``rows``: position in the stream of each, with its nats, targets and bytes.
-    """
-    located = run.stream.locate(np.array([position for position, _ in rows]))
-    of_shards = run.dataset if isinstance(run.dataset, ShardDataset) else None  # examples have no ids
-    described = []
-    for (position, (nats, targets, _)), source, index in zip(
-        rows, located.sources.tolist(), located.indices.tolist(), strict=True
-    ):
-        name = run.stream.sources[source]
-        loss = nats / targets if targets else 0.0
-        described.append(
-            {
-                "position": position,
-                "source": name,
-                "row": index,
-                "targets": round(targets),
-                "loss": loss if math.isfinite(loss) else None,
-                "documents": of_shards.document_ids("train", name, index) if of_shards else [],
-            }
-        )
-    found = {"step": step, "reason": reason, "rows": described}
-    path = storage.join(run.folder, "skipped", f"step-{step:08}.json")
-    storage.write_atomic(path, json.dumps(found, indent=2).encode() + b"\n")
-
-
-def remove_skipped(run: TrainingRun, step: int) -> None:
-    """Remove the records of :func:`write_skipped` for steps after ``step``, which are taken again."""
-    folder = storage.join(run.folder, "skipped")
-    if storage.exists(folder):
-        for file in storage.list_files(folder):
-            if storage.name(file.path) > f"step-{step:08}.json":
-                storage.remove(file.path)
 
 
 def publish(run: TrainingRun, tokens_seen: Mapping[str, int], **counts: int) -> None:

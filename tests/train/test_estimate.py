@@ -10,8 +10,8 @@ from core import config
 from core.errors import ConfigError
 from model.config import TransformerConfig
 from model.transformer import Transformer
+from train.devices import find_gpu
 from train.estimate import GIB, Plan, block_activations, describe, main, make_plan, memory, seconds
-from train.metrics import find_gpu
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 # On CPUs, RMSNorm is several operations, each of which keeps its input; on GPUs it is one.

@@ -159,6 +159,13 @@ def test_fine_tuned_models_can_be_fine_tuned_again(full: Tuning, tmp_path: Path,
         finetune(again.config("finetune.learning_rate=0.01", f"output.path='{tmp_path}/other'"), world)
 
 
+def test_a_warm_up_longer_than_the_epochs_is_refused(base: Path, tmp_path: Path, world: World) -> None:
+    made = Tuning(tmp_path, base)
+    with pytest.raises(ConfigError, match=r"finetune\.warmup_steps = 500: longer than the run of \d+ steps"):
+        finetune(made.config("finetune.steps=0", "finetune.warmup_steps=500"), world)
+    assert not made.output.exists()
+
+
 def test_lora_trains_and_stores_only_the_adapter(uninterrupted: Tuning, base: Path) -> None:
     lines = uninterrupted.metrics("train/loss")
     assert lines[-1]["train/loss"] < lines[0]["train/loss"]

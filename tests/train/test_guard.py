@@ -9,7 +9,8 @@ from core.config import TrainConfig
 from core.errors import TrainingError
 from core.shards import Shards
 from tests.train.folder import STEPS, Folder
-from train.guard import WINDOW, Guard
+from train import training_run
+from train.guard import WINDOW, Guard, remove_records
 from train.loop import Trainer, train
 from train.parallel import World
 
@@ -110,6 +111,13 @@ def test_a_step_that_is_not_finite_is_skipped_and_recorded(
         assert 0 <= row["row"] < shards.rows("train", row["source"])
         assert row["documents"]
 
+    # The records of steps that are taken again are removed, whether there are any or not.
+    run = training_run.prepare(folder.config(), shards, ())
+    remove_records(run, 5)
+    assert (folder.training / "skipped" / "step-00000005.json").exists()
+    for _ in range(2):
+        remove_records(run, 4)
+        assert not any((folder.training / "skipped").iterdir())
     # One more than may be skipped in a row.
     bad |= {6, 7, 8}
     with pytest.raises(TrainingError, match="step 8 and 3 before it cannot change the weights"):

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from core.shards import Shards, SplitName
+from core.shards import Rows, Shards, SplitName
+from core.shards.inspection import document_ids
 from train.data.batch import Batch, document_ids_from_segments
 from train.data.edits import RemovedTokens
 from train.data.permutation import Int64Array
@@ -107,8 +108,7 @@ class ShardDataset:
 
     def document_ids(self, split: SplitName, source: str, index: int) -> list[str]:
         """Return the ids of the documents in a row."""
-        _, spans = self.shards.read(split, source, np.array([index]))
-        return [each.tobytes().hex() for each in spans.document_id]
+        return document_ids(Rows(*self.shards.read(split, source, np.array([index]))))
 
 
 def read_rows(

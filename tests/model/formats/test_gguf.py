@@ -17,21 +17,7 @@ from model.formats import gguf, state_dict_adapter
 from model.transformer import Transformer, rotary_embedding
 
 LLAMA = TransformerConfig(96, 2, 64, 4, 2, 128, rope_theta=500.0, context=64)
-GPT2 = TransformerConfig(
-    96,
-    2,
-    64,
-    4,
-    4,
-    256,
-    context=1024,
-    norm="layer",
-    positions="learned",
-    activation="gelu",
-    qkv_bias=True,
-    output_bias=True,
-    feed_forward_bias=True,
-)
+GPT2 = TransformerConfig(96, 2, 64, 4, 4, 256).as_gpt2(1024)
 SHAPES = {
     "llama": LLAMA,
     "untied": replace(LLAMA, tied=False),

@@ -26,20 +26,8 @@ LLAMA_SHAPE = TransformerConfig(
     40, num_layers=2, hidden_size=32, num_heads=4, num_kv_heads=2, intermediate_size=48, tied=False
 )
 GPT2_SHAPE = TransformerConfig(
-    40,
-    num_layers=2,
-    hidden_size=32,
-    num_heads=4,
-    num_kv_heads=4,
-    intermediate_size=64,
-    context=16,
-    norm="layer",
-    positions="learned",
-    activation="gelu",
-    qkv_bias=True,
-    output_bias=True,
-    feed_forward_bias=True,
-)
+    40, num_layers=2, hidden_size=32, num_heads=4, num_kv_heads=4, intermediate_size=64
+).as_gpt2(16)
 SHAPES = {"llama": LLAMA_SHAPE, "gpt2": GPT2_SHAPE}
 
 
