@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from model.config import RopeScaling, TransformerConfig
+from model.cross_entropy import Losses, chunked_cross_entropy
 from model.kv_cache import Cache
 
 INIT_STD = 0.02
@@ -181,8 +182,25 @@ class Transformer(nn.Module):
 
     def logits(self, hidden_states: Tensor) -> Tensor:
         """Map ``[…, C]`` to ``[…, V]``."""
-        weight = self.embedding.weight if self.output is None else self.output.weight
-        return F.linear(hidden_states, weight)
+        return F.linear(hidden_states, self._output_weight)
+
+    def losses(
+        self, tokens: Tensor, targets: Tensor, document_ids: Tensor | None = None, z_loss: float = 0.0
+    ) -> Losses:
+        """Return the losses of ``targets`` (int64 ``[B, T]``; -100 is ignored) without logits of all tokens.
+
+        ``z_loss`` is that of :func:`model.cross_entropy.chunked_cross_entropy`; other arguments are those of
+        :meth:`forward`.
+        """
+        hidden_states = self.hidden_states(tokens, document_ids).flatten(0, 1)
+        total, nats = chunked_cross_entropy(
+            hidden_states, self._output_weight, targets.flatten(), z_loss=z_loss
+        )
+        return Losses(total, nats.view_as(targets))
+
+    @property
+    def _output_weight(self) -> Tensor:
+        return self.embedding.weight if self.output is None else self.output.weight
 
 
 def _build_norm(config: TransformerConfig) -> nn.Module:

@@ -15,6 +15,7 @@ from core.errors import ConfigError
 from core.messages import duration
 from core.shards import Shards
 from model.config import TransformerConfig
+from model.cross_entropy import CHUNK_LOGITS
 from train import training_run
 from train.devices import Gpu, find_gpu, known_gpus
 
@@ -53,7 +54,8 @@ def memory(plan: Plan) -> dict[str, int]:
 
     States are sharded over all processes (FSDP2); the weights outside the blocks, and those of two blocks,
     are gathered, in the precision of the computation; gradients of a block are gathered and reduced in
-    float32. The CUDA context and the allocator's fragmentation, some GiB, come on top.
+    float32. Logits are those of a chunk. The CUDA context and the allocator's fragmentation, some GiB, come
+    on top.
     """
     model, tokens = plan.model, plan.micro_batch_tokens
     outside = model.num_parameters - model.num_layers * model.block_parameters
@@ -62,13 +64,15 @@ def memory(plan: Plan) -> dict[str, int]:
     recomputed = plan.train.activation_checkpointing
     kept = model.num_layers * stream + block if recomputed else model.num_layers * block
     logit_bytes = 10 if plan.element_bytes == 2 else 8  # logits and their logarithms, then gradients instead
+    logits = min(tokens * model.vocabulary_size, CHUNK_LOGITS["cuda"])
     return {
         "weights, gradients, AdamW": STATE_BYTES * model.num_parameters // plan.processes,
         "gathered weights": plan.element_bytes * (outside + 2 * model.block_parameters),
         "gradients of a block": (plan.element_bytes + 4) * model.block_parameters,
         "activations": kept + 2 * stream,
         "attention mask": tokens * plan.sequence_length,
-        "logits": logit_bytes * tokens * model.vocabulary_size,
+        "logits": logit_bytes * logits,
+        "gradient of the output layer": 4 * model.vocabulary_size * model.hidden_size,
     }
 
 
@@ -112,7 +116,7 @@ def describe(plan: Plan, gpu: Gpu, mfu: float, price: float | None) -> Iterator[
         f"memory  of each {gpu.name}, {precision}, micro-batches of {plan.micro_batch_tokens:,} tokens: "
         f"{total:,.1f} of {gpu.memory} GiB"
     )
-    yield from (f"        {name:27}{size / GIB:9,.2f} GiB" for name, size in parts.items())
+    yield from (f"        {name:29}{size / GIB:9,.2f} GiB" for name, size in parts.items())
     if total > gpu.memory:
         yield f"        does not fit: {_remedy(plan, parts)}"
     elapsed = seconds(plan, gpu, mfu)

@@ -244,9 +244,11 @@ class Trainer:
         rows = []
         for micro_batch in read.batch.to(self.world.device).split(self.config.micro_batch_size):
             targets = micro_batch.targets
-            nats = losses.token_losses(self.model, micro_batch, targets)
+            total, nats = self.model.losses(
+                micro_batch.inputs, targets, micro_batch.document_ids, self.config.z_loss
+            )
             # FSDP averages gradients over processes; the factor turns that into the mean over all targets.
-            torch.autograd.backward(nats.sum() * (self.world.size / num_targets))
+            torch.autograd.backward(total * (self.world.size / num_targets))
             rows.append(losses.row_sums(nats, targets, self.byte_lengths))
         return torch.cat(rows).cpu()
 

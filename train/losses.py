@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.tokenizer import Tokenizer
-from model.transformer import Transformer
-from train.data.batch import IGNORE_INDEX, Batch
+from train.data.batch import IGNORE_INDEX
 
 COLUMNS = 3
 """Numbers in :class:`LossSums`."""
@@ -51,18 +50,6 @@ class LossSums:
         return self.nats / math.log(2) / self.bytes if self.bytes else math.nan
 
 
-def token_losses(model: Transformer, batch: Batch, targets: Tensor) -> Tensor:
-    """Return the cross-entropy of each target in nats, float32 ``[B, T]``; 0 for ignored ones.
-
-    ``targets``: those of ``batch``, int64 ``[B, T]``.
-    """
-    logits = model(batch.inputs, batch.document_ids)
-    losses = F.cross_entropy(
-        logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
-    )
-    return losses.view_as(targets)
-
-
 def byte_lengths(tokenizer: Tokenizer, device: torch.device) -> Tensor:
     """Return the number of UTF-8 bytes of each token's text, int64 ``[vocabulary]``, on ``device``."""
     return torch.from_numpy(tokenizer.byte_lengths().astype(np.int64)).to(device)
@@ -71,7 +58,7 @@ def byte_lengths(tokenizer: Tokenizer, device: torch.device) -> Tensor:
 def row_sums(losses: Tensor, targets: Tensor, byte_lengths: Tensor) -> Tensor:
     """Return nats, targets and bytes of each row, float64 ``[B, 3]``.
 
-    ``losses``: from :func:`token_losses`. ``byte_lengths``: int64 ``[vocabulary]``.
+    ``losses``: nats of each target, float32 ``[B, T]``. ``byte_lengths``: int64 ``[vocabulary]``.
     """
     is_target = targets != IGNORE_INDEX
     text_bytes = torch.where(is_target, byte_lengths[targets.clamp(min=0)], 0)

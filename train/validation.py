@@ -10,7 +10,7 @@ from model.transformer import Transformer
 from train.data.dataset import PackedDataset, read_rows
 from train.data.permutation import Permutation
 from train.data.stream import RowIndices
-from train.losses import COLUMNS, LossSums, from_table, row_sums, token_losses
+from train.losses import COLUMNS, LossSums, from_table, row_sums
 from train.parallel import World
 
 
@@ -59,6 +59,7 @@ def validate(
         rows = sample.rows.take(np.where(is_real, positions, 0))
         batch = read_rows(dataset, "validation", sample.sources, rows).batch().to(world.device)
         targets = batch.targets
-        sums = row_sums(token_losses(model, batch, targets), targets, byte_lengths).cpu().numpy()
+        nats = model.losses(batch.inputs, targets, batch.document_ids).nats
+        sums = row_sums(nats, targets, byte_lengths).cpu().numpy()
         np.add.at(table, rows.sources[is_real], sums[is_real])
     return from_table(sample.sources, world.sum(table.ravel().tolist()))

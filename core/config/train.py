@@ -139,6 +139,9 @@ class TrainConfig(Section):
     """AdamW's decay rate of the second moment."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Norm to which gradients are clipped."""
+    z_loss: float = Field(default=0.0, ge=0)
+    """Weight of the squared logarithm of the softmax's denominator, which is added to the minimized loss so
+    that logits stay small; PaLM has 1e-4. Reported losses do not contain it."""
     spike_sigmas: float = Field(default=6.0, ge=0)
     """Standard deviations above the mean of the last 128 steps, from which on the loss or gradient norm of a
     step is a spike, so that the step does not change the weights; 0: only values that are not finite are."""

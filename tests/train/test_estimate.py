@@ -9,6 +9,7 @@ import torch
 from core import config
 from core.errors import ConfigError
 from model.config import TransformerConfig
+from model.cross_entropy import CHUNK_LOGITS
 from model.transformer import Transformer
 from train.devices import find_gpu
 from train.estimate import GIB, Plan, block_activations, describe, main, make_plan, memory, seconds
@@ -67,10 +68,14 @@ def test_parts_of_the_memory_follow_the_settings() -> None:
     plain = memory(plan("135m", 8))
     assert memory(plan("135m", 16))["weights, gradients, AdamW"] * 2 == plain["weights, gradients, AdamW"]
     halved = memory(plan("135m", 8, "train.micro_batch_size=8"))
-    for part in ("activations", "logits"):
+    for part in ("activations", "attention mask"):
         assert halved[part] * 2 == plain[part]
     # A process cannot have more rows at a time than its share of the batch.
-    assert memory(plan("135m", 64))["logits"] * 4 == plain["logits"]
+    assert memory(plan("135m", 64))["activations"] * 4 == plain["activations"]
+    # Logits are computed in chunks, unless there are few.
+    assert halved["logits"] == plain["logits"] == 10 * CHUNK_LOGITS["cuda"]
+    few = plan("135m", 8, "train.micro_batch_size=1", "tokenizer.vocabulary_size=1000")
+    assert memory(few)["logits"] == 10 * few.micro_batch_tokens * 1000
     recomputed = memory(plan("135m", 8, "train.activation_checkpointing=true"))
     assert recomputed["activations"] < plain["activations"] / 8
     full = memory(plan("135m", 8, "train.precision=float32"))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from model.config import TransformerConfig
 from model.transformer import Transformer
 from train.data.batch import IGNORE_INDEX, Batch
-from train.losses import LossSums, from_table, metrics, row_sums, sum_by_source, token_losses, total
+from train.losses import LossSums, from_table, metrics, row_sums, sum_by_source, total
 
 SUMS = st.builds(
     LossSums, st.floats(0, 1e6), st.integers(1, 1000).map(float), st.integers(1, 9999).map(float)
@@ -23,7 +23,7 @@ def test_losses_are_those_of_the_next_tokens_of_a_document() -> None:
     documents = torch.tensor([[0, 0, 0, 1, 1, -1], [0, 0, 0, 0, 0, 0]])
     batch = Batch(tokens, documents)
     targets = batch.targets
-    losses = token_losses(model, batch, targets)
+    losses = model.losses(batch.inputs, targets, batch.document_ids).nats
     chances = model(tokens[:, :-1], documents[:, :-1].int()).log_softmax(dim=-1)
     for row in range(2):
         for column in range(5):
