@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.attention import soft_cap
 from model.transformer import Attention, Block, FeedForward, Transformer
 
 PACK_RATIO = 2
@@ -60,8 +61,10 @@ class FusedAttention(Attention):
 
     def __init__(self, source: Attention) -> None:
         nn.Module.__init__(self)
-        self.layer, self.head_size, self.enable_gqa = source.layer, source.head_size, source.enable_gqa
+        for name in ("layer", "head_size", "enable_gqa", "is_rotary", "is_local", "scale", "softcap"):
+            setattr(self, name, getattr(source, name))
         self.dropout = 0.0
+        self.query_norm, self.key_norm = source.query_norm, source.key_norm
         self.sizes = [layer.out_features for layer in (source.query, source.key, source.value)]
         self.qkv = _fuse_linears(source.query, source.key, source.value)
         self.output = _fuse_linears(source.output)
@@ -78,6 +81,7 @@ class FusedFeedForward(FeedForward):
         nn.Module.__init__(self)
         self.gate_up = _fuse_linears(*([source.gate] if source.gate else []), source.up)
         self.gated = source.gate is not None
+        self.activation = source.activation
         self.down = _fuse_linears(source.down)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,9 +89,9 @@ class FusedFeedForward(FeedForward):
         projected = self.gate_up(x)
         if self.gated:
             gate, up = projected.chunk(2, dim=-1)
-            activated = F.silu(gate) * up
+            activated = self.activation(gate) * up
         else:
-            activated = F.gelu(projected, approximate="tanh")
+            activated = self.activation(projected)
         result: Tensor = self.down(activated)
         return result
 
@@ -99,8 +103,7 @@ class FusedTransformer(Transformer):
 
     def logits(self, hidden_states: Tensor) -> Tensor:
         """Map ``[…, C]`` to ``[…, V]``."""
-        result: Tensor = self.head(hidden_states)
-        return result
+        return soft_cap(self.head(hidden_states), self.config.logit_softcap)
 
 
 def fuse(model: Transformer) -> Transformer:

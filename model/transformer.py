@@ -1,8 +1,8 @@
-"""A decoder-only transformer in the styles of Llama and GPT-2.
+"""A decoder-only transformer in the styles of Llama, GPT-2, Mistral, Qwen, SmolLM and Gemma.
 
 Llama (Touvron et al. 2023): RMSNorm, rotary position embeddings, grouped-query attention, SwiGLU.
 GPT-2 (Radford et al. 2019): LayerNorm, learned position embeddings, GELU, biases.
-Each difference is a field of :class:`TransformerConfig`.
+Each difference between families is a field of :class:`TransformerConfig`.
 
 Shapes in this file: B batch size, T tokens, S keys (T plus the cached tokens), C ``hidden_size``, H heads,
 D ``head_size``, V ``vocabulary_size``.
@@ -10,15 +10,19 @@ D ``head_size``, V ``vocabulary_size``.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from model.config import RopeScaling, TransformerConfig
+from model.attention import Kernel, MaskedAttention, limit_to_window, soft_cap
+from model.config import TransformerConfig
 from model.cross_entropy import Losses, chunked_cross_entropy
+from model.document_attention import document_attention, document_positions
 from model.kv_cache import Cache
+from model.rotary import apply_rotary, rotary_embedding
 
 INIT_STD = 0.02
 """Standard deviation of newly initialized matrices (GPT-2)."""
@@ -34,8 +38,9 @@ class ForwardContext:
 
     rotary: tuple[Tensor, Tensor] | None
     """Cosine and sine, float32 ``[B or 1, 1, T, D/2]``; None with learned positions."""
-    mask: Tensor | None
-    """``[B or 1, 1, T, S]``, boolean (True: may attend) or added to the scores; None: causal."""
+    attention: Kernel
+    local_attention: Kernel
+    """Attention of layers with a sliding window."""
     cache: Cache | None
     activation_checkpointing: bool
 
@@ -47,31 +52,31 @@ class Attention(nn.Module):
         super().__init__()
         self.layer = layer
         self.head_size = config.head_size
-        self.enable_gqa = config.num_heads != config.num_kv_heads
         self.dropout = config.dropout
+        self.is_rotary = config.positions == "rotary" and layer not in config.nope_layers
+        self.is_local = config.sliding_window > 0 and layer not in config.global_layers
+        self.scale = 1 / math.sqrt(config.query_scalar or config.head_size)
+        self.softcap = config.attention_softcap
         query_size = config.num_heads * config.head_size
         kv_size = config.num_kv_heads * config.head_size
         self.query = nn.Linear(config.hidden_size, query_size, bias=config.qkv_bias)
         self.key = nn.Linear(config.hidden_size, kv_size, bias=config.qkv_bias)
         self.value = nn.Linear(config.hidden_size, kv_size, bias=config.qkv_bias)
+        self.query_norm = _build_norm(config, config.head_size) if config.qk_norm else nn.Identity()
+        self.key_norm = _build_norm(config, config.head_size) if config.qk_norm else nn.Identity()
         self.output = nn.Linear(query_size, config.hidden_size, bias=config.output_bias)
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         """Map ``[B, T, C]`` to ``[B, T, C]``."""
         query, key, value = self._project(x)
-        if context.rotary is not None:
+        query, key = self.query_norm(query), self.key_norm(key)
+        if self.is_rotary and context.rotary is not None:
             query, key = apply_rotary(query, *context.rotary), apply_rotary(key, *context.rotary)
         if context.cache is not None:
             key, value = context.cache.update(self.layer, key, value)
-        attended = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=context.mask,
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=context.mask is None,
-            enable_gqa=self.enable_gqa,
-        )
+        attend = context.local_attention if self.is_local else context.attention
+        dropout = self.dropout if self.training else 0.0
+        attended = attend(query, key, value, dropout=dropout, scale=self.scale, softcap=self.softcap)
         result: Tensor = self.output(attended.transpose(1, 2).flatten(2))
         return result
 
@@ -89,11 +94,13 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """SwiGLU (Shazeer 2020), or two linear layers with a GELU between them."""
+    """SwiGLU or GeGLU (Shazeer 2020), or two linear layers with a GELU between them."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        bias, gated = config.feed_forward_bias, config.activation == "swiglu"
+        bias = config.feed_forward_bias
+        gated = config.is_gated
+        self.activation = F.silu if config.activation == "swiglu" else _gelu
         self.gate = nn.Linear(config.hidden_size, config.intermediate_size, bias=bias) if gated else None
         self.up = nn.Linear(config.hidden_size, config.intermediate_size, bias=bias)
         self.down = nn.Linear(config.intermediate_size, config.hidden_size, bias=bias)
@@ -101,7 +108,7 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[B, T, C]`` to ``[B, T, C]``."""
         up = self.up(x)
-        activated = F.gelu(up, approximate="tanh") if self.gate is None else F.silu(self.gate(x)) * up
+        activated = self.activation(up) if self.gate is None else self.activation(self.gate(x)) * up
         result: Tensor = self.down(activated)
         return result
 
@@ -111,10 +118,13 @@ class Block(nn.Module):
 
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
-        self.attention_norm = _build_norm(config)
+        size = config.hidden_size
+        self.attention_norm = _build_norm(config, size)
         self.attention = Attention(config, layer)
-        self.feed_forward_norm = _build_norm(config)
+        self.attention_post_norm = _build_norm(config, size) if config.post_norms else nn.Identity()
+        self.feed_forward_norm = _build_norm(config, size)
         self.feed_forward = FeedForward(config)
+        self.feed_forward_post_norm = _build_norm(config, size) if config.post_norms else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
@@ -125,8 +135,10 @@ class Block(nn.Module):
         return self._forward(x, context)
 
     def _forward(self, x: Tensor, context: ForwardContext) -> Tensor:
-        x = x + self.dropout(self.attention(self.attention_norm(x), context))
-        result: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        attended = self.attention(self.attention_norm(x), context)
+        x = x + self.dropout(self.attention_post_norm(attended))
+        transformed = self.feed_forward(self.feed_forward_norm(x))
+        result: Tensor = x + self.dropout(self.feed_forward_post_norm(transformed))
         return result
 
 
@@ -143,7 +155,7 @@ class Transformer(nn.Module):
         self.positions = nn.Embedding(config.context, config.hidden_size) if learned else None
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
-        self.norm = _build_norm(config)
+        self.norm = _build_norm(config, config.hidden_size)
         self.output = (
             None if config.tied else nn.Linear(config.hidden_size, config.vocabulary_size, bias=False)
         )
@@ -166,10 +178,12 @@ class Transformer(nn.Module):
 
         Pass a selection of them to :meth:`logits` when only some positions are needed.
         """
-        positions, mask = _positions_and_mask(tokens, document_ids, cache)
-        rotary = rotary_embedding(positions, self.config) if self.positions is None else None
-        context = ForwardContext(rotary, mask, cache, self.activation_checkpointing)
         x = self.embedding(tokens)
+        if self.config.embedding_scale != 1:
+            x = x * x.new_tensor(self.config.embedding_scale)  # rounded to its dtype, as in training of Gemma
+        positions, attention, local_attention = self._attention(tokens, document_ids, cache, x.dtype)
+        rotary = rotary_embedding(positions, self.config) if self.positions is None else None
+        context = ForwardContext(rotary, attention, local_attention, cache, self.activation_checkpointing)
         if self.positions is not None:
             x = x + self.positions(positions)
         x = self.dropout(x)
@@ -180,9 +194,34 @@ class Transformer(nn.Module):
         result: Tensor = self.norm(x)
         return result
 
+    def _attention(
+        self, tokens: Tensor, document_ids: Tensor | None, cache: Cache | None, dtype: torch.dtype
+    ) -> tuple[Tensor, Kernel, Kernel]:
+        """Return the position of each token, int64 ``[B or 1, T]``, and attention, also with a window."""
+        window = self.config.sliding_window
+        if document_ids is not None:
+            within_documents = partial(
+                document_attention,
+                document_ids,
+                dtype,
+                self.config.head_size,
+                softcap=self.config.attention_softcap,
+                dropout=self.config.dropout if self.training else 0.0,
+            )
+            everywhere = within_documents()
+            return (
+                document_positions(document_ids),
+                everywhere,
+                within_documents(window=window) if window else everywhere,
+            )
+        indices = torch.arange(tokens.shape[1], device=tokens.device)[None]
+        positions, mask = (indices, None) if cache is None else cache.positions_and_mask(tokens.shape[1])
+        local_mask = limit_to_window(mask, positions, window) if window else mask
+        return positions, MaskedAttention(mask), MaskedAttention(local_mask)
+
     def logits(self, hidden_states: Tensor) -> Tensor:
         """Map ``[…, C]`` to ``[…, V]``."""
-        return F.linear(hidden_states, self._output_weight)
+        return self._project(hidden_states, self._output_weight)
 
     def losses(
         self, tokens: Tensor, targets: Tensor, document_ids: Tensor | None = None, z_loss: float = 0.0
@@ -194,73 +233,39 @@ class Transformer(nn.Module):
         """
         hidden_states = self.hidden_states(tokens, document_ids).flatten(0, 1)
         total, nats = chunked_cross_entropy(
-            hidden_states, self._output_weight, targets.flatten(), z_loss=z_loss
+            hidden_states, self._output_weight, targets.flatten(), self._project, z_loss
         )
         return Losses(total, nats.view_as(targets))
+
+    def _project(self, hidden_states: Tensor, weight: Tensor) -> Tensor:
+        return soft_cap(F.linear(hidden_states, weight), self.config.logit_softcap)
 
     @property
     def _output_weight(self) -> Tensor:
         return self.embedding.weight if self.output is None else self.output.weight
 
 
-def _build_norm(config: TransformerConfig) -> nn.Module:
-    norm_class = nn.RMSNorm if config.norm == "rms" else nn.LayerNorm
-    return norm_class(config.hidden_size, eps=config.norm_epsilon)
+class ZeroCenteredRMSNorm(nn.RMSNorm):
+    """RMSNorm that multiplies by 1 + weight, in float32 (Gemma)."""
+
+    def reset_parameters(self) -> None:
+        """Set the weight to 0."""
+        nn.init.zeros_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize the last dimension."""
+        return F.rms_norm(x.float(), self.normalized_shape, 1 + self.weight.float(), self.eps).to(x.dtype)
 
 
-def _positions_and_mask(
-    tokens: Tensor, document_ids: Tensor | None, cache: Cache | None
-) -> tuple[Tensor, Tensor | None]:
-    """Return the position of each token, int64 ``[B or 1, T]``, and the attention mask."""
-    if document_ids is not None:
-        return document_positions(document_ids), document_mask(document_ids)
-    if cache is not None:
-        return cache.positions_and_mask(tokens.shape[1])
-    return torch.arange(tokens.shape[1], device=tokens.device)[None], None
+def _build_norm(config: TransformerConfig, size: int) -> nn.Module:
+    if config.norm == "layer":
+        return nn.LayerNorm(size, eps=config.norm_epsilon)
+    norm_class = ZeroCenteredRMSNorm if config.zero_centered_norm else nn.RMSNorm
+    return norm_class(size, eps=config.norm_epsilon)
 
 
-def rotary_embedding(positions: Tensor, config: TransformerConfig) -> tuple[Tensor, Tensor]:
-    """Return cosine and sine of the rotary angles at ``positions`` (RoPE, Su et al. 2021).
-
-    ``positions`` is ``[B or 1, T]``; both results are float32 ``[B or 1, 1, T, D/2]``.
-    """
-    size = config.head_size
-    exponents = torch.arange(0, size, 2, device=positions.device, dtype=torch.float32) / size
-    frequencies = 1.0 / config.rope_theta**exponents
-    if config.rope_scaling is not None:
-        frequencies = _scale_frequencies(frequencies, config.rope_scaling)
-    angles = positions[:, None, :, None].float() * frequencies
-    return angles.cos(), angles.sin()
-
-
-def _scale_frequencies(frequencies: Tensor, scaling: RopeScaling) -> Tensor:
-    """Apply Llama 3's scaling to ``frequencies`` in radians per token."""
-    rotations = frequencies * (scaling.original_context / (2 * math.pi))
-    unscaled_share = (rotations - scaling.low_frequency_factor) / (
-        scaling.high_frequency_factor - scaling.low_frequency_factor
-    )
-    return torch.lerp(frequencies / scaling.factor, frequencies, unscaled_share.clamp(0, 1))
-
-
-def apply_rotary(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotate channel pairs (i, i + D/2) of ``[B, H, T, D]``; computed in float32, returned in x's dtype."""
-    first, second = x.float().chunk(2, dim=-1)
-    rotated = torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
-    return rotated.to(x.dtype)
-
-
-def document_positions(document_ids: Tensor) -> Tensor:
-    """Return the position of each token within its document, int64 ``[B, T]``."""
-    index = torch.arange(document_ids.shape[1], device=document_ids.device).expand_as(document_ids)
-    is_start = torch.ones_like(document_ids, dtype=torch.bool)
-    is_start[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
-    return index - torch.where(is_start, index, 0).cummax(dim=1).values
-
-
-def document_mask(document_ids: Tensor) -> Tensor:
-    """Return the block-diagonal causal mask, bool ``[B, 1, T, T]``."""
-    same_document = document_ids[:, :, None] == document_ids[:, None, :]
-    return same_document.tril()[:, None]
+def _gelu(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
 
 
 def initial_weight(
@@ -268,11 +273,12 @@ def initial_weight(
 ) -> Tensor:
     """Return the initial value, float32 on the CPU, of parameter ``name`` of a :class:`Transformer`.
 
-    Norm weights are 1 and biases 0. Matrices are normal with :data:`INIT_STD`; projections into the residual
-    stream are scaled by 1/√(2 · layers), so that its variance does not grow with depth (GPT-2).
+    Norm weights are 1 (0 if zero-centered), biases 0. Matrices are normal with :data:`INIT_STD`; projections
+    into the residual stream are scaled by 1/√(2 · layers), so that its variance does not grow with depth
+    (GPT-2).
     """
     if name.endswith("norm.weight"):
-        return torch.ones(shape)
+        return torch.zeros(shape) if config.zero_centered_norm else torch.ones(shape)
     if name.endswith(".bias"):
         return torch.zeros(shape)
     residual = name.endswith(("attention.output.weight", "feed_forward.down.weight"))

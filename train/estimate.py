@@ -54,7 +54,8 @@ def memory(plan: Plan) -> dict[str, int]:
 
     States are sharded over all processes (FSDP2); the weights outside the blocks, and those of two blocks,
     are gathered, in the precision of the computation; gradients of a block are gathered and reduced in
-    float32. Logits are those of a chunk. The CUDA context and the allocator's fragmentation, some GiB, come
+    float32. Logits are those of a chunk; attention has a mask
+    only with dropout. The CUDA context and the allocator's fragmentation, some GiB, come
     on top.
     """
     model, tokens = plan.model, plan.micro_batch_tokens
@@ -70,7 +71,7 @@ def memory(plan: Plan) -> dict[str, int]:
         "gathered weights": plan.element_bytes * (outside + 2 * model.block_parameters),
         "gradients of a block": (plan.element_bytes + 4) * model.block_parameters,
         "activations": kept + 2 * stream,
-        "attention mask": tokens * plan.sequence_length,
+        "attention mask": tokens * plan.sequence_length if model.dropout else 0,
         "logits": logit_bytes * logits,
         "gradient of the output layer": 4 * model.vocabulary_size * model.hidden_size,
     }

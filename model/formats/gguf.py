@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from core.errors import ModelError
-from model.config import RopeScaling, TransformerConfig
+from model.config import Llama3Scaling, TransformerConfig
 from model.formats import state_dict_adapter
-from model.transformer import rotary_embedding
+from model.rotary import frequencies
 
 EMBEDDING = "token_embd.weight"
 ROPE_FREQUENCIES = "rope_freqs.weight"
-LLAMA3_SCALINGS = (RopeScaling(8.0, 1.0, 4.0, 8192), RopeScaling(32.0, 1.0, 4.0, 8192))
+LLAMA3_SCALINGS = (Llama3Scaling(8.0, 1.0, 4.0, 8192), Llama3Scaling(32.0, 1.0, 4.0, 8192))
 """Scaling of Llama 3.1 and 3.2. GGUF stores only its effect on each frequency, as a tensor."""
 REQUIRED_SIZES = ("block_count", "embedding_length", "attention.head_count", "feed_forward_length")
 
@@ -129,20 +129,14 @@ def _with_rope_scaling(
         )
     if ROPE_FREQUENCIES not in tensors:
         return config
-    unscaled = _frequencies(config)
+    unscaled = frequencies(config)
     for scaling in (None, *LLAMA3_SCALINGS):
         scaled = replace(config, rope_scaling=scaling)
-        if torch.allclose(unscaled / _frequencies(scaled), tensors[ROPE_FREQUENCIES], rtol=1e-3):
+        if torch.allclose(unscaled / frequencies(scaled), tensors[ROPE_FREQUENCIES], rtol=1e-3):
             return scaled
     raise ModelError(
         f"{path}: {ROPE_FREQUENCIES} is neither Llama 3.1's nor 3.2's; import the model's Hugging Face folder"
     )
-
-
-def _frequencies(config: TransformerConfig) -> Tensor:
-    """Return the rotary frequency of each channel pair in radians per token."""
-    cosine, sine = rotary_embedding(torch.ones(1, 1, dtype=torch.int64), config)
-    return torch.atan2(sine, cosine).flatten()
 
 
 def _shortest_decimal(value: float) -> float:

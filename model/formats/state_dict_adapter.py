@@ -6,7 +6,7 @@ module that maps to several of ours holds their matrices concatenated along the 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -53,6 +53,8 @@ LLAMA = NameMap(
         "model.layers.#.self_attn.q_proj": "blocks.#.attention.query",
         "model.layers.#.self_attn.k_proj": "blocks.#.attention.key",
         "model.layers.#.self_attn.v_proj": "blocks.#.attention.value",
+        "model.layers.#.self_attn.q_norm": "blocks.#.attention.query_norm",
+        "model.layers.#.self_attn.k_norm": "blocks.#.attention.key_norm",
         "model.layers.#.self_attn.o_proj": "blocks.#.attention.output",
         "model.layers.#.post_attention_layernorm": "blocks.#.feed_forward_norm",
         "model.layers.#.mlp.gate_proj": "blocks.#.feed_forward.gate",
@@ -64,7 +66,18 @@ LLAMA = NameMap(
     prefix="model.",
     ignored=r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
 )
-"""Llama, Mistral and Qwen2 in Hugging Face format."""
+"""All families but GPT-2 and Gemma 2 in Hugging Face format."""
+
+GEMMA2 = replace(
+    LLAMA,
+    modules={
+        **LLAMA.modules,
+        "model.layers.#.post_attention_layernorm": "blocks.#.attention_post_norm",
+        "model.layers.#.pre_feedforward_layernorm": "blocks.#.feed_forward_norm",
+        "model.layers.#.post_feedforward_layernorm": "blocks.#.feed_forward_post_norm",
+    },
+)
+"""Gemma 2 in Hugging Face format: Llama's name of a norm before the feed-forward layer is another norm's."""
 
 GPT2 = NameMap(
     {

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.config import RopeScaling, TransformerConfig, default_intermediate_size
+from model.config import Llama3Scaling, TransformerConfig, default_intermediate_size
 from model.transformer import Transformer
 
 
@@ -15,7 +15,7 @@ def config(kv_heads: int = 2, tied: bool = True) -> TransformerConfig:
 
 
 def test_dictionaries_round_trip() -> None:
-    scaled = TransformerConfig(50, 3, 32, 4, 2, 48, rope_scaling=RopeScaling(8.0, 1.0, 4.0, 8192))
+    scaled = TransformerConfig(50, 3, 32, 4, 2, 48, rope_scaling=Llama3Scaling(8.0, 1.0, 4.0, 8192))
     for expected in (config(), scaled):
         assert TransformerConfig.from_dict(asdict(expected)) == expected
 

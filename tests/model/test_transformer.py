@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.config import TransformerConfig
+from model.document_attention import document_mask, document_positions
 from model.kv_cache import KVCache
-from model.transformer import Transformer, document_mask, document_positions, initial_weight
+from model.transformer import Transformer, initial_weight
 
 
 def config(kv_heads: int = 2, tied: bool = True) -> TransformerConfig:

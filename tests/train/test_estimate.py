@@ -68,8 +68,11 @@ def test_parts_of_the_memory_follow_the_settings() -> None:
     plain = memory(plan("135m", 8))
     assert memory(plan("135m", 16))["weights, gradients, AdamW"] * 2 == plain["weights, gradients, AdamW"]
     halved = memory(plan("135m", 8, "train.micro_batch_size=8"))
-    for part in ("activations", "attention mask"):
-        assert halved[part] * 2 == plain[part]
+    assert halved["activations"] * 2 == plain["activations"]
+    # Only dropout needs a mask of all pairs of tokens on GPUs.
+    assert plain["attention mask"] == 0
+    dropped = plan("135m", 8, "model.dropout=0.1")
+    assert memory(dropped)["attention mask"] == dropped.micro_batch_tokens * dropped.sequence_length
     # A process cannot have more rows at a time than its share of the batch.
     assert memory(plan("135m", 64))["activations"] * 4 == plain["activations"]
     # Logits are computed in chunks, unless there are few.

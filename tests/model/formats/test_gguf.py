@@ -14,7 +14,8 @@ from torch import Tensor
 from core.errors import ModelError
 from model.config import TransformerConfig
 from model.formats import gguf, state_dict_adapter
-from model.transformer import Transformer, rotary_embedding
+from model.rotary import frequencies
+from model.transformer import Transformer
 
 LLAMA = TransformerConfig(96, 2, 64, 4, 2, 128, rope_theta=500.0, context=64)
 GPT2 = TransformerConfig(96, 2, 64, 4, 4, 256).as_gpt2(1024)
@@ -86,11 +87,6 @@ def permuted(tensor: Tensor, size: int) -> Tensor:
     """Reorder channels i and i + d/2 of each head to be adjacent."""
     order = torch.arange(tensor.shape[0]).view(-1, 2, size // 2).transpose(1, 2).flatten()
     return tensor[order].contiguous()
-
-
-def frequencies(config: TransformerConfig) -> Tensor:
-    cosine, sine = rotary_embedding(torch.ones(1, 1, dtype=torch.int64), config)
-    return torch.atan2(sine, cosine).flatten()
 
 
 def tokens() -> Tensor:

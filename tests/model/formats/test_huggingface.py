@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.errors import ModelError
-from model.config import RopeScaling, TransformerConfig
+from model.config import Llama3Scaling, TransformerConfig
 from model.formats import huggingface
 from model.formats.state_dict_adapter import GPT2 as GPT2_NAMES
 from model.formats.state_dict_adapter import LLAMA as LLAMA_NAMES
@@ -45,6 +45,8 @@ THEIRS: dict[str, transformers.PretrainedConfig] = {
     "llama3": transformers.LlamaConfig(**SIZES, rope_parameters=LLAMA3),
     "mistral": transformers.MistralConfig(**SIZES, num_key_value_heads=2, sliding_window=None),
     "qwen2": transformers.Qwen2Config(**SIZES, num_key_value_heads=2, tie_word_embeddings=True),
+    "smollm3": transformers.SmolLM3Config(**SIZES, num_key_value_heads=2, pad_token_id=0),
+    "gemma": transformers.GemmaConfig(**SIZES, num_key_value_heads=1, head_dim=8),
     "gpt2": transformers.GPT2Config(**GPT2),
     "gpt2 untied": transformers.GPT2Config(**GPT2, tie_word_embeddings=False, n_inner=40),
 }
@@ -141,7 +143,7 @@ def test_configuration_keys_of_earlier_versions(tmp_path: Path) -> None:
     values |= {"rope_theta": rope.pop("rope_theta"), "rope_scaling": rope, "architectures": None}
     path.write_text(json.dumps(values))
     config, _ = huggingface.read(tmp_path)
-    assert (config.rope_theta, config.rope_scaling) == (500.0, RopeScaling(8.0, 1.0, 4.0, 16))
+    assert (config.rope_theta, config.rope_scaling) == (500.0, Llama3Scaling(8.0, 1.0, 4.0, 16))
 
 
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -153,12 +155,24 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "not causal": (
         "llama",
         {"architectures": ["LlamaForSequenceClassification"]},
-        "supported are LlamaForCausal",
+        "supported are GPT2LMHeadModel, LlamaForCausal",
     ),
     "activation": ("llama", {"hidden_act": "gelu"}, "hidden_act = 'gelu'; only 'silu'"),
-    "window": ("mistral", {"sliding_window": 16}, "sliding_window = 16; only None"),
+    "window": ("mistral", {"sliding_window": "16"}, "sliding_window = '16'; must be an integer"),
+    "layers of a window": (
+        "qwen2",
+        {"use_sliding_window": True, "layer_types": ["full_attention", "chunked_attention"]},
+        "layer_types = .* must name full_attention or sliding_attention for each of 2 layers",
+    ),
+    "rotary layers": ("smollm3", {"no_rope_layers": [1]}, r"no_rope_layers = \[1\]; must list 0 or 1"),
+    "bidirectional": (
+        "gemma",
+        {"use_bidirectional_attention": True},
+        "use_bidirectional_attention = True; only False",
+    ),
     "quantized": ("llama", {"quantization_config": {"bits": 4}}, "quantization_config = .*; only None"),
-    "yarn": ("llama", {"rope_parameters": {"rope_type": "yarn", "factor": 2.0}}, "scaled by 'yarn'"),
+    "yarn": ("llama", {"rope_parameters": {"rope_type": "yarn", "truncate": False}}, "scaled by 'yarn'"),
+    "dynamic": ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "scaled by 'dynamic'"),
     "partial": ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "part of the channels"),
     "scaling": ("llama", {"rope_parameters": {"rope_type": "llama3"}}, "factor = None; must be a number"),
     "text": ("llama", {"hidden_size": "32"}, "hidden_size = '32'; must be an integer of at least"),
@@ -220,7 +234,14 @@ def test_damaged_folders_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"norm": "layer"}, {"qkv_bias": False, "output_bias": True}, {"activation": "gelu"}]
+    "change",
+    [
+        {"norm": "layer"},
+        {"qkv_bias": False, "output_bias": True},
+        {"activation": "gelu"},
+        {"qk_norm": True, "nope_layers": (0,)},
+        {"logit_softcap": 30.0},
+    ],
 )
 def test_unknown_architectures_are_not_written(change: dict[str, Any], tmp_path: Path) -> None:
     config = replace(TransformerConfig(97, 1, 32, 4, 4, 48), **change)
