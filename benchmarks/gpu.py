@@ -282,7 +282,8 @@ def training(world: World, size: Size, steps: int, *, compiled: bool) -> Iterato
             memory = f"{torch.cuda.max_memory_allocated() / 2**30:.1f}" if peak else "unknown"
             model = f"{size.name}, {shape.num_parameters / 1e6:,.1f} M"
             yield (
-                f"| {model} | {'yes' if compiled else 'no'} | {name} | {rate:,.0f} | {utilization} | {memory} |"
+                f"| {model} | {'yes' if compiled else 'no'} | {name} | {rate:,.0f} "
+                f"| {utilization} | {memory} |"
             )
 
 
