@@ -92,5 +92,5 @@ def softcapped_attention(
     if mask is None:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
-    weights = F.dropout(scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype), dropout)
-    return weights @ value
+    weights = scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype)
+    return (F.dropout(weights, dropout) if dropout else weights) @ value

@@ -1,4 +1,4 @@
-"""``python -m model.export --model PATH --to DIR``: export a model as a Hugging Face folder.
+"""``python -m model.export --model PATH --to DIR``: export a model as a Hugging Face folder or GGUF file.
 
 Accepts every format of :func:`model.loading.load`, so it also converts GGUF files and merges adapters. The
 folder gets a manifest that records the origin.
@@ -19,14 +19,18 @@ from core.errors import InputError, ModelError
 from core.manifest import FileEntry, Stage
 from core.tokenizer import Tokenizer
 from core.tokenizer.chat import ChatTemplate
+from core.tokenizer.gguf_fields import gguf_fields
 from model import loading
-from model.formats import huggingface
-from model.loading import STAGE
+from model.formats import gguf_writer, huggingface
+from model.loading import STAGE, LoadedModel
 from model.transformer import Transformer
 
 REMEDY = "choose another folder with --to, or replace it with --overwrite"
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-DType = Literal["float32", "bfloat16"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DType = Literal["float32", "bfloat16", "float16", "q8_0"]
+"""``q8_0``, 8-bit integers with a scale for each 32, is only for GGUF."""
+Format = Literal["huggingface", "gguf"]
+GGUF_FILE = "model.gguf"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -36,21 +40,36 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--model", required=True, help="run, Hugging Face or adapter folder, or .gguf file")
     parser.add_argument("--to", required=True, help="folder to write")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="dtype of the weights (float32)")
+    parser.add_argument(
+        "--format", choices=("huggingface", "gguf"), default="huggingface", help="(huggingface)"
+    )
+    parser.add_argument(
+        "--dtype", choices=gguf_writer.DTYPES, default="float32", help="dtype of the weights (float32)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the content of the folder")
     options = parser.parse_args(arguments)
-    export(options.model, options.to, options.dtype, overwrite=options.overwrite)
+    export(options.model, options.to, options.dtype, options.format, overwrite=options.overwrite)
 
 
-def export(model: str, folder: str, dtype: DType = "float32", *, overwrite: bool = False) -> None:
+def export(
+    model: str,
+    folder: str,
+    dtype: DType = "float32",
+    file_format: Format = "huggingface",
+    *,
+    overwrite: bool = False,
+) -> None:
     """Write the model at path ``model`` to ``folder``; no effect if that is already done.
 
-    Raises :class:`core.errors.OutputError` if the folder has other content.
+    Raises :class:`core.errors.OutputError` if the folder has other content, and :class:`InputError` for a
+    model or a tokenizer that the format does not have.
     """
+    if dtype not in DTYPES and file_format == "huggingface":
+        raise InputError(f"--dtype {dtype}: only GGUF has it; add --format gguf, or choose another")
     if storage.absolute(model) == storage.absolute(folder):
         raise InputError(f"{folder}: is the model itself; name another folder with --to")
     source = loading.find(model)
-    settings = {"dtype": dtype}
+    settings = {"dtype": dtype} | ({} if file_format == "huggingface" else {"format": file_format})
     stage = Stage(
         STAGE,
         folder,
@@ -64,8 +83,11 @@ def export(model: str, folder: str, dtype: DType = "float32", *, overwrite: bool
     if stage.finished():
         return
     loaded = source.load()
-    fill = partial(write, loaded.model, loaded.tokenizer, loaded.configured_stop, dtype=dtype)
-    _check_exportable(loaded.model)
+    if file_format == "gguf":
+        fill = _gguf_writer(loaded, dtype)
+    else:
+        fill = partial(write, loaded.model, loaded.tokenizer, loaded.configured_stop, dtype=dtype)
+        _check_exportable(loaded.model)
     stage.begin()
     publish(
         stage,
@@ -94,6 +116,24 @@ def write(
         tokens["bos_token_id"] = tokenizer.bos
     huggingface.write(folder, model.config, model.state_dict(), tokens, DTYPES[dtype])
     tokenizer.write(str(folder))
+
+
+def _gguf_writer(loaded: LoadedModel, dtype: DType) -> Callable[[Path], None]:
+    """Return what writes a GGUF file to a folder, after all has been checked."""
+    model = loaded.model
+    stop = loaded.stop | (loaded.chat.stop if loaded.tokenizer.chat_template else frozenset())
+    try:
+        gguf_writer.metadata(model.config)
+        tokenizer = gguf_fields(loaded.tokenizer, model.config.vocabulary_size, stop)
+        gguf_writer.check_range(model.state_dict(), dtype)
+    except ModelError as error:
+        raise InputError(str(error)) from None
+
+    def fill(folder: Path) -> None:
+        path = folder / GGUF_FILE
+        gguf_writer.write(path, model.config, model.state_dict(), tokenizer, dtype, loaded.name)
+
+    return fill
 
 
 def publish(

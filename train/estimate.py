@@ -60,7 +60,7 @@ def memory(plan: Plan) -> dict[str, int]:
     """
     model, tokens = plan.model, plan.micro_batch_tokens
     outside = model.num_parameters - model.num_layers * model.block_parameters
-    block = tokens * block_activations(model, plan.element_bytes)
+    block = tokens * block_activations(model, plan.element_bytes, plan.sequence_length)
     stream = tokens * model.hidden_size * plan.element_bytes
     recomputed = plan.train.activation_checkpointing
     kept = model.num_layers * stream + block if recomputed else model.num_layers * block
@@ -77,19 +77,23 @@ def memory(plan: Plan) -> dict[str, int]:
     }
 
 
-def block_activations(model: TransformerConfig, element_bytes: int) -> int:
-    """Return the bytes per token that a block keeps for its backward pass.
+def block_activations(model: TransformerConfig, element_bytes: int, length: int) -> int:
+    """Return the bytes per token that a block keeps for its backward pass over ``length`` tokens.
 
-    Inputs and outputs of both norms; query, key, value and the attended values; in the feed-forward layer
+    Inputs and outputs of all norms; query, key, value and the attended values; in the feed-forward layer
     the inputs and results of the activation. Norms and attention keep some float32 numbers, dropout its
-    masks.
+    masks. Soft-capped attention keeps its scores before and after the softmax, 8 bytes each.
     """
     heads = 2 * (model.num_heads + model.num_kv_heads) * model.head_size
-    feed_forward = (4 if model.activation == "swiglu" else 2) * model.intermediate_size
-    elements = 4 * model.hidden_size + heads + feed_forward
-    statistics = 2 * (1 if model.norm == "rms" else 2) + model.num_heads
+    if model.qk_norm:
+        heads += (model.num_heads + model.num_kv_heads) * model.head_size
+    feed_forward = (4 if model.is_gated else 2) * model.intermediate_size
+    elements = (6 if model.post_norms else 4) * model.hidden_size + heads + feed_forward
+    num_norms = (4 if model.post_norms else 2) + model.qk_norm * (model.num_heads + model.num_kv_heads)
+    statistics = num_norms * (1 if model.norm == "rms" else 2) + model.num_heads
     masks = 2 * model.hidden_size if model.dropout else 0
-    return elements * element_bytes + 4 * statistics + masks
+    scores = 8 * model.num_heads * length if model.attention_softcap else 0
+    return elements * element_bytes + 4 * statistics + masks + scores
 
 
 def seconds(plan: Plan, gpu: Gpu, mfu: float) -> float:

@@ -43,6 +43,11 @@ RESUMABLE_KEYS = (
 """Keys of ``[train]`` that may change when a run is resumed, since they do not change what it learns."""
 SCHEDULE_KEYS = ("steps", "schedule", "min_lr_ratio", "decay_share", "spike_sigmas")
 """Keys of ``[train]`` that may change when pre-training is resumed or continued; they count from there on."""
+VARIANT_KEYS = {
+    *("head_size", "nope_layers", "qk_norm", "sliding_window", "global_layers"),
+    *("attention_softcap", "logit_softcap"),
+}
+"""Keys of ``[model]`` that :class:`TransformerConfig` has as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,5 +329,6 @@ def model_config(config: Config, vocabulary_size: int, sequence_length: int) -> 
         norm_epsilon=section.norm_epsilon,
         tied=section.tied,
         dropout=section.dropout,
+        **section.model_dump(include=VARIANT_KEYS),
     )
     return shape.as_gpt2(sequence_length) if gpt2 else shape

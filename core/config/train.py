@@ -11,8 +11,7 @@ from core.config.section import ByteSize, Section, Weights
 class ModelConfig(Section):
     """Architecture of the model, a decoder.
 
-    ``num_heads`` must divide ``hidden_size`` into an even head size, and ``num_kv_heads`` must divide
-    ``num_heads``.
+    Heads must have an even size, and ``num_kv_heads`` must divide ``num_heads``.
     """
 
     architecture: Literal["llama", "gpt2"] = "llama"
@@ -26,11 +25,26 @@ class ModelConfig(Section):
     """Query heads of each attention layer."""
     num_kv_heads: int = Field(default=12, ge=1)
     """Key and value heads of each attention layer; fewer than ``num_heads``: grouped-query attention."""
+    head_size: int = Field(default=0, ge=0)
+    """Channels of each head; 0: ``hidden_size`` / ``num_heads``."""
     intermediate_size: int = Field(default=0, ge=0)
     """Width of the feed-forward layer; 0: 4 times ``hidden_size`` for ``gpt2``, and for ``llama`` 8/3 of it,
     rounded up to a multiple of 64."""
     rope_theta: float = Field(default=10_000.0, gt=0)
     """Base of the rotary position embedding of ``llama``."""
+    nope_layers: tuple[int, ...] = ()
+    """Layers without rotary positions, counted from 0, such as ``[3, 7, 11]`` (SmolLM3)."""
+    qk_norm: bool = False
+    """Normalize the queries and keys of each head, which keeps attention scores from growing (Qwen3)."""
+    sliding_window: int = Field(default=0, ge=0)
+    """Tokens to which a token attends, itself included (Mistral); 0: all before it in its document."""
+    global_layers: tuple[int, ...] = ()
+    """Layers that attend to all tokens in spite of ``sliding_window``, counted from 0."""
+    attention_softcap: float = Field(default=0.0, ge=0)
+    """Bound of attention scores by a hyperbolic tangent (Gemma 2: 50); 0: none. Slower and takes more memory:
+    all scores are stored."""
+    logit_softcap: float = Field(default=0.0, ge=0)
+    """The same for logits (Gemma 2: 30)."""
     norm_epsilon: float = Field(default=1e-5, gt=0)
     """Epsilon of the norms."""
     tied: bool = True
@@ -41,17 +55,14 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "ModelConfig":
-        if (
-            self.hidden_size % self.num_heads
-            or self.num_heads % self.num_kv_heads
-            or (self.hidden_size // self.num_heads) % 2
-        ):
+        size, rest = (self.head_size, 0) if self.head_size else divmod(self.hidden_size, self.num_heads)
+        if rest or self.num_heads % self.num_kv_heads or size % 2:
             raise PydanticCustomError(
                 "head_sizes",
-                "hidden_size {hidden_size}, num_heads {num_heads}, num_kv_heads {num_kv_heads}: num_heads "
-                "must divide hidden_size into an even head size and num_kv_heads must divide num_heads; "
-                "change one of them",
-                self.model_dump(include={"hidden_size", "num_heads", "num_kv_heads"}),
+                "hidden_size {hidden_size}, num_heads {num_heads}, num_kv_heads {num_kv_heads}, head_size "
+                "{head_size}: num_heads must divide hidden_size into an even head size unless head_size is "
+                "set, and num_kv_heads must divide num_heads; change one of them",
+                self.model_dump(include={"hidden_size", "num_heads", "num_kv_heads", "head_size"}),
             )
         if self.architecture == "gpt2" and self.num_kv_heads != self.num_heads:
             raise PydanticCustomError(
@@ -60,6 +71,21 @@ class ModelConfig(Section):
                 "{num_heads}",
                 self.model_dump(include={"num_heads", "num_kv_heads"}),
             )
+        return self
+
+    @model_validator(mode="after")
+    def _layers_exist(self) -> "ModelConfig":
+        for key, needs, given in (
+            ("nope_layers", 'architecture = "llama"', self.architecture == "llama"),
+            ("global_layers", "sliding_window", self.sliding_window > 0),
+        ):
+            layers: tuple[int, ...] = getattr(self, key)
+            if layers and not (given and 0 <= min(layers) <= max(layers) < self.num_layers):
+                raise PydanticCustomError(
+                    "layers",
+                    "{key} = {layers}: must be from 0 to {last}, and needs {needs}; correct it",
+                    {"key": key, "layers": str(list(layers)), "last": self.num_layers - 1, "needs": needs},
+                )
         return self
 
 

@@ -14,14 +14,18 @@ import torch
 from torch import Tensor
 
 from core.errors import ModelError
-from model.config import Llama3Scaling, TransformerConfig
+from model.config import LinearScaling, Llama3Scaling, TransformerConfig, YarnScaling
 from model.formats import state_dict_adapter
+from model.formats.state_dict_adapter import NameMap
 from model.rotary import frequencies
 
+GPT2, LLAMA, QWEN2, QWEN3 = ARCHITECTURES = ("gpt2", "llama", "qwen2", "qwen3")
+"""Values of ``general.architecture``."""
 EMBEDDING = "token_embd.weight"
 ROPE_FREQUENCIES = "rope_freqs.weight"
 LLAMA3_SCALINGS = (Llama3Scaling(8.0, 1.0, 4.0, 8192), Llama3Scaling(32.0, 1.0, 4.0, 8192))
 """Scaling of Llama 3.1 and 3.2. GGUF stores only its effect on each frequency, as a tensor."""
+OTHER_YARN_KEYS = ("rope.scaling.attn_factor", "rope.scaling.yarn_log_multiplier")
 REQUIRED_SIZES = ("block_count", "embedding_length", "attention.head_count", "feed_forward_length")
 
 
@@ -51,10 +55,17 @@ def read(path: Path) -> GgufModel:
         raise ModelError(
             f"{path}: not a complete GGUF file ({' '.join(str(error).split())[:100]}); download it again"
         ) from None
-    config = _config(path, metadata, tensors)
-    names = state_dict_adapter.GGUF_GPT2 if config.positions == "learned" else state_dict_adapter.GGUF_LLAMA
-    state = state_dict_adapter.from_foreign(names, config, tensors, path)
-    return GgufModel(config, _unpermute_rotary(config, state), metadata)
+    config = read_config(path, metadata, tensors)
+    architecture = metadata["general.architecture"]
+    state = state_dict_adapter.from_foreign(name_map(architecture), config, tensors, path)
+    if architecture == LLAMA:
+        state = _unpermute_rotary(config, state)
+    return GgufModel(config, state, metadata)
+
+
+def name_map(architecture: str) -> NameMap:
+    """Return the tensor names of an architecture."""
+    return state_dict_adapter.GGUF_GPT2 if architecture == GPT2 else state_dict_adapter.GGUF_LLAMA
 
 
 def _dequantize(tensor: Any) -> Tensor:
@@ -62,16 +73,21 @@ def _dequantize(tensor: Any) -> Tensor:
     return torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type).astype("float32"))
 
 
-def _config(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> TransformerConfig:
+def read_config(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> TransformerConfig:
+    """Translate the metadata of the file at ``path``, by the tensors that it has.
+
+    Raises :class:`ModelError` for unsupported models.
+    """
     architecture = metadata.get("general.architecture")
-    if architecture not in ("llama", "gpt2"):
+    if architecture not in ARCHITECTURES:
         raise ModelError(
-            f"{path}: architecture {architecture!r}; only llama and gpt2 are supported: choose such a model"
+            f"{path}: architecture {architecture!r}; supported are {', '.join(ARCHITECTURES)}: choose such a "
+            "model"
         )
     values = {key.removeprefix(f"{architecture}."): value for key, value in metadata.items()}
     _check_values(path, architecture, values, tensors)
-    llama = architecture == "llama"
-    epsilon = values.get(f"attention.layer_norm_{'rms_' if llama else ''}epsilon", 1e-5)
+    gpt2 = architecture == GPT2
+    epsilon = values.get(f"attention.layer_norm_{'' if gpt2 else 'rms_'}epsilon", 1e-5)
     num_heads = values["attention.head_count"]
     config = TransformerConfig(
         vocabulary_size=tensors[EMBEDDING].shape[0],
@@ -82,17 +98,18 @@ def _config(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, Tenso
         intermediate_size=values["feed_forward_length"],
         rope_theta=values.get("rope.freq_base", 10_000.0),
         norm_epsilon=_shortest_decimal(epsilon),
-        tied=torch.equal(tensors.get("output.weight", tensors[EMBEDDING]), tensors[EMBEDDING]),
+        tied="output.weight" not in tensors or torch.equal(tensors["output.weight"], tensors[EMBEDDING]),
         head_size=values.get("attention.key_length", 0),
         context=values.get("context_length", 0),
-        norm="rms" if llama else "layer",
-        positions="rotary" if llama else "learned",
-        activation="swiglu" if llama else "gelu",
-        qkv_bias=not llama or "blk.0.attn_q.bias" in tensors,
+        norm="layer" if gpt2 else "rms",
+        qk_norm=architecture == QWEN3,
+        positions="learned" if gpt2 else "rotary",
+        activation="gelu" if gpt2 else "swiglu",
+        qkv_bias=gpt2 or "blk.0.attn_q.bias" in tensors,
         output_bias="blk.0.attn_output.bias" in tensors,
         feed_forward_bias="blk.0.ffn_up.bias" in tensors,
     )
-    return _with_rope_scaling(path, config, values, tensors) if llama else config
+    return config if gpt2 else _with_rope_scaling(path, config, values, tensors)
 
 
 def _check_values(
@@ -122,17 +139,45 @@ def _with_rope_scaling(
             f"{path}: rotates {values['rope.dimension_count']} of {config.head_size} channels; only all are "
             "supported: choose another model"
         )
-    if values.get("rope.scaling.type", "none") != "none":
-        raise ModelError(
-            f"{path}: rotary positions scaled by {values['rope.scaling.type']!r}; only Llama 3's scaling is "
-            "supported: choose another model"
-        )
-    if ROPE_FREQUENCIES not in tensors:
-        return config
+    match values.get("rope.scaling.type", "none"):
+        case "none" if ROPE_FREQUENCIES in tensors:
+            return _with_llama3_scaling(path, config, tensors[ROPE_FREQUENCIES])
+        case "none":
+            return config
+        case "linear":
+            return replace(config, rope_scaling=LinearScaling(_scaling_factor(path, values)))
+        case "yarn" if (
+            "rope.scaling.attn_factor" not in values and "rope.scaling.yarn_log_multiplier" not in values
+        ):
+            return replace(config, rope_scaling=_yarn(_scaling_factor(path, values), config.context, values))
+    raise ModelError(
+        f"{path}: rotary positions scaled by {values['rope.scaling.type']!r}; only linear scaling, that of "
+        "Llama 3, and YaRN with its own attention factor are supported: choose another model"
+    )
+
+
+def _scaling_factor(path: Path, values: Mapping[str, Any]) -> float:
+    factor = values.get("rope.scaling.factor")
+    if not isinstance(factor, float) or factor <= 0:
+        raise ModelError(f"{path}: rope.scaling.factor = {factor!r}; must be above 0: choose another model")
+    return factor
+
+
+def _yarn(factor: float, context: int, values: Mapping[str, Any]) -> YarnScaling:
+    return YarnScaling(
+        factor,
+        values.get("rope.scaling.original_context_length", context),
+        YarnScaling.default_attention_factor(factor),
+        values.get("rope.scaling.yarn_beta_fast", 32.0),
+        values.get("rope.scaling.yarn_beta_slow", 1.0),
+    )
+
+
+def _with_llama3_scaling(path: Path, config: TransformerConfig, factors: Tensor) -> TransformerConfig:
     unscaled = frequencies(config)
     for scaling in (None, *LLAMA3_SCALINGS):
         scaled = replace(config, rope_scaling=scaling)
-        if torch.allclose(unscaled / frequencies(scaled), tensors[ROPE_FREQUENCIES], rtol=1e-3):
+        if torch.allclose(unscaled / frequencies(scaled), factors, rtol=1e-3):
             return scaled
     raise ModelError(
         f"{path}: {ROPE_FREQUENCIES} is neither Llama 3.1's nor 3.2's; import the model's Hugging Face folder"
@@ -147,13 +192,22 @@ def _shortest_decimal(value: float) -> float:
 def _unpermute_rotary(config: TransformerConfig, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Restore the channel order of queries and keys.
 
-    llama.cpp rotates neighbouring channels (2i, 2i + 1) and reorders the weights for that; ours rotates
-    (i, i + d/2).
+    llama.cpp rotates neighbouring channels (2i, 2i + 1) of Llama and reorders the weights for that; ours
+    rotates (i, i + d/2).
     """
-    if config.positions != "rotary":
-        return state
+    return _reorder_rotary(state, config.head_size // 2, 2)
+
+
+def permute_rotary(config: TransformerConfig, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a Llama's state dict with queries and keys in llama.cpp's channel order."""
+    return _reorder_rotary(state, 2, config.head_size // 2)
+
+
+def _reorder_rotary(state: dict[str, Tensor], outer: int, inner: int) -> dict[str, Tensor]:
+    """Transpose the channels ``[outer, inner]`` of each head's queries and keys."""
+    result = dict(state)
     for name, tensor in state.items():
         if ".attention.query." in name or ".attention.key." in name:
-            pairs = tensor.view(-1, config.head_size // 2, 2, *tensor.shape[1:])
-            state[name] = pairs.transpose(1, 2).reshape(tensor.shape)
-    return state
+            channels = tensor.view(-1, outer, inner, *tensor.shape[1:])
+            result[name] = channels.transpose(1, 2).reshape(tensor.shape)
+    return result

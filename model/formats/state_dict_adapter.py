@@ -37,6 +37,10 @@ class NameMap:
         """Our module -> foreign module."""
         return {own: foreign for foreign, several in self.modules.items() for own in several.split()}
 
+    def has(self, name: str) -> bool:
+        """True if there is a foreign name of our parameter ``name``."""
+        return _generic(name).rpartition(".")[0] in self.foreign_modules
+
     def foreign_name(self, name: str) -> str:
         """Return the foreign name of our parameter or module ``name``."""
         module, dot, parameter = name.rpartition(".")
@@ -107,6 +111,8 @@ GGUF_LLAMA = NameMap(
         "blk.#.attn_q": "blocks.#.attention.query",
         "blk.#.attn_k": "blocks.#.attention.key",
         "blk.#.attn_v": "blocks.#.attention.value",
+        "blk.#.attn_q_norm": "blocks.#.attention.query_norm",
+        "blk.#.attn_k_norm": "blocks.#.attention.key_norm",
         "blk.#.attn_output": "blocks.#.attention.output",
         "blk.#.ffn_norm": "blocks.#.feed_forward_norm",
         "blk.#.ffn_gate": "blocks.#.feed_forward.gate",

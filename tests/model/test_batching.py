@@ -41,6 +41,17 @@ MODELS = (
     make(
         norm="layer", positions="learned", activation="gelu", context=CAPACITY, qkv_bias=True, num_kv_heads=4
     ),
+    make(num_layers=3, qk_norm=True, sliding_window=5, global_layers=(1,), nope_layers=(2,)),
+    make(
+        sliding_window=4,
+        attention_softcap=2.0,
+        logit_softcap=3.0,
+        activation="geglu",
+        zero_centered_norm=True,
+        post_norms=True,
+        embedding_scale=4.0,
+        query_scalar=10.0,
+    ),
 )
 
 requests = st.builds(
@@ -66,7 +77,7 @@ def drain(batcher: Batcher, into: dict[int, list[int]]) -> None:
 
 @given(
     st.lists(st.tuples(requests, st.integers(0, 5)), min_size=1, max_size=7),
-    st.integers(0, 1),
+    st.integers(0, len(MODELS) - 1),
     st.sampled_from([3, 512]),
     st.sets(st.integers(0, 6), max_size=2),
 )
@@ -98,7 +109,7 @@ def test_requests_get_the_same_tokens_in_a_batch_as_alone(
     assert batcher.num_free == 4
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", range(len(MODELS)))
 @pytest.mark.parametrize(("rows", "length"), [(1, 1), (1, 12), (3, 5), (40, 1)])
 def test_fused_model_computes_the_same(which: int, rows: int, length: int) -> None:
     plain, fused = MODELS[which], fuse(deepcopy(MODELS[which]))

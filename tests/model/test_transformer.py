@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.attention import limit_to_window
 from model.config import TransformerConfig
 from model.document_attention import document_mask, document_positions
 from model.kv_cache import KVCache
@@ -96,6 +97,54 @@ def test_packed_documents_do_not_attend_to_each_other() -> None:
         together = model(tokens)
     torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(together, alone, atol=1e-2)
+
+
+VARIANT = {
+    "num_layers": 3,
+    "qk_norm": True,
+    "sliding_window": 5,
+    "global_layers": (1,),
+    "nope_layers": (2,),
+    "attention_softcap": 4.0,
+    "logit_softcap": 3.0,
+}
+
+
+def test_variants_equal_packed_and_alone() -> None:
+    model = fresh(replace(config(), **VARIANT))
+    lengths = [11, 1, 12]
+    tokens = torch.randint(50, (2, sum(lengths)), generator=torch.Generator().manual_seed(3))
+    numbers = torch.tensor([5, 9, 2]).repeat_interleave(torch.tensor(lengths))
+    with torch.no_grad():
+        packed = model(tokens, numbers.expand(2, -1))
+        alone = torch.cat([model(part) for part in tokens.split(lengths, dim=1)], dim=1)
+    torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-5)
+    assert 2 < packed.abs().max() < 3
+
+
+def test_tokens_outside_the_window_have_no_influence() -> None:
+    """Two layers with a window of 5 see 9 tokens; a global layer among them sees all."""
+    tokens = torch.randint(50, (1, 20), generator=torch.Generator().manual_seed(5))
+    changed = tokens.clone()
+    changed[0, 0] = (tokens[0, 0] + 1) % 50
+    for global_layers, influenced in (((), 9), ((1,), 20)):
+        shape = replace(config(), num_layers=2, sliding_window=5, global_layers=global_layers)
+        with torch.no_grad():
+            differs = (fresh(shape)(tokens) != fresh(shape)(changed)).any(dim=2)[0]
+        assert differs.nonzero().flatten().tolist() == list(range(influenced))
+
+
+def test_windows_of_all_kinds_of_masks() -> None:
+    queries = torch.arange(6)[None]
+    expected = torch.ones(6, 6, dtype=torch.bool).tril().triu(-2)
+    causal = torch.ones(1, 1, 6, 6, dtype=torch.bool).tril()
+    added = torch.zeros(1, 1, 6, 6).masked_fill(~causal, -torch.inf)
+    assert limit_to_window(causal, queries, 6) is causal
+    for mask in (None, causal, added):
+        limited = limit_to_window(mask, queries, 3)
+        assert limited is not None
+        allowed = limited if limited.dtype == torch.bool else limited == 0
+        assert torch.equal(allowed[0, 0], expected)
 
 
 def test_positions_restart_and_mask_is_block_diagonal() -> None:

@@ -17,6 +17,7 @@ from train.estimate import GIB, Plan, block_activations, describe, main, make_pl
 CONFIGS = Path(__file__).parents[2] / "configs"
 # On CPUs, RMSNorm is several operations, each of which keeps its input; on GPUs it is one.
 LLAMA = TransformerConfig(100, 1, 64, 4, 4, 192, norm="layer")
+QK_NORM, SOFTCAP = replace(LLAMA, qk_norm=True), replace(LLAMA, attention_softcap=20.0)
 GPT2 = replace(LLAMA, intermediate_size=256).as_gpt2(64)
 
 
@@ -37,11 +38,11 @@ def kept_bytes(shape: TransformerConfig, dtype: torch.dtype) -> int:
     return sum(storage.nbytes() for storage in found.values())
 
 
-@pytest.mark.parametrize("shape", [LLAMA, replace(LLAMA, num_kv_heads=2), GPT2])
+@pytest.mark.parametrize("shape", [LLAMA, replace(LLAMA, num_kv_heads=2), QK_NORM, SOFTCAP, GPT2])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_activations_are_those_that_autograd_keeps(shape: TransformerConfig, dtype: torch.dtype) -> None:
     three, two = (kept_bytes(replace(shape, num_layers=number), dtype) for number in (3, 2))
-    assert 64 * block_activations(shape, dtype.itemsize) == pytest.approx(three - two, rel=0.05)
+    assert 64 * block_activations(shape, dtype.itemsize, 64) == pytest.approx(three - two, rel=0.05)
 
 
 def plan(name: str, processes: int, *overrides: str) -> Plan:

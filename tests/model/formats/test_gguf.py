@@ -12,8 +12,8 @@ from gguf import GGMLQuantizationType as Quantization
 from torch import Tensor
 
 from core.errors import ModelError
-from model.config import TransformerConfig
-from model.formats import gguf, state_dict_adapter
+from model.config import LinearScaling, TransformerConfig, YarnScaling
+from model.formats import gguf, gguf_writer, state_dict_adapter
 from model.rotary import frequencies
 from model.transformer import Transformer
 
@@ -136,7 +136,7 @@ def test_vocabulary_size_is_that_of_the_embedding(tmp_path: Path) -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "architecture": ({"architecture": "falcon"}, "architecture 'falcon'; only llama and gpt2"),
+    "architecture": ({"architecture": "falcon"}, "architecture 'falcon'; supported are gpt2, llama"),
     "absent": ({"block_count": None}, r"llama\.block_count = 0; must be a number above 0"),
     "by layer": (
         {"head_count": [4, 2]},
@@ -145,7 +145,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no heads": ({"head_count": 0}, r"llama\.attention\.head_count = 0; must be a number above 0"),
     "experts": ({"expert_count": 8}, "8 experts; only dense models"),
     "partial": ({"rope_dimension_count": 8}, "rotates 8 of 16 channels"),
-    "scaled": ({"rope_scaling_type": gguf_package.RopeScalingType.YARN}, "scaled by 'yarn'"),
+    "scaled": ({"rope_scaling_type": gguf_package.RopeScalingType.LONGROPE}, "scaled by 'longrope'"),
+    "no factor": (
+        {"rope_scaling_type": gguf_package.RopeScalingType.YARN},
+        r"rope\.scaling\.factor = None; must be above 0",
+    ),
     "heads": ({"head_count_kv": 3}, "4 heads, 3 key-value heads"),
     "more layers": ({"block_count": 3}, r"blk\.2\..*: missing"),
     "fewer layers": ({"block_count": 1}, r"blk\.1\..*no such parameter"),
@@ -198,3 +202,73 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(broken)
         with pytest.raises(ModelError, match="not a complete GGUF file"):
             gguf.read(path)
+
+
+WRITTEN = SHAPES | {
+    "qwen2": replace(LLAMA, qkv_bias=True),
+    "qwen3": replace(LLAMA, qk_norm=True, head_size=128, tied=False),
+    "linear": replace(LLAMA, rope_scaling=LinearScaling(4.0)),
+    "yarn": replace(LLAMA, rope_scaling=YarnScaling(4.0, 16, YarnScaling.default_attention_factor(4.0))),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "q8_0"])
+@pytest.mark.parametrize("name", list(WRITTEN))
+@torch.inference_mode()
+def test_written_files_are_read_exactly(name: str, dtype: str, tmp_path: Path) -> None:
+    """Vectors and values that the dtype has are exact; with Q8_0, also what is read and written again."""
+    model = random_model(WRITTEN[name])
+    if dtype in ("float16", "bfloat16"):
+        kind = getattr(torch, dtype)
+        for weight in model.state_dict().values():
+            weight.copy_(weight.to(kind))
+    first, second = tmp_path / "first.gguf", tmp_path / "second.gguf"
+    gguf_writer.write(first, model.config, model.state_dict(), {}, dtype, "model")
+    found = gguf.read(first)
+    assert found.config == model.config
+    assert found.state.keys() == model.state_dict().keys()
+    for name, weight in model.state_dict().items():
+        tolerance = 0.01 if dtype == "q8_0" and weight.ndim == 2 else 0
+        torch.testing.assert_close(found.state[name], weight, atol=tolerance, rtol=0)
+    gguf_writer.write(second, found.config, found.state, {}, dtype, "model")
+    assert second.read_bytes() == first.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["qwen2", "qwen3"])
+@torch.inference_mode()
+def test_written_files_equal_transformers(name: str, tmp_path: Path) -> None:
+    model = random_model(WRITTEN[name])
+    words = {"tokenizer.ggml.tokens": [f"<{number}>" for number in range(96)]}
+    gguf_writer.write(tmp_path / "model.gguf", model.config, model.state_dict(), words, "float32", "model")
+    peer = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="model.gguf")
+    torch.testing.assert_close(model(tokens()), peer(tokens()).logits, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sliding_window": 8},
+        {"nope_layers": (1,)},
+        {"post_norms": True},
+        {"zero_centered_norm": True},
+        {"qk_norm": True, "qkv_bias": True, "norm": "layer"},
+        {"logit_softcap": 2.0},
+        {"rope_scaling": YarnScaling(4.0, 16, 2.0)},
+        {"rope_scaling": replace(gguf.LLAMA3_SCALINGS[0], factor=3.0)},
+    ],
+)
+def test_architectures_that_llama_cpp_lacks_are_not_written(change: dict[str, Any]) -> None:
+    with pytest.raises(
+        ModelError, match=r"export a Hugging Face folder|import the model's Hugging Face"
+    ) as caught:
+        gguf_writer.metadata(replace(LLAMA, **change))
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_beyond_float16_are_refused() -> None:
+    model = random_model(LLAMA)
+    gguf_writer.check_range(model.state_dict(), "float16")
+    model.embedding.weight[0, 0] = 1e5
+    gguf_writer.check_range(model.state_dict(), "bfloat16")
+    with pytest.raises(ModelError, match=r"embedding\.weight: has weights too large for float16"):
+        gguf_writer.check_range(model.state_dict(), "float16")

@@ -161,7 +161,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "window": ("mistral", {"sliding_window": "16"}, "sliding_window = '16'; must be an integer"),
     "layers of a window": (
         "qwen2",
-        {"use_sliding_window": True, "layer_types": ["full_attention", "chunked_attention"]},
+        {"use_sliding_window": True, "sliding_window": 8, "layer_types": ["full_attention", "chunked"]},
         "layer_types = .* must name full_attention or sliding_attention for each of 2 layers",
     ),
     "rotary layers": ("smollm3", {"no_rope_layers": [1]}, r"no_rope_layers = \[1\]; must list 0 or 1"),
