@@ -1,15 +1,16 @@
 """A training run that is killed again and again, beside the same run undisturbed.
 
-``python benchmarks/torture.py [--kills 50] [--seed 1]`` makes small shards and trains a tiny model on them
+``python benchmarks/torture.py [--kills 50] [--steps 250]`` makes small shards and trains a tiny model on them
 with two processes on the CPU, first undisturbed, then on a disk of 48 MB, where it is killed at random
 moments and started again until it is complete. The kinds of kills: SIGKILL to both processes, SIGTERM to
 both, SIGKILL to one of them, and a disk without free space. For each kill, a phase is drawn in which to
 strike; the table counts the phase that the files of the run showed at that moment.
 
 A stop by SIGTERM must exit with 0, a full disk must be reported in a line, and in the end the weights, the
-state of the optimizer and all metrics but speeds must be those of the undisturbed run, bit for bit. Otherwise
-the script fails. Needs Linux's ``unshare``, to mount the small disk without being root. The two processes are
-forks of this one, which spares them the imports. Writes ``benchmarks/results/torture.md``.
+state of the optimizer and the metrics must be those of the undisturbed run, bit for bit; otherwise the script
+fails. Speeds are left out, and tokens seen, which are also recorded at each stop. Needs Linux's ``unshare``, to
+mount the small disk without being root. The two processes are forks of this one, which spares them the
+imports. Writes ``benchmarks/results/torture.md``.
 """
 
 import argparse
@@ -53,10 +54,10 @@ from model.formats.checkpoint import find_latest
 from train import __main__ as train_program
 
 RESULTS = Path(__file__).parent / "results" / "torture.md"
-PROCESSES, STEPS, DISK, TIMEOUT = 2, 400, "48m", 300.0
+PROCESSES, DISK, TIMEOUT = 2, "48m", 300.0
 KINDS = ("SIGKILL to all", "SIGTERM to all", "a process lost", "disk full")
 PHASES = ("starting", "training", "writing a checkpoint", "publishing")
-CONFIG = f"""
+CONFIG = """
 [model]
 num_layers = 2
 hidden_size = 32
@@ -64,7 +65,6 @@ num_heads = 4
 num_kv_heads = 2
 dropout = 0.1
 [train]
-steps = {STEPS}
 batch_size = 8
 micro_batch_size = 4
 learning_rate = 3e-3
@@ -78,12 +78,13 @@ validation_sequences = 8
 class Run:
     """A training run in a folder of its own, which can be started several times."""
 
-    def __init__(self, folder: Path, data: Path, log: Path) -> None:
-        self.log, self._training = log, folder / "training"
+    def __init__(self, folder: Path, data: Path, log: Path, steps: int) -> None:
+        self.log, self._training, self._steps = log, folder / "training", steps
         shutil.copytree(data, folder, dirs_exist_ok=True)
         self._checkpoints, self._metrics = self._training / "checkpoints", self._training / "metrics.jsonl"
         self._arguments = ["train", "--config", str(data.parent / "config.toml")]
         self._arguments += ["--set", f"output.path={json.dumps(str(folder))}"]
+        self._arguments += ["--set", f"train.steps={steps}"]
         self.pids: list[int] = []
 
     def start(self) -> None:
@@ -165,7 +166,7 @@ class Run:
     def hashes(self) -> tuple[str, str]:
         """Verify the last checkpoint; return hashes of weights and optimizer, and of the metrics."""
         found = find_latest(str(self._checkpoints))
-        assert found and found[1].counts["step"] == STEPS
+        assert found and found[1].counts["step"] == self._steps
         manifest.verify(*found)
         state = sorted(entry.sha256 for entry in found[1].files if entry.path.endswith(".distcp"))
         lines = [json.loads(line) for line in self._metrics.read_text().splitlines()]
@@ -302,6 +303,7 @@ def main(arguments: Sequence[str]) -> None:
     """Train undisturbed and tortured, compare, and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--may-mount", action="store_true", help=argparse.SUPPRESS)
@@ -322,20 +324,20 @@ def main(arguments: Sequence[str]) -> None:
         disk.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)], check=True)
         try:
-            text = _compare(folder, disk, options.kills, options.seed)
+            text = _compare(folder, disk, options.kills, options.steps, options.seed)
         finally:
             subprocess.run(["umount", str(disk)], check=True)
     print(text)
     options.results.write_text(text + "\n")
 
 
-def _compare(folder: Path, disk: Path, kills: int, seed: int) -> str:
+def _compare(folder: Path, disk: Path, kills: int, steps: int, seed: int) -> str:
     """Return the page of results. Raises :class:`GristmillError` if the two runs differ."""
     data = folder / "data"
     (folder / "config.toml").write_text(CONFIG)
     os.waitpid(fork(lambda: make_data(data)), 0)
     undisturbed, tortured = (
-        Run(path, data, folder / f"{path.name}.log") for path in (folder / "whole", disk / "run")
+        Run(path, data, folder / f"{path.name}.log", steps) for path in (folder / "whole", disk / "run")
     )
     start = time.monotonic()
     undisturbed.start()
@@ -362,8 +364,8 @@ def _compare(folder: Path, disk: Path, kills: int, seed: int) -> str:
         [
             "# A run that is killed again and again",
             "",
-            f"`python benchmarks/torture.py --kills {kills} --seed {seed}`, {date.today()}, "
-            f"Python {platform.python_version()}, torch {torch.__version__}. {STEPS:,} steps, {PROCESSES} "
+            f"`python benchmarks/torture.py --kills {kills} --steps {steps} --seed {seed}`, {date.today()}, "
+            f"Python {platform.python_version()}, torch {torch.__version__}. {steps:,} steps, {PROCESSES} "
             f"processes, a checkpoint every 4 steps and at each stop. After {kills} kills, the run of "
             f"{kills + 1} parts beside the undisturbed one:",
             "",

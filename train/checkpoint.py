@@ -45,24 +45,28 @@ class CheckpointWriter:
     process group of their own, so that they cannot interleave with those of training.
 
     As a context manager, waits for the checkpoint being written; after an error, publishes it without a
-    certificate if it can. Ctrl-C does not wait.
+    certificate if all processes have written theirs. Ctrl-C does not wait.
     """
 
     def __init__(
         self, folder: str, fingerprint: str, world: World, on_publish: Callable[[], None] = lambda: None
     ) -> None:
         """``fingerprint``: of the run. ``on_publish`` is called by rank 0 after each checkpoint."""
-        self._folder, self._fingerprint, self._world, self._on_publish = (
-            folder,
-            fingerprint,
-            world,
-            on_publish,
-        )
+        self._folder, self._fingerprint, self._world = folder, fingerprint, world
+        self._on_publish = on_publish
         on_gpu = world.device.type == "cuda"
-        self._stager = DefaultStager(StagingOptions(on_gpu, False, False, on_gpu))
+        self._stager = DefaultStager(
+            StagingOptions(
+                use_pinned_memory=on_gpu,
+                use_shared_memory=False,
+                use_async_staging=False,  # the next step changes the state
+                use_non_blocking_copy=on_gpu,  # followed by a synchronization
+            )
+        )
         self._group = cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
         self._executor = ThreadPoolExecutor(1, "checkpoint")
-        self._saving: Future[None] | None = None
+        self._writing: Future[list[FileEntry]] | None = None
+        self._publishing: Future[None] | None = None
         self._certificate: Future[dict[str, Any] | None] = Future()
 
     def __enter__(self) -> Self:
@@ -74,22 +78,29 @@ class CheckpointWriter:
         if error is None:
             self.wait()
         elif isinstance(error, Exception):
+            self.certify(None)
+            # The others cannot wait for rank 0, which publishes when its training fails as they leave.
+            last = self._publishing if self._world.is_rank_zero else self._writing
             with suppress(Exception):
-                self.wait()
+                if last:
+                    last.result()
 
     def begin(
         self, step: int, model: Transformer, optimizer: torch.optim.Optimizer, facts: dict[str, Any]
     ) -> None:
         """Begin to write the state after ``step``, once an earlier checkpoint is published."""
         self.wait()
-        staged = self._stager.stage(_state(model, optimizer))
+        path, state = storage.join(self._folder, _name(step)), self._stager.stage(_state(model, optimizer))
         self._certificate = Future()
-        self._saving = self._executor.submit(self._save, step, staged, facts, self._certificate)
+        self._writing = self._executor.submit(self._write, path, state)
+        self._publishing = self._executor.submit(
+            self._publish, step, path, facts, self._writing, self._certificate
+        )
 
     @property
     def needs_certificate(self) -> bool:
         """True if a checkpoint is being written, and :meth:`certify` was not called since."""
-        return self._saving is not None and not self._certificate.done()
+        return self._publishing is not None and not self._certificate.done()
 
     def certify(self, found: dict[str, Any] | None) -> None:
         """Add the certificate to the checkpoint that is being written, so that it can be published.
@@ -102,19 +113,18 @@ class CheckpointWriter:
     @property
     def has_failed(self) -> bool:
         """True if :meth:`wait` will raise an error."""
-        return self._saving is not None and self._saving.done() and self._saving.exception() is not None
+        last = self._publishing
+        return last is not None and last.done() and last.exception() is not None
 
     def wait(self) -> None:
         """Wait until the checkpoint that is being written is published; raise its error if it failed."""
         self.certify(None)
-        saving, self._saving = self._saving, None
-        if saving:
-            saving.result()
+        last, self._publishing = self._publishing, None
+        if last:
+            last.result()
 
-    def _save(
-        self, step: int, state: Any, facts: dict[str, Any], certified: Future[dict[str, Any] | None]
-    ) -> None:
-        path = storage.join(self._folder, _name(step))
+    def _write(self, path: str, state: Any) -> list[FileEntry]:
+        """Write the state; return the files of all processes once all have written theirs."""
         writer = DcpWriter(path)
         try:
             save_sharded(state, storage_writer=writer, process_group=self._group)
@@ -122,27 +132,33 @@ class CheckpointWriter:
             raise next(iter(failed.failures.values()))[0] from None
         parts: list[list[FileEntry]] = [[]] * self._world.size
         dist.all_gather_object(parts, writer.entries(), group=self._group)
-        outcome: list[GristmillError | None] = [None]
+        return [entry for part in parts for entry in part]
+
+    def _publish(
+        self,
+        step: int,
+        path: str,
+        facts: dict[str, Any],
+        writing: Future[list[FileEntry]],
+        certified: Future[dict[str, Any] | None],
+    ) -> None:
+        """Publish what was written, with its certificate; an error of rank 0 is raised in all processes."""
+        files, outcome = writing.result(), list[GristmillError | None]([None])
         if self._world.is_rank_zero:
-            facts = {**facts, certificate.FACT: certified.result()}
-            files = [entry for part in parts for entry in part]
-            outcome = [self._publish(step, path, files, facts)]
+            own = {
+                certificate.FACT: certified.result(),
+                "world_size": self._world.size,
+                "torch": torch.__version__,
+            }
+            try:
+                Stage(STAGE, path, self._fingerprint).publish({"step": step}, files, {**facts, **own})
+                storage.write_atomic(storage.join(self._folder, LATEST), _name(step).encode())
+                self._on_publish()
+            except GristmillError as error:
+                outcome = [error]
         dist.broadcast_object_list(outcome, src=0, group=self._group)
         if outcome[0]:
             raise outcome[0]
-
-    def _publish(
-        self, step: int, path: str, files: list[FileEntry], facts: dict[str, Any]
-    ) -> GristmillError | None:
-        """Publish a checkpoint that all processes have written; return the error if there is one."""
-        facts = {**facts, "world_size": self._world.size, "torch": torch.__version__}
-        try:
-            Stage(STAGE, path, self._fingerprint).publish({"step": step}, files, facts)
-            storage.write_atomic(storage.join(self._folder, LATEST), _name(step).encode())
-            self._on_publish()
-        except GristmillError as error:
-            return error
-        return None
 
 
 def remove_old(folder: str, keep: int, keep_every: int = 0) -> None:
