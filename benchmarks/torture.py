@@ -8,9 +8,9 @@ strike; the table counts the phase that the files of the run showed at that mome
 
 A stop by SIGTERM must exit with 0, a full disk must be reported in a line, and in the end the weights, the
 state of the optimizer and the metrics must be those of the undisturbed run, bit for bit; otherwise the script
-fails. Speeds are left out, and tokens seen, which are also recorded at each stop. Needs Linux's ``unshare``, to
-mount the small disk without being root. The two processes are forks of this one, which spares them the
-imports. Writes ``benchmarks/results/torture.md``.
+fails. Speeds are left out, and tokens seen, which are also recorded at each stop. Linux's ``unshare`` is
+needed, to mount the small disk without being root. The two processes are forks of this one, which spares them
+the imports. Writes ``benchmarks/results/torture.md``.
 """
 
 import argparse
