@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from core.config import Config
+from core.manifest import Manifest
 from model.formats.checkpoint import find_latest
-from train import checkpoint, guard, losses, training_run, validation
+from train import certificate, checkpoint, guard, losses, training_run, validation
+from train.certificate import Outcome
+from train.checkpoint import CheckpointWriter
 from train.data.batch import Batch, batch_hash, hash_text
 from train.data.dataset import read_stream
 from train.data.permutation import Int64Array
@@ -57,6 +60,17 @@ class StepInput(NamedTuple):
     """int64 ``[sources]``: number of tokens without padding."""
 
 
+class Gradients(NamedTuple):
+    """Losses of a step whose gradients are accumulated in the model."""
+
+    rows: Tensor
+    """Nats, targets and bytes of each row of this process, float64 ``[B, 3]``."""
+    sums: dict[str, LossSums]
+    """Sums over the rows of all processes by source."""
+    norm: Tensor
+    """Norm of all gradients, a scalar."""
+
+
 class Trainer:
     """One process of a training run: its shard of the model, the optimizer, and the current step."""
 
@@ -80,8 +94,12 @@ class Trainer:
         self.tokens_seen = dict.fromkeys(run.stream.sources, 0)
         """Number of tokens without padding in all completed steps, by source."""
         self.guard = Guard(self.config)
+        self.environment = certificate.environment(self.config, world)
+        self.resumed: tuple[str, Manifest] | None = None
+        """Path and manifest of the checkpoint whose certificate the next step must agree with."""
         self.step = self._resume()
         """Number of completed steps."""
+        self.checkpoints = CheckpointWriter(run.checkpoints, run.fingerprint, world, self._remove_old)
         self.stop = StopRequest()
         self.is_stopping = self.is_interrupted = False
         """True if a process was asked to stop, and if by Ctrl-C."""
@@ -93,10 +111,13 @@ class Trainer:
         """
         with ExitStack() as stack:
             stack.enter_context(self.stop)
+            stack.enter_context(self.checkpoints)
             metrics = None
             if self.world.is_rank_zero:
                 metrics = stack.enter_context(closing(MetricsWriter(self.run.folder, self.step)))
             self._train_steps(stack.enter_context(closing(self._inputs())), metrics)
+            self._certify_last_checkpoint()
+            self.checkpoints.wait()
             if metrics:
                 metrics.publish()
                 print(f"{self.run.stage}: {_summary(self.tokens_seen)}", flush=True)
@@ -132,9 +153,7 @@ class Trainer:
 
     def _resume(self) -> int:
         """Load the latest checkpoint or initialize the weights; return the number of completed steps."""
-        self.world.broadcast_from_rank_zero(
-            lambda: checkpoint.remove_old(self.run.checkpoints, self.config.keep_checkpoints)
-        )
+        self.world.broadcast_from_rank_zero(self._remove_old)
         found = find_latest(self.run.checkpoints)
         if self.world.is_rank_zero:
             guard.remove_records(self.run, found[1].counts["step"] if found else 0)
@@ -147,8 +166,10 @@ class Trainer:
         self.guard = Guard(self.config, found[1].facts["guard"])
         # The warm-up does not begin again if the run now has more steps.
         self.config = self.config.model_copy(update={"warmup_steps": found[1].facts["warmup_steps"]})
+        self.resumed = found if found[1].facts.get(certificate.FACT) else None
         if self.world.is_rank_zero:
-            print(f"{self.run.stage}: resuming after step {step}", flush=True)
+            without = "" if self.resumed else ", without a certificate"
+            print(f"{self.run.stage}: resuming after step {step}{without}", flush=True)
         return step
 
     def _read_inputs(self, steps: range) -> list[StepInput]:
@@ -172,14 +193,19 @@ class Trainer:
         read = next(inputs)
         data_wait = time.monotonic() - start
         asked, by_interrupt = self.stop.signal > 0, self.stop.signal == signal.SIGINT
-        num_targets, global_hash, stops, interrupts, *tokens = self.world.sum_integers(
-            [read.batch.num_targets, read.hash, asked, by_interrupt, *read.num_tokens.tolist()]
+        failed = self.checkpoints.has_failed
+        num_targets, global_hash, stops, interrupts, failures, *tokens = self.world.sum_integers(
+            [read.batch.num_targets, read.hash, asked, by_interrupt, failed, *read.num_tokens.tolist()]
         )
+        if failures:
+            self.checkpoints.wait()
         self.is_stopping, self.is_interrupted = stops > 0, interrupts > 0
         for source, number in zip(self.run.stream.sources, tokens, strict=True):
             self.tokens_seen[source] += number
+        gradients = self._compute_gradients(self.step, read, num_targets)
+        self._certify(self.step, global_hash, gradients)
         # Edits can leave a step without targets. It has no loss, and the weights stay as they are.
-        values: dict[str, Any] = self._learn(read, num_targets) if num_targets else {}
+        values: dict[str, Any] = self._learn(gradients) if gradients else {}
         sequence_length = self.run.dataset.sequence_length
         tokens_per_second = self.config.batch_size * sequence_length / (time.monotonic() - start)
         values |= {
@@ -203,23 +229,51 @@ class Trainer:
         is_last = self.is_stopping or self.step == self.config.steps
         return is_last or self.step % self.config.checkpoint_every == 0
 
-    def _learn(self, read: StepInput, num_targets: int) -> dict[str, Any]:
-        """Update the weights by the mean loss over all ``num_targets`` targets; return its metrics.
-
-        The weights stay as they are if the guard says so.
-        """
-        torch.manual_seed(self._random_seed())
+    def _compute_gradients(self, step: int, read: StepInput, num_targets: int) -> Gradients | None:
+        """Accumulate the gradients of the mean loss over all ``num_targets`` targets, if there are any."""
+        if not num_targets:
+            return None
+        torch.manual_seed(self._random_seed(step))
         rows = self._forward_backward(read, num_targets)
-        sums = self._sum_by_source(rows, read.sources)
-        total_norm = gradient_norm(self.optimizer)
-        norm = float(total_norm)
-        values: dict[str, Any] = {**losses.metrics("train", sums), "train/grad_norm": norm}
-        reason = self.guard.check(losses.total(sums).loss, norm)
+        return Gradients(rows, self._sum_by_source(rows, read.sources), gradient_norm(self.optimizer))
+
+    def _certify(self, step: int, batch_hash: int, gradients: Gradients | None) -> None:
+        """Record a step in the checkpoint that is being written, and compare it with the one resumed from."""
+        values = (losses.total(gradients.sums).loss, float(gradients.norm)) if gradients else ()
+        outcome = Outcome.of(step, hash_text(batch_hash), *values)
+        self.checkpoints.certify(certificate.record(outcome, self.environment))
+        if self.resumed:
+            (path, found), self.resumed = self.resumed, None
+            agreement = certificate.check(
+                path,
+                found.facts[certificate.FACT],
+                outcome,
+                self.environment,
+                same_order=found.facts["order_sha256"] == self.run.stream.sha256,
+                dropout=certificate.has_dropout(self.model),
+            )
+            if self.world.is_rank_zero:
+                print(f"{self.run.stage}: {agreement}", flush=True)
+
+    def _certify_last_checkpoint(self) -> None:
+        """Compute the step after the last one, which is not taken, while the last checkpoint is written."""
+        if self.checkpoints.needs_certificate:
+            step = self.step + 1
+            (read,) = self._read_inputs(range(step, step + 1))
+            num_targets, batch_hash = self.world.sum_integers([read.batch.num_targets, read.hash])
+            self._certify(step, batch_hash, self._compute_gradients(step, read, num_targets))
+            self.optimizer.zero_grad()
+
+    def _learn(self, gradients: Gradients) -> dict[str, Any]:
+        """Update the weights, unless the guard says otherwise; return the metrics of the step."""
+        norm = float(gradients.norm)
+        values: dict[str, Any] = {**losses.metrics("train", gradients.sums), "train/grad_norm": norm}
+        reason = self.guard.check(losses.total(gradients.sums).loss, norm)
         if not reason:
-            optimizer_step(self.optimizer, self.config, self.step, total_norm)
+            optimizer_step(self.optimizer, self.config, self.step, gradients.norm)
             return values
         self.optimizer.zero_grad()
-        self._record_skipped(reason, rows)
+        self._record_skipped(reason, gradients.rows)
         return values | {SKIPPED: reason}
 
     def _record_skipped(self, reason: str, rows: Tensor) -> None:
@@ -231,9 +285,9 @@ class Trainer:
             by_position = sorted(row for part in parts for row in part)
             guard.record(self.run, self.step, reason, by_position)
 
-    def _random_seed(self) -> int:
-        """Return the seed of dropout in the current step, so that it depends on nothing before it."""
-        seeds = np.random.SeedSequence((self.config.seed, self.world.rank, self.step))
+    def _random_seed(self, step: int) -> int:
+        """Return the seed of dropout in a step, so that it depends on nothing before it."""
+        seeds = np.random.SeedSequence((self.config.seed, self.world.rank, step))
         return int(seeds.generate_state(1, np.uint64)[0] >> 1)
 
     def _forward_backward(self, read: StepInput, num_targets: int) -> Tensor:
@@ -272,24 +326,19 @@ class Trainer:
         return losses.metrics("val", sums) if sums else {}
 
     def _save_checkpoint(self, metrics: MetricsWriter | None) -> None:
-        """Publish the metrics, then the checkpoint; a resumed run removes later metrics."""
+        """Publish the metrics, then begin to write the checkpoint; a resumed run removes later metrics."""
         if metrics:
             metrics.publish()
-        checkpoint.save(
-            self.run.checkpoints,
-            self.step,
-            self.model,
-            self.optimizer,
-            {
-                **self.run.facts(self.tokens_seen),
-                "guard": self.guard.state(),
-                "warmup_steps": self.config.warmup_steps,
-            },
-            self.run.fingerprint,
-            self.world,
-        )
-        if self.world.is_rank_zero:
-            checkpoint.remove_old(self.run.checkpoints, self.config.keep_checkpoints)
+        facts = {
+            **self.run.facts(self.tokens_seen),
+            "guard": self.guard.state(),
+            "warmup_steps": self.config.warmup_steps,
+        }
+        self.checkpoints.begin(self.step, self.model, self.optimizer, facts)
+
+    def _remove_old(self) -> None:
+        keep, keep_every = self.config.keep_checkpoints, self.config.keep_every
+        checkpoint.remove_old(self.run.checkpoints, keep, keep_every)
 
 
 def _summary(tokens_seen: Mapping[str, int]) -> str:

@@ -32,6 +32,7 @@ RESUMABLE_KEYS = (
     "micro_batch_size",
     "checkpoint_every",
     "keep_checkpoints",
+    "keep_every",
     "compile",
     "activation_checkpointing",
     "validate_every",

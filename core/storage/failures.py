@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
-from core.errors import GristmillError, InputError, OutputError
+from core.errors import MACHINE_FAILURES, GristmillError, InputError, OutputError
 from core.storage.paths import scheme
 
 _HDFS_REFUSAL = re.compile(r"""RPCError\("(?:\w+\.)*(\w+)", "(.*?)(?:\\n|"\))""")
@@ -60,7 +60,8 @@ def _cause(path: str, error: Exception) -> str | None:
     if isinstance(error, PermissionError):
         return f"access is denied ({_line(error)}); check owner, permissions and credentials" + _mirror(path)
     if isinstance(error, OSError) and (scheme(path) in ("", "file") or isinstance(error, FileNotFoundError)):
-        return f"{error.strerror or _line(error)}; check the path"
+        remedy = MACHINE_FAILURES.get(error.errno or 0, "check the path")
+        return f"{error.strerror or _line(error)}; {remedy}"
     if path.startswith("hdfs://") and (refusal := _HDFS_REFUSAL.search(str(error))):
         return f"HDFS refuses it ({refusal[1]}: {refusal[2]}); check path, permissions and quotas"
     if isinstance(error, OSError | BotoCoreError | ClientError) or (

@@ -1,15 +1,26 @@
+import errno
+import io
+import threading
+import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from fsspec.implementations.local import LocalFileSystem
 
 from core import storage
 from core.config import TrainConfig
-from core.errors import ManifestError
+from core.errors import ManifestError, OutputError, TrainingError
+from core.manifest import Stage
 from model.config import TransformerConfig
 from model.formats.checkpoint import find_latest, load_weights
+from model.formats.dcp_storage import DcpWriter
 from model.transformer import Transformer
 from train import checkpoint
+from train.checkpoint import CheckpointWriter
 from train.optim import build_optimizer, gradient_norm, optimizer_step
 from train.parallel import World, build_sharded_model, initialize, seeded_initial_weight
 
@@ -29,16 +40,24 @@ def trained(world: World, steps: int) -> tuple[Transformer, torch.optim.AdamW]:
     return model, optimizer
 
 
+def write(folder: str, world: World, *steps: int, keep: int = 9) -> None:
+    """Write the checkpoints of some steps."""
+    remove_old = partial(checkpoint.remove_old, folder, keep)
+    with CheckpointWriter(folder, "fingerprint", world, remove_old) as writer:
+        for step in steps:
+            writer.begin(step, *trained(world, step), PINS)
+
+
 @pytest.mark.server
 @pytest.mark.parametrize("where", ["local", "s3", "hdfs"])
 def test_training_resumes_from_any_storage(
-    where: str, world: World, tmp_path: Path, request: pytest.FixtureRequest
+    where: str, world: World, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = str(tmp_path) if where == "local" else request.getfixturevalue(where)
     folder = storage.join(root, "checkpoint-test")
-    for step in (1, 2, 3):
-        checkpoint.save(folder, step, *trained(world, step), PINS, "fingerprint", world)
-    checkpoint.remove_old(folder, keep=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "open_read", None)  # nothing is read again to be hashed
+        write(folder, world, 1, 2, 3, keep=2)
     fs, inner = storage.filesystem(folder)
     kept = sorted(storage.name(path) for path in fs.ls(inner, detail=False))
     assert kept == ["latest", "step-00000002", "step-00000003"]
@@ -58,12 +77,105 @@ def test_training_resumes_from_any_storage(
         assert torch.equal(whole.state_dict()[name], weight.full_tensor())
 
 
+def test_training_goes_on_while_a_checkpoint_is_written(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state is that of the call, although the weights change before it is written."""
+    folder, may_write = str(tmp_path / "checkpoints"), threading.Event()
+    write_data = DcpWriter.write_data
+
+    def wait_and_write(writer: DcpWriter, *arguments: Any) -> Any:
+        assert may_write.wait(60)
+        return write_data(writer, *arguments)
+
+    monkeypatch.setattr(DcpWriter, "write_data", wait_and_write)
+    model, optimizer = trained(world, 2)
+    with CheckpointWriter(folder, "fingerprint", world) as writer:
+        writer.begin(2, model, optimizer, PINS)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.zero_()
+        may_write.set()
+        while not (tmp_path / "checkpoints" / "step-00000002" / ".metadata").exists():
+            assert not writer.has_failed
+            time.sleep(0.01)
+        # Written, but only published with its certificate.
+        assert writer.needs_certificate
+        assert find_latest(folder) is None
+        writer.certify({"step": 3})
+        writer.certify({"step": 4})
+        writer.wait()
+        found = find_latest(folder)
+        assert found
+        assert found[1].facts["certificate"] == {"step": 3}
+    checkpoint.restore(*found, model, optimizer, world)
+    torch.testing.assert_close(model.state_dict(), trained(world, 2)[0].state_dict(), rtol=0, atol=0)
+
+
+def test_a_checkpoint_in_progress_is_published_after_an_error(world: World, tmp_path: Path) -> None:
+    folder = str(tmp_path / "checkpoints")
+    with pytest.raises(TrainingError), CheckpointWriter(folder, "fingerprint", world) as writer:
+        writer.begin(1, *trained(world, 1), PINS)
+        raise TrainingError("of the next step")
+    found = find_latest(folder)
+    assert found
+    assert (found[1].counts["step"], found[1].facts["certificate"]) == (1, None)
+
+
+def test_checkpoints_of_every_n_steps_are_kept_for_good(tmp_path: Path) -> None:
+    names = [f"step-{step:08}" for step in (100, 150, 200, 300, 400, 401)]
+    for name in names:
+        Stage("checkpoint", str(tmp_path / name)).publish({}, [])
+    (tmp_path / "latest").write_text("step-00000400")
+    checkpoint.remove_old(str(tmp_path), 2, 200)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", names[2], names[3], names[4]]
+    checkpoint.remove_old(str(tmp_path), 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", names[4]]
+
+
+@pytest.mark.parametrize("failure", ["a full disk", "a file that was cut", "publishing"])
+def test_failed_checkpoints_are_not_published(
+    failure: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(tmp_path / "checkpoints")
+    write(folder, world, 1)
+    if failure == "a full disk":
+        monkeypatch.setattr(LocalFileSystem, "open", lambda *_: FullDisk())
+        message = r"__0_0\.distcp: No space left on device; free space and run the command again"
+    elif failure == "a file that was cut":
+        report = storage.file_info
+        monkeypatch.setattr(storage, "file_info", lambda path: replace(report(path), size=7))
+        message = r"__0_0\.distcp: has 7 bytes after \d+ were written; check the storage"
+    else:
+        (tmp_path / "checkpoints" / "step-00000002" / "manifest.json").mkdir(parents=True)
+        message = r"manifest\.json: Is a directory; check the path"
+    with CheckpointWriter(folder, "fingerprint", world) as writer:
+        writer.begin(2, *trained(world, 2), PINS)
+        writer.certify(None)
+        while not writer.has_failed:
+            time.sleep(0.01)
+        with pytest.raises(OutputError, match=message):
+            writer.wait()
+    monkeypatch.undo()
+    found = find_latest(folder)
+    assert found
+    assert found[1].counts["step"] == 1
+
+
+class FullDisk(io.BytesIO):
+    """A file that takes no more than 1,000 bytes."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() > 1000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
 def test_incomplete_checkpoints_are_removed(world: World, tmp_path: Path) -> None:
     folder = str(tmp_path / "checkpoints")
     assert find_latest(folder) is None
     checkpoint.remove_old(folder, keep=2)
-    state = trained(world, 0)
-    checkpoint.save(folder, 1, *state, PINS, "fingerprint", world)
+    write(folder, world, 1)
     (tmp_path / "checkpoints" / "step-00000002").mkdir()
     checkpoint.remove_old(folder, keep=2)
     found = find_latest(folder)
@@ -73,7 +185,7 @@ def test_incomplete_checkpoints_are_removed(world: World, tmp_path: Path) -> Non
 
     (tmp_path / "checkpoints" / "step-00000001" / "__0_0.distcp").unlink()
     with pytest.raises(ManifestError, match="but missing"):
-        checkpoint.restore(*found, *state, world)
+        checkpoint.restore(*found, *trained(world, 0), world)
 
 
 def test_initial_weights_do_not_depend_on_sharding(world: World) -> None:
