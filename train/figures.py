@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from core.html.curves import COLOURS, Series, chart
 from train.history import History
+from train.losses import LossSums
 from train.metrics import MEMORY
 
 MAX_SOURCES = COLOURS - 2
@@ -27,16 +28,19 @@ class Figure(NamedTuple):
 
 def figures(history: History) -> Iterator[Figure]:
     """Yield the charts of all metrics that the run has."""
-    yield from _figure(
-        "Training loss", "In nats per token. Of the total also the values themselves.", _of_training(history)
-    )
+    skipped = [step for step, _ in history.skipped]
+    caption = f"In nats per token.{' Dashed: skipped steps, without their losses.' if skipped else ''}"
+    yield from _figure("Training loss", caption, _of_training(history), marks=skipped)
     validation = _by_source(history, "val/loss")
     yield from _figure("Validation loss", "In nats per token, of the same rows each time.", validation)
     for name, title, caption in (
         ("bpb", "Bits per byte", "Of text, comparable between tokenizers."),
         ("perplexity", "Perplexity", "Per token, on a logarithmic axis."),
     ):
-        beside = _series(history, f"train/{name}", "training, smoothed", TRAINING, smooth=True)
+        points = history.points("train/bpb" if name == "bpb" else "train/loss", smooth=True)
+        if name == "perplexity":
+            points = [(step, LossSums(loss, 1).perplexity) for step, loss in points]
+        beside = [Series("training, smoothed", points, TRAINING)] if points else []
         series = [*_by_source(history, f"val/{name}", "validation, all"), *beside]
         yield from _figure(title, caption, series, logarithmic=name == "perplexity")
     rate = list(_series(history, "train/lr", "learning rate"))
@@ -55,11 +59,17 @@ def figures(history: History) -> Iterator[Figure]:
 
 
 def _figure(
-    title: str, caption: str, series: Sequence[Series], *, logarithmic: bool = False, from_zero: bool = False
+    title: str,
+    caption: str,
+    series: Sequence[Series],
+    *,
+    logarithmic: bool = False,
+    from_zero: bool = False,
+    marks: Sequence[int] = (),
 ) -> Iterator[Figure]:
     """Yield the chart if there is a curve."""
     if series:
-        svg = chart(title, series, logarithmic=logarithmic, from_zero=from_zero)
+        svg = chart(title, series, logarithmic=logarithmic, from_zero=from_zero, marks=marks)
         yield Figure(title, caption, svg, [each for each in series if not each.raw])
 
 

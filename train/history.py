@@ -14,6 +14,9 @@ MAX_VALIDATIONS = 16
 MAX_EVENTS = 50
 """Skipped steps that are kept, the last ones."""
 
+OF_BATCH = ("train/loss", "train/perplexity", "train/bpb", "train/grad_norm")
+"""Metrics of a step's own batch."""
+
 
 class History:
     """Curves of all metrics, their last values, samples, and skipped steps."""
@@ -22,7 +25,7 @@ class History:
         self.step = 0
         """Last step."""
         self.curves: dict[str, Curve] = {}
-        """Of each metric that is a float, by name."""
+        """Of each metric that is a float, by name; without the losses of skipped steps."""
         self.last: dict[str, Any] = {}
         """Last value of each metric, by name."""
         self.num_skipped = 0
@@ -49,7 +52,7 @@ class History:
         self.step = step
         self.last |= values
         for name, value in values.items():
-            if isinstance(value, float):
+            if isinstance(value, float) and not (SKIPPED in values and name.startswith(OF_BATCH)):
                 self.curves.setdefault(name, Curve()).add(step, value)
         if SKIPPED in values:
             self.num_skipped += 1

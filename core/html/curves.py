@@ -86,11 +86,17 @@ class Series:
 
 
 def chart(
-    title: str, series: Sequence[Series], *, logarithmic: bool = False, from_zero: bool = False
+    title: str,
+    series: Sequence[Series],
+    *,
+    logarithmic: bool = False,
+    from_zero: bool = False,
+    marks: Sequence[int] = (),
 ) -> Markup:
     """Draw curves over one axis of steps; each has a point at least.
 
     ``logarithmic``: values, which are then positive. ``from_zero``: begin the axis of values at 0.
+    ``marks``: steps with a dashed line, if the curves include them.
     """
     first = min(each.points[0][0] for each in series)
     last = max(max(each.points[-1][0] for each in series), first + 1)
@@ -105,6 +111,7 @@ def chart(
 
     parts = [_value_tick(value, y(value)) for value in ticks]
     parts += [_step_tick(step, x(step)) for step in _ticks(first, last, 4) if step == int(step)]
+    parts += [_mark(step, x(step)) for step in marks if first <= step <= last]
     for each in sorted(series, key=lambda one: not one.raw):
         parts.append(_line(each, [(x(step), y(value)) for step, value in each.points]))
     description = "; ".join(
@@ -160,6 +167,12 @@ def _step_tick(step: float, x: float) -> Markup:
         '<line x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}" class="axis"/>'
         '<text x="{0:.1f}" y="{3}" class="{4}">{5}</text>'
     ).format(x, BASE, BASE + 4, BASE + 17, "end" if x > RIGHT - 12 else "middle", short(step))
+
+
+def _mark(step: int, x: float) -> Markup:
+    return Markup(
+        '<line x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}" class="threshold"><title>step {3:,}</title></line>'
+    ).format(x, TOP, BASE, step)
 
 
 def _line(series: Series, points: Sequence[tuple[float, float]]) -> Markup:

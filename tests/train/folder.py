@@ -27,6 +27,8 @@ mixture = {{ books = 1.0, wikipedia = 1.0 }}
 validate_every = 4
 validation_sequences = 9
 checkpoint_every = 3
+sample_prompts = ["the old mill", "slow"]
+sample_tokens = 5
 """
 
 
