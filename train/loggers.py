@@ -7,6 +7,7 @@ Servers and accounts are set as these packages expect: ``WANDB_PROJECT``, ``WAND
 import hashlib
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -140,7 +141,8 @@ class Mlflow:
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Add the finite metrics of a step."""
-        self._mlflow.log_metrics(dict(values), step=step, synchronous=False)
+        named = {_mlflow_name(name): value for name, value in values.items()}
+        self._mlflow.log_metrics(named, step=step, synchronous=False)
 
     def write_samples(self, step: int, samples: Sequence[Sample]) -> None:
         """Add the samples of a validation."""
@@ -150,6 +152,16 @@ class Mlflow:
         """Send what is left."""
         self._mlflow.flush_async_logging()
         self._mlflow.end_run()
+
+
+def _mlflow_name(name: str) -> str:
+    """Return ``train/loss.books`` for ``train/loss/books``.
+
+    Names are paths in some of MLflow's stores, and one path cannot be below another.
+    """
+    group, _, rest = name.partition("/")
+    allowed = re.sub(r"[^\w.: -]", ".", rest)
+    return f"{group}/{allowed}"
 
 
 def _id(run: TrainingRun) -> str:
