@@ -53,6 +53,10 @@ class Folder:
         assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
         return [{key: value for key, value in line.items() if key.startswith(prefixes)} for line in lines]
 
+    def samples(self) -> list[dict[str, Any]]:
+        """Return the lines of ``samples.jsonl``."""
+        return [json.loads(line) for line in (self.training / "samples.jsonl").read_text().splitlines()]
+
     def contents(self) -> dict[str, bytes]:
         """Return the content of each file by relative path."""
         files = sorted(path for path in self.output.rglob("*") if path.is_file())

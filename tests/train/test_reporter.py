@@ -7,17 +7,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fsspec
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from core.config import TrainConfig
 from core.errors import ConfigError
-from model.generation import Sampling
-from model.loading import load_latest_checkpoint
 from tests.train.folder import Folder
 from train import loggers, page
 from train.loop import train
 from train.parallel import World
-from train.sample import complete
+from train.reporter import Reporter
+from train.samples import Sample
 
 PROFILED = "train.profile_steps=[5,6]"
 
@@ -52,11 +54,6 @@ def wandb() -> FakeWandb:
 
 
 @pytest.fixture(scope="module")
-def printed() -> list[str]:
-    return []
-
-
-@pytest.fixture(scope="module")
 def watched(packed: Path, tmp_path_factory: pytest.TempPathFactory, world: World, wandb: FakeWandb) -> Folder:
     """Train with one process and everything that can be asked for, interrupted after step 6."""
     made = Folder(tmp_path_factory.mktemp("watched"), packed)
@@ -67,10 +64,6 @@ def watched(packed: Path, tmp_path_factory: pytest.TempPathFactory, world: World
     return made
 
 
-def samples(folder: Folder) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder.training / "samples.jsonl").read_text().splitlines()]
-
-
 def test_memory_and_time_left_are_metrics(watched: Folder) -> None:
     lines = watched.metrics("perf/")
     assert all(0.01 < line["perf/memory_gib"] < 1000 for line in lines)
@@ -78,17 +71,8 @@ def test_memory_and_time_left_are_metrics(watched: Folder) -> None:
     assert lines[9]["perf/time_left"] == 0
 
 
-def test_samples_are_greedy_continuations(watched: Folder, world: World) -> None:
-    found = samples(watched)
-    assert [(line["step"], line["prompt"]) for line in found] == [
-        (step, prompt) for step in (4, 6, 8, 10) for prompt in ("the old mill", "slow")
-    ]
-    model, tokenizer, _ = load_latest_checkpoint(watched.config(), world.device)
-    for line in found[-2:]:
-        expected = complete(
-            model, tokenizer, line["prompt"], 5, Sampling(temperature=0), frozenset({tokenizer.eos})
-        )
-        assert line["text"] == "".join(expected)
+def test_samples_of_each_validation_are_kept_once(watched: Folder) -> None:
+    assert [sample["step"] for sample in watched.samples()] == [4, 4, 6, 6, 8, 8, 10, 10]
 
 
 def test_samples_longer_than_the_context_are_refused(packed: Path, tmp_path: Path, world: World) -> None:
@@ -106,7 +90,7 @@ def test_tensorboard_shows_the_run_by_its_name(watched: Folder) -> None:
     events.Reload()
     assert [event.step for event in events.Scalars("train/loss")] == list(range(1, 11))
     texts = [event.tensor_proto.string_val[0].decode() for event in events.Tensors("sample/2/text_summary")]
-    assert texts[-1].strip() == f"slow▸{samples(watched)[-1]['text']}".strip()
+    assert texts[-1].strip() == f"slow▸{watched.samples()[-1]['text']}".strip()
 
 
 def test_wandb_gets_floats_and_samples_under_one_id(watched: Folder, wandb: FakeWandb) -> None:
@@ -119,7 +103,7 @@ def test_wandb_gets_floats_and_samples_under_one_id(watched: Folder, wandb: Fake
     assert [values["step"] for values in logged] == list(range(1, 11))
     assert {type(value) for values in logged for name, value in values.items() if name != "step"} == {float}
     last = [values["samples"] for values in wandb.of("log") if "samples" in values][-1]
-    assert [{**sample, "step": 10} for sample in last] == samples(watched)[-2:]
+    assert [{**sample, "step": 10} for sample in last] == watched.samples()[-2:]
 
 
 def test_a_logger_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +131,28 @@ def test_page_is_the_same_from_the_files(watched: Folder, capsys: pytest.Capture
     text = live.decode()
     shown = ("Training loss", "Perplexity", "Data wait", "wikipedia", "slow", "parameters", "spike_sigmas")
     assert [each for each in shown if each not in text] == []
+
+
+def test_files_are_uploaded_to_remote_folders() -> None:
+    folder = "memory://reporter-test/training"
+    run: Any = SimpleNamespace(stage="train", name="x-train", folder=folder)
+    for step in (0, 2):
+        run.config = TrainConfig(steps=4, profile_steps=(step + 1, step + 1))
+        reporter = Reporter(run, torch.device("cpu"), step)
+        for later in (step + 1, step + 2):
+            reporter.begin(later)
+            reporter.write(later, {"val/loss": 1.0, "perf/tok_per_sec": 1.0, "samples": [Sample("a", "b")]})
+        reporter.publish()
+        reporter.close()
+    found = fsspec.filesystem("memory").find("/reporter-test/training")
+    names = [path.removeprefix("/reporter-test/training/") for path in found]
+    assert [name for name in names if not name.startswith("tensorboard/x-train/")] == [
+        *("metrics.jsonl", "profile/steps-1-1.json.gz", "profile/steps-3-3.json.gz", "samples.jsonl"),
+        "training.html",
+    ]
+    assert len(names) == 7
+    read = fsspec.filesystem("memory").cat_file("/reporter-test/training/samples.jsonl").splitlines()
+    assert [json.loads(line)["step"] for line in read] == [1, 2, 3, 4]
 
 
 def test_summary(packed: Path, tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str]) -> None:
