@@ -16,9 +16,10 @@ FOLDER = "profile"
 class StepProfiler:
     """Traces the steps from the first to the last one of ``steps``; none if it is empty."""
 
-    def __init__(self, folder: str, steps: Sequence[int]) -> None:
+    def __init__(self, folder: str, steps: Sequence[int], last_step: int) -> None:
+        """``last_step``: of the run, where a trace ends in any case."""
         self._folder = folder
-        self._steps = range(steps[0], steps[1] + 1) if steps else range(0)
+        self._steps = range(steps[0], min(steps[1], last_step) + 1) if steps else range(0)
         self._started = 0
         """First step of the trace."""
         self._profile: profile | None = None

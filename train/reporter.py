@@ -39,7 +39,8 @@ class Reporter:
         with ExitStack() as stack:
             self._lines = stack.enter_context(closing(StepLines(run.folder, FILE, step)))
             self._samples = stack.enter_context(closing(StepLines(run.folder, SAMPLES_FILE, step)))
-            self._profiler = stack.enter_context(closing(StepProfiler(run.folder, run.config.profile_steps)))
+            profiler = StepProfiler(run.folder, run.config.profile_steps, run.config.steps)
+            self._profiler = stack.enter_context(closing(profiler))
             local = run.folder.removeprefix("file://")
             if not storage.is_local(run.folder):
                 local = stack.enter_context(tempfile.TemporaryDirectory(prefix="gristmill-"))

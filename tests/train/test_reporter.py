@@ -137,7 +137,7 @@ def test_files_are_uploaded_to_remote_folders() -> None:
     folder = "memory://reporter-test/training"
     run: Any = SimpleNamespace(stage="train", name="x-train", folder=folder)
     for step in (0, 2):
-        run.config = TrainConfig(steps=4, profile_steps=(step + 1, step + 1))
+        run.config = TrainConfig(steps=4, profile_steps=(step + 1, step + 1 if step < 2 else 99))
         reporter = Reporter(run, torch.device("cpu"), step)
         for later in (step + 1, step + 2):
             reporter.begin(later)
@@ -147,7 +147,7 @@ def test_files_are_uploaded_to_remote_folders() -> None:
     found = fsspec.filesystem("memory").find("/reporter-test/training")
     names = [path.removeprefix("/reporter-test/training/") for path in found]
     assert [name for name in names if not name.startswith("tensorboard/x-train/")] == [
-        *("metrics.jsonl", "profile/steps-1-1.json.gz", "profile/steps-3-3.json.gz", "samples.jsonl"),
+        *("metrics.jsonl", "profile/steps-1-1.json.gz", "profile/steps-3-4.json.gz", "samples.jsonl"),
         "training.html",
     ]
     assert len(names) == 7
