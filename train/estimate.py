@@ -24,7 +24,7 @@ MFU = 0.35
 STATE_BYTES = 16
 """Per parameter: weight, gradient and AdamW's two moments, in float32."""
 WEIGHT_BYTES = 4
-"""Per parameter that is not trained."""
+"""Per parameter that is not trained: the weight in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Plan:
     processes: int
     element_bytes: int
     """Bytes of an activation: 2 for bfloat16, 4 for float32."""
-    frozen: int = 0
-    """Parameters that are not trained."""
+    adapter_parameters: int = 0
+    """Parameters of adapters, if only they are trained."""
 
     @property
     def micro_batch_tokens(self) -> int:
@@ -65,7 +65,9 @@ def memory(plan: Plan) -> dict[str, int]:
     stream = tokens * model.hidden_size * plan.element_bytes
     recomputed = plan.train.activation_checkpointing
     kept = model.num_layers * stream + block if recomputed else model.num_layers * block
-    states = STATE_BYTES * (model.num_parameters - plan.frozen) + WEIGHT_BYTES * plan.frozen
+    states = STATE_BYTES * model.num_parameters
+    if plan.adapter_parameters:
+        states = STATE_BYTES * plan.adapter_parameters + WEIGHT_BYTES * model.num_parameters
     logit_bytes = 10 if plan.element_bytes == 2 else 8  # logits and their logarithms, then gradients instead
     return {
         "weights, gradients, AdamW": states // plan.processes,

@@ -1,7 +1,7 @@
 """Samples: texts that the model under training continues, the same ones at each validation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -48,15 +48,15 @@ class Prompts:
 
         Raises :class:`ConfigError` if one exceeds the model's context with its continuation.
         """
-        found = cls(config.sample_prompts, [encode(text) for text in config.sample_prompts])
-        for number, ids in enumerate(found.ids, 1):
+        all_ids = [encode(text) for text in config.sample_prompts]
+        for number, ids in enumerate(all_ids, 1):
             if 0 < model.context < len(ids) + config.sample_tokens:
                 raise ConfigError(
                     f"{section}.sample_tokens = {config.sample_tokens}: prompt {number} of sample_prompts "
                     f"has {len(ids)} tokens, and the context of the model is {model.context}; lower it or "
                     "shorten the prompt"
                 )
-        return replace(found, max_tokens=config.sample_tokens, stop=stop)
+        return cls(config.sample_prompts, all_ids, config.sample_tokens, stop)
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:

@@ -49,10 +49,10 @@ def summarize(run: TrainingRun, world: World) -> Iterator[Line]:
         run.dataset.sequence_length,
         world.size,
         2 if precision == "bfloat16" else 4,
-        frozen=total - trained,
+        adapter_parameters=trained if trained < total else 0,
     )
-    frozen = "" if trained == total else f", of which {trained:,} are trained"
-    yield "model", f"{total:,} parameters{frozen}"
+    of_adapters = f", of which {trained:,} are trained" if plan.adapter_parameters else ""
+    yield "model", f"{total:,} parameters{of_adapters}"
     yield (
         "data",
         f"{run.config.steps:,} steps of {run.config.batch_size * plan.sequence_length:,} tokens: "

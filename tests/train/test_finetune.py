@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Tunin
     assert ended.returncode == 0, ended.stderr
     assert all(line.startswith("finetune: step ") for line in ended.stderr.splitlines()), ended.stderr
     assert ended.stdout.startswith("finetune: examples: ")
+    assert re.search(r"^finetune: model +[\d,]+ parameters, of which [\d,]+ are trained$", ended.stdout, re.M)
     return made
 
 
