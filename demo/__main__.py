@@ -68,7 +68,7 @@ Output
   {folder}/documents    the clean documents (Parquet)
   {folder}/ledger       what happened to every record, and why (Parquet)
   {folder}/shards       token sequences (Arrow)
-  {folder}/training     checkpoints, metrics.jsonl, TensorBoard events
+  {folder}/training     training.html, metrics.jsonl, TensorBoard events, checkpoints
   {folder}/report.html  the whole run on one page
 
 Next steps

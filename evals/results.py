@@ -18,9 +18,7 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from core import storage
+from core import html, storage
 from core.config import EvalsConfig
 from core.errors import InputError
 from core.manifest import Stage
@@ -142,13 +140,7 @@ def table(summary: Mapping[str, Any]) -> str:
 
 def html_page(summary: Mapping[str, Any], records: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Render the page. All text of items and models is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = html.environment(Path(__file__).with_name("templates"))
     first_records = {name: of_suite[:MAX_PAGE_RECORDS] for name, of_suite in records.items()}
     settings_json = json.dumps({"settings": summary["settings"], "packages": summary["packages"]}, indent=2)
     return environment.get_template("results.html").render(

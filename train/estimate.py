@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from core import config as configuration
 from core import errors, manifest, storage
-from core.config import Config, PretrainConfig, bounded
+from core.config import Config, TrainConfig, bounded
 from core.errors import ConfigError
 from core.messages import duration
 from core.shards import Shards
@@ -24,6 +24,8 @@ MFU = 0.35
 """Model FLOPs utilization that is assumed: torchtitan's Llama 3.1 8B has .33 on H100, .39 when compiled."""
 STATE_BYTES = 16
 """Per parameter: weight, gradient and AdamW's two moments, in float32."""
+WEIGHT_BYTES = 4
+"""Per parameter that is not trained: the weight in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,13 @@ class Plan:
     """Model, training settings and number of processes of a run."""
 
     model: TransformerConfig
-    train: PretrainConfig
+    train: TrainConfig
     sequence_length: int
     processes: int
     element_bytes: int
     """Bytes of an activation: 2 for bfloat16, 4 for float32."""
+    adapter_parameters: int = 0
+    """Parameters of adapters, if only they are trained."""
 
     @property
     def micro_batch_tokens(self) -> int:
@@ -64,10 +68,13 @@ def memory(plan: Plan) -> dict[str, int]:
     stream = tokens * model.hidden_size * plan.element_bytes
     recomputed = plan.train.activation_checkpointing
     kept = model.num_layers * stream + block if recomputed else model.num_layers * block
+    states = STATE_BYTES * model.num_parameters
+    if plan.adapter_parameters:
+        states = STATE_BYTES * plan.adapter_parameters + WEIGHT_BYTES * model.num_parameters
     logit_bytes = 10 if plan.element_bytes == 2 else 8  # logits and their logarithms, then gradients instead
     logits = min(tokens * model.vocabulary_size, CHUNK_LOGITS["cuda"])
     return {
-        "weights, gradients, AdamW": STATE_BYTES * model.num_parameters // plan.processes,
+        "weights, gradients, AdamW": states // plan.processes,
         "gathered weights": plan.element_bytes * (outside + 2 * model.block_parameters),
         "gradients of a block": (plan.element_bytes + 4) * model.block_parameters,
         "activations": kept + 2 * stream,

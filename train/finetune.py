@@ -25,18 +25,19 @@ from core.config import Config, FinetuneConfig
 from core.errors import ConfigError, GristmillError, InputError, ModelError
 from core.manifest import Stage
 from core.tokenizer import Tokenizer
-from core.tokenizer.chat import ChatTemplate
+from core.tokenizer.chat import ChatTemplate, Message
 from model import export
 from model.formats import huggingface, lora
 from model.formats.checkpoint import find_latest, load_weights
 from model.loading import STAGE as MODEL_STAGE
 from model.loading import LoadedModel, load
 from model.transformer import Transformer
-from train import parallel, training_run
+from train import loggers, parallel, training_run
 from train.data.examples import ExampleDataset, load_examples
 from train.data.records import RecordReader
 from train.loop import Trainer
 from train.parallel import World, enable_determinism, parameter_generator
+from train.samples import Prompts
 from train.training_run import TrainingRun
 
 STAGE = "finetune"
@@ -59,6 +60,7 @@ def validate(config: Config) -> None:
     settings = config.finetune
     configuration.require(config, "output.path", "finetune.model", "finetune.files")
     RecordReader(settings)
+    loggers.check(STAGE, settings.loggers)
     storage.check_local(settings.model)
     for file in (*settings.files, *settings.validation_files):
         for path in [file] if isinstance(file, str) else file:
@@ -148,6 +150,7 @@ def prepare(config: Config, base: LoadedModel, dataset: ExampleDataset) -> Train
         },
         initial_weight=initial_weight,
         adapt=_adapt_function(settings, base),
+        prompts=_prompts(resolved, base),
     )
 
 
@@ -177,6 +180,16 @@ def _load_examples(settings: FinetuneConfig, base: LoadedModel) -> ExampleDatase
         )
     chat = ChatTemplate(base.tokenizer, today=EXAMPLE_DATE)
     return load_examples(settings, chat, base.tokenizer.pad)
+
+
+def _prompts(settings: FinetuneConfig, base: LoadedModel) -> Prompts:
+    """Return the sample prompts as messages of the user; raises as :meth:`Prompts.of`."""
+    chat = ChatTemplate(base.tokenizer, base.configured_stop, today=EXAMPLE_DATE)
+
+    def encode(text: str) -> list[int]:
+        return chat.prompt([Message("user", text)])
+
+    return Prompts.of(STAGE, settings, base.model.config, encode, chat.stop)
 
 
 def _adapt_function(settings: FinetuneConfig, base: LoadedModel) -> Callable[[Transformer], None]:

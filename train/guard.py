@@ -98,7 +98,7 @@ def record(run: TrainingRun, step: int, reason: str, rows: Sequence[tuple[int, S
             }
         )
     found = {"step": step, "reason": reason, "rows": described}
-    path = storage.join(run.folder, SKIPPED_FOLDER, _name(step))
+    path = storage.join(run.folder, SKIPPED_FOLDER, record_name(step))
     storage.write_atomic(path, json.dumps(found, indent=2).encode() + b"\n")
 
 
@@ -108,9 +108,10 @@ def remove_records(run: TrainingRun, step: int) -> None:
     if storage.exists(folder):
         fs, inner = storage.filesystem(folder)
         for name in map(storage.name, fs.ls(inner, detail=False)):
-            if name > _name(step):
+            if name > record_name(step):
                 storage.remove(storage.join(folder, name))
 
 
-def _name(step: int) -> str:
+def record_name(step: int) -> str:
+    """Return the name of a skipped step's record in ``skipped/``."""
     return f"step-{step:08}.json"

@@ -13,7 +13,16 @@ from torch import Tensor
 from core.config import Config
 from core.manifest import Manifest
 from model.formats.checkpoint import find_latest
-from train import certificate, checkpoint, guard, losses, training_run, validation
+from train import (
+    certificate,
+    checkpoint,
+    guard,
+    losses,
+    samples,
+    summary,
+    training_run,
+    validation,
+)
 from train.certificate import Outcome
 from train.checkpoint import CheckpointWriter
 from train.data.batch import Batch, batch_hash, hash_text
@@ -24,9 +33,11 @@ from train.data.stream import step_positions
 from train.devices import peak_flops
 from train.guard import Guard
 from train.losses import LossSums
-from train.metrics import SKIPPED, MetricsWriter, ProgressLine
+from train.metrics import SKIPPED
 from train.optim import build_optimizer, gradient_norm, learning_rate, optimizer_step, warmup_steps
 from train.parallel import World, build_sharded_model, enable_determinism, initialize
+from train.reporter import Reporter
+from train.samples import SAMPLES
 from train.signals import StopRequest
 from train.training_run import TrainingRun
 
@@ -76,6 +87,8 @@ class Trainer:
 
     def __init__(self, run: TrainingRun, world: World) -> None:
         self.run, self.world = run, world
+        if world.is_rank_zero:
+            summary.announce(run, world)
         self.config = run.config.model_copy(update={"warmup_steps": warmup_steps(run.config)})
         self.model = build_sharded_model(
             run.model_config,
@@ -114,7 +127,7 @@ class Trainer:
             stack.enter_context(self.checkpoints)
             metrics = None
             if self.world.is_rank_zero:
-                metrics = stack.enter_context(closing(MetricsWriter(self.run.folder, self.step)))
+                metrics = stack.enter_context(closing(Reporter(self.run, self.world.device, self.step)))
             self._train_steps(stack.enter_context(closing(self._inputs())), metrics)
             self._certify_last_checkpoint()
             self.checkpoints.wait()
@@ -128,15 +141,15 @@ class Trainer:
             raise KeyboardInterrupt
         return is_complete
 
-    def _train_steps(self, inputs: Iterator[StepInput], metrics: MetricsWriter | None) -> None:
+    def _train_steps(self, inputs: Iterator[StepInput], metrics: Reporter | None) -> None:
         """Take all remaining steps, until a process is asked to stop."""
-        progress = ProgressLine(self.run.stage, self.step + 1, self.config.steps)
         while self.step < self.config.steps and not self.is_stopping:
             self.step += 1
+            if metrics:
+                metrics.begin(self.step)
             values = self._train_step(inputs)
             if metrics:
                 metrics.write(self.step, values)
-                progress.update(self.step, values)
             if SKIPPED in values:
                 if metrics:
                     metrics.publish()
@@ -312,7 +325,8 @@ class Trainer:
         sums = losses.sum_by_source(rows, row_sources, len(sources))
         return losses.from_table(sources, self.world.sum(sums.ravel().tolist()))
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self) -> dict[str, Any]:
+        """Return the losses of the validation sample, and the samples."""
         self.model.eval()
         sums = validation.validate(
             self.model,
@@ -322,10 +336,13 @@ class Trainer:
             self.config.micro_batch_size,
             self.world,
         )
+        values: dict[str, Any] = losses.metrics("val", sums) if sums else {}
+        if self.run.prompts.texts:
+            values[SAMPLES] = samples.complete(self.model, self.run.tokenizer, self.run.prompts)
         self.model.train()
-        return losses.metrics("val", sums) if sums else {}
+        return values
 
-    def _save_checkpoint(self, metrics: MetricsWriter | None) -> None:
+    def _save_checkpoint(self, metrics: Reporter | None) -> None:
         """Publish the metrics, then begin to write the checkpoint; a resumed run removes later metrics."""
         if metrics:
             metrics.publish()

@@ -12,6 +12,7 @@ from core.tokenizer import Tokenizer
 from model.generation import Sampling, generate
 from model.loading import load
 from model.transformer import Transformer
+from train.samples import prompt_ids
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -41,8 +42,7 @@ def complete(
     stop: frozenset[int],
 ) -> Iterator[str]:
     """Yield the text after ``prompt`` in parts, up to a token in ``stop`` or ``max_tokens`` tokens."""
-    bos = [] if tokenizer.bos is None else [tokenizer.bos]
-    ids = [*bos, *tokenizer.encode(prompt)] or [tokenizer.eos]
+    ids = prompt_ids(tokenizer, prompt)
     return stream_text(tokenizer, generate(model, ids, max_tokens, sampling, stop))
 
 

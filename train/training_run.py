@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -18,15 +19,27 @@ from core.tokenizer import Tokenizer, load_published
 from model.config import TransformerConfig, default_intermediate_size
 from model.formats.checkpoint import find_latest
 from model.transformer import Transformer
+from train import samples
 from train.data.dataset import PackedDataset, ShardDataset
 from train.data.edits import Edit, check_files, check_resumed, resolve_edits
 from train.data.stream import Stream
 from train.parallel import World, seeded_initial_weight
+from train.samples import Prompts
 
 STAGE = "train"
 SKIPPED_FOLDER = "skipped"
 """Folder of the records of skipped steps."""
-OUTPUTS = ("checkpoints", "metrics.jsonl", SKIPPED_FOLDER, "tensorboard", "validation.json")
+OUTPUTS = (
+    "checkpoints",
+    "metrics.jsonl",
+    "profile",
+    "samples.jsonl",
+    SKIPPED_FOLDER,
+    "summary.json",
+    "tensorboard",
+    "training.html",
+    "validation.json",
+)
 """Entries of the run's folder that belong to training, apart from the manifest."""
 RESUMABLE_KEYS = (
     "micro_batch_size",
@@ -37,6 +50,10 @@ RESUMABLE_KEYS = (
     "activation_checkpointing",
     "validate_every",
     "validation_sequences",
+    "sample_prompts",
+    "sample_tokens",
+    "loggers",
+    "profile_steps",
     "max_skipped_steps",
     "read_ahead",
     "shard_cache",
@@ -71,8 +88,16 @@ class TrainingRun:
     """Facts that a checkpoint must share for the run to resume from it."""
     initial_weight: Callable[[str, torch.Size], Tensor]
     """Return the initial value of a parameter by name and shape, equal in all processes."""
+    prompts: Prompts
+    """What the model continues at each validation."""
     adapt: Callable[[Transformer], None] = lambda _: None
     """Replace or freeze layers of an uninitialized model."""
+
+    @property
+    def name(self) -> str:
+        """Name of the run where several are shown together: that of the output folder, and the stage."""
+        output = self.folder.rpartition("/")[0]
+        return f"{storage.name(storage.absolute(output))}-{self.stage}"
 
     @property
     def fingerprint(self) -> str:
@@ -134,6 +159,7 @@ def prepare(config: Config, shards: Shards, edits: Sequence[Edit]) -> TrainingRu
     check_tokenizer(shards, tokenizer)
     dataset, facts = ShardDataset(shards), shards.facts
     architecture = model_config(config, facts.vocabulary_size, facts.sequence_length)
+    encode = partial(samples.prompt_ids, tokenizer)
     return TrainingRun(
         stage=STAGE,
         folder=storage.join(config.output.path, "training"),
@@ -157,6 +183,7 @@ def prepare(config: Config, shards: Shards, edits: Sequence[Edit]) -> TrainingRu
             "train": identity_settings(config.train, SCHEDULE_KEYS),
         },
         initial_weight=seeded_initial_weight(architecture, config.train.seed),
+        prompts=Prompts.of(STAGE, config.train, architecture, encode, frozenset({tokenizer.eos})),
     )
 
 

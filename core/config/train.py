@@ -187,6 +187,11 @@ class TrainConfig(Section):
     """Steps between validations."""
     validation_sequences: int = Field(default=256, ge=1)
     """Sequences of a validation, the same each time."""
+    sample_prompts: tuple[str, ...] = ()
+    """Texts that the model continues at each validation, in fine-tuning messages that it answers; the most
+    likely token is chosen each time."""
+    sample_tokens: int = Field(default=64, ge=1)
+    """Tokens of such a continuation, at most."""
     checkpoint_every: int = Field(default=100, ge=1)
     """Steps between checkpoints."""
     keep_checkpoints: int = Field(default=2, ge=1)
@@ -199,6 +204,22 @@ class TrainConfig(Section):
     """Compile each block with ``torch.compile``."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more computation."""
+    loggers: tuple[Literal["wandb", "mlflow"], ...] = ()
+    """Services that get the metrics and samples as well, besides the files and TensorBoard."""
+    profile_steps: tuple[int, ...] = ()
+    """First and last step of which the first process writes a trace of torch.profiler; empty: none."""
+
+    @model_validator(mode="after")
+    def _profiled_steps_ascend(self) -> Self:
+        steps = self.profile_steps
+        if steps and not (len(steps) == 2 and 1 <= steps[0] <= steps[1]):
+            raise PydanticCustomError(
+                "profile_steps",
+                "profile_steps = {steps}: must be the first and the last step to profile, from 1; write "
+                "[10, 12]",
+                {"steps": str(list(steps))},
+            )
+        return self
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Self:

@@ -1,12 +1,13 @@
-"""Inline SVG charts and number formats. Charts use no scripts; their colours come from the style sheet."""
+"""Inline SVG charts. They use no scripts; their colours come from the style sheet."""
 
 import math
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from core.html.formats import integer, number, round_step, short
 from pipeline.reports.content import Step
-from pipeline.reports.distribution import Distribution, Limit, round_step
+from pipeline.reports.distribution import Distribution, Limit
 
 WIDTH, HEIGHT = 360, 168
 TOP, BASE = 26, 140
@@ -148,33 +149,3 @@ def line(points: Sequence[tuple[int, float]]) -> Markup:
         *(WIDTH, HEIGHT, f"Training loss, from {points[0][1]:.3f} to {points[-1][1]:.3f} at step {last:,}"),
         *(LEFT, RIGHT, BASE, BASE, path, LEFT, points[0][1], RIGHT, BASE + 17, points[-1][1], last),
     )
-
-
-def integer(value: float) -> str:
-    """Format an integer with thousands separators."""
-    return f"{value:,.0f}"
-
-
-def number(value: float) -> str:
-    """Format a value or threshold with four significant digits."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def short(value: float) -> str:
-    """Format a number with a unit prefix: 1,200,000 as ``1.2M``."""
-    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
-
-
-def share(part: float, of: float) -> str:
-    """Format a percentage; ``0 %`` and ``100 %`` are exact."""
-    if not of:
-        return "–"
-    percent = 100 * part / of
-    if 0 < percent < 0.1:
-        return "< 0.1 %"
-    if 99.9 < percent < 100:
-        return "> 99.9 %"
-    return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.1f} %"

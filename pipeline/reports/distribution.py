@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from core.html.formats import round_step
 from core.resources import read_toml
 from pipeline.ledger import Bound, satisfies
 
@@ -205,12 +206,6 @@ def _insert(edges: list[float], boundary: float, values: Range, boundaries: set[
             edges[index] = boundary
         elif edges[index] != boundary:
             edges.insert(index, boundary)
-
-
-def round_step(step: float) -> float:
-    """Return the nearest of 1, 2 and 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(step))
-    return min((1 * power, 2 * power, 5 * power, 10 * power), key=lambda nice: abs(nice - step))
 
 
 COUNTS = pa.schema([("name", pa.string()), ("bin", pa.int32()), ("records", pa.int64())])

@@ -4,9 +4,9 @@ from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 
-from core.messages import duration
+from core import html
 from pipeline.reports import charts
 from pipeline.reports.content import Content, Sample
 from pipeline.reports.distribution import metrics
@@ -24,20 +24,7 @@ def render(content: Content) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "integer": charts.integer,
-        "share": charts.share,
-        "number": charts.number,
-        "short": charts.short,
-        "duration": duration,
-    }
+    environment = html.environment(Path(__file__).with_name("templates"))
     environment.globals |= {
         "charts": charts,
         "metrics": metrics(),

@@ -27,6 +27,8 @@ mixture = {{ books = 1.0, wikipedia = 1.0 }}
 validate_every = 4
 validation_sequences = 9
 checkpoint_every = 3
+sample_prompts = ["the old mill", "slow"]
+sample_tokens = 5
 """
 
 
@@ -50,6 +52,10 @@ class Folder:
         lines = [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
         assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
         return [{key: value for key, value in line.items() if key.startswith(prefixes)} for line in lines]
+
+    def samples(self) -> list[dict[str, Any]]:
+        """Return the lines of ``samples.jsonl``."""
+        return [json.loads(line) for line in (self.training / "samples.jsonl").read_text().splitlines()]
 
     def contents(self) -> dict[str, bytes]:
         """Return the content of each file by relative path."""

@@ -49,6 +49,12 @@ def plan(name: str, processes: int, *overrides: str) -> Plan:
     return make_plan(config.load(str(CONFIGS / f"{name}.toml"), overrides), processes)
 
 
+def test_frozen_weights_have_no_gradients_or_moments() -> None:
+    whole = plan("8b", 8)
+    states = memory(replace(whole, adapter_parameters=40_000_000))["weights, gradients, AdamW"]
+    assert states == (4 * whole.model.num_parameters + 16 * 40_000_000) // 8
+
+
 def test_llama_8b_is_as_torchtitan_measured_it() -> None:
     """Llama 3.1 8B, FSDP on H100 (torchtitan, benchmarks/llama3_h100_202412_torchtitan.md).
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,10 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader
 from core import config, manifest, storage
 from core.config import FinetuneConfig
 from core.errors import ConfigError, GristmillError, InputError, MismatchError, OutputError
+from core.tokenizer.chat import Message
 from model.formats import adapter, lora
 from model.formats.checkpoint import find_latest, load_weights
+from model.generation import Sampling, generate
 from model.loading import LoadedModel, load
 from model.transformer import Transformer
 from tests.train.folder import Folder
@@ -59,6 +62,8 @@ class Tuning:
             warmup_steps = 1
             validate_every = 4
             checkpoint_every = 3
+            sample_prompts = ["slow mill"]
+            sample_tokens = 6
             [finetune.lora]
             rank = 4
             dropout = 0.1
@@ -113,6 +118,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Tunin
     assert ended.returncode == 0, ended.stderr
     assert all(line.startswith("finetune: step ") for line in ended.stderr.splitlines()), ended.stderr
     assert ended.stdout.startswith("finetune: examples: ")
+    assert re.search(r"^finetune: model +[\d,]+ parameters, of which [\d,]+ are trained$", ended.stdout, re.M)
     return made
 
 
@@ -150,6 +156,17 @@ def test_full_fine_tuning_learns_and_writes_a_model(full: Tuning, base: Path) ->
     assert result.facts["origin_sha256"] == load(str(base)).sha256
     counts = manifest.read(str(full.output / "finetuning"), "finetune").counts
     assert counts["examples_train"] + counts["examples_validation"] == 150
+
+
+def test_samples_are_answers_to_the_prompts(full: Tuning) -> None:
+    lines = (full.output / "finetuning" / "samples.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert [(each["step"], each["prompt"]) for each in found] == [(4, "slow mill"), (8, "slow mill")]
+    result = load(full.model)
+    chat = result.chat
+    ids = chat.prompt([Message("user", "slow mill")])
+    answer = [*generate(result.model, ids, 6, Sampling(temperature=0), chat.stop)]
+    assert found[-1]["text"] == result.tokenizer.decode(answer)
 
 
 def test_fine_tuned_models_can_be_fine_tuned_again(full: Tuning, tmp_path: Path, world: World) -> None:

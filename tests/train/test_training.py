@@ -2,15 +2,19 @@
 
 import random
 import shutil
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from core import manifest
+from model.generation import Sampling
+from model.loading import load_latest_checkpoint
 from tests.train.folder import STEPS, Folder
 from tests.train.launch import kill_after, run
 from train.loop import train
 from train.parallel import World
+from train.sample import complete
 
 pytestmark = pytest.mark.distributed
 
@@ -65,6 +69,7 @@ def test_a_killed_run_resumes_bit_for_bit(uninterrupted: Folder, killed: Folder,
     assert ended.returncode == 0, ended.stderr
     assert "resuming after step" in ended.stdout
     assert resumed.metrics(*LEARNED) == uninterrupted.metrics(*LEARNED)
+    assert resumed.samples() == uninterrupted.samples()
     assert not torn.exists()
 
 
@@ -77,6 +82,16 @@ def test_batches_do_not_depend_on_the_number_of_processes(
     assert resumed.metrics("data/") == uninterrupted.metrics("data/")
     for one, two in zip(resumed.metrics("train/loss"), uninterrupted.metrics("train/loss"), strict=True):
         assert one["train/loss"] == pytest.approx(two["train/loss"], rel=1e-4)
+
+
+def test_samples_are_greedy_continuations(uninterrupted: Folder, world: World) -> None:
+    found = uninterrupted.samples()
+    prompts = ("the old mill", "slow")
+    assert [(each["step"], each["prompt"]) for each in found] == [*product((4, 8, 10), prompts)]
+    model, tokenizer, _ = load_latest_checkpoint(uninterrupted.config(), world.device)
+    stop, greedy = frozenset({tokenizer.eos}), Sampling(temperature=0)
+    for each in found[-2:]:
+        assert each["text"] == "".join(complete(model, tokenizer, each["prompt"], 5, greedy, stop))
 
 
 def test_complete_runs_are_unchanged(

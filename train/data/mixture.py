@@ -88,6 +88,13 @@ class Schedule:
             self._before[phase + 1] = self._before[phase]
             self._before[phase + 1, self._sources[phase]] += self._mixtures[phase].counts(length)
 
+    def counts(self, length: int) -> list[int]:
+        """Return the number of draws from each source at the first ``length`` positions."""
+        phase = int(self._starts.searchsorted(length, "right")) - 1
+        found = self._before[phase].copy()
+        found[self._sources[phase]] += self._mixtures[phase].counts(length - int(self._starts[phase]))
+        return [int(count) for count in found]
+
     def locate(self, positions: Int64Array) -> tuple[Int64Array, Int64Array]:
         """Return the source of each position, and the number of earlier draws from that source."""
         sources, draws = np.empty_like(positions), np.empty_like(positions)

@@ -91,6 +91,10 @@ class Stream:
             indices[selected] = permutation.forward(offsets, epochs)
         return RowIndices(sources, indices)
 
+    def draws(self, length: int) -> dict[str, int]:
+        """Return the number of rows from each source at the first ``length`` positions."""
+        return dict(zip(self.sources, self._schedule.counts(length), strict=True))
+
     def removed(self, positions: Int64Array, rows: RowIndices) -> RemovedTokens:
         """Return the tokens that edits remove from the rows at ``positions``."""
         parts = [np.empty((3, 0), np.int64)]

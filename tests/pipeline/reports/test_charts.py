@@ -1,4 +1,4 @@
-"""Charts: geometry and number formats."""
+"""Charts: geometry."""
 
 import pytest
 from selectolax.lexbor import LexborHTMLParser
@@ -31,25 +31,3 @@ def test_funnel_narrows_with_records_and_words():
     records, words = LexborHTMLParser(str(charts.funnel(steps[1], steps[2], steps[0]))).css("polygon")
     assert records.attributes["points"] == "25.00,0 50,0 50,10 37.50,10"
     assert words.attributes["points"] == "50,0 100.00,0 62.50,10 50,10"
-
-
-@pytest.mark.parametrize(
-    ("part", "of", "expected"),
-    [
-        (0, 0, "–"),
-        (0, 5, "0 %"),
-        (5, 5, "100 %"),
-        (1, 8, "12.5 %"),
-        (1, 9999, "< 0.1 %"),
-        (9998, 9999, "> 99.9 %"),
-    ],
-)
-def test_only_none_is_0_percent_and_only_all_is_100_percent(part, of, expected):
-    assert charts.share(part, of) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"), [(0, "0"), (0.125, "0.125"), (999, "999"), (1500, "1.5k"), (2_630_000, "2.63M")]
-)
-def test_chart_labels_use_unit_prefixes(value, expected):
-    assert charts.short(value) == expected

@@ -20,7 +20,6 @@ from pipeline.reports.distribution import (
     count_values,
     distribution,
     metrics,
-    round_step,
 )
 
 SHARE, WORDS, BRACKETS = "gopher_top_4_gram", "gopher_words", "c4_curly_brackets"
@@ -150,9 +149,3 @@ def test_ticks_are_round(metric, values, ticks):
     edges, sums = _counted(metric, values)
     found = distribution(metric, edges, sums, values[-1]).ticks()
     assert found == pytest.approx(ticks)
-
-
-@given(st.floats(1e-9, 1e9))
-def test_steps_are_one_two_or_five(step):
-    assert f"{round_step(step):e}"[0] in "125"
-    assert round_step(step) / step == pytest.approx(1, abs=0.51)
