@@ -71,9 +71,8 @@ class Trainer:
             compile_blocks=self.config.compile,
             activation_checkpointing=self.config.activation_checkpointing,
         )
-        trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.has_frozen_weights = len(trainable) < len(list(self.model.parameters()))
-        self.optimizer = build_optimizer(trainable, self.config)
+        self.has_frozen_weights = not all(weight.requires_grad for weight in self.model.parameters())
+        self.optimizer = build_optimizer(self.model, self.config)
         self.validation_sample = validation.sample_rows(run.dataset, self.config.validation_sequences)
         self.byte_lengths = losses.byte_lengths(run.tokenizer, world.device)
         self.peak_flops = peak_flops(world.device)

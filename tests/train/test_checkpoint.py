@@ -21,7 +21,7 @@ def trained(world: World, steps: int) -> tuple[Transformer, torch.optim.AdamW]:
     """Return a model and its optimizer after ``steps`` steps on one sequence."""
     model = build_sharded_model(SHAPE, world, "float32")
     initialize(model, seeded_initial_weight(SHAPE, 1))
-    optimizer = build_optimizer(model.parameters(), TrainConfig())
+    optimizer = build_optimizer(model, TrainConfig())
     for step in range(1, steps + 1):
         loss = model(torch.arange(20).view(1, -1)).square().mean()
         loss.backward()
