@@ -108,7 +108,7 @@ class TransformerConfig:
         embedding is a lookup and not counted), and 12 · layers · heads · head size · context for attention.
         Includes masked-out scores, excludes recomputed activations.
         """
-        weights = self.num_layers * self._block_matrices + self.vocabulary_size * self.hidden_size
+        weights = self.num_layers * self.block_matrices + self.vocabulary_size * self.hidden_size
         return 6 * weights + 12 * self.num_layers * self.num_heads * self.head_size * context
 
     @property
@@ -120,10 +120,11 @@ class TransformerConfig:
             + self.feed_forward_bias
             * (self.intermediate_size * (self._feed_forward_matrices - 1) + self.hidden_size)
         )
-        return self._block_matrices + biases + 2 * self._norm_parameters
+        return self.block_matrices + biases + 2 * self._norm_parameters
 
     @property
-    def _block_matrices(self) -> int:
+    def block_matrices(self) -> int:
+        """Number of elements of the matrices of a block."""
         attention = 2 * self.hidden_size * (self.num_heads + self.num_kv_heads) * self.head_size
         return attention + self._feed_forward_matrices * self.hidden_size * self.intermediate_size
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from model.config import RopeScaling, TransformerConfig
 from model.kv_cache import Cache
+from model.recomputation import ActivationCheckpointing, run_block
 
 INIT_STD = 0.02
 """Standard deviation of newly initialized matrices (GPT-2)."""
@@ -36,7 +36,7 @@ class ForwardContext:
     mask: Tensor | None
     """``[B or 1, 1, T, S]``, boolean (True: may attend) or added to the scores; None: causal."""
     cache: Cache | None
-    activation_checkpointing: bool
+    activation_checkpointing: ActivationCheckpointing
 
 
 class Attention(nn.Module):
@@ -118,10 +118,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         """Map ``[B, T, C]`` to ``[B, T, C]``."""
-        if context.activation_checkpointing and torch.is_grad_enabled():
-            result: Tensor = checkpoint(self._forward, x, context, use_reentrant=False)
-            return result
-        return self._forward(x, context)
+        return run_block(context.activation_checkpointing, self._forward, x, context)
 
     def _forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         x = x + self.dropout(self.attention(self.attention_norm(x), context))
@@ -135,8 +132,8 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.config = config
-        self.activation_checkpointing = False
-        """Recompute activations in the backward pass: less memory, about a third more computation."""
+        self.activation_checkpointing: ActivationCheckpointing = "none"
+        """Recompute activations in the backward pass: less memory, up to a third more computation."""
         self.embedding = nn.Embedding(config.vocabulary_size, config.hidden_size)
         learned = config.positions == "learned"
         self.positions = nn.Embedding(config.context, config.hidden_size) if learned else None

@@ -30,7 +30,7 @@ from train.training_run import TrainingRun
 
 def train(config: Config, world: World) -> None:
     """Pre-train the model in ``config``, resuming from the last checkpoint if there is one."""
-    training_run.check_batch_size("train", config.train, world)
+    training_run.check_processes("train", config.train, world)
     shards = training_run.open_shards(config)
     edits = world.broadcast_from_rank_zero(lambda: training_run.find_edits(config, shards))
     run = training_run.prepare(config, shards, edits)
@@ -70,6 +70,7 @@ class Trainer:
             adapt=run.adapt,
             compile_blocks=self.config.compile,
             activation_checkpointing=self.config.activation_checkpointing,
+            shard_processes=self.config.shard_processes,
         )
         self.has_frozen_weights = not all(weight.requires_grad for weight in self.model.parameters())
         self.optimizer = build_optimizer(self.model, self.config)

@@ -55,7 +55,9 @@ class Muon(torch.optim.AdamW):
         assert matrix.grad is not None
         state = self.state[matrix]
         if not state:
+            state["step"] = torch.zeros((), device=matrix.device)  # which AdamW expects of all when it loads
             state["momentum"] = torch.zeros_like(matrix)
+        state["step"] += 1
         gradient, average = _local(matrix.grad), _local(state["momentum"])
         average.lerp_(gradient, 1 - momentum)
         # CPUs multiply bfloat16 slowly.

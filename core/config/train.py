@@ -171,8 +171,12 @@ class TrainConfig(Section):
     """Precision of activations. ``auto``: bfloat16 on CUDA, float32 on CPU."""
     compile: bool = False
     """Compile each block with ``torch.compile``."""
-    activation_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, more computation."""
+    activation_checkpointing: Literal["none", "selective", "full"] = "none"
+    """Recompute activations in the backward pass: less memory, more computation. ``full``: all of a block's;
+    ``selective``: all but the results of attention and of every second matrix product."""
+    shard_processes: int = Field(default=0, ge=0)
+    """Number of processes over which weights, gradients and optimizer states are sharded, a divisor of all
+    (HSDP); groups of that many hold replicas. 0: all processes (FSDP)."""
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Self:
