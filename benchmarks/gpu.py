@@ -187,7 +187,7 @@ def run_plain(settings: Config, world: World) -> list[float]:
     with torch.device(world.device):
         model = Transformer(run.model_config)
     initialize(model, run.initial_weight)
-    optimizer = build_optimizer(model.parameters(), run.config)
+    optimizer = build_optimizer(model, run.config)
     if run.config.compile:
         model.compile()
     starts = []

@@ -114,7 +114,7 @@ def train_plain(settings: Config, world: World) -> list[float]:
     if world.size > 1:
         for layer in (*model.blocks, model):
             fully_shard(layer, mesh=world.mesh)
-    optimizer = build_optimizer(model.parameters(), run.config)
+    optimizer = build_optimizer(model, run.config)
     vocabulary, starts = run.model_config.vocabulary_size, []
     for step, micro_batches in enumerate(batches, 1):
         starts.append(time.perf_counter())

@@ -171,7 +171,7 @@ class TransformerConfig:
         embedding is a lookup and not counted), and 12 · layers · heads · head size · context for attention.
         Includes masked-out scores, excludes recomputed activations.
         """
-        weights = self.num_layers * self._block_matrices + self.vocabulary_size * self.hidden_size
+        weights = self.num_layers * self.block_matrices + self.vocabulary_size * self.hidden_size
         return 6 * weights + 12 * self.num_layers * self.num_heads * self.head_size * context
 
     @property
@@ -185,7 +185,7 @@ class TransformerConfig:
         )
         norms = (4 if self.post_norms else 2) * self.norm_parameters(self.hidden_size)
         qk_norms = 2 * self.norm_parameters(self.head_size) if self.qk_norm else 0
-        return self._block_matrices + biases + norms + qk_norms
+        return self.block_matrices + biases + norms + qk_norms
 
     @property
     def is_gated(self) -> bool:
@@ -197,7 +197,8 @@ class TransformerConfig:
         return size * (1 if self.norm == "rms" else 2)
 
     @property
-    def _block_matrices(self) -> int:
+    def block_matrices(self) -> int:
+        """Number of elements of the matrices of a block."""
         attention = 2 * self.hidden_size * (self.num_heads + self.num_kv_heads) * self.head_size
         return attention + self._feed_forward_matrices * self.hidden_size * self.intermediate_size
 

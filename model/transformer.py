@@ -15,13 +15,13 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from model.attention import Kernel, MaskedAttention, limit_to_window, soft_cap
 from model.config import TransformerConfig
 from model.cross_entropy import Losses, chunked_cross_entropy
 from model.document_attention import document_attention, document_positions
 from model.kv_cache import Cache
+from model.recomputation import ActivationCheckpointing, run_block
 from model.rotary import apply_rotary, rotary_embedding
 
 INIT_STD = 0.02
@@ -42,7 +42,7 @@ class ForwardContext:
     local_attention: Kernel
     """Attention of layers with a sliding window."""
     cache: Cache | None
-    activation_checkpointing: bool
+    activation_checkpointing: ActivationCheckpointing
 
 
 class Attention(nn.Module):
@@ -129,10 +129,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         """Map ``[B, T, C]`` to ``[B, T, C]``."""
-        if context.activation_checkpointing and torch.is_grad_enabled():
-            result: Tensor = checkpoint(self._forward, x, context, use_reentrant=False)
-            return result
-        return self._forward(x, context)
+        return run_block(context.activation_checkpointing, self._forward, x, context)
 
     def _forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         attended = self.attention(self.attention_norm(x), context)
@@ -148,8 +145,8 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.config = config
-        self.activation_checkpointing = False
-        """Recompute activations in the backward pass: less memory, about a third more computation."""
+        self.activation_checkpointing: ActivationCheckpointing = "none"
+        """Recompute activations in the backward pass: less memory, up to a third more computation."""
         self.embedding = nn.Embedding(config.vocabulary_size, config.hidden_size)
         learned = config.positions == "learned"
         self.positions = nn.Embedding(config.context, config.hidden_size) if learned else None

@@ -26,6 +26,9 @@ STATE_BYTES = 16
 """Per parameter: weight, gradient and AdamW's two moments, in float32."""
 WEIGHT_BYTES = 4
 """Per parameter that is not trained: the weight in float32."""
+MUON_STATE_BYTES = 12
+"""Per element of a matrix of the blocks with Muon, which has one moment."""
+STATES = "weights, gradients, moments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +59,24 @@ class Plan:
 def memory(plan: Plan) -> dict[str, int]:
     """Return the bytes of each part of a process's memory at its peak, the start of the backward pass.
 
-    States are sharded over all processes (FSDP2); the weights outside the blocks, and those of two blocks,
-    are gathered, in the precision of the computation; gradients of a block are gathered and reduced in
-    float32. Logits are those of a chunk; attention has a mask
-    only with dropout. The CUDA context and the allocator's fragmentation, some GiB, come
-    on top.
+    States are sharded over all processes (FSDP2) or ``shard_processes`` of them; the weights outside the
+    blocks, and those of two blocks, are gathered, in the precision of the computation; gradients of a block
+    are gathered and reduced in float32. Logits are those of a chunk; attention has a mask only with dropout.
+    The CUDA context and the allocator's fragmentation, some GiB, come on top.
     """
     model, tokens = plan.model, plan.micro_batch_tokens
     outside = model.num_parameters - model.num_layers * model.block_parameters
     block = tokens * block_activations(model, plan.element_bytes, plan.sequence_length)
     stream = tokens * model.hidden_size * plan.element_bytes
-    recomputed = plan.train.activation_checkpointing
-    kept = model.num_layers * stream + block if recomputed else model.num_layers * block
-    states = STATE_BYTES * model.num_parameters
-    if plan.adapter_parameters:
-        states = STATE_BYTES * plan.adapter_parameters + WEIGHT_BYTES * model.num_parameters
+    kept = model.num_layers * block
+    if plan.train.activation_checkpointing == "full":
+        kept = model.num_layers * stream + block
+    elif plan.train.activation_checkpointing == "selective":
+        kept = model.num_layers * tokens * selected_activations(model, plan.element_bytes) + block
     logit_bytes = 10 if plan.element_bytes == 2 else 8  # logits and their logarithms, then gradients instead
     logits = min(tokens * model.vocabulary_size, CHUNK_LOGITS["cuda"])
     return {
-        "weights, gradients, AdamW": states // plan.processes,
+        STATES: _state_bytes(plan) // (plan.train.shard_processes or plan.processes),
         "gathered weights": plan.element_bytes * (outside + 2 * model.block_parameters),
         "gradients of a block": (plan.element_bytes + 4) * model.block_parameters,
         "activations": kept + 2 * stream,
@@ -101,6 +103,25 @@ def block_activations(model: TransformerConfig, element_bytes: int, length: int)
     masks = 2 * model.hidden_size if model.dropout else 0
     scores = 8 * model.num_heads * length if model.attention_softcap else 0
     return elements * element_bytes + 4 * statistics + masks + scores
+
+
+def selected_activations(model: TransformerConfig, element_bytes: int) -> int:
+    """Return the bytes per token that a block keeps with selective activation checkpointing.
+
+    Its input; keys; attended values, with the logarithms of their sums in float32; the results of attention;
+    and of the feed-forward layer the larger factor of SwiGLU, or the result.
+    """
+    feed_forward = model.intermediate_size if model.activation == "swiglu" else model.hidden_size
+    heads = (model.num_heads + model.num_kv_heads) * model.head_size
+    return (2 * model.hidden_size + heads + feed_forward) * element_bytes + 4 * model.num_heads
+
+
+def _state_bytes(plan: Plan) -> int:
+    """Return the bytes of weights, gradients and moments, over all shards."""
+    if plan.adapter_parameters:
+        return STATE_BYTES * plan.adapter_parameters + WEIGHT_BYTES * plan.model.num_parameters
+    matrices = plan.model.num_layers * plan.model.block_matrices if plan.train.optimizer == "muon" else 0
+    return STATE_BYTES * plan.model.num_parameters - (STATE_BYTES - MUON_STATE_BYTES) * matrices
 
 
 def seconds(plan: Plan, gpu: Gpu, mfu: float) -> float:
@@ -144,20 +165,26 @@ def describe(plan: Plan, gpu: Gpu, mfu: float, price: float | None) -> Iterator[
 def _remedy(plan: Plan, parts: Mapping[str, int]) -> str:
     """Return what would make the largest part of the memory smaller."""
     largest = max(parts, key=lambda name: parts[name])
-    if largest == "weights, gradients, AdamW":
+    if largest == STATES:
         return "use more GPUs"
     if plan.micro_batch_tokens > plan.sequence_length:
         return "lower train.micro_batch_size"
-    if largest == "activations" and not plan.train.activation_checkpointing:
-        return "set train.activation_checkpointing=true"
+    if largest == "activations" and plan.train.activation_checkpointing != "full":
+        return "set train.activation_checkpointing=full"
     return "use GPUs with more memory, or a shorter pack.sequence_length"
 
 
 def make_plan(config: Config, processes: int) -> Plan:
     """Return the plan of a configuration.
 
-    Raises :class:`ConfigError` for a batch size that is not a multiple of the number of processes.
+    Raises :class:`ConfigError` for a batch size that is not a multiple of the number of processes, and a
+    number of them that is not a multiple of ``shard_processes``.
     """
+    if config.train.shard_processes and processes % config.train.shard_processes:
+        raise ConfigError(
+            f"train.shard_processes = {config.train.shard_processes}: must divide the number of GPUs, "
+            f"{processes}; change it or --gpus"
+        )
     if config.train.batch_size % processes:
         raise ConfigError(
             f"train.batch_size = {config.train.batch_size}: must be a multiple of the number of GPUs, "

@@ -72,7 +72,7 @@ def finetune(config: Config, world: World) -> None:
 
     Each process holds the full base model in float32, in addition to its shard of the trained model.
     """
-    training_run.check_batch_size(STAGE, config.finetune, world)
+    training_run.check_processes(STAGE, config.finetune, world)
     configuration.require(config, "output.path", "finetune.model", "finetune.files")
     base = load(config.finetune.model)
     dataset = world.broadcast_from_rank_zero(lambda: _load_examples(config.finetune, base))

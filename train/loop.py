@@ -44,7 +44,7 @@ from train.training_run import TrainingRun
 
 def train(config: Config, world: World) -> None:
     """Pre-train the model in ``config``, resuming from the last checkpoint if there is one."""
-    training_run.check_batch_size("train", config.train, world)
+    training_run.check_processes("train", config.train, world)
     shards = training_run.open_shards(config)
     edits = world.broadcast_from_rank_zero(lambda: training_run.find_edits(config, shards))
     run = training_run.prepare(config, shards, edits)
@@ -97,10 +97,10 @@ class Trainer:
             adapt=run.adapt,
             compile_blocks=self.config.compile,
             activation_checkpointing=self.config.activation_checkpointing,
+            shard_processes=self.config.shard_processes,
         )
-        trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.has_frozen_weights = len(trainable) < len(list(self.model.parameters()))
-        self.optimizer = build_optimizer(trainable, self.config)
+        self.has_frozen_weights = not all(weight.requires_grad for weight in self.model.parameters())
+        self.optimizer = build_optimizer(self.model, self.config)
         self.validation_sample = validation.sample_rows(run.dataset, self.config.validation_sequences)
         self.byte_lengths = losses.byte_lengths(run.tokenizer, world.device)
         self.peak_flops = peak_flops(world.device)

@@ -1,7 +1,6 @@
-"""Optimizer: AdamW, the learning-rate schedule, and a step with clipped gradients."""
+"""Optimizer: AdamW or Muon, the learning-rate schedule, and a step with clipped gradients."""
 
 import math
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -9,20 +8,30 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from core.config import TrainConfig
+from train.muon import Muon
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
-    """Return AdamW (Loshchilov and Hutter 2019) with weight decay on matrices only."""
+def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """Return the optimizer of all weights that are trained: AdamW (Loshchilov and Hutter 2019), or Muon.
+
+    Only matrices decay. Muon updates those of the blocks, AdamW the embeddings, the output layer, norms and
+    biases.
+    """
+    hidden: list[nn.Parameter] = []
     matrices: list[nn.Parameter] = []
     vectors: list[nn.Parameter] = []
-    for parameter in parameters:
-        (matrices if parameter.ndim >= 2 else vectors).append(parameter)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            is_hidden = config.optimizer == "muon" and name.startswith("blocks.") and parameter.ndim == 2
+            (hidden if is_hidden else matrices if parameter.ndim >= 2 else vectors).append(parameter)
     groups = [
+        {"params": hidden, "weight_decay": config.weight_decay, "momentum": config.muon_momentum},
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)
+    optimizer_class = Muon if config.optimizer == "muon" else torch.optim.AdamW
+    return optimizer_class(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

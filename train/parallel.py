@@ -24,6 +24,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from core import errors
 from core.errors import GristmillError
 from model.config import TransformerConfig
+from model.recomputation import ActivationCheckpointing
 from model.transformer import Transformer, initial_weight
 from train import failure
 
@@ -179,10 +180,12 @@ def build_sharded_model(
     *,
     adapt: Callable[[Transformer], None] = lambda _: None,
     compile_blocks: bool = False,
-    activation_checkpointing: bool = False,
+    activation_checkpointing: ActivationCheckpointing = "none",
+    shard_processes: int = 0,
 ) -> Transformer:
-    """Return an uninitialized model, sharded block by block over all processes (FSDP2).
+    """Return an uninitialized model, sharded block by block (FSDP2).
 
+    Shards are divided among all processes, or replicated between groups of ``shard_processes`` (HSDP).
     ``adapt`` may replace or freeze layers before sharding. With bfloat16, weights and activations are cast
     for computation; master weights, gradient reduction and optimizer state stay in float32.
     """
@@ -193,11 +196,15 @@ def build_sharded_model(
     if precision == "bfloat16":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
     model.activation_checkpointing = activation_checkpointing
+    mesh = world.mesh
+    if 0 < shard_processes < world.size:
+        shape = (world.size // shard_processes, shard_processes)
+        mesh = init_device_mesh(world.device.type, shape, mesh_dim_names=("replicate", "shard"))
     for block in model.blocks:
         if compile_blocks:
             block.compile()
-        fully_shard(block, mesh=world.mesh, mp_policy=policy)
-    fully_shard(model, mesh=world.mesh, mp_policy=policy)
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
     register_fsdp_forward_method(model, "losses")
     return model.to_empty(device=world.device)
 

@@ -48,6 +48,7 @@ RESUMABLE_KEYS = (
     "keep_every",
     "compile",
     "activation_checkpointing",
+    "shard_processes",
     "validate_every",
     "validation_sequences",
     "sample_prompts",
@@ -229,12 +230,17 @@ def verify_shards(shards: Shards, world: World) -> None:
     world.barrier()
 
 
-def check_batch_size(section: str, config: TrainConfig, world: World) -> None:
-    """Raise :class:`ConfigError` unless the batch can be divided evenly among the processes."""
+def check_processes(section: str, config: TrainConfig, world: World) -> None:
+    """Raise :class:`ConfigError` unless batch and processes can be divided evenly as configured."""
     if config.batch_size % world.size:
         raise ConfigError(
             f"{section}.batch_size = {config.batch_size}: must be a multiple of the number of processes, "
             f"{world.size}; change it or --nproc-per-node"
+        )
+    if config.shard_processes and world.size % config.shard_processes:
+        raise ConfigError(
+            f"{section}.shard_processes = {config.shard_processes}: must divide the number of processes, "
+            f"{world.size}; change it, or set it to 0 for all of them"
         )
 
 

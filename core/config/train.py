@@ -138,7 +138,7 @@ class EditConfig(Section):
 
 
 class TrainConfig(Section):
-    """Training with AdamW."""
+    """Training: optimizer, batches, validation and checkpoints."""
 
     steps: int = Field(default=1000, ge=1)
     """Optimizer steps."""
@@ -146,6 +146,9 @@ class TrainConfig(Section):
     """Sequences per optimizer step, over all processes; a multiple of the number of processes."""
     micro_batch_size: int = Field(default=8, ge=1)
     """Sequences per forward pass of one process."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """``muon``: Muon for the matrices of the blocks, AdamW for embeddings, output layer, norms and biases.
+    Its updates are scaled to the size of AdamW's, so that one learning rate and weight decay serve both."""
     learning_rate: float = Field(default=3e-4, gt=0)
     """Peak learning rate."""
     schedule: Literal["cosine", "linear", "constant", "wsd"] = "cosine"
@@ -163,6 +166,8 @@ class TrainConfig(Section):
     """AdamW's decay rate of the first moment."""
     beta2: float = Field(default=0.95, ge=0, lt=1)
     """AdamW's decay rate of the second moment."""
+    muon_momentum: float = Field(default=0.95, ge=0, lt=1)
+    """Muon's decay rate of the momentum."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Norm to which gradients are clipped."""
     z_loss: float = Field(default=0.0, ge=0)
@@ -202,8 +207,12 @@ class TrainConfig(Section):
     """Precision of activations. ``auto``: bfloat16 on CUDA, float32 on CPU."""
     compile: bool = False
     """Compile each block with ``torch.compile``."""
-    activation_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, more computation."""
+    activation_checkpointing: Literal["none", "selective", "full"] = "none"
+    """Recompute activations in the backward pass: less memory, more computation. ``full``: all of a block's;
+    ``selective``: all but the results of attention and of every second matrix product."""
+    shard_processes: int = Field(default=0, ge=0)
+    """Number of processes over which weights, gradients and optimizer states are sharded, a divisor of all
+    (HSDP); groups of that many hold replicas. 0: all processes (FSDP)."""
     loggers: tuple[Literal["wandb", "mlflow"], ...] = ()
     """Services that get the metrics and samples as well, besides the files and TensorBoard."""
     profile_steps: tuple[int, ...] = ()
@@ -244,7 +253,7 @@ class TrainConfig(Section):
 
 
 class PretrainConfig(TrainConfig):
-    """Pre-training with AdamW."""
+    """Pre-training."""
 
     shuffle_block: int = Field(default=0, ge=0)
     """0: all rows of a source are shuffled. Otherwise the rows per block: blocks of consecutive rows are

@@ -11,6 +11,7 @@ from model.attention import limit_to_window
 from model.config import TransformerConfig
 from model.document_attention import document_mask, document_positions
 from model.kv_cache import KVCache
+from model.recomputation import ActivationCheckpointing
 from model.transformer import Transformer, initial_weight
 
 
@@ -164,12 +165,17 @@ def test_cached_logits_equal_uncached_logits() -> None:
     assert cache.length == cache.capacity == 20
 
 
-def test_activation_checkpointing_gives_the_same_gradients() -> None:
+@pytest.mark.parametrize("mode", ["selective", "full"])
+@pytest.mark.parametrize("shape", [config(), replace(config(kv_heads=4), dropout=0.2).as_gpt2(16)])
+def test_activation_checkpointing_gives_the_same_gradients(
+    mode: ActivationCheckpointing, shape: TransformerConfig
+) -> None:
     tokens = torch.arange(12).view(1, -1)
     gradients = []
-    for recompute in (False, True):
-        model = fresh(config())
-        model.activation_checkpointing = recompute
+    for each in ("none", mode):
+        model = fresh(shape)
+        model.activation_checkpointing = each
+        torch.manual_seed(1)
         model(tokens).square().mean().backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
     torch.testing.assert_close(gradients[0], gradients[1], atol=0, rtol=0)

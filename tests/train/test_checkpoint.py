@@ -25,18 +25,17 @@ from train.optim import build_optimizer, gradient_norm, optimizer_step
 from train.parallel import World, build_sharded_model, initialize, seeded_initial_weight
 
 SHAPE = TransformerConfig(40, num_layers=1, hidden_size=16, num_heads=2, num_kv_heads=1, intermediate_size=32)
+ADAMW = TrainConfig()
 PINS = {"tokenizer_sha256": "0" * 64}
 
 
-def trained(world: World, steps: int) -> tuple[Transformer, torch.optim.AdamW]:
+def trained(world: World, steps: int, config: TrainConfig = ADAMW) -> tuple[Transformer, torch.optim.AdamW]:
     """Return a model and its optimizer after ``steps`` steps on one sequence."""
     model = build_sharded_model(SHAPE, world, "float32")
     initialize(model, seeded_initial_weight(SHAPE, 1))
-    optimizer = build_optimizer(model.parameters(), TrainConfig())
+    optimizer = build_optimizer(model, config)
     for step in range(1, steps + 1):
-        loss = model(torch.arange(20).view(1, -1)).square().mean()
-        loss.backward()
-        optimizer_step(optimizer, TrainConfig(), step, gradient_norm(optimizer))
+        take_step(model, optimizer, config, step)
     return model, optimizer
 
 
@@ -46,6 +45,12 @@ def write(folder: str, world: World, *steps: int, keep: int = 9) -> None:
     with CheckpointWriter(folder, "fingerprint", world, remove_old) as writer:
         for step in steps:
             writer.begin(step, *trained(world, step), PINS)
+
+
+def take_step(model: Transformer, optimizer: torch.optim.AdamW, config: TrainConfig, step: int) -> None:
+    loss = model(torch.arange(20).view(1, -1)).square().mean()
+    loss.backward()
+    optimizer_step(optimizer, config, step, gradient_norm(optimizer))
 
 
 @pytest.mark.server
@@ -169,6 +174,22 @@ class FullDisk(io.BytesIO):
         if self.tell() > 1000:
             raise OSError(errno.ENOSPC, "No space left on device")
         return super().write(data)
+
+
+def test_muon_resumes_bit_for_bit(world: World, tmp_path: Path) -> None:
+    folder, muon = str(tmp_path), TrainConfig(optimizer="muon", learning_rate=0.01)
+    with CheckpointWriter(folder, "fingerprint", world) as writer:
+        writer.begin(2, *trained(world, 2, muon), PINS)
+    model, optimizer = trained(world, 0, muon)
+    found = find_latest(folder)
+    assert found
+    assert checkpoint.restore(*found, model, optimizer, world) == 2
+    take_step(model, optimizer, muon, 3)
+    expected, expected_optimizer = trained(world, 3, muon)
+    torch.testing.assert_close(model.state_dict(), expected.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(optimizer.state_dict(), expected_optimizer.state_dict(), rtol=0, atol=0)
+    moments = {name for state in optimizer.state.values() for name in state}
+    assert moments == {"momentum", "step", "exp_avg", "exp_avg_sq"}
 
 
 def test_incomplete_checkpoints_are_removed(world: World, tmp_path: Path) -> None:

@@ -1,18 +1,36 @@
 """Estimates, beside what autograd keeps here and what others have measured on GPUs."""
 
+import gc
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from core import config
 from core.errors import ConfigError
 from model.config import TransformerConfig
 from model.cross_entropy import CHUNK_LOGITS
+from model.recomputation import ActivationCheckpointing
 from model.transformer import Transformer
 from train.devices import find_gpu
-from train.estimate import GIB, Plan, block_activations, describe, main, make_plan, memory, seconds
+from train.estimate import (
+    GIB,
+    STATES,
+    Plan,
+    block_activations,
+    describe,
+    main,
+    make_plan,
+    memory,
+    seconds,
+    selected_activations,
+)
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 # On CPUs, RMSNorm is several operations, each of which keeps its input; on GPUs it is one.
@@ -21,21 +39,38 @@ QK_NORM, SOFTCAP = replace(LLAMA, qk_norm=True), replace(LLAMA, attention_softca
 GPT2 = replace(LLAMA, intermediate_size=256).as_gpt2(64)
 
 
-def kept_bytes(shape: TransformerConfig, dtype: torch.dtype) -> int:
+class Storages(TorchDispatchMode):
+    """Records the storages of all results of operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._found: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                self._found[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        return result
+
+    def kept_bytes(self, but: Iterable[torch.Tensor]) -> int:
+        """Return the bytes of those that still exist, without ``but``."""
+        gc.collect()
+        others = {tensor.untyped_storage()._cdata for tensor in but}
+        kept = (each for address, each in self._found.items() if address not in others)
+        return sum(size for reference, size in kept if not reference.expired())
+
+
+def kept_bytes(shape: TransformerConfig, dtype: torch.dtype, mode: ActivationCheckpointing = "none") -> int:
     """Return the bytes of all different tensors that a forward pass over 64 tokens keeps, without weights."""
     model = Transformer(shape).to(dtype)
-    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
-    found: dict[int, torch.UntypedStorage] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            found[storage.data_ptr()] = storage
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        model(torch.arange(64)[None])
-    return sum(storage.nbytes() for storage in found.values())
+    model.activation_checkpointing = mode
+    with Storages() as storages:
+        logits = model(torch.arange(64)[None])
+    return storages.kept_bytes(but=[*model.parameters(), logits])
 
 
 @pytest.mark.parametrize("shape", [LLAMA, replace(LLAMA, num_kv_heads=2), QK_NORM, SOFTCAP, GPT2])
@@ -43,6 +78,10 @@ def kept_bytes(shape: TransformerConfig, dtype: torch.dtype) -> int:
 def test_activations_are_those_that_autograd_keeps(shape: TransformerConfig, dtype: torch.dtype) -> None:
     three, two = (kept_bytes(replace(shape, num_layers=number), dtype) for number in (3, 2))
     assert 64 * block_activations(shape, dtype.itemsize, 64) == pytest.approx(three - two, rel=0.05)
+    selected, two = (kept_bytes(replace(shape, num_layers=number), dtype, "selective") for number in (3, 2))
+    assert 64 * selected_activations(shape, dtype.itemsize) == selected - two
+    inputs, two = (kept_bytes(replace(shape, num_layers=number), dtype, "full") for number in (3, 2))
+    assert 64 * shape.hidden_size * dtype.itemsize == inputs - two
 
 
 def plan(name: str, processes: int, *overrides: str) -> Plan:
@@ -73,7 +112,7 @@ def test_llama_8b_is_as_torchtitan_measured_it() -> None:
 
 def test_parts_of_the_memory_follow_the_settings() -> None:
     plain = memory(plan("135m", 8))
-    assert memory(plan("135m", 16))["weights, gradients, AdamW"] * 2 == plain["weights, gradients, AdamW"]
+    assert memory(plan("135m", 16))[STATES] * 2 == plain[STATES]
     halved = memory(plan("135m", 8, "train.micro_batch_size=8"))
     assert halved["activations"] * 2 == plain["activations"]
     # Only dropout needs a mask of all pairs of tokens on GPUs.
@@ -86,8 +125,16 @@ def test_parts_of_the_memory_follow_the_settings() -> None:
     assert halved["logits"] == plain["logits"] == 10 * CHUNK_LOGITS["cuda"]
     few = plan("135m", 8, "train.micro_batch_size=1", "tokenizer.vocabulary_size=1000")
     assert memory(few)["logits"] == 10 * few.micro_batch_tokens * 1000
-    recomputed = memory(plan("135m", 8, "train.activation_checkpointing=true"))
-    assert recomputed["activations"] < plain["activations"] / 8
+    selective, full = (
+        memory(plan("135m", 8, f"train.activation_checkpointing={mode}"))["activations"]
+        for mode in ("selective", "full")
+    )
+    assert selective < plain["activations"] / 2
+    assert full < plain["activations"] / 8
+    muon = plan("135m", 8, "train.optimizer=muon")
+    saved = plain[STATES] - memory(muon)[STATES]
+    assert saved * 8 == 4 * muon.model.num_layers * muon.model.block_matrices
+    assert memory(plan("135m", 8, "train.shard_processes=4"))[STATES] == 2 * plain[STATES]
     full = memory(plan("135m", 8, "train.precision=float32"))
     assert full["activations"] == pytest.approx(2 * plain["activations"], rel=0.01)
 
@@ -118,6 +165,10 @@ def test_the_estimate_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (["--gpus", "3"], r"train\.batch_size = 64: must be a multiple of the number of GPUs, 3"),
+        (
+            ["--set", "train.shard_processes=3"],
+            r"train\.shard_processes = 3: must divide the number of GPUs, 8",
+        ),
         (["--gpus", "0"], "0 is not at least 1; use a number in that range"),
         (["--gpu", "Abacus"], "--gpu Abacus: not known; name one of NVIDIA A100"),
         (["--gpus", "many"], "invalid int value: 'many'"),

@@ -14,7 +14,7 @@ def test_bfloat16_and_activation_checkpointing_learn_the_same(
     packed: Path, tmp_path: Path, world: World
 ) -> None:
     reduced = Folder(tmp_path / "reduced", packed)
-    options = ("train.precision='bfloat16'", "train.activation_checkpointing=true")
+    options = ("train.precision='bfloat16'", "train.activation_checkpointing='selective'")
     train(reduced.config("train.steps=6", *options), world)
     plain = Folder(tmp_path / "plain", packed)
     train(plain.config("train.steps=6"), world)
