@@ -13,6 +13,7 @@ from core import errors, manifest, storage
 from core.config import Config, PretrainConfig, bounded
 from core.errors import ConfigError
 from core.messages import duration
+from core.run_paths import data_folder
 from core.shards import Shards
 from model.config import TransformerConfig
 from train import training_run
@@ -148,8 +149,8 @@ def make_plan(config: Config, processes: int) -> Plan:
             f"{processes}; change it or --gpus"
         )
     vocabulary, length = config.tokenizer.vocabulary_size, config.pack.sequence_length
-    folder = storage.join(config.output.path, "shards")
-    if config.output.path and storage.exists(storage.join(folder, manifest.NAME)):
+    folder = storage.join(data_folder(config), "shards")
+    if data_folder(config) and storage.exists(storage.join(folder, manifest.NAME)):
         facts = Shards.open(folder, verify=False).facts
         vocabulary, length = facts.vocabulary_size, facts.sequence_length
     model = training_run.model_config(config, vocabulary, length)

@@ -15,6 +15,7 @@ from core import config as configuration
 from core import errors, storage
 from core.config import Config, bounded
 from core.errors import InputError, MismatchError
+from core.run_paths import data_folder
 from core.shards import Rows, Shards
 from core.shards.documents import DocumentSpan, document_urls, find_documents, resolve_one
 from core.shards.inspection import document_ids
@@ -56,7 +57,7 @@ def explain(config: Config, names: Sequence[str]) -> Iterator[str]:
     shards = training_run.open_shards(config)
     run = training_run.prepare(config, shards, training_run.find_edits(config, shards))
     done = _completed_steps(run)
-    ids = [each for name in names for each in resolve_one(config.output.path, name)]
+    ids = [each for name in names for each in resolve_one(data_folder(config), name)]
     spans: dict[str, list[DocumentSpan]] = {each: [] for each in ids}
     for span in find_documents(shards, ids):
         spans[span.document].append(span)
@@ -112,7 +113,7 @@ def _effective_edit(stream: Stream, span: DocumentSpan, position: int) -> Edit |
 
 def _urls(config: Config, ids: Sequence[str]) -> dict[str, str]:
     """Return the URLs of documents, as far as the run has its corpus."""
-    run = config.output.path
+    run = data_folder(config)
     return document_urls(run, ids) if storage.exists(storage.join(run, "documents")) else {}
 
 

@@ -1,11 +1,30 @@
 """Sections of pre-training and fine-tuning: model, train, finetune."""
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from core.config.section import ByteSize, Section, Weights
+
+DEFAULT_RUN = "training"
+"""Name of a pre-training run that is given none."""
+OTHER_OUTPUTS = (
+    "analysis",
+    "cards",
+    "classifier",
+    "documents",
+    "duplicates",
+    "finetuning",
+    "ledger",
+    "model",
+    "quarantine",
+    "shards",
+    "tokenizer",
+)
+"""Names below ``output.path`` of what is not a pre-training run."""
+_RUN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 class ModelConfig(Section):
@@ -162,6 +181,8 @@ class TrainConfig(Section):
     """Steps between checkpoints."""
     keep_checkpoints: int = Field(default=2, ge=1)
     """Most recent checkpoints to keep."""
+    keep_every: int = Field(default=0, ge=0)
+    """Also keep all checkpoints whose step is a multiple of this; 0: none."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of activations. ``auto``: bfloat16 on CUDA, float32 on CPU."""
     compile: bool = False
@@ -194,6 +215,18 @@ class TrainConfig(Section):
 class PretrainConfig(TrainConfig):
     """Pre-training with AdamW."""
 
+    name: str = DEFAULT_RUN
+    """Name of the run: the folder below ``output.path`` that it is written to. Runs with different names can
+    share the shards and the tokenizer."""
+    shards: str = ""
+    """Output folder of another run, whose shards, tokenizer and documents are used; empty:
+    ``output.path``."""
+    init_from: str = ""
+    """Model to start from instead of fresh weights (continued pre-training): the folder of a run or of one
+    of its checkpoints, a Hugging Face folder, a GGUF file or an adapter. Its architecture is used, and the
+    shards must be packed with its tokenizer."""
+    init_optimizer: bool = False
+    """Start with the state of the optimizer, too, if ``init_from`` is a run or a checkpoint."""
     shuffle_block: int = Field(default=0, ge=0)
     """0: all rows of a source are shuffled. Otherwise the rows per block: blocks of consecutive rows are
     shuffled, then the rows of ``shuffle_window`` blocks, so that few blocks of remote shards are needed at a
@@ -206,6 +239,17 @@ class PretrainConfig(TrainConfig):
     is smaller where less than a tenth of the disk would be free."""
     edits: tuple[EditConfig, ...] = ()
     """Rows and documents that are left out from a step on."""
+
+    @model_validator(mode="after")
+    def _name_is_a_folder(self) -> Self:
+        if not _RUN_NAME.fullmatch(self.name) or self.name in OTHER_OUTPUTS:
+            raise PydanticCustomError(
+                "run_name",
+                "name = {name}: must be the name of one folder (letters, digits, ., -, _), and none of "
+                "{others}; choose another",
+                {"name": self.name, "others": ", ".join(OTHER_OUTPUTS)},
+            )
+        return self
 
 
 class LoraConfig(Section):
