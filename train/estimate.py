@@ -16,8 +16,10 @@ from core.messages import duration
 from core.run_paths import data_folder
 from core.shards import Shards
 from model.config import TransformerConfig
+from model.loading import load
 from train import training_run
 from train.devices import Gpu, find_gpu, known_gpus
+from train.initial_model import adapt_config
 
 GIB = 1 << 30
 MFU = 0.35
@@ -154,6 +156,8 @@ def make_plan(config: Config, processes: int) -> Plan:
         facts = Shards.open(folder, verify=False).facts
         vocabulary, length = facts.vocabulary_size, facts.sequence_length
     model = training_run.model_config(config, vocabulary, length)
+    if start := config.train.init_from:
+        model = adapt_config(config.model, start, load(start).model.config, vocabulary, length)
     element_bytes = 4 if config.train.precision == "float32" else 2
     return Plan(model, config.train, length, processes, element_bytes)
 
