@@ -16,7 +16,7 @@ from model import loading
 from model.config import TransformerConfig
 from model.loading import LoadedModel
 
-FREE_KEYS = frozenset({"dropout"})
+FREE_KEYS = frozenset({"dropout", "size"})
 """Keys of ``[model]`` that do not describe weights."""
 TOKEN_WEIGHTS = ("embedding.weight", "output.weight")
 """Parameters with a row for each token."""
@@ -47,8 +47,8 @@ def load_initial_model(config: Config, shards: Shards, tokenizer: Tokenizer) -> 
     source = loading.find(path)
     if config.train.init_optimizer and not source.checkpoint:
         raise ConfigError(
-            f"train.init_optimizer = true: {path} ({source.facts['format']}) has no state of the optimizer, "
-            "only a run or one of its checkpoints has; set it to false"
+            f"train.init_optimizer = true: {path} has no state of the optimizer, only a run or one of its "
+            "checkpoints has; set it to false"
         )
     base = source.load()
     shape = adapt_config(config.model, path, base.model.config, facts.vocabulary_size, facts.sequence_length)

@@ -163,10 +163,10 @@ def prepare(config: Config, shards: Shards, edits: Sequence[Edit]) -> TrainingRu
             window=config.train.shuffle_window,
         ),
         identity={
+            "init_sha256": start.sha256 if start else None,
             "model": asdict(architecture),
             "tokenizer_sha256": tokenizer.sha256,
             "shards_sha256": dataset.sha256,
-            "init_sha256": start.sha256 if start else None,
             "train": identity_settings(config.train, (*SCHEDULE_KEYS, *PATH_KEYS)),
         },
         initial_weight=loaded_weights(start.weights, initial_weight) if start else initial_weight,

@@ -34,6 +34,10 @@ class ModelConfig(Section):
     ``num_heads``.
     """
 
+    size: str = ""
+    """``tiny``, ``135m``, ``1b`` or ``8b``, or a depth such as ``d12``: as many layers and heads, and 64
+    channels of width for each. Shape, ``train.learning_rate`` and ``train.batch_size`` follow from it where
+    they are not set."""
     architecture: Literal["llama", "gpt2"] = "llama"
     """``llama``: RMSNorm, rotary positions, SwiGLU. ``gpt2``: LayerNorm, learned positions up to the sequence
     length of the shards, GELU, biases, and as many key and value heads as query heads."""

@@ -120,9 +120,9 @@ def document_scores(run: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """
     found = {}
     for row in _lookup(run, "id", ids, ("id", "url", "language", "language_score", "metrics")):
-        metrics = row.pop("metrics", None) or {}
+        document, metrics = row.pop("id"), row.pop("metrics", None) or {}
         values = {**row, **{score: metrics.get(score) for score in SCORES}}
-        found[values.pop("id")] = {key: value for key, value in values.items() if value is not None}
+        found[document] = {key: value for key, value in values.items() if value is not None}
     return found
 
 
