@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core import manifest, storage
-from core.config.train import DEFAULT_RUN
+from core.config.train import DEFAULT_RUN, OTHER_OUTPUTS
 from core.errors import InputError
 from core.manifest import Manifest
 from model.formats import checkpoint
@@ -68,8 +68,8 @@ def find_run(path: str) -> RunFolder | None:
 
 def named_runs(output: str) -> list[str]:
     """Return the paths of the runs in an output folder on this machine, by name."""
-    found = Path(output).glob(f"*/{CHECKPOINTS}/{checkpoint.LATEST}")
-    return sorted(str(path.parents[1]) for path in found)
+    found = [path.parents[1] for path in Path(output).glob(f"*/{CHECKPOINTS}/{checkpoint.LATEST}")]
+    return sorted(str(folder) for folder in found if folder.name not in OTHER_OUTPUTS)
 
 
 def parent(path: str) -> str:

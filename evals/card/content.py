@@ -163,10 +163,10 @@ def _origin(run: _Run, path: str, found: loading.ModelSource) -> tuple[JsonNode 
         same = manifest.read(folder, TUNE).fingerprint == model_manifest.fingerprint
         tuning = run.stage(TUNE) if same else None
     origins = {model_manifest.facts.get("origin_sha256"), model_manifest.facts.get("base_sha256")}
-    runs = [each for each in {run.training, *named_runs(run.folder)} if storage.exists(each)]
+    runs = [each for each in (run.training, *named_runs(run.folder)) if storage.exists(each)]
     trained_by = [each for each in runs if loading.find(each).sha256 in origins]
-    run.training = trained_by[0] if trained_by else run.training
-    trained = bool(trained_by)
+    if trained := bool(trained_by):
+        run.training = trained_by[0]
     if not trained and not tuning:
         raise MismatchError(
             f"{path}: model {found.name} ({found.sha256[:12]}…) does not come from the run {run.folder}; "

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from core.errors import ConfigError, GristmillError, InputError, MismatchError, OutputError
+from evals.card import content
 from model import export
 from model.config import TransformerConfig
 from model.loading import load
@@ -156,6 +157,8 @@ def test_named_runs_share_shards(
     models = [load(str(folder.output / name)) for name in ("first", "second")]
     assert [model.name for model in models] == ["first", "second"]
     assert models[0].sha256 != models[1].sha256
+    card = content.model_card("", str(folder.output / "first"), [])
+    assert (card["name"], card["training"].counts.steps.value) == ("first", 3)
     with pytest.raises(InputError, match=r"holds several runs; name one of .*/first, .*/second"):
         load(str(folder.output))
     config = folder.config("train.name=second", "train.seed=2", *SHORT)
