@@ -1,7 +1,7 @@
 """Load a trained model from any supported format.
 
 ====================  ==========================================================================
-run folder            ``OUT`` with ``tokenizer/`` and ``training/checkpoints``: latest checkpoint
+run folder            ``OUT`` or ``OUT/NAME`` with ``checkpoints/``: its latest checkpoint, or one of them
 Hugging Face folder   ``config.json``, safetensors, ``tokenizer.json``; with a manifest if ours
 adapter folder        in the format of the ``peft`` package; merged into its base model
 ``.gguf`` file        of llama.cpp
@@ -22,6 +22,7 @@ from core import manifest, shards, storage
 from core.config import Config, require
 from core.errors import InputError, MismatchError, ModelError
 from core.manifest import Manifest
+from core.run_paths import run_folder
 from core.tokenizer import (
     HuggingFaceTokenizer,
     SentencePieceTokenizer,
@@ -34,6 +35,7 @@ from core.tokenizer.gguf import tokenizer_from_gguf
 from core.tokenizer.protocol import TOKENIZER_JSON
 from model.config import TransformerConfig
 from model.formats import adapter, checkpoint, gguf, huggingface
+from model.run_folder import RunFolder, find_run, named_runs, parent
 from model.transformer import Transformer
 
 STAGE = "model"
@@ -101,6 +103,8 @@ class ModelSource:
     sha256: str
     facts: dict[str, Any]
     read: Callable[[], Components]
+    checkpoint: tuple[str, Manifest] | None = None
+    """Path and manifest of the training checkpoint, if it is one."""
 
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> LoadedModel:
         """Read the model; raises as :func:`load`."""
@@ -131,8 +135,8 @@ def load(path: str, device: torch.device | str = "cpu", dtype: torch.dtype = tor
 
 def find(path: str) -> ModelSource:
     """Identify the model at ``path`` and compute its hash; raises as :func:`load`."""
-    if storage.exists(storage.join(path, "training")):
-        return _find_run(path)
+    if run := find_run(path):
+        return _find_checkpoint(path, run)
     if not Path(path).exists():
         raise InputError(f"{path}: does not exist on this machine; check the path")
     if path.endswith(".gguf"):
@@ -141,6 +145,8 @@ def find(path: str) -> ModelSource:
         return _find_adapter(path)
     if Path(path, huggingface.CONFIG).exists() or Path(path, manifest.STARTED).exists():
         return _find_huggingface(path)
+    if runs := named_runs(path):
+        raise InputError(f"{path}: holds several runs; name one of {', '.join(runs)}")
     raise InputError(
         f"{path}: not a supported model: neither a run folder (contains training/), a Hugging Face folder "
         "(config.json), an adapter folder (adapter_config.json) nor a .gguf file; check the path, "
@@ -154,9 +160,17 @@ def load_latest_checkpoint(config: Config, device: torch.device) -> tuple[Transf
     Raises :class:`InputError` if there is no checkpoint, and :class:`MismatchError` for another tokenizer.
     """
     require(config, "output.path")
-    path, found = _latest_checkpoint(config.output.path)
-    model, tokenizer = _read_checkpoint(config.output.path, path, found)
+    run = RunFolder(run_folder(config))
+    path, found = run.find_checkpoint()
+    model, tokenizer = _read_checkpoint(run, path, found)
     return model.to(device), tokenizer, found
+
+
+def find_run_of(config: Config) -> ModelSource:
+    """Return the latest checkpoint of the run in a configuration; raises as :func:`load`."""
+    require(config, "output.path")
+    folder = run_folder(config)
+    return _find_checkpoint(folder, RunFolder(folder))
 
 
 def build_model(config: TransformerConfig, state: Mapping[str, Tensor]) -> Transformer:
@@ -167,8 +181,8 @@ def build_model(config: TransformerConfig, state: Mapping[str, Tensor]) -> Trans
     return model.float().eval().requires_grad_(False)
 
 
-def _find_run(path: str) -> ModelSource:
-    checkpoint_path, found = _latest_checkpoint(path)
+def _find_checkpoint(path: str, run: RunFolder) -> ModelSource:
+    checkpoint_path, found = run.find_checkpoint()
     facts = {
         "format": "checkpoint",
         **found.counts,
@@ -177,35 +191,31 @@ def _find_run(path: str) -> ModelSource:
     }
 
     def read() -> Components:
-        model, tokenizer = _read_checkpoint(path, checkpoint_path, found)
-        model.config = replace(model.config, context=_training_context(path))
+        model, tokenizer = _read_checkpoint(run, checkpoint_path, found)
+        if not model.config.context:
+            model.config = replace(model.config, context=_training_context(run, found))
         return Components(model, tokenizer)
 
-    return ModelSource(path, storage.name(storage.absolute(path)), found.sha256(), facts, read)
+    name = storage.name(storage.absolute(path))
+    return ModelSource(path, name, found.sha256(), facts, read, (checkpoint_path, found))
 
 
-def _training_context(path: str) -> int:
-    """Return the sequence length of a run's shards; 0 if they no longer exist."""
-    folder = storage.join(path, "shards")
+def _training_context(run: RunFolder, found: Manifest) -> int:
+    """Return the sequence length that a checkpoint was trained with; 0 if it is unknown."""
+    if length := found.facts.get("sequence_length"):
+        return int(length)
+    folder = storage.join(parent(run.folder), "shards")  # checkpoints of version 0.1 do not have it
     if not storage.exists(storage.join(folder, manifest.NAME)):
         return 0
     return int(manifest.read(folder, shards.STAGE).facts["sequence_length"])
 
 
-def _latest_checkpoint(output: str) -> tuple[str, Manifest]:
-    """Return the path and manifest of a run's latest checkpoint."""
-    folder = storage.join(output, "training", "checkpoints")
-    found = checkpoint.find_latest(folder)
-    if found is None:
-        raise InputError(f"{folder}: contains no checkpoint; train a model first (torchrun -m train)")
-    return found
-
-
-def _read_checkpoint(output: str, path: str, found: Manifest) -> tuple[Transformer, Tokenizer]:
-    tokenizer = load_published(storage.join(output, "tokenizer"))
+def _read_checkpoint(run: RunFolder, path: str, found: Manifest) -> tuple[Transformer, Tokenizer]:
+    folder = run.tokenizer
+    tokenizer = load_published(folder)
     if found.facts["tokenizer_sha256"] != tokenizer.sha256:
         raise MismatchError(
-            f"{path}: trained with tokenizer {found.facts['tokenizer_sha256'][:12]}…, but output.path holds "
+            f"{path}: trained with tokenizer {found.facts['tokenizer_sha256'][:12]}…, but {folder} is "
             f"{tokenizer.sha256[:12]}…; restore the former or train again"
         )
     model = Transformer(TransformerConfig.from_dict(found.facts["model"]))

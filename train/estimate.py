@@ -13,11 +13,14 @@ from core import errors, manifest, storage
 from core.config import Config, TrainConfig, bounded
 from core.errors import ConfigError
 from core.messages import duration
+from core.run_paths import data_folder
 from core.shards import Shards
 from model.config import TransformerConfig
 from model.cross_entropy import CHUNK_LOGITS
+from model.loading import load
 from train import training_run
 from train.devices import Gpu, find_gpu, known_gpus
+from train.initial_model import adapt_config
 
 GIB = 1 << 30
 MFU = 0.35
@@ -191,11 +194,13 @@ def make_plan(config: Config, processes: int) -> Plan:
             f"{processes}; change it or --gpus"
         )
     vocabulary, length = config.tokenizer.vocabulary_size, config.pack.sequence_length
-    folder = storage.join(config.output.path, "shards")
-    if config.output.path and storage.exists(storage.join(folder, manifest.NAME)):
+    folder = storage.join(data_folder(config), "shards")
+    if data_folder(config) and storage.exists(storage.join(folder, manifest.NAME)):
         facts = Shards.open(folder, verify=False).facts
         vocabulary, length = facts.vocabulary_size, facts.sequence_length
     model = training_run.model_config(config, vocabulary, length)
+    if start := config.train.init_from:
+        model = adapt_config(config.model, start, load(start).model.config, vocabulary, length)
     element_bytes = 4 if config.train.precision == "float32" else 2
     return Plan(model, config.train, length, processes, element_bytes)
 

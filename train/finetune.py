@@ -35,6 +35,7 @@ from model.transformer import Transformer
 from train import loggers, parallel, training_run
 from train.data.examples import ExampleDataset, load_examples
 from train.data.records import RecordReader
+from train.initial_model import loaded_weights
 from train.loop import Trainer
 from train.parallel import World, enable_determinism, parameter_generator
 from train.samples import Prompts
@@ -105,7 +106,6 @@ def prepare(config: Config, base: LoadedModel, dataset: ExampleDataset) -> Train
         huggingface.config_json(model_config)
     except ModelError as error:
         raise InputError(f"{settings.model}: {error}") from None
-    state: dict[str, Tensor] = base.model.state_dict()
     if 0 < model_config.context < settings.sequence_length:
         raise ConfigError(
             f"finetune.sequence_length = {settings.sequence_length}: the context of {base.name} is "
@@ -125,9 +125,7 @@ def prepare(config: Config, base: LoadedModel, dataset: ExampleDataset) -> Train
             "steps; lower it, or leave it out"
         )
 
-    def initial_weight(name: str, shape: torch.Size) -> Tensor:
-        if name in state:
-            return state[name]
+    def adapter_weight(name: str, shape: torch.Size) -> Tensor:
         return lora.initial_weight(name, shape, parameter_generator(resolved.seed, name))
 
     identity_settings = training_run.identity_settings(resolved)
@@ -148,7 +146,7 @@ def prepare(config: Config, base: LoadedModel, dataset: ExampleDataset) -> Train
             "examples_sha256": dataset.sha256,
             STAGE: {key: value for key, value in identity_settings.items() if key not in PATH_KEYS},
         },
-        initial_weight=initial_weight,
+        initial_weight=loaded_weights(base.model.state_dict(), adapter_weight),
         adapt=_adapt_function(settings, base),
         prompts=_prompts(resolved, base),
     )

@@ -1,4 +1,4 @@
-"""``python -m train.page --config FILE.toml``: write the pages of the runs in ``output.path`` again.
+"""``python -m train.page --config FILE.toml``: write the page of a training run again.
 
 ``training.html`` shows a run while it trains and afterwards: curves by source, samples, skipped steps, the
 summary and the configuration. Like the report of the data, it is one offline file. Its size does not grow
@@ -16,14 +16,15 @@ from jinja2 import Template
 from core import config as configuration
 from core import errors, html, storage
 from core.errors import InputError
+from core.run_paths import run_folder
 from train import guard, metrics, samples, summary
 from train.figures import figures
 from train.history import History
 from train.training_run import SKIPPED_FOLDER
 
 FILE = "training.html"
-RUNS = ("training", "finetuning")
-"""Folders of runs in ``output.path``."""
+FINETUNING = "finetuning"
+"""Folder of a fine-tuning run in ``output.path``."""
 MAX_EVENTS, MAX_ROWS = 20, 5
 """Skipped steps that are shown, and rows of each: those with the highest losses."""
 MAX_CHARACTERS = 2000
@@ -80,11 +81,11 @@ def _event(folder: str, step: int, reason: str) -> Mapping[str, Any]:
 def main(arguments: Sequence[str]) -> None:
     """Run the command line."""
     check = configuration.required("output.path")
-    description = "Write the page of each training run in output.path from its files."
+    description = "Write the pages of pre-training and fine-tuning in output.path from their files."
     config = configuration.from_command_line(description, arguments, check)
     if config is None:
         return
-    folders = [storage.join(config.output.path, name) for name in RUNS]
+    folders = [run_folder(config), storage.join(config.output.path, FINETUNING)]
     folders = [folder for folder in folders if storage.exists(storage.join(folder, metrics.FILE))]
     if not folders:
         raise InputError(f"{config.output.path}: has no {metrics.FILE} of a run; train first")

@@ -9,8 +9,8 @@ from core import config as configuration
 from core import errors
 from core.config import bounded
 from core.tokenizer import Tokenizer
+from model import loading
 from model.generation import Sampling, generate
-from model.loading import load
 from model.transformer import Transformer
 from train.samples import prompt_ids
 
@@ -23,7 +23,8 @@ def main(arguments: Sequence[str]) -> None:
     if config is None:
         return
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = load(options.model or config.output.path, device)
+    source = loading.find(options.model) if options.model else loading.find_run_of(config)
+    loaded = source.load(device)
     sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed)
     print(options.prompt, end="", flush=True)
     for text in complete(
@@ -62,7 +63,7 @@ def stream_text(tokenizer: Tokenizer, tokens: Iterator[int]) -> Iterator[str]:
 def _parse_arguments(arguments: Sequence[str]) -> Namespace:
     parser = configuration.parser("Continue a prompt with a model.")
     parser.add_argument(
-        "--model", default="", help="model in any format of model.export; default: the run in output.path"
+        "--model", default="", help="model in any format of model.export; default: the run in --config"
     )
     parser.add_argument("--prompt", default="", help="text to continue; empty: start a new document")
     parser.add_argument("--tokens", type=bounded(int, 1), default=200, help="maximum number (200)")

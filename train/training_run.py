@@ -13,9 +13,10 @@ from core import config as configuration
 from core import manifest, storage
 from core.config import Config, TrainConfig
 from core.errors import ConfigError, OutputError
-from core.manifest import Stage
+from core.manifest import Manifest, Stage
+from core.run_paths import data_folder, run_folder
 from core.shards import Shards, check_tokenizer
-from core.tokenizer import Tokenizer, load_published
+from core.tokenizer import Tokenizer, copy_published, load_published
 from model.config import TransformerConfig, default_intermediate_size
 from model.formats.checkpoint import find_latest
 from model.transformer import Transformer
@@ -23,6 +24,7 @@ from train import samples
 from train.data.dataset import PackedDataset, ShardDataset
 from train.data.edits import Edit, check_files, check_resumed, resolve_edits
 from train.data.stream import Stream
+from train.initial_model import load_initial_model, loaded_weights
 from train.parallel import World, seeded_initial_weight
 from train.samples import Prompts
 
@@ -37,6 +39,7 @@ OUTPUTS = (
     SKIPPED_FOLDER,
     "summary.json",
     "tensorboard",
+    "tokenizer",
     "training.html",
     "validation.json",
 )
@@ -67,6 +70,8 @@ VARIANT_KEYS = {
     *("attention_softcap", "logit_softcap"),
 }
 """Keys of ``[model]`` that :class:`TransformerConfig` has as they are."""
+PATH_KEYS = ("name", "shards", "init_from")
+"""Names and paths in ``[train]``; the run's identity has hashes of their content instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +98,16 @@ class TrainingRun:
     """What the model continues at each validation."""
     adapt: Callable[[Transformer], None] = lambda _: None
     """Replace or freeze layers of an uninitialized model."""
+    copied_tokenizer: str = ""
+    """Folder of the tokenizer, if it is not beside the run's folder, which then has a copy."""
+    initial_checkpoint: tuple[str, Manifest] | None = None
+    """Checkpoint of another run with which this one begins, optimizer state included."""
 
     @property
     def name(self) -> str:
-        """Name of the run where several are shown together: that of the output folder, and the stage."""
-        output = self.folder.rpartition("/")[0]
-        return f"{storage.name(storage.absolute(output))}-{self.stage}"
+        """Name of the run where several are shown together: those of the output folder and its own."""
+        output, _, own = storage.absolute(self.folder).rpartition("/")
+        return f"{storage.name(output)}-{own}"
 
     @property
     def fingerprint(self) -> str:
@@ -119,6 +128,7 @@ class TrainingRun:
         """Return what checkpoints and the manifest record; ``tokens_seen``: trained on so far, by source."""
         return {
             **self.identity,
+            "sequence_length": self.dataset.sequence_length,
             "order_sha256": self.stream.sha256,
             "edits": [edit.record for edit in self.stream.edits],
             "tokens_seen": dict(tokens_seen),
@@ -132,7 +142,9 @@ def validate(config: Config) -> None:
     by one process.
     """
     configuration.require(config, "output.path")
-    folder = storage.join(config.output.path, "shards")
+    if config.train.init_from:
+        storage.check_local(config.train.init_from)
+    folder = storage.join(data_folder(config), "shards")
     if storage.is_local(folder) and storage.exists(storage.join(folder, manifest.NAME)):
         shards = open_shards(config)
         build_stream(ShardDataset(shards), config.train)
@@ -142,31 +154,37 @@ def validate(config: Config) -> None:
 def open_shards(config: Config) -> Shards:
     """Open the shards of a run without verifying their hashes."""
     configuration.require(config, "output.path")
-    folder = storage.join(config.output.path, "shards")
+    folder = storage.join(data_folder(config), "shards")
     return Shards.open(folder, verify=False, cache_bytes=config.train.shard_cache)
 
 
 def find_edits(config: Config, shards: Shards) -> tuple[Edit, ...]:
     """Look up ``[[train.edits]]`` in the shards; raises as :func:`train.data.edits.resolve_edits`."""
-    return resolve_edits(config.train.edits, shards, config.output.path, config.train.batch_size)
+    return resolve_edits(config.train.edits, shards, data_folder(config), config.train.batch_size)
 
 
 def prepare(config: Config, shards: Shards, edits: Sequence[Edit]) -> TrainingRun:
     """Define pre-training on ``shards``; ``edits``: from :func:`find_edits`.
 
-    Raises :class:`core.errors.MismatchError` if the shards were made with another tokenizer.
+    Raises :class:`core.errors.MismatchError` if the shards were made with another tokenizer, and as
+    :func:`load_initial_model`.
     """
-    tokenizer = load_published(storage.join(config.output.path, "tokenizer"))
+    tokenizer_folder = storage.join(data_folder(config), "tokenizer")
+    tokenizer = load_published(tokenizer_folder)
     check_tokenizer(shards, tokenizer)
     dataset, facts = ShardDataset(shards), shards.facts
-    architecture = model_config(config, facts.vocabulary_size, facts.sequence_length)
+    start = load_initial_model(config, shards, tokenizer) if config.train.init_from else None
+    architecture = (
+        start.config if start else model_config(config, facts.vocabulary_size, facts.sequence_length)
+    )
+    initial_weight = seeded_initial_weight(architecture, config.train.seed)
     encode = partial(samples.prompt_ids, tokenizer)
     return TrainingRun(
         stage=STAGE,
-        folder=storage.join(config.output.path, "training"),
+        folder=run_folder(config),
         config=config.train,
         manifest_config=configuration.resolved(config, "model", "train"),
-        inputs=[shards.folder, storage.join(config.output.path, "tokenizer")],
+        inputs=[shards.folder, tokenizer_folder],
         model_config=architecture,
         tokenizer=tokenizer,
         dataset=dataset,
@@ -178,13 +196,16 @@ def prepare(config: Config, shards: Shards, edits: Sequence[Edit]) -> TrainingRu
             window=config.train.shuffle_window,
         ),
         identity={
+            "init_sha256": start.sha256 if start else None,
             "model": asdict(architecture),
             "tokenizer_sha256": tokenizer.sha256,
             "shards_sha256": dataset.sha256,
-            "train": identity_settings(config.train, SCHEDULE_KEYS),
+            "train": identity_settings(config.train, (*SCHEDULE_KEYS, *PATH_KEYS)),
         },
-        initial_weight=seeded_initial_weight(architecture, config.train.seed),
+        initial_weight=loaded_weights(start.weights, initial_weight) if start else initial_weight,
         prompts=Prompts.of(STAGE, config.train, architecture, encode, frozenset({tokenizer.eos})),
+        copied_tokenizer=tokenizer_folder if config.train.shards else "",
+        initial_checkpoint=start.checkpoint if start else None,
     )
 
 
@@ -264,7 +285,11 @@ def begin(run: TrainingRun, overwrite: bool) -> bool:
         published = stage.published()
         if published and published.counts["steps"] < run.config.steps:
             stage.reopen()
-    return stage.begin() is not None
+    if stage.begin():
+        return True
+    if run.copied_tokenizer:
+        copy_published(run.copied_tokenizer, storage.join(run.folder, "tokenizer"))
+    return False
 
 
 def check_continued(run: TrainingRun) -> None:

@@ -15,6 +15,7 @@ from core import config as configuration
 from core import storage
 from core.config import Config
 from core.errors import InputError
+from core.run_paths import data_folder, run_folder
 from core.shards import Shards, SplitName, check_tokenizer
 from core.tokenizer import Tokenizer
 from model.loading import load_latest_checkpoint
@@ -42,14 +43,14 @@ def main() -> None:
 
 
 def compare(config: Config, world: World) -> None:
-    """Evaluate both on all validation rows; print a table and write ``OUT/training/validation.json``.
+    """Evaluate both on all validation rows; print a table and write ``validation.json`` to the run's folder.
 
     If that file already has the results for this model and these shards, only print them.
     """
     model, tokenizer, checkpoint = load_latest_checkpoint(config, world.device)
-    shards = Shards.open(storage.join(config.output.path, "shards"))
+    shards = Shards.open(storage.join(data_folder(config), "shards"))
     check_tokenizer(shards, tokenizer)
-    path = storage.join(config.output.path, "training", FILE)
+    path = storage.join(run_folder(config), FILE)
     identity = {
         "step": checkpoint.counts["step"],
         "model_sha256": checkpoint.sha256(),

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from core.config import toml_source
+from core.config import sizes, toml_source
 from core.config.pipeline import FiltersConfig
 from core.config.problems import KeyPath, describe, show_key, show_value
 from core.config.renamed import CONVERSIONS, RENAMED
@@ -31,7 +31,8 @@ _ESCAPED_PATH = re.compile(r"[A-Za-z]:[\x07-\x0d\x1b]")
 def load(path: str | None, overrides: Sequence[str] = ()) -> Config:
     """Read the TOML file ``path`` (None: all defaults) and apply ``a.b=VALUE`` overrides in order.
 
-    If an override names another ``filters.preset``, the file's :data:`PRESET_KEYS` do not apply.
+    What follows from ``model.size`` is filled in. If an override names another ``filters.preset``, the
+    file's :data:`PRESET_KEYS` do not apply.
     Raises :class:`ConfigError` for a missing or malformed file, an unknown key or an invalid value.
     """
     tree = toml_source.read(path) if path else {}
@@ -41,7 +42,7 @@ def load(path: str | None, overrides: Sequence[str] = ()) -> Config:
     _leave_preset(tree.get("filters"), given.get("filters"))
     for override in overrides:
         toml_source.apply(tree, override)
-    return parse(tree, Config)
+    return parse(sizes.expand(tree), Config)
 
 
 def _leave_preset(own: object, given: object) -> None:

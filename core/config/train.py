@@ -1,11 +1,30 @@
 """Sections of pre-training and fine-tuning: model, train, finetune."""
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from core.config.section import ByteSize, Section, Weights
+
+DEFAULT_RUN = "training"
+"""Name of a pre-training run that is given none."""
+OTHER_OUTPUTS = (
+    "analysis",
+    "cards",
+    "classifier",
+    "documents",
+    "duplicates",
+    "finetuning",
+    "ledger",
+    "model",
+    "quarantine",
+    "shards",
+    "tokenizer",
+)
+"""Names below ``output.path`` of what is not a pre-training run."""
+_RUN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 class ModelConfig(Section):
@@ -14,6 +33,10 @@ class ModelConfig(Section):
     Heads must have an even size, and ``num_kv_heads`` must divide ``num_heads``.
     """
 
+    size: str = ""
+    """``tiny``, ``135m``, ``1b`` or ``8b``, or a depth such as ``d12``: as many layers and heads, and 64
+    channels of width for each. Shape, ``train.learning_rate`` and ``train.batch_size`` follow from it where
+    they are not set."""
     architecture: Literal["llama", "gpt2"] = "llama"
     """``llama``: RMSNorm, rotary positions, SwiGLU. ``gpt2``: LayerNorm, learned positions up to the sequence
     length of the shards, GELU, biases, and as many key and value heads as query heads."""
@@ -255,6 +278,18 @@ class TrainConfig(Section):
 class PretrainConfig(TrainConfig):
     """Pre-training."""
 
+    name: str = DEFAULT_RUN
+    """Name of the run: the folder below ``output.path`` that it is written to. Runs with different names can
+    share the shards and the tokenizer."""
+    shards: str = ""
+    """Output folder of another run, whose shards, tokenizer and documents are used; empty:
+    ``output.path``."""
+    init_from: str = ""
+    """Model to start from instead of fresh weights (continued pre-training): the folder of a run or of one
+    of its checkpoints, a Hugging Face folder, a GGUF file or an adapter. Its architecture is used, and the
+    shards must be packed with its tokenizer."""
+    init_optimizer: bool = False
+    """Start with the state of the optimizer, too, if ``init_from`` is a run or a checkpoint."""
     shuffle_block: int = Field(default=0, ge=0)
     """0: all rows of a source are shuffled. Otherwise the rows per block: blocks of consecutive rows are
     shuffled, then the rows of ``shuffle_window`` blocks, so that few blocks of remote shards are needed at a
@@ -267,6 +302,17 @@ class PretrainConfig(TrainConfig):
     is smaller where less than a tenth of the disk would be free."""
     edits: tuple[EditConfig, ...] = ()
     """Rows and documents that are left out from a step on."""
+
+    @model_validator(mode="after")
+    def _name_is_a_folder(self) -> Self:
+        if not _RUN_NAME.fullmatch(self.name) or self.name in OTHER_OUTPUTS:
+            raise PydanticCustomError(
+                "run_name",
+                "name = {name}: must be the name of one folder (letters, digits, ., -, _), and none of "
+                "{others}; choose another",
+                {"name": self.name, "others": ", ".join(OTHER_OUTPUTS)},
+            )
+        return self
 
 
 class LoraConfig(Section):

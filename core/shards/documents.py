@@ -1,13 +1,13 @@
-"""Find documents by id or URL: their spans in a set of shards, and their URLs in the corpus.
+"""Find documents by id or URL: their spans in a set of shards, and their URLs and scores in the corpus.
 
-Of the shards only the spans are read, and of the corpus two columns.
+Of the shards only the spans are read, and of the corpus the columns that are asked for.
 """
 
 import re
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from core.manifest import FileEntry
 from core.shards.format import SplitName
 from core.shards.reader import FILES_AT_ONCE, Shards
 
+SCORES = ("quality", "toxicity")
+"""Metrics of documents that are scores of classifiers."""
 _ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -111,8 +113,23 @@ def document_urls(run: str, ids: Sequence[str]) -> dict[str, str]:
     return {row["id"]: row["url"] for row in _lookup(run, "id", ids) if row["url"]}
 
 
-def _lookup(run: str, column: str, values: Sequence[str]) -> list[dict[str, str]]:
-    """Return ``id`` and ``url`` of the documents whose ``column`` has one of the values."""
+def document_scores(run: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return of each document in the corpus of a run what judges it, as far as it was measured, and its URL.
+
+    Keys: ``url``, ``language``, ``language_score``, ``quality``, ``toxicity``.
+    """
+    found = {}
+    for row in _lookup(run, "id", ids, ("id", "url", "language", "language_score", "metrics")):
+        document, metrics = row.pop("id"), row.pop("metrics", None) or {}
+        values = {**row, **{score: metrics.get(score) for score in SCORES}}
+        found[document] = {key: value for key, value in values.items() if value is not None}
+    return found
+
+
+def _lookup(
+    run: str, column: str, values: Sequence[str], columns: Sequence[str] = ("id", "url")
+) -> list[dict[str, Any]]:
+    """Return some columns of the documents whose ``column`` has one of the values."""
     # These import pandas, .4 seconds that only a lookup should take.
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -123,5 +140,6 @@ def _lookup(run: str, column: str, values: Sequence[str]) -> list[dict[str, str]
     fs, _ = storage.filesystem(folder)
     table = ds.dataset([storage.filesystem(file)[1] for file in files], filesystem=fs, format="parquet")
     wanted = pc.field(column).isin(pa.array(values, pa.string()))
-    rows: list[dict[str, str]] = table.to_table(columns=["id", "url"], filter=wanted).to_pylist()
+    present = [name for name in columns if name in table.schema.names]
+    rows: list[dict[str, Any]] = table.to_table(columns=present, filter=wanted).to_pylist()
     return rows

@@ -9,7 +9,7 @@ reading with the protocol :class:`Tokenizer`, which :class:`SentencePieceTokeniz
 from core.tokenizer.existing import read_existing
 from core.tokenizer.huggingface import HuggingFaceTokenizer
 from core.tokenizer.protocol import Tokenizer
-from core.tokenizer.published import STAGE, load_published, publish
+from core.tokenizer.published import STAGE, copy_published, load_published, publish
 from core.tokenizer.sentencepiece_model import SentencePieceTokenizer
 from core.tokenizer.training import train
 
@@ -18,6 +18,7 @@ __all__ = [
     "HuggingFaceTokenizer",
     "SentencePieceTokenizer",
     "Tokenizer",
+    "copy_published",
     "load_published",
     "publish",
     "read_existing",

@@ -40,6 +40,15 @@ def publish(
     )
 
 
+def copy_published(source: str, folder: str) -> None:
+    """Copy the tokenizer that the tokenizer stage published in ``source``."""
+    found = manifest.read(source, STAGE)
+    for entry in found.files:
+        data = storage.read_bytes(storage.join(source, entry.path))
+        storage.write_atomic(storage.join(folder, entry.path), data)
+    manifest.publish(folder, found)
+
+
 def _load(folder: str, names: Sequence[str]) -> Tokenizer:
     """Load a tokenizer from those of the files that a run published."""
     if MODEL in names:

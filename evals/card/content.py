@@ -13,6 +13,7 @@ from core.manifest import Manifest
 from evals import results
 from evals.card.provenance import JsonNode, Number, SourceFiles
 from model import loading
+from model.run_folder import find_run, named_runs, parent
 
 CORPUS, TOKENIZER, PACK, TRAIN, TUNE = "corpus", "tokenizer", "pack", "train", "finetune"
 STAGE_FOLDERS = {CORPUS: "", TOKENIZER: "tokenizer", PACK: "shards", TRAIN: "training", TUNE: "finetuning"}
@@ -26,20 +27,29 @@ Content = dict[str, Any]
 class _Run:
     """The manifests of a run's stages."""
 
-    def __init__(self, folder: str, sources: SourceFiles) -> None:
+    def __init__(self, folder: str, sources: SourceFiles, training: str = "") -> None:
         self.folder = folder
         self.sources = sources
+        self.training = training or storage.join(folder, STAGE_FOLDERS[TRAIN])
+        """Folder of the pre-training that the model comes from."""
         self.manifests: dict[str, Manifest] = {}
 
     def stage(self, stage: str) -> JsonNode | None:
         """Read the manifest of a stage; None if the stage is not finished."""
-        folder = storage.join(self.folder, STAGE_FOLDERS[stage]) if STAGE_FOLDERS[stage] else self.folder
+        folder = self.stage_folder(stage)
         path = storage.join(folder, manifest.NAME)
         if not storage.exists(path):
             return None
         names = manifest.CORPUS_STAGES if stage == CORPUS else (stage,)
         self.manifests[stage] = manifest.read(folder, *names)
-        return self.sources.read_json(path, "/".join(filter(None, [STAGE_FOLDERS[stage], manifest.NAME])))
+        name = storage.name(folder) if stage == TRAIN else STAGE_FOLDERS[stage]
+        return self.sources.read_json(path, "/".join(filter(None, [name, manifest.NAME])))
+
+    def stage_folder(self, stage: str) -> str:
+        """Return the folder of a stage."""
+        if stage == TRAIN:
+            return self.training
+        return storage.join(self.folder, STAGE_FOLDERS[stage]) if STAGE_FOLDERS[stage] else self.folder
 
     def check_made_from(self, output: str, pinned: str, stage: str) -> None:
         """Raise :class:`MismatchError` if ``output`` pins another hash of ``stage`` than the run's."""
@@ -104,15 +114,20 @@ def data_card(folder: str) -> Content:
 
 
 def model_card(folder: str, path: str, result_paths: Sequence[str]) -> Content:
-    """Return the content of the card of the model at ``path``, which may be the run in ``folder`` itself.
+    """Return the content of the card of the model at ``path``.
 
+    That may be a run, in ``folder`` or with its shards.
     Raises :class:`MismatchError` for results of another model, or if the model does not come from the run.
     """
     sources = SourceFiles()
-    run = _Run(folder, sources)
-    found = loading.find(path)
-    imported, shape = (None, None) if path == folder else _model_folder(path, sources)
-    tuning, trained = _origin(run, path, found) if folder else (None, False)
+    found, own = loading.find(path), find_run(path)
+    if own:
+        run = _Run(folder or parent(own.folder), sources, own.folder)
+        imported, shape, tuning, trained = None, None, None, True
+    else:
+        run = _Run(folder, sources)
+        imported, shape = _model_folder(path, sources)
+        tuning, trained = _origin(run, path, found) if folder else (None, False)
     corpus, shards, training = (run.stage(each) if trained else None for each in (CORPUS, PACK, TRAIN))
     filters = corpus.config.get("filters") if corpus else None
     if training:
@@ -141,8 +156,6 @@ def _origin(run: _Run, path: str, found: loading.ModelSource) -> tuple[JsonNode 
 
     Raises :class:`MismatchError` if the run did neither.
     """
-    if path == run.folder:
-        return None, True
     model_manifest = manifest.read(path, loading.STAGE)
     tuning = None
     folder = storage.join(run.folder, STAGE_FOLDERS[TUNE])
@@ -150,9 +163,10 @@ def _origin(run: _Run, path: str, found: loading.ModelSource) -> tuple[JsonNode 
         same = manifest.read(folder, TUNE).fingerprint == model_manifest.fingerprint
         tuning = run.stage(TUNE) if same else None
     origins = {model_manifest.facts.get("origin_sha256"), model_manifest.facts.get("base_sha256")}
-    trained = storage.exists(storage.join(run.folder, STAGE_FOLDERS[TRAIN])) and (
-        loading.find(run.folder).sha256 in origins
-    )
+    runs = [each for each in (run.training, *named_runs(run.folder)) if storage.exists(each)]
+    trained_by = [each for each in runs if loading.find(each).sha256 in origins]
+    if trained := bool(trained_by):
+        run.training = trained_by[0]
     if not trained and not tuning:
         raise MismatchError(
             f"{path}: model {found.name} ({found.sha256[:12]}…) does not come from the run {run.folder}; "
@@ -211,10 +225,10 @@ def _scalar(value: Any) -> Number | str | None:
 
 def _validation(run: _Run) -> JsonNode | None:
     """Return the results of ``train.validate``, if there are any. Raises :class:`MismatchError`."""
-    path = storage.join(run.folder, STAGE_FOLDERS[TRAIN], "validation.json")
+    path = storage.join(run.training, "validation.json")
     if not storage.exists(path):
         return None
-    validation = run.sources.read_json(path, "training/validation.json")
+    validation = run.sources.read_json(path, f"{storage.name(run.training)}/validation.json")
     run.check_made_from("validation.json", validation.shards_sha256, PACK)
     return validation
 

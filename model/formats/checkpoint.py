@@ -26,6 +26,16 @@ def find_latest(folder: str) -> tuple[str, Manifest] | None:
     return path, manifest.read(path, STAGE)
 
 
+def find_all(folder: str) -> dict[int, str]:
+    """Return the paths of the published checkpoints in ``folder`` that are kept, by step, in order."""
+    if not (latest := find_latest(folder)):
+        return {}
+    fs, inner = storage.filesystem(folder)
+    names = sorted(map(storage.name, fs.ls(inner, detail=False)))
+    kept = [name for name in names if name.startswith("step-") and name <= storage.name(latest[0])]
+    return {int(name.removeprefix("step-")): storage.join(folder, name) for name in kept}
+
+
 def load_weights(path: str, found: Manifest, model: Transformer) -> None:
     """Verify a checkpoint and load its weights into an unsharded model.
 

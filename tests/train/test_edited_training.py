@@ -17,7 +17,7 @@ from core.errors import ConfigError, GristmillError, InputError, MismatchError
 from core.shards import Shards
 from core.shards.documents import find_documents
 from model.config import TransformerConfig
-from model.formats.checkpoint import STAGE, load_weights
+from model.formats.checkpoint import STAGE, find_all, load_weights
 from model.transformer import Transformer
 from tests.train.folder import STEPS, Folder
 from tests.train.launch import run
@@ -25,7 +25,9 @@ from train import training_run
 from train.data.stream import batch_positions
 from train.explain import explain, explain_step, main
 from train.loop import Trainer, train
+from train.losses import LossSums
 from train.parallel import World
+from train.row_losses import row_losses, weights_before
 
 pytestmark = pytest.mark.distributed
 
@@ -224,8 +226,9 @@ def test_every_document_is_explained_by_id_and_url(
     urls = [f"http://a.org/{document}" for document in ids]
     pq.write_table(pa.table({"id": ids, "url": urls}), made.output / "documents" / "a.parquet")
     for name, document in [*zip(ids[:20], ids, strict=False), *zip(urls[:5], ids, strict=False)]:
-        head, *lines = list(explain(made.config(), [name]))
+        head, *lines, first = list(explain(made.config(), [name]))
         assert head == f"{document} http://a.org/{document}"
+        assert first.startswith("  first seen at step ")
         tokens: Counter[int] = Counter()
         for line in lines:
             step, begin, last = re.fullmatch(
@@ -233,10 +236,16 @@ def test_every_document_is_explained_by_id_and_url(
             ).groups()  # type: ignore[union-attr]  # else the test fails
             tokens[int(step)] += int(last) - int(begin) + 1
         assert tokens == {step: found[document] for step, found in enumerate(by_step, 1) if document in found}
-    main([*made.arguments, "--document", ids[0], "--document", urls[1]])
+    main([*made.arguments, "--document", ids[0], "--url", urls[1]])
     assert [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")] == [
         f"{document} http://a.org/{document}" for document in ids[:2]
     ]
+    scores = {"language": "en", "language_score": 0.98, "metrics": {"quality": 0.71234, "toxicity": None}}
+    rows = [{"id": document, "url": url, **scores} for document, url in zip(ids, urls, strict=True)]
+    pq.write_table(pa.Table.from_pylist(rows), made.output / "documents" / "a.parquet")
+    documents = [line for line in explain_step(made.config(), 1) if line.startswith("    ")]
+    assert all(line.endswith(" en, language_score 0.98, quality 0.712") for line in documents)
+    assert all(f" http://a.org/{line.split()[0]} " in line for line in documents)
 
 
 def test_documents_of_no_step_are_told_apart(packed: Path, plain: Folder) -> None:
@@ -275,6 +284,35 @@ def test_a_step_is_explained_by_its_rows_and_documents(
         main([*plain.arguments, "--step", "0"])
 
 
+def test_losses_of_rows_are_those_of_the_step_after_a_checkpoint(plain: Folder, world: World) -> None:
+    config = plain.config()
+    run = training_run.prepare(config, training_run.open_shards(config), ())
+    step = LAST_CHECKPOINT + 1
+    assert len(find_all(run.checkpoints)) == 2
+    for explained, before, name in ((step, 0, "initial weights"), (STEPS, STEPS - 1, "checkpoint of step 9")):
+        model, taken = weights_before(run, explained, world.device)
+        assert taken == before
+        sums = list(row_losses(run, model, explained))
+        _, note, *lines = explain_step(config, explained, with_losses=True)
+        assert note == f"  losses: nats per target, with the {name}"
+        rows = [line for line in lines if line.startswith("  position ")]
+        assert [line.rpartition(" ")[2] for line in rows] == [f"{each.loss:.3f}" for each in sums]
+    trained_on = plain.metrics("train/loss")[STEPS - 1]["train/loss"]
+    assert sum(sums, LossSums()).loss == pytest.approx(trained_on, rel=1e-5)
+
+
+def test_the_first_checkpoint_with_a_document_is_named(plain: Folder, packed: Path, tmp_path: Path) -> None:
+    document, (first, *_) = seen_late_and_early(plain)
+    due = -(-first // 3) * 3
+    *_, line = explain(plain.config(), [document])
+    assert line == (
+        f"  first seen at step {first}; first in the checkpoint of step {due}, which is removed; the first "
+        "one that is kept is of step 9"
+    )
+    *_, line = explain(Folder(tmp_path, packed).config(), [document])
+    assert line == f"  will be seen first at step {first}, and be in the checkpoint of step {due}"
+
+
 def test_what_an_edit_leaves_out_of_a_step_is_marked(packed: Path, plain: Folder, tmp_path: Path) -> None:
     document, _ = seen_late_and_early(plain)
     folder = Folder(tmp_path, packed)
@@ -294,9 +332,9 @@ def test_what_an_edit_leaves_out_of_a_step_is_marked(packed: Path, plain: Folder
 
 def test_steps_ahead_are_known_before_training(packed: Path, plain: Folder, tmp_path: Path) -> None:
     document, steps = seen_late_and_early(plain)
-    lines = list(explain(Folder(tmp_path, packed).config(), [document]))
-    assert sorted({int(line.split()[1].rstrip(":")) for line in lines[1:]}) == steps
-    assert all(": ahead (" in line for line in lines[1:])
+    _, *lines, _ = explain(Folder(tmp_path, packed).config(), [document])
+    assert sorted({int(line.split()[1].rstrip(":")) for line in lines}) == steps
+    assert all(": ahead (" in line for line in lines)
 
 
 @pytest.mark.parametrize(

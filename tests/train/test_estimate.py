@@ -21,6 +21,7 @@ from model.transformer import Transformer
 from train.devices import find_gpu
 from train.estimate import (
     GIB,
+    MFU,
     STATES,
     Plan,
     block_activations,
@@ -181,7 +182,19 @@ def test_impossible_plans_are_refused(arguments: list[str], message: str) -> Non
         main(arguments)
 
 
-@pytest.mark.parametrize(("name", "gpus"), [("demo", 1), ("135m", 8), ("1b", 64), ("8b", 128)])
+@pytest.mark.parametrize(("name", "gpus"), [("tiny", 1), ("135m", 8), ("1b", 64), ("8b", 128)])
+def test_configurations_state_their_estimates(name: str, gpus: int) -> None:
+    h100 = find_gpu("NVIDIA H100")
+    assert h100
+    lines = describe(plan(name, gpus), h100, MFU, None)
+    text = (CONFIGS / f"{name}.toml").read_text(encoding="utf-8").splitlines()
+    command = next(number for number, line in enumerate(text) if "train.estimate" in line)
+    assert text[command].endswith(f"--gpus {gpus}")
+    summary = [f"#   {line}" for line in lines if not line.startswith(" ")]
+    assert text[command + 1 : command + 1 + len(summary)] == summary
+
+
+@pytest.mark.parametrize(("name", "gpus"), [("demo", 1), ("tiny", 1), ("135m", 8), ("1b", 64), ("8b", 128)])
 def test_configurations_fit_the_gpus_that_they_name(name: str, gpus: int) -> None:
     h100 = find_gpu("NVIDIA H100")
     assert h100

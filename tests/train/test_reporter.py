@@ -85,7 +85,7 @@ def test_samples_longer_than_the_context_are_refused(packed: Path, tmp_path: Pat
 
 def test_tensorboard_shows_the_run_by_its_name(watched: Folder) -> None:
     (folder,) = (watched.training / "tensorboard").iterdir()
-    assert folder.name == "out-train"
+    assert folder.name == "out-training"
     events = EventAccumulator(str(folder))
     events.Reload()
     assert [event.step for event in events.Scalars("train/loss")] == list(range(1, 11))
@@ -96,7 +96,7 @@ def test_tensorboard_shows_the_run_by_its_name(watched: Folder) -> None:
 def test_wandb_gets_floats_and_samples_under_one_id(watched: Folder, wandb: FakeWandb) -> None:
     first, second = wandb.of("init")
     assert first["id"] == second["id"]
-    assert first["name"] == "out-train"
+    assert first["name"] == "out-training"
     assert set(wandb.of("axis")) == {"step"}
     assert len(wandb.of("finish")) == 2
     logged = [values for values in wandb.of("log") if "train/loss" in values]
@@ -170,5 +170,5 @@ def test_summary(packed: Path, tmp_path: Path, world: World, capsys: pytest.Capt
     assert lines[5] == "train: processes  1 process on CPU, float32"
     assert lines[6].startswith("train: memory     about 0.00")
     written = json.loads((made.training / "summary.json").read_text())
-    assert written["name"] == "out-train"
+    assert written["name"] == "out-training"
     assert [f"train: {label:10} {text}" for label, text in written["summary"]] == lines[1:7]

@@ -45,13 +45,14 @@ def report(spark: SparkSession, config: Config) -> str:
     """
     require(config, "output.path")
     out = storage.absolute(config.output.path)
+    training = storage.join(out, config.train.name)
     made = manifest.read(out, *manifest.CORPUS_STAGES)
     parts = {
         "corpus": made.sha256(),
         "tokenizer": _read_if_exists(f"{out}/tokenizer/{REPORT}"),
         "shards": _read_if_exists(f"{out}/shards/{manifest.NAME}"),
-        "metrics": _read_if_exists(f"{out}/training/metrics.jsonl"),
-        "validation": _read_if_exists(f"{out}/training/validation.json"),
+        "metrics": _read_if_exists(f"{training}/metrics.jsonl"),
+        "validation": _read_if_exists(f"{training}/validation.json"),
     }
     mark = f"<!-- {hashlib.sha256(manifest.canonical(parts)).hexdigest()} -->\n"
     path = storage.join(out, "report.html")
