@@ -221,3 +221,12 @@ def test_cost_does_not_depend_on_the_position() -> None:
     begun = time.perf_counter()
     stream.locate(np.arange(2**37, 2**37 + 4096, dtype=np.int64))
     assert time.perf_counter() - begun < 1
+
+
+@pytest.mark.parametrize("length", [0, 1, 39, 40, 41, 70, 100, 1000])
+def test_draws_are_the_rows_of_each_source_so_far(length: int) -> None:
+    stream = Stream(
+        "hash", 1, {"a": 50, "b": 30, "c": 10}, {"a": 2, "c": 1}, [(40, {"b": 1}), (70, {"a": 1})]
+    )
+    sources = stream.locate(np.arange(length)).sources
+    assert stream.draws(length) == dict(zip("abc", np.bincount(sources, minlength=3).tolist(), strict=True))
