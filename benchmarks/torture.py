@@ -284,19 +284,24 @@ class Torturer:
 
     def _strike(self, kind: str) -> list[int]:
         if kind == "disk full":
-            filler = self._disk / "filler"
-            with filler.open("wb") as file:
-                left = self._choose.choice((0, 4096, 100_000, 400_000))
-                with suppress(OSError):  # the run takes space too
-                    free = shutil.disk_usage(self._disk).free
-                    os.posix_fallocate(file.fileno(), 0, max(1, free - left))
-            codes = self._run.wait()
-            filler.unlink()
-            return codes
+            self._fill_disk()
+            return self._run.wait()
         number = signal.SIGTERM if kind == "SIGTERM to all" else signal.SIGKILL
         ranks = [self._choose.randrange(PROCESSES)] if kind == "a process lost" else range(PROCESSES)
         self._run.signal(number, ranks)
         return self._run.wait()
+
+    def _fill_disk(self) -> None:
+        """Leave less space on the disk than a checkpoint takes, until a process of the run ends."""
+        filler, left = self._disk / "filler", self._choose.choice((0, 4096, 100_000, 400_000))
+        with filler.open("wb") as file:
+            while self._run.is_running:
+                free = shutil.disk_usage(self._disk).free - left
+                if free > 0:  # also what an old checkpoint took
+                    with suppress(OSError):  # the run takes space too
+                        os.posix_fallocate(file.fileno(), filler.stat().st_size, free)
+                time.sleep(0.005)
+        filler.unlink()
 
 
 def main(arguments: Sequence[str]) -> None:
