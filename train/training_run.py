@@ -48,7 +48,6 @@ RESUMABLE_KEYS = (
     "micro_batch_size",
     "checkpoint_every",
     "keep_checkpoints",
-    "keep_every",
     "compile",
     "activation_checkpointing",
     "shard_processes",
