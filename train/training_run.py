@@ -48,6 +48,7 @@ RESUMABLE_KEYS = (
     "micro_batch_size",
     "checkpoint_every",
     "keep_checkpoints",
+    "keep_every",
     "compile",
     "activation_checkpointing",
     "shard_processes",

@@ -224,6 +224,8 @@ class TrainConfig(Section):
     """Steps between checkpoints."""
     keep_checkpoints: int = Field(default=2, ge=1)
     """Most recent checkpoints to keep."""
+    keep_every: int = Field(default=0, ge=0)
+    """Also keep all checkpoints whose step is a multiple of this; 0: none."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of activations. ``auto``: bfloat16 on CUDA, float32 on CPU."""
     compile: bool = False
