@@ -3,8 +3,9 @@
 import sys
 
 from core.config import Config, from_command_line
-from train import loggers, parallel, training_run
+from train import parallel, training_run
 from train.loop import train
+from train.reporting import loggers
 
 
 def main() -> None:

@@ -32,12 +32,13 @@ from model.formats.checkpoint import find_latest, load_weights
 from model.loading import STAGE as MODEL_STAGE
 from model.loading import LoadedModel, load
 from model.transformer import Transformer
-from train import loggers, parallel, training_run
+from train import parallel, training_run
 from train.data.examples import ExampleDataset, load_examples
 from train.data.records import RecordReader
 from train.initial_model import loaded_weights
 from train.loop import Trainer
 from train.parallel import World, enable_determinism, parameter_generator
+from train.reporting import loggers
 from train.samples import Prompts
 from train.training_run import TrainingRun
 

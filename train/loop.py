@@ -19,7 +19,6 @@ from train import (
     guard,
     losses,
     samples,
-    summary,
     training_run,
     validation,
 )
@@ -33,10 +32,11 @@ from train.data.stream import step_positions
 from train.devices import peak_flops
 from train.guard import Guard
 from train.losses import LossSums
-from train.metrics import SKIPPED
 from train.optim import build_optimizer, gradient_norm, learning_rate, optimizer_step, warmup_steps
 from train.parallel import World, build_sharded_model, enable_determinism, initialize
-from train.reporter import Reporter
+from train.reporting import summary
+from train.reporting.metrics import SKIPPED
+from train.reporting.reporter import Reporter
 from train.samples import SAMPLES
 from train.signals import StopRequest
 from train.training_run import TrainingRun

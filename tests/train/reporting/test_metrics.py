@@ -4,7 +4,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from train.metrics import ProgressLine, StepLines, finite, read_lines
+from train.reporting.metrics import ProgressLine, StepLines, finite, read_lines
 
 
 def test_lines_after_the_checkpoint_are_removed(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from core.html.curves import COLOURS, Series, chart
-from train.history import History
 from train.losses import LossSums
-from train.metrics import MEMORY
+from train.reporting.history import History
+from train.reporting.metrics import MEMORY
 
 MAX_SOURCES = COLOURS - 2
 """Sources with curves of their own, the first by name; a table has all."""

@@ -10,7 +10,7 @@ from selectolax.lexbor import LexborHTMLParser
 from core.errors import InputError
 from tests.serve.browser import chromium, watched_page
 from train import page
-from train.history import MAX_VALIDATIONS
+from train.reporting.history import MAX_VALIDATIONS
 
 HOSTILE = "</blockquote><script>alert(1)</script><img src=https://example.org/x.png> " + "unbroken" * 40
 SKIPPED = {"train/skipped": "the loss is 90, above 4.2", "train/loss": 90.0, "train/grad_norm": 1e9}

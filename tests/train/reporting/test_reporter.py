@@ -15,10 +15,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from core.config import TrainConfig
 from core.errors import ConfigError
 from tests.train.folder import Folder
-from train import loggers, page
 from train.loop import train
 from train.parallel import World
-from train.reporter import Reporter
+from train.reporting import loggers, page
+from train.reporting.reporter import Reporter
 from train.samples import Sample
 
 PROFILED = "train.profile_steps=[5,6]"

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from core import storage
-from train import loggers, page
-from train.history import History
-from train.loggers import TensorBoard
-from train.metrics import FILE, MEMORY, TIME_LEFT, ProgressLine, StepLines, finite
-from train.profiling import StepProfiler
+from train.reporting import loggers, page
+from train.reporting.history import History
+from train.reporting.loggers import TensorBoard
+from train.reporting.metrics import FILE, MEMORY, TIME_LEFT, ProgressLine, StepLines, finite
+from train.reporting.profiling import StepProfiler
 from train.samples import FILE as SAMPLES_FILE
 from train.samples import SAMPLES
 from train.training_run import TrainingRun

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.html.curves import Curve
-from train.metrics import SKIPPED, read_lines
+from train.reporting.metrics import SKIPPED, read_lines
 from train.samples import Sample
 
 MAX_VALIDATIONS = 16
