@@ -168,11 +168,14 @@ class TransformerConfig:
         """Return the FLOPs per token of a forward and backward pass over sequences of ``context`` tokens.
 
         As in PaLM (Chowdhery et al. 2022, appendix B): 6 per weight used in matrix products (the input
-        embedding is a lookup and not counted), and 12 · layers · heads · head size · context for attention.
-        Includes masked-out scores, excludes recomputed activations.
+        embedding is a lookup and not counted), and 12 · heads · head size · context for attention in each
+        layer, or its sliding window instead of the context. Includes masked-out scores, excludes recomputed
+        activations.
         """
         weights = self.num_layers * self.block_matrices + self.vocabulary_size * self.hidden_size
-        return 6 * weights + 12 * self.num_layers * self.num_heads * self.head_size * context
+        num_local = self.num_layers - len(self.global_layers) if self.sliding_window else 0
+        keys = (self.num_layers - num_local) * context + num_local * min(context, self.sliding_window)
+        return 6 * weights + 12 * self.num_heads * self.head_size * keys
 
     @property
     def block_parameters(self) -> int:

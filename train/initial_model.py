@@ -45,11 +45,8 @@ def load_initial_model(config: Config, shards: Shards, tokenizer: Tokenizer) -> 
     """
     path, facts = config.train.init_from, shards.facts
     source = loading.find(path)
-    if config.train.init_optimizer and not source.checkpoint:
-        raise ConfigError(
-            f"train.init_optimizer = true: {path} has no state of the optimizer, only a run or one of its "
-            "checkpoints has; set it to false"
-        )
+    if config.train.init_optimizer:
+        _check_optimizer(config, source)
     base = source.load()
     shape = adapt_config(config.model, path, base.model.config, facts.vocabulary_size, facts.sequence_length)
     check_same_tokens(shards.folder, tokenizer, path, base)
@@ -64,6 +61,22 @@ def load_initial_model(config: Config, shards: Shards, tokenizer: Tokenizer) -> 
     return InitialModel(
         shape, base.sha256, weights, source.checkpoint if config.train.init_optimizer else None
     )
+
+
+def _check_optimizer(config: Config, source: ModelSource) -> None:
+    """Raise :class:`ConfigError` unless the model has a state of the optimizer that the run uses."""
+    path, optimizer = config.train.init_from, config.train.optimizer
+    if not source.checkpoint:
+        raise ConfigError(
+            f"train.init_optimizer = true: {path} has no state of the optimizer, only a run or one of its "
+            "checkpoints has; set it to false"
+        )
+    found = source.checkpoint[1].facts["train"].get("optimizer", "adamw")
+    if found != optimizer:
+        raise ConfigError(
+            f"train.init_optimizer = true: {path} was trained with {found}, not with {optimizer}; set it to "
+            f"false, or train.optimizer to {found}"
+        )
 
 
 def adapt_config(

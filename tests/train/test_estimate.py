@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from core import config
+from core.config import TrainConfig
 from core.errors import ConfigError
 from model.config import TransformerConfig
 from model.cross_entropy import CHUNK_LOGITS
@@ -109,6 +110,31 @@ def test_llama_8b_is_as_torchtitan_measured_it() -> None:
     for mfu, rate in ((0.33, 5762), (0.39, 6667)):
         made = plan("8b", 8)
         assert made.tokens / seconds(made, h100, mfu) / 8 == pytest.approx(rate, rel=0.03)
+
+
+def test_times_are_as_nanochat_and_llm_c_measured_them() -> None:
+    """With 8 GPUs, at the MFU that follows from their own count of FLOPs.
+
+    nanochat's d24 (dev/LEADERBOARD.md, run 1): 16,704 steps of 524,288 tokens, 4.3308e19 FLOPs, 10,949
+    seconds on H100, which is 50 percent; three of four layers have a window of half the context. llm.c's
+    GPT-2 124M (discussion 481): 10 billion tokens in 90 minutes on A100, about 60 percent.
+    """
+    d24 = TransformerConfig(
+        *(32_768, 24, 1536, 12, 12, 6144),
+        tied=False,
+        activation="gelu",
+        sliding_window=1024,
+        global_layers=tuple(range(3, 24, 4)),
+    )
+    nanochat = Plan(d24, TrainConfig(steps=16_704, batch_size=256), 2048, 8, 2)
+    assert nanochat.model.training_flops(2048) * nanochat.tokens == pytest.approx(4.3308e19, rel=0.001)
+    gpt2 = TransformerConfig(50_257, 12, 768, 12, 12, 3072).as_gpt2(1024)
+    llm_c = Plan(gpt2, TrainConfig(steps=19_073, batch_size=512), 1024, 8, 2)
+    h100, a100 = find_gpu("NVIDIA H100 80GB HBM3"), find_gpu("NVIDIA A100-SXM4-80GB")
+    assert h100
+    assert a100
+    assert seconds(nanochat, h100, 0.5) == pytest.approx(10_949, rel=0.01)
+    assert seconds(llm_c, a100, 0.6) == pytest.approx(90 * 60, rel=0.07)
 
 
 def test_parts_of_the_memory_follow_the_settings() -> None:
