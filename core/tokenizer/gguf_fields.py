@@ -131,6 +131,8 @@ def _sentencepiece(
         raise InputError(f"merges of the tokenizer: not those of SentencePiece; {REMEDY}")
     if normalizer is None:
         names |= {number: names[number].replace(" ", SPACE) for number in normal}
+    if len(set(names.values())) < len(names):
+        raise InputError(f"tokenizer with tokens for both a space and U+2581: GGUF has one; {REMEDY}")
     return {"model": "llama", "scores": scores, "add_space_prefix": prefix}
 
 

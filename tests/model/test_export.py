@@ -100,6 +100,28 @@ def test_every_kind_of_tokenizer_is_trained_with_and_exported(
     assert peer.encode("The mill ▁") == [1, *trained.tokenizer.encode("The mill ▁")]
 
 
+def test_gguf_export_preserves_model_and_tokenizer(
+    trained: LoadedModel, run: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "gguf"
+    arguments = ["--model", str(run.output), "--to", str(folder), "--format", "gguf", "--dtype"]
+    export.main([*arguments, "float32"])
+    assert {file.name for file in folder.iterdir()} == {"model.gguf", "manifest.json"}
+    again = load(str(folder / "model.gguf"))
+    assert again.model.config == trained.model.config
+    state = again.model.state_dict()
+    assert all(torch.equal(state[name], weight) for name, weight in trained.model.state_dict().items())
+    assert again.tokenizer.encode("The mill turns.") == trained.tokenizer.encode("The mill turns.")
+    assert again.chat.prompt(CONVERSATION) == trained.chat.prompt(CONVERSATION)
+    assert again.chat.stop == trained.chat.stop
+    export.main([*arguments, "float32"])
+    assert "already done" in capsys.readouterr().out
+    with pytest.raises(OutputError, match="--overwrite"):
+        export.main([*arguments, "float16"])
+    with pytest.raises(InputError, match="q8_0: only GGUF has it"):
+        export.export(str(run.output), str(tmp_path / "other"), "q8_0")
+
+
 @torch.inference_mode()
 def test_transformers_opens_an_export(trained: LoadedModel, exported: Path) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(exported)
