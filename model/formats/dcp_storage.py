@@ -89,13 +89,15 @@ class _StorageFileSystem(FileSystemBase):
             with storage.open_read(path) as source:
                 yield cast(io.IOBase, source)
             return
+        writer: _HashingWriter | None = None
         try:
             fs, inner = storage.filesystem(path)
             with fs.open(inner, mode) as sink:
                 writer = _HashingWriter(sink)
                 yield writer
         except Exception as error:
-            _raise(path, error)
+            # torch.save replaces a failure in the middle of a tensor by an error of its own.
+            _raise(path, (writer and writer.failure) or error)
         self.written[path] = writer.tell(), writer.sha256()
 
     def concat_path(self, path: Path, suffix: str) -> str:
@@ -143,13 +145,19 @@ class _HashingWriter(io.RawIOBase):
         self._stream = stream
         self._position = 0
         self._digest = hashlib.sha256()
+        self.failure: Exception | None = None
+        """Error of the first write that failed."""
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
         size = memoryview(data).nbytes
-        self._stream.write(data)
+        try:
+            self._stream.write(data)
+        except Exception as error:
+            self.failure = self.failure or error
+            raise
         self._digest.update(data)
         self._position += size
         return size

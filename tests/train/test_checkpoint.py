@@ -168,11 +168,15 @@ def test_failed_checkpoints_are_not_published(
 
 
 class FullDisk(io.BytesIO):
-    """A file that takes no more than 1,000 bytes."""
+    """A file whose write fails once in the middle of a tensor, where torch raises an error of its own."""
+
+    is_in_tensor = has_failed = False
 
     def write(self, data: Any) -> int:
-        if self.tell() > 1000:
+        if self.is_in_tensor and not self.has_failed:
+            self.has_failed = True
             raise OSError(errno.ENOSPC, "No space left on device")
+        self.is_in_tensor = bytes(data[:2]) == b"PK"  # of a zip file
         return super().write(data)
 
 
