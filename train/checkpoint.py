@@ -13,7 +13,7 @@ resumed, the hash and the edits of its order, the number of tokens seen by sourc
 start.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
@@ -182,13 +182,12 @@ def restore(
 ) -> int:
     """Load a checkpoint into a sharded model and its optimizer; return its step.
 
-    The optimizer keeps its own settings, such as the weight decay. The processes first verify the files
-    against the manifest, each a part of them. Raises :class:`core.errors.ManifestError` for altered files.
+    The processes first verify the files against the manifest, each a part of them. Raises
+    :class:`core.errors.ManifestError` for altered files.
     """
     for entry in found.files[world.rank :: world.size]:
         manifest.verify_file(path, entry)
     world.barrier()
-    settings = [_settings(group) for group in optimizer.param_groups]
     state = _state(model, optimizer)
     load(state, storage_reader=DcpReader(path))
     set_state_dict(
@@ -198,14 +197,19 @@ def restore(
         optim_state_dict=state["optimizer"],
         options=StateDictOptions(ignore_frozen_params=True, strict=False),
     )
-    for group, own in zip(optimizer.param_groups, settings, strict=True):
-        group.update(own)
     return found.counts["step"]
 
 
-def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a group of parameters."""
-    return {key: value for key, value in group.items() if key != "params"}
+def inherit(
+    path: str, found: Manifest, model: Transformer, optimizer: torch.optim.Optimizer, world: World
+) -> None:
+    """Load a checkpoint of another run as :func:`restore`; the optimizer keeps its own settings."""
+    settings = [
+        {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
+    ]
+    restore(path, found, model, optimizer, world)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
 
 
 def _state(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

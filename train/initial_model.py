@@ -63,7 +63,7 @@ def load_initial_model(config: Config, shards: Shards, tokenizer: Tokenizer) -> 
     )
 
 
-def _check_optimizer(config: Config, source: ModelSource) -> None:
+def _check_optimizer(config: Config, source: loading.ModelSource) -> None:
     """Raise :class:`ConfigError` unless the model has a state of the optimizer that the run uses."""
     path, optimizer = config.train.init_from, config.train.optimizer
     if not source.checkpoint:

@@ -174,7 +174,7 @@ class Trainer:
             initialize(self.model, self.run.initial_weight)
         if not found:
             if start := self.run.initial_checkpoint:
-                checkpoint.restore(*start, self.model, self.optimizer, self.world)
+                checkpoint.inherit(*start, self.model, self.optimizer, self.world)
             return 0
         step = checkpoint.restore(*found, self.model, self.optimizer, self.world)
         self.tokens_seen = dict(found[1].facts["tokens_seen"])
