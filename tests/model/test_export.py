@@ -100,6 +100,29 @@ def test_every_kind_of_tokenizer_is_trained_with_and_exported(
     assert peer.encode("The mill ▁") == [1, *trained.tokenizer.encode("The mill ▁")]
 
 
+def test_variants_of_the_architecture_are_trained_and_exported(
+    packed: Path, tmp_path: Path, world: World
+) -> None:
+    made = Folder(tmp_path, packed)
+    variant = (
+        "model.qk_norm=true",
+        "model.sliding_window=8",
+        "model.global_layers=[1]",
+        "model.head_size=24",
+    )
+    train(made.config("train.steps=1", "train.warmup_steps=0", *variant), world)
+    trained = load(str(made.output))
+    export.main(["--model", str(made.output), "--to", str(tmp_path / "model")])
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    assert isinstance(model, transformers.Qwen3ForCausalLM)
+    with torch.inference_mode():
+        expected = trained.model(tokens(trained))
+        torch.testing.assert_close(model(tokens(trained)).logits, expected, atol=1e-5, rtol=1e-5)
+    with pytest.raises(InputError, match=r"sliding_window = 8: llama\.cpp has no such architecture"):
+        export.main(["--model", str(made.output), "--to", str(tmp_path / "gguf"), "--format", "gguf"])
+    assert not (tmp_path / "gguf").exists()
+
+
 def test_gguf_export_preserves_model_and_tokenizer(
     trained: LoadedModel, run: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
