@@ -16,7 +16,6 @@ from torch.utils.checkpoint import (
     CheckpointPolicy,
     checkpoint,
     create_selective_checkpoint_contexts,
-    noop_context_fn,
 )
 
 ActivationCheckpointing = Literal["none", "selective", "full"]
@@ -41,8 +40,9 @@ def run_block(
     """Return ``block(x, *arguments)``, computed again in the backward pass unless ``mode`` is ``none``."""
     if mode == "none" or not torch.is_grad_enabled():
         return block(x, *arguments)
-    contexts = _selective_contexts if mode == "selective" else noop_context_fn
-    return checkpoint(block, x, *arguments, use_reentrant=False, context_fn=contexts)
+    if mode == "full":
+        return checkpoint(block, x, *arguments, use_reentrant=False)
+    return checkpoint(block, x, *arguments, use_reentrant=False, context_fn=_selective_contexts)
 
 
 def _selective_contexts() -> Any:

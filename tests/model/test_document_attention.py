@@ -18,7 +18,9 @@ from model.document_attention import (
     document_mask,
     document_starts,
 )
-from model.transformer import Transformer
+from model.recomputation import ActivationCheckpointing
+from model.rotary import rotary_embedding
+from model.transformer import ForwardContext, Transformer
 
 
 def masked(document_ids: Tensor, window: int) -> Kernel:
@@ -143,6 +145,23 @@ def test_flash_attention_takes_what_it_is_given() -> None:
     attended.sum().backward()
     assert key.grad is not None
     assert key.grad.shape == key.shape
+
+
+@pytest.mark.filterwarnings("ignore:.*context_fn is passed")
+@pytest.mark.parametrize("mode", ["none", "selective", "full"])
+def test_blocks_with_flash_attention_compile_as_one_graph(mode: ActivationCheckpointing) -> None:
+    """Traced without computing, since CPUs have no such kernel."""
+    config = TransformerConfig(50, 1, 64, 4, 2, 128)
+    kernel = VariableLengthAttention(torch.tensor([[0] * 5 + [1] * 7]))
+    kernel.offsets = kernel.offsets.to("meta")
+    with torch.device("meta"):
+        block = Transformer(config).to(torch.bfloat16).blocks[0]
+        rotary = rotary_embedding(torch.arange(12)[None], config)
+        x = torch.randn(1, 12, 64, dtype=torch.bfloat16, requires_grad=True)
+    compiled = torch.compile(block, backend="eager", fullgraph=True)
+    compiled(x, ForwardContext(rotary, kernel, kernel, None, mode)).sum().backward()
+    assert x.grad is not None
+    assert x.grad.shape == x.shape
 
 
 @given(packed_rows())
