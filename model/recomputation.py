@@ -55,7 +55,7 @@ def _policy(products: dict[bool, int], context: Any, operation: Any, *_: Any, **
     """Return whether to keep the result of an operation.
 
     ``products``: number of matrix products so far in the repetition (True) and before it. The first of two
-    is recomputed: as the last one of a block is not needed again, it would be kept for nothing.
+    is recomputed, so that the last of Llama's seven, which the backward pass does not need, is not kept.
     """
     if operation in PRODUCTS:
         products[context.is_recompute] += 1

@@ -1,6 +1,5 @@
 """Estimates, beside what autograd keeps here and what others have measured on GPUs."""
 
-import gc
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +59,6 @@ class Storages(TorchDispatchMode):
 
     def kept_bytes(self, but: Iterable[torch.Tensor]) -> int:
         """Return the bytes of those that still exist, without ``but``."""
-        gc.collect()
         others = {tensor.untyped_storage()._cdata for tensor in but}
         kept = (each for address, each in self._found.items() if address not in others)
         return sum(size for reference, size in kept if not reference.expired())
