@@ -69,7 +69,7 @@ def memory(plan: Plan) -> dict[str, int]:
     """
     model, tokens = plan.model, plan.micro_batch_tokens
     outside = model.num_parameters - model.num_layers * model.block_parameters
-    block = tokens * block_activations(model, plan.element_bytes, plan.sequence_length)
+    block = tokens * block_activations(model, plan.element_bytes)
     stream = tokens * model.hidden_size * plan.element_bytes
     kept = model.num_layers * block
     if plan.train.activation_checkpointing == "full":
@@ -89,12 +89,12 @@ def memory(plan: Plan) -> dict[str, int]:
     }
 
 
-def block_activations(model: TransformerConfig, element_bytes: int, length: int) -> int:
-    """Return the bytes per token that a block keeps for its backward pass over ``length`` tokens.
+def block_activations(model: TransformerConfig, element_bytes: int) -> int:
+    """Return the bytes per token that a block keeps for its backward pass.
 
     Inputs and outputs of all norms; query, key, value and the attended values; in the feed-forward layer
     the inputs and results of the activation. Norms and attention keep some float32 numbers, dropout its
-    masks. Soft-capped attention keeps its scores before and after the softmax, 8 bytes each.
+    masks.
     """
     heads = 2 * (model.num_heads + model.num_kv_heads) * model.head_size
     if model.qk_norm:
@@ -104,8 +104,7 @@ def block_activations(model: TransformerConfig, element_bytes: int, length: int)
     num_norms = (4 if model.post_norms else 2) + model.qk_norm * (model.num_heads + model.num_kv_heads)
     statistics = num_norms * (1 if model.norm == "rms" else 2) + model.num_heads
     masks = 2 * model.hidden_size if model.dropout else 0
-    scores = 8 * model.num_heads * length if model.attention_softcap else 0
-    return elements * element_bytes + 4 * statistics + masks + scores
+    return elements * element_bytes + 4 * statistics + masks
 
 
 def selected_activations(model: TransformerConfig, element_bytes: int) -> int:

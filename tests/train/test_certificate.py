@@ -74,9 +74,9 @@ def test_a_resumed_run_ends_if_its_first_step_differs(
     assert certificate(folder, 2) == values(folder, 3)
     before = folder.contents()
 
-    forward = Transformer.forward
+    logits = Transformer._project
     with monkeypatch.context() as patch:
-        patch.setattr(Transformer, "forward", lambda *arguments: forward(*arguments) * 1.001)
+        patch.setattr(Transformer, "_project", lambda *arguments: logits(*arguments) * 1.001)
         with pytest.raises(TrainingError, match=r"step-00000004: step 5 after it must have loss \d"):
             train(folder.config("train.steps=5", *options), world)
     after = folder.contents()

@@ -16,8 +16,9 @@ from core.config import TrainConfig
 from core.errors import ConfigError
 from tests.train.folder import Folder
 from train.loop import train
+from train.page import main
 from train.parallel import World
-from train.reporting import loggers, page
+from train.reporting import loggers
 from train.reporting.reporter import Reporter
 from train.samples import Sample
 
@@ -125,7 +126,7 @@ def test_page_is_the_same_from_the_files(watched: Folder, capsys: pytest.Capture
     path = watched.training / "training.html"
     live = path.read_bytes()
     path.unlink()
-    page.main(watched.arguments)
+    main(watched.arguments)
     assert capsys.readouterr().out == f"{path}\n"
     assert path.read_bytes() == live
     text = live.decode()
