@@ -61,7 +61,7 @@ class FusedAttention(Attention):
 
     def __init__(self, source: Attention) -> None:
         nn.Module.__init__(self)
-        for name in ("layer", "head_size", "enable_gqa", "is_rotary", "is_local", "scale", "softcap"):
+        for name in ("layer", "head_size", "is_rotary", "is_local", "scale", "softcap"):
             setattr(self, name, getattr(source, name))
         self.dropout = 0.0
         self.query_norm, self.key_norm = source.query_norm, source.key_norm
