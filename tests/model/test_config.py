@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import torch
 from hypothesis import given, settings
@@ -78,7 +78,9 @@ def test_counts_of_all_combinations(shape: TransformerConfig) -> None:
     counter = FlopCounterMode(display=False)
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH), counter:
         model(tokens).sum().backward()
-    assert counter.get_total_flops() == shape.training_flops(16) * 2 * 16
+    # The counter counts all scores, also those outside of windows.
+    everywhere = replace(shape, sliding_window=0, global_layers=())
+    assert counter.get_total_flops() == everywhere.training_flops(16) * 2 * 16
 
 
 def test_field_names_of_version_0_1_are_read() -> None:
@@ -102,6 +104,14 @@ def test_training_flops() -> None:
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH), counter:
         model(torch.zeros(2, length, dtype=torch.long)).sum().backward()
     assert counter.get_total_flops() == shape.training_flops(length) * 2 * length
+
+
+def test_training_flops_of_windows() -> None:
+    shape, length = replace(config(), num_layers=3), 16
+    local = replace(shape, sliding_window=5, global_layers=(2,))
+    saved = shape.training_flops(length) - local.training_flops(length)
+    assert saved == 12 * shape.num_heads * shape.head_size * 2 * (16 - 5)
+    assert local.training_flops(4) == shape.training_flops(4)
 
 
 def test_default_intermediate_size() -> None:
