@@ -41,7 +41,9 @@ def chunked_cross_entropy(
     no logits are kept or computed twice, and backward only scales the gradients. Those of ``weight`` are
     summed in float32. ``F.linear_cross_entropy`` works likewise, but returns no losses by token.
     """
-    return Losses(*_ChunkedCrossEntropy.apply(hidden_states, weight, targets, project, z_loss))
+    # The gradient mode is passed on, since it is always off inside of apply.
+    learns = torch.is_grad_enabled()
+    return Losses(*_ChunkedCrossEntropy.apply(hidden_states, weight, targets, project, z_loss, learns))
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -55,8 +57,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         targets: Tensor,
         project: Projection,
         z_loss: float,
+        learns: bool,
     ) -> tuple[Tensor, Tensor]:
-        learns_hidden, learns_weight = ctx.needs_input_grad[:2]
+        learns_hidden, learns_weight = (learns and needed for needed in ctx.needs_input_grad[:2])
         learns = learns_hidden or learns_weight
         size = max(1, CHUNK_LOGITS.get(weight.device.type, CHUNK_LOGITS["cuda"]) // len(weight))
         leaf = weight.detach().requires_grad_(learns_weight)
@@ -89,6 +92,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return (
             None if hidden is None else hidden.mul_(factor),
             None if weight is None else weight.mul_(factor).to(ctx.weight_dtype),
+            None,
             None,
             None,
             None,

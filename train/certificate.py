@@ -64,6 +64,7 @@ def environment(config: TrainConfig, world: World) -> dict[str, Any]:
         "micro_batch_size": config.micro_batch_size,
         "compile": config.compile,
         "activation_checkpointing": config.activation_checkpointing,
+        "shard_processes": config.shard_processes or world.size,
     }
 
 

@@ -28,7 +28,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as save_sharded
 
 from core import manifest, storage
-from core.errors import GristmillError
+from core.errors import GristmillError, TrainingError
 from core.manifest import FileEntry, Manifest, Stage
 from model.formats.checkpoint import LATEST, STAGE, find_latest
 from model.formats.dcp_storage import DcpReader, DcpWriter
@@ -156,6 +156,8 @@ class CheckpointWriter:
                 self._on_publish()
             except GristmillError as error:
                 outcome = [error]
+            except Exception as error:  # the other processes wait for an answer
+                outcome = [TrainingError(f"{path}: not published, by an unexpected error: {error!r}")]
         dist.broadcast_object_list(outcome, src=0, group=self._group)
         if outcome[0]:
             raise outcome[0]

@@ -7,14 +7,17 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor
 
+from core import storage
 from core.config import Config, ModelConfig
 from core.errors import ConfigError, MismatchError
 from core.manifest import Manifest
+from core.run_paths import run_folder
 from core.shards import Shards
 from core.tokenizer import Tokenizer
 from model import loading
 from model.config import TransformerConfig
 from model.loading import LoadedModel
+from model.run_folder import find_run
 
 FREE_KEYS = frozenset({"dropout", "size"})
 """Keys of ``[model]`` that do not describe weights."""
@@ -44,6 +47,12 @@ def load_initial_model(config: Config, shards: Shards, tokenizer: Tokenizer) -> 
     shards of another tokenizer; and the errors of :func:`model.loading.load`.
     """
     path, facts = config.train.init_from, shards.facts
+    found = find_run(path)
+    if found and storage.absolute(found.folder) == storage.absolute(run_folder(config)):
+        raise ConfigError(
+            f"train.init_from = {path}: is this run itself; name this one otherwise by train.name, or leave "
+            "init_from out to continue it"
+        )
     source = loading.find(path)
     if config.train.init_optimizer:
         _check_optimizer(config, source)

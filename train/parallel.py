@@ -7,8 +7,9 @@ single process trains.
 import hashlib
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, TypeVar
@@ -110,9 +111,11 @@ def run(parse: Callable[[], T | None], work: Callable[[T, World], None]) -> NoRe
         # Collectives fail after another process has exited, which has reported its error.
         if add_failures(0):
             _fail(None)
-        raise
+        _crash(add_failures)
     except KeyboardInterrupt:
         _interrupted(rank)
+    except Exception:
+        _crash(add_failures)
     dist.destroy_process_group()
     _exit(0)
 
@@ -150,6 +153,17 @@ def _init_process_group() -> tuple[World, Callable[[int], int]]:
 def _fail(error: GristmillError | None) -> NoReturn:
     """Exit after an error, which is None if another process has reported it."""
     _exit(failure.report(f"error: {error}") if error else failure.stopped())
+
+
+def _crash(add_failures: Callable[[int], int]) -> NoReturn:
+    """Exit after an unexpected error, with its traceback.
+
+    Leaving Python as usual would wait for threads, and those for other processes.
+    """
+    traceback.print_exc()
+    with suppress(RuntimeError):  # the store may be gone
+        add_failures(1)
+    _exit(1)
 
 
 def _interrupted(rank: int) -> NoReturn:

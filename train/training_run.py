@@ -74,6 +74,10 @@ PATH_KEYS = ("name", "shards", "init_from")
 """Names and paths in ``[train]``; the run's identity has hashes of their content instead."""
 
 
+SOURCES = {"init_sha256": "the model train.init_from (name one of its checkpoints, which stays the same)"}
+"""Hashes in a run's identity, by what the configuration calls their sources."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
     """A pre-training or fine-tuning run."""
@@ -303,7 +307,14 @@ def check_continued(run: TrainingRun) -> None:
         return
     section, steps = run.stage, run.config.steps
     for name, value, recorded in differences(run.identity, record.facts):
-        changed = f"{name}: changed" if name.endswith("sha256") else f"{name} = {value}: was {recorded}"
+        if recorded is None and not name.endswith("sha256"):
+            raise OutputError(
+                f"{name}: not recorded in the run in {run.folder}, which an earlier version has begun; go on "
+                f"with train.init_from in another run, or {manifest.REMEDY}"
+            )
+        changed = f"{name} = {value}: was {recorded}"
+        if name.endswith("sha256"):
+            changed = f"{SOURCES.get(name, name)}: changed"
         raise OutputError(
             f"{changed} in the run in {run.folder}, and cannot change on the way; set it back, or "
             f"{manifest.REMEDY}"

@@ -32,7 +32,7 @@ def load(path: str | None, overrides: Sequence[str] = ()) -> Config:
     """Read the TOML file ``path`` (None: all defaults) and apply ``a.b=VALUE`` overrides in order.
 
     What follows from ``model.size`` is filled in. If an override names another ``filters.preset``, the
-    file's :data:`PRESET_KEYS` do not apply.
+    file's :data:`PRESET_KEYS` do not apply; if one names a ``model.size``, the file's shape does not.
     Raises :class:`ConfigError` for a missing or malformed file, an unknown key or an invalid value.
     """
     tree = toml_source.read(path) if path else {}
@@ -40,6 +40,7 @@ def load(path: str | None, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         toml_source.apply(given, override)
     _leave_preset(tree.get("filters"), given.get("filters"))
+    sizes.leave_size(tree, given)
     for override in overrides:
         toml_source.apply(tree, override)
     return parse(sizes.expand(tree), Config)

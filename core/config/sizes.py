@@ -21,6 +21,14 @@ CHANNELS = 64
 TOKENS_PER_PARAMETER = 20
 MAX_LEARNING_RATE = 3e-3
 """That of SmolLM2-135M. The law was fitted on larger models than those that it would give more."""
+FOLLOWING = {
+    "model": (
+        *("num_layers", "hidden_size", "num_heads", "num_kv_heads", "intermediate_size", "rope_theta"),
+        *("head_size", "tied"),
+    ),
+    "train": ("learning_rate", "batch_size"),
+}
+"""Keys that follow from a size, by section."""
 _DEPTH = re.compile(r"d([1-9]\d{0,2})")
 
 
@@ -45,6 +53,16 @@ def expand(tree: dict[str, Any]) -> dict[str, Any]:
     if isinstance(train, dict):
         filled["train"] = {**training_settings(filled["model"], length), **train}
     return filled
+
+
+def leave_size(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Remove from a file's settings what follows from a size, if the overrides name a size."""
+    model = given.get("model")
+    if isinstance(model, dict) and model.get("size"):
+        for section, keys in FOLLOWING.items():
+            if isinstance(own := tree.get(section), dict):
+                for key in keys:
+                    own.pop(key, None)
 
 
 def find_shape(size: str) -> dict[str, Any]:

@@ -103,10 +103,11 @@ class ModelConfig(Section):
             ("global_layers", "sliding_window", self.sliding_window > 0),
         ):
             layers: tuple[int, ...] = getattr(self, key)
-            if layers and not (given and 0 <= min(layers) <= max(layers) < self.num_layers):
+            exist = set(layers) <= set(range(self.num_layers)) and len(set(layers)) == len(layers)
+            if layers and not (given and exist):
                 raise PydanticCustomError(
                     "layers",
-                    "{key} = {layers}: must be from 0 to {last}, and needs {needs}; correct it",
+                    "{key} = {layers}: must be from 0 to {last}, each once, and needs {needs}; correct it",
                     {"key": key, "layers": str(list(layers)), "last": self.num_layers - 1, "needs": needs},
                 )
         return self
@@ -244,11 +245,12 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _profiled_steps_ascend(self) -> Self:
         steps = self.profile_steps
-        if steps and not (len(steps) == 2 and 1 <= steps[0] <= steps[1]):
+        last = self.steps or max(steps, default=0)  # fine-tuning may count epochs
+        if steps and not (len(steps) == 2 and 1 <= steps[0] <= steps[1] <= last):
             raise PydanticCustomError(
                 "profile_steps",
-                "profile_steps = {steps}: must be the first and the last step to profile, from 1; write "
-                "[10, 12]",
+                "profile_steps = {steps}: must be the first and the last step to profile, among those of the "
+                "run; write [10, 12]",
                 {"steps": str(list(steps))},
             )
         return self
@@ -302,6 +304,15 @@ class PretrainConfig(TrainConfig):
     is smaller where less than a tenth of the disk would be free."""
     edits: tuple[EditConfig, ...] = ()
     """Rows and documents that are left out from a step on."""
+
+    @model_validator(mode="after")
+    def _optimizer_has_a_source(self) -> Self:
+        if self.init_optimizer and not self.init_from:
+            raise PydanticCustomError(
+                "init_optimizer",
+                "init_optimizer = true: there is no init_from; name a run or a checkpoint, or leave it out",
+            )
+        return self
 
     @model_validator(mode="after")
     def _name_is_a_folder(self) -> Self:

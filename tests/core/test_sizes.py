@@ -45,6 +45,14 @@ def test_settings_by_hand_win(tmp_path: Path) -> None:
     assert load().model == Config().model
 
 
+def test_a_size_on_the_command_line_replaces_the_shape_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("[model]\nnum_layers = 15\ndropout = 0.1\n[train]\nlearning_rate = 1e-3\nsteps = 7\n")
+    found = config.load(str(file), ["model.size=d12", "model.num_kv_heads=4"])
+    assert (found.model.num_layers, found.model.num_kv_heads, found.model.dropout) == (12, 4, 0.1)
+    assert (found.train.learning_rate, found.train.steps) == (2.7e-3, 7)
+
+
 @pytest.mark.parametrize("size", ["2b", "d0", "12", "D4"])
 def test_unknown_sizes_are_refused(size: str) -> None:
     with pytest.raises(ConfigError, match="no such size; name one of tiny, 135m, 1b, 8b, or a depth"):

@@ -19,7 +19,8 @@ def command(processes: int, *arguments: str, module: str = "train") -> list[str]
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default", "PYTHONPATH": paths}
 
 
 def run(processes: int, *arguments: str, module: str = "train") -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.train.folder import Folder
 from tests.train.launch import run
 from train import failure, parallel
 
@@ -27,6 +28,35 @@ def test_torchrun_ends_its_report_with_the_error(module: str, argument: str, err
     assert last.startswith(error) and ruler == "=" * 60
     assert not any("error: " in line and line.startswith("error") for line in before)
     assert ended.stdout == ""
+
+
+CRASHING = """
+from train import __main__, loop
+learn = loop.Trainer._learn
+
+def crash(trainer, gradients):
+    if trainer.world.rank == 1 and trainer.step == 3:
+        raise ValueError("unexpected")
+    return learn(trainer, gradients)
+
+loop.Trainer._learn = crash
+if __name__ == "__main__":
+    __main__.main()
+"""
+
+
+@pytest.mark.distributed
+def test_unexpected_errors_end_all_processes(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while threads write a checkpoint and wait for the others, here that of step 2."""
+    (tmp_path / "crashing.py").write_text(CRASHING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    folder = Folder(tmp_path, packed)
+    ended = run(2, *folder.arguments, "--set=train.checkpoint_every=2", module="crashing")
+    assert ended.returncode == 1
+    assert ended.stderr.count("ValueError: unexpected") == 1
+    assert "Connection closed by peer" not in ended.stderr
 
 
 def test_error_goes_to_the_report_of_torchrun(

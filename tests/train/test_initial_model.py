@@ -106,7 +106,7 @@ def test_a_continued_run_is_resumed_and_refuses_another_start(
     train(folder.config(*SHORT, f"train.init_from={moved}"), world)  # the same content
     assert "already done" in capsys.readouterr().out
     for other in (f"train.init_from={exported}", "train.init_from=''"):
-        with pytest.raises(OutputError, match="init_sha256: changed in the run in"):
+        with pytest.raises(OutputError, match=r"the model train\.init_from .*: changed in the run in"):
             train(folder.config(*SHORT, other), world)
     assert folder.contents() == before
     first, fresh = folder.metrics("train/loss")[0], source.metrics("train/loss")
@@ -122,6 +122,10 @@ def test_what_a_model_cannot_do_is_refused(
     with pytest.raises(ConfigError, match=r"model\.architecture = gpt2: .* has llama"):
         folder.prepare(start, "model.architecture='gpt2'")
     assert folder.prepare(start, "model.num_layers=2").model_config.num_layers == 2
+    with pytest.raises(ConfigError, match=r"train\.init_from = .*: is this run itself"):
+        folder.prepare(start, f"output.path={source.output}", "output.overwrite=true")
+    with pytest.raises(ConfigError, match="init_optimizer = true: there is no init_from"):
+        folder.prepare("train.init_optimizer=true")
     with pytest.raises(InputError, match="nothing"):
         folder.prepare("train.init_from=nothing")
     other = tmp_path / "bytes"

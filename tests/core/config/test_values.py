@@ -63,8 +63,11 @@ from core.errors import ConfigError
         ("train.steps=1,train.seed=2", "names two keys; repeat --set for each: --set train.seed=…"),
         ("input.columns=3", "input.columns = 3: is a section; write its keys below [input.columns], or"),
         ("model.head_size=7", "even head size unless head_size is set"),
-        ("model.global_layers=[0]", "must be from 0 to 11, and needs sliding_window; correct it"),
-        ("model.nope_layers=[12]", 'must be from 0 to 11, and needs architecture = "llama"; correct it'),
+        ("model.global_layers=[0]", "must be from 0 to 11, each once, and needs sliding_window; correct it"),
+        (
+            "model.nope_layers=[12]",
+            'must be from 0 to 11, each once, and needs architecture = "llama"; correct it',
+        ),
         ("model.num_heads=5", "num_kv_heads must divide num_heads; change one of them"),
         ("finetune.files=[1]", "finetune.files[0] = 1: must be a string or a list; "),
         ('finetune.files=[["a"]]', "finetune.files[0][1] is missing"),
