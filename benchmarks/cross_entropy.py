@@ -31,7 +31,7 @@ from torch import Tensor
 from core import errors
 from model.cross_entropy import chunked_cross_entropy
 
-REPETITIONS = 5
+REPETITIONS = 3
 
 
 def all_logits(states: Tensor, weight: Tensor, targets: Tensor) -> Tensor:

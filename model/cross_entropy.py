@@ -12,8 +12,8 @@ from torch import Tensor
 
 Projection = Callable[[Tensor, Tensor], Tensor]
 """Maps hidden states ``[n, C]`` and a weight ``[V, C]`` to logits ``[n, V]``."""
-CHUNK_LOGITS = {"cpu": 1 << 22, "cuda": 1 << 27}
-"""Logits in memory at a time: few enough for the caches of a CPU, enough for the full speed of a GPU."""
+CHUNK_TOKENS = 1024
+"""Tokens whose logits are in memory at a time: enough for matrix products of full speed."""
 
 
 class Losses(NamedTuple):
@@ -61,19 +61,19 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         learns_hidden, learns_weight = (learns and needed for needed in ctx.needs_input_grad[:2])
         learns = learns_hidden or learns_weight
-        size = max(1, CHUNK_LOGITS.get(weight.device.type, CHUNK_LOGITS["cuda"]) // len(weight))
         leaf = weight.detach().requires_grad_(learns_weight)
-        weight_gradient = torch.zeros_like(weight, dtype=torch.float32) if learns_weight else None
+        weight_gradient: Tensor | None = None
         totals, nats, hidden_gradients = [], [], []
-        for states, target in zip(torch.split(hidden_states, size), torch.split(targets, size), strict=True):
+        chunks = (torch.split(part, CHUNK_TOKENS) for part in (hidden_states, targets))
+        for states, target in zip(*chunks, strict=True):
             chunk = states.detach().requires_grad_(learns_hidden)
             with torch.set_grad_enabled(learns):
                 total, each = _losses(project(chunk, leaf).float(), target, z_loss)
             if learns:
                 torch.autograd.backward(total)
-            if weight_gradient is not None and leaf.grad is not None:
-                weight_gradient += leaf.grad
-                leaf.grad = None
+            if leaf.grad is not None:
+                part, leaf.grad = leaf.grad, None
+                weight_gradient = part.float() if weight_gradient is None else weight_gradient.add_(part)
             totals.append(total.detach())
             nats.append(each.detach())
             if chunk.grad is not None:

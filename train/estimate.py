@@ -16,7 +16,7 @@ from core.messages import duration
 from core.run_paths import data_folder
 from core.shards import Shards
 from model.config import TransformerConfig
-from model.cross_entropy import CHUNK_LOGITS
+from model.cross_entropy import CHUNK_TOKENS
 from model.loading import load
 from train import training_run
 from train.devices import Gpu, find_gpu, known_gpus
@@ -77,7 +77,7 @@ def memory(plan: Plan) -> dict[str, int]:
     elif plan.train.activation_checkpointing == "selective":
         kept = model.num_layers * tokens * selected_activations(model, plan.element_bytes) + block
     logit_bytes = 10 if plan.element_bytes == 2 else 8  # logits and their logarithms, then gradients instead
-    logits = min(tokens * model.vocabulary_size, CHUNK_LOGITS["cuda"])
+    logits = min(tokens, CHUNK_TOKENS) * model.vocabulary_size
     return {
         STATES: _state_bytes(plan) // (plan.train.shard_processes or plan.processes),
         "gathered weights": plan.element_bytes * (outside + 2 * model.block_parameters),

@@ -64,8 +64,8 @@ class ModelConfig(Section):
     global_layers: tuple[int, ...] = ()
     """Layers that attend to all tokens in spite of ``sliding_window``, counted from 0."""
     attention_softcap: float = Field(default=0.0, ge=0)
-    """Bound of attention scores by a hyperbolic tangent (Gemma 2: 50); 0: none. Slower and takes more memory:
-    all scores are stored."""
+    """Bound of attention scores by a hyperbolic tangent (Gemma 2: 50); 0: none. Slower; on CPUs, all scores are
+    stored."""
     logit_softcap: float = Field(default=0.0, ge=0)
     """The same for logits (Gemma 2: 30)."""
     norm_epsilon: float = Field(default=1e-5, gt=0)
@@ -246,11 +246,11 @@ class TrainConfig(Section):
     def _profiled_steps_ascend(self) -> Self:
         steps = self.profile_steps
         last = self.steps or max(steps, default=0)  # fine-tuning may count epochs
-        if steps and not (len(steps) == 2 and 1 <= steps[0] <= steps[1] <= last):
+        if steps and not (len(steps) == 2 and 1 <= steps[0] <= min(steps[1], last)):
             raise PydanticCustomError(
                 "profile_steps",
-                "profile_steps = {steps}: must be the first and the last step to profile, among those of the "
-                "run; write [10, 12]",
+                "profile_steps = {steps}: must be the first and the last step to profile, the first among "
+                "those of the run; write [10, 12]",
                 {"steps": str(list(steps))},
             )
         return self

@@ -15,7 +15,7 @@ from core import config
 from core.config import TrainConfig
 from core.errors import ConfigError
 from model.config import TransformerConfig
-from model.cross_entropy import CHUNK_LOGITS
+from model.cross_entropy import CHUNK_TOKENS
 from model.recomputation import ActivationCheckpointing
 from model.transformer import Transformer
 from train.devices import find_gpu
@@ -147,9 +147,9 @@ def test_parts_of_the_memory_follow_the_settings() -> None:
     # A process cannot have more rows at a time than its share of the batch.
     assert memory(plan("135m", 64))["activations"] * 4 == plain["activations"]
     # Logits are computed in chunks, unless there are few.
-    assert halved["logits"] == plain["logits"] == 10 * CHUNK_LOGITS["cuda"]
-    few = plan("135m", 8, "train.micro_batch_size=1", "tokenizer.vocabulary_size=1000")
-    assert memory(few)["logits"] == 10 * few.micro_batch_tokens * 1000
+    assert halved["logits"] == plain["logits"] == 10 * CHUNK_TOKENS * 49_152
+    few = plan("135m", 8, "train.micro_batch_size=1", "pack.sequence_length=512")
+    assert memory(few)["logits"] == 10 * 512 * 49_152
     selective, full = (
         memory(plan("135m", 8, f"train.activation_checkpointing={mode}"))["activations"]
         for mode in ("selective", "full")
