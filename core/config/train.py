@@ -64,8 +64,8 @@ class ModelConfig(Section):
     global_layers: tuple[int, ...] = ()
     """Layers that attend to all tokens in spite of ``sliding_window``, counted from 0."""
     attention_softcap: float = Field(default=0.0, ge=0)
-    """Bound of attention scores by a hyperbolic tangent (Gemma 2: 50); 0: none. Slower; on CPUs, all scores are
-    stored."""
+    """Bound of attention scores by a hyperbolic tangent (Gemma 2: 50); 0: none. Slower, and on CPUs
+    all scores are stored."""
     logit_softcap: float = Field(default=0.0, ge=0)
     """The same for logits (Gemma 2: 30)."""
     norm_epsilon: float = Field(default=1e-5, gt=0)
