@@ -276,7 +276,9 @@ def _window_json(model_type: str, config: TransformerConfig) -> dict[str, Any]:
     if model_type == "smollm3":
         result["no_rope_layers"] = [int(layer not in config.nope_layers) for layer in layers]
     if model_type not in ("llama", "gemma"):
-        result["sliding_window"] = config.sliding_window or None
+        # transformers needs a window in Gemma 2 even if no layer uses it.
+        unused = DEFAULTS["gemma2"]["sliding_window"] if model_type == "gemma2" else None
+        result["sliding_window"] = config.sliding_window or unused
     if model_type in ("qwen2", "qwen3", "smollm3"):
         result["use_sliding_window"] = config.sliding_window > 0
     if model_type in ("qwen2", "qwen3", "smollm3", "gemma2"):

@@ -178,3 +178,19 @@ def test_variants_equal_transformers(family: str, data: st.DataObject) -> None:
     loss(expected, tokens).backward()
     check_gradients(model, theirs)
     check_caches(model, tokens, expected.detach())
+
+
+@torch.no_grad()
+def test_gemma_2_without_local_layers_opens_in_transformers(tmp_path: Path) -> None:
+    values = {"num_hidden_layers": 2, "layer_types": ["full_attention"] * 2, "head_dim": 8}
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48}
+    theirs = peer(transformers.Gemma2Config(vocab_size=VOCABULARY, pad_token_id=None, **values, **sizes))
+    theirs.save_pretrained(tmp_path / "theirs")
+    model = load(tmp_path / "theirs")
+    assert model.config.sliding_window == 0
+    (tmp_path / "written").mkdir()
+    huggingface.write(tmp_path / "written", model.config, model.state_dict(), {})
+    assert load(tmp_path / "written").config == model.config
+    reopened = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "written")
+    tokens = torch.arange(12)[None]
+    torch.testing.assert_close(reopened(tokens).logits, model(tokens), atol=1e-5, rtol=1e-5)
