@@ -35,6 +35,7 @@ BRACKETS = (
 )
 TEMPLATES = {"ours": CHAT_TEMPLATE, "chatml": CHATML, "trimming": TRIMMING, "brackets": BRACKETS}
 marks = st.sampled_from(["<|end|>", "<|user|>", "</s>", "<s>", "\ufdd00.0\ufdd1", "\ufdd00.", "\n", " "])
+answers = any_text.map(lambda text: text.strip() or "yes")
 contents = any_text | st.lists(any_text | marks, max_size=4).map("".join)
 conversations = st.tuples(st.booleans(), st.lists(st.tuples(contents, contents), min_size=1, max_size=3)).map(
     lambda drawn: turns(*drawn)
@@ -128,14 +129,13 @@ def peer(hub: HuggingFaceTokenizer, definition: str, tmp_path_factory: pytest.Te
     return transformers.AutoTokenizer.from_pretrained(folder)
 
 
-@given(pairs=st.lists(st.tuples(any_text, any_text), min_size=1, max_size=3), system=st.booleans())
+@given(pairs=st.lists(st.tuples(any_text, answers), min_size=1, max_size=3), system=st.booleans())
 def test_ids_equal_those_of_transformers(
     hub: HuggingFaceTokenizer, peer: Any, pairs: list[tuple[str, str]], system: bool
 ) -> None:
     """Answers have no white space at their ends, where it could merge with the template's text."""
     conversation = turns(system, pairs)
     assume(not any(name in message.content for message in conversation for name in hub.special))
-    assume(all(answer and answer == answer.strip() for _, answer in pairs))
     messages = [{"role": message.role, "content": message.content} for message in conversation]
     prompt = peer.apply_chat_template(messages[:-1], add_generation_prompt=True, return_dict=False)
     expected = peer.apply_chat_template(messages, return_dict=False)
