@@ -35,15 +35,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 
-from benchmarks.training import read_batches
+from benchmarks.packed_run import read_batches, write_data
 from core import config
 from core.config import Config, TokenizerConfig
-from core.manifest import Stage
-from core.shards import STAGE, SplitName, publish, write_file
-from core.shards.packing import Document, make_header, pack
-from core.tokenizer import STAGE as TOKENIZER
+from core.shards import SplitName
+from core.shards.packing import Document
 from core.tokenizer import Tokenizer
-from core.tokenizer import publish as publish_tokenizer
 from core.tokenizer import train as train_tokenizer
 from model.attention import Kernel, MaskedAttention
 from model.batching import Batcher
@@ -133,22 +130,18 @@ def write_run(folder: Path, size: Size, steps: int) -> Config:
     Documents have the lengths of web pages: log-normal, with a median of 500 tokens.
     """
     tokenizer = make_tokenizer(size.vocabulary)
-    publish_tokenizer(tokenizer, Stage(TOKENIZER, str(folder / "tokenizer")), {})
-    header = make_header(tokenizer, sequence_length=size.length, corpus="0" * 64)
     random = np.random.default_rng(0)
     splits: dict[SplitName, int] = {"train": (steps + 1) * size.rows, "validation": 1}
-    files = []
+    parts: dict[SplitName, list[Document]] = {}
     for split, rows in splits.items():
-        documents, left = [], rows * size.length
+        documents, left = parts.setdefault(split, []), rows * size.length
         while left > 0:
             length = int(np.clip(random.lognormal(np.log(500), 1.2), 20, 8 * size.length))
-            tokens = random.integers(8, size.vocabulary, length).astype(header.dtype)
-            documents.append(Document(random.bytes(16), tokens))
+            documents.append(
+                Document(random.bytes(16), random.integers(8, size.vocabulary, length, np.uint32))
+            )
             left -= length
-        packed = pack(documents, header)
-        lengths = tokenizer.byte_lengths()
-        files.append(write_file(str(folder / "shards"), split, "web", "00000", packed, header, lengths))
-    publish(Stage(STAGE, str(folder / "shards")), files, header)
+    write_data(folder, tokenizer, size.length, parts)
     path = folder / "config.toml"
     path.write_text(
         f'[output]\npath = "{folder}"\n[model]\n{size.model}\n[train]\nsteps = {steps}\n'

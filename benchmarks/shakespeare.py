@@ -23,22 +23,17 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
+from benchmarks.packed_run import encode, write_data
 from core import errors
 from core.config import TokenizerConfig
 from core.errors import InputError
-from core.manifest import Stage
-from core.shards import STAGE, SplitName, publish, write_file
-from core.shards.packing import Document, make_header, pack
-from core.tokenizer import STAGE as TOKENIZER
-from core.tokenizer import publish as publish_tokenizer
+from core.shards import SplitName
 from core.tokenizer import train as train_tokenizer
 from model.loading import LoadedModel, load
 from model.transformer import Transformer
-from pipeline.document import text_hash
 
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = REPOSITORY / "benchmarks" / "results" / "shakespeare.md"
@@ -96,18 +91,8 @@ def write_run(folder: Path, texts: Mapping[SplitName, str]) -> None:
     """Write a character tokenizer and shards of ``texts``, a document each."""
     settings = TokenizerConfig(kind="char", vocabulary_size=400)
     tokenizer = train_tokenizer("".join(texts.values()).splitlines(keepends=True), settings)
-    publish_tokenizer(tokenizer, Stage(TOKENIZER, str(folder / "tokenizer")), {})
-    shards = str(folder / "shards")
-    header = make_header(
-        tokenizer, sequence_length=WINDOW, corpus=text_hash("benchmark"), method="concatenate"
-    )
-    files = []
-    for split, text in texts.items():
-        tokens = np.array([tokenizer.bos, *tokenizer.encode(text), tokenizer.eos], header.dtype)
-        rows = pack([Document(bytes.fromhex(text_hash(text)), tokens)], header)
-        lengths = tokenizer.byte_lengths()
-        files.append(write_file(shards, split, "shakespeare", "00000", rows, header, lengths))
-    publish(Stage(STAGE, shards), files, header)
+    parts = {split: encode(tokenizer, [text]) for split, text in texts.items()}
+    write_data(folder, tokenizer, WINDOW, parts, source="shakespeare", method="concatenate")
 
 
 def train(settings: Settings, texts: Mapping[SplitName, str]) -> Result:

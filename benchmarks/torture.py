@@ -41,14 +41,12 @@ import torch._dynamo  # imported before the processes are forked, like the next 
 import torch.utils.tensorboard
 from torch._C._distributed_c10d import TCPStore
 
+from benchmarks.packed_run import encode, write_data
 from core import manifest
 from core.config import TokenizerConfig
 from core.errors import GristmillError, run
-from core.manifest import Stage
-from core.shards import STAGE, SplitName, publish, write_file
-from core.shards.packing import Document, make_header, pack
-from core.tokenizer import STAGE as TOKENIZER_STAGE
-from core.tokenizer import publish as publish_tokenizer
+from core.shards import SplitName
+from core.shards.packing import Document
 from core.tokenizer import train as train_tokenizer
 from model.formats.checkpoint import find_latest
 from train import __main__ as train_program
@@ -214,23 +212,11 @@ def make_data(folder: Path) -> None:
     words = ["".join(choose.choice(list("aeioubdmnrst"), choose.integers(2, 8))) for _ in range(200)]
     texts = [" ".join(choose.choice(words, choose.integers(5, 60))) for _ in range(300)]
     tokenizer = train_tokenizer(texts, TokenizerConfig(vocabulary_size=400))
-    publish_tokenizer(tokenizer, Stage(TOKENIZER_STAGE, str(folder / "tokenizer")), {})
-    header = make_header(tokenizer, sequence_length=32, corpus="0" * 64)
-    splits: dict[SplitName, Sequence[str]] = {"train": texts[20:], "validation": texts[:20]}
-    files = []
-    for split, part in splits.items():
-        documents = [
-            Document(
-                hashlib.md5(text.encode(), usedforsecurity=False).digest(),
-                np.array([tokenizer.bos, *tokenizer.encode(text), tokenizer.eos], header.dtype),
-            )
-            for text in part
-        ]
-        rows = pack(documents, header)
-        files.append(
-            write_file(str(folder / "shards"), split, "web", "00000", rows, header, tokenizer.byte_lengths())
-        )
-    publish(Stage(STAGE, str(folder / "shards")), files, header)
+    parts: dict[SplitName, Sequence[Document]] = {
+        "train": encode(tokenizer, texts[20:]),
+        "validation": encode(tokenizer, texts[:20]),
+    }
+    write_data(folder, tokenizer, 32, parts)
 
 
 class Torturer:

@@ -26,33 +26,25 @@ from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor
 from torch.distributed.fsdp import fully_shard
 
 from benchmarks.dedup_documents import run_command
+from benchmarks.packed_run import encode, read_batches, write_data
 from benchmarks.tokenizer import read
 from core import config, errors
 from core.config import Config, TokenizerConfig
-from core.manifest import Stage
-from core.shards import STAGE, SplitName, publish, write_file
-from core.shards.packing import Document, make_header, pack
-from core.tokenizer import STAGE as TOKENIZER
-from core.tokenizer import publish as publish_tokenizer
+from core.shards import SplitName
+from core.shards.packing import Document
 from core.tokenizer import train as train_tokenizer
 from model.transformer import Transformer
-from pipeline.document import text_hash
 from train import loop, parallel, training_run
 from train.data.batch import IGNORE_INDEX
-from train.data.dataset import read_stream
-from train.data.stream import step_positions
 from train.loop import StepInput, Trainer
 from train.optim import build_optimizer, learning_rate
 from train.parallel import World, initialize
-from train.training_run import TrainingRun
 
 RESULTS = Path(__file__).parent / "results" / "training.md"
 FIRST_STEP = 5
@@ -136,17 +128,6 @@ def train_plain(settings: Config, world: World) -> list[float]:
     return starts
 
 
-def read_batches(run: TrainingRun, world: World) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
-    """Yield the micro-batches of each step: inputs, document ids and targets."""
-    steps = range(1, run.config.steps + 1)
-    positions = step_positions(steps, run.config.batch_size, world.rank, world.size)
-    for rows, _ in read_stream(run.dataset, run.stream, positions):
-        yield [
-            (part.inputs, part.document_ids, part.targets)
-            for part in rows.batch().split(run.config.micro_batch_size)
-        ]
-
-
 def work(name: str, folder: Path) -> None:
     """Train as one of the contestants, started by ``torchrun``, and write when each step began."""
 
@@ -176,27 +157,11 @@ def measure(name: str, folder: Path, processes: int, size: Size) -> tuple[float,
 def write_run(folder: Path, texts: Sequence[str], size: Size) -> int:
     """Write a tokenizer, shards and a configuration; return the number of the model's parameters."""
     tokenizer = train_tokenizer(texts, TokenizerConfig(vocabulary_size=size.vocabulary))
-    publish_tokenizer(tokenizer, Stage(TOKENIZER, str(folder / "tokenizer")), {})
-    header = make_header(tokenizer, sequence_length=size.length, corpus=text_hash("benchmark"))
-    files = []
-    parts: dict[SplitName, Sequence[str]] = {
-        "train": texts[VALIDATION_TEXTS:],
-        "validation": texts[:VALIDATION_TEXTS],
+    parts: dict[SplitName, Sequence[Document]] = {
+        "train": encode(tokenizer, texts[VALIDATION_TEXTS:]),
+        "validation": encode(tokenizer, texts[:VALIDATION_TEXTS]),
     }
-    for split, part in parts.items():
-        documents = [
-            Document(
-                bytes.fromhex(text_hash(text)),
-                np.array([tokenizer.bos, *tokenizer.encode(text), tokenizer.eos], header.dtype),
-            )
-            for text in part
-        ]
-        rows = pack(documents, header)
-        file = write_file(
-            str(folder / "shards"), split, "web", "00000", rows, header, tokenizer.byte_lengths()
-        )
-        files.append(file)
-    publish(Stage(STAGE, str(folder / "shards")), files, header)
+    write_data(folder, tokenizer, size.length, parts)
     # Validation and the checkpoint come with the last step, which is not measured.
     never = {"validate_every": 10_000, "checkpoint_every": 10_000, "validation_sequences": 8}
     sections = {"model": size.shape, "train": {**size.train, **never}}

@@ -18,7 +18,7 @@ from core.shards import Shards
 from model.config import TransformerConfig
 from model.cross_entropy import CHUNK_TOKENS
 from model.loading import load
-from train import training_run
+from train.architecture import model_config
 from train.devices import Gpu, find_gpu, known_gpus
 from train.initial_model import adapt_config
 
@@ -197,7 +197,7 @@ def make_plan(config: Config, processes: int) -> Plan:
     if data_folder(config) and storage.exists(storage.join(folder, manifest.NAME)):
         facts = Shards.open(folder, verify=False).facts
         vocabulary, length = facts.vocabulary_size, facts.sequence_length
-    model = training_run.model_config(config, vocabulary, length)
+    model = model_config(config, vocabulary, length)
     if start := config.train.init_from:
         model = adapt_config(config.model, start, load(start).model.config, vocabulary, length)
     element_bytes = 4 if config.train.precision == "float32" else 2

@@ -17,10 +17,11 @@ from core.manifest import Manifest, Stage
 from core.run_paths import data_folder, run_folder
 from core.shards import Shards, check_tokenizer
 from core.tokenizer import Tokenizer, copy_published, load_published
-from model.config import TransformerConfig, default_intermediate_size
+from model.config import TransformerConfig
 from model.formats.checkpoint import find_latest
 from model.transformer import Transformer
 from train import samples
+from train.architecture import model_config
 from train.data.dataset import PackedDataset, ShardDataset
 from train.data.edits import Edit, check_files, check_resumed, resolve_edits
 from train.data.stream import Stream
@@ -65,15 +66,8 @@ RESUMABLE_KEYS = (
 """Keys of ``[train]`` that may change when a run is resumed, since they do not change what it learns."""
 SCHEDULE_KEYS = ("steps", "schedule", "min_lr_ratio", "decay_share", "spike_sigmas")
 """Keys of ``[train]`` that may change when pre-training is resumed or continued; they count from there on."""
-VARIANT_KEYS = {
-    *("head_size", "nope_layers", "qk_norm", "sliding_window", "global_layers"),
-    *("attention_softcap", "logit_softcap"),
-}
-"""Keys of ``[model]`` that :class:`TransformerConfig` has as they are."""
 PATH_KEYS = ("name", "shards", "init_from")
 """Names and paths in ``[train]``; the run's identity has hashes of their content instead."""
-
-
 SOURCES = {"init_sha256": "the model train.init_from (name one of its checkpoints, which stays the same)"}
 """Hashes in a run's identity, by what the configuration calls their sources."""
 
@@ -381,24 +375,3 @@ def _stage(run: TrainingRun, overwrite: bool = False) -> Stage:
         overwrite=overwrite,
         done_message=f"{run.stage}: already done (step {run.config.steps})",
     )
-
-
-def model_config(config: Config, vocabulary_size: int, sequence_length: int) -> TransformerConfig:
-    """Return the architecture of ``[model]`` for tokens and rows of these sizes."""
-    section = config.model
-    gpt2 = section.architecture == "gpt2"
-    default_size = 4 * section.hidden_size if gpt2 else default_intermediate_size(section.hidden_size)
-    shape = TransformerConfig(
-        vocabulary_size=vocabulary_size,
-        num_layers=section.num_layers,
-        hidden_size=section.hidden_size,
-        num_heads=section.num_heads,
-        num_kv_heads=section.num_kv_heads,
-        intermediate_size=section.intermediate_size or default_size,
-        rope_theta=section.rope_theta,
-        norm_epsilon=section.norm_epsilon,
-        tied=section.tied,
-        dropout=section.dropout,
-        **section.model_dump(include=VARIANT_KEYS),
-    )
-    return shape.as_gpt2(sequence_length) if gpt2 else shape

@@ -1,1 +1,1 @@
-"""What a run reports: metrics, samples, the page, traces, and loggers of others."""
+"""Reporting of a training run: metrics, loggers, the page and profiler traces."""

@@ -1,4 +1,4 @@
-"""Where metrics and samples go besides the run's own files: TensorBoard, and wandb and MLflow by option.
+"""Loggers of metrics and samples: TensorBoard, and optionally wandb and MLflow.
 
 Servers and accounts are set as these packages expect: ``WANDB_PROJECT``, ``WANDB_MODE``,
 ``MLFLOW_TRACKING_URI``, ``MLFLOW_EXPERIMENT_NAME`` and so on. A resumed run goes on under the same id.

@@ -1,7 +1,7 @@
-"""What rank 0 records of a run while it trains, step by step.
+"""Reporter of a training run, used by rank 0: writes the metrics of each step to files and loggers.
 
-``metrics.jsonl``, ``samples.jsonl``, TensorBoard and other loggers, ``training.html``, a profiler's trace and
-the progress line.
+The files are ``metrics.jsonl``, ``samples.jsonl``, ``training.html`` and a profiler's trace; the loggers are
+those of :mod:`train.reporting.loggers`. Also shows the progress line.
 """
 
 import resource

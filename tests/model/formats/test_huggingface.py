@@ -18,6 +18,7 @@ from model.formats.state_dict_adapter import GPT2 as GPT2_NAMES
 from model.formats.state_dict_adapter import LLAMA as LLAMA_NAMES
 from model.formats.state_dict_adapter import parameter_shapes
 from model.transformer import Transformer
+from tests.model.formats.peers import ours, peer
 
 SIZES = {
     "vocab_size": 97,
@@ -50,23 +51,6 @@ THEIRS: dict[str, transformers.PretrainedConfig] = {
     "gpt2": transformers.GPT2Config(**GPT2),
     "gpt2 untied": transformers.GPT2Config(**GPT2, tie_word_embeddings=False, n_inner=40),
 }
-
-
-def peer(config: transformers.PretrainedConfig) -> Any:
-    """Return a transformers model with random weights, including biases and norms."""
-    torch.manual_seed(0)
-    found = transformers.AutoModelForCausalLM.from_config(config).eval()
-    with torch.no_grad():
-        for parameter in found.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
-    return found
-
-
-def ours(folder: Path) -> Transformer:
-    config, state = huggingface.read(folder)
-    model = Transformer(config).eval()
-    model.load_state_dict(state)
-    return model
 
 
 @pytest.fixture(params=list(THEIRS))

@@ -16,6 +16,7 @@ from model.formats import huggingface, state_dict_adapter
 from model.fused import fuse
 from model.kv_cache import KVCache
 from model.transformer import Transformer
+from tests.model.formats.peers import ours, peer
 
 CLASSES = {
     "gpt2": transformers.GPT2Config,
@@ -113,23 +114,6 @@ def configurations(draw: st.DrawFn, family: str) -> transformers.PretrainedConfi
     return CLASSES[family](**values)
 
 
-def peer(config: transformers.PretrainedConfig) -> Any:
-    """Return a model of transformers with random weights, including biases and norms."""
-    torch.manual_seed(0)
-    found = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-    with torch.no_grad():
-        for parameter in found.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
-    return found
-
-
-def load(folder: Path) -> Transformer:
-    config, state = huggingface.read(folder)
-    model = Transformer(config).eval()
-    model.load_state_dict(state)
-    return model
-
-
 def loss(logits: Tensor, tokens: Tensor) -> Tensor:
     return F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
 
@@ -158,15 +142,15 @@ def check_caches(model: Transformer, tokens: Tensor, expected: Tensor) -> None:
 @given(st.data())
 @settings(max_examples=5, deadline=None)
 def test_variants_equal_transformers(family: str, data: st.DataObject) -> None:
-    theirs = peer(data.draw(configurations(family)))
+    theirs = peer(data.draw(configurations(family)), attn_implementation="eager")
     tokens = torch.randint(VOCABULARY, (2, TOKENS), generator=torch.Generator().manual_seed(1))
     with tempfile.TemporaryDirectory() as name:
         folder, written = Path(name, "theirs"), Path(name, "written")
         theirs.save_pretrained(folder)
-        model = load(folder)
+        model = ours(folder)
         written.mkdir()
         huggingface.write(written, model.config, model.state_dict(), {"eos_token_id": 2, "pad_token_id": 0})
-        again = load(written)
+        again = ours(written)
         reopened = transformers.AutoModelForCausalLM.from_pretrained(written, attn_implementation="eager")
     assert again.config == model.config
     assert all(torch.equal(again.state_dict()[name], each) for name, each in model.state_dict().items())
@@ -184,13 +168,16 @@ def test_variants_equal_transformers(family: str, data: st.DataObject) -> None:
 def test_gemma_2_without_local_layers_opens_in_transformers(tmp_path: Path) -> None:
     values = {"num_hidden_layers": 2, "layer_types": ["full_attention"] * 2, "head_dim": 8}
     sizes = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48}
-    theirs = peer(transformers.Gemma2Config(vocab_size=VOCABULARY, pad_token_id=None, **values, **sizes))
+    theirs = peer(
+        transformers.Gemma2Config(vocab_size=VOCABULARY, pad_token_id=None, **values, **sizes),
+        attn_implementation="eager",
+    )
     theirs.save_pretrained(tmp_path / "theirs")
-    model = load(tmp_path / "theirs")
+    model = ours(tmp_path / "theirs")
     assert model.config.sliding_window == 0
     (tmp_path / "written").mkdir()
     huggingface.write(tmp_path / "written", model.config, model.state_dict(), {})
-    assert load(tmp_path / "written").config == model.config
+    assert ours(tmp_path / "written").config == model.config
     reopened = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "written")
     tokens = torch.arange(12)[None]
     torch.testing.assert_close(reopened(tokens).logits, model(tokens), atol=1e-5, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""What a run leaves behind to watch it: files, page, trace, loggers, summary."""
+"""Files that a run writes for its users: metrics, samples, page, trace, summary; and loggers."""
 
 import gzip
 import json
