@@ -13,7 +13,8 @@ from model.transformer import Transformer
 def peer(config: transformers.PretrainedConfig, **options: str) -> Any:
     """Return a model of transformers with random weights, including biases and norms."""
     torch.manual_seed(0)
-    found = transformers.AutoModelForCausalLM.from_config(config, **options).eval()
+    models: Any = transformers.AutoModelForCausalLM  # its methods are untyped
+    found = models.from_config(config, **options).eval()
     with torch.no_grad():
         for parameter in found.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
