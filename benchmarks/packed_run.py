@@ -14,7 +14,6 @@ from core.tokenizer import STAGE as TOKENIZER
 from core.tokenizer import Tokenizer
 from core.tokenizer import publish as publish_tokenizer
 from train.data.dataset import read_stream
-from train.data.stream import step_positions
 from train.parallel import World
 from train.training_run import TrainingRun
 
@@ -52,7 +51,7 @@ def encode(tokenizer: Tokenizer, texts: Iterable[str]) -> list[Document]:
 def read_batches(run: TrainingRun, world: World) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
     """Yield the micro-batches of each step: inputs, document ids and targets."""
     steps = range(1, run.config.steps + 1)
-    positions = step_positions(steps, run.config.batch_size, world.rank, world.size)
+    positions = [run.batch_sizes.positions(step, world.rank, world.size) for step in steps]
     for rows, _ in read_stream(run.dataset, run.stream, positions):
         yield [
             (part.inputs, part.document_ids, part.targets)

@@ -14,10 +14,11 @@ import torch
 from core import storage
 from core.shards import Shards
 from train.data.batch import Batch
+from train.data.batch_sizes import BatchSizes
 from train.data.dataset import ShardDataset, read_stream
 from train.data.read_ahead import ReadAhead
 from train.data.shard_batches import READ_AHEAD, ShardBatches
-from train.data.stream import Stream, step_positions
+from train.data.stream import Stream
 
 BATCH = 64
 BLOCK_BYTES, WINDOW = 1 << 22, 16
@@ -50,7 +51,7 @@ class TrainerReader(Reader):
         rows = {source: self._shards.rows("train", source) for source in self._shards.sources}
         block = shuffle_block(folder, self._shards)
         self._stream = Stream(self._dataset.sha256, 1, rows, {}, block=block, window=WINDOW)
-        self._step = state or 0
+        self._batch_sizes, self._step = BatchSizes(BATCH), state or 0
 
     def batches(self) -> Iterator[int]:
         """Read on without end."""
@@ -61,7 +62,8 @@ class TrainerReader(Reader):
             yield batch.tokens.numel() - len(batch.tokens)
 
     def _read(self, steps: range) -> list[Batch]:
-        found = read_stream(self._dataset, self._stream, step_positions(steps, BATCH))
+        positions = [self._batch_sizes.positions(step) for step in steps]
+        found = read_stream(self._dataset, self._stream, positions)
         return [rows.batch() for rows, _ in found]
 
     def state(self) -> int:
@@ -105,7 +107,7 @@ class FlatReader(Reader):
         length = json.loads(Path(folder, "length.json").read_text())
         self._rows = np.memmap(Path(folder, "tokens.bin"), np.uint16, "r").reshape(-1, length)
         self._order = np.random.default_rng(1).permutation(len(self._rows))
-        self._step = state or 0
+        self._batch_sizes, self._step = BatchSizes(BATCH), state or 0
 
     def batches(self) -> Iterator[int]:
         """Read an epoch."""

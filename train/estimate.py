@@ -19,8 +19,10 @@ from model.config import TransformerConfig
 from model.cross_entropy import CHUNK_TOKENS
 from model.loading import load
 from train.architecture import model_config
+from train.data.batch_sizes import BatchSizes
 from train.devices import Gpu, find_gpu, known_gpus
 from train.initial_model import adapt_config
+from train.training_run import check_processes
 
 GIB = 1 << 30
 MFU = 0.35
@@ -50,13 +52,21 @@ class Plan:
     @property
     def micro_batch_tokens(self) -> int:
         """Tokens of one forward pass of a process."""
-        rows = self.train.batch_size // self.processes
+        rows = BatchSizes.of(self.train).largest // self.processes
         return min(self.train.micro_batch_size, rows) * self.sequence_length
 
     @property
     def tokens(self) -> int:
         """Tokens of the whole run, padding included."""
-        return self.train.steps * self.train.batch_size * self.sequence_length
+        return BatchSizes.of(self.train).first_position(self.train.steps + 1) * self.sequence_length
+
+    @property
+    def steps(self) -> str:
+        """Number of steps and their sizes in tokens, as text."""
+        text = f"{self.train.steps:,} steps of {self.train.batch_size * self.sequence_length:,} tokens"
+        for phase in self.train.batch_size_schedule:
+            text += f", {phase.batch_size * self.sequence_length:,} from step {phase.from_step:,}"
+        return text
 
 
 def memory(plan: Plan) -> dict[str, int]:
@@ -134,14 +144,14 @@ def seconds(plan: Plan, gpu: Gpu, mfu: float) -> float:
 
 def describe(plan: Plan, gpu: Gpu, mfu: float, price: float | None) -> Iterator[str]:
     """Yield the lines of the estimate; ``price`` is that of a GPU hour."""
-    model, train, length = plan.model, plan.train, plan.sequence_length
+    model, length = plan.model, plan.sequence_length
     yield (
         f"model   {model.num_parameters:,} parameters, {model.num_layers} blocks of "
         f"{model.block_parameters:,}; {model.training_flops(length) / 1e9:,.2f} GFLOPs per token at "
         f"{length:,} tokens"
     )
     yield (
-        f"data    {train.steps:,} steps of {train.batch_size * length:,} tokens: "
+        f"data    {plan.steps}: "
         f"{plan.tokens / 1e6:,.1f} million, {plan.tokens / model.num_parameters:,.1f} per parameter"
     )
     parts = memory(plan)
@@ -179,19 +189,9 @@ def _remedy(plan: Plan, parts: Mapping[str, int]) -> str:
 def make_plan(config: Config, processes: int) -> Plan:
     """Return the plan of a configuration.
 
-    Raises :class:`ConfigError` for a batch size that is not a multiple of the number of processes, and a
-    number of them that is not a multiple of ``shard_processes``.
+    Raises as :func:`check_processes`.
     """
-    if config.train.shard_processes and processes % config.train.shard_processes:
-        raise ConfigError(
-            f"train.shard_processes = {config.train.shard_processes}: must divide the number of GPUs, "
-            f"{processes}; change it or --gpus"
-        )
-    if config.train.batch_size % processes:
-        raise ConfigError(
-            f"train.batch_size = {config.train.batch_size}: must be a multiple of the number of GPUs, "
-            f"{processes}; change it or --gpus"
-        )
+    check_processes("train", config.train, processes, "--gpus")
     vocabulary, length = config.tokenizer.vocabulary_size, config.pack.sequence_length
     folder = storage.join(data_folder(config), "shards")
     if data_folder(config) and storage.exists(storage.join(folder, manifest.NAME)):

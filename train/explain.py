@@ -30,9 +30,10 @@ from core.shards.inspection import document_ids
 from model.formats.checkpoint import find_all, find_latest
 from train import training_run
 from train.data.batch import batch_hash, hash_text
+from train.data.batch_sizes import BatchSizes
 from train.data.dataset import read_stream
 from train.data.edits import Edit, check_resumed
-from train.data.stream import Stream, batch_positions
+from train.data.stream import Stream
 from train.row_losses import row_losses, weights_before
 from train.training_run import TrainingRun
 
@@ -77,7 +78,7 @@ def explain(config: Config, names: Sequence[str]) -> Iterator[str]:
         if not found:
             raise InputError(f"{document}: not in {shards.folder}; check the id, or name another run")
         yield " ".join(filter(None, [document, urls.get(document)]))
-        seen_by = visits(run.stream, found, run.config.batch_size, run.config.steps)
+        seen_by = visits(run.stream, found, run.batch_sizes, run.config.steps)
         yield from _describe(seen_by, done)
         yield from _describe_first(run, seen_by, done)
 
@@ -91,8 +92,8 @@ def explain_step(config: Config, step: int, *, with_losses: bool = False) -> Ite
     shards = training_run.open_shards(config)
     run = training_run.prepare(config, shards, training_run.find_edits(config, shards))
     state = "seen" if step <= _completed_steps(run) else "ahead"
-    positions = batch_positions(step, run.config.batch_size)
-    ((batch, _),) = read_stream(run.dataset, run.stream, positions[None])
+    positions = run.batch_sizes.positions(step)
+    ((batch, _),) = read_stream(run.dataset, run.stream, [positions])
     digest = hash_text(batch_hash(batch.tokens, positions))
     yield f"step {step:,}: {state} ({len(positions)} rows, batch hash {digest})"
     row_loss = dict.fromkeys(positions.tolist(), "")
@@ -152,16 +153,14 @@ def _scores(config: Config, ids: Sequence[str]) -> dict[str, str]:
     return described
 
 
-def visits(stream: Stream, spans: Sequence[DocumentSpan], batch_size: int, steps: int) -> list[Visit]:
+def visits(stream: Stream, spans: Sequence[DocumentSpan], batch_sizes: BatchSizes, steps: int) -> list[Visit]:
     """Return the visits of a document's spans in the first ``steps`` steps, in order."""
-    found = []
+    found, past = [], batch_sizes.first_position(steps + 1)
     for span in spans:
-        positions = (
-            stream.positions(span.source, span.row, steps * batch_size) if span.split == "train" else ()
-        )
+        positions = stream.positions(span.source, span.row, past) if span.split == "train" else ()
         for position in positions:
             edit = _effective_edit(stream, span, position)
-            found.append(Visit(position // batch_size + 1, position, span, edit))
+            found.append(Visit(batch_sizes.step(position), position, span, edit))
     return sorted(found, key=lambda visit: (visit.position, visit.span.start))
 
 

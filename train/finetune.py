@@ -33,6 +33,7 @@ from model.loading import STAGE as MODEL_STAGE
 from model.loading import LoadedModel, load
 from model.transformer import Transformer
 from train import parallel, training_run
+from train.data.batch_sizes import BatchSizes
 from train.data.examples import ExampleDataset, load_examples
 from train.data.records import RecordReader
 from train.initial_model import loaded_weights
@@ -74,7 +75,7 @@ def finetune(config: Config, world: World) -> None:
 
     Each process holds the full base model in float32, in addition to its shard of the trained model.
     """
-    training_run.check_processes(STAGE, config.finetune, world)
+    training_run.check_processes(STAGE, config.finetune, world.size, "--nproc-per-node")
     configuration.require(config, "output.path", "finetune.model", "finetune.files")
     base = load(config.finetune.model)
     dataset = world.broadcast_from_rank_zero(lambda: _load_examples(config.finetune, base))
@@ -112,11 +113,11 @@ def prepare(config: Config, base: LoadedModel, dataset: ExampleDataset) -> Train
             f"finetune.sequence_length = {settings.sequence_length}: the context of {base.name} is "
             f"{model_config.context} tokens; set at most {model_config.context}"
         )
+    rows = math.ceil(settings.epochs * _train_rows(dataset))
     resolved = settings.model_copy(
         update={
             "learning_rate": learning_rate(settings, base),
-            "steps": settings.steps
-            or math.ceil(settings.epochs * _train_rows(dataset) / settings.batch_size),
+            "steps": settings.steps or BatchSizes.of(settings).step(rows - 1),
         }
     )
 

@@ -28,7 +28,6 @@ from train.data.batch import Batch, batch_hash, hash_text
 from train.data.dataset import read_stream
 from train.data.permutation import Int64Array
 from train.data.read_ahead import ReadAhead
-from train.data.stream import step_positions
 from train.devices import peak_flops
 from train.guard import Guard
 from train.losses import LossSums
@@ -44,7 +43,7 @@ from train.training_run import TrainingRun
 
 def train(config: Config, world: World) -> None:
     """Pre-train the model in ``config``, resuming from the last checkpoint if there is one."""
-    training_run.check_processes("train", config.train, world)
+    training_run.check_processes("train", config.train, world.size, "--nproc-per-node")
     shards = training_run.open_shards(config)
     edits = world.broadcast_from_rank_zero(lambda: training_run.find_edits(config, shards))
     run = training_run.prepare(config, shards, edits)
@@ -159,9 +158,9 @@ class Trainer:
 
     def _inputs(self) -> Generator[StepInput]:
         """Yield the inputs of all remaining steps, while threads read those after them."""
-        rows, length = self.config.batch_size // self.world.size, self.run.dataset.sequence_length
-        window_steps = self.run.stream.window_rows / self.config.batch_size
-        read_ahead = ReadAhead.of(rows, length, self.config.read_ahead, window_steps)
+        rows, length = self.run.batch_sizes.largest, self.run.dataset.sequence_length
+        window_steps = self.run.stream.window_rows / rows
+        read_ahead = ReadAhead.of(rows // self.world.size, length, self.config.read_ahead, window_steps)
         return read_ahead.read(self._read_inputs, range(self.step + 1, self.config.steps + 1))
 
     def _resume(self) -> int:
@@ -187,9 +186,13 @@ class Trainer:
             print(f"{self.run.stage}: resuming after step {step}{without}", flush=True)
         return step
 
+    def _positions(self, step: int) -> Int64Array:
+        """Return the positions of this process's rows in a step, int64 ``[n]``."""
+        return self.run.batch_sizes.positions(step, self.world.rank, self.world.size)
+
     def _read_inputs(self, steps: range) -> list[StepInput]:
         """Return this process's parts of the batches of some steps."""
-        positions = step_positions(steps, self.config.batch_size, self.world.rank, self.world.size)
+        positions = [self._positions(step) for step in steps]
         parts = zip(positions, read_stream(self.run.dataset, self.run.stream, positions), strict=True)
         num_sources = len(self.run.stream.sources)
         return [
@@ -222,7 +225,8 @@ class Trainer:
         # Edits can leave a step without targets. It has no loss, and the weights stay as they are.
         values: dict[str, Any] = self._learn(gradients) if gradients else {}
         sequence_length = self.run.dataset.sequence_length
-        tokens_per_second = self.config.batch_size * sequence_length / (time.monotonic() - start)
+        step_tokens = self.run.batch_sizes.size(self.step) * sequence_length
+        tokens_per_second = step_tokens / (time.monotonic() - start)
         values |= {
             "train/lr": learning_rate(self.config, self.step),
             "data/batch_hash": hash_text(global_hash),
@@ -293,8 +297,7 @@ class Trainer:
 
     def _record_skipped(self, reason: str, rows: Tensor) -> None:
         """Write the rows of the current step, which is skipped, with their losses."""
-        steps = range(self.step, self.step + 1)
-        (positions,) = step_positions(steps, self.config.batch_size, self.world.rank, self.world.size)
+        positions = self._positions(self.step)
         parts = self.world.all_gather(list(zip(positions.tolist(), rows.tolist(), strict=True)))
         if self.world.is_rank_zero:
             by_position = sorted(row for part in parts for row in part)

@@ -10,7 +10,6 @@ from model.formats.checkpoint import find_all, load_weights
 from model.transformer import Transformer
 from train import losses
 from train.data.dataset import read_stream
-from train.data.stream import batch_positions
 from train.losses import LossSums
 from train.parallel import initialize
 from train.training_run import TrainingRun
@@ -36,8 +35,8 @@ def row_losses(run: TrainingRun, model: Transformer, step: int) -> Iterator[Loss
     """Yield the sums of each row of a step's batch."""
     device = model.embedding.weight.device
     byte_lengths = losses.byte_lengths(run.tokenizer, device)
-    positions = batch_positions(step, run.config.batch_size)
-    ((rows, _),) = read_stream(run.dataset, run.stream, positions[None])
+    positions = run.batch_sizes.positions(step)
+    ((rows, _),) = read_stream(run.dataset, run.stream, [positions])
     for part in rows.batch().to(device).split(run.config.micro_batch_size):
         targets = part.targets
         nats = model.losses(part.inputs, targets, part.document_ids).nats

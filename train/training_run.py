@@ -22,6 +22,7 @@ from model.formats.checkpoint import find_latest
 from model.transformer import Transformer
 from train import samples
 from train.architecture import model_config
+from train.data.batch_sizes import BatchSizes
 from train.data.dataset import PackedDataset, ShardDataset
 from train.data.edits import Edit, check_files, check_resumed, resolve_edits
 from train.data.stream import Stream
@@ -102,6 +103,11 @@ class TrainingRun:
     """Checkpoint of another run with which this one begins, optimizer state included."""
 
     @property
+    def batch_sizes(self) -> BatchSizes:
+        """Rows of each step."""
+        return BatchSizes.of(self.config)
+
+    @property
     def name(self) -> str:
         """Name of the run where several are shown together: those of the output folder and its own."""
         output, _, own = storage.absolute(self.folder).rpartition("/")
@@ -158,7 +164,7 @@ def open_shards(config: Config) -> Shards:
 
 def find_edits(config: Config, shards: Shards) -> tuple[Edit, ...]:
     """Look up ``[[train.edits]]`` in the shards; raises as :func:`train.data.edits.resolve_edits`."""
-    return resolve_edits(config.train.edits, shards, data_folder(config), config.train.batch_size)
+    return resolve_edits(config.train.edits, shards, data_folder(config), BatchSizes.of(config.train))
 
 
 def prepare(config: Config, shards: Shards, edits: Sequence[Edit]) -> TrainingRun:
@@ -217,7 +223,10 @@ def build_stream(
 ) -> Stream:
     """Return the order of the training rows; the last three arguments are those of :class:`Stream`."""
     num_rows = {source: dataset.num_rows("train", source) for source in dataset.sources}
-    later = [((phase.from_step - 1) * config.batch_size, phase.mixture) for phase in config.mixture_schedule]
+    batch_sizes = BatchSizes.of(config)
+    later = [
+        (batch_sizes.first_position(phase.from_step), phase.mixture) for phase in config.mixture_schedule
+    ]
     return Stream(
         dataset.sha256, config.seed, num_rows, config.mixture, later, edits, block=block, window=window
     )
@@ -249,17 +258,24 @@ def verify_shards(shards: Shards, world: World) -> None:
     world.barrier()
 
 
-def check_processes(section: str, config: TrainConfig, world: World) -> None:
-    """Raise :class:`ConfigError` unless batch and processes can be divided evenly as configured."""
-    if config.batch_size % world.size:
-        raise ConfigError(
-            f"{section}.batch_size = {config.batch_size}: must be a multiple of the number of processes, "
-            f"{world.size}; change it or --nproc-per-node"
-        )
-    if config.shard_processes and world.size % config.shard_processes:
+def check_processes(section: str, config: TrainConfig, processes: int, option: str) -> None:
+    """Raise :class:`ConfigError` unless batches and processes can be divided evenly as configured.
+
+    ``option``: that of the command line by which the number of processes is chosen.
+    """
+    sizes = {f"{section}.batch_size": config.batch_size}
+    for number, phase in enumerate(config.batch_size_schedule):
+        sizes[f"{section}.batch_size_schedule[{number}].batch_size"] = phase.batch_size
+    for key, size in sizes.items():
+        if size % processes:
+            raise ConfigError(
+                f"{key} = {size}: must be a multiple of the number of processes, {processes}; change it or "
+                f"{option}"
+            )
+    if config.shard_processes and processes % config.shard_processes:
         raise ConfigError(
             f"{section}.shard_processes = {config.shard_processes}: must divide the number of processes, "
-            f"{world.size}; change it, or set it to 0 for all of them"
+            f"{processes}; change it or {option}, or set it to 0 for all of them"
         )
 
 
@@ -349,8 +365,9 @@ def publish(run: TrainingRun, tokens_seen: Mapping[str, int], **counts: int) -> 
     """Write the manifest of a complete run, with the tokens seen by source and the last step's metrics."""
     lines = storage.read_bytes(storage.join(run.folder, "metrics.jsonl")).splitlines()
     steps, parameters = run.config.steps, run.model_config.num_parameters
+    rows = run.batch_sizes.first_position(steps + 1)
     _stage(run).publish(
-        {"steps": steps, "sequences": steps * run.config.batch_size, "parameters": parameters, **counts},
+        {"steps": steps, "sequences": rows, "parameters": parameters, **counts},
         [manifest.file_entry(run.folder, "metrics.jsonl", rows=steps)],
         {**run.facts(tokens_seen), "metrics": json.loads(lines[-1])},
     )

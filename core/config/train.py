@@ -122,6 +122,15 @@ class MixturePhaseConfig(Section):
     """Relative weight of each source that is drawn from."""
 
 
+class BatchSizePhaseConfig(Section):
+    """Sequences per step from a step on, as for a batch-size warm-up. Phases are in ascending order."""
+
+    from_step: int = Field(ge=2)
+    """First step with this batch size."""
+    batch_size: int = Field(ge=1)
+    """Sequences per optimizer step, over all processes; a multiple of the number of processes."""
+
+
 class EditConfig(Section):
     """Rows of a shard, or documents, that training leaves out from a step on, such as for a takedown.
 
@@ -168,6 +177,9 @@ class TrainConfig(Section):
     """Optimizer steps."""
     batch_size: int = Field(default=64, ge=1)
     """Sequences per optimizer step, over all processes; a multiple of the number of processes."""
+    batch_size_schedule: tuple[BatchSizePhaseConfig, ...] = ()
+    """Other batch sizes from a step on, as for a batch-size warm-up: ``[{from_step = 2001, batch_size =
+    128}]``, in ascending order. The learning rate stays as it is."""
     micro_batch_size: int = Field(default=8, ge=1)
     """Sequences per forward pass of one process."""
     optimizer: Literal["adamw", "muon"] = "adamw"
@@ -267,13 +279,17 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _phases_ascend(self) -> Self:
-        steps = [phase.from_step for phase in self.mixture_schedule]
-        if sorted(set(steps)) != steps:
-            raise PydanticCustomError(
-                "mixture_schedule",
-                "mixture_schedule: from_step is {steps}, but must ascend; sort the phases",
-                {"steps": ", ".join(map(str, steps))},
-            )
+        for key, phases in (
+            ("mixture_schedule", self.mixture_schedule),
+            ("batch_size_schedule", self.batch_size_schedule),
+        ):
+            steps = [phase.from_step for phase in phases]
+            if sorted(set(steps)) != steps:
+                raise PydanticCustomError(
+                    "phases",
+                    "{key}: from_step is {steps}, but must ascend; sort the phases",
+                    {"key": key, "steps": ", ".join(map(str, steps))},
+                )
         return self
 
 

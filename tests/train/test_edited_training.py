@@ -22,7 +22,7 @@ from model.transformer import Transformer
 from tests.train.folder import STEPS, Folder
 from tests.train.launch import run
 from train import training_run
-from train.data.stream import batch_positions
+from train.data.batch_sizes import BatchSizes
 from train.explain import explain, explain_step, main
 from train.loop import Trainer, train
 from train.losses import LossSums
@@ -68,7 +68,7 @@ def documents_by_step(folder: Folder) -> list[Counter[str]]:
     stream = training_run.prepare(folder.config(), shards, ()).stream
     found = []
     for step in range(1, STEPS + 1):
-        rows = stream.locate(batch_positions(step, BATCH_SIZE))
+        rows = stream.locate(BatchSizes(BATCH_SIZE).positions(step))
         tokens: Counter[str] = Counter()
         for source, index in zip(rows.sources.tolist(), rows.indices.tolist(), strict=True):
             _, spans = shards.read("train", stream.sources[source], np.array([index]))
@@ -193,7 +193,7 @@ def test_two_processes_train_as_one_where_edits_leave_no_targets(
     shards = Shards.open(str(packed / "shards"))
     stream = training_run.prepare(plain.config(), shards, ()).stream
     files = [(entry.path, source) for source in stream.sources for entry in shards.files("train", source)]
-    rows = stream.locate(batch_positions(5, BATCH_SIZE, rank=1, world_size=2))
+    rows = stream.locate(BatchSizes(BATCH_SIZE).positions(5, rank=1, world_size=2))
     removed = []
     for source, row in zip(rows.sources.tolist(), rows.indices.tolist(), strict=True):
         first, second = shards.files("train", stream.sources[source])
@@ -270,9 +270,8 @@ def test_a_step_is_explained_by_its_rows_and_documents(
             head == f"step {step}: seen ({BATCH_SIZE} rows, batch hash {hashes[step - 1]['data/batch_hash']})"
         )
         positions = [line for line in lines if line.startswith("  position ")]
-        assert [int(line.split()[1].rstrip(":")) for line in positions] == batch_positions(
-            step, BATCH_SIZE
-        ).tolist()
+        expected = BatchSizes(BATCH_SIZE).positions(step).tolist()
+        assert [int(line.split()[1].rstrip(":")) for line in positions] == expected
         tokens: Counter[str] = Counter()
         for line in lines:
             if found := re.fullmatch(r"    ([0-9a-f]{32}) tokens (\d+) to (\d+)", line):

@@ -189,10 +189,10 @@ def test_the_estimate_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--gpus", "3"], r"train\.batch_size = 64: must be a multiple of the number of GPUs, 3"),
+        (["--gpus", "3"], r"train\.batch_size = 64: must be a multiple of the number of processes, 3"),
         (
             ["--set", "train.shard_processes=3"],
-            r"train\.shard_processes = 3: must divide the number of GPUs, 8",
+            r"train\.shard_processes = 3: must divide the number of processes, 8",
         ),
         (["--gpus", "0"], "0 is not at least 1; use a number in that range"),
         (["--gpu", "Abacus"], "--gpu Abacus: not known; name one of NVIDIA A100"),

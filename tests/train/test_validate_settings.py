@@ -30,6 +30,17 @@ def test_mixture_schedule_is_checked(tmp_path: Path) -> None:
         config.load(None, [out, "train.mixture_schedule=[{from_step=5,mixture={}}]"])
 
 
+def test_batch_size_schedule_is_checked(tmp_path: Path) -> None:
+    out, phase = f"output.path={tmp_path}", "{from_step=%d,batch_size=8}"
+    for steps in ((9, 5), (5, 5)):
+        listed = ",".join(phase % step for step in steps)
+        with pytest.raises(ConfigError, match=r"batch_size_schedule: from_step is \d, \d, but must ascend"):
+            config.load(None, [out, f"train.batch_size_schedule=[{listed}]"])
+    for wrong in ("{from_step=1,batch_size=8}", "{from_step=2,batch_size=0}", "{from_step=2}"):
+        with pytest.raises(ConfigError, match=r"train\.batch_size_schedule\[0\]"):
+            config.load(None, [out, f"train.batch_size_schedule=[{wrong}]"])
+
+
 def test_edits_of_files_are_checked_against_local_shards(packed: Path, tmp_path: Path) -> None:
     folder, document = Folder(tmp_path, packed), f"{{documents=['{'f' * 32}']}}"
     training_run.validate(folder.config(f"train.edits=[{document}]"))

@@ -134,19 +134,19 @@ def read_rows(
 
 
 def read_stream(
-    dataset: PackedDataset, stream: Stream, positions: Int64Array
+    dataset: PackedDataset, stream: Stream, positions: Sequence[Int64Array]
 ) -> Iterator[tuple[PackedRows, Int64Array]]:
     """Yield the rows that are trained on in each of some steps, as the stream's edits leave them.
 
-    ``positions``: int64 ``[steps, n]``. All rows are read at once; those of a step share memory with the
-    others. With them come their sources, int64 ``[n]``, which index ``stream.sources``.
+    ``positions``: those of each step, int64 ``[n]``. All rows are read at once; those of a step share memory
+    with the others. With them come their sources, int64 ``[n]``, which index ``stream.sources``.
     """
-    flat = positions.reshape(-1)
+    flat = np.concatenate(positions)
     rows = stream.locate(flat)
     every = read_rows(dataset, "train", stream.sources, rows)
     if stream.edits:
         every = every.without(stream.removed(flat, rows), dataset.pad)
-    size = positions.shape[1]
-    for first in range(0, len(flat), size):
-        step = slice(first, first + size)
+    first = 0
+    for part in positions:
+        step = slice(first, first := first + len(part))
         yield every.take(step), rows.sources[step]

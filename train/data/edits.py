@@ -19,6 +19,7 @@ from core.manifest import canonical
 from core.messages import nearest
 from core.shards import Shards
 from core.shards.documents import DocumentSpan, find_documents, resolve, unknown
+from train.data.batch_sizes import BatchSizes
 from train.data.permutation import Int64Array
 
 Listed = tuple[str, str]
@@ -89,7 +90,9 @@ class Edit:
         return bool(((ranges.start[found] <= span.start) & (span.start < ranges.stop[found])).any())
 
 
-def resolve_edits(edits: Sequence[EditConfig], shards: Shards, run: str, batch_size: int) -> tuple[Edit, ...]:
+def resolve_edits(
+    edits: Sequence[EditConfig], shards: Shards, run: str, batch_sizes: BatchSizes
+) -> tuple[Edit, ...]:
     """Look up the rows and tokens of ``[[train.edits]]``.
 
     ``run`` is the folder whose ``documents/`` has the URLs. Reads the spans of all shards if there are
@@ -105,7 +108,7 @@ def resolve_edits(edits: Sequence[EditConfig], shards: Shards, run: str, batch_s
         else:
             found = {span for _, name in names for span in spans[name]}
             content, removed = _documents(len({span.document for span in found}), found)
-        resolved.append(Edit(edit.from_step, (edit.from_step - 1) * batch_size, content, removed))
+        resolved.append(Edit(edit.from_step, batch_sizes.first_position(edit.from_step), content, removed))
     return tuple(sorted(resolved, key=lambda each: (each.from_step, each.sha256)))
 
 

@@ -14,9 +14,10 @@ from torch.utils.data import IterableDataset, get_worker_info
 from core.errors import ConfigError, MismatchError
 from core.shards import CACHE_BYTES, Shards
 from train.data.batch import IGNORE_INDEX, target_mask
+from train.data.batch_sizes import BatchSizes
 from train.data.dataset import PackedRows, ShardDataset, read_stream
 from train.data.read_ahead import ReadAhead
-from train.data.stream import Stream, step_positions
+from train.data.stream import Stream
 
 READ_AHEAD = 4
 """Batches that are read before they are needed, as ``train.read_ahead``."""
@@ -64,7 +65,8 @@ class ShardBatches(IterableDataset[dict[str, Tensor]]):
             raise ConfigError(
                 f"batch_size = {batch_size}: must be a positive multiple of the {self._world_size} processes"
             )
-        self._folder, self._batch_size = folder, batch_size
+        self._folder, self._batch_sizes = folder, BatchSizes(batch_size)
+        self._rows = batch_size // self._world_size
         # Every process opens the shards itself: neither threads nor connections can be handed on to workers.
         self._open = partial(Shards.open, folder, verify=False, cache=cache, cache_bytes=cache_bytes)
         shards = self._open()
@@ -97,16 +99,16 @@ class ShardBatches(IterableDataset[dict[str, Tensor]]):
             self._steps += worker[0]
         self._worker = worker if info else None
         steps = range(self._steps + 1, sys.maxsize, worker[1])
-        rows, length = self._batch_size // self._world_size, self.sequence_length
-        window_steps = self._stream.window_rows / (self._batch_size * worker[1])
+        window_steps = self._stream.window_rows / (self._rows * self._world_size * worker[1])
         read = partial(self._read, ShardDataset(self._open()))
-        for packed in ReadAhead.of(rows, length, READ_AHEAD, window_steps).read(read, steps):
+        read_ahead = ReadAhead.of(self._rows, self.sequence_length, READ_AHEAD, window_steps)
+        for packed in read_ahead.read(read, steps):
             self._steps += worker[1]
             # Not before: int64 tensors take up to five times the memory of the rows that are read ahead.
             yield _tensors(packed)
 
     def _read(self, dataset: ShardDataset, steps: range) -> list[PackedRows]:
-        positions = step_positions(steps, self._batch_size, self._rank, self._world_size)
+        positions = [self._batch_sizes.positions(step, self._rank, self._world_size) for step in steps]
         return [packed for packed, _ in read_stream(dataset, self._stream, positions)]
 
     def start_after(self, step: int) -> None:

@@ -3,8 +3,7 @@
 The mixture weights, which may change along the stream, assign each position to a source
 (:mod:`train.data.mixture`). Draw k from a source of n rows is position k mod n of its epoch ⌊k/n⌋, shuffled
 (:mod:`train.data.permutation`). The order depends only on the dataset's hash, the seed and the weights, and
-the position is the only state. A step consumes the next ``batch_size`` positions, divided among the
-processes, so the world size does not change the batches.
+the position is the only state. Steps consume one position after another (:mod:`train.data.batch_sizes`).
 
 Edits (:mod:`train.data.edits`) replace tokens by padding from a position on; they do not move rows.
 """
@@ -124,18 +123,6 @@ class Stream:
             if position is not None and position < before:
                 found.append(position)
         return found
-
-
-def batch_positions(step: int, batch_size: int, rank: int = 0, world_size: int = 1) -> Int64Array:
-    """Return the positions that process ``rank`` consumes in ``step`` (from 1)."""
-    local_size = batch_size // world_size
-    first = (step - 1) * batch_size + rank * local_size
-    return np.arange(first, first + local_size, dtype=np.int64)
-
-
-def step_positions(steps: range, batch_size: int, rank: int = 0, world_size: int = 1) -> Int64Array:
-    """Return the positions that process ``rank`` consumes in each of ``steps``, int64 ``[steps, n]``."""
-    return np.stack([batch_positions(step, batch_size, rank, world_size) for step in steps])
 
 
 def _shuffle(size: int, key: bytes, block: int, window: int) -> Shuffle:

@@ -33,7 +33,7 @@ class Reporter:
 
     def __init__(self, run: TrainingRun, device: torch.device, step: int) -> None:
         """Continue after ``step``; what an earlier attempt recorded of later steps is removed."""
-        self._run, self._device, self._first_step = run, device, step
+        self._run, self._device, self._first_step = run, device, step + 1
         self._start = time.monotonic()
         self._progress = ProgressLine(run.stage, run.config.steps)
         with ExitStack() as stack:
@@ -59,8 +59,10 @@ class Reporter:
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Record the metrics of a finished step, and the samples if it was validated."""
         self._profiler.end(step)
-        taken = step - self._first_step
-        left = (time.monotonic() - self._start) / taken * (self._run.config.steps - step)
+        first, done, end = map(
+            self._run.batch_sizes.first_position, (self._first_step, step + 1, self._run.config.steps + 1)
+        )
+        left = (time.monotonic() - self._start) / (done - first) * (end - done)
         values = {**finite(values), MEMORY: peak_memory(self._device), TIME_LEFT: left}
         samples = values.pop(SAMPLES, ())
         self._lines.add(step, values)

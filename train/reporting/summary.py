@@ -55,8 +55,7 @@ def summarize(run: TrainingRun, world: World) -> Iterator[Line]:
     yield "model", f"{total:,} parameters{of_adapters}"
     yield (
         "data",
-        f"{run.config.steps:,} steps of {run.config.batch_size * plan.sequence_length:,} tokens: "
-        f"{plan.tokens:,}, {plan.tokens / total:,.1f} per parameter",
+        f"{plan.steps}: {plan.tokens:,}, {plan.tokens / total:,.1f} per parameter",
     )
     yield from (("epochs", text) for text in _epochs(run))
     is_cuda = world.device.type == "cuda"
@@ -84,7 +83,7 @@ def _count_parameters(run: TrainingRun) -> tuple[int, int]:
 
 def _epochs(run: TrainingRun) -> Iterator[str]:
     """Yield how often each source is passed over, those with the most rows drawn first."""
-    draws = run.stream.draws(run.config.steps * run.config.batch_size)
+    draws = run.stream.draws(run.batch_sizes.first_position(run.config.steps + 1))
     by_count = sorted(draws.items(), key=lambda item: -item[1])
     for source, drawn in by_count[:MAX_SOURCES]:
         available = run.dataset.num_rows("train", source)

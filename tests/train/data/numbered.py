@@ -37,5 +37,5 @@ class NumberedRows:
 
 def read_step(dataset: PackedDataset, stream: Stream, positions: Int64Array) -> tuple[PackedRows, Int64Array]:
     """Return the rows at some positions and the number of tokens of each source."""
-    ((packed, sources),) = read_stream(dataset, stream, positions[None])
+    ((packed, sources),) = read_stream(dataset, stream, [positions])
     return packed, packed.num_tokens(sources, len(stream.sources))

@@ -18,9 +18,10 @@ from core.errors import ConfigError, GristmillError
 from core.shards import Shards
 from core.shards.documents import DocumentSpan, find_documents
 from tests.train.data.numbered import PAD, ROW_LENGTH, NumberedRows, read_step
+from train.data.batch_sizes import BatchSizes
 from train.data.dataset import PackedRows, ShardDataset, read_stream
 from train.data.edits import Edit, TokenRanges, check_resumed, resolve_edits
-from train.data.stream import Stream, step_positions
+from train.data.stream import Stream
 
 BATCH_SIZE = 12
 STEPS = 20
@@ -133,7 +134,7 @@ def test_no_token_is_lost_or_repeated_at_changing_world_sizes(drawn: Drawn, data
             steps = range(first, min(first + at_once, end + 1))
             parts: dict[tuple[int, int], PackedRows] = {}
             for rank in range(size):
-                places = step_positions(steps, BATCH_SIZE, rank, size)
+                places = [BatchSizes(BATCH_SIZE).positions(step, rank, size) for step in steps]
                 for step, (part, sources) in zip(steps, read_stream(dataset, stream, places), strict=True):
                     parts[step, rank] = part
                     counts += part.num_tokens(sources, len(stream.sources))
@@ -224,7 +225,7 @@ def test_documents_are_removed_and_no_others(corpus: Corpus, tmp_path: Path) -> 
     listed = tmp_path / "takedown.txt"
     listed.write_bytes(f"\ufeff# a request\r\n\r\nhttp://a.org/{two[:8]}\r\n {three.upper()} \r\n".encode())
     config = (EditConfig(documents=(one, one)), EditConfig(documents_file=str(listed)))
-    edits = resolve_edits(config, corpus.shards, corpus.run, BATCH_SIZE)
+    edits = resolve_edits(config, corpus.shards, corpus.run, BatchSizes(BATCH_SIZE))
     assert sorted(each.content.partition(" in ")[0] for each in edits) == ["1 document", "2 documents"]
     dataset = ShardDataset(corpus.shards)
     num_rows = {source: dataset.num_rows("train", source) for source in dataset.sources}
@@ -252,7 +253,7 @@ def test_documents_are_removed_and_no_others(corpus: Corpus, tmp_path: Path) -> 
 def test_rows_are_counted_within_their_file(corpus: Corpus) -> None:
     first, second = corpus.shards.files("train", "books")
     config = (EditConfig(file=second.path, rows=(2, 4), from_step=3), EditConfig(file=first.path))
-    whole, rows = resolve_edits(config, corpus.shards, corpus.run, BATCH_SIZE)
+    whole, rows = resolve_edits(config, corpus.shards, corpus.run, BatchSizes(BATCH_SIZE))
     assert (whole.from_position, rows.from_position) == (0, 2 * BATCH_SIZE)
     stream = Stream("x", 1, {"books": first.rows + second.rows}, {}, (), (whole, rows))
     for position, expected in ((0, first.rows), (2 * BATCH_SIZE, first.rows + 3)):
@@ -271,10 +272,14 @@ def test_rows_are_counted_within_their_file(corpus: Corpus) -> None:
 def test_the_order_of_edits_does_not_matter(corpus: Corpus) -> None:
     ids = of_split(corpus, "train")[:3]
     config = [EditConfig(documents=(each,), from_step=2) for each in ids]
-    one, other = (resolve_edits(each, corpus.shards, corpus.run, 1) for each in (config, config[::-1]))
+    one, other = (
+        resolve_edits(each, corpus.shards, corpus.run, BatchSizes(1)) for each in (config, config[::-1])
+    )
     assert [each.sha256 for each in one] == [each.sha256 for each in other]
-    (joined,) = resolve_edits([EditConfig(documents=tuple(ids))], corpus.shards, corpus.run, 1)
-    (turned,) = resolve_edits([EditConfig(documents=tuple(ids[::-1]))], corpus.shards, corpus.run, 1)
+    (joined,) = resolve_edits([EditConfig(documents=tuple(ids))], corpus.shards, corpus.run, BatchSizes(1))
+    (turned,) = resolve_edits(
+        [EditConfig(documents=tuple(ids[::-1]))], corpus.shards, corpus.run, BatchSizes(1)
+    )
     assert joined.sha256 == turned.sha256
 
 
@@ -301,11 +306,13 @@ def test_edits_that_match_nothing_are_refused(corpus: Corpus, tmp_path: Path) ->
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
         edit = EditConfig(**(options or {"documents_file": str(file)}))
         with pytest.raises(GristmillError, match=message) as caught:
-            resolve_edits([edit], corpus.shards, corpus.run, BATCH_SIZE)
+            resolve_edits([edit], corpus.shards, corpus.run, BatchSizes(BATCH_SIZE))
         assert "\n" not in str(caught.value)
 
 
 def test_urls_need_the_documents(packed: Path) -> None:
     shards = Shards.open(str(packed / "shards"))
     with pytest.raises(GristmillError, match="has no documents/ to look up a URL"):
-        resolve_edits([EditConfig(documents=("http://a.org/1",))], shards, str(packed), BATCH_SIZE)
+        resolve_edits(
+            [EditConfig(documents=("http://a.org/1",))], shards, str(packed), BatchSizes(BATCH_SIZE)
+        )

@@ -15,10 +15,11 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from core.errors import ConfigError, ManifestError, MismatchError
 from core.shards import Shards
 from tests.train.data.numbered import read_step
+from train.data.batch_sizes import BatchSizes
 from train.data.dataset import ShardDataset
 from train.data.read_ahead import ReadAhead
 from train.data.shard_batches import ShardBatches
-from train.data.stream import Stream, batch_positions
+from train.data.stream import Stream
 
 STEPS = 30
 
@@ -30,7 +31,7 @@ def expected(packed: Path) -> list[Tensor]:
     rows = {source: dataset.num_rows("train", source) for source in dataset.sources}
     stream = Stream(dataset.sha256, 3, rows, {"books": 1, "wikipedia": 1})
     return [
-        read_step(dataset, stream, batch_positions(step, 12))[0].batch().inputs
+        read_step(dataset, stream, BatchSizes(12).positions(step))[0].batch().inputs
         for step in range(1, STEPS + 1)
     ]
 

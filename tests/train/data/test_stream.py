@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from core.errors import ConfigError, InputError
 from train.data.mixture import Mixture, Schedule
 from train.data.permutation import BlockPermutation, Permutation
-from train.data.stream import Stream, batch_positions
+from train.data.stream import Stream
 
 WEIGHTS = st.lists(st.floats(0.01, 100), min_size=1, max_size=5)
 ROWS = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 40), min_size=1)
@@ -179,12 +179,6 @@ def test_rows_do_not_repeat_within_an_epoch_and_their_positions_are_found(
         for row in range(count):
             expected = [position for position, each in enumerate(rows_by_position) if each == (source, row)]
             assert stream.positions(source, row, before=200) == expected
-
-
-@given(st.sampled_from([1, 2, 3, 4, 6, 12]), st.integers(1, 50))
-def test_batch_positions_do_not_depend_on_the_world_size(world_size: int, step: int) -> None:
-    parts = [batch_positions(step, 12, rank, world_size) for rank in range(world_size)]
-    assert np.concatenate(parts).tolist() == list(range((step - 1) * 12, step * 12))
 
 
 def test_order_depends_on_dataset_and_seed_only() -> None:

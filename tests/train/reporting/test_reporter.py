@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from core.config import TrainConfig
 from core.errors import ConfigError
 from tests.train.folder import Folder
+from train.data.batch_sizes import BatchSizes
 from train.loop import train
 from train.page import main
 from train.parallel import World
@@ -136,7 +137,7 @@ def test_page_is_the_same_from_the_files(watched: Folder, capsys: pytest.Capture
 
 def test_files_are_uploaded_to_remote_folders() -> None:
     folder = "memory://reporter-test/training"
-    run: Any = SimpleNamespace(stage="train", name="x-train", folder=folder)
+    run: Any = SimpleNamespace(stage="train", name="x-train", folder=folder, batch_sizes=BatchSizes(64))
     for step in (0, 2):
         run.config = TrainConfig(steps=4, profile_steps=(step + 1, step + 1 if step < 2 else 99))
         reporter = Reporter(run, torch.device("cpu"), step)
