@@ -157,15 +157,24 @@ class Transformer(nn.Module):
         )
 
     def forward(
-        self, tokens: Tensor, document_ids: Tensor | None = None, cache: Cache | None = None
+        self,
+        tokens: Tensor,
+        document_ids: Tensor | None = None,
+        cache: Cache | None = None,
+        *,
+        at: Tensor | None = None,
     ) -> Tensor:
         """Return the logits of each next token, ``[B, T, V]``, for ``tokens`` (int64 ``[B, T]``).
 
         ``document_ids`` (integers, ``[B, T]``) distinguishes packed documents: attention does not cross their
         boundaries, and positions restart at 0. Without it, each row is one document. With ``cache``,
-        ``tokens`` continue the cached sequences and are added to them.
+        ``tokens`` continue the cached sequences and are added to them. With ``at`` (int64 ``[B]``), the
+        logits of one position of each row are returned, ``[B, V]``.
         """
-        return self.logits(self.hidden_states(tokens, document_ids, cache))
+        hidden_states = self.hidden_states(tokens, document_ids, cache)
+        if at is not None:
+            hidden_states = hidden_states[torch.arange(len(at), device=at.device), at]
+        return self.logits(hidden_states)
 
     def hidden_states(
         self, tokens: Tensor, document_ids: Tensor | None = None, cache: Cache | None = None

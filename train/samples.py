@@ -80,7 +80,7 @@ def complete(model: Transformer, tokenizer: Tokenizer, prompts: Prompts) -> list
         row[: len(ids)] = torch.tensor(ids)
     tokens, rows, ends = tokens.to(device), torch.arange(len(starts), device=device), starts.to(device)
     for _ in range(prompts.max_tokens):
-        tokens[rows, ends] = model(tokens)[rows, ends - 1].argmax(dim=-1)
+        tokens[rows, ends] = model(tokens, at=ends - 1).argmax(dim=-1)
         ends = ends + 1
     continued = zip(prompts.texts, tokens.tolist(), starts.tolist(), strict=True)
     return [

@@ -87,6 +87,15 @@ def test_logits_equal_a_plain_implementation(kv_heads: int, tied: bool) -> None:
         )
 
 
+def test_logits_of_one_position_of_each_row() -> None:
+    model, tokens = fresh(config()), torch.randint(50, (3, 7), generator=torch.Generator().manual_seed(2))
+    at = torch.tensor([6, 0, 3])
+    with torch.no_grad():
+        every, found = model(tokens), model(tokens, at=at)
+    assert found.shape == (3, 50)
+    torch.testing.assert_close(found, torch.stack([every[row, place] for row, place in enumerate(at)]))
+
+
 def test_packed_documents_do_not_attend_to_each_other() -> None:
     model = fresh(config())
     lengths = [7, 1, 12, 4]
