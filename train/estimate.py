@@ -61,7 +61,7 @@ class Plan:
         return BatchSizes.of(self.train).first_position(self.train.steps + 1) * self.sequence_length
 
     @property
-    def steps(self) -> str:
+    def steps_and_sizes(self) -> str:
         """Number of steps and their sizes in tokens, as text."""
         text = f"{self.train.steps:,} steps of {self.train.batch_size * self.sequence_length:,} tokens"
         for phase in self.train.batch_size_schedule:
@@ -151,7 +151,7 @@ def describe(plan: Plan, gpu: Gpu, mfu: float, price: float | None) -> Iterator[
         f"{length:,} tokens"
     )
     yield (
-        f"data    {plan.steps}: "
+        f"data    {plan.steps_and_sizes}: "
         f"{plan.tokens / 1e6:,.1f} million, {plan.tokens / model.num_parameters:,.1f} per parameter"
     )
     parts = memory(plan)

@@ -149,7 +149,7 @@ def _scores(config: Config, ids: Sequence[str]) -> dict[str, str]:
     for document, found in document_scores(run, ids).items():
         named = {key: found[key] for key in ("url", "language") if key in found}
         numbers = [f"{key} {value:.3g}" for key, value in found.items() if key not in named]
-        described[document] = ", ".join([" ".join(named.values()), *numbers])
+        described[document] = ", ".join([" ".join(filter(None, named.values())), *numbers])
     return described
 
 
@@ -201,7 +201,7 @@ def _completed_steps(run: TrainingRun) -> int:
     if not (found := find_latest(run.checkpoints)):
         return 0
     path, checkpoint = found
-    for name, _, _ in training_run.differences(run.identity, checkpoint.facts):
+    for name, _, _ in run.changes(checkpoint.facts):
         raise MismatchError(
             f"{path}: trained with another {name}; give the configuration of the run, as in its manifest.json"
         )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import partial
 from typing import Any, Literal
 
@@ -116,12 +116,38 @@ class TrainingRun:
     @property
     def fingerprint(self) -> str:
         """Hash of the identity and the edits of the order."""
-        return manifest.fingerprint(self.stage, self.identity, [edit.sha256 for edit in self.stream.edits])
+        return manifest.fingerprint(self.stage, self._chosen, [edit.sha256 for edit in self.stream.edits])
 
     @property
     def attempt(self) -> str:
         """Hash of the identity: later edits may change when the run is resumed."""
-        return manifest.fingerprint(f"{self.stage} attempt", self.identity, [])
+        return manifest.fingerprint(f"{self.stage} attempt", self._chosen, [])
+
+    @property
+    def _defaults(self) -> dict[str, dict[str, Any]]:
+        """Default settings by section of the identity."""
+        shape = {each.name: each.default for each in fields(TransformerConfig) if each.default is not MISSING}
+        return {"model": shape, self.stage: type(self.config)().model_dump(mode="json")}
+
+    @property
+    def _chosen(self) -> dict[str, Any]:
+        """The identity without settings that are the defaults: hashes stay when a version adds settings."""
+        chosen = dict(self.identity)
+        for section, defaults in self._defaults.items():
+            found = differences(self.identity[section], defaults)
+            chosen[section] = {name: value for name, value, _ in found}
+        return chosen
+
+    def changes(self, facts: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+        """Yield what of the identity differs from a record: name, value and recorded value.
+
+        Settings that the record lacks, since an earlier version wrote it, had the effect of their defaults.
+        """
+        recorded = dict(facts)
+        for section, defaults in self._defaults.items():
+            if section in facts:
+                recorded[section] = {**defaults, **facts[section]}
+        return differences(self.identity, recorded)
 
     @property
     def checkpoints(self) -> str:
@@ -316,7 +342,7 @@ def check_continued(run: TrainingRun) -> None:
     if not record:
         return
     section, steps = run.stage, run.config.steps
-    for name, value, recorded in differences(run.identity, record.facts):
+    for name, value, recorded in run.changes(record.facts):
         if recorded is None and not name.endswith("sha256"):
             raise OutputError(
                 f"{name}: not recorded in the run in {run.folder}, which an earlier version has begun; go on "

@@ -69,6 +69,22 @@ def test_another_configuration_needs_overwrite(folder: Folder, world: World) -> 
     assert folder.contents() == before
 
 
+def test_settings_that_a_later_version_adds_count_as_their_defaults(folder: Folder, world: World) -> None:
+    train(folder.config("train.steps=4"), world)
+    for path in (folder.training / "manifest.json", *folder.training.glob("checkpoints/*/manifest.json")):
+        found = json.loads(path.read_text())
+        del found["facts"]["train"]["batch_size_schedule"], found["facts"]["model"]["qk_norm"]
+        path.write_text(json.dumps(found))
+    before = folder.contents()
+    train(folder.config("train.steps=4"), world)
+    assert folder.contents() == before
+    later = "train.batch_size_schedule=[{from_step=2,batch_size=4}]"
+    refused(folder, world, OutputError, r"batch_size_schedule = \[.*was \[\]", "train.steps=4", later)
+    refused(folder, world, OutputError, "qk_norm = True: was False", "train.steps=4", "model.qk_norm=true")
+    train(folder.config("train.steps=5"), world)
+    assert len(folder.metrics("train/loss")) == 5
+
+
 def test_missing_checkpoint_is_refused(folder: Folder, world: World) -> None:
     with pytest.raises(InputError, match="contains no checkpoint"):
         load_latest_checkpoint(folder.config(), world.device)

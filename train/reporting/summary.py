@@ -55,7 +55,7 @@ def summarize(run: TrainingRun, world: World) -> Iterator[Line]:
     yield "model", f"{total:,} parameters{of_adapters}"
     yield (
         "data",
-        f"{plan.steps}: {plan.tokens:,}, {plan.tokens / total:,.1f} per parameter",
+        f"{plan.steps_and_sizes}: {plan.tokens:,}, {plan.tokens / total:,.1f} per parameter",
     )
     yield from (("epochs", text) for text in _epochs(run))
     is_cuda = world.device.type == "cuda"
