@@ -4,6 +4,7 @@ The ``gguf`` package from llama.cpp's repository parses and dequantizes; this mo
 to a :class:`TransformerConfig` and its tensors to our state dict.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +20,14 @@ from model.formats import state_dict_adapter
 from model.formats.state_dict_adapter import NameMap
 from model.rotary import frequencies
 
-GPT2, LLAMA, QWEN2, QWEN3 = ARCHITECTURES = ("gpt2", "llama", "qwen2", "qwen3")
+GPT2, LLAMA, QWEN2, QWEN3, SMOLLM3, GEMMA, GEMMA2 = ARCHITECTURES = (
+    *("gpt2", "llama", "qwen2", "qwen3", "smollm3", "gemma", "gemma2"),
+)
 """Values of ``general.architecture``."""
+PERMUTED = (LLAMA, SMOLLM3)
+"""Architectures whose rotary positions turn neighbouring channels in llama.cpp."""
+GEMMA2_27B_LAYERS = 46
+"""llama.cpp knows the 27B model, whose attention scores have another scale, by its number of layers."""
 EMBEDDING = "token_embd.weight"
 ROPE_FREQUENCIES = "rope_freqs.weight"
 LLAMA3_SCALINGS = (Llama3Scaling(8.0, 1.0, 4.0, 8192), Llama3Scaling(32.0, 1.0, 4.0, 8192))
@@ -58,9 +65,9 @@ def read(path: Path) -> GgufModel:
     config = read_config(path, metadata, tensors)
     architecture = metadata["general.architecture"]
     state = state_dict_adapter.from_foreign(name_map(architecture), config, tensors, path)
-    if architecture == LLAMA:
+    if architecture in PERMUTED:
         state = _unpermute_rotary(config, state)
-    return GgufModel(config, state, metadata)
+    return GgufModel(config, shift_norms(config, state, -1), metadata)
 
 
 def name_map(architecture: str) -> NameMap:
@@ -109,7 +116,39 @@ def read_config(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, T
         output_bias="blk.0.attn_output.bias" in tensors,
         feed_forward_bias="blk.0.ffn_up.bias" in tensors,
     )
+    config = replace(config, **_family(architecture, values, config))
     return config if gpt2 else _with_rope_scaling(path, config, values, tensors)
+
+
+def _family(architecture: str, values: Mapping[str, Any], config: TransformerConfig) -> dict[str, Any]:
+    """Return the fields that follow from the architecture in llama.cpp, whatever the file says."""
+    layers = range(config.num_layers)
+    if architecture == SMOLLM3:
+        return {"nope_layers": tuple(layer for layer in layers if layer % 4 == 3)}
+    if architecture not in (GEMMA, GEMMA2):
+        return {}
+    scale = math.sqrt(config.hidden_size)
+    gemma = {"zero_centered_norm": True, "activation": "geglu", "embedding_scale": scale}
+    if architecture == GEMMA:
+        return gemma
+    scalar = config.hidden_size / config.num_heads if len(layers) == GEMMA2_27B_LAYERS else 0.0
+    return gemma | {
+        "post_norms": True,
+        "attention_softcap": values.get("attn_logit_softcapping") or 50.0,
+        "logit_softcap": values.get("final_logit_softcapping") or 30.0,
+        "sliding_window": values.get("attention.sliding_window") or 4096,
+        "global_layers": tuple(layer for layer in layers if layer % 2),
+        "query_scalar": 0.0 if scalar == config.head_size else scalar,
+    }
+
+
+def shift_norms(config: TransformerConfig, state: Mapping[str, Tensor], offset: int) -> dict[str, Tensor]:
+    """Add ``offset`` to the weights of zero-centered norms: GGUF stores what they multiply by."""
+    is_shifted = config.zero_centered_norm
+    return {
+        name: weight + offset if is_shifted and name.endswith("norm.weight") else weight
+        for name, weight in state.items()
+    }
 
 
 def _check_values(

@@ -1,4 +1,4 @@
-"""Write GGUF files for llama.cpp: GPT-2, Llama, Qwen2 and Qwen3, with the tokenizer.
+"""Write GGUF files for llama.cpp: all model families but windows of Mistral and Qwen, with the tokenizer.
 
 Inverse of :mod:`model.formats.gguf`. Matrices get the dtype of the file; vectors, and GPT-2's positions, stay
 float32, as llama.cpp's converter has them.
@@ -17,7 +17,7 @@ from torch import Tensor
 from core.errors import ModelError
 from model.config import LinearScaling, Llama3Scaling, TransformerConfig, YarnScaling
 from model.formats import gguf, state_dict_adapter
-from model.formats.gguf import GPT2, LLAMA, QWEN2, QWEN3
+from model.formats.gguf import GEMMA, GEMMA2, GPT2, LLAMA, PERMUTED, QWEN2, QWEN3, SMOLLM3
 from model.rotary import frequencies
 
 DTYPES: dict[str, tuple[GGMLQuantizationType, LlamaFileType]] = {
@@ -55,6 +55,12 @@ def metadata(config: TransformerConfig) -> dict[str, Any]:
             "rope.dimension_count": config.head_size,
             "rope.freq_base": config.rope_theta,
             **_scaling(config),
+        }
+    if architecture == GEMMA2:
+        values |= {
+            "attention.sliding_window": config.sliding_window,
+            "attn_logit_softcapping": config.attention_softcap,
+            "final_logit_softcapping": config.logit_softcap,
         }
     result = {f"{architecture}.{key}": value for key, value in values.items()}
     result["general.architecture"] = architecture
@@ -102,6 +108,10 @@ def _architecture(config: TransformerConfig) -> str:
     """Return the closest architecture of llama.cpp."""
     if config.positions == "learned":
         return GPT2
+    if config.zero_centered_norm:
+        return GEMMA2 if config.post_norms else GEMMA
+    if config.nope_layers:
+        return SMOLLM3
     if config.qk_norm:
         return QWEN3
     return QWEN2 if config.qkv_bias and not config.output_bias else LLAMA
@@ -120,7 +130,9 @@ def _check(config: TransformerConfig, values: Mapping[str, Any]) -> None:
         raise ModelError(f"{missing[0]}: llama.cpp has no such architecture; export a Hugging Face folder")
     tensors = {names.foreign_name(name): each for name, each in shapes.items()} | _rope_factors(config)
     described = gguf.read_config(Path("model.gguf"), values, tensors)
-    described = replace(described, dropout=config.dropout, tied=config.tied)
+    described = replace(described, dropout=config.dropout)
+    if not config.zero_centered_norm:  # llama.cpp has no Gemma with an output layer of its own
+        described = replace(described, tied=config.tied)
     for field in fields(config):
         if (value := getattr(config, field.name)) != getattr(described, field.name):
             raise ModelError(
@@ -154,10 +166,10 @@ def _rope_factors(config: TransformerConfig) -> dict[str, Tensor]:
 def _tensors(config: TransformerConfig, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors by their names in GGUF."""
     architecture = _architecture(config)
-    permuted = gguf.permute_rotary(config, dict(state)) if architecture == LLAMA else state
-    return state_dict_adapter.to_foreign(gguf.name_map(architecture), config, permuted) | _rope_factors(
-        config
-    )
+    stored = gguf.shift_norms(config, state, 1)
+    if architecture in PERMUTED:
+        stored = gguf.permute_rotary(config, stored)
+    return state_dict_adapter.to_foreign(gguf.name_map(architecture), config, stored) | _rope_factors(config)
 
 
 def _add(writer: library.GGUFWriter, key: str, value: Any) -> None:
