@@ -216,7 +216,12 @@ def inherit(
 
 def _state(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     options = StateDictOptions(ignore_frozen_params=True)
+    is_fresh = not optimizer.state
     model_state, optimizer_state = get_state_dict(model, optimizer, options=options)
+    if is_fresh:  # torch has created the state by a step without gradients, which is not to count
+        for values in optimizer.state.values():
+            if "step" in values:
+                values["step"].zero_()
     return {"model": model_state, "optimizer": optimizer_state}
 
 

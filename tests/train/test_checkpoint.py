@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -51,6 +51,25 @@ def take_step(model: Transformer, optimizer: torch.optim.AdamW, config: TrainCon
     loss = model(torch.arange(20).view(1, -1)).square().mean()
     loss.backward()
     optimizer_step(optimizer, config, step, gradient_norm(optimizer))
+
+
+@pytest.mark.parametrize("optimizer_name", ["adamw", "muon"])
+def test_a_checkpoint_before_the_first_update_changes_nothing(
+    optimizer_name: Literal["adamw", "muon"], world: World, tmp_path: Path
+) -> None:
+    """All steps before it may have been skipped."""
+    config = TrainConfig(optimizer=optimizer_name)
+    saved, restored, plain = (trained(world, 0, config) for _ in range(3))
+    with CheckpointWriter(str(tmp_path), "fingerprint", world) as writer:
+        writer.begin(1, *saved, PINS)
+    found = find_latest(str(tmp_path))
+    assert found
+    checkpoint.restore(*found, *restored, world)
+    for model, optimizer in (saved, restored, plain):
+        take_step(model, optimizer, config, 1)
+    for model, optimizer in (saved, restored):
+        torch.testing.assert_close(model.state_dict(), plain[0].state_dict(), rtol=0, atol=0)
+        torch.testing.assert_close(optimizer.state_dict(), plain[1].state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.server

@@ -246,6 +246,10 @@ def test_every_document_is_explained_by_id_and_url(
     documents = [line for line in explain_step(made.config(), 1) if line.startswith("    ")]
     assert all(line.endswith(" en, language_score 0.98, quality 0.712") for line in documents)
     assert all(f" http://a.org/{line.split()[0]} " in line for line in documents)
+    without_url = pa.Table.from_pylist([row | {"url": ""} for row in rows])
+    pq.write_table(without_url, made.output / "documents" / "a.parquet")
+    documents = [line for line in explain_step(made.config(), 1) if line.startswith("    ")]
+    assert all(re.search(r"\d en, language_score 0\.98", line) for line in documents)
 
 
 def test_documents_of_no_step_are_told_apart(packed: Path, plain: Folder) -> None:
