@@ -1,9 +1,9 @@
 """Bits per byte of the demonstration's model with other optimizers and schedules, with several seeds.
 
-``python benchmarks/demo_model.py [--variants NAME …] [--seeds 1 2 3]``, after ``make demo``. Every model is a
-run of its own beside the demonstration's, on the same shards and with as many steps and tokens, and is
-validated on the same documents, all of the validation split. Runs that are complete are not repeated.
-Writes ``benchmarks/results/demo_model.md``.
+``python benchmarks/demo_model.py [--variants NAME …] [--seeds 1 2 3]``, after ``make demo``. Each model is
+trained on the demonstration's shards with as many steps and tokens, as a named run (``train.name``), and
+validated on all documents of the validation split. Runs that are complete are not repeated. Writes
+``benchmarks/results/demo_model.md``.
 """
 
 import argparse
@@ -46,7 +46,7 @@ VARIANTS: Mapping[str, Settings] = {
         "min_lr_ratio": 0.0,
     },
 }
-"""Keys of ``[train]``; the first was the demonstration's until Muon was built, the last is."""
+"""Keys of ``[train]``; the last are those of ``configs/demo.toml``."""
 
 
 def bits_per_byte(variant: str, seed: int) -> float:

@@ -124,12 +124,13 @@ def compare(loaded: LoadedModel, server: Any) -> Agreement:
         text = ask(server, "/apply-template", messages=[{"role": "user", "content": question}])["prompt"]
         ids = ask(server, "/tokenize", content=text, add_special=True, parse_special=True)["tokens"]
         answer = ask(server, "/completion", prompt=ids, n_predict=TOKENS, temperature=0, return_tokens=True)
-        theirs = [token for token in answer["tokens"] if token not in loaded.chat.stop]
+        chosen: list[int] = answer["tokens"]
+        theirs = [token for token in chosen if token not in loaded.chat.stop]
         prompts += ids == prompt
         answers += theirs == own
-        logits = loaded.model(torch.tensor([[*ids, *theirs]]))[0, len(ids) - 1 : -1].log_softmax(-1)
-        gaps = logits.amax(-1) - logits[range(len(theirs)), theirs]
-        gap = max(gap, *gaps.tolist())
+        logits = loaded.model(torch.tensor([[*ids, *chosen]]))[0, len(ids) - 1 : -1].log_softmax(-1)
+        gaps = logits.amax(-1) - logits[range(len(chosen)), chosen]
+        gap = max([gap, *gaps.tolist()])
     return Agreement(prompts, answers, gap)
 
 

@@ -52,7 +52,8 @@ class Plan:
     @property
     def micro_batch_tokens(self) -> int:
         """Tokens of one forward pass of a process."""
-        rows = BatchSizes.of(self.train).largest // self.processes
+        phases = BatchSizes.of(self.train).phases(range(1, self.train.steps + 1))
+        rows = max(rows for _, rows in phases) // self.processes
         return min(self.train.micro_batch_size, rows) * self.sequence_length
 
     @property
@@ -63,9 +64,10 @@ class Plan:
     @property
     def steps_and_sizes(self) -> str:
         """Number of steps and their sizes in tokens, as text."""
-        text = f"{self.train.steps:,} steps of {self.train.batch_size * self.sequence_length:,} tokens"
-        for phase in self.train.batch_size_schedule:
-            text += f", {phase.batch_size * self.sequence_length:,} from step {phase.from_step:,}"
+        (_, rows), *later = BatchSizes.of(self.train).phases(range(1, self.train.steps + 1))
+        text = f"{self.train.steps:,} steps of {rows * self.sequence_length:,} tokens"
+        for phase, size in later:
+            text += f", {size * self.sequence_length:,} from step {phase.start:,}"
         return text
 
 

@@ -47,6 +47,10 @@ class Guard:
         self._in_a_row = self._in_a_row + 1 if reason else 0
         return reason
 
+    def forget(self) -> None:
+        """Begin the band anew, since values vary more or less from now on, as with another batch size."""
+        self._recent.clear()
+
     def require_progress(self, step: int, reason: str) -> None:
         """Raise :class:`TrainingError` if too many steps in a row were skipped, ``step`` for ``reason``."""
         if self._in_a_row > self._max_in_a_row:

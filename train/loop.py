@@ -127,7 +127,8 @@ class Trainer:
             metrics = None
             if self.world.is_rank_zero:
                 metrics = stack.enter_context(closing(Reporter(self.run, self.world.device, self.step)))
-            self._train_steps(stack.enter_context(closing(self._inputs())), metrics)
+            remaining = range(self.step + 1, self.config.steps + 1)
+            self._train_steps(stack.enter_context(closing(self._inputs(remaining))), metrics)
             self._certify_last_checkpoint()
             self.checkpoints.wait()
             if metrics:
@@ -156,12 +157,16 @@ class Trainer:
             if self._checkpoint_is_due:
                 self._save_checkpoint(metrics)
 
-    def _inputs(self) -> Generator[StepInput]:
-        """Yield the inputs of all remaining steps, while threads read those after them."""
-        rows, length = self.run.batch_sizes.largest, self.run.dataset.sequence_length
-        window_steps = self.run.stream.window_rows / rows
-        read_ahead = ReadAhead.of(rows // self.world.size, length, self.config.read_ahead, window_steps)
-        return read_ahead.read(self._read_inputs, range(self.step + 1, self.config.steps + 1))
+    def _inputs(self, steps: range) -> Generator[StepInput]:
+        """Yield the inputs of all ``steps``, while threads read those after them."""
+        for phase, rows in self.run.batch_sizes.phases(steps):
+            read_ahead = ReadAhead.of(
+                rows // self.world.size,
+                self.run.dataset.sequence_length,
+                self.config.read_ahead,
+                self.run.stream.window_rows / rows,
+            )
+            yield from read_ahead.read(self._read_inputs, phase)
 
     def _resume(self) -> int:
         """Load the latest checkpoint or initialize the weights; return the number of completed steps."""
@@ -287,6 +292,8 @@ class Trainer:
         """Update the weights, unless the guard says otherwise; return the metrics of the step."""
         norm = float(gradients.norm)
         values: dict[str, Any] = {**losses.metrics("train", gradients.sums), "train/grad_norm": norm}
+        if self.run.batch_sizes.changes_at(self.step):
+            self.guard.forget()
         reason = self.guard.check(losses.total(gradients.sums).loss, norm)
         if not reason:
             optimizer_step(self.optimizer, self.config, self.step, gradients.norm)

@@ -69,6 +69,9 @@ SCHEDULE_KEYS = ("steps", "schedule", "min_lr_ratio", "decay_share", "spike_sigm
 """Keys of ``[train]`` that may change when pre-training is resumed or continued; they count from there on."""
 PATH_KEYS = ("name", "shards", "init_from")
 """Names and paths in ``[train]``; the run's identity has hashes of their content instead."""
+OPEN_MAPPINGS = ("mixture", "fields", "values")
+"""Settings whose keys are the user's names; each is compared as one value."""
+NOT_RECORDED = object()
 SOURCES = {"init_sha256": "the model train.init_from (name one of its checkpoints, which stays the same)"}
 """Hashes in a run's identity, by what the configuration calls their sources."""
 
@@ -143,11 +146,8 @@ class TrainingRun:
 
         Settings that the record lacks, since an earlier version wrote it, had the effect of their defaults.
         """
-        recorded = dict(facts)
-        for section, defaults in self._defaults.items():
-            if section in facts:
-                recorded[section] = {**defaults, **facts[section]}
-        return differences(self.identity, recorded)
+        defaults = {section: each for section, each in self._defaults.items() if section in facts}
+        return differences(self.identity, completed(facts, defaults))
 
     @property
     def checkpoints(self) -> str:
@@ -343,7 +343,7 @@ def check_continued(run: TrainingRun) -> None:
         return
     section, steps = run.stage, run.config.steps
     for name, value, recorded in run.changes(record.facts):
-        if recorded is None and not name.endswith("sha256"):
+        if recorded is NOT_RECORDED and not name.endswith("sha256"):
             raise OutputError(
                 f"{name}: not recorded in the run in {run.folder}, which an earlier version has begun; go on "
                 f"with train.init_from in another run, or {manifest.REMEDY}"
@@ -378,13 +378,25 @@ def check_continued(run: TrainingRun) -> None:
 def differences(
     one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the names in ``one`` that have other values in ``other``, with both; others are ignored."""
+    """Yield the names in ``one`` that have other values in ``other``, with both.
+
+    Names in ``other`` only are ignored. The value of an absent name is :data:`NOT_RECORDED`.
+    """
     for key, value in one.items():
-        found = other.get(key)
-        if isinstance(value, Mapping) and isinstance(found, Mapping):
+        found = other.get(key, NOT_RECORDED)
+        if isinstance(value, Mapping) and isinstance(found, Mapping) and key not in OPEN_MAPPINGS:
             yield from differences(value, found, f"{prefix}{key}.")
-        elif manifest.canonical(value) != manifest.canonical(found):
+        elif found is NOT_RECORDED or manifest.canonical(value) != manifest.canonical(found):
             yield f"{prefix}{key}", value, found
+
+
+def completed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with the defaults of what is absent, at any depth."""
+    result = {**defaults, **values}
+    for key, default in defaults.items():
+        if isinstance(default, Mapping) and isinstance(result[key], Mapping):
+            result[key] = completed(result[key], default)
+    return result
 
 
 def publish(run: TrainingRun, tokens_seen: Mapping[str, int], **counts: int) -> None:

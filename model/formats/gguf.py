@@ -20,12 +20,13 @@ from model.formats import state_dict_adapter
 from model.formats.state_dict_adapter import NameMap
 from model.rotary import frequencies
 
-GPT2, LLAMA, QWEN2, QWEN3, SMOLLM3, GEMMA, GEMMA2 = ARCHITECTURES = (
-    *("gpt2", "llama", "qwen2", "qwen3", "smollm3", "gemma", "gemma2"),
-)
+GPT2, LLAMA, QWEN2, QWEN3, SMOLLM3 = "gpt2", "llama", "qwen2", "qwen3", "smollm3"
+GEMMA, GEMMA2 = "gemma", "gemma2"
+ARCHITECTURES = (GPT2, LLAMA, QWEN2, QWEN3, SMOLLM3, GEMMA, GEMMA2)
 """Values of ``general.architecture``."""
 PERMUTED = (LLAMA, SMOLLM3)
-"""Architectures whose rotary positions turn neighbouring channels in llama.cpp."""
+"""Architectures in which llama.cpp rotates neighbouring channels, so that queries and keys are stored
+reordered."""
 GEMMA2_27B_LAYERS = 46
 """llama.cpp knows the 27B model, whose attention scores have another scale, by its number of layers."""
 EMBEDDING = "token_embd.weight"
@@ -121,7 +122,7 @@ def read_config(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, T
 
 
 def _family(architecture: str, values: Mapping[str, Any], config: TransformerConfig) -> dict[str, Any]:
-    """Return the fields that follow from the architecture in llama.cpp, whatever the file says."""
+    """Return the fields that are particular to an architecture in llama.cpp."""
     layers = range(config.num_layers)
     if architecture == SMOLLM3:
         return {"nope_layers": tuple(layer for layer in layers if layer % 4 == 3)}
@@ -143,10 +144,10 @@ def _family(architecture: str, values: Mapping[str, Any], config: TransformerCon
 
 
 def shift_norms(config: TransformerConfig, state: Mapping[str, Tensor], offset: int) -> dict[str, Tensor]:
-    """Add ``offset`` to the weights of zero-centered norms: GGUF stores what they multiply by."""
+    """Add ``offset`` to the weights of zero-centered norms: GGUF stores what they multiply by, in float32."""
     is_shifted = config.zero_centered_norm
     return {
-        name: weight + offset if is_shifted and name.endswith("norm.weight") else weight
+        name: weight.float() + offset if is_shifted and name.endswith("norm.weight") else weight
         for name, weight in state.items()
     }
 
@@ -163,6 +164,13 @@ def _check_values(
             )
     if EMBEDDING not in tensors:
         raise ModelError(f"{path}: has no {EMBEDDING}, which every model needs; get the whole file")
+    theta = values.get("rope.freq_base", 10_000.0)
+    for key, supported in (("attention.sliding_window_pattern", 2), ("rope.freq_base_swa", theta)):
+        if values.get(key, supported) != supported:
+            raise ModelError(
+                f"{path}: {architecture}.{key} = {str(values[key])[:60]}; only {supported} is supported: "
+                "choose another model"
+            )
     if values.get("expert_count"):
         raise ModelError(
             f"{path}: {values['expert_count']} experts; only dense models are supported: choose one"
@@ -238,7 +246,7 @@ def _unpermute_rotary(config: TransformerConfig, state: dict[str, Tensor]) -> di
 
 
 def permute_rotary(config: TransformerConfig, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a Llama's state dict with queries and keys in llama.cpp's channel order."""
+    """Return a state dict with queries and keys in llama.cpp's channel order."""
     return _reorder_rotary(state, 2, config.head_size // 2)
 
 

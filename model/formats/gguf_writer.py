@@ -1,7 +1,7 @@
-"""Write GGUF files for llama.cpp: all model families but windows of Mistral and Qwen, with the tokenizer.
+"""Write GGUF files for llama.cpp: all supported families, with the tokenizer.
 
-Inverse of :mod:`model.formats.gguf`. Matrices get the dtype of the file; vectors, and GPT-2's positions, stay
-float32, as llama.cpp's converter has them.
+Inverse of :mod:`model.formats.gguf`. Sliding windows of Mistral and Qwen cannot be written. Matrices get the
+dtype of the file; vectors, and GPT-2's positions, stay float32, as llama.cpp's converter has them.
 """
 
 from collections.abc import Mapping
@@ -27,6 +27,9 @@ DTYPES: dict[str, tuple[GGMLQuantizationType, LlamaFileType]] = {
     "q8_0": (GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q8_0),
 }
 """Name of a dtype -> dtype of the matrices, and type of the file."""
+ALL_BIASES = {"qkv_bias", "output_bias", "feed_forward_bias"}
+BIASES = {GPT2: ALL_BIASES, LLAMA: ALL_BIASES, QWEN2: {"qkv_bias"}}
+"""Biases that llama.cpp knows, by architecture; the others have none."""
 BLOCK = 32
 """Values that Q8_0 quantizes together; matrices with other row lengths become float16."""
 
@@ -133,8 +136,11 @@ def _check(config: TransformerConfig, values: Mapping[str, Any]) -> None:
     described = replace(described, dropout=config.dropout)
     if not config.zero_centered_norm:  # llama.cpp has no Gemma with an output layer of its own
         described = replace(described, tied=config.tied)
+    biases = BIASES.get(str(values["general.architecture"]), set())
     for field in fields(config):
-        if (value := getattr(config, field.name)) != getattr(described, field.name):
+        value = getattr(config, field.name)
+        unknown_bias = value and field.name in ALL_BIASES - biases
+        if unknown_bias or value != getattr(described, field.name):
             raise ModelError(
                 f"{field.name} = {value!r}: llama.cpp has no such architecture; export a Hugging Face folder"
             )

@@ -5,7 +5,7 @@ that the world size does not change the batches.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -30,10 +30,16 @@ class BatchSizes:
         later = ((phase.from_step, phase.batch_size) for phase in config.batch_size_schedule)
         return cls(config.batch_size, later)
 
-    @property
-    def largest(self) -> int:
-        """Rows of the largest step."""
-        return max(self._sizes)
+    def phases(self, steps: range) -> Iterator[tuple[range, int]]:
+        """Yield the parts of ``steps`` (ascending by 1) with the same number of rows, and that number."""
+        ends = [*self._starts[1:], steps.stop]
+        for start, end, size in zip(self._starts, ends, self._sizes, strict=True):
+            if part := range(max(start, steps.start), min(end, steps.stop)):
+                yield part, size
+
+    def changes_at(self, step: int) -> bool:
+        """True if a phase other than the first begins with ``step``."""
+        return step in self._starts[1:]
 
     def size(self, step: int) -> int:
         """Return the number of rows of ``step`` (from 1)."""

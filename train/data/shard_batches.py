@@ -26,6 +26,8 @@ READ_AHEAD = 4
 class ShardBatches(IterableDataset[dict[str, Tensor]]):
     """The batches of one process, without end, in the trainer's order for these shards, seed and mixture.
 
+    Batch size and mixture are the same in all steps.
+
     An item is the batch of a step: ``input_ids`` and ``targets``, int64 ``[batch_size / world_size, T]``, and
     ``document_ids``, int32 of the same shape. Targets are the next tokens, and -100 for padding and at the
     ends of documents. Document ids number the documents of a row, -1 is padding.

@@ -59,10 +59,10 @@ class Reporter:
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Record the metrics of a finished step, and the samples if it was validated."""
         self._profiler.end(step)
-        first, done, end = map(
-            self._run.batch_sizes.first_position, (self._first_step, step + 1, self._run.config.steps + 1)
-        )
-        left = (time.monotonic() - self._start) / (done - first) * (end - done)
+        rows_before = self._run.batch_sizes.first_position
+        done = rows_before(step + 1) - rows_before(self._first_step)
+        remaining = rows_before(self._run.config.steps + 1) - rows_before(step + 1)
+        left = (time.monotonic() - self._start) / done * remaining
         values = {**finite(values), MEMORY: peak_memory(self._device), TIME_LEFT: left}
         samples = values.pop(SAMPLES, ())
         self._lines.add(step, values)

@@ -269,6 +269,9 @@ def test_written_files_equal_transformers(name: str, tmp_path: Path) -> None:
         {"zero_centered_norm": True, "activation": "geglu", "embedding_scale": 8.0, "tied": False},
         {"zero_centered_norm": True, "activation": "geglu", "embedding_scale": 8.0, "post_norms": True},
         {"qk_norm": True, "qkv_bias": True, "norm": "layer"},
+        {"qk_norm": True, "qkv_bias": True, "output_bias": True},
+        {"num_layers": 4, "nope_layers": (3,), "feed_forward_bias": True},
+        {"num_layers": 4, "nope_layers": (3,), "qkv_bias": True, "output_bias": True},
         {"logit_softcap": 2.0},
         {"rope_scaling": YarnScaling(4.0, 16, 2.0)},
         {"rope_scaling": replace(gguf.LLAMA3_SCALINGS[0], factor=3.0)},
@@ -280,6 +283,46 @@ def test_architectures_that_llama_cpp_lacks_are_not_written(change: dict[str, An
     ) as caught:
         gguf_writer.metadata(replace(LLAMA, **change))
     assert "\n" not in str(caught.value)
+
+
+def test_tensors_of_gemma_and_smollm3_are_those_of_llama_cpp(tmp_path: Path) -> None:
+    """Norms are what values are multiplied by; SmolLM3's queries and keys are reordered, Gemma's are not."""
+    for name in ("smollm3", "gemma", "gemma2"):
+        model = random_model(WRITTEN[name])
+        state, size = model.state_dict(), model.config.head_size
+        gguf_writer.write(tmp_path / name, model.config, state, {}, "float32", name)
+        reader = gguf_package.GGUFReader(tmp_path / name)
+        found = {each.name: torch.from_numpy(each.data.copy()) for each in reader.tensors}
+        offset = 0 if name == "smollm3" else 1
+        for norm, own in (("output_norm", "norm"), ("blk.1.ffn_norm", "blocks.1.feed_forward_norm")):
+            assert torch.equal(found[f"{norm}.weight"], state[f"{own}.weight"] + offset)
+        query = state["blocks.1.attention.query.weight"]
+        assert torch.equal(
+            found["blk.1.attn_q.weight"], permuted(query, size) if name == "smollm3" else query
+        )
+        if name == "gemma2":
+            post = state["blocks.2.feed_forward_post_norm.weight"]
+            assert torch.equal(found["blk.2.post_ffw_norm.weight"], post + 1)
+            fields = {key: field.contents() for key, field in reader.fields.items()}
+            assert fields["gemma2.attention.sliding_window"] == 8
+            assert fields["gemma2.attn_logit_softcapping"] == 20.0
+
+
+def test_gemma2_is_read_with_llama_cpp_defaults() -> None:
+    values = gguf_writer.metadata(WRITTEN["gemma2"])
+    described = ("attention.sliding_window", "attn_logit_softcapping", "final_logit_softcapping")
+    absent = {key: value for key, value in values.items() if not key.endswith(described)}
+    embedding = {gguf.EMBEDDING: torch.empty(96, 64)}
+    found = gguf.read_config(Path("x"), absent, embedding)
+    assert (found.sliding_window, found.attention_softcap, found.logit_softcap) == (4096, 50.0, 30.0)
+    assert (found.global_layers, found.query_scalar) == ((1,), 0.0)
+    size = {f"gemma2.{key}": 128 for key in ("attention.key_length", "rope.dimension_count")}
+    largest = {"gemma2.block_count": 46, **size}
+    assert gguf.read_config(Path("x"), absent | largest, embedding).query_scalar == 16.0
+    with pytest.raises(
+        ModelError, match=r"gemma2\.attention\.sliding_window_pattern = 6; only 2 is supported"
+    ):
+        gguf.read_config(Path("x"), absent | {"gemma2.attention.sliding_window_pattern": 6}, embedding)
 
 
 def test_weights_beyond_float16_are_refused() -> None:

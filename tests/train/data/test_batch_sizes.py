@@ -31,7 +31,11 @@ def test_steps_consume_every_position_once_at_any_world_size(
         assert {batch_sizes.step(position) for part in parts for position in part.tolist()} == {step}
         seen += np.concatenate(parts).tolist()
     assert seen == list(range(sum(expected)))
-    assert batch_sizes.largest == max(expected)
+    for first in (1, len(expected)):
+        parted = [*batch_sizes.phases(range(first, len(expected) + 1))]
+        assert [step for part, _ in parted for step in part] == [*range(first, len(expected) + 1)]
+        assert [size for part, size in parted for _ in part] == expected[first - 1 :]
+    assert [step for step in range(1, starts[-1]) if batch_sizes.changes_at(step)] == starts[1:-1]
 
 
 def test_phases_are_those_of_the_configuration() -> None:
@@ -40,4 +44,3 @@ def test_phases_are_those_of_the_configuration() -> None:
         config.load(None, ["train.batch_size=4", f"train.batch_size_schedule={phases}"]).train
     )
     assert [found.size(step) for step in range(1, 8)] == [4, 4, 16, 16, 8, 8, 8]
-    assert found.largest == 16
