@@ -75,9 +75,10 @@ def memory(plan: Plan) -> dict[str, int]:
     """Return the bytes of each part of a process's memory at its peak, the start of the backward pass.
 
     States are sharded over all processes (FSDP2) or ``shard_processes`` of them; the weights outside the
-    blocks, and those of two blocks, are gathered, in the precision of the computation; gradients of a block
-    are gathered and reduced in float32. Logits are those of a chunk; attention has a mask only with dropout.
-    The CUDA context and the allocator's fragmentation, some GiB, come on top.
+    blocks, and those of two blocks (of all, where a process holds the whole model), are gathered, in the
+    precision of the computation; gradients of a block are gathered and reduced in float32. Logits are those
+    of a chunk; attention has a mask only with dropout. The CUDA context and the allocator's fragmentation,
+    some GiB, come on top.
     """
     model, tokens = plan.model, plan.micro_batch_tokens
     outside = model.num_parameters - model.num_layers * model.block_parameters
@@ -90,9 +91,11 @@ def memory(plan: Plan) -> dict[str, int]:
         kept = model.num_layers * tokens * selected_activations(model, plan.element_bytes) + block
     logit_bytes = 10 if plan.element_bytes == 2 else 8  # logits and their logarithms, then gradients instead
     logits = min(tokens, CHUNK_TOKENS) * model.vocabulary_size
+    shards = plan.train.shard_processes or plan.processes
+    gathered = 2 if shards > 1 else model.num_layers
     return {
-        STATES: _state_bytes(plan) // (plan.train.shard_processes or plan.processes),
-        "gathered weights": plan.element_bytes * (outside + 2 * model.block_parameters),
+        STATES: _state_bytes(plan) // shards,
+        "gathered weights": plan.element_bytes * (outside + gathered * model.block_parameters),
         "gradients of a block": (plan.element_bytes + 4) * model.block_parameters,
         "activations": kept + 2 * stream,
         "attention mask": tokens * plan.sequence_length if model.dropout else 0,

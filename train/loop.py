@@ -32,7 +32,7 @@ from train.devices import peak_flops
 from train.guard import Guard
 from train.losses import LossSums
 from train.optim import build_optimizer, gradient_norm, learning_rate, optimizer_step, warmup_steps
-from train.parallel import World, build_sharded_model, enable_determinism, initialize
+from train.parallel import World, build_sharded_model, enable_determinism, initialize, reduce_after_backward
 from train.reporting import summary
 from train.reporting.metrics import SKIPPED
 from train.reporting.reporter import Reporter
@@ -98,6 +98,8 @@ class Trainer:
             activation_checkpointing=self.config.activation_checkpointing,
             shard_processes=self.config.shard_processes,
         )
+        self.holds_model = (self.config.shard_processes or world.size) == 1
+        """True if each process has all weights."""
         self.has_frozen_weights = not all(weight.requires_grad for weight in self.model.parameters())
         self.optimizer = build_optimizer(self.model, self.config)
         self.validation_sample = validation.sample_rows(run.dataset, self.config.validation_sequences)
@@ -321,7 +323,10 @@ class Trainer:
         Returns nats, targets and bytes of each row of this process, float64 ``[B, 3]`` on the CPU.
         """
         rows = []
-        for micro_batch in read.batch.to(self.world.device).split(self.config.micro_batch_size):
+        micro_batches = read.batch.to(self.world.device).split(self.config.micro_batch_size)
+        for number, micro_batch in enumerate(micro_batches, 1):
+            if self.holds_model:
+                reduce_after_backward(self.model, is_last=number == len(micro_batches))
             targets = micro_batch.targets
             total, nats = self.model.losses(
                 micro_batch.inputs, targets, micro_batch.document_ids, self.config.z_loss

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn, TypeVar
+from typing import Literal, NoReturn, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -217,10 +217,21 @@ def build_sharded_model(
     for block in model.blocks:
         if compile_blocks:
             block.compile()
-        fully_shard(block, mesh=mesh, mp_policy=policy)
+        fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=mesh.size(-1) > 1)
     fully_shard(model, mesh=mesh, mp_policy=policy)
     register_fsdp_forward_method(model, "losses")
     return model.to_empty(device=world.device)
+
+
+def reduce_after_backward(model: Transformer, is_last: bool) -> None:
+    """Reduce gradients and free gathered weights only after the last backward pass of a step.
+
+    For models of which each process holds all: gathered weights and gradients are then copies as large as
+    what they are made from, and one copy a step is enough. With shards, each block frees them at once.
+    """
+    sharded = cast(FSDPModule, model)
+    sharded.set_requires_gradient_sync(is_last)
+    sharded.set_reshard_after_backward(is_last)
 
 
 def seeded_initial_weight(config: TransformerConfig, seed: int) -> Callable[[str, torch.Size], Tensor]:
