@@ -36,6 +36,7 @@ from train import parallel, training_run
 from train.data.batch_sizes import BatchSizes
 from train.data.examples import ExampleDataset, load_examples
 from train.data.records import RecordReader
+from train.identity import identity_settings
 from train.initial_model import loaded_weights
 from train.loop import Trainer
 from train.parallel import World, enable_determinism, parameter_generator
@@ -130,7 +131,7 @@ def prepare(config: Config, base: LoadedModel, dataset: ExampleDataset) -> Train
     def adapter_weight(name: str, shape: torch.Size) -> Tensor:
         return lora.initial_weight(name, shape, parameter_generator(resolved.seed, name))
 
-    identity_settings = training_run.identity_settings(resolved)
+    settings_of_run = identity_settings(resolved)
     return TrainingRun(
         stage=STAGE,
         folder=storage.join(config.output.path, "finetuning"),
@@ -146,7 +147,7 @@ def prepare(config: Config, base: LoadedModel, dataset: ExampleDataset) -> Train
             "tokenizer_sha256": base.tokenizer.sha256,
             "base_sha256": base.sha256,
             "examples_sha256": dataset.sha256,
-            STAGE: {key: value for key, value in identity_settings.items() if key not in PATH_KEYS},
+            STAGE: {key: value for key, value in settings_of_run.items() if key not in PATH_KEYS},
         },
         initial_weight=loaded_weights(base.model.state_dict(), adapter_weight),
         adapt=_adapt_function(settings, base),

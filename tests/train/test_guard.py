@@ -44,6 +44,14 @@ def test_the_band_follows_values_that_stay_high() -> None:
     assert skipped == list(range(len(skipped)))
 
 
+def test_the_band_begins_anew_when_forgotten() -> None:
+    guard = settled()
+    guard.forget()
+    for _ in range(WINDOW):
+        assert not guard.check(9.0, 9.0)
+    assert guard.check(19.0, 9.0).startswith("the loss is 19")
+
+
 def test_small_changes_of_constant_values_are_no_spikes() -> None:
     guard = Guard(TRAIN)
     for _ in range(WINDOW):

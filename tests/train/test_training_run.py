@@ -8,7 +8,6 @@ import pytest
 from core.errors import ConfigError, InputError, ManifestError, MismatchError, OutputError
 from model.loading import load_latest_checkpoint
 from tests.train.folder import Folder
-from train import training_run
 from train.loop import train
 from train.parallel import World
 
@@ -93,15 +92,6 @@ def test_names_of_sources_are_compared_as_one_value(folder: Folder, world: World
     found["facts"]["train"]["mixture"]["news"] = 1.0
     path.write_text(json.dumps(found))
     refused(folder, world, OutputError, r"train\.mixture = .*: was .*'news'.*set it back", "train.steps=2")
-
-
-def test_nested_settings_that_a_later_version_adds_count_as_their_defaults() -> None:
-    recorded = {"finetune": {"lora": {"rank": 8}, "mixture": {"a": 1.0}}}
-    defaults = {"finetune": {"lora": {"rank": 16, "dropout": 0.0}, "mixture": {}}}
-    completed = training_run.completed(recorded, defaults)
-    assert completed == {"finetune": {"lora": {"rank": 8, "dropout": 0.0}, "mixture": {"a": 1.0}}}
-    own = {"finetune": {"lora": {"rank": 8, "dropout": 0.1}, "mixture": {"a": 1.0}}}
-    assert [*training_run.differences(own, completed)] == [("finetune.lora.dropout", 0.1, 0.0)]
 
 
 def test_missing_checkpoint_is_refused(folder: Folder, world: World) -> None:
