@@ -1,8 +1,9 @@
 """Extraction in a worker process, so that one bad document cannot fail the task.
 
 A page whose parsing takes too long, exhausts memory or crashes ends the worker process. The page is dropped
-with the reason, and the worker is replaced. Passing a page to the worker and its text back costs about 50
-microseconds.
+with the reason, and the worker is replaced. If a worker is killed from outside, as by a machine that runs out
+of memory, that says nothing about its page: a new worker extracts it. Passing a page to the worker and its
+text back costs about 50 microseconds. Short plain texts need no worker.
 """
 
 import atexit
@@ -15,16 +16,25 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
 from core import config
-from pipeline.extraction import Extracted, RawRecord
+from pipeline.extraction import Extracted, RawRecord, extract
 from pipeline.ledger import Drop, Reason
+
+MAX_SILENCE = 600.0
+"""Seconds of wall time after which a worker counts as hung. Its own, shorter limit is on CPU time."""
+
+SHORT_TEXT = 16_000
+"""Length of the longest plain text that is processed without a worker. Normalization sorts combining marks in
+quadratic time: a text of nothing else takes a quarter of a second."""
+
+_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
+"""Exit codes of a worker that another process or the kernel has ended."""
 
 
 class Guard:
     """Runs :func:`pipeline.extraction.extract` in a worker process, within limits. Not thread-safe.
 
-    The worker starts with the first document. It ends when the guard is closed or the parent process ends,
-    even
-    if the parent is killed.
+    The worker starts with the first document that needs it. It ends when the guard is closed or the parent
+    process ends, even if the parent is killed.
     """
 
     def __init__(self, settings: config.ExtractionConfig) -> None:
@@ -34,9 +44,27 @@ class Guard:
     def extract(self, record: RawRecord) -> Extracted | Drop:
         """Return a record's text, or the reason for dropping it, such as a timeout or a crash of the worker.
 
-        Raises ChildProcessError if no worker can be started.
+        Raises ChildProcessError if no worker can be started, or if two in a row are killed from outside with
+        this record: the task is to be repeated then, since a drop would depend on the machine.
         """
-        _, channel = self._worker = self._worker or self._start()
+        if record.media == "text" and len(record.body) <= SHORT_TEXT:
+            return extract(record, self._settings)
+        for _ in range(2):
+            found = self._request(record)
+            if not isinstance(found, int):
+                return found
+            if found == -signal.SIGPROF:
+                return Drop(Reason.TOO_SLOW, None, self._settings.max_seconds)
+            if found not in _FROM_OUTSIDE:
+                return Drop(Reason.CRASHED)
+        raise ChildProcessError(
+            f"{record.url or 'a page'}: two extraction processes were killed from outside; give the executors "
+            "more memory outside of the JVM (spark.executor.memoryOverhead), or fewer tasks at once"
+        )
+
+    def _request(self, record: RawRecord) -> Extracted | Drop | int:
+        """Return the worker's answer, or its exit code if it ended instead."""
+        process, channel = self._worker = self._worker or self._start()
         try:
             channel.send(
                 (
@@ -50,11 +78,11 @@ class Guard:
                     record.hidden_namespaces,
                 )
             )
+            if not channel.poll(MAX_SILENCE):
+                process.kill()
             found: Extracted | Drop = channel.recv()
         except (EOFError, OSError):
-            if self.close() == -signal.SIGPROF:
-                return Drop(Reason.TOO_SLOW, None, self._settings.max_seconds)
-            return Drop(Reason.CRASHED)
+            return self.close()
         return found
 
     def close(self) -> int:

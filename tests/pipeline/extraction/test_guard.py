@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ import pytest
 
 from core.config import ExtractionConfig
 from pipeline.extraction import Extracted, extract
-from pipeline.extraction.guard import Guard
+from pipeline.extraction.guard import SHORT_TEXT, Guard
 from pipeline.ledger import Drop, Reason
 from tests.pipeline.extraction.raw import RawRecord
 
@@ -88,6 +89,49 @@ def test_crashed_worker_is_a_drop_reason_and_is_replaced() -> None:
     assert guard.extract(RawRecord(FINE)) == Drop(Reason.CRASHED)
     assert isinstance(guard.extract(RawRecord(FINE)), Extracted)
     assert worker_pid(guard) != pid
+    guard.close()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_page_is_extracted_again_if_its_worker_is_killed_from_outside(sent: signal.Signals) -> None:
+    settings = ExtractionConfig()
+    guard = Guard(settings)
+    guard.extract(RawRecord(FINE))
+    os.kill(worker_pid(guard), sent)
+    assert guard.extract(RawRecord(FINE)) == extract(RawRecord(FINE), settings)
+    guard.close()
+
+
+def test_page_whose_workers_are_all_killed_from_outside_fails_the_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = Guard._start
+
+    def start_and_kill(guard: Guard) -> tuple[subprocess.Popen[bytes], Connection]:
+        worker = start(guard)
+        worker[0].kill()
+        return worker
+
+    monkeypatch.setattr(Guard, "_start", start_and_kill)
+    with pytest.raises(ChildProcessError, match=r"^http://a/: two .* killed from outside"):
+        Guard(ExtractionConfig()).extract(RawRecord(FINE, url="http://a/"))
+
+
+def test_hung_worker_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.extraction.guard.MAX_SILENCE", 3.0)
+    guard = Guard(ExtractionConfig())
+    guard.extract(RawRecord(FINE))
+    os.kill(worker_pid(guard), signal.SIGSTOP)
+    assert isinstance(guard.extract(RawRecord(FINE)), Extracted)
+    guard.close()
+
+
+def test_short_texts_need_no_worker() -> None:
+    guard = Guard(ExtractionConfig())
+    assert isinstance(guard.extract(RawRecord("short", "text")), Extracted)
+    assert guard._worker is None
+    assert isinstance(guard.extract(RawRecord("w" * (SHORT_TEXT + 1), "text")), Extracted)
+    assert guard._worker is not None
     guard.close()
 
 
