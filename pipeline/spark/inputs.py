@@ -16,6 +16,7 @@ from core import storage
 from core.config import InputConfig
 from core.errors import ConfigError
 from pipeline.readers import commoncrawl
+from pipeline.readers.grouping import group_splits
 from pipeline.readers.inputs import (
     IO_THREADS,
     InputFile,
@@ -39,6 +40,8 @@ SPLIT_SCHEMA = pa.schema(
     ]
 )
 
+TASKS_PER_CORE = 8
+"""Tasks for each core, if the input is large enough: a core that is done early takes over those of others."""
 FEW_FILES = 64
 """Number of files up to which opening them in the driver is faster than starting tasks."""
 
@@ -73,11 +76,20 @@ def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
         selected = index.select_records(spark, settings)
         return Inputs(files, selected, "records of an index", {"warc": settings.index.path})
     planned = plan(settings, partial(_split, spark))
-    rows = [astuple(split) for split in planned.splits]
-    splits = tables.parallelize(spark, rows, SPLIT_SCHEMA, settings.partitions or len(rows))
+    splits = _distribute(spark, planned.splits, settings)
     title = f"{len(planned.files):,} file{'s' if len(planned.files) > 1 else ''}"
     formats: dict[str, str] = {split.format: split.path for split in reversed(planned.splits)}
     return Inputs(planned.files, splits, title, formats, planned.skipped)
+
+
+def _distribute(spark: SparkSession, splits: list[InputSplit], settings: InputConfig) -> DataFrame:
+    """Return the rows of the splits, partitioned into tasks."""
+    if settings.partitions:
+        rows = [astuple(split) for split in splits]
+        return tables.parallelize(spark, rows, SPLIT_SCHEMA, settings.partitions)
+    tasks = TASKS_PER_CORE * spark.sparkContext.defaultParallelism
+    groups = group_splits(splits, settings.split_bytes, tasks)
+    return tables.parallelize_groups(spark, [list(map(astuple, group)) for group in groups], SPLIT_SCHEMA)
 
 
 def validate(settings: InputConfig) -> None:

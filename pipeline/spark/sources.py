@@ -24,7 +24,7 @@ columns except ``body`` or, with ``extract=none``, except ``text``.
 ``source``, ``splitBytes``, ``commoncrawl``
     As in the configuration's ``[input]``. ``format("wet")`` reads the WET files of ``commoncrawl:CRAWL``.
 
-Partitions are splits of files, so that one large file feeds many tasks. Executors need this package.
+Partitions are splits of large files and groups of small ones. Executors need this package.
 """
 
 import json
@@ -46,6 +46,7 @@ from pipeline import document
 from pipeline.extraction.guard import guard
 from pipeline.ledger import Drop
 from pipeline.readers import commoncrawl, read
+from pipeline.readers.grouping import group_splits
 from pipeline.readers.inputs import describe_skipped, plan
 from pipeline.readers.record import Damaged, InputSplit, Item, Record, Skipped
 
@@ -72,6 +73,8 @@ null."""
 
 BATCH_ROWS = 512
 BATCH_BYTES = 16_000_000
+TASKS = 256
+"""Partitions that are made of inputs that are large enough; planning does not know the cluster's cores."""
 
 _OPTIONS = ("path", "paths", "records", "extract", "source", "splitBytes", "commoncrawl")
 _INPUT_KEYS: Mapping[str, str] = MappingProxyType(
@@ -191,18 +194,20 @@ class ArchiveReader(DataSourceReader):
         self._all_records = all_records
 
     def partitions(self) -> list[InputPartition]:
-        """Return one partition per split of the files. Prints a warning about files that are skipped."""
+        """Return a partition for each group of splits. Prints a warning about files that are skipped."""
         planned = plan(self._input)
         if planned.skipped:
             print(f"warning: {describe_skipped(planned.skipped)}", file=sys.stderr)
-        return [InputPartition(split) for split in planned.splits]
+        groups = group_splits(planned.splits, self._input.split_bytes, TASKS)
+        return [InputPartition(group) for group in groups]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a split in batches of bounded size."""
-        split = cast(InputSplit, partition.value)
+        """Yield the rows of a group of splits in batches of bounded size."""
+        splits = cast(list[InputSplit], partition.value)
         rows: list[dict[str, Any]] = []
         size = 0
-        for item in read(split, self._input.columns):
+        items = ((each, item) for each in splits for item in read(each, self._input.columns))
+        for split, item in items:
             if isinstance(item, Record) or self._all_records:
                 rows.append(self._row(split, item))
                 size += len(rows[-1].get("text") or "") + len(rows[-1].get("body") or b"")

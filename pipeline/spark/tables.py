@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -88,10 +89,18 @@ def parallelize(
     spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: pa.Schema, tasks: int
 ) -> DataFrame:
     """Distribute a few driver rows over ``tasks`` partitions, contiguous and of nearly equal row counts."""
-    numbered = [(index * tasks // max(1, len(rows)), *row) for index, row in enumerate(rows)]
+    bounds = [len(rows) * task // tasks for task in range(tasks + 1)]
+    return parallelize_groups(spark, [rows[start:end] for start, end in pairwise(bounds)], schema)
+
+
+def parallelize_groups(
+    spark: SparkSession, groups: Sequence[Sequence[tuple[Any, ...]]], schema: pa.Schema
+) -> DataFrame:
+    """Distribute driver rows, a partition for each group."""
+    numbered = [(task, *row) for task, rows in enumerate(groups) for row in rows]
     columns = from_arrow_schema(pa.schema([("task", pa.int32()), *schema]))
     frame = spark.createDataFrame(numbered, columns)
-    return frame.repartitionByRange(tasks, "task").drop("task")
+    return frame.repartitionById(len(groups), "task").drop("task")
 
 
 def parquet_files(folder: str) -> list[str]:
