@@ -58,8 +58,8 @@ class Guard:
             if found not in _FROM_OUTSIDE:
                 return Drop(Reason.CRASHED)
         raise ChildProcessError(
-            f"{record.url or 'a page'}: two extraction processes were killed from outside; give executors more "
-            "memory outside of the JVM (spark.executor.memoryOverhead), or fewer tasks at once"
+            f"{record.url or 'a page'}: two extraction processes were killed from outside; give executors "
+            "more memory outside of the JVM (spark.executor.memoryOverhead), or fewer tasks at once"
         )
 
     def _request(self, record: RawRecord) -> Extracted | Drop | int:
