@@ -16,6 +16,8 @@ from pipeline.readers.tables.values import to_python
 MAGIC = b"PAR1"
 
 _BATCH_ROWS = 256
+_BATCH_BYTES = 1 << 24
+"""Bytes of the rows that are decoded together, of which there are at most ``_BATCH_ROWS``."""
 _ERRORS = (pa.ArrowException, OSError, *DATA_ERRORS)
 """Exceptions that Arrow raises on invalid data."""
 _TEXT_TYPES = (
@@ -98,8 +100,10 @@ def _read_group(
 ) -> Iterator[Item]:
     """Yield the rows of a row group, ``rows`` in the file. Unreadable rows at its end are one damage."""
     row, problem = rows.start, "they are missing"
+    row_bytes = max(1, file.metadata.row_group(group).total_byte_size // max(1, len(rows)))
+    batch_rows = min(_BATCH_ROWS, max(1, _BATCH_BYTES // row_bytes))
     try:
-        for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=present):
+        for batch in file.iter_batches(batch_rows, row_groups=[group], columns=present):
             for fields in _rows(batch):
                 yield columns.record(fields, mapping, Origin(row, 0))
                 row += 1

@@ -1,5 +1,8 @@
+import random
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -281,3 +284,19 @@ def test_no_byte_ends_the_reading(tmp_path: Path, at: float, data: bytes, seed: 
     path.write_bytes(content)
     for item in items(path):
         assert not isinstance(item, Damaged) or "the rest" not in item.error
+
+
+def test_batches_of_large_rows_are_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    read = pq.ParquetFile.iter_batches
+
+    def spy(file: pq.ParquetFile, batch_size: int, **options: Any) -> Iterator[pa.RecordBatch]:
+        for batch in read(file, batch_size, **options):
+            sizes.append(batch.nbytes)
+            yield batch
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", spy)
+    texts = [random.Random(seed).randbytes(3_000_000).hex() for seed in range(12)]
+    found = items(write(tmp_path / "a", {"text": [*texts, *["small"] * 12]}))
+    assert [item.body for item in found if isinstance(item, Record)] == [*texts, *["small"] * 12]
+    assert max(sizes) <= 1 << 25
