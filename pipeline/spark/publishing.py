@@ -143,10 +143,9 @@ def _map_part_files(batches: Batches, to_table: Callable[..., pa.Table], columns
     for batch in batches:
         for row in batch.to_pylist():
             decisions = {decision["id"]: decision for decision in row["decisions"] or ()}
-            with storage.open_read(row["path"]) as stream:
-                for rows in pq.ParquetFile(stream).iter_batches(1024, columns=columns):
-                    part = pa.repeat(storage.name(row["path"]), rows.num_rows)
-                    yield from to_table(rows.append_column("part", part), decisions).to_batches()
+            for rows in tables.read_batches(row["path"], columns):
+                part = pa.repeat(storage.name(row["path"]), rows.num_rows)
+                yield from to_table(rows.append_column("part", part), decisions).to_batches()
 
 
 def _to_documents(rows: pa.RecordBatch, decisions: Decisions, schema: pa.Schema) -> pa.Table:

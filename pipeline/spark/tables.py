@@ -22,6 +22,8 @@ ENTRY = pa.schema(
 """Columns of :class:`~core.manifest.FileEntry`."""
 
 
+BATCH_BYTES = 1 << 25
+"""Bytes of an Arrow batch that holds several rows."""
 SMALL_TABLE = 1 << 24
 """Bytes of a table up to which hashing it in the driver is faster than starting tasks."""
 _NO_MARK = {"mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
@@ -101,6 +103,19 @@ def parallelize_groups(
     columns = from_arrow_schema(pa.schema([("task", pa.int32()), *schema]))
     frame = spark.createDataFrame(numbered, columns)
     return frame.repartitionById(len(groups), "task").drop("task")
+
+
+def read_batches(path: str, columns: Sequence[str], rows: int = 1024) -> Iterator[pa.RecordBatch]:
+    """Yield columns of a Parquet file in batches of at most ``rows`` rows, and of bounded size."""
+    with storage.open_read(path) as stream:
+        file = pq.ParquetFile(stream)
+        for group in range(file.num_row_groups):
+            described = file.metadata.row_group(group)
+            chunks = (described.column(index) for index in range(described.num_columns))
+            wanted = (each for each in chunks if each.path_in_schema.partition(".")[0] in columns)
+            size = sum(each.total_uncompressed_size for each in wanted)
+            fitting = max(1, BATCH_BYTES * described.num_rows // max(1, size))
+            yield from file.iter_batches(min(rows, fitting), row_groups=[group], columns=list(columns))
 
 
 def parquet_files(folder: str) -> list[str]:

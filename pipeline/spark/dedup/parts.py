@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from core import storage
 from pipeline.dedup.minhash import joined_keys
 from pipeline.spark import tables
 
@@ -22,9 +20,8 @@ KEYED = pa.schema([("key", pa.int64()), ("node", pa.int64())])
 
 
 def read_part(path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Yield columns of a file of the table of records, in order."""
-    with storage.open_read(path) as stream:
-        yield from pq.ParquetFile(stream).iter_batches(1 << 13, columns=columns)
+    """Return batches of columns of a file of the table of records, in order."""
+    return tables.read_batches(path, columns, 1 << 13)
 
 
 def read_keys(batches: Iterator[pa.RecordBatch], joined: int = 1) -> Iterator[pa.RecordBatch]:
