@@ -1,16 +1,17 @@
 """Throughput of FineWeb's recipe from raw pages to filtered documents, compared with datatrove on one core.
 
 ``python benchmarks/clean_throughput.py PAGES.warc.gz…`` runs both over the same files, each in its own
-process on one core. datatrove runs the steps of its ``examples/fineweb.py``: read, URL, extract, language,
-Gopher's repetition and quality, C4, FineWeb, JSON lines. Gristmill computes the same metrics for every page
-with text, dropped or not, and also toxicity, personal data and the MinHash signature, and writes Parquet;
-once with its own extractor, once with Resiliparse. CPU time is measured, including extraction processes,
-minus that of a run over the first few records (loading models and lists).
+process on one core; ``TEXTS.jsonl…`` instead, files of JSON lines with a ``text`` and a ``url``, leaves out
+extraction on both sides. datatrove runs the steps of its ``examples/fineweb.py``: read, URL, extract,
+language, Gopher's repetition and quality, C4, FineWeb, JSON lines. Gristmill computes the same metrics for
+every document, dropped or not, and also toxicity, personal data and the MinHash signature, and writes Parquet;
+pages once with its own extractor, once with Resiliparse. CPU time is measured, including extraction
+processes, minus that of a run over the first few records (loading models and lists).
 
 datatrove requires ``spacy``, ``faust-cchardet``, ``python-magic`` and its library, ``tldextract``,
 ``fasteners``, ``pyahocorasick`` and ``orjson``. Its language model is replaced by the compressed one of this
 package, which has the same languages and is faster.
-Writes ``benchmarks/results/clean_throughput.md``.
+Writes ``benchmarks/results/clean_throughput.md`` or ``clean_throughput_texts.md``.
 """
 
 import argparse
@@ -22,9 +23,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -36,7 +38,7 @@ from core.errors import run
 from pipeline.readers.inputs import plan_splits
 from pipeline.spark import record_processing
 
-RESULTS = Path(__file__).parent / "results" / "clean_throughput.md"
+RESULTS = Path(__file__).parent / "results"
 WARMUP = 12
 """Records of the run that is subtracted."""
 PEER = "datatrove"
@@ -65,7 +67,7 @@ def datatrove(files: Sequence[str], folder: Path) -> int:
         LanguageFilter,
         URLFilter,
     )
-    from datatrove.pipeline.readers import WarcReader
+    from datatrove.pipeline.readers import JsonlReader, WarcReader
     from datatrove.pipeline.writers import JsonlWriter
     from datatrove.utils import _import_utils
     from datatrove.utils.lid import FT176LID
@@ -77,13 +79,14 @@ def datatrove(files: Sequence[str], folder: Path) -> int:
     sources = folder / "sources"
     sources.mkdir()
     for index, file in enumerate(files):
-        (sources / f"{index}.warc.gz").symlink_to(Path(file).resolve())
+        (sources / f"{index}-{Path(file).name}").symlink_to(Path(file).resolve())
     writer = JsonlWriter(str(folder / "kept"), compression=None)
+    extraction = [] if are_texts(files) else [Trafilatura(favour_precision=True, timeout=10.0)]
     LocalPipelineExecutor(
         pipeline=[
-            WarcReader(str(sources), glob_pattern="*.warc.gz"),
+            (JsonlReader if are_texts(files) else WarcReader)(str(sources)),
             URLFilter(),
-            Trafilatura(favour_precision=True, timeout=10.0),
+            *extraction,
             LanguageFilter(),
             GopherRepetitionFilter(),
             GopherQualityFilter(),
@@ -110,6 +113,11 @@ NAMES = {
 }
 
 
+def are_texts(files: Sequence[str]) -> bool:
+    """True if the files hold extracted texts, not pages."""
+    return files[0].endswith(".jsonl")
+
+
 def contest(name: str, files: Sequence[str]) -> None:
     """Run one contestant and print documents kept and the CPU seconds of this process and its children."""
     with tempfile.TemporaryDirectory() as folder:
@@ -127,7 +135,11 @@ def measure(name: str, files: Sequence[str]) -> tuple[int, float]:
 
 
 def copy_first_records(file: str, copy: Path) -> str:
-    """Write a copy with the first responses only and return its path."""
+    """Write a copy with the first responses or texts only and return its path."""
+    if are_texts([file]):
+        with Path(file).open("rb") as stream:
+            copy.write_bytes(b"".join(islice(stream, WARMUP)))
+        return str(copy)
     with Path(file).open("rb") as stream, copy.open("wb") as out:
         writer, count = WARCWriter(out, gzip=True), 0
         for record in ArchiveIterator(stream):
@@ -138,9 +150,11 @@ def copy_first_records(file: str, copy: Path) -> str:
     return str(copy)
 
 
-def count_responses(files: Sequence[str]) -> int:
-    """Count the pages in the files."""
+def count_documents(files: Sequence[str]) -> int:
+    """Count the pages or texts in the files."""
     count = 0
+    if are_texts(files):
+        return sum(1 for file in files for _ in Path(file).open("rb"))
     for file in files:
         with Path(file).open("rb") as stream:
             count += sum(record.rec_type == "response" for record in ArchiveIterator(stream))
@@ -157,38 +171,52 @@ def main(arguments: Sequence[str]) -> None:
     if options.contestant:
         contest(options.contestant, options.files)
         return
-    pages = count_responses(options.files)
-    seconds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+    names = ["default", PEER] if are_texts(options.files) else list(CONTESTANTS)
+    documents = count_documents(options.files)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     kept = {}
     with tempfile.TemporaryDirectory() as folder:
-        small = copy_first_records(options.files[0], Path(folder) / "first.warc.gz")
+        suffix = "jsonl" if are_texts(options.files) else "warc.gz"
+        small = copy_first_records(options.files[0], Path(folder) / f"first.{suffix}")
         for _ in range(options.rounds):
-            for name in CONTESTANTS:
+            for name in names:
                 _, startup = measure(name, [small])
                 kept[name], total = measure(name, options.files)
                 seconds[name].append(total - startup)
-    speeds = {name: (pages - WARMUP) / statistics.median(each) for name, each in seconds.items()}
+    speeds = {name: (documents - WARMUP) / statistics.median(each) for name, each in seconds.items()}
+    page = describe(options, documents, kept, speeds)
+    file = "clean_throughput_texts.md" if are_texts(options.files) else "clean_throughput.md"
+    (RESULTS / file).write_text(page, encoding="utf-8")
+    print(page)
+
+
+def describe(
+    options: argparse.Namespace, documents: int, kept: Mapping[str, int], speeds: Mapping[str, float]
+) -> str:
+    """Return the page of results."""
+    texts = are_texts(options.files)
+    labels = {name: NAMES[name].partition(",")[0] if texts else NAMES[name] for name in speeds}
     rows = [
-        f"| {NAMES[name]} | {kept[name]:,} | {speeds[name]:.1f} | {1000 / speeds[name]:.1f} "
-        f"| {speeds[name] / speeds[PEER]:.1f} |"
-        for name in CONTESTANTS
+        f"| {labels[name]} | {kept[name]:,} | {speed:.1f} | {1000 / speed:.2f} | {speed / speeds[PEER]:.1f} |"
+        for name, speed in speeds.items()
     ]
-    names = " ".join(Path(file).name for file in options.files)
-    page = [
-        "# FineWeb's recipe, from WARC to filtered documents",
-        "",
-        f"`python benchmarks/clean_throughput.py {names}` on {date.today()}: {pages:,} pages, one core, "
-        f"median CPU time of {options.rounds} rounds, {platform.machine()}, "
-        f"Python {platform.python_version()}.",
-        "Gristmill also measures toxicity, personal data and MinHash, for every page, dropped or not.",
-        "",
-        "| | kept | pages/s | ms a page | speed / datatrove |",
-        "|---|--:|--:|--:|--:|",
-        *rows,
-        "",
-    ]
-    RESULTS.write_text("\n".join(page), encoding="utf-8")
-    print("\n".join(page))
+    files = " ".join(Path(file).name for file in options.files)
+    title = "from texts to filtered documents" if texts else "from WARC to filtered documents"
+    return "\n".join(
+        [
+            f"# FineWeb's recipe, {title}",
+            "",
+            f"`python benchmarks/clean_throughput.py {files}` on {date.today()}: {documents:,} "
+            f"{'texts' if texts else 'pages'}, one core, median CPU time of {options.rounds} rounds, "
+            f"{platform.machine()}, Python {platform.python_version()}.",
+            "Gristmill also measures toxicity, personal data and MinHash, for each document, dropped or not.",
+            "",
+            "| | kept | documents/s | ms a document | speed / datatrove |",
+            "|---|--:|--:|--:|--:|",
+            *rows,
+            "",
+        ]
+    )
 
 
 if __name__ == "__main__":
