@@ -4,7 +4,7 @@
 process on one core; ``TEXTS.jsonl…`` instead, files of JSON lines with a ``text`` and a ``url``, leaves out
 extraction on both sides. datatrove runs the steps of its ``examples/fineweb.py``: read, URL, extract,
 language, Gopher's repetition and quality, C4, FineWeb, JSON lines. Gristmill computes the same metrics for
-every document, dropped or not, and also toxicity, personal data and the MinHash signature, and writes Parquet;
+each document, dropped or not, and also toxicity, personal data and the MinHash signature, and writes Parquet;
 pages once with its own extractor, once with Resiliparse. CPU time is measured, including extraction
 processes, minus that of a run over the first few records (loading models and lists).
 
