@@ -1,7 +1,7 @@
 # Each target installs what it needs. Python 3.11 or newer is enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chat test check stats clean-demo constraints
+.PHONY: help setup demo chat test check dist stats clean-demo constraints
 
 PYTHON := .venv/bin/python
 UV := .venv/bin/uv
@@ -28,6 +28,17 @@ check: $(STAMP)  ## check style, types and layers
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports
+
+# Spark brings its own pyspark to the executors.
+dist: $(STAMP)  ## build dist/gristmill.tar.gz, which spark-submit --archives gives to executors
+	@rm -rf dist
+	@export UV_DEFAULT_INDEX="$$($(PYTHON) -m demo.index)" \
+	    && $(UV) pip install --quiet --python $(PYTHON) --target dist/packages --constraint constraints.txt \
+	        --build-constraints constraints.txt --requirements pyproject.toml --extra pipeline
+	@rm -rf dist/packages/bin dist/packages/py4j* dist/packages/pyspark*
+	@cp -R core pipeline dist/packages
+	@tar -C dist/packages --exclude=__pycache__ -czf dist/gristmill.tar.gz . && rm -rf dist/packages
+	@du -h dist/gristmill.tar.gz
 
 stats: $(STAMP)  ## print size and shape of the source
 	@$(PYTHON) benchmarks/structure.py

@@ -1,6 +1,8 @@
 """Published tables are independent of the number of partitions and of the cluster."""
 
 import json
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -15,8 +17,9 @@ from pipeline.spark.dedup.stage import dedup
 from pipeline.spark.pack import pack
 from pipeline.spark.tokenizer import train_tokenizer
 from tests import small_crawl
-from tests.commands import ROOT, spark_submit
+from tests.commands import ROOT, run, spark_submit
 from tests.pipeline.spark.dedup import corpus
+from tests.servers.standalone import spark_cluster
 
 pytestmark = pytest.mark.spark
 
@@ -62,6 +65,23 @@ def test_output_is_independent_of_partitions(spark, crawl, tmp_path, one_partiti
 def test_output_is_independent_of_the_cluster(cluster, crawl, tmp_path, one_partition):
     arguments = [part for override in _overrides(crawl, tmp_path / "out", 0) for part in ("--set", override)]
     spark_submit(ROOT / "jobs" / "clean.py", *arguments, options=("--master", cluster))
+    _check_same(tmp_path / "out", one_partition)
+
+
+@pytest.mark.server
+def test_archive_is_all_that_workers_with_python_need(crawl, tmp_path, one_partition):
+    python = sys._base_executable
+    missing = subprocess.run([python, "-c", "import pydantic"], cwd=tmp_path, env={}, capture_output=True)
+    assert missing.returncode, f"{python} has packages of its own"
+    run(["make", "dist"], {})
+    options = ["--archives", f"{ROOT / 'dist' / 'gristmill.tar.gz'}#gristmill"]
+    conf = {"executorEnv.PYTHONPATH": "gristmill", "pyspark.python": python}
+    conf["pyspark.driver.python"] = sys.executable
+    for key, value in conf.items():
+        options += ["--conf", f"spark.{key}={value}"]
+    arguments = [part for override in _overrides(crawl, tmp_path / "out", 0) for part in ("--set", override)]
+    with spark_cluster(tmp_path, bare=True) as master:
+        spark_submit(ROOT / "jobs/clean.py", *arguments, options=("--master", master, *options))
     _check_same(tmp_path / "out", one_partition)
 
 

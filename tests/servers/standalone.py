@@ -18,17 +18,18 @@ WORKERS = 2
 
 
 @contextmanager
-def spark_cluster(folder: Path) -> Iterator[str]:
+def spark_cluster(folder: Path, *, bare: bool = False) -> Iterator[str]:
     """Run the cluster, each worker with one core and 1 GB; yield the master's ``spark://host:port``.
 
     Every worker is a host of its own, since Spark never runs two attempts of a task on the same one.
+    ``bare``: executors do not find Gristmill in the repository.
     """
     home = Path(pyspark.__file__).parent
     port, web_port = free_port(), free_port()
     master = f"spark://127.0.0.1:{port}"
     environment = os.environ | {
         "JAVA_HOME": java_home(),
-        "PYTHONPATH": str(Path(__file__).parents[2]),  # for the executors
+        "PYTHONPATH": "" if bare else str(Path(__file__).parents[2]),  # for the executors
         "SPARK_HOME": str(home),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_NO_DAEMONIZE": "1",
