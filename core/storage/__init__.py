@@ -4,6 +4,10 @@ Python uses fsspec (s3fs for ``s3://``, hdfs-native for ``hdfs://``). Spark uses
 :func:`spark_path` translates paths for it. Set ``AWS_ENDPOINT_URL`` to use an S3 server other than Amazon's;
 both sides read it. Single files can also be read, but not written, from ``https://`` servers that support
 byte ranges; Spark does not read them.
+
+Requests that fail for a reason that passes are repeated (:mod:`core.storage.retries`). Failures that remain
+are raised as :class:`~core.errors.UnavailableError`, and only where nothing is there as
+:class:`~core.errors.MissingFileError`.
 """
 
 import glob
