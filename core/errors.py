@@ -5,7 +5,8 @@
     GristmillError
     ├── ConfigError      a key or value that the configuration does not allow
     ├── InputError       an input that is missing or has the wrong content
-    │   └── MissingFileError    a path without a file
+    │   └── MissingFileError    a path with nothing at it
+    ├── UnavailableError storage that fails, cannot be reached or denies access
     ├── OutputError      an output folder with other content
     ├── ManifestError    a stage that is unfinished, altered or of another schema version
     ├── MismatchError    parts that do not belong together, such as a tokenizer and another run's shards
@@ -53,7 +54,15 @@ class InputError(GristmillError):
 
 
 class MissingFileError(InputError):
-    """A path without a file."""
+    """A path with nothing at it."""
+
+
+class UnavailableError(GristmillError):
+    """Storage that fails, cannot be reached or denies access.
+
+    Nothing is known of what is stored there, so this is no :class:`InputError`: whoever skips a bad input or
+    takes a missing file for an empty one must not catch it.
+    """
 
 
 class OutputError(GristmillError):

@@ -32,7 +32,7 @@ BLOCK_BYTES = 1 << 20
 """Size of a block: one request reads some hundred rows, and 100 GB have 1.6 MB of digests."""
 DIGEST_BYTES = 8
 RETRY_SECONDS = (0.2, 1.0, 5.0)
-"""Waiting times before a request is repeated."""
+"""Waiting times before a request that was answered with wrong bytes is repeated."""
 REQUESTS = 32
 """Concurrent requests of a process."""
 GROUP_BLOCKS = 16
@@ -230,7 +230,7 @@ class RemoteBytes:
         """Return records as :meth:`FileBytes.records`.
 
         All missing blocks are requested at once. Raises :class:`ManifestError` for a block that differs from
-        its digest, and :class:`InputError` if the server cannot be used.
+        its digest, and :class:`~core.errors.UnavailableError` if the server cannot be used.
         """
         if not len(indices):
             return np.empty((0, width), dtype)
@@ -292,23 +292,16 @@ class RemoteBytes:
         return here, [number for number in numbers if number not in here]
 
     def _read(self, numbers: Sequence[int]) -> dict[int, Bytes]:
-        """Read neighbouring blocks from the server. A lost connection or wrong bytes are tried again."""
+        """Read neighbouring blocks from the server. Wrong bytes are requested again."""
         start = numbers[0] * self._block_bytes
         length = min(len(numbers) * self._block_bytes, self.size - start)
         wrong: list[int] = []
         for wait in (*RETRY_SECONDS, None):
-            try:
-                data = memoryview(storage.read_range(self._path, start, length))
-            except InputError:
-                if wait is None:
-                    raise
-            else:
-                blocks = {number: data[self._within(number, start)] for number in numbers}
-                wrong = [
-                    number for number, block in blocks.items() if digest(block) != self._expected(number)
-                ]
-                if len(data) == length and not wrong:
-                    return {number: self._cache.add(self._named(number), b) for number, b in blocks.items()}
+            data = memoryview(storage.read_range(self._path, start, length))
+            blocks = {number: data[self._within(number, start)] for number in numbers}
+            wrong = [number for number, block in blocks.items() if digest(block) != self._expected(number)]
+            if len(data) == length and not wrong:
+                return {number: self._cache.add(self._named(number), b) for number, b in blocks.items()}
             if wait is not None:
                 time.sleep(wait)
         first = wrong[0] * self._block_bytes if wrong else start

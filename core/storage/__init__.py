@@ -4,9 +4,12 @@ Python uses fsspec (s3fs for ``s3://``, hdfs-native for ``hdfs://``). Spark uses
 :func:`spark_path` translates paths for it. Set ``AWS_ENDPOINT_URL`` to use an S3 server other than Amazon's;
 both sides read it. Single files can also be read, but not written, from ``https://`` servers that support
 byte ranges; Spark does not read them.
+
+Requests that fail for a reason that passes are repeated (:mod:`core.storage.retries`). Failures that remain
+are raised as :class:`~core.errors.UnavailableError`, and only where nothing is there as
+:class:`~core.errors.MissingFileError`.
 """
 
-import errno
 import glob
 import hashlib
 import io
@@ -14,19 +17,24 @@ import os
 import posixpath
 import tempfile
 import uuid
-from collections.abc import Callable, Collection
-from typing import BinaryIO, cast
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO, cast
 
 from fsspec.spec import AbstractFileSystem
 
-from core.errors import InputError, MissingFileError, OutputError
-from core.storage.failures import reporting, reporting_writes
-from core.storage.listing import FileInfo, Listing, file_info, list_files, scan
-from core.storage.paths import absolute, filesystem, is_local, is_web, join, name, spark_literal, spark_path
+from core.errors import InputError, OutputError
+from core.storage.failures import is_past_end, reporting, reporting_writes
+from core.storage.filesystems import filesystem
+from core.storage.listing import HIDDEN, FileInfo, Listing, file_info, list_files, scan
+from core.storage.paths import absolute, is_local, is_web, join, name, spark_literal, spark_path
+from core.storage.retries import retrying
 
 __all__ = [
+    "HIDDEN",
     "FileInfo",
     "Listing",
+    "abort_uploads",
     "absolute",
     "cache_folder",
     "check_local",
@@ -42,6 +50,7 @@ __all__ = [
     "local_copy",
     "name",
     "open_read",
+    "open_write",
     "read_bytes",
     "read_range",
     "remove",
@@ -55,8 +64,6 @@ __all__ = [
 
 CHUNK = 1 << 22
 """Bytes per read when a file is copied or hashed."""
-
-_NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 READ_AHEAD = 1 << 22
 """Bytes requested beyond those that are read: enough for few requests, small compared to an input split."""
@@ -79,6 +86,7 @@ def cache_folder(*parts: str) -> str:
 
 
 @reporting
+@retrying
 def exists(path: str) -> bool:
     """True if there is a file or folder at ``path``."""
     fs, inner = filesystem(path)
@@ -95,35 +103,63 @@ def check_local(path: str) -> None:
 
 
 @reporting
+@retrying
 def open_read(path: str) -> BinaryIO:
     """Open a file for binary reading; the stream can seek.
 
-    Raises :class:`MissingFileError` if it is missing.
+    Raises :class:`MissingFileError` if it is missing. Reading from a remote file repeats requests that fail
+    or come back short, and raises errors of ours, never :class:`OSError` or less data.
     """
     fs, inner = filesystem(path)
+    remote = is_web(path) or path.startswith("s3://")
+    stream = fs.open(inner, "rb", block_size=READ_AHEAD) if remote else fs.open(inner, "rb")
+    if path.startswith("s3://") and not stream.size and fs.isdir(inner):
+        raise IsADirectoryError  # s3fs opens a folder as an empty file
+    if is_web(path) and not stream.size:
+        return _empty_stream(path)
+    return cast(BinaryIO, stream)
+
+
+@contextmanager
+def open_write(path: str) -> Iterator[BinaryIO]:
+    """Open a file for binary writing. It appears, whole, when the block ends; after an exception, not at all.
+
+    Failures of the storage are raised as they come, since only the caller knows those of its own.
+    """
+    _check_writable(path)
+    fs, inner = filesystem(path)
+    on_s3 = path.startswith("s3://")
+    target = inner if on_s3 else _temporary(inner)
+    if not on_s3:
+        fs.makedirs(fs._parent(inner), exist_ok=True)
+    stream = fs.open(target, "wb")
     try:
-        remote = is_web(path) or path.startswith("s3://")
-        stream = fs.open(inner, "rb", block_size=READ_AHEAD) if remote else fs.open(inner, "rb")
-        if path.startswith("s3://") and not stream.size and fs.isdir(inner):
-            raise IsADirectoryError  # s3fs opens a folder as an empty file
-        if is_web(path) and not stream.size:
-            return _empty_stream(path)
-        return cast(BinaryIO, stream)
-    except _NO_FILE:
-        raise MissingFileError(f"{path}: no such file; check the path") from None
+        yield cast(BinaryIO, stream)
+        stream.close()
+        if not on_s3:
+            _replace(fs, target, inner)
+    except BaseException:
+        with suppress(Exception):
+            # On S3, closing would publish what was written so far.
+            stream.discard() if on_s3 else stream.close()
+        if on_s3:
+            stream.closed = True
+        else:
+            with suppress(Exception):
+                fs.rm_file(target)
+        raise
 
 
 @reporting
+@retrying
 def read_bytes(path: str) -> bytes:
     """Read a small file at one moment in time. Raises :class:`MissingFileError` if it is missing."""
     fs, inner = filesystem(path)
-    try:
-        return cast(bytes, fs.cat_file(inner))
-    except _NO_FILE:
-        raise MissingFileError(f"{path}: no such file; check the path") from None
+    return cast(bytes, fs.cat_file(inner))
 
 
 @reporting
+@retrying
 def read_range(path: str, offset: int, length: int) -> bytes:
     """Read ``length`` bytes from ``offset`` with one request; fewer if the file ends earlier.
 
@@ -132,10 +168,8 @@ def read_range(path: str, offset: int, length: int) -> bytes:
     fs, inner = filesystem(path)
     try:
         data = cast(bytes, fs.cat_file(inner, start=offset, end=offset + length))
-    except _NO_FILE:
-        raise MissingFileError(f"{path}: no such file; check the path") from None
     except Exception as error:
-        if _is_past_end(error):
+        if is_past_end(error):
             return b""
         raise
     if len(data) > length:
@@ -154,39 +188,52 @@ def upload(local: str, path: str) -> None:
 
 
 @reporting_writes
+@retrying
 def _put_atomic(path: str, put: Callable[[AbstractFileSystem, str], object]) -> None:
     """Call ``put`` for ``path`` on an object store, whose put is atomic; elsewhere for a file to rename."""
-    if is_web(path):
-        raise OutputError(f"{path}: web servers are only read; choose a local path, s3:// or hdfs://")
+    _check_writable(path)
     fs, inner = filesystem(path)
     if path.startswith("s3://"):
         put(fs, inner)
         return
     temporary = _temporary(inner)
     fs.makedirs(fs._parent(inner), exist_ok=True)
-    put(fs, temporary)
-    _replace(fs, temporary, inner)
+    try:
+        put(fs, temporary)
+        _replace(fs, temporary, inner)
+    except Exception:
+        with suppress(Exception):
+            fs.rm_file(temporary)
+        raise
 
 
 @reporting_writes
 def rename(path: str, new_path: str) -> None:
     """Rename a file; on object stores, copy it and remove the original."""
     (fs, source), (_, target) = filesystem(path), filesystem(new_path)
-    if path.startswith("s3://"):  # s3fs moves what a glob matches.
-        fs.cp_file(source, target)
-        fs.rm_file(source)
-    else:
-        _replace(fs, source, target)
+    tried = False
+
+    @retrying
+    def move(_: str) -> None:
+        nonlocal tried
+        if tried and not fs.exists(source) and fs.exists(target):
+            return  # an attempt succeeded although its answer was lost
+        tried = True
+        if path.startswith("s3://"):  # s3fs moves what a glob matches.
+            fs.cp_file(source, target)
+            fs.rm_file(source)
+        else:
+            _replace(fs, source, target)
+
+    move(path)
 
 
 @reporting
+@retrying
 def download(path: str, local: str) -> None:
     """Copy a file to a local path. Raises :class:`MissingFileError` if it is missing."""
     fs, inner = filesystem(path)
-    try:
-        fs.get_file(inner, local)
-    except FileNotFoundError:
-        raise MissingFileError(f"{path}: no such file; check the path") from None
+    fs.get_file(inner, local)
 
 
 @reporting
@@ -213,6 +260,7 @@ def local_copy(path: str) -> str:
 
 
 @reporting_writes
+@retrying
 def remove(path: str) -> None:
     """Remove a file or folder if it exists; folders recursively."""
     fs, inner = filesystem(path)
@@ -223,6 +271,19 @@ def remove(path: str) -> None:
 
 
 @reporting_writes
+def abort_uploads(folder: str) -> int:
+    """Abort the multipart uploads to files below a folder on S3, and return their number; 0 elsewhere.
+
+    Jobs that are killed leave them, invisible and charged for. Call it only while nobody else writes there.
+    """
+    if not folder.startswith("s3://"):
+        return 0
+    fs, inner = filesystem(folder)
+    return cast(int, cast(Any, fs).abort_uploads(inner))
+
+
+@reporting_writes
+@retrying
 def remove_others(path: str, kept: Collection[str]) -> None:
     """Remove the files below a folder, hidden ones included, whose paths in it are not among ``kept``.
 
@@ -253,9 +314,9 @@ def _empty_stream(path: str) -> BinaryIO:
     return io.BytesIO()
 
 
-def _is_past_end(error: Exception) -> bool:
-    """True if an error of s3fs or aiohttp says that a range starts past the end of the file."""
-    return getattr(error, "errno", None) == errno.EINVAL or getattr(error, "status", None) == 416
+def _check_writable(path: str) -> None:
+    if is_web(path):
+        raise OutputError(f"{path}: web servers are only read; choose a local path, s3:// or hdfs://")
 
 
 def _temporary(inner: str) -> str:

@@ -15,10 +15,14 @@ from fsspec.utils import glob_translate
 
 from core.errors import InputError, MissingFileError
 from core.storage.failures import reporting
-from core.storage.paths import filesystem, is_web, scheme
+from core.storage.filesystems import filesystem
+from core.storage.paths import is_web, scheme
+from core.storage.retries import retrying
 
 _WILDCARD = re.compile(r"[*?[]")
 _HIDDEN = re.compile(r"(?:(?<=/)|^)[._][^/]*")
+HIDDEN = "hidden"
+"""Cause to skip what is not meant as data. Any other cause may mean that data is not listed."""
 _Found = tuple[str, tuple[int, str] | str]
 """A path, and its size and version or the cause to skip it."""
 _MARKER = re.compile(
@@ -52,19 +56,21 @@ def list_files(path: str) -> list[FileInfo]:
 
 
 @reporting
+@retrying
 def scan(path: str) -> Listing:
     """List the files at or below ``path``: a file, a folder or, if nothing has that name, a glob.
 
     Symbolic links are followed; a link to a folder that contains it, and one to nothing, are skipped. Names
     that begin with ``.`` or ``_`` are skipped, as in Spark, unless ``path`` names them. On a web server,
-    ``path`` must be a file. Raises :class:`InputError` if there are no files.
+    ``path`` must be a file. Raises :class:`MissingFileError` if there are no files, :class:`InputError` if
+    all are skipped and some not by their names, :class:`UnavailableError` if a remote folder is not listed.
     """
     if is_web(path):
         return Listing([file_info(path)])
     fs, inner = filesystem(path)
     literal, pattern = _split_glob(fs, inner)
     if not pattern and not _exists(fs, inner):
-        raise InputError(f"{path}: nothing there; check the path")
+        raise MissingFileError(f"{path}: nothing there; check the path")
     prefix = path.partition("://")[0] + "://" if scheme(path) else ""
     found: dict[str, FileInfo] = {}
     skipped: dict[str, str] = {}
@@ -74,16 +80,17 @@ def scan(path: str) -> Listing:
         user_path = _user_path(prefix, inner_path, path)
         if hidden := _HIDDEN.search(inner_path, named):
             if not _MARKER.search(inner_path):
-                skipped[user_path[: len(user_path) - len(inner_path) + hidden.end()]] = "hidden"
+                skipped[user_path[: len(user_path) - len(inner_path) + hidden.end()]] = HIDDEN
         elif isinstance(file, str):
             skipped[user_path] = file
         else:
             found[user_path] = FileInfo(user_path, *file)
     if pattern and not found and not skipped:
-        raise InputError(f"{path}: nothing there; check the path")
+        raise MissingFileError(f"{path}: nothing there; check the path")
     if not found:
         causes = ", ".join(sorted(set(skipped.values())))
-        raise InputError(
+        kind = MissingFileError if set(skipped.values()) <= {HIDDEN} else InputError
+        raise kind(
             f"{path}: no files in it{f' but skipped ones ({causes})' if causes else ''}; check the path"
         )
     printable = {file.encode(errors="backslashreplace").decode(): skipped[file] for file in sorted(skipped)}
@@ -91,13 +98,11 @@ def scan(path: str) -> Listing:
 
 
 @reporting
+@retrying
 def file_info(path: str) -> FileInfo:
     """Return size and version of one file. Raises :class:`MissingFileError` if it is missing."""
     fs, inner = filesystem(path)
-    try:
-        info = fs.info(inner)
-    except FileNotFoundError:
-        raise MissingFileError(f"{path}: no such file; check the path") from None
+    info = fs.info(inner)
     if info["type"] != "file" or info["size"] is None:
         raise InputError(f"{path}: not a file of known size; check the path")
     return FileInfo(path, int(info["size"]), _version(info))

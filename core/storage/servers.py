@@ -1,7 +1,7 @@
 """Reachability of storage servers.
 
-A server is contacted once per process before it is used: clients of S3 and HDFS repeat failed connections for
-minutes, and fsspec reports an unreachable web server as a missing file.
+A server is contacted once per process before it is used, so that a wrong address is reported soon and as
+such: clients of HDFS repeat failed connections for minutes without a word.
 """
 
 import os
@@ -10,17 +10,19 @@ import time
 from functools import cache
 from urllib.parse import urlsplit
 
-from core.errors import InputError
+from core.storage.failures import Failure
+from core.storage.retries import Attempts
 
 CONNECT_SECONDS = 10.0
 """Time that a server may take to accept a connection."""
-CONNECT_ATTEMPTS = 3
+FIRST_CONTACT_SECONDS = 30.0
+"""Time in which connections are tried: a server may be restarting, but most often its address is wrong."""
 PORTS = {"hdfs": 8020, "http": 80, "https": 443}
 S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 
 def check_server(path: str) -> None:
-    """Raise :class:`InputError` if the server of a remote path accepts no connection."""
+    """Raise :class:`~core.errors.UnavailableError` if the server of a remote path accepts no connection."""
     if server := _server(path):
         _connect(*server)
 
@@ -43,24 +45,25 @@ def _server(path: str) -> tuple[str, int] | None:
 
 @cache
 def _connect(host: str, port: int) -> None:
-    for attempt in range(CONNECT_ATTEMPTS):
+    attempts = Attempts(f"{host}:{port}", FIRST_CONTACT_SECONDS)
+    while True:
         try:
             socket.create_connection((host, port), CONNECT_SECONDS).close()
-        except socket.gaierror as error:
-            raise InputError(
-                f"{host}: this server's name cannot be resolved ({error.strerror}); check name and network"
-            ) from None
-        except TimeoutError:
-            raise InputError(
-                f"{host}:{port}: this server does not answer within {CONNECT_SECONDS:.0f} s; check its "
-                "address and the network"
-            ) from None
         except OSError as error:
-            if attempt == CONNECT_ATTEMPTS - 1:
-                raise InputError(
-                    f"{host}:{port}: this server refuses connections ({error.strerror}); check its address, "
-                    "and that it is running"
-                ) from None
-            time.sleep(1)  # it may be restarting
+            wait = attempts.wait_after(_refusal(error))
         else:
             return
+        time.sleep(wait)
+
+
+def _refusal(error: OSError) -> Failure:
+    """Describe an error of the first contact."""
+    if isinstance(error, socket.gaierror):
+        cause = f"this server's name cannot be resolved ({error.strerror})"
+        remedy = "check name and network"
+        return Failure("transient" if error.errno == socket.EAI_AGAIN else "failed", cause, remedy)
+    if isinstance(error, TimeoutError):
+        cause = f"this server does not answer within {CONNECT_SECONDS:.0f} s"
+        return Failure("transient", cause, "check its address and the network")
+    cause = f"this server refuses connections ({error.strerror})"
+    return Failure("transient", cause, "check its address, and that it is running")

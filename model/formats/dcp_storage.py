@@ -91,8 +91,7 @@ class _StorageFileSystem(FileSystemBase):
             return
         writer: _HashingWriter | None = None
         try:
-            fs, inner = storage.filesystem(path)
-            with fs.open(inner, mode) as sink:
+            with storage.open_write(path) as sink:
                 writer = _HashingWriter(sink)
                 yield writer
         except Exception as error:

@@ -21,6 +21,7 @@ from isal import isal_zlib
 
 from pipeline.charset import is_binary
 from pipeline.readers.lookahead import LookaheadStream
+from pipeline.readers.record import raise_storage_error
 
 if sys.version_info >= (3, 14):
     from compression import zstd as zstd
@@ -232,8 +233,7 @@ def brotli_blocks(compressed: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from iter(partial(reader.read, BROTLI_BLOCK), b"")
     except OSError as error:
-        if error.errno is not None:  # an error of the storage
-            raise
+        raise_storage_error(error)
         raise TruncatedStreamError(f"Brotli data is damaged or cut short: {error}") from None
 
 

@@ -144,7 +144,11 @@ def unique_names(paths: Sequence[str]) -> dict[str, str]:
 
 
 def try_split(file: InputFile, settings: config.InputConfig) -> list[InputSplit] | str:
-    """Return the splits of a file, none if it is empty, or the error that it cannot be read."""
+    """Return the splits of a file, none if it is empty, or the error of its content.
+
+    Raises :class:`~core.errors.UnavailableError` if its storage fails: nothing is known of the file then, and
+    a corpus must not depend on the moment at which it was planned.
+    """
     try:
         return split_file(file, settings)
     except InputError as error:
@@ -198,7 +202,8 @@ def plan(settings: config.InputConfig, split_files: SplitFiles = split_in_thread
 
     Empty files are skipped, and of folders and globs also files that cannot be read. Raises
     :class:`InputError` for a file that ``input.paths`` names itself and that cannot be read, and if no file
-    is left; :class:`ConfigError` if columns are to be kept and no file is a table.
+    is left; :class:`~core.errors.UnavailableError` if a file's storage fails or denies access to it;
+    :class:`ConfigError` if columns are to be kept and no file is a table.
     """
     found, skipped = find(settings)
     named = {storage.absolute(path) for path in settings.paths}

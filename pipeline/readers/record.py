@@ -25,6 +25,17 @@ DATA_ERRORS = (
 """Exceptions that unexpected content raises. They cost the record; storage raises others, and is retried."""
 
 
+def raise_storage_error(error: Exception) -> None:
+    """Raise an error again if it is one of the storage, which must fail the task: Spark repeats it then.
+
+    Decoders report damage by a plain :class:`OSError` without a number. Errors of a local disk have a number,
+    and those of remote storage are classes of ours or subclasses. Call this wherever ``OSError`` is caught.
+    """
+    is_data = type(error) is OSError and error.errno is None
+    if isinstance(error, OSError) and not is_data:
+        raise error
+
+
 @dataclass(frozen=True, slots=True)
 class InputSplit:
     """Unit of work for one task: the records that begin in a byte range of one file."""

@@ -14,7 +14,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from core import storage
 from core.config import InputConfig
-from core.errors import ConfigError
+from core.errors import ConfigError, UnavailableError
 from pipeline.readers import commoncrawl
 from pipeline.readers.grouping import group_splits
 from pipeline.readers.inputs import (
@@ -123,7 +123,11 @@ def _split(
 def split_in_tasks(
     spark: SparkSession, files: Sequence[InputFile], settings: InputConfig
 ) -> list[list[InputSplit] | str]:
-    """Open every file in a task and return the splits of each, none if it is empty, or its error."""
+    """Open every file in a task and return the splits of each, none if it is empty, or its error.
+
+    Raises :class:`UnavailableError` if the storage fails. It is raised here, not in the task, which has
+    repeated its requests long enough.
+    """
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with ThreadPoolExecutor(IO_THREADS) as pool:
@@ -132,7 +136,7 @@ def split_in_tasks(
                 rows = [row for rows in pool.map(partial(_split_rows, settings), listed) for row in rows]
                 yield pa.RecordBatch.from_pylist(rows, schema=with_error)
 
-    with_error = SPLIT_SCHEMA.append(pa.field("error", pa.string()))
+    with_error = pa.schema([*SPLIT_SCHEMA, ("error", pa.string()), ("unavailable", pa.bool_())])
     columns = pa.schema(
         [("path", pa.string()), ("file_name", pa.string()), ("size", pa.int64()), ("version", pa.string())]
     )
@@ -142,6 +146,8 @@ def split_in_tasks(
     rows = listed.mapInArrow(run, from_arrow_schema(with_error)).collect()
     for row in sorted((row.asDict() for row in rows), key=lambda row: row["start"]):
         error, splits = row.pop("error"), results[row["path"]]
+        if row.pop("unavailable"):
+            raise UnavailableError(error)
         if isinstance(splits, list) and not error:
             splits.append(InputSplit(**row))
         else:
@@ -151,7 +157,12 @@ def split_in_tasks(
 
 def _split_rows(settings: InputConfig, file: InputFile) -> list[dict[str, object]]:
     """Return the rows of a file's splits, or one row with the error."""
-    result = try_split(file, settings)
+    unavailable = False
+    try:
+        result = try_split(file, settings)
+    except UnavailableError as error:
+        result, unavailable = str(error), True
     if isinstance(result, str):
-        return [{"path": file.path, "file_name": file.file_name, "start": 0, "error": result}]
-    return [asdict(split) | {"error": None} for split in result]
+        failed = {"path": file.path, "file_name": file.file_name, "start": 0}
+        return [failed | {"error": result, "unavailable": unavailable}]
+    return [asdict(split) | {"error": None, "unavailable": False} for split in result]

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from core import storage
-from core.errors import InputError
+from core.errors import InputError, MissingFileError
 from core.manifest import FileEntry
 
 ENTRY = pa.schema(
@@ -119,15 +119,25 @@ def read_batches(path: str, columns: Sequence[str], rows: int = 1024) -> Iterato
 
 
 def parquet_files(folder: str) -> list[str]:
-    """Return the Parquet files of a table. A partitioned table without rows has none."""
+    """Return the Parquet files of a table. A partitioned table without rows has none.
+
+    Raises :class:`InputError` if a part of the folder cannot be read, and
+    :class:`~core.errors.UnavailableError` if its storage fails: neither is an empty table.
+    """
     return [file.path for file in _parquet_files(folder)]
 
 
 def _parquet_files(folder: str) -> list[storage.FileInfo]:
     try:
-        return [file for file in storage.list_files(folder) if file.path.endswith(".parquet")]
-    except InputError:
+        listing = storage.scan(folder)
+    except MissingFileError:
         return []
+    for path, cause in listing.skipped.items():
+        if cause != storage.HIDDEN:
+            raise InputError(
+                f"{path}: cannot be read ({cause}), but may be a part of a table; make it readable"
+            )
+    return [file for file in listing.files if file.path.endswith(".parquet")]
 
 
 def file_entries(spark: SparkSession, folder: str, subfolder: str) -> list[FileEntry]:

@@ -112,6 +112,21 @@ def test_upload_copies_a_local_file(root, tmp_path):
     assert source.exists()
 
 
+def test_file_appears_only_if_its_block_ends_well(root):
+    path = storage.join(root, "folder", "file")
+    storage.write_atomic(storage.join(root, "folder", "other"), b"x")
+    with pytest.raises(ZeroDivisionError), storage.open_write(path) as stream:
+        stream.write(b"part")
+        raise ZeroDivisionError
+    assert _paths(storage.list_files(root)) == [storage.join(root, "folder", "other")]
+    fs, inner = storage.filesystem(storage.join(root, "folder"))
+    assert [storage.name(each) for each in fs.find(inner)] == ["other"]
+    with storage.open_write(path) as stream:
+        stream.write(b"all ")
+        stream.write(b"of it")
+    assert storage.read_bytes(path) == b"all of it"
+
+
 def test_list_files_is_sorted_and_skips_hidden_files(root):
     for inner in ("b/2.txt", "b/1.txt", "a.txt", "c/d/3.txt", "_SUCCESS", ".hidden", "b/_x/4", "c/.y/5"):
         storage.write_atomic(storage.join(root, inner), inner.encode())

@@ -1,25 +1,26 @@
 """Failures of storage: one line with the path, the cause and the remedy, without long waiting."""
 
+import errno
 import socket
 
 import pytest
-from s3fs import S3FileSystem
 
 from core import storage
-from core.errors import InputError, OutputError
+from core.errors import GristmillError, InputError, MissingFileError, OutputError, UnavailableError
 from core.storage import failures, servers
+from core.storage.s3 import S3
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    monkeypatch.setattr(servers, "CONNECT_ATTEMPTS", 1)
+    monkeypatch.setattr(servers, "FIRST_CONTACT_SECONDS", 0.5)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
     servers._connect.cache_clear()
-    S3FileSystem.clear_instance_cache()  # instances keep the credentials of their first use
+    S3.clear_instance_cache()  # instances keep the credentials of their first use
     yield
-    S3FileSystem.clear_instance_cache()
+    S3.clear_instance_cache()
 
 
 @pytest.fixture
@@ -34,19 +35,19 @@ def closed_port():
 @pytest.mark.parametrize("url", ["hdfs://127.0.0.1:{}/a", "http://127.0.0.1:{}/a"])
 def test_unreachable_servers_are_named(closed_port, url, operation):
     with pytest.raises(
-        InputError, match=rf"127.0.0.1:{closed_port}: this server refuses connections .*; check"
+        UnavailableError, match=rf"127.0.0.1:{closed_port}: this server refuses connections .*; check"
     ):
         operation(url.format(closed_port))
 
 
 def test_an_unreachable_s3_endpoint_is_named(closed_port, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port}")
-    with pytest.raises(InputError, match=f"127.0.0.1:{closed_port}: this server refuses connections"):
+    with pytest.raises(UnavailableError, match=f"127.0.0.1:{closed_port}: this server refuses connections"):
         storage.write_atomic("s3://bucket/a", b"")
 
 
 def test_unknown_hosts_are_named():
-    with pytest.raises(InputError, match=r"host.invalid: this server's name cannot be resolved .*; check"):
+    with pytest.raises(UnavailableError, match=r"host.invalid:443: .* name cannot be resolved .*; check"):
         storage.read_bytes("https://host.invalid/a")
 
 
@@ -59,11 +60,11 @@ def test_hdfs_without_a_name_node_is_refused(path, monkeypatch):
 
 def test_missing_credentials_are_reported_with_the_public_mirror():
     with pytest.raises(
-        InputError, match="s3://private/a: no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_"
+        UnavailableError, match="s3://private/a: no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_"
     ):
         storage.read_bytes("s3://private/a")
     with pytest.raises(
-        InputError, match=r"no AWS credentials; .*, or read https://data.commoncrawl.org/, which"
+        UnavailableError, match=r"no AWS credentials; .*, or read https://data.commoncrawl.org/, which"
     ):
         storage.read_bytes("s3://commoncrawl/a")
 
@@ -98,3 +99,49 @@ def test_refusals_by_hdfs_are_reported_without_the_stack_trace():
     expected = r"^hdfs://h:1/a:b: HDFS refuses it \(InvalidPathException: Invalid file name: /a:b\); check"
     with pytest.raises(OutputError, match=expected):
         write("hdfs://h:1/a:b")
+
+
+def refusal(name):
+    """Return an error of hdfs-native for a Java exception of the NameNode."""
+    return RuntimeError(f'RPCError("org.apache.hadoop.{name}", "why")')
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (FileNotFoundError("/a"), "missing"),
+        (PermissionError("/a"), "denied"),
+        (refusal("security.AccessControlException"), "denied"),
+        (refusal("hdfs.server.namenode.SafeModeException"), "transient"),
+        (refusal("ipc.StandbyException"), "transient"),
+        (refusal("hdfs.protocol.NSQuotaExceededException"), "refused"),
+        (RuntimeError('DataTransferError("Failed to connect to DataNode")'), "transient"),
+        (OSError("Connection refused (os error 111)"), "transient"),  # hdfs-native gives no number
+        (RuntimeError('SASLError("no ticket")'), "failed"),
+        (ZeroDivisionError(), None),
+    ],
+)
+def test_failures_of_hdfs_are_told_apart(error, kind):
+    failure = failures.describe("hdfs://h:1/a", error)
+    assert (failure and failure.kind) == kind
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.ENOENT, MissingFileError),
+        (errno.EACCES, InputError),
+        (errno.ENAMETOOLONG, InputError),
+        (errno.EIO, UnavailableError),
+        (errno.EMFILE, UnavailableError),
+        (errno.ESTALE, UnavailableError),
+    ],
+)
+def test_failing_local_disk_is_not_a_bad_input(number, expected):
+    @failures.reporting
+    def read(_):
+        raise OSError(number, "cause")
+
+    with pytest.raises(GristmillError, match=r"^/a: .*; ") as caught:
+        read("/a")
+    assert type(caught.value) is expected

@@ -3,7 +3,8 @@
 import pytest
 
 from core import storage
-from core.errors import InputError
+from core.errors import GristmillError, InputError, MissingFileError, UnavailableError
+from core.storage import retries
 from tests.servers.web import web_server
 
 pytestmark = pytest.mark.server
@@ -58,3 +59,54 @@ def test_servers_without_ranges_are_rejected(tmp_path):
     (tmp_path / "file").write_bytes(DATA)
     with web_server(tmp_path, ranges=False) as web, pytest.raises(InputError, match="ignores byte ranges"):
         storage.read_range(f"{web.url}/file", 10, 20)
+
+
+@pytest.fixture
+def failing(tmp_path, monkeypatch):
+    """A server that closes the connection, or sends half a body, as often as ``failures`` says."""
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retries, "SECONDS", 5.0)
+    (tmp_path / "file.bin").write_bytes(DATA)
+    failures = []
+
+    def send(_, content):
+        failure = failures.pop(0) if failures and content else ""
+        if failure == "closed":
+            raise ConnectionError
+        return content[: len(content) // 2] if failure == "short" else content
+
+    with web_server(tmp_path, send=send) as web:
+        yield f"{web.url}/file.bin", failures
+
+
+@pytest.mark.parametrize("failure", ["closed", "short"])
+def test_requests_that_fail_are_repeated(failing, capsys, failure):
+    path, failures = failing
+    for attempt in (storage.read_bytes, lambda path: storage.read_range(path, 0, len(DATA)), _read_stream):
+        # aiohttp itself repeats a request on a connection that was closed while it was idle.
+        failures[:] = [failure] * 3
+        assert attempt(path) == DATA
+    assert f"warning: {path}: the server " in capsys.readouterr().err
+
+
+def test_server_that_fails_has_no_missing_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(retries, "SECONDS", 0.1)
+
+    with web_server(tmp_path, errors={"/busy": 503, "/denied": 403}) as web:
+        for name, expected in (
+            ("busy", UnavailableError),
+            ("denied", UnavailableError),
+            ("a", MissingFileError),
+        ):
+            for attempt in (storage.list_files, storage.read_bytes, storage.open_read, storage.file_info):
+                with pytest.raises(GristmillError) as caught:
+                    attempt(f"{web.url}/{name}")
+                assert type(caught.value) is expected
+        assert not storage.exists(f"{web.url}/a")
+        with pytest.raises(UnavailableError):
+            storage.exists(f"{web.url}/busy")
+
+
+def _read_stream(path):
+    with storage.open_read(path) as stream:
+        return b"".join(iter(lambda: stream.read(3_000_000), b""))

@@ -73,3 +73,9 @@ def _is_writable(authority: str) -> bool:
         return bool(client.delete("/ready"))
     except Exception:  # hdfs-native raises various errors until the node is ready
         return False
+
+
+def administer(root: str, *arguments: str) -> None:
+    """Run Hadoop's administration command for a running server, such as ``-safemode enter``."""
+    command = [*_java(), "org.apache.hadoop.hdfs.tools.DFSAdmin", "-fs", root, *arguments]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)

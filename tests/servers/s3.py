@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import fsspec
 import pytest
 
+from core.storage.s3 import S3
 from tests.servers.process import free_port, running, wait_until
 
 BUCKET = "gristmill-test"
@@ -28,10 +28,10 @@ def s3_server(folder: Path) -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        filesystem = fsspec.filesystem("s3")
-        filesystem.mkdir(BUCKET)
+        S3.clear_instance_cache()  # instances keep the server of their first use
+        S3(use_listings_cache=False).mkdir(BUCKET)
         yield f"s3://{BUCKET}"
-        filesystem.clear_instance_cache()
+        S3.clear_instance_cache()
 
 
 def _is_ready(url: str) -> bool:

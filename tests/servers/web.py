@@ -1,11 +1,12 @@
 """A web server on loopback that supports byte ranges and records its responses."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 
@@ -34,12 +35,16 @@ class WebServer:
 
 @contextmanager
 def web_server(
-    folder: Path, *, ranges: bool = True, send: Callable[[str, bytes], bytes] = lambda _, content: content
+    folder: Path,
+    *,
+    ranges: bool = True,
+    send: Callable[[str, bytes], bytes] = lambda _, content: content,
+    errors: Mapping[str, int] = MappingProxyType({}),
 ) -> Iterator[WebServer]:
     """Serve the files below ``folder``. Without ``ranges``, Range headers are ignored.
 
-    ``send(path, content)`` returns the bytes that are sent; if it raises :class:`ConnectionError`, the
-    connection is closed instead.
+    ``send(path, content)`` returns the bytes that are sent, before the end if they are fewer; if it raises
+    :class:`ConnectionError`, the connection is closed instead. ``errors`` are the status of paths that fail.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -57,7 +62,7 @@ def web_server(
         def _respond(self, body: bytes | None) -> None:
             path = folder / unquote(urlsplit(self.path).path).lstrip("/")
             if not path.is_file():
-                self.send_error(404)
+                self.send_error(errors.get(self.path, 404))
                 return
             data = path.read_bytes()
             first, last = self._range(len(data))
@@ -76,6 +81,8 @@ def web_server(
             self.send_header("Last-Modified", self.date_time_string(path.stat().st_mtime))
             self.end_headers()
             self.wfile.write(content)
+            if body is None and len(content) < last - first:
+                self.close_connection = True  # the client would wait for the rest
 
         def _range(self, size: int) -> tuple[int, int]:
             header = self.headers.get("Range") if ranges else None

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from core import config, storage
 from core.errors import InputError
-from pipeline.readers.record import DATA_ERRORS, Damaged, InputSplit, Item, Origin
+from pipeline.readers.record import DATA_ERRORS, Damaged, InputSplit, Item, Origin, raise_storage_error
 from pipeline.readers.tables import columns
 from pipeline.readers.tables.values import to_python
 
@@ -46,8 +46,9 @@ def read(split: InputSplit, wanted: config.ColumnsConfig, kept: Sequence[str] = 
             types = _column_types(file.schema_arrow)
             counts = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         except _ERRORS as error:
+            problem = f"not a whole Parquet file: {_data_error(error)}"
             if split.start == 0:
-                yield Damaged(Origin(0, size), f"not a whole Parquet file: {_data_error(error)}")
+                yield Damaged(Origin(0, size), problem)
             return
         mapping = columns.column_mapping(wanted, kept).among(lambda path: _column(path, types))
         wanted_columns = {_column(path, types) for path in mapping.paths}
@@ -68,7 +69,7 @@ def check(path: str, wanted: config.ColumnsConfig, kept: Sequence[str] = ()) -> 
         try:
             types = _column_types(_open(stream).schema_arrow)
         except _ERRORS as error:
-            _data_error(error)
+            raise_storage_error(error)
             return
     mapping = columns.column_mapping(wanted, kept)
     text = mapping.fields["text"][0]
@@ -126,12 +127,8 @@ def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
 
 
 def _data_error(error: Exception) -> str:
-    """Return the first line of Arrow's message about the data. Re-raise errors of the storage.
-
-    Storage errors are OSErrors with an errno or of a subclass; Arrow raises plain OSErrors.
-    """
-    if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
-        raise error
+    """Return the first line of Arrow's message about the data. Re-raise errors of the storage."""
+    raise_storage_error(error)
     return str(error).partition("\n")[0]
 
 

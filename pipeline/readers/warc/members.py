@@ -134,18 +134,16 @@ def _decompress(lookahead: LookaheadStream, codec: Codec) -> tuple[bytes, int]:
     # Start with a small chunk: its bytes beyond the member are copied, and most members are short.
     consumed, chunk_size, size = 0, _INPUT_CHUNK >> 3, 0
     blocks: list[bytes] = []
-    try:
-        while True:
-            data = lookahead.view(chunk_size, consumed) if decompressor.needs_input else b""
+    while not decompressor.eof:
+        data = lookahead.view(chunk_size, consumed) if decompressor.needs_input else b""
+        try:
             block = decompressor.decompress(data, BLOCK)
-            consumed, chunk_size, size = consumed + len(data), _INPUT_CHUNK, size + len(block)
-            blocks.append(block)
-            if size > SEARCH_BYTES or not (data or block):
-                return b"", 0
-            if decompressor.eof:
-                break
-    except DECOMPRESSION_ERRORS:
-        return b"", 0
+        except DECOMPRESSION_ERRORS:
+            return b"", 0
+        consumed, chunk_size, size = consumed + len(data), _INPUT_CHUNK, size + len(block)
+        blocks.append(block)
+        if size > SEARCH_BYTES or not (data or block):
+            return b"", 0
     return b"".join(blocks), consumed - len(decompressor.unused_data)
 
 

@@ -9,7 +9,7 @@ from pipeline.readers.compressed import BrokenStreamError, blocks
 from pipeline.readers.dates import parse_date
 from pipeline.readers.lines import lines, parse_object
 from pipeline.readers.lookahead import LookaheadStream
-from pipeline.readers.record import Damaged, Item, Origin, Record, Skipped
+from pipeline.readers.record import Damaged, Item, Origin, Record, Skipped, raise_storage_error
 
 _TAR_BLOCK = 512
 _JSON_LINES = (".ndjson", ".json", ".jsonl")
@@ -37,6 +37,7 @@ def read(stream: BinaryIO) -> Iterator[Item]:
                     at = item.origin.offset + item.origin.length
                     yield item
     except (tarfile.TarError, BrokenStreamError, OSError) as error:
+        raise_storage_error(error)
         yield Damaged(Origin(at, 0), f"the archive ends early: {error}")
 
 

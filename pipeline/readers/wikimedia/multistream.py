@@ -37,6 +37,10 @@ class DamageError(Exception):
         self.length = length
 
 
+class _BrokenStreamError(Exception):
+    """A stream that is damaged or cut short. Errors of the storage are others."""
+
+
 class Run:
     """Content of consecutive undamaged streams. Read it to its end, then check ``damage``."""
 
@@ -112,7 +116,7 @@ def _chunks(lookahead: LookaheadStream) -> Iterator[tuple[int, bytes]]:
             for chunk in _content(lookahead):
                 has_content = True
                 yield offset, chunk
-        except OSError as error:
+        except _BrokenStreamError as error:
             if not has_content and lookahead.position == offset:
                 lookahead.skip(1)
             _seek_stream(lookahead)
@@ -129,20 +133,20 @@ def _skip_empty(lookahead: LookaheadStream) -> bool:
 def _content(lookahead: LookaheadStream) -> Iterator[bytes]:
     """Yield the content of the stream at the current position, and advance past it.
 
-    Raises OSError if the stream is damaged, is cut short, or another valid one begins inside it.
+    Raises :class:`_BrokenStreamError` if the stream is damaged or cut short, or another begins inside it.
     """
     if not _STREAM_START.match(lookahead.peek(10)):
-        raise OSError("no bzip2 stream begins here")
+        raise _BrokenStreamError("no bzip2 stream begins here")
     decompressor = bz2.BZ2Decompressor()
     following = lookahead.search(_STREAM_START, 1, _INPUT_CHUNK)
     while not decompressor.eof:
         if following == 0:
             if _is_valid(lookahead, 0):
-                raise OSError("the bzip2 stream is cut short: another one begins")
+                raise _BrokenStreamError("the bzip2 stream is cut short: another one begins")
             following = lookahead.search(_STREAM_START, 1, _INPUT_CHUNK)
         data = lookahead.peek(_INPUT_CHUNK if following is None else following)
         if not data:
-            raise OSError("the bzip2 stream is cut short")
+            raise _BrokenStreamError("the bzip2 stream is cut short")
         content = _decompress(decompressor, data)
         lookahead.skip(len(data) - len(decompressor.unused_data))
         if content:
@@ -151,16 +155,21 @@ def _content(lookahead: LookaheadStream) -> Iterator[bytes]:
 
 
 def _decompress(decompressor: bz2.BZ2Decompressor, data: bytes) -> bytes:
-    """Feed ``data`` and return all content that comes out, verified. Raises OSError."""
+    """Feed ``data`` and return all content that comes out, verified. Raises :class:`_BrokenStreamError`."""
     blocks: list[bytes] = []
     size = 0
     while True:
-        blocks.append(decompressor.decompress(data, BLOCK))
+        try:
+            blocks.append(decompressor.decompress(data, BLOCK))
+        except OSError as error:
+            raise _BrokenStreamError(str(error)) from None
         size += len(blocks[-1])
         if decompressor.eof or decompressor.needs_input:
             return b"".join(blocks)
         if size > MAX_BYTES:
-            raise OSError(f"{_INPUT_CHUNK} bytes of the bzip2 stream expand to more than {MAX_BYTES}")
+            raise _BrokenStreamError(
+                f"{_INPUT_CHUNK} bytes of the bzip2 stream expand to more than {MAX_BYTES}"
+            )
         data = b""
 
 
@@ -180,7 +189,7 @@ def _is_valid(lookahead: LookaheadStream, offset: int) -> bool:
             if _decompress(decompressor, data):
                 return True
             offset += len(data)
-    except OSError:
+    except _BrokenStreamError:
         pass  # The magic numbers occurred by chance in compressed data, or the stream is damaged.
     return False
 

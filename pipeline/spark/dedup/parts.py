@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+<<<<<<< HEAD
+=======
+from core import storage
+from core.errors import MissingFileError
+>>>>>>> storage/main
 from pipeline.dedup.minhash import joined_keys
 from pipeline.spark import tables
 
@@ -103,8 +108,13 @@ class Parts:
 
 
 def parts_of(spark: SparkSession, folder: str, indexed: Sequence[tuple[str, str]] = ()) -> Parts:
-    """Number the files of a table of records, and after them the ``indexed`` files, given with generation."""
+    """Number the files of a table of records, and after them the ``indexed`` files, given with generation.
+
+    Raises :class:`MissingFileError` if the table has no files: Spark writes one even if there are no rows.
+    """
     records = sorted(tables.parquet_files(folder))
+    if not records:
+        raise MissingFileError(f"{folder}: no Parquet files, but a table was written there; run this again")
     paths = [*((path, "") for path in records), *indexed]
     rows = [(path, number, generation) for number, (path, generation) in enumerate(paths)]
     columns = pa.schema([("path", pa.string()), ("number", pa.int64()), ("generation", pa.string())])

@@ -1,0 +1,108 @@
+"""HDFS that is not ready, and blocks that cannot be read at once."""
+
+import os
+import threading
+import time
+import uuid
+
+import pytest
+
+from core import storage
+from core.errors import InputError, MissingFileError, UnavailableError
+from core.storage import retries
+from core.storage.hdfs import _RawReader
+from tests.servers.hdfs import administer
+
+DATA = bytes(range(256)) * 1000
+LOST = RuntimeError('DataTransferError("Failed to connect to DataNode")')
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch):
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.01)
+
+
+class File:
+    """A reader of hdfs-native whose next reads have the results in ``results``, then the content."""
+
+    def __init__(self, data=DATA, results=()):
+        self.size, self._data, self.results = len(data), data, list(results)
+
+    def read_range(self, offset, length):
+        result = self.results.pop(0) if self.results else self._data[offset : offset + length]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
+def test_read_that_fails_or_is_short_is_repeated_on_the_file_opened_anew(capsys):
+    files = iter([File(results=[DATA[:100], LOST]), File(results=[LOST]), File()])
+    reader = _RawReader("hdfs://h:1/a", lambda: next(files))
+    assert reader.read(100) == DATA[:100]
+    assert reader.readall() == DATA[100:]
+    assert capsys.readouterr().err.count("warning: hdfs://h:1/a: the server cannot be used (Data") == 2
+    short = _RawReader("hdfs://h:1/a", lambda: File(results=[DATA[:10]]))
+    assert short.read(100) == DATA[:100]
+    assert "the server sent 10 of 100 bytes" in capsys.readouterr().err
+
+
+def test_position_follows_reads_and_seeks():
+    reader = _RawReader("hdfs://h:1/a", File)
+    assert (reader.seek(10), reader.read(5), reader.tell()) == (10, DATA[10:15], 15)
+    assert (reader.seek(-5, os.SEEK_END), reader.read(99)) == (len(DATA) - 5, DATA[-5:])
+    assert (reader.seek(1, os.SEEK_CUR), reader.read(1)) == (len(DATA), b"")
+    with pytest.raises(InputError, match="byte -1 is before the file"):
+        reader.seek(-1)
+
+
+def test_file_that_changed_in_between_is_an_error():
+    files = iter([File(results=[LOST]), File(DATA[:-1])])
+    reader = _RawReader("hdfs://h:1/a", lambda: next(files))
+    with pytest.raises(InputError, match=r"had 256000 bytes and now has 255999; leave it unchanged"):
+        reader.readall()
+
+
+def test_failures_that_do_not_end_are_errors_of_ours(monkeypatch):
+    monkeypatch.setattr(retries, "SECONDS", 0.1)
+    reader = _RawReader("hdfs://h:1/a", lambda: File(results=[LOST] * 9))
+    with pytest.raises(UnavailableError, match=r"hdfs://h:1/a: the server cannot be used .* after \d+ at"):
+        reader.readall()
+    missing = _RawReader("hdfs://h:1/a", lambda: File(results=[FileNotFoundError("/a")]))
+    with pytest.raises(MissingFileError):
+        missing.readall()
+
+
+@pytest.mark.server
+def test_write_waits_for_the_end_of_safe_mode(hdfs, capsys):
+    path = storage.join(hdfs, uuid.uuid4().hex, "file")
+    administer(hdfs, "-safemode", "enter")
+    leaving = threading.Timer(1.0, administer, (hdfs, "-safemode", "leave"))
+    leaving.start()
+    started = time.monotonic()
+    try:
+        storage.write_atomic(path, DATA)
+    finally:
+        leaving.join()
+    assert time.monotonic() - started > 1
+    assert storage.read_bytes(path) == DATA
+    assert [file.path for file in storage.list_files(path.rpartition("/")[0])] == [path]
+    assert f"warning: {path}: HDFS is not ready (SafeModeException: " in capsys.readouterr().err
+
+
+@pytest.mark.server
+def test_folder_that_cannot_be_listed_is_not_empty(hdfs, monkeypatch):
+    root = storage.join(hdfs, uuid.uuid4().hex)
+    for name in ("a/1", "b/2"):
+        storage.write_atomic(storage.join(root, name), b"x")
+    fs, _ = storage.filesystem(root)
+    listed = type(fs).ls
+
+    def ls(self, path, *arguments, **options):
+        if path.endswith("/b"):
+            raise PermissionError("b")
+        return listed(self, path, *arguments, **options)
+
+    monkeypatch.setattr(type(fs), "ls", ls)
+    for path in (root, storage.join(root, "**/2")):
+        with pytest.raises(UnavailableError, match="access is denied"):
+            storage.list_files(path)
