@@ -104,6 +104,14 @@ def remove(path: str, token: bytes) -> None:
             fs.rm_file(inner)
 
 
+@reporting_writes
+def remove_if_empty(folder: str) -> None:
+    """Remove a folder that has no entries. Object stores have none."""
+    fs, inner = filesystem(folder)
+    if not folder.startswith("s3://") and fs.exists(inner) and not fs.ls(inner):
+        fs.rmdir(inner)  # which fails if an entry was added meanwhile
+
+
 def _link_new(inner: str, data: bytes) -> bool:
     """Create a local file by a hard link, which is atomic on NFS too; by ``O_EXCL`` where there are none."""
     temporary, target = Path(_temporary(inner)), Path(inner)

@@ -25,7 +25,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.errors import GristmillError, OutputError
-from core.storage import absolute, exclusive, filesystem, join, name
+from core.storage import absolute, exclusive, exists, filesystem, join, name
 from core.storage.failures import reporting
 
 RENEW_SECONDS = 20.0
@@ -77,6 +77,7 @@ class FolderLock:
 
     def __init__(self, folder: str, stage: str, number: int = 1) -> None:
         self.folder, self.number = folder, number
+        self._is_new_folder = False
         self._holder = _this_process(stage)
         self._token = self._holder.token.encode()
         self._stopped = threading.Event()
@@ -92,6 +93,7 @@ class FolderLock:
 
         ``former``: content of the lock with the number before, whose holder is gone; None if there is none.
         """
+        self._is_new_folder = not exists(self.folder)
         if not exclusive.create(self.path, self._holder.encode()):
             return False
         is_alive = exclusive.read(_path(self.folder, self.number - 1)) not in (None, former)
@@ -130,12 +132,14 @@ class FolderLock:
         return True
 
     def release(self) -> None:
-        """Remove the lock, unless another driver has taken over."""
+        """Remove the lock, unless another driver has taken over, and a folder that was made for it alone."""
         self._stopped.set()
         self._renewing.join(RENEW_SECONDS)  # it may hang with the network
         # A lock that remains is found to be stale.
         with suppress(GristmillError):
             exclusive.remove(self.path, self._token)
+            if self._is_new_folder:
+                exclusive.remove_if_empty(self.folder)
 
     def _remove_others(self) -> None:
         """Remove former locks, and temporary files of processes that were killed while they created one."""

@@ -73,8 +73,14 @@ def test_lock_is_held_during_the_block_only(folder: str) -> None:
                     raise error
         except (ValueError, KeyboardInterrupt) as raised:
             assert type(raised) is error
-        assert names(folder) == []
+        assert names(folder) == [] and not storage.exists(folder)
         locks.check(folder)  # not held, nothing to check
+
+
+def test_an_empty_folder_that_was_there_remains(tmp_path: Path) -> None:
+    with locks.held(str(tmp_path), "pack"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_running_driver_is_named(folder: str) -> None:
