@@ -1,13 +1,15 @@
 """Manifests: the output of a stage exists once its ``manifest.json`` does.
 
-A stage describes its run as a :class:`Stage`, claims the output folder with :meth:`Stage.begin`, writes its
+A stage describes its run as a :class:`Stage`, claims the output folder with :meth:`Stage.claim`, writes its
 files and calls :meth:`Stage.publish` last. Rerunning a finished stage is a no-op; rerunning an interrupted
-one resumes it. A folder with any other content is refused unless ``output.overwrite`` is set.
+one resumes it. A folder with any other content is refused unless ``output.overwrite`` is set, and so is one
+that another process has claimed (:mod:`core.storage.locks`).
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core import storage
 from core.config import Config, require
 from core.errors import ManifestError, MissingFileError, OutputError
-from core.storage import overlap
+from core.storage import locks, overlap
+from core.storage.removal import DONE, remove_marked
 
 SCHEMA_VERSION = 1
 NAME = "manifest.json"
@@ -124,30 +127,70 @@ class Stage:
         if refused:
             raise self._refusal(found)
 
+    @contextmanager
+    def claim(self) -> Iterator[Manifest | None]:
+        """Hold the folder during the block, against all other processes, and :meth:`begin`.
+
+        Yields and raises as :meth:`lock`.
+        """
+        with self.lock() as done:
+            yield done or self.begin()
+
+    @contextmanager
+    def lock(self) -> Iterator[Manifest | None]:
+        """Hold the folder during the block, with its content unchanged until the caller calls :meth:`begin`.
+
+        Yields None, or the manifest if the output exists already, which needs no lock. Raises
+        :class:`OutputError` as :meth:`finished`, and if another process holds the folder. One that was killed
+        is replaced, after up to a minute if it ran on another machine.
+        """
+        if done := self.finished():
+            yield done
+            return
+        with locks.held(self.folder, self.name):
+            yield self.finished()  # another process may have finished it meanwhile
+
     def begin(self) -> Manifest | None:
-        """Claim the folder and return None, unless the output exists already: then do as :meth:`finished`.
+        """Mark a locked folder as this attempt's; return the manifest instead if the output exists already.
 
         A stage with ``owned`` entries keeps what an interrupted attempt left in them; a stage without starts
         from an empty folder. Raises :class:`OutputError` as :meth:`finished` does.
         """
         if done := self.finished():
             return done
-        interrupted = self._interrupted(self.published())
-        if not interrupted:
-            storage.remove(storage.join(self.folder, NAME))
-        if not self.owned:
-            storage.remove(self.folder)
-        elif not interrupted:
-            for entry in self.owned:
-                storage.remove(storage.join(self.folder, entry))
+        resumed = self.owned and not self.published() and self._read_mark() == self._mark
+        if not resumed:
+            self.clear()
+        locks.check(self.folder)
         storage.write_atomic(self._started, self._mark)
         return None
+
+    def clear(self) -> None:
+        """Remove the stage's entries and manifest from the folder, for an attempt that :meth:`begin` follows.
+
+        The order is such that after a kill at any moment nothing that is left can be taken for a finished
+        output, or for an attempt to resume. Raises :class:`OutputError` if something cannot be removed.
+        """
+        locks.check(self.folder)
+        storage.write_atomic(self._started, self._clearing_mark)
+        storage.remove(storage.join(self.folder, NAME))
+        entries = self._entries()
+        remove_marked(entries)
+        if left := self._entries():  # object stores can fail to delete some of many
+            raise OutputError(f"{left[0]}: could not be removed completely; run this again, or remove it")
+
+    def remove(self, entry: str) -> None:
+        """Remove an entry of the claimed folder, which the next attempt makes again."""
+        locks.check(self.folder)
+        if storage.exists(path := storage.join(self.folder, entry)):
+            remove_marked([path])
 
     def reopen(self) -> None:
         """Make the output an interrupted attempt, which :meth:`begin` then continues.
 
         An output with both marks, left by a kill in between, is a finished one.
         """
+        locks.check(self.folder)
         storage.write_atomic(self._started, self._mark)
         storage.remove(storage.join(self.folder, NAME))
 
@@ -162,7 +205,10 @@ class Stage:
         files: Sequence[FileEntry],
         facts: Mapping[str, Any] | None = None,
     ) -> Manifest:
-        """Write and return the manifest, which makes the output exist."""
+        """Write and return the manifest, which makes the output exist.
+
+        Raises :class:`OutputError` if another process has taken over the folder.
+        """
         made = Manifest(
             stage=self.name,
             fingerprint=self.fingerprint,
@@ -182,7 +228,16 @@ class Stage:
 
     @property
     def _mark(self) -> bytes:
-        return canonical({"stage": self.name, "fingerprint": self.attempt or self.fingerprint})
+        return canonical(self._mark_content)
+
+    @property
+    def _clearing_mark(self) -> bytes:
+        """The mark while an earlier output is removed."""
+        return canonical({**self._mark_content, "clearing": True})
+
+    @property
+    def _mark_content(self) -> dict[str, str]:
+        return {"stage": self.name, "fingerprint": self.attempt or self.fingerprint}
 
     def published(self) -> Manifest | None:
         """Return the manifest in the folder, with any fingerprint."""
@@ -193,11 +248,16 @@ class Stage:
 
     def _interrupted(self, published: Manifest | None) -> bool:
         """True if the folder holds an unfinished attempt of this very run."""
-        return (
-            not published
-            and storage.exists(self._started)
-            and storage.read_bytes(self._started) == self._mark
-        )
+        return not published and self._read_mark() in (self._mark, self._clearing_mark)
+
+    def _read_mark(self) -> bytes:
+        return storage.read_bytes(self._started) if storage.exists(self._started) else b""
+
+    def _entries(self) -> list[str]:
+        """Return the paths of what belongs to the stage in its folder, apart from its marks there."""
+        names = (name for name in locks.contents(self.folder) if name not in (STARTED, NAME))
+        owned = (name for name in names if not self.owned or name.removesuffix(DONE) in self.owned)
+        return [storage.join(self.folder, name) for name in owned]
 
     def _refuse_overlap(self) -> None:
         """Raise :class:`OutputError` if the output would replace an input, or be one in the next run."""
@@ -260,11 +320,8 @@ def _refuse_file(folder: str, key: str = "") -> None:
 
 
 def _holds_anything(folder: str) -> bool:
-    """True if a folder exists and, on a local disk, is not empty."""
-    if storage.is_local(folder):
-        path = Path(folder.removeprefix("file://"))
-        return path.is_dir() and any(path.iterdir())
-    return storage.exists(folder)
+    """True if a folder exists and is not empty. Locks do not count."""
+    return bool(locks.contents(folder))
 
 
 def fingerprint(stage: str, config: Mapping[str, Any], inputs: Iterable[str]) -> str:
@@ -284,7 +341,11 @@ def file_entry(folder: str, path: str, rows: int = 0) -> FileEntry:
 
 
 def publish(folder: str, manifest: Manifest) -> None:
-    """Write ``manifest`` to ``folder`` and remove the mark of the attempt."""
+    """Write ``manifest`` to ``folder`` and remove the mark of the attempt.
+
+    Raises :class:`OutputError` if this process has lost the lock of the folder.
+    """
+    locks.check(folder)
     data = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
     storage.write_atomic(storage.join(folder, NAME), data.encode() + b"\n")
     storage.remove(storage.join(folder, STARTED))

@@ -20,7 +20,6 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from core import manifest
-from core.errors import OutputError
 from core.manifest import Manifest, Stage
 from demo import packages, warc
 from demo.packages import Package
@@ -35,33 +34,29 @@ MEDIA_TYPES = {".html": "text/html", ".xml": "text/html"}
 def build(folder: str) -> Manifest:
     """Build the crawl in ``folder`` unless it exists; an interrupted build starts over.
 
-    Raises :class:`OutputError` if the folder holds anything else, :class:`core.errors.InputError` if a
-    package cannot be downloaded.
+    Raises :class:`core.errors.OutputError` if the folder holds anything else, and
+    :class:`core.errors.InputError` if a package cannot be downloaded.
     """
     stage = Stage(
         "crawl",
         folder,
         manifest.fingerprint("crawl", {"layout": LAYOUT, "packages": _pinned()}, []),
         inputs=[package.file for package in packages.table().values()],
+        remedy="remove it with make clean-demo",
         done_message=f"  {folder}: already built",
     )
-    try:
-        found = stage.begin()
-    except OutputError:
-        raise OutputError(
-            f"{folder}: holds something other than this sample crawl; remove it with make clean-demo"
-        ) from None
-    if found:
-        return found
-    for below in ("warc", "wiki", "books"):
-        Path(folder, below).mkdir()
-    rows: dict[str, int] = {}
-    for package in packages.table().values():
-        archive = packages.fetch(package)
-        added = _lay_out(package, archive, Path(folder))
-        print(f"  {package.project} {package.version}: {_summary(package, added)}")
-        rows |= added
-    return _publish(stage, rows)
+    with stage.claim() as found:
+        if found:
+            return found
+        for below in ("warc", "wiki", "books"):
+            Path(folder, below).mkdir()
+        rows: dict[str, int] = {}
+        for package in packages.table().values():
+            archive = packages.fetch(package)
+            added = _lay_out(package, archive, Path(folder))
+            print(f"  {package.project} {package.version}: {_summary(package, added)}")
+            rows |= added
+        return _publish(stage, rows)
 
 
 def _pinned() -> object:

@@ -5,6 +5,7 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -64,9 +65,13 @@ def evaluate(config: Config, inputs: Inputs, output: str) -> None:
         remedy=results.REMEDY,
         done_message=f"{output}: already evaluated with these settings",
     )
-    if stage.finished():
-        print(results.table(results.read(output)))
-        return
+    with stage.lock() as done:
+        summary = results.read(output) if done else _evaluate(stage, config, inputs)
+    print(results.table(summary))
+
+
+def _evaluate(stage: Stage, config: Config, inputs: Inputs) -> dict[str, Any]:
+    """Evaluate the model and publish the results in the folder of the stage; return the summary."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     context = EvalContext(inputs.model.load(device, getattr(torch, config.evals.precision)), config.evals)
     prepared = [
@@ -80,7 +85,7 @@ def evaluate(config: Config, inputs: Inputs, output: str) -> None:
     ]
     summary = results.summarize(context.loaded, config.evals, suite_results)
     results.write(stage, summary, suite_results)
-    print(results.table(summary))
+    return summary
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:

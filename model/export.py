@@ -17,6 +17,7 @@ from core import errors, manifest, storage
 from core.config import ArgumentParser
 from core.errors import InputError, ModelError
 from core.manifest import FileEntry, Stage
+from core.storage import locks
 from core.tokenizer import Tokenizer
 from core.tokenizer.chat import ChatTemplate
 from core.tokenizer.gguf_fields import gguf_fields
@@ -80,26 +81,27 @@ def export(
         remedy=REMEDY,
         done_message=f"export: already done ({folder})",
     )
-    if stage.finished():
-        return
-    loaded = source.load()
-    if file_format == "gguf":
-        fill = _gguf_writer(loaded, dtype)
-    else:
-        fill = partial(write, loaded.model, loaded.tokenizer, loaded.configured_stop, dtype=dtype)
-        _check_exportable(loaded.model)
-    stage.begin()
-    publish(
-        stage,
-        fill,
-        counts={"parameters": loaded.model.config.num_parameters},
-        facts={
-            **loaded.facts,
-            "origin": source.name,
-            "origin_sha256": source.sha256,
-            "tokenizer_sha256": loaded.tokenizer.sha256,
-        },
-    )
+    with stage.lock() as done:
+        if done:
+            return
+        loaded = source.load()
+        if file_format == "gguf":
+            fill = _gguf_writer(loaded, dtype)
+        else:
+            fill = partial(write, loaded.model, loaded.tokenizer, loaded.configured_stop, dtype=dtype)
+            _check_exportable(loaded.model)
+        stage.begin()
+        publish(
+            stage,
+            fill,
+            counts={"parameters": loaded.model.config.num_parameters},
+            facts={
+                **loaded.facts,
+                "origin": source.name,
+                "origin_sha256": source.sha256,
+                "tokenizer_sha256": loaded.tokenizer.sha256,
+            },
+        )
     print(f"export: {loaded.model.config.num_parameters:,} parameters as {dtype}, to {folder}")
 
 
@@ -145,7 +147,7 @@ def publish(
     with _local_folder(folder) as local:
         fill(local)
         for path in sorted(local.iterdir()):
-            if path.name != manifest.STARTED:
+            if path.name != manifest.STARTED and not path.name.startswith(locks.PREFIX):
                 size, sha256 = storage.checksum(str(path))
                 files.append(FileEntry(path=path.name, size=size, rows=0, sha256=sha256))
                 if not storage.is_local(folder):

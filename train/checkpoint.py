@@ -10,7 +10,7 @@ Each process writes its own part (torch.distributed.checkpoint)::
 Random generators are not saved, since every step seeds them. The facts are what the run must share to be
 resumed, the hash and the edits of its order, the number of tokens seen by source, and the certificate
 (:mod:`train.certificate`). Checkpoints newer than ``latest`` are incomplete and are removed at the next
-start.
+start; if ``latest`` is lost, the newest one with a manifest counts.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from torch.distributed.checkpoint.state_dict_saver import save as save_sharded
 from core import manifest, storage
 from core.errors import GristmillError, TrainingError
 from core.manifest import FileEntry, Manifest, Stage
-from model.formats.checkpoint import LATEST, STAGE, find_latest
+from model.formats.checkpoint import LATEST, STAGE, checkpoint_names, find_latest
 from model.formats.dcp_storage import DcpReader, DcpWriter
 from model.transformer import Transformer
 from train import certificate
@@ -165,13 +165,9 @@ class CheckpointWriter:
 
 def remove_old(folder: str, keep: int, keep_every: int = 0) -> None:
     """Remove all but the ``keep`` newest complete checkpoints and those of each ``keep_every`` steps."""
-    if not storage.exists(folder):
-        return
-    fs, inner = storage.filesystem(folder)
-    names = sorted(storage.name(path) for path in fs.ls(inner, detail=False))
+    checkpoints = checkpoint_names(folder)
     found = find_latest(folder)
     latest_name = storage.name(found[0]) if found else ""
-    checkpoints = [name for name in names if name.startswith("step-")]
     complete = [name for name in checkpoints if name <= latest_name]
     kept = {*complete[-keep:], *(name for name in complete if keep_every and _step(name) % keep_every == 0)}
     for name in checkpoints:

@@ -12,6 +12,7 @@ import datetime
 import math
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -82,19 +83,21 @@ def finetune(config: Config, world: World) -> None:
     dataset = world.broadcast_from_rank_zero(lambda: _load_examples(config.finetune, base))
     run = prepare(config, base, dataset)
     model_folder = storage.join(config.output.path, "model")
-    done = world.broadcast_from_rank_zero(lambda: _begin(run, model_folder, config.output.overwrite))
-    if not done:
-        if world.is_rank_zero:
-            print(f"finetune: {_summary(dataset)}", flush=True)
-        enable_determinism()
-        trainer = Trainer(run, world)
-        if not trainer.train():
-            return
-    if world.is_rank_zero:
-        _publish_model(run, config, base, model_folder)
+    with ExitStack() as held:
+        overwrite = config.output.overwrite
+        done = world.broadcast_from_rank_zero(lambda: _begin(run, model_folder, overwrite, held))
         if not done:
-            counts = {f"examples_{name.replace(' ', '_')}": count for name, count in dataset.counts.items()}
-            training_run.publish(run, trainer.tokens_seen, **counts)
+            if world.is_rank_zero:
+                print(f"finetune: {_summary(dataset)}", flush=True)
+            enable_determinism()
+            trainer = Trainer(run, world)
+            if not trainer.train():
+                return
+        if world.is_rank_zero:
+            _publish_model(run, config, base, model_folder)
+            if not done:
+                counts = {f"examples_{key.replace(' ', '_')}": value for key, value in dataset.counts.items()}
+                training_run.publish(run, trainer.tokens_seen, **counts)
 
 
 def prepare(config: Config, base: LoadedModel, dataset: ExampleDataset) -> TrainingRun:
@@ -215,14 +218,16 @@ def _adapt_function(settings: FinetuneConfig, base: LoadedModel) -> Callable[[Tr
     return adapt
 
 
-def _begin(run: TrainingRun, model_folder: str, overwrite: bool) -> bool:
-    """Claim both output folders or neither; return True if training is already complete."""
+def _begin(run: TrainingRun, model_folder: str, overwrite: bool, held: ExitStack) -> bool:
+    """Claim both output folders until ``held`` is closed, or neither; return True if training is complete."""
     if not overwrite:
         training_run.check_continued(run)
     existed = storage.exists(model_folder)
-    _model_stage(run, model_folder, overwrite).begin()
+    stage = _model_stage(run, model_folder, overwrite)
+    if not held.enter_context(stage.lock()):
+        stage.begin()
     try:
-        return training_run.begin(run, overwrite)
+        return training_run.begin(run, overwrite, held)
     except GristmillError:
         if not existed:
             storage.remove(model_folder)
@@ -242,7 +247,7 @@ def _model_stage(run: TrainingRun, folder: str, overwrite: bool = False) -> Stag
 
 
 def _publish_model(run: TrainingRun, config: Config, base: LoadedModel, folder: str) -> None:
-    """Write the fine-tuned model to ``OUT/model``, unless it exists."""
+    """Write the fine-tuned model to ``OUT/model``, which is claimed, unless it exists."""
     stage = _model_stage(run, folder)
     if stage.begin():
         return

@@ -48,14 +48,15 @@ def train(config: Config, world: World) -> None:
     edits = world.broadcast_from_rank_zero(lambda: training_run.find_edits(config, shards))
     run = training_run.prepare(config, shards, edits)
     training_run.verify_shards(shards, world)
-    if world.broadcast_from_rank_zero(lambda: training_run.begin(run, config.output.overwrite)):
-        return
-    if world.is_rank_zero:
-        print(training_run.describe_order(run), flush=True)
-    enable_determinism()
-    trainer = Trainer(run, world)
-    if trainer.train() and world.is_rank_zero:
-        training_run.publish(run, trainer.tokens_seen)
+    with training_run.claim(run, config.output.overwrite, world) as is_complete:
+        if is_complete:
+            return
+        if world.is_rank_zero:
+            print(training_run.describe_order(run), flush=True)
+        enable_determinism()
+        trainer = Trainer(run, world)
+        if trainer.train() and world.is_rank_zero:
+            training_run.publish(run, trainer.tokens_seen)
 
 
 class StepInput(NamedTuple):

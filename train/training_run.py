@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import partial
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from core.errors import ConfigError, OutputError
 from core.manifest import Manifest, Stage
 from core.run_paths import data_folder, run_folder
 from core.shards import Shards, check_tokenizer
+from core.storage import locks
 from core.tokenizer import Tokenizer, copy_published, load_published
 from model.config import TransformerConfig
 from model.formats.checkpoint import find_latest
@@ -278,31 +280,54 @@ def check_processes(section: str, config: TrainConfig, processes: int, option: s
         )
 
 
-def begin(run: TrainingRun, overwrite: bool) -> bool:
-    """Claim the run's folder; return True if the run is already complete.
+@contextmanager
+def claim(run: TrainingRun, overwrite: bool, world: World) -> Iterator[bool]:
+    """Hold the run's folder during the block, by rank 0; yield True if the run is already complete.
+
+    Raises as :func:`begin`.
+    """
+    with ExitStack() as held:
+        yield world.broadcast_from_rank_zero(lambda: begin(run, overwrite, held))
+
+
+def begin(run: TrainingRun, overwrite: bool, held: ExitStack) -> bool:
+    """Claim the run's folder until ``held`` is closed; return True if the run is already complete.
 
     A complete run that is to have more steps is continued. Raises :class:`core.errors.OutputError` if the
-    folder holds another run, and :class:`ConfigError` for fewer steps than were taken, and if the latest
-    checkpoint was trained with other edits. With ``overwrite``, any of these is replaced.
+    folder holds another run or another trainer is at work in it, and :class:`ConfigError` for fewer steps
+    than were taken, and if the latest checkpoint was trained with other edits. With ``overwrite``, any other
+    content is replaced.
     """
     stage = _stage(run, overwrite)
-    try:
-        check_continued(run)
-    except (ConfigError, OutputError):
-        if not overwrite:
-            raise
-        stage.reopen()  # as an attempt of this run, from which nothing is left
-        for entry in OUTPUTS:
-            storage.remove(storage.join(run.folder, entry))
-    else:
-        published = stage.published()
-        if published and published.counts["steps"] < run.config.steps:
-            stage.reopen()
+    if _can_continue(run, overwrite) and not _has_more_steps(run) and stage.published() and stage.finished():
+        return True
+    held.enter_context(locks.held(run.folder, run.stage))
+    if not _can_continue(run, overwrite):  # another trainer may have changed the folder meanwhile
+        stage.clear()
+    elif _has_more_steps(run):
+        stage.reopen()
     if stage.begin():
         return True
     if run.copied_tokenizer:
         copy_published(run.copied_tokenizer, storage.join(run.folder, "tokenizer"))
     return False
+
+
+def _can_continue(run: TrainingRun, overwrite: bool) -> bool:
+    """True if ``run`` can continue what its folder holds; raises as :func:`check_continued` if it must."""
+    try:
+        check_continued(run)
+    except (ConfigError, OutputError):
+        if not overwrite:
+            raise
+        return False
+    return True
+
+
+def _has_more_steps(run: TrainingRun) -> bool:
+    """True if the folder holds a complete run of fewer steps."""
+    published = _stage(run).published()
+    return published is not None and published.counts["steps"] < run.config.steps
 
 
 def check_continued(run: TrainingRun) -> None:

@@ -28,15 +28,16 @@ def compress(folder: str, out: str) -> Iterator[FileEntry]:
     """
     found, codec = manifest.read(folder, SHARDS), pa.Codec("zstd", LEVEL)
     stage = Stage(STAGE, out, found.sha256(), inputs=[found.sha256()], reads=(folder,))
-    if stage.begin():
-        return
-    entries = []
-    for entry in found.files:
-        data = storage.read_bytes(storage.join(folder, entry.path))
-        _check(folder, entry, data)
-        entries.append(stage.write(entry.path + SUFFIX, codec.compress(data, asbytes=True), entry.rows))
-        yield entries[-1]
-    stage.publish(found.counts, entries, {"manifest": found.model_dump(mode="json")})
+    with stage.claim() as done:
+        if done:
+            return
+        entries = []
+        for entry in found.files:
+            data = storage.read_bytes(storage.join(folder, entry.path))
+            _check(folder, entry, data)
+            entries.append(stage.write(entry.path + SUFFIX, codec.compress(data, asbytes=True), entry.rows))
+            yield entries[-1]
+        stage.publish(found.counts, entries, {"manifest": found.model_dump(mode="json")})
 
 
 def restore(folder: str, out: str) -> Iterator[FileEntry]:
@@ -51,13 +52,14 @@ def restore(folder: str, out: str) -> Iterator[FileEntry]:
         path = storage.join(folder, manifest.NAME)
         raise ManifestError(f"{path}: has no manifest of shards; compress them again") from None
     stage = Stage(SHARDS, out, original.fingerprint, original.config, original.inputs, reads=(folder,))
-    if stage.begin():
-        return
-    for compressed, entry in zip(archive.files, original.files, strict=True):
-        data = storage.read_bytes(storage.join(folder, compressed.path))
-        _check(folder, compressed, data)
-        yield stage.write(entry.path, codec.decompress(data, entry.size, asbytes=True), entry.rows)
-    manifest.publish(out, original)
+    with stage.claim() as done:
+        if done:
+            return
+        for compressed, entry in zip(archive.files, original.files, strict=True):
+            data = storage.read_bytes(storage.join(folder, compressed.path))
+            _check(folder, compressed, data)
+            yield stage.write(entry.path, codec.decompress(data, entry.size, asbytes=True), entry.rows)
+        manifest.publish(out, original)
 
 
 def _check(folder: str, entry: FileEntry, data: bytes) -> None:

@@ -142,9 +142,8 @@ def convert(file: Path, out: str, tokenizer: Tokenizer, sequence_length: int, so
                 f"{file}: document {number} has the token {largest}, but the tokenizer has "
                 f"{header.vocabulary_size}; give the tokenizer that the file was made with"
             )
-    if done := stage.begin():
-        return done
-    return publish(stage, _pack(file, header, stage.folder, source, tokenizer), header)
+    with stage.claim() as done:
+        return done or publish(stage, _pack(file, header, stage.folder, source, tokenizer), header)
 
 
 def _pack(

@@ -33,9 +33,11 @@ def main(arguments: Sequence[str]) -> None:
         remedy=REMEDY,
         done_message=f"{options.to}: the cards are up to date",
     )
-    if stage.begin():
-        return
-    stage.publish({}, [stage.write(name, text.encode(), text.count("\n")) for name, text in cards.items()])
+    with stage.claim() as done:
+        if done:
+            return
+        files = [stage.write(name, text.encode(), text.count("\n")) for name, text in cards.items()]
+        stage.publish({}, files)
     for name in cards:
         print(storage.join(options.to, name))
 

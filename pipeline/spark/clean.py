@@ -34,7 +34,7 @@ from pipeline.readers.record import InputSplit
 from pipeline.spark import contamination, counting, publishing, record_processing, tables
 from pipeline.spark.dedup.clusters import find_copies
 from pipeline.spark.dedup.repeated_text import find_repeated_text
-from pipeline.spark.dedup.signature_index import check_local_index, open_index
+from pipeline.spark.dedup.signature_index import SignatureIndex, check_local_index, open_index
 from pipeline.spark.inputs import Inputs, plan_inputs
 from pipeline.spark.inputs import validate as validate_inputs
 
@@ -70,11 +70,22 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     contents = [index.content] if index else []
     contents += [signatures.content(storage.absolute(config.output.path))] if signatures else []
     stage = _stage(config, inputs, contents)
-    out, settings = stage.folder, stage.config
-    if done := stage.begin():
+    with stage.claim() as done:
+        made = done or _run(spark, config, stage, inputs, index, signatures)
         _remove_analysis(config)
-        return done
+    return made
 
+
+def _run(
+    spark: SparkSession,
+    config: Config,
+    stage: Stage,
+    inputs: Inputs,
+    index: EvaluationIndex | None,
+    signatures: SignatureIndex | None,
+) -> Manifest:
+    """Write all tables to the claimed folder and publish them."""
+    out, settings = stage.folder, stage.config
     title = f"{STAGE}: reading {inputs.title}"
     tables.write_once(f"{out}/{RECORDS}", partial(_process_records, config, inputs.splits, index), title)
     copies = find_copies(spark, config, f"{out}/{RECORDS}", f"{out}/{COPIES}", STAGE, signatures)
@@ -94,9 +105,7 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     facts |= publishing.write_cuts(spark, out, f"{out}/{RECORDS}")
     facts |= {"index": signatures.corpora} if signatures else {}
     facts |= contamination.publish(spark, out, f"{out}/{RECORDS}", index, config)
-    made = counting.publish(spark, stage, f"{out}/{RECORDS}", decisions, conditions, facts)
-    _remove_analysis(config)
-    return made
+    return counting.publish(spark, stage, f"{out}/{RECORDS}", decisions, conditions, facts)
 
 
 def _remove_analysis(config: Config) -> None:

@@ -11,7 +11,7 @@ from core.manifest import Manifest, Stage
 from pipeline import document, ledger
 from pipeline.filters import pii
 from pipeline.ledger import ANALYSIS, LEDGER, Reason
-from pipeline.spark import record_processing, tables
+from pipeline.spark import checks, record_processing, tables
 
 
 def publish(
@@ -22,21 +22,20 @@ def publish(
     conditions: Sequence[Reason] = (),
     facts: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """Count what was published and write the manifest.
+    """Count what was written, check that it belongs together, and write the manifest.
 
     ``conditions``: the filters' conditions, for the funnel. ``facts`` are added to those of every corpus.
+    Raises :class:`core.errors.OutputError` as :func:`pipeline.spark.checks.check_corpus`.
     """
     out = stage.folder
     counts, by_source, with_url = count_records(spark, out)
+    published = [table for table in stage.owned if table != ANALYSIS]
+    files = [entry for table in published for entry in tables.file_entries(spark, out, table)]
+    checks.check_corpus(spark, stage, records, counts, files)
     return stage.publish(
         counts=counts
         | {"duplicate_clusters": decisions.where("reason IS NULL AND cluster_size > 1").count()},
-        files=[
-            entry
-            for table in stage.owned
-            if table != ANALYSIS
-            for entry in tables.file_entries(spark, out, table)
-        ],
+        files=files,
         facts={
             "by_source": by_source,
             "funnel": [step.model_dump() for step in ledger.funnel_steps(counts, with_url, conditions)],

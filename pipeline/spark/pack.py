@@ -58,14 +58,19 @@ def pack(spark: SparkSession, config: Config) -> Manifest:
         owned=("train", "validation", "work"),
         overwrite=config.output.overwrite,
     )
-    if done := stage.begin():
-        return done
+    with stage.claim() as done:
+        return done or _run(spark, stage, out, tokenizer, corpus, config.pack)
 
+
+def _run(
+    spark: SparkSession, stage: Stage, out: str, tokenizer: Tokenizer, corpus: str, settings: PackConfig
+) -> Manifest:
+    """Write the shards to the claimed folder and publish them."""
     header = packing.make_header(
-        tokenizer, sequence_length=config.pack.sequence_length, corpus=corpus, method=config.pack.method
+        tokenizer, sequence_length=settings.sequence_length, corpus=corpus, method=settings.method
     )
     with tables.timed(stage.folder, f"{STAGE}: documents to token shards"):
-        files, languages = _write_shards(spark, out, tokenizer, header, config.pack)
+        files, languages = _write_shards(spark, out, tokenizer, header, settings)
     storage.remove(f"{stage.folder}/work")
     return shards.publish(stage, files, header, languages)
 

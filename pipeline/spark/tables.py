@@ -1,5 +1,6 @@
 """Parquet tables: written and read by Spark, and described for the manifest in tasks."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from core import storage
 from core.errors import InputError, MissingFileError
 from core.manifest import FileEntry
+from core.storage import locks
 
 ENTRY = pa.schema(
     [("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("sha256", pa.string())]
@@ -24,6 +26,8 @@ ENTRY = pa.schema(
 
 BATCH_BYTES = 1 << 25
 """Bytes of an Arrow batch that holds several rows."""
+FILES = ".files"
+"""Ending of the list of an intermediate table's files, which is beside it."""
 SMALL_TABLE = 1 << 24
 """Bytes of a table up to which hashing it in the driver is faster than starting tasks."""
 _NO_MARK = {"mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
@@ -37,6 +41,7 @@ _NO_CHECKSUMS = {
 
 def write(table: DataFrame, folder: str) -> None:
     """Write a table, replacing what an earlier attempt left in the folder. It holds only Parquet files."""
+    locks.check(folder)
     options = _NO_MARK | (_NO_CHECKSUMS if storage.is_local(folder) else {})
     table.write.mode("overwrite").options(**options).parquet(storage.spark_path(folder))
 
@@ -47,6 +52,7 @@ def timed(folder: str, title: str) -> Iterator[None]:
     print(f"{title} …", flush=True)
     started = time.monotonic()
     yield
+    locks.check(folder)
     timing = {"title": title, "seconds": round(time.monotonic() - started, 1)}
     storage.write_atomic(f"{folder}.done", json.dumps(timing, ensure_ascii=False).encode())
 
@@ -67,6 +73,21 @@ def write_once(folder: str, make: Callable[[str], None], title: str) -> None:
         return
     with timed(folder, title):
         make(folder)
+        storage.write_atomic(f"{folder}{FILES}", _describe_files(folder))
+
+
+def is_changed(folder: str) -> bool:
+    """True if an intermediate table does not consist of the files that :func:`write_once` left there."""
+    listed = f"{folder}{FILES}"
+    return storage.exists(listed) and storage.read_bytes(listed) != _describe_files(folder)
+
+
+def _describe_files(folder: str) -> bytes:
+    """Return number, bytes and a hash of the names and sizes of the files of a table."""
+    files = sorted((storage.name(file.path), file.size) for file in _parquet_files(folder))
+    described = {"files": len(files), "bytes": sum(size for _, size in files), "fingerprint": ""}
+    described["fingerprint"] = hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    return json.dumps(described).encode()
 
 
 def read(spark: SparkSession, folder: str, schema: pa.Schema) -> DataFrame:

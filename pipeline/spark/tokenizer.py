@@ -72,14 +72,15 @@ def train_tokenizer(spark: SparkSession, config: Config) -> Manifest:
         [*inputs, *(each.name for each in given)],
         overwrite=config.output.overwrite,
     )
-    if done := stage.finished():
-        return done
     title = f"measuring {existing.name}" if existing else "learning from a sample"
-    with tables.timed(stage.folder, f"{STAGE}: {title}"):
-        made, report = _make(documents.read(spark, out), config.tokenizer, existing, other)
-        stage.begin()
-        entry = stage.write(REPORT, report.model_dump_json(indent=2).encode() + b"\n")
-        return publish(made.tokenizer, stage, {"kind": made.kind}, [entry])
+    with stage.lock() as done:
+        if done:
+            return done
+        with tables.timed(stage.folder, f"{STAGE}: {title}"):
+            made, report = _make(documents.read(spark, out), config.tokenizer, existing, other)
+            stage.begin()
+            entry = stage.write(REPORT, report.model_dump_json(indent=2).encode() + b"\n")
+            return publish(made.tokenizer, stage, {"kind": made.kind}, [entry])
 
 
 def _read(path: str) -> _Named | None:

@@ -6,6 +6,8 @@ from core import manifest
 from core.config import load
 from core.errors import GristmillError, ManifestError, OutputError
 from core.manifest import Manifest, Stage
+from core.storage import locks
+from tests.core.race import dead_holder
 
 
 def _stage(folder: Path, fingerprint: str = "f1", **options: object) -> Stage:
@@ -222,3 +224,86 @@ def test_message_names_all_stages_that_would_do(tmp_path: Path) -> None:
         manifest.read(str(tmp_path), "clean")
     with pytest.raises(ManifestError, match=f"{missing}neither clean nor dedup was run, or it was cut short"):
         manifest.read(str(tmp_path), "clean", "dedup")
+
+
+def test_claim_holds_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with _stage(folder).claim() as done:
+        assert done is None
+        assert sorted(path.name for path in folder.iterdir()) == [".lock-000001", manifest.STARTED]
+        with pytest.raises(OutputError, match="pack is running there"), _stage(folder).claim():
+            pass
+        made = _finish(_stage(folder))
+    assert sorted(path.name for path in folder.iterdir()) == ["data", manifest.NAME]
+    with _stage(folder).claim() as done:
+        assert done == made
+        assert not list(folder.glob(".lock*"))  # nothing is written
+
+
+@pytest.mark.parametrize("owned", [(), ("data",)])
+def test_lock_is_no_content_and_lasts_while_the_folder_is_emptied(
+    tmp_path: Path, owned: tuple[str, ...]
+) -> None:
+    _finish(_stage(tmp_path, owned=owned))
+    with _stage(tmp_path, "f2", owned=owned, overwrite=True).claim():
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".lock-000001", manifest.STARTED]
+        locks.check(str(tmp_path))
+    (tmp_path / manifest.STARTED).unlink()
+    name, data = dead_holder()
+    (tmp_path / name).write_bytes(data)
+    _stage(tmp_path, config={"a": 1}).check()
+    with _stage(tmp_path, "f3", owned=owned).claim() as done:
+        assert done is None
+
+
+def test_lock_leaves_the_content_until_begin(tmp_path: Path) -> None:
+    _finish(_stage(tmp_path))
+    other = _stage(tmp_path, "f2", overwrite=True)
+    with pytest.raises(ValueError, match="computation"), other.lock():
+        raise ValueError("computation")
+    assert manifest.read(str(tmp_path), "pack").fingerprint == "f1"
+    with other.lock() as done:
+        assert done is None
+        other.begin()
+        assert not (tmp_path / "data").exists()
+
+
+def test_stages_in_folders_of_their_own_run_together(tmp_path: Path) -> None:
+    with _stage(tmp_path, owned=["mine"]).claim(), _stage(tmp_path / "shards").claim() as done:
+        assert done is None
+        _finish(_stage(tmp_path / "shards"))
+    assert not list(tmp_path.rglob(".lock*"))
+
+
+def test_what_another_driver_finished_meanwhile_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    acquire = locks._acquire
+
+    def late(*arguments: str) -> locks.FolderLock:
+        _finish(_stage(tmp_path))
+        return acquire(*arguments)
+
+    monkeypatch.setattr(locks, "_acquire", late)
+    with _stage(tmp_path).claim() as done:
+        assert done and done.files[0].path == "data"
+    assert capsys.readouterr().out == "pack: already done\n"
+
+
+def test_a_driver_that_lost_its_folder_publishes_nothing(tmp_path: Path) -> None:
+    stage = _stage(tmp_path, owned=["data"])
+    with stage.claim():
+        (tmp_path / ".lock-000001").unlink()
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        within = Stage("checkpoint", str(tmp_path / "checkpoints" / "step-1"))
+        for write in (
+            stage.reopen,
+            stage.clear,
+            stage.begin,
+            lambda: stage.remove("data"),
+            lambda: stage.publish({}, []),
+            lambda: within.publish({}, []),
+        ):
+            with pytest.raises(OutputError, match="its lock was removed; pack stops here"):
+                write()
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

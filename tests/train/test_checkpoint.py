@@ -239,3 +239,17 @@ def test_initial_weights_do_not_depend_on_sharding(world: World) -> None:
     initialize(whole, seeded_initial_weight(SHAPE, 5))
     for name, weight in sharded.state_dict().items():
         assert torch.equal(weight.full_tensor(), whole.state_dict()[name])
+
+
+def test_losing_the_pointer_loses_no_checkpoint(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    for step in (3, 6, 9):
+        Stage("checkpoint", storage.join(folder, f"step-{step:08}"), "f").publish({"step": step}, [])
+    (tmp_path / "step-00000009" / "manifest.json").write_text('{"stage": "che')
+    (tmp_path / "step-00000012").mkdir()
+    found = find_latest(folder)
+    assert found and found[0].endswith("step-00000006") and found[1].counts == {"step": 6}
+    checkpoint.remove_old(folder, keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000006"]
+    assert find_latest(str(tmp_path / "absent")) is None
+    checkpoint.remove_old(str(tmp_path / "absent"), keep=1)

@@ -73,18 +73,27 @@ def train_classifier(config: Config, corpora: Corpora | None = None) -> Evaluati
         overwrite=config.output.overwrite,
         done_message="",
     )
-    if done := stage.finished():
-        manifest.verify(folder, done)
-        return _load(folder)
-    split = split_examples(config.classifier, corpora.draw() if corpora else None)
-    stage.begin()
+    with stage.lock() as done:
+        if done:
+            manifest.verify(folder, done)
+            return _load(folder)
+        split = split_examples(config.classifier, corpora.draw() if corpora else None)
+        stage.begin()
+        return _publish(stage, config.classifier, split, paths)
+
+
+def _publish(
+    stage: Stage, settings: ClassifierConfig, split: TrainingSplit, paths: Sequence[str]
+) -> Evaluation:
+    """Train, evaluate and write a classifier to the folder of a stage in progress; return the evaluation."""
+    folder = stage.folder
     with tempfile.TemporaryDirectory() as working:
-        model = train(split.training, config.classifier, Path(working))
-        evaluation = _evaluate(Classifier(model), split, config.classifier)
+        model = train(split.training, settings, Path(working))
+        evaluation = _evaluate(Classifier(model), split, settings)
         storage.upload(str(model), storage.join(folder, MODEL))
     counts = {"learned_from": len(split.training), "measured_on": sum(map(len, split.held_out.values()))}
     data = json.dumps(_nan_to_none(asdict(evaluation)), indent=2, ensure_ascii=False) + "\n"
-    text = card.render(config.classifier, paths, split.training, evaluation)
+    text = card.render(settings, paths, split.training, evaluation)
     files = [
         manifest.file_entry(folder, MODEL, rows=1),
         stage.write(QUALITY, data.encode(), rows=len(evaluation.parts)),

@@ -10,11 +10,7 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-<<<<<<< HEAD
-=======
-from core import storage
 from core.errors import MissingFileError
->>>>>>> storage/main
 from pipeline.dedup.minhash import joined_keys
 from pipeline.spark import tables
 

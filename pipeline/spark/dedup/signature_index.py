@@ -29,16 +29,19 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from core import manifest, storage
 from core.config import Config, DedupConfig, parse, require
-from core.errors import InputError, ManifestError, MismatchError
+from core.errors import InputError, ManifestError, MismatchError, OutputError
 from core.manifest import FileEntry, Manifest
+from core.storage import locks
 from pipeline import ledger
 from pipeline.dedup.parameters import Parameters, overrides, parameters
 from pipeline.ledger import COPIES, CUTS, Reason
 from pipeline.ledger.tables import records_folder
-from pipeline.spark import publishing, record_processing, tables
+from pipeline.spark import checks, publishing, record_processing, tables
 from pipeline.spark.dedup.parts import KEYED, ROW_BITS, parts_of, read_keys, read_part
 
 STAGE = "signature_index"
+GENERATION = "generation-"
+"""Start of the name of each corpus's folder."""
 MIN_BUCKETS, KEYS_PER_BUCKET = 64, 1 << 22
 """Files of keys per generation, at least, and the keys of one in the first generation, at most."""
 Batches = Iterator[pa.RecordBatch]
@@ -181,10 +184,18 @@ def validate(config: Config) -> None:
 def add_run(spark: SparkSession, config: Config) -> Manifest:
     """Add the finished run in ``output.path`` to the index in ``dedup.index``, which is made if missing.
 
-    Does nothing if the index has it already. An interrupted attempt leaves the index as it was.
+    Does nothing if the index has it already. An interrupted attempt leaves the index as it was. Raises
+    :class:`OutputError` if another process adds a run at the same time.
     """
     run, folder = storage.absolute(config.output.path), storage.absolute(config.dedup.index)
     made = manifest.read(run, *manifest.CORPUS_STAGES)
+    _existing(folder)
+    with locks.held(folder, STAGE):
+        return _add(spark, config, run, made, folder)
+
+
+def _add(spark: SparkSession, config: Config, run: str, made: Manifest, folder: str) -> Manifest:
+    """Add a finished run to the index in a folder, which this process holds."""
     own = parameters(parse(made.config["dedup"], DedupConfig))
     index = _existing(folder)
     if index:
@@ -194,11 +205,20 @@ def add_run(spark: SparkSession, config: Config) -> Manifest:
     if index and any(generation["corpus"] == made.facts["corpus"] for generation in added):
         print(f"{STAGE}: {config.output.path} is in the index already")
         return index
-    documents, name = made.counts["kept"], f"generation-{made.facts['corpus']}"
+    documents, name = made.counts["kept"], f"{GENERATION}{made.facts['corpus']}"
     buckets = index.facts["buckets"] if index else _num_buckets(documents * (own.bands + 1))
-    storage.remove(storage.join(folder, name))
+    for left in set(locks.contents(folder)) - {each["folder"] for each in added}:
+        if left.startswith(GENERATION):  # by an interrupted attempt
+            storage.remove(storage.join(folder, left))
     _write_generation(spark, run, storage.join(folder, name), buckets)
     entries = tables.file_entries(spark, folder, name)
+    signed = [entry for entry in entries if entry.path.startswith(f"{name}/signatures/")]
+    checks.check_one_job(folder, signed)
+    if (rows := sum(entry.rows for entry in signed)) != documents:
+        raise OutputError(
+            f"{folder}/{name}: has {rows:,} signatures, but the run has {documents:,} documents; "
+            f"{checks.REMEDY}"
+        )
     generation = {"folder": name, "corpus": made.facts["corpus"], "documents": documents}
     corpora = [each["corpus"] for each in [*added, generation]]
     result = Manifest(
@@ -233,7 +253,7 @@ def _existing(folder: str) -> Manifest | None:
     files: list[storage.FileInfo] = []
     with suppress(InputError):  # missing, empty, or with nothing but hidden files of an interrupted attempt
         files = storage.list_files(folder)
-    generation = storage.join(folder.removeprefix("file://"), "generation-")
+    generation = storage.join(folder.removeprefix("file://"), GENERATION)
     if any(not file.path.startswith(generation) for file in files):
         raise InputError(
             f"dedup.index = {folder}: holds files that are no signature index; name another folder"

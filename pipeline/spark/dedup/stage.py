@@ -28,7 +28,7 @@ from pipeline.spark import contamination, counting, publishing, record_processin
 from pipeline.spark.dedup.clusters import find_copies
 from pipeline.spark.dedup.parts import parts_of, read_part
 from pipeline.spark.dedup.repeated_text import find_repeated_text
-from pipeline.spark.dedup.signature_index import check_local_index, open_index
+from pipeline.spark.dedup.signature_index import SignatureIndex, check_local_index, open_index
 from pipeline.spark.inputs import Inputs, plan_inputs
 from pipeline.spark.inputs import validate as validate_inputs
 
@@ -100,10 +100,21 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     contents = [index.content] if index else []
     contents += [signatures.content(storage.absolute(config.output.path))] if signatures else []
     stage = _stage(config, inputs, contents, base)
-    out = stage.folder
-    if done := stage.begin():
-        return done
+    with stage.claim() as done:
+        return done or _decide(spark, config, stage, inputs, base, index, signatures)
 
+
+def _decide(
+    spark: SparkSession,
+    config: Config,
+    stage: Stage,
+    inputs: Inputs | None,
+    base: Manifest | None,
+    index: EvaluationIndex | None,
+    signatures: SignatureIndex | None,
+) -> Manifest:
+    """Write all tables to the claimed folder and publish them."""
+    out = stage.folder
     kept_columns = config.input.keep_columns
     records = f"{out}/{RECORDS}"
     if inputs:

@@ -13,7 +13,6 @@ from pipeline.spark import tables
 from pipeline.spark.dedup.parts import parts_of
 from tests.servers.faulty_s3 import faulty_s3
 
-
 ORIGIN = {"path": "a.warc", "offset": 1}
 
 

@@ -5,8 +5,11 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
+from core import manifest
 from core.config import load
-from core.errors import InputError, ManifestError, MismatchError
+from core.errors import InputError, ManifestError, MismatchError, OutputError
+from core.storage import locks
+from pipeline.spark import tables
 from pipeline.spark.dedup.signature_index import add_run, open_index, validate
 from pipeline.spark.dedup.stage import dedup
 from tests.pipeline.spark.dedup import corpus
@@ -153,5 +156,49 @@ def test_interrupted_addition_is_repeated(spark, crawls, indexed, tmp_path):
     half = index / f"generation-{generations(indexed)[0]}" / "keys" / "keys-00000.parquet"
     half.parent.mkdir(parents=True)
     half.write_bytes(b"half")
+    (index / "generation-of-another-attempt" / "keys").mkdir(parents=True)
     made = add_run(spark, configured(indexed / "run-0", "x", f"dedup.index={index}"))
     assert open_index(spark, configured(tmp_path, "x", f"dedup.index={index}")).manifest == made
+    assert sorted(path.name for path in index.iterdir()) == [half.parts[-3], "manifest.json"]
+
+
+def test_addition_that_is_killed_before_it_is_published_changes_nothing(
+    spark, crawls, indexed, tmp_path, monkeypatch
+):
+    index = tmp_path / "index"
+    first, second = (configured(indexed / f"run-{number}", "x", f"dedup.index={index}") for number in (0, 1))
+    before = add_run(spark, first)
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "publish", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            add_run(spark, second)
+    assert open_index(spark, first).manifest == before
+    assert add_run(spark, first) == before
+    made = add_run(spark, second)
+    whole = json.loads((indexed / "index" / "manifest.json").read_text())
+    assert made.facts["generations"] == whole["facts"]["generations"][:2]
+    assert not [path for path in index.iterdir() if "lock" in path.name]
+
+
+def test_one_process_at_a_time_adds_to_an_index(spark, indexed, tmp_path):
+    index = tmp_path / "index"
+    config = configured(indexed / "run-0", "x", f"dedup.index={index}")
+    with (
+        locks.held(str(index), "signature_index"),
+        pytest.raises(OutputError, match=r"/index: signature_index is running there, as process \d+"),
+    ):
+        add_run(spark, config)
+    assert not index.exists()
+
+
+def test_signatures_are_counted_before_they_are_published(spark, indexed, tmp_path, monkeypatch):
+    index, entries = tmp_path / "index", tables.file_entries
+
+    def lossy(spark, folder, name):
+        found = entries(spark, folder, name)
+        return [entry for entry in found if "/keys/" in entry.path]
+
+    monkeypatch.setattr(tables, "file_entries", lossy)
+    with pytest.raises(OutputError, match=r"has 0 signatures, but the run has \d+ documents; nothing is"):
+        add_run(spark, configured(indexed / "run-0", "x", f"dedup.index={index}"))
+    assert not (index / "manifest.json").exists()
