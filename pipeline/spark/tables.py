@@ -14,6 +14,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from core import storage
 from core.errors import InputError
 from core.manifest import FileEntry
+from pipeline.spark.steps import part, step
 
 ENTRY = pa.schema(
     [("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("sha256", pa.string())]
@@ -35,16 +36,25 @@ _NO_CHECKSUMS = {
 def write(table: DataFrame, folder: str) -> None:
     """Write a table, replacing what an earlier attempt left in the folder. It holds only Parquet files."""
     options = _NO_MARK | (_NO_CHECKSUMS if storage.is_local(folder) else {})
-    table.write.mode("overwrite").options(**options).parquet(storage.spark_path(folder))
+    with part(f"writing {storage.name(folder)}"):
+        table.write.mode("overwrite").options(**options).parquet(storage.spark_path(folder))
 
 
 @contextmanager
 def timed(folder: str, title: str) -> Iterator[None]:
-    """Print the title of a step; when it succeeds, write ``<folder>.done`` with the title and the seconds."""
-    print(f"{title} …", flush=True)
+    """Run the block as a step; when it succeeds, write ``<folder>.done`` with the title and the seconds.
+
+    The folder's name is the name of the step (:func:`pipeline.spark.steps.step`).
+    """
     started = time.monotonic()
-    yield
-    timing = {"title": title, "seconds": round(time.monotonic() - started, 1)}
+    with step(storage.name(folder), title):
+        yield
+    write_timing(folder, title, time.monotonic() - started)
+
+
+def write_timing(folder: str, title: str, seconds: float) -> None:
+    """Write ``<folder>.done``, which marks a finished step and says how long it took, for the report."""
+    timing = {"title": title, "seconds": round(seconds, 1)}
     storage.write_atomic(f"{folder}.done", json.dumps(timing, ensure_ascii=False).encode())
 
 

@@ -37,6 +37,7 @@ from pipeline.ledger import COPIES, CUTS, Reason
 from pipeline.ledger.tables import records_folder
 from pipeline.spark import publishing, record_processing, tables
 from pipeline.spark.dedup.parts import KEYED, ROW_BITS, parts_of, read_keys, read_part
+from pipeline.spark.steps import step
 
 STAGE = "signature_index"
 MIN_BUCKETS, KEYS_PER_BUCKET = 64, 1 << 22
@@ -189,7 +190,8 @@ def add_run(spark: SparkSession, config: Config) -> Manifest:
     index = _existing(folder)
     if index:
         refuse_other_parameters(index, own, config.dedup.index)
-        verify(spark, folder, index)
+        with step("verify", f"{STAGE}: comparing the index with its manifest"):
+            verify(spark, folder, index)
     added = index.facts["generations"] if index else []
     if index and any(generation["corpus"] == made.facts["corpus"] for generation in added):
         print(f"{STAGE}: {config.output.path} is in the index already")
@@ -197,8 +199,9 @@ def add_run(spark: SparkSession, config: Config) -> Manifest:
     documents, name = made.counts["kept"], f"generation-{made.facts['corpus']}"
     buckets = index.facts["buckets"] if index else _num_buckets(documents * (own.bands + 1))
     storage.remove(storage.join(folder, name))
-    _write_generation(spark, run, storage.join(folder, name), buckets)
-    entries = tables.file_entries(spark, folder, name)
+    with step("generation", f"{STAGE}: adding signatures and keys"):
+        _write_generation(spark, run, storage.join(folder, name), buckets)
+        entries = tables.file_entries(spark, folder, name)
     generation = {"folder": name, "corpus": made.facts["corpus"], "documents": documents}
     corpora = [each["corpus"] for each in [*added, generation]]
     result = Manifest(

@@ -28,9 +28,10 @@ from pipeline.spark import contamination, counting, publishing, record_processin
 from pipeline.spark.dedup.clusters import find_copies
 from pipeline.spark.dedup.parts import parts_of, read_part
 from pipeline.spark.dedup.repeated_text import find_repeated_text
-from pipeline.spark.dedup.signature_index import check_local_index, open_index
+from pipeline.spark.dedup.signature_index import SignatureIndex, check_local_index, open_index
 from pipeline.spark.inputs import Inputs, plan_inputs
 from pipeline.spark.inputs import validate as validate_inputs
+from pipeline.spark.steps import named, recorded, step
 
 STAGE = "dedup"
 TABLE_FORMATS = ("jsonl", "parquet")
@@ -87,11 +88,13 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     Raises :class:`InputError` for inputs that are not tables of texts.
     """
     validate(config)
-    inputs = None if config.dedup.run else _plan_tables(spark, config)
+    with named(f"{STAGE}: listing inputs"):
+        inputs = None if config.dedup.run else _plan_tables(spark, config)
     base = _run(config) if config.dedup.run else None
     if base:
         config = _with_columns_of(base, config)
-    index, signatures = load_index(config.decontamination), open_index(spark, config)
+    with named(f"{STAGE}: checking the signature index"):
+        index, signatures = load_index(config.decontamination), open_index(spark, config)
     if base and signatures and base.facts["corpus"] in signatures.corpora:
         raise MismatchError(
             f"dedup.index = {config.dedup.index}: holds the documents of dedup.run = {config.dedup.run}, "
@@ -100,10 +103,23 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     contents = [index.content] if index else []
     contents += [signatures.content(storage.absolute(config.output.path))] if signatures else []
     stage = _stage(config, inputs, contents, base)
-    out = stage.folder
     if done := stage.begin():
         return done
+    with recorded(stage, sum(file.size or 0 for file in inputs.files) if inputs else 0):
+        return _make(spark, config, stage, inputs, base, index, signatures)
 
+
+def _make(
+    spark: SparkSession,
+    config: Config,
+    stage: Stage,
+    inputs: Inputs | None,
+    base: Manifest | None,
+    index: EvaluationIndex | None,
+    signatures: SignatureIndex | None,
+) -> Manifest:
+    """Run the steps of a claimed stage and publish it."""
+    out = stage.folder
     kept_columns = config.input.keep_columns
     records = f"{out}/{RECORDS}"
     if inputs:
@@ -123,11 +139,12 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     title = f"{STAGE}: publishing {'documents, ' * with_documents}ledger, quarantine"
     with tables.timed(f"{out}/documents", title):
         publishing.write_tables(spark, out, records, decisions, kept_columns, with_documents=with_documents)
-    facts = publishing.write_cuts(spark, out, records)
-    facts |= {"index": signatures.corpora} if signatures else {}
-    facts |= {"run": base.sha256()} if base else {}
-    facts |= contamination.publish(spark, out, records, index, config)
-    return counting.publish(spark, stage, records, decisions, facts=facts)
+    with step("counts", f"{STAGE}: counting documents, hashing files"):
+        facts = publishing.write_cuts(spark, out, records)
+        facts |= {"index": signatures.corpora} if signatures else {}
+        facts |= {"run": base.sha256()} if base else {}
+        facts |= contamination.publish(spark, out, records, index, config)
+        return counting.publish(spark, stage, records, decisions, facts=facts)
 
 
 def _plan_tables(spark: SparkSession, config: Config) -> Inputs:
