@@ -25,7 +25,8 @@ def active_context() -> SparkContext | None:
 def named(name: str, group: str = "") -> Iterator[None]:
     """Name the jobs and stages that the block starts; inside another block, after that one's name.
 
-    ``group``: id of the job group, by which the jobs are found later; by default that of the outer block, or the name.
+    ``group``: id of the job group, by which the jobs are found later; by default that of the outer block, or
+    the name. Jobs that other threads start are not named, unless they are ``pyspark.InheritableThread``.
     """
     context = active_context()
     if context is None:
