@@ -19,6 +19,7 @@ Every message is one line with the value, the rule that it breaks and the remedy
 import errno
 import io
 import os
+import re
 import select
 import signal
 import sys
@@ -39,6 +40,9 @@ MACHINE_FAILURES = {
     errno.EIO: "check the disk",
 }
 """Errors of the operating system that are no faults of a program, with their remedies."""
+
+
+_USER_INFORMATION = re.compile(r"://[^/?#\s\"']+@")
 
 
 class GristmillError(Exception):
@@ -101,7 +105,7 @@ def run(main: Callable[[Sequence[str]], None], on_error: Callable[[], None] = la
                     sys.stdout.flush()
         except GristmillError as error:
             on_error()
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {hide_credentials(str(error))}", file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:
             on_error()
@@ -112,6 +116,11 @@ def run(main: Callable[[Sequence[str]], None], on_error: Callable[[], None] = la
         except Exception:
             on_error()
             raise
+
+
+def hide_credentials(text: str) -> str:
+    """Return ``text`` without user information in addresses: ``https://…@host/x``."""
+    return _USER_INFORMATION.sub("://…@", text)
 
 
 @contextmanager

@@ -9,6 +9,11 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return difflib.get_close_matches(name, list(valid), n=1, cutoff=0.0)[0]
 
 
+def counted(number: int, noun: str) -> str:
+    """Format a number with its noun: ``1 task``, ``1,200 tasks``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def duration(seconds: float) -> str:
     """Format a duration: ``4.2 s``, ``12 min 34 s``, ``3 h 5 min``."""
     if seconds < 60:

@@ -156,4 +156,5 @@ def _publish_uneven(run):
 
 
 def _contents(folder):
-    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    files = (file for file in folder.rglob("*") if file.is_file() and file.name != "run.json")
+    return {file.relative_to(folder): file.read_bytes() for file in files}

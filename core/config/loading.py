@@ -19,6 +19,11 @@ from core.config.sections import Config
 from core.errors import ConfigError
 from core.messages import nearest
 
+_WITH_USER = re.compile(
+    r"((?:commoncrawl:)?([A-Za-z][A-Za-z0-9+.-]*)://)(?:[^/?#\s]*@|[^/?#\s:\[]+:(?!\d*(?:[/?#]|$)))"
+)
+"""An address with user information, also with a password that has slashes: no port follows the colon."""
+
 SectionT = TypeVar("SectionT", bound=Section)
 
 PRESET_KEYS = ("thresholds", "languages")
@@ -131,7 +136,11 @@ def _all_keys(section: type[Section], prefix: str = "") -> Iterator[str]:
 
 
 def _check_values(value: object, path: KeyPath) -> None:
-    """Reject values that are valid TOML, but never intended: NaN, and escapes in Windows paths."""
+    """Reject values that are valid TOML, but never intended: NaN, escapes in Windows paths, credentials.
+
+    Paths are written to manifests, ledgers and logs, so that they must not have a password or token. The
+    message does not show it.
+    """
     if isinstance(value, dict):
         for key, inner in value.items():
             _check_values(inner, (*path, key))
@@ -140,8 +149,22 @@ def _check_values(value: object, path: KeyPath) -> None:
             _check_values(inner, (*path, index))
     elif isinstance(value, float) and math.isnan(value):
         raise ConfigError(f"{show_key(path)} = nan: must be a number; set another value")
+    elif isinstance(value, str) and (address := _WITH_USER.match(value)):
+        raise ConfigError(
+            f"{show_key(path)} = {address[1]}…@…: a user, password or token in an address would be written "
+            f"to manifests, ledgers and logs; remove it, and {_credentials_remedy(address[2])}"
+        )
     elif isinstance(value, str) and _ESCAPED_PATH.match(value):
         raise ConfigError(
             f"{show_key(path)} = {show_value(value)}: \\ begins an escape in double quotes; write the path "
             "with / or in single quotes"
         )
+
+
+def _credentials_remedy(scheme: str) -> str:
+    """Return where the credentials for a kind of storage belong."""
+    if scheme.startswith("s3"):
+        return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if scheme == "hdfs":
+        return "set HADOOP_USER_NAME or use Kerberos"
+    return 'set FSSPEC_HTTPS=\'{"headers": {"Authorization": "Basic BASE64-OF-USER:PASSWORD"}}\''

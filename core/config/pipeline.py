@@ -107,6 +107,23 @@ class OutputConfig(Section):
     keep_analysis: bool = True
     """Keep ``analysis/`` after cleaning: every record with its metrics and its text, which
     ``jobs/rethreshold.py``, ``jobs/report.py`` and ``python -m pipeline.ledger`` read."""
+    progress_seconds: float = Field(default=30.0, ge=0, allow_inf_nan=False)
+    """Interval of the progress lines of a Spark job whose output is not a terminal, in seconds; 0: no
+    progress, neither there nor on a terminal."""
+    log_file: str = ""
+    """File to which a Spark job appends what it prints, its progress and Spark's warnings, each line with the
+    time. On local disk only, also if ``output.path`` is remote."""
+
+    @field_validator("log_file")
+    @classmethod
+    def _log_is_local(cls, path: str) -> str:
+        if "://" in path and not path.startswith(("/", ".", "file://")):
+            raise PydanticCustomError(
+                "log_file",
+                "must be a local path, because lines are appended, which remote storage does not support; "
+                "name a local file, and copy it afterwards",
+            )
+        return path
 
 
 class ExtractionConfig(Section):

@@ -37,6 +37,7 @@ from pipeline.spark.dedup.repeated_text import find_repeated_text
 from pipeline.spark.dedup.signature_index import SignatureIndex, check_local_index, open_index
 from pipeline.spark.inputs import Inputs, plan_inputs
 from pipeline.spark.inputs import validate as validate_inputs
+from pipeline.spark.steps import named, recorded, step
 
 STAGE = "clean"
 Batches = Iterator[pa.RecordBatch]
@@ -65,18 +66,23 @@ def clean(spark: SparkSession, config: Config) -> Manifest:
     """Run the stage in ``config.output.path`` and return its manifest. Does nothing if it is already done."""
     check_output(config)
     storage.exists(storage.absolute(config.output.path))  # fails early if its server cannot be used
-    inputs = plan_inputs(spark, config.input)
-    index, signatures = load_index(config.decontamination), open_index(spark, config)
+    with named(f"{STAGE}: listing inputs"):
+        inputs = plan_inputs(spark, config.input)
+        index, signatures = load_index(config.decontamination), open_index(spark, config)
     contents = [index.content] if index else []
     contents += [signatures.content(storage.absolute(config.output.path))] if signatures else []
     stage = _stage(config, inputs, contents)
     with stage.claim() as done:
-        made = done or _run(spark, config, stage, inputs, index, signatures)
+        if done:
+            made = done
+        else:
+            with recorded(stage, sum(file.size or 0 for file in inputs.files)):
+                made = _make(spark, config, stage, inputs, index, signatures)
         _remove_analysis(config)
     return made
 
 
-def _run(
+def _make(
     spark: SparkSession,
     config: Config,
     stage: Stage,
@@ -97,15 +103,16 @@ def _run(
     conditions = [Reason(name) for name in settings["filters"]["thresholds"]]
     if config.filters.languages:
         conditions.insert(0, Reason.LANGUAGE_UNWANTED)
-    personal_data = {
-        "masked": settings["filters"]["mask_pii"],
-        "in_documents": counting.count_personal_data(spark, out),
-    }
-    facts: dict[str, Any] = {"personal_data": personal_data, "edits": counting.count_edits(spark, out)}
-    facts |= publishing.write_cuts(spark, out, f"{out}/{RECORDS}")
-    facts |= {"index": signatures.corpora} if signatures else {}
-    facts |= contamination.publish(spark, out, f"{out}/{RECORDS}", index, config)
-    return counting.publish(spark, stage, f"{out}/{RECORDS}", decisions, conditions, facts)
+    with step("counts", f"{STAGE}: counting documents, hashing files"):
+        personal_data = {
+            "masked": settings["filters"]["mask_pii"],
+            "in_documents": counting.count_personal_data(spark, out),
+        }
+        facts: dict[str, Any] = {"personal_data": personal_data, "edits": counting.count_edits(spark, out)}
+        facts |= publishing.write_cuts(spark, out, f"{out}/{RECORDS}")
+        facts |= {"index": signatures.corpora} if signatures else {}
+        facts |= contamination.publish(spark, out, f"{out}/{RECORDS}", index, config)
+        return counting.publish(spark, stage, f"{out}/{RECORDS}", decisions, conditions, facts)
 
 
 def _remove_analysis(config: Config) -> None:

@@ -36,6 +36,7 @@ from pipeline.readers.record import InputSplit, Record
 from pipeline.spark import documents, tables
 from pipeline.spark.inputs import plan_inputs
 from pipeline.spark.session.builder import session
+from pipeline.spark.steps import step
 
 ID_DIGITS = 4
 """Leading digits of the ids by which documents are counted. The driver collects at most 65,536 counts."""
@@ -117,10 +118,9 @@ def _draw(config: Config) -> list[Example]:
     spark = session(config.model_copy(update={"input": input_section}), "train_classifier")
     drawn = []
     for positive, corpus in corpora_by_label.items():
-        print(f"classifier: reading {', '.join(corpus.paths)} …", flush=True)
-        drawn += examples(
-            sample(spark, config, corpus), config.classifier.held_out_fraction, positive=positive
-        )
+        with step("positive" if positive else "negative", f"classifier: reading {', '.join(corpus.paths)}"):
+            rows = sample(spark, config, corpus)
+        drawn += examples(rows, config.classifier.held_out_fraction, positive=positive)
     return drawn
 
 

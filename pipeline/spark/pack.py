@@ -11,6 +11,7 @@
 """
 
 import math
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -30,6 +31,7 @@ from core.shards.breaks import TextBreaks
 from core.tokenizer import Tokenizer, load_published
 from pipeline.languages import codes
 from pipeline.spark import documents, tables
+from pipeline.spark.steps import recorded, step
 
 STAGE = shards.STAGE
 FILL = 0.9
@@ -69,19 +71,22 @@ def _run(
     header = packing.make_header(
         tokenizer, sequence_length=settings.sequence_length, corpus=corpus, method=settings.method
     )
-    with tables.timed(stage.folder, f"{STAGE}: documents to token shards"):
+    started = time.monotonic()
+    with recorded(stage):
         files, languages = _write_shards(spark, out, tokenizer, header, settings)
-    storage.remove(f"{stage.folder}/work")
-    return shards.publish(stage, files, header, languages)
+        storage.remove(f"{stage.folder}/work")
+        made = shards.publish(stage, files, header, languages)
+    tables.write_timing(stage.folder, f"{STAGE}: documents to token shards", time.monotonic() - started)
+    return made
 
 
 def _write_shards(
     spark: SparkSession, out: str, tokenizer: Tokenizer, header: Header, settings: PackConfig
 ) -> tuple[list[WrittenFile], Languages]:
     tokens = _tokenize(spark, out, tokenizer, settings)
-    languages = _count_tokens(tokens, settings)
+    with step("counts", f"{STAGE}: counting tokens"):
+        languages = _count_tokens(tokens, settings)
     groups = _plan_groups(languages, settings)
-    print(f"{STAGE}: packing {len(groups)} groups …", flush=True)
     write = partial(
         write_groups,
         groups=groups,
@@ -92,7 +97,8 @@ def _write_shards(
         breaks=TextBreaks(tokenizer).before,
     )
     written = _assign_groups(spark, tokens, groups).mapInArrow(write, from_arrow_schema(_written_schema()))
-    return [_from_row(**row.asDict()) for row in written.collect()], languages
+    with step("shards", f"{STAGE}: packing {len(groups)} groups"):
+        return [_from_row(**row.asDict()) for row in written.collect()], languages
 
 
 def _tokenize(spark: SparkSession, out: str, tokenizer: Tokenizer, settings: PackConfig) -> DataFrame:

@@ -39,6 +39,7 @@ from pipeline.ledger.tables import files, records_folder
 from pipeline.ledger.tables import schema as ledger_schema
 from pipeline.spark import clean, record_processing, tables
 from pipeline.spark.dedup import clusters
+from pipeline.spark.steps import step
 
 LOCAL_RECORDS = 200_000
 """Largest run that is processed without Spark: some ten seconds and a gigabyte."""
@@ -152,7 +153,9 @@ def rethreshold(session: Callable[[], SparkSession], config: Config) -> Rethresh
     if made.counts["records_in"] <= LOCAL_RECORDS:
         counts = _count_locally(out, build_recipe(requested), config.dedup)
     else:
-        counts = _count_by_spark(session(), out, build_recipe(requested), config.dedup)
+        spark = session()
+        with step("rethreshold", "rethreshold: deciding about all records again"):
+            counts = _count_by_spark(spark, out, build_recipe(requested), config.dedup)
     changes = [fates.change(records) for fates, records in counts.items()]
     return Rethresholded(
         own.preset,

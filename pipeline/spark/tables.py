@@ -17,6 +17,7 @@ from core import storage
 from core.errors import InputError, MissingFileError
 from core.manifest import FileEntry
 from core.storage import locks
+from pipeline.spark.steps import part, step
 
 ENTRY = pa.schema(
     [("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("sha256", pa.string())]
@@ -43,17 +44,26 @@ def write(table: DataFrame, folder: str) -> None:
     """Write a table, replacing what an earlier attempt left in the folder. It holds only Parquet files."""
     locks.check(folder)
     options = _NO_MARK | (_NO_CHECKSUMS if storage.is_local(folder) else {})
-    table.write.mode("overwrite").options(**options).parquet(storage.spark_path(folder))
+    with part(f"writing {storage.name(folder)}"):
+        table.write.mode("overwrite").options(**options).parquet(storage.spark_path(folder))
 
 
 @contextmanager
 def timed(folder: str, title: str) -> Iterator[None]:
-    """Print the title of a step; when it succeeds, write ``<folder>.done`` with the title and the seconds."""
-    print(f"{title} …", flush=True)
+    """Run the block as a step; when it succeeds, write ``<folder>.done`` with the title and the seconds.
+
+    The folder's name is the name of the step (:func:`pipeline.spark.steps.step`).
+    """
     started = time.monotonic()
-    yield
+    with step(storage.name(folder), title):
+        yield
+    write_timing(folder, title, time.monotonic() - started)
+
+
+def write_timing(folder: str, title: str, seconds: float) -> None:
+    """Write ``<folder>.done``, which marks a finished step and says how long it took, for the report."""
     locks.check(folder)
-    timing = {"title": title, "seconds": round(time.monotonic() - started, 1)}
+    timing = {"title": title, "seconds": round(seconds, 1)}
     storage.write_atomic(f"{folder}.done", json.dumps(timing, ensure_ascii=False).encode())
 
 

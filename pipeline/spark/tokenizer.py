@@ -22,6 +22,7 @@ from core.tokenizer import STAGE, Tokenizer, publish, read_existing, train
 from pipeline.languages import codes
 from pipeline.reports.tokenizer import REPORT, SampleDocument, TokenizerReport, measure
 from pipeline.spark import documents, tables
+from pipeline.spark.steps import recorded
 
 BUCKET_BITS = 14
 """The sample is drawn by buckets of a hash. The driver collects one number per bucket, and Spark sorts less
@@ -76,7 +77,7 @@ def train_tokenizer(spark: SparkSession, config: Config) -> Manifest:
     with stage.lock() as done:
         if done:
             return done
-        with tables.timed(stage.folder, f"{STAGE}: {title}"):
+        with recorded(stage), tables.timed(stage.folder, f"{STAGE}: {title}"):
             made, report = _make(documents.read(spark, out), config.tokenizer, existing, other)
             stage.begin()
             entry = stage.write(REPORT, report.model_dump_json(indent=2).encode() + b"\n")

@@ -40,6 +40,18 @@ def test_our_errors_are_one_line_and_exit_code_1(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "\nerror: a.gz: nothing there; check the path\n")
 
 
+def test_credentials_in_addresses_are_not_printed(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["program"])
+
+    def main(arguments):
+        raise InputError("https://user:pa55@host/a@b and 'ftp://t0ken@host': nothing there; check the path")
+
+    with pytest.raises(SystemExit):
+        run(main)
+    line = "error: https://…@host/a@b and 'ftp://…@host': nothing there; check the path\n"
+    assert capsys.readouterr().err == line
+
+
 def test_other_errors_are_raised_after_the_line_has_ended(capsys):
     def main(arguments):
         raise KeyError("bug")

@@ -1,6 +1,6 @@
 import pytest
 
-from core.messages import duration, nearest
+from core.messages import counted, duration, nearest
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,10 @@ from core.messages import duration, nearest
 )
 def test_durations(seconds, expected):
     assert duration(seconds) == expected
+
+
+def test_numbers_have_their_noun():
+    assert [counted(number, "task") for number in (0, 1, 1200)] == ["0 tasks", "1 task", "1,200 tasks"]
 
 
 def test_nearest_returns_the_most_similar_name():

@@ -38,6 +38,7 @@ from pipeline.ledger import COPIES, CUTS, Reason
 from pipeline.ledger.tables import records_folder
 from pipeline.spark import checks, publishing, record_processing, tables
 from pipeline.spark.dedup.parts import KEYED, ROW_BITS, parts_of, read_keys, read_part
+from pipeline.spark.steps import step
 
 STAGE = "signature_index"
 GENERATION = "generation-"
@@ -200,7 +201,8 @@ def _add(spark: SparkSession, config: Config, run: str, made: Manifest, folder: 
     index = _existing(folder)
     if index:
         refuse_other_parameters(index, own, config.dedup.index)
-        verify(spark, folder, index)
+        with step("verify", f"{STAGE}: comparing the index with its manifest"):
+            verify(spark, folder, index)
     added = index.facts["generations"] if index else []
     if index and any(generation["corpus"] == made.facts["corpus"] for generation in added):
         print(f"{STAGE}: {config.output.path} is in the index already")
@@ -210,8 +212,9 @@ def _add(spark: SparkSession, config: Config, run: str, made: Manifest, folder: 
     for left in set(locks.contents(folder)) - {each["folder"] for each in added}:
         if left.startswith(GENERATION):  # by an interrupted attempt
             storage.remove(storage.join(folder, left))
-    _write_generation(spark, run, storage.join(folder, name), buckets)
-    entries = tables.file_entries(spark, folder, name)
+    with step("generation", f"{STAGE}: adding signatures and keys"):
+        _write_generation(spark, run, storage.join(folder, name), buckets)
+        entries = tables.file_entries(spark, folder, name)
     signed = [entry for entry in entries if entry.path.startswith(f"{name}/signatures/")]
     checks.check_one_job(folder, signed)
     if (rows := sum(entry.rows for entry in signed)) != documents:

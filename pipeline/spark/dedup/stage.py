@@ -31,6 +31,7 @@ from pipeline.spark.dedup.repeated_text import find_repeated_text
 from pipeline.spark.dedup.signature_index import SignatureIndex, check_local_index, open_index
 from pipeline.spark.inputs import Inputs, plan_inputs
 from pipeline.spark.inputs import validate as validate_inputs
+from pipeline.spark.steps import named, recorded, step
 
 STAGE = "dedup"
 TABLE_FORMATS = ("jsonl", "parquet")
@@ -87,11 +88,13 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     Raises :class:`InputError` for inputs that are not tables of texts.
     """
     validate(config)
-    inputs = None if config.dedup.run else _plan_tables(spark, config)
+    with named(f"{STAGE}: listing inputs"):
+        inputs = None if config.dedup.run else _plan_tables(spark, config)
     base = _run(config) if config.dedup.run else None
     if base:
         config = _with_columns_of(base, config)
-    index, signatures = load_index(config.decontamination), open_index(spark, config)
+    with named(f"{STAGE}: checking the signature index"):
+        index, signatures = load_index(config.decontamination), open_index(spark, config)
     if base and signatures and base.facts["corpus"] in signatures.corpora:
         raise MismatchError(
             f"dedup.index = {config.dedup.index}: holds the documents of dedup.run = {config.dedup.run}, "
@@ -101,10 +104,13 @@ def dedup(spark: SparkSession, config: Config) -> Manifest:
     contents += [signatures.content(storage.absolute(config.output.path))] if signatures else []
     stage = _stage(config, inputs, contents, base)
     with stage.claim() as done:
-        return done or _decide(spark, config, stage, inputs, base, index, signatures)
+        if done:
+            return done
+        with recorded(stage, sum(file.size or 0 for file in inputs.files) if inputs else 0):
+            return _make(spark, config, stage, inputs, base, index, signatures)
 
 
-def _decide(
+def _make(
     spark: SparkSession,
     config: Config,
     stage: Stage,
@@ -134,11 +140,12 @@ def _decide(
     title = f"{STAGE}: publishing {'documents, ' * with_documents}ledger, quarantine"
     with tables.timed(f"{out}/documents", title):
         publishing.write_tables(spark, out, records, decisions, kept_columns, with_documents=with_documents)
-    facts = publishing.write_cuts(spark, out, records)
-    facts |= {"index": signatures.corpora} if signatures else {}
-    facts |= {"run": base.sha256()} if base else {}
-    facts |= contamination.publish(spark, out, records, index, config)
-    return counting.publish(spark, stage, records, decisions, facts=facts)
+    with step("counts", f"{STAGE}: counting documents, hashing files"):
+        facts = publishing.write_cuts(spark, out, records)
+        facts |= {"index": signatures.corpora} if signatures else {}
+        facts |= {"run": base.sha256()} if base else {}
+        facts |= contamination.publish(spark, out, records, index, config)
+        return counting.publish(spark, stage, records, decisions, facts=facts)
 
 
 def _plan_tables(spark: SparkSession, config: Config) -> Inputs:

@@ -30,6 +30,7 @@ from pipeline.reports.funnel import funnel, groups
 from pipeline.reports.tokenizer import REPORT, TokenizerReport
 from pipeline.spark import record_processing, tables
 from pipeline.spark.report import breakdown, filter_stats, repeated_text, samples
+from pipeline.spark.steps import step
 
 MAX_GROUPS = 15
 """Maximum number of languages and of sites shown."""
@@ -60,7 +61,8 @@ def report(spark: SparkSession, config: Config) -> str:
         print("report: already done")
         return path
     ledger.records_folder(out)
-    page = render(collect_content(spark, out, made, parts))
+    with step("report", "report: aggregating the tables"):
+        page = render(collect_content(spark, out, made, parts))
     storage.write_atomic(path, (mark + page).encode())
     return path
 

@@ -23,6 +23,7 @@ output exist.
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -35,10 +36,22 @@ from pyspark.sql import SparkSession
 from core.config import Config
 from core.errors import InputError
 from pipeline.readers import commoncrawl
-from pipeline.spark.session import jars, java
+from pipeline.spark.session import jars, java, log_file
+from pipeline.spark.steps import progress
 
 HADOOP = "3.5.0"
 """Hadoop version of our S3A jars: the one in the pyspark package."""
+
+SPARKS_BAR = "spark.ui.showConsoleProgress"
+
+REDACTED = (
+    r"(?i)secret|password|passwd|token|credential|authorization|private[._-]?key|access[._-]?key|api[._-]?key"
+    r"|account[._-]?key|sas[._-]?key|FSSPEC_|://[^/?#\s]*@"
+)
+"""Settings that Spark shows as redacted in its UI, event log and messages: their names or values match.
+
+Spark's own pattern does not match ``AWS_ACCESS_KEY_ID``, nor a password in a URL.
+"""
 
 SETTINGS = {
     # A page is some kilobytes, so that a batch of 1,000 is about ten megabytes.
@@ -51,8 +64,11 @@ SETTINGS = {
     # A task has one core; Hugging Face's tokenizers would use all of them.
     "spark.executorEnv.TOKENIZERS_PARALLELISM": "false",
     "spark.log.level": "WARN",
+    "spark.redaction.regex": REDACTED,
+    # Its ports are open to the network. docs/cluster.md says how to switch it on.
     "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "true",
+    # pipeline/spark/steps/progress.py shows the progress by names.
+    SPARKS_BAR: "false",
 }
 
 LOCAL_SETTINGS = {
@@ -87,13 +103,22 @@ def session(config: Config, name: str) -> SparkSession:
     settings = dict(SETTINGS)
     if conf.get("spark.master", "local[*]").startswith("local"):
         settings |= LOCAL_SETTINGS
-    if not sys.stderr.isatty():
-        settings["spark.ui.consoleProgress.update.interval"] = "10s"  # fewer lines in a log file
+    if shutil.which("pgrep") and Path("/proc/self").exists():
+        # Resident sizes for run.json. Without these two, executors would log a warning.
+        settings["spark.executor.processTreeMetrics.enabled"] = "true"
     if uses_s3(config):
         settings |= _s3_settings() | _add_s3a(conf)
+    settings |= {f"spark.executorEnv.{name}": value for name, value in _web_settings().items()}
+    if _is_shell():
+        conf.set(SPARKS_BAR, "false")
     for key, value in settings.items():
         conf.setIfMissing(key, value)
+    conf.set(progress.SECONDS, "0" if conf.get(SPARKS_BAR) == "true" else str(config.output.progress_seconds))
+    if config.output.log_file:
+        conf.set(log_file.SETTING, log_file.open_log(config.output.log_file))
     spark = SparkSession.builder.config(conf=conf).appName(name).getOrCreate()
+    if config.output.log_file:
+        log_file.add_spark_messages(spark._jvm, log_file.configured(spark.sparkContext))
     _interrupt_quietly()
     return spark
 
@@ -113,7 +138,7 @@ def uses_s3(config: Config) -> bool:
 def end_session() -> None:
     """Stop the active session, if any, so that what is printed next starts on a line of its own.
 
-    Spark draws its progress bar without a line end and leaves it there when a job fails.
+    Spark draws its progress bar, if that is switched on, without a line end, and leaves it when a job fails.
     """
     # After an interrupt, getActiveSession() is None: Py4J's next call runs in another thread of the JVM.
     spark = SparkSession._instantiatedSession
@@ -151,6 +176,21 @@ def _start_java() -> None:
         if "SPARK_HOME" not in os.environ:
             os.environ.setdefault("SPARK_CONF_DIR", str(Path(__file__).with_name("conf")))
     SparkContext._ensure_initialized()  # there is no public way to start the JVM without a context
+
+
+def _is_shell() -> bool:
+    """True if Spark was started as for an interactive shell, where it switches its progress bar on by itself.
+
+    That is so without ``spark-submit``. A user may still ask for the bar, in ``PYSPARK_SUBMIT_ARGS``.
+    """
+    return "PYSPARK_GATEWAY_PORT" not in os.environ and SPARKS_BAR not in os.environ.get(
+        "PYSPARK_SUBMIT_ARGS", ""
+    )
+
+
+def _web_settings() -> dict[str, str]:
+    """Return fsspec's variables for web servers, such as ``FSSPEC_HTTPS`` with headers, by name."""
+    return {name: value for name, value in os.environ.items() if name.startswith("FSSPEC_HTTP")}
 
 
 def _s3_settings() -> dict[str, str]:

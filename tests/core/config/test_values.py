@@ -124,3 +124,41 @@ def test_infinite_values_are_allowed_where_they_mean_no_limit():
     assert config.load(None, ["train.clip_norm=inf"]).train.clip_norm == float("inf")
     with pytest.raises(ConfigError, match=r"^train\.mixture\.web = Infinity: must be a finite number"):
         config.load(None, ["train.mixture.web=inf"])
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/run.log", "hdfs://host/run.log"])
+def test_the_log_file_is_local(path):
+    with pytest.raises(ConfigError, match="must be a local path, because lines are appended"):
+        config.load(None, [f"output.log_file={path}"])
+    assert config.load(None, ["output.log_file=file:///a/run.log"]).output.log_file == "file:///a/run.log"
+
+
+@pytest.mark.parametrize(
+    ("override", "start", "remedy"),
+    [
+        ('input.paths=["a","https://user:pa55word@host/x"]', "input.paths[1] = https://…@…", "FSSPEC_HTTPS="),
+        ("input.paths=https://pa55word@host/x", "input.paths = https://…@…", "FSSPEC_HTTPS="),
+        ("input.paths=['commoncrawl:http://u:pa55word@h/x']", "commoncrawl:http://…@…", "FSSPEC_HTTPS="),
+        ("output.path=s3://key:pa55word@bucket/x", "output.path = s3://…@…", "set AWS_ACCESS_KEY_ID and"),
+        ("output.path=s3://key:pa55/word@bucket/x", "output.path = s3://…@…", "set AWS_ACCESS_KEY_ID and"),
+        ("output.path=hdfs://pa55word@name/x", "output.path = hdfs://…@…", "set HADOOP_USER_NAME"),
+    ],
+)
+def test_credentials_in_addresses_are_refused_without_showing_them(override, start, remedy):
+    with pytest.raises(ConfigError) as caught:
+        config.load(None, [override])
+    message = str(caught.value)
+    assert start in message and remedy in message
+    assert "pa55" not in message and "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "input.paths=['https://host/a@b', 's3://bucket/x@1', 'user@host', '/a://b@c']",
+        "input.paths=['http://host:80', 'https://host:8080/x:y@z', 'http://[::1]:80/x', 'hdfs://host:9000/']",
+        "input.paths=['commoncrawl:CC-MAIN-2024-51/wet', 'commoncrawl:https://host:1/paths.gz']",
+    ],
+)
+def test_other_addresses_are_accepted(override):
+    config.load(None, [override])
