@@ -4,7 +4,7 @@ A cell is a test that calls the fixture ``cell``. ``make test-faults`` runs all 
 marked ``faults`` are left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -26,15 +26,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = chosen
 
 
+_reports = pytest.StashKey[list[pytest.TestReport]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_reports] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Write the table after each cell, so that an interrupted run leaves one."""
+    report = yield
+    reports = item.config.stash.get(_reports, [])
+    if report.when == "call" or report.failed:
+        reports.append(report)
+        if path := item.config.getoption("--fault-table", None):
+            path.write_text(as_text(reports) + "\n", encoding="utf-8")
+    return report
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if not config.getoption("--faults", False):
-        return
-    reports = [each for found in terminalreporter.stats.values() for each in found if hasattr(each, "when")]
-    text = as_text([each for each in reports if each.when == "call" or each.failed])
-    terminalreporter.section("fault table")
-    terminalreporter.write_line(text)
-    if path := config.getoption("--fault-table", None):
-        path.write_text(text + "\n", encoding="utf-8")
+    if config.getoption("--faults", False):
+        terminalreporter.section("fault table")
+        terminalreporter.write_line(as_text(config.stash[_reports]))
 
 
 Cell = Callable[[str, str, str], Callable[[str], None]]

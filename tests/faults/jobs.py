@@ -45,7 +45,7 @@ REQUIRED: dict[str, Sequence[str]] = {
     "train": ("tokenizer", "shards"),
 }
 """What a job reads of its output folder: the output of earlier ones."""
-SECONDS = 150.0
+SECONDS = 240.0
 """Time that a job may take, with all that it tries again."""
 
 
