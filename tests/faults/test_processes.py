@@ -121,7 +121,7 @@ def _deleting(folder, count):
         thread.join()
 
 
-@pytest.mark.parametrize("stage", cells(STAGES, short=[("pack",)]))
+@pytest.mark.parametrize("stage", cells(STAGES))
 def test_full_disk_is_reported(local, cell, stage, tmp_path):
     record = cell("disk of the output full", stage, "local")
     local.finish(stage)
