@@ -47,7 +47,7 @@ def _reach(jobs, work, running, share):
     return running.wait_for(steps[int(share * len(steps))]) and not running.has_ended
 
 
-@pytest.mark.parametrize("stage", cells((*STAGES, "train"), short=[("clean",)]))
+@pytest.mark.parametrize("stage", cells((*STAGES, "train"), short=[("pack",)]))
 def test_killed_driver_is_resumed(local, cell, stage):
     record = cell(f"all processes killed {KILLS} times", stage, "local")
     work, draw, kills = local.prepare(stage), random.Random(stage), 0
