@@ -80,10 +80,15 @@ class HdfsCluster:
     def corrupt(self, data: bytes, copies: int) -> dict[Path, bytes]:
         """Change a byte of blocks on disk whose content is ``data``, at most ``copies``; return their bytes.
 
-        Blocks are found by content, so that files of one block can be damaged.
+        Blocks are found by content, so that files of one block can be damaged. Of several files with the same
+        content, the one that was written last is.
         """
-        blocks = sorted(self._folder.glob("data-*/current/BP-*/current/finalized/**/blk_*"))
-        found = [each for each in blocks if each.suffix != ".meta" and each.read_bytes() == data][:copies]
+        blocks = self._folder.glob("data-*/current/BP-*/current/finalized/**/blk_*")
+        same = [each for each in blocks if each.suffix != ".meta" and each.read_bytes() == data]
+        newest = max(
+            (each.name for each in same), key=lambda name: int(name.removeprefix("blk_")), default=""
+        )
+        found = sorted(each for each in same if each.name == newest)[:copies]
         for block in found:
             _flip_middle(block)
         return {block: block.read_bytes() for block in found}
