@@ -16,7 +16,9 @@ from typing import Literal
 
 from tests.commands import ROOT, SHORT_LIVED
 
-START_SECONDS = 90.0
+START_SECONDS = 120.0
+SECONDS = 240.0
+"""Time that a job may take on a busy machine, with all that it tries again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Driver:
         self.log = folder / f"{kind}-driver.log"
         folder.mkdir(parents=True, exist_ok=True)
 
-    def run(self, job: str, *arguments: str, seconds: float = 120) -> Outcome:
+    def run(self, job: str, *arguments: str, seconds: float = SECONDS) -> Outcome:
         """Run a job and wait for it; kill the driver if that takes longer than ``seconds``."""
         return self.start(job, *arguments).wait(seconds)
 
@@ -162,7 +164,7 @@ class Running:
         """What the job has printed so far."""
         return self._out.read_text(errors="replace")
 
-    def wait_for(self, text: str, seconds: float = 120) -> bool:
+    def wait_for(self, text: str, seconds: float = SECONDS) -> bool:
         """Wait until the job has printed ``text``; return False if it ends or time runs out before."""
         deadline = time.monotonic() + seconds
         while text not in self.printed:
@@ -176,7 +178,7 @@ class Running:
         """True if the job has ended."""
         return self._driver.has_answer
 
-    def wait(self, seconds: float = 120) -> Outcome:
+    def wait(self, seconds: float = SECONDS) -> Outcome:
         """Wait for the end; kill the driver when ``seconds`` have passed since the start."""
         left = max(0.0, self._started + seconds - time.monotonic())
         line = self._driver.read_line(left)

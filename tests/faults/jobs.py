@@ -45,8 +45,6 @@ REQUIRED: dict[str, Sequence[str]] = {
     "train": ("tokenizer", "shards"),
 }
 """What a job reads of its output folder: the output of earlier ones."""
-SECONDS = 240.0
-"""Time that a job may take, with all that it tries again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,7 @@ class Jobs:
 
     def run(self, work: Work, driver: Driver | None = None) -> Outcome:
         """Run a job."""
-        return self.start(work, driver).wait(SECONDS)
+        return self.start(work, driver).wait()
 
     def finish(self, job: Job) -> None:
         """Run a job undisturbed, after those that it needs, unless that was done before."""
@@ -187,7 +185,7 @@ class Jobs:
         for each in (self.spark, other):  # neither is ahead by a session that it has already
             assert each.pid
         both = [self.start(work), self.start(work, other)]
-        outcomes = [each.wait(SECONDS) for each in both]
+        outcomes = [each.wait() for each in both]
         failed = [each for each in outcomes if each.code != 0]
         problems = ["both fail"] if len(failed) == 2 else []
         problems += [complaint for each in failed for complaint in each.complaints()]
