@@ -52,7 +52,6 @@ FAULTS = {
 """Rules by the name of the fault."""
 SHORT = {
     ("503 on a tenth of the requests", "train"),
-    ("503 on everything after the 20th request", "pack"),
     ("all at once, one request in twelve", "pack"),
 }
 """Cells that are run with all tests."""
