@@ -1,7 +1,7 @@
 # Each target installs what it needs. Python 3.11 or newer is enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chat test check dist stats clean-demo constraints
+.PHONY: help setup demo chat test test-faults check dist stats clean-demo constraints
 
 PYTHON := .venv/bin/python
 UV := .venv/bin/uv
@@ -22,6 +22,9 @@ chat: $(STAMP)  ## serve a chat page with SmolLM2, or with MODEL=DIR; PORT=8000
 
 test: $(STAMP)  ## run all tests
 	@$(PYTHON) -m pytest
+
+test-faults: $(STAMP)  ## break storage and cluster under the jobs; write fault-table.md (about half an hour)
+	@$(PYTHON) -m pytest tests/faults --faults --fault-table fault-table.md
 
 check: $(STAMP)  ## check style, types and layers
 	$(PYTHON) -m ruff check
