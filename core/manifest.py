@@ -162,6 +162,8 @@ class Stage:
         if not resumed:
             self.clear()
         locks.check(self.folder)
+        for entry in self.owned or ("",):
+            storage.abort_uploads(storage.join(self.folder, entry).rstrip("/"))
         storage.write_atomic(self._started, self._mark)
         return None
 

@@ -6,9 +6,9 @@
 from collections.abc import Sequence
 
 from core.config import from_command_line
-from core.errors import run
 from pipeline.spark.dedup.signature_index import add_run, validate
-from pipeline.spark.session.builder import end_session, session
+from pipeline.spark.session.builder import session
+from pipeline.spark.session.failures import run_job
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -20,4 +20,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main, end_session)
+    run_job(main)

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Collection, Sequence
 
 from core.config import from_command_line
-from core.errors import run
 from core.manifest import Manifest
 from pipeline.ledger import FunnelStep, warnings
 from pipeline.reports import summary
 from pipeline.spark.clean import clean, validate
-from pipeline.spark.session.builder import end_session, session
+from pipeline.spark.session.builder import session
+from pipeline.spark.session.failures import run_job
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,4 +31,4 @@ def show(manifest: Manifest, configured: Collection[str] = ()) -> None:
 
 
 if __name__ == "__main__":
-    run(main, end_session)
+    run_job(main)

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from core.config import from_command_line
-from core.errors import run
 from core.manifest import Manifest
 from pipeline.reports import summary
 from pipeline.spark.dedup.stage import dedup, validate
-from pipeline.spark.session.builder import end_session, session
+from pipeline.spark.session.builder import session
+from pipeline.spark.session.failures import run_job
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,4 +29,4 @@ def show(manifest: Manifest) -> None:
 
 
 if __name__ == "__main__":
-    run(main, end_session)
+    run_job(main)

@@ -6,11 +6,11 @@
 from collections.abc import Sequence
 
 from core.config import from_command_line
-from core.errors import run
 from core.manifest import Manifest, check_output
 from core.shards import Facts
 from pipeline.spark.pack import pack
-from pipeline.spark.session.builder import end_session, session
+from pipeline.spark.session.builder import session
+from pipeline.spark.session.failures import run_job
 
 SHOWN = 10
 """Languages that are printed for each source."""
@@ -44,4 +44,4 @@ def show(manifest: Manifest) -> None:
 
 
 if __name__ == "__main__":
-    run(main, end_session)
+    run_job(main)

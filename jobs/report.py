@@ -6,10 +6,10 @@
 from collections.abc import Sequence
 
 from core.config import from_command_line
-from core.errors import run
 from core.manifest import check_output
 from pipeline.spark.report import report
-from pipeline.spark.session.builder import end_session, session
+from pipeline.spark.session.builder import session
+from pipeline.spark.session.failures import run_job
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -19,4 +19,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main, end_session)
+    run_job(main)

@@ -10,10 +10,10 @@ from functools import partial
 from time import monotonic
 
 from core.config import from_command_line
-from core.errors import run
 from pipeline.ledger.comparison import side_by_side
 from pipeline.spark.rethreshold import rethreshold, validate
-from pipeline.spark.session.builder import end_session, session
+from pipeline.spark.session.builder import session
+from pipeline.spark.session.failures import run_job
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -38,4 +38,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main, end_session)
+    run_job(main)

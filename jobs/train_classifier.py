@@ -10,11 +10,10 @@ and ``manifest.json`` to ``OUT/classifier``.
 from collections.abc import Sequence
 
 from core.config import Config, from_command_line
-from core.errors import run
 from pipeline.filters.classifier.evaluation import Evaluation
 from pipeline.filters.classifier.stage import MODEL, STAGE, train_classifier
 from pipeline.spark.corpora import corpora, validate
-from pipeline.spark.session.builder import end_session
+from pipeline.spark.session.failures import run_job
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -44,4 +43,4 @@ def show(config: Config, evaluation: Evaluation) -> None:
 
 
 if __name__ == "__main__":
-    run(main, end_session)
+    run_job(main)

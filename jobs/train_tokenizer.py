@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from core import storage
 from core.config import Config, from_command_line
-from core.errors import run
 from core.manifest import check_output
 from core.tokenizer import STAGE, read_existing
 from pipeline.reports.tokenizer import read_report, summary, warnings
-from pipeline.spark.session.builder import end_session, session
+from pipeline.spark.session.builder import session
+from pipeline.spark.session.failures import run_job
 from pipeline.spark.tokenizer import train_tokenizer
 
 
@@ -40,4 +40,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main, end_session)
+    run_job(main)

@@ -27,9 +27,11 @@ import shutil
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]  # has no types
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
@@ -144,6 +146,11 @@ def end_session() -> None:
     spark = SparkSession._instantiatedSession
     if spark is None:
         return
+    with suppress(Py4JNetworkError, ConnectionError):  # its Java process may have ended
+        _stop(spark)
+
+
+def _stop(spark: SparkSession) -> None:
     # Cancelled tasks would log errors. setLogLevel() leaves loggers with a level of their own as they are.
     jvm: Any = spark._jvm
     log4j = jvm.org.apache.logging.log4j
