@@ -15,8 +15,6 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from core.errors import run
-
 
 def main(kind: str) -> None:
     """Serve until standard input ends."""
@@ -57,12 +55,13 @@ def _run(start: Callable[[str], None], job: str, out: str, err: str) -> int:
 
 def _spark() -> Callable[[str], None]:
     from core.config import Config
-    from pipeline.spark.session.builder import end_session, session
+    from pipeline.spark.session.builder import session
+    from pipeline.spark.session.failures import run_job
 
     session(Config(), "faults").stop()  # starts Java, which keeps the standard error of this process
 
     def start(job: str) -> None:
-        run(importlib.import_module(f"jobs.{job}").main, end_session)
+        run_job(importlib.import_module(f"jobs.{job}").main)
 
     return start
 
