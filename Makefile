@@ -5,6 +5,7 @@
 
 PYTHON := .venv/bin/python
 UV := .venv/bin/uv
+DIST := dist
 # The environment is up to date if it contains the stamp of the current pins.
 PINS := $(shell cat constraints.txt pyproject.toml | cksum | cut -d ' ' -f 1)
 STAMP := .venv/installed-$(PINS)
@@ -34,14 +35,14 @@ check: $(STAMP)  ## check style, types and layers
 
 # Spark brings its own pyspark to the executors.
 dist: $(STAMP)  ## build dist/gristmill.tar.gz, which spark-submit --archives gives to executors
-	@rm -rf dist
+	@rm -rf $(DIST)/packages $(DIST)/gristmill.tar.gz
 	@export UV_DEFAULT_INDEX="$$($(PYTHON) -m demo.index)" \
-	    && $(UV) pip install --quiet --python $(PYTHON) --target dist/packages --constraint constraints.txt \
+	    && $(UV) pip install --quiet --python $(PYTHON) --target $(DIST)/packages --constraint constraints.txt \
 	        --build-constraints constraints.txt --requirements pyproject.toml --extra pipeline
-	@rm -rf dist/packages/bin dist/packages/py4j* dist/packages/pyspark*
-	@cp -R core pipeline dist/packages
-	@tar -C dist/packages --exclude=__pycache__ -czf dist/gristmill.tar.gz . && rm -rf dist/packages
-	@du -h dist/gristmill.tar.gz
+	@rm -rf $(DIST)/packages/bin $(DIST)/packages/py4j* $(DIST)/packages/pyspark*
+	@cp -R core pipeline $(DIST)/packages
+	@tar -C $(DIST)/packages --exclude=__pycache__ -czf $(DIST)/gristmill.tar.gz . && rm -rf $(DIST)/packages
+	@du -h $(DIST)/gristmill.tar.gz
 
 stats: $(STAMP)  ## print size and shape of the source
 	@$(PYTHON) benchmarks/structure.py

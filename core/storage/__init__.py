@@ -15,6 +15,7 @@ import hashlib
 import io
 import os
 import posixpath
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Collection, Iterator
@@ -23,7 +24,7 @@ from typing import Any, BinaryIO, cast
 
 from fsspec.spec import AbstractFileSystem
 
-from core.errors import InputError, OutputError
+from core.errors import GristmillError, InputError, OutputError
 from core.storage.failures import is_past_end, reporting, reporting_writes
 from core.storage.filesystems import filesystem
 from core.storage.listing import HIDDEN, FileInfo, Listing, file_info, list_files, scan
@@ -270,14 +271,24 @@ def remove(path: str) -> None:
         )  # s3fs expects a glob
 
 
-@reporting_writes
 def abort_uploads(folder: str) -> int:
     """Abort the multipart uploads to files below a folder on S3, and return their number; 0 elsewhere.
 
     Jobs that are killed leave them, invisible and charged for. Call it only while nobody else writes there.
+    They do no harm: where a server or its permissions (``s3:ListBucketMultipartUploads``) do not allow it, a
+    warning is printed.
     """
     if not folder.startswith("s3://"):
         return 0
+    try:
+        return _abort_uploads(folder)
+    except GristmillError as error:
+        print(f"warning: uploads of killed jobs are not looked for: {error}", file=sys.stderr)
+        return 0
+
+
+@reporting_writes
+def _abort_uploads(folder: str) -> int:
     fs, inner = filesystem(folder)
     return cast(int, cast(Any, fs).abort_uploads(inner))
 

@@ -67,6 +67,7 @@ _HDFS_DENIED = frozenset({"AccessControlException", "AuthorizationException", "I
 _HDFS_PERMANENT = re.compile(
     r"(?:AlreadyExists|GSSAPIError|Invalid(?:Argument|Path)|NoSASLMechanism|SASLError|Unsupported\w+|UrlParseError)\b"
 )
+_OF_THIS_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENOMEM)
 _WRONG_PATH = (errno.ELOOP, errno.ENAMETOOLONG)
 
 
@@ -141,6 +142,8 @@ def describe(path: str, error: Exception) -> Failure | None:
         return Failure("transient", f"the server sent {error}", _CHECK_SERVER)
     if is_local(path):
         return _local(error) if isinstance(error, OSError) else None
+    if isinstance(error, OSError) and error.errno in _OF_THIS_MACHINE:  # as of the cache, or a download
+        return _local(error)
     if path.startswith("hdfs://"):
         return _hdfs(error)
     return _http(path, error)

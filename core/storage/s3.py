@@ -27,7 +27,8 @@ class S3(S3FileSystem):  # type: ignore[misc]  # has no types
     retries = 1
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        config = {"retries": {"mode": "standard", "total_max_attempts": 1}}
+        once = {"retries": {"mode": "standard", "total_max_attempts": 1}}
+        config = options.pop("config_kwargs", {}) | once
         super().__init__(*arguments, config_kwargs=config, **options)
 
     async def _call_s3(self, method: str, *arguments: Any, **options: Any) -> Any:
@@ -106,7 +107,9 @@ class S3(S3FileSystem):  # type: ignore[misc]  # has no types
 
     async def _abort_uploads(self, folder: str) -> int:
         bucket, key, _ = self.split_path(folder)
-        request: dict[str, Any] = {"Bucket": bucket, "Prefix": f"{key.rstrip('/')}/" if key else ""}
+        if not key:  # the bucket is shared with others
+            return 0
+        request: dict[str, Any] = {"Bucket": bucket, "Prefix": f"{key.rstrip('/')}/"}
         count = 0
         while True:
             page = await self._call_s3("list_multipart_uploads", **request)
@@ -115,7 +118,9 @@ class S3(S3FileSystem):  # type: ignore[misc]  # has no types
                 count += 1
             if not page.get("IsTruncated"):
                 return count
-            request |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+            request |= {"KeyMarker": page["NextKeyMarker"]}
+            if marker := page.get("NextUploadIdMarker"):
+                request |= {"UploadIdMarker": marker}
 
 
 class _LostUploadError(Exception):

@@ -19,7 +19,8 @@ class Web(HTTPFileSystem):  # type: ignore[misc]  # has no types
     """fsspec's file system. It takes no failure for a missing file."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(client_kwargs={"timeout": _TIMEOUT}, **options)
+        client = {"timeout": _TIMEOUT, **options.pop("client_kwargs", {})}
+        super().__init__(client_kwargs=client, **options)
 
     async def _info(self, url: str, **options: Any) -> dict[str, Any]:
         """Return size and version. fsspec replaces each error by :class:`FileNotFoundError`."""

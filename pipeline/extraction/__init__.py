@@ -81,12 +81,12 @@ def extract(record: RawRecord, settings: config.ExtractionConfig) -> Extracted |
         return Drop(Reason.TOO_LONG, len(record.body), settings.max_bytes)
     try:
         found = _extract(record, settings)
+        if isinstance(found, Drop):
+            return found
+        text, title = normalize(found[0]), single_line(found[1])
     except Exception:  # Parsers of untrusted content: any error is attributed to the content.
         return Drop(Reason.FAILED)
-    if isinstance(found, Drop):
-        return found
-    text = normalize(found[0])
-    return Extracted(text, single_line(found[1])) if text and not text.isspace() else Drop(Reason.EMPTY)
+    return Extracted(text, title) if text and not text.isspace() else Drop(Reason.EMPTY)
 
 
 def decode_body(body: bytes | str, declared: str | None) -> str:

@@ -26,6 +26,8 @@ SHORT_TEXT = 16_000
 """Length of the longest plain text that is processed without a worker. Normalization sorts combining marks in
 quadratic time: a text of nothing else takes a quarter of a second."""
 
+_HUNG = -signal.SIGALRM
+"""Stands for the exit code of a worker that did not answer, and was killed for that."""
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
 """Exit codes of a worker that another process or the kernel has ended."""
 
@@ -44,8 +46,9 @@ class Guard:
     def extract(self, record: RawRecord) -> Extracted | Drop:
         """Return a record's text, or the reason for dropping it, such as a timeout or a crash of the worker.
 
-        Raises ChildProcessError if no worker can be started, or if two in a row are killed from outside with
-        this record: the task is to be repeated then, since a drop would depend on the machine.
+        A worker that hangs is replaced once, too. Raises ChildProcessError if no worker can be started, or if
+        two in a row are killed from outside with this record: the task is to be repeated then, since a drop
+        would depend on the machine.
         """
         if record.media == "text" and len(record.body) <= SHORT_TEXT:
             return extract(record, self._settings)
@@ -55,8 +58,10 @@ class Guard:
                 return found
             if found == -signal.SIGPROF:
                 return Drop(Reason.TOO_SLOW, None, self._settings.max_seconds)
-            if found not in _FROM_OUTSIDE:
+            if found not in (_HUNG, *_FROM_OUTSIDE):
                 return Drop(Reason.CRASHED)
+        if found == _HUNG:
+            return Drop(Reason.TOO_SLOW, None, self._settings.max_seconds)
         raise ChildProcessError(
             f"{record.url or 'a page'}: two extraction processes were killed from outside; give executors "
             "more memory outside of the JVM (spark.executor.memoryOverhead), or fewer tasks at once"
@@ -80,6 +85,8 @@ class Guard:
             )
             if not channel.poll(MAX_SILENCE):
                 process.kill()
+                self.close()
+                return _HUNG
             found: Extracted | Drop = channel.recv()
         except (EOFError, OSError):
             return self.close()

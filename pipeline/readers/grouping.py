@@ -6,6 +6,8 @@ from pipeline.readers.record import InputSplit
 
 OPEN_BYTES = 1 << 18
 """Stored bytes that are read in about the time that it takes to open a file."""
+MIN_TASKS = 256
+"""Tasks wanted where the number of cores is not known, or not yet, if there are as many splits."""
 
 
 def group_splits(splits: list[InputSplit], most_bytes: int, tasks: int) -> list[list[InputSplit]]:

@@ -4,7 +4,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from core import manifest, storage
-from core.errors import InputError
+from core.errors import InputError, ManifestError
 from pipeline import document
 from pipeline.spark import tables
 
@@ -26,11 +26,27 @@ def corpus_hash(out: str) -> str:
     return str(found.facts["corpus"])
 
 
+def _check_files(out: str) -> None:
+    entries = manifest.read(out, *manifest.CORPUS_STAGES).files
+    expected = {entry.path: entry.size for entry in entries if entry.path.startswith("documents/")}
+    found = {
+        file.path[file.path.rindex("/documents/") + 1 :]: file.size
+        for file in tables.list_parquet(storage.join(out, "documents"))
+    }
+    if different := sorted(dict(expected.items() ^ found.items())):
+        raise ManifestError(
+            f"{out}/{different[0]}: not as {manifest.NAME} says: missing, of another size, or not listed; "
+            "run the stage that wrote it again"
+        )
+
+
 def read(spark: SparkSession, out: str) -> DataFrame:
     """Return ``id``, ``text``, ``source``, ``language``, ``cluster`` and ``cluster_size``.
 
-    A document without copies is its own cluster.
+    A document without copies is its own cluster. Raises :class:`ManifestError` if the folder holds other
+    files than the manifest lists, such as those of a task that outlived its driver.
     """
+    _check_files(out)
     documents = tables.read(spark, storage.join(out, "documents"), document.schema())
     cluster = (
         F.coalesce("cluster", "id").alias("cluster"),

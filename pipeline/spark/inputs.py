@@ -16,7 +16,7 @@ from core import storage
 from core.config import InputConfig
 from core.errors import ConfigError, UnavailableError
 from pipeline.readers import commoncrawl
-from pipeline.readers.grouping import group_splits
+from pipeline.readers.grouping import MIN_TASKS, group_splits
 from pipeline.readers.inputs import (
     IO_THREADS,
     InputFile,
@@ -87,8 +87,8 @@ def _distribute(spark: SparkSession, splits: list[InputSplit], settings: InputCo
     if settings.partitions:
         rows = [astuple(split) for split in splits]
         return tables.parallelize(spark, rows, SPLIT_SCHEMA, settings.partitions)
-    tasks = TASKS_PER_CORE * spark.sparkContext.defaultParallelism
-    groups = group_splits(splits, settings.split_bytes, tasks)
+    cores = spark.sparkContext.defaultParallelism  # too few while executors are still starting
+    groups = group_splits(splits, settings.split_bytes, max(MIN_TASKS, TASKS_PER_CORE * cores))
     return tables.parallelize_groups(spark, [list(map(astuple, group)) for group in groups], SPLIT_SCHEMA)
 
 

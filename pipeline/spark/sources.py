@@ -46,7 +46,7 @@ from pipeline import document
 from pipeline.extraction.guard import guard
 from pipeline.ledger import Drop
 from pipeline.readers import commoncrawl, read
-from pipeline.readers.grouping import group_splits
+from pipeline.readers.grouping import MIN_TASKS, group_splits
 from pipeline.readers.inputs import describe_skipped, plan
 from pipeline.readers.record import Damaged, InputSplit, Item, Record, Skipped
 
@@ -73,8 +73,6 @@ null."""
 
 BATCH_ROWS = 512
 BATCH_BYTES = 16_000_000
-TASKS = 256
-"""Partitions that are made of inputs that are large enough; planning does not know the cluster's cores."""
 
 _OPTIONS = ("path", "paths", "records", "extract", "source", "splitBytes", "commoncrawl")
 _INPUT_KEYS: Mapping[str, str] = MappingProxyType(
@@ -198,7 +196,7 @@ class ArchiveReader(DataSourceReader):
         planned = plan(self._input)
         if planned.skipped:
             print(f"warning: {describe_skipped(planned.skipped)}", file=sys.stderr)
-        groups = group_splits(planned.splits, self._input.split_bytes, TASKS)
+        groups = group_splits(planned.splits, self._input.split_bytes, MIN_TASKS)
         return [InputPartition(group) for group in groups]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:

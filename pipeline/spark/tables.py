@@ -94,7 +94,7 @@ def is_changed(folder: str) -> bool:
 
 def _describe_files(folder: str) -> bytes:
     """Return number, bytes and a hash of the names and sizes of the files of a table."""
-    files = sorted((storage.name(file.path), file.size) for file in _parquet_files(folder))
+    files = sorted((storage.name(file.path), file.size) for file in list_parquet(folder))
     described = {"files": len(files), "bytes": sum(size for _, size in files), "fingerprint": ""}
     described["fingerprint"] = hashlib.sha256(json.dumps(files).encode()).hexdigest()
     return json.dumps(described).encode()
@@ -155,10 +155,11 @@ def parquet_files(folder: str) -> list[str]:
     Raises :class:`InputError` if a part of the folder cannot be read, and
     :class:`~core.errors.UnavailableError` if its storage fails: neither is an empty table.
     """
-    return [file.path for file in _parquet_files(folder)]
+    return [file.path for file in list_parquet(folder)]
 
 
-def _parquet_files(folder: str) -> list[storage.FileInfo]:
+def list_parquet(folder: str) -> list[storage.FileInfo]:
+    """Return the Parquet files of a table, none if there is nothing; raise what makes one unreadable."""
     try:
         listing = storage.scan(folder)
     except MissingFileError:
@@ -173,7 +174,7 @@ def _parquet_files(folder: str) -> list[storage.FileInfo]:
 
 def file_entries(spark: SparkSession, folder: str, subfolder: str) -> list[FileEntry]:
     """Return size, rows and SHA-256 of every Parquet file in ``folder/subfolder``, sorted by path."""
-    files = _parquet_files(storage.join(folder, subfolder))
+    files = list_parquet(storage.join(folder, subfolder))
     paths = [file.path for file in files]
     if not paths:
         return []

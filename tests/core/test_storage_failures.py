@@ -9,6 +9,7 @@ from core import storage
 from core.errors import GristmillError, InputError, MissingFileError, OutputError, UnavailableError
 from core.storage import failures, servers
 from core.storage.s3 import S3
+from core.storage.web import Web
 
 
 @pytest.fixture(autouse=True)
@@ -145,3 +146,21 @@ def test_failing_local_disk_is_not_a_bad_input(number, expected):
     with pytest.raises(GristmillError, match=r"^/a: .*; ") as caught:
         read("/a")
     assert type(caught.value) is expected
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/a", "hdfs://server/a", "https://server/a"])
+def test_full_local_disk_is_no_failure_of_a_server(path):
+    """Such as that of the cache, to which remote files are copied."""
+    failure = failures.describe(path, OSError(errno.ENOSPC, "No space left on device"))
+    assert failure == failures.Failure(
+        "failed", "No space left on device", "free space and run the command again"
+    )
+
+
+def test_settings_of_fsspec_are_merged_with_ours():
+    """Path-style addresses and proxies are set by FSSPEC_S3 and FSSPEC_HTTPS."""
+    web = Web(client_kwargs={"trust_env": True})
+    assert web.client_kwargs["trust_env"] and web.client_kwargs["timeout"]
+    s3 = S3(config_kwargs={"s3": {"addressing_style": "path"}}, skip_instance_cache=True)
+    assert s3.config_kwargs["s3"] == {"addressing_style": "path"}
+    assert s3.config_kwargs["retries"]["total_max_attempts"] == 1

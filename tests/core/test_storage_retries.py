@@ -122,7 +122,7 @@ def test_repeated_failures_end_with_the_number_of_attempts(server, monkeypatch):
     give_up(monkeypatch)
     server.fail("GET", 503, "SlowDown", times=999)
     expected = (
-        r"a/file: the server is busy or failing \(SlowDown: .*\), after \d+ attempts? in 0 s; run again"
+        r"a/file: the server is busy or failing \(SlowDown: .*\), after \d+ attempts? in \d+ s; run again"
     )
     with pytest.raises(UnavailableError, match=expected):
         storage.read_range(f"{server.root}/a/file", 0, 5)
@@ -236,6 +236,12 @@ def test_only_uploads_below_the_folder_are_aborted(server):
     assert _uploads(server) == ["a/other", "a/output"]
     assert storage.abort_uploads(f"{server.root}/a") == 2
     assert storage.abort_uploads("/tmp") == 0
+
+
+def test_uploads_that_may_not_be_listed_stop_nothing(server, capsys):
+    server.fail("uploads", 403, "AccessDenied")
+    assert storage.abort_uploads(f"{server.root}/a") == 0
+    assert "warning: uploads of killed jobs are not looked for: s3://" in capsys.readouterr().err
 
 
 def _uploads(server):

@@ -78,8 +78,8 @@ def _publish(spark: SparkSession, out: Path, partitions: int) -> None:
     table = spark.createDataFrame(pa.Table.from_pylist(ROWS, schema=document.schema()))
     tables.write(table.repartition(partitions), f"{out}/documents")
     done = Manifest(
-        stage="clean", fingerprint="", config={}, inputs=[], counts={"kept": len(ROWS)}, files=[],
-        facts={"corpus": "c0ffee"},
+        stage="clean", fingerprint="", config={}, inputs=[], counts={"kept": len(ROWS)},
+        files=tables.file_entries(spark, str(out), "documents"), facts={"corpus": "c0ffee"},
     )  # fmt: skip
     manifest.publish(str(out), done)
 

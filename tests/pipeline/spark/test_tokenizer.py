@@ -46,8 +46,8 @@ def _corpus(spark: SparkSession, out: Path, count: int = 60) -> Path:
     table = spark.createDataFrame(pa.Table.from_pylist(_rows(count), schema=document.schema()))
     tables.write(table.repartition(2), f"{out}/documents")
     done = Manifest(
-        stage="clean", fingerprint="", config={}, inputs=[], counts={"kept": count}, files=[],
-        facts={"corpus": "c0ffee"},
+        stage="clean", fingerprint="", config={}, inputs=[], counts={"kept": count},
+        files=tables.file_entries(spark, str(out), "documents"), facts={"corpus": "c0ffee"},
     )  # fmt: skip
     manifest.publish(str(out), done)
     return out
