@@ -115,7 +115,7 @@ NAMES = {
 
 def are_texts(files: Sequence[str]) -> bool:
     """True if the files hold extracted texts, not pages."""
-    return files[0].endswith(".jsonl")
+    return all(file.endswith(".jsonl") for file in files)
 
 
 def contest(name: str, files: Sequence[str]) -> None:
@@ -153,11 +153,12 @@ def copy_first_records(file: str, copy: Path) -> str:
 def count_documents(files: Sequence[str]) -> int:
     """Count the pages or texts in the files."""
     count = 0
-    if are_texts(files):
-        return sum(1 for file in files for _ in Path(file).open("rb"))
     for file in files:
         with Path(file).open("rb") as stream:
-            count += sum(record.rec_type == "response" for record in ArchiveIterator(stream))
+            if are_texts(files):
+                count += sum(1 for _ in stream)
+            else:
+                count += sum(record.rec_type == "response" for record in ArchiveIterator(stream))
     return count
 
 
