@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core import storage
 from core.config import Config, require
-from core.errors import ManifestError, MissingFileError, OutputError
-from core.storage import locks, overlap
+from core.errors import ManifestError, MissingFileError, OutputError, UnavailableError
+from core.storage import locks, overlap, retries
 from core.storage.removal import DONE, remove_marked
 
 SCHEMA_VERSION = 1
@@ -177,7 +178,7 @@ class Stage:
         storage.write_atomic(self._started, self._clearing_mark)
         storage.remove(storage.join(self.folder, NAME))
         entries = self._entries()
-        remove_marked(entries)
+        remove_marked(entries, partial(locks.check, self.folder))
         if left := self._entries():  # object stores can fail to delete some of many
             raise OutputError(f"{left[0]}: could not be removed completely; run this again, or remove it")
 
@@ -347,10 +348,20 @@ def publish(folder: str, manifest: Manifest) -> None:
 
     Raises :class:`OutputError` if this process has lost the lock of the folder.
     """
+    data = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False).encode() + b"\n"
+    try:
+        _write_locked(folder, data)
+    except UnavailableError:
+        _write_locked(folder, data)  # its check waits longer for the storage
     locks.check(folder)
-    data = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
-    storage.write_atomic(storage.join(folder, NAME), data.encode() + b"\n")
     storage.remove(storage.join(folder, STARTED))
+
+
+def _write_locked(folder: str, data: bytes) -> None:
+    """Write the manifest while the lock of the folder, if there is one, cannot be taken over."""
+    locks.check(folder)
+    with retries.limited(locks.WRITE_SECONDS):
+        storage.write_atomic(storage.join(folder, NAME), data)
 
 
 def read(folder: str, *stages: str) -> Manifest:

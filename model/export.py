@@ -146,12 +146,13 @@ def publish(
     folder = stage.folder
     with _local_folder(folder) as local:
         fill(local)
-        for path in sorted(local.iterdir()):
-            if path.name != manifest.STARTED and not path.name.startswith(locks.PREFIX):
-                size, sha256 = storage.checksum(str(path))
-                files.append(FileEntry(path=path.name, size=size, rows=0, sha256=sha256))
+        for name in sorted(locks.contents(str(local))):
+            if name != manifest.STARTED:
+                path = str(local / name)
+                size, sha256 = storage.checksum(path)
+                files.append(FileEntry(path=name, size=size, rows=0, sha256=sha256))
                 if not storage.is_local(folder):
-                    storage.upload(str(path), storage.join(folder, path.name))
+                    storage.upload(path, storage.join(folder, name))
     stage.publish(counts, files, facts)
 
 

@@ -172,7 +172,9 @@ def remove_old(folder: str, keep: int, keep_every: int = 0) -> None:
     kept = {*complete[-keep:], *(name for name in complete if keep_every and _step(name) % keep_every == 0)}
     for name in checkpoints:
         if name not in kept:
-            storage.remove(storage.join(folder, name))
+            path = storage.join(folder, name)
+            storage.remove(storage.join(path, manifest.NAME))  # what is half removed is not complete
+            storage.remove(path)
 
 
 def restore(

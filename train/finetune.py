@@ -25,6 +25,8 @@ from core import storage
 from core.config import Config, FinetuneConfig
 from core.errors import ConfigError, GristmillError, InputError, ModelError
 from core.manifest import Stage
+from core.storage import locks
+from core.storage.removal import remove_marked
 from core.tokenizer import Tokenizer
 from core.tokenizer.chat import ChatTemplate, Message
 from model import export
@@ -222,15 +224,16 @@ def _begin(run: TrainingRun, model_folder: str, overwrite: bool, held: ExitStack
     """Claim both output folders until ``held`` is closed, or neither; return True if training is complete."""
     if not overwrite:
         training_run.check_continued(run)
-    existed = storage.exists(model_folder)
     stage = _model_stage(run, model_folder, overwrite)
-    if not held.enter_context(stage.lock()):
+    published = held.enter_context(stage.lock())
+    is_new = not published and not locks.contents(model_folder)
+    if not published:
         stage.begin()
     try:
         return training_run.begin(run, overwrite, held)
     except GristmillError:
-        if not existed:
-            storage.remove(model_folder)
+        if is_new:  # the folder itself is removed with its lock
+            remove_marked([storage.join(model_folder, each) for each in locks.contents(model_folder)])
         raise
 
 

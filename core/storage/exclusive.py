@@ -1,8 +1,8 @@
 """Files that only one process can create, on local disks, ``s3://`` and ``hdfs://``.
 
 Each kind of storage has its own atomic operation; fsspec's ``mode="create"`` is elsewhere than on S3 a check
-followed by a write. A request that was repeated by a client may be refused because its first attempt
-succeeded, so after every refusal the file is read back. Contents must therefore be unique to their writers.
+followed by a write. Requests are repeated, and one may be refused because its first attempt succeeded, so
+after every refusal the file is read back. Contents must therefore be unique to their writers.
 """
 
 import errno
@@ -15,13 +15,12 @@ from fsspec.spec import AbstractFileSystem
 
 from core.errors import MissingFileError
 from core.storage import filesystem, is_local, read_bytes
-from core.storage.failures import reporting_writes
+from core.storage.failures import answer, describe, reporting_writes
+from core.storage.retries import retrying
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 """Errors of file systems without hard links."""
 _OTHER_CONTENT = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "404", "412"}
-_NO_CONDITIONS = {"NotImplemented", "501"}
-"""Error codes of S3 servers that refuse conditional requests."""
 
 
 def read(path: str) -> bytes | None:
@@ -32,6 +31,7 @@ def read(path: str) -> bytes | None:
 
 
 @reporting_writes
+@retrying
 def create(path: str, data: bytes) -> bool:
     """Create a file with the content ``data``; False if there is one with any other content.
 
@@ -49,6 +49,7 @@ def create(path: str, data: bytes) -> bool:
 
 
 @reporting_writes
+@retrying
 def is_atomic(path: str, data: bytes) -> bool:
     """True if the storage refuses to create again the file at ``path``, which has the content ``data``."""
     if not path.startswith("s3://"):
@@ -59,17 +60,19 @@ def is_atomic(path: str, data: bytes) -> bool:
     except OSError as error:
         if isinstance(error, FileExistsError) or _code(error) in _OTHER_CONTENT:
             return True
-        if _code(error) in _NO_CONDITIONS:
+        if _refuses_conditions(error):
             return False
         raise
     return False
 
 
 @reporting_writes
+@retrying
 def replace(path: str, token: bytes, data: bytes) -> bool:
     """Replace the content of a file in which ``token`` occurs; False if there is no such file.
 
-    ``data`` has the length of the former content.
+    ``data`` has the length of the former content. On HDFS, a file that another process removes at the same
+    moment is created again.
     """
     fs, inner = filesystem(path)
     if is_local(path):
@@ -86,12 +89,18 @@ def replace(path: str, token: bytes, data: bytes) -> bool:
     if path.startswith("s3://"):
         return _call_if_unchanged(fs, inner, token, "put_object", Body=data) or read(path) == data
     temporary = _temporary(inner)
-    fs.pipe_file(temporary, data)
-    fs.mv(temporary, inner, overwrite=True)
+    try:
+        fs.pipe_file(temporary, data)
+        fs.mv(temporary, inner, overwrite=True)
+    except Exception:
+        with suppress(Exception):
+            fs.rm_file(temporary)
+        raise
     return True
 
 
 @reporting_writes
+@retrying
 def remove(path: str, token: bytes) -> None:
     """Remove a file if ``token`` occurs in it."""
     if token not in (read(path) or b""):
@@ -105,6 +114,7 @@ def remove(path: str, token: bytes) -> None:
 
 
 @reporting_writes
+@retrying
 def remove_if_empty(folder: str) -> None:
     """Remove a folder that has no entries. Object stores have none."""
     fs, inner = filesystem(folder)
@@ -155,7 +165,7 @@ def _put_new(fs: AbstractFileSystem, inner: str, data: bytes) -> bool:
     except OSError as error:
         if _code(error) in _OTHER_CONTENT:
             return False
-        if _code(error) not in _NO_CONDITIONS:
+        if not _refuses_conditions(error):
             raise
         if fs.exists(inner):
             return False
@@ -176,8 +186,10 @@ def _call_if_unchanged(
         try:
             fs.call_s3(call, **named, **options, IfMatch=etag)
         except OSError as error:
-            if _code(error) not in _NO_CONDITIONS:
+            if not _refuses_conditions(error):
                 raise
+            if token not in fs.cat_file(inner):
+                return False
             fs.call_s3(call, **named, **options)
     except FileNotFoundError:
         return False
@@ -188,10 +200,18 @@ def _call_if_unchanged(
     return True
 
 
+def _refuses_conditions(error: OSError) -> bool:
+    """True if S3 may have refused a request for its condition, for which they use various codes."""
+    code, status = answer(error)
+    if code == "NotImplemented" or status == 501:
+        return True
+    failure = describe("s3://", error)
+    return status == 400 and failure is not None and failure.kind == "failed"
+
+
 def _code(error: OSError) -> str:
-    """Return the code of an S3 server's error, which s3fs passes on as the cause of its own."""
-    response = getattr(error.__cause__, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))
+    code, status = answer(error)
+    return code or str(status or "")
 
 
 def _temporary(inner: str) -> str:

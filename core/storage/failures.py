@@ -45,7 +45,7 @@ _S3_TRANSIENT = frozenset(
 _S3_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"})
 _S3_UNKNOWN_KEY = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch"})
 
-# hdfs-native has no exceptions of its own: errors are told apart by the text of its Rust enumeration.
+# hdfs-native has no exceptions of its own: its errors are distinguished by the text of its Rust enumeration.
 _HDFS_REFUSAL = re.compile(r"""RPCError\("(?:[\w$]+\.)*([\w$]+)", "(.*?)(?:\\n|"\))""")
 """Java exception and its message, without the stack trace that follows, in an error of hdfs-native."""
 _HDFS_TRANSIENT = frozenset(
@@ -151,7 +151,7 @@ def describe(path: str, error: Exception) -> Failure | None:
 
 def is_past_end(error: Exception) -> bool:
     """True if an error says that a range starts past the end of the file."""
-    code, status = _answer(error)
+    code, status = answer(error)
     return status == 416 or code == "InvalidRange"
 
 
@@ -191,7 +191,7 @@ def _hdfs(error: Exception) -> Failure | None:
 
 def _http(path: str, error: Exception) -> Failure | None:
     """Describe an error of S3 or of a web server."""
-    code, status = _answer(error)
+    code, status = answer(error)
     if code in _S3_TRANSIENT or status in _BUSY_STATUS:
         remedy = "set the clock of this machine" if code == "RequestTimeTooSkewed" else "run again later"
         return Failure(
@@ -250,7 +250,7 @@ def _connection(path: str, error: Exception) -> Failure | None:
     return None
 
 
-def _answer(error: Exception) -> tuple[str, int | None]:
+def answer(error: Exception) -> tuple[str, int | None]:
     """Return the error code of S3, empty if none, and the HTTP status that an error reports.
 
     s3fs replaces errors by others, with equal numbers for different codes; the original is the cause.

@@ -2,14 +2,15 @@
 
 A lock is a file ``.lock-NNNNNN`` in the folder, which only one process can create
 (:mod:`core.storage.exclusive`). Of several, that with the highest number counts: a driver takes over from one
-that was killed by creating the next number, for which again only one can succeed. The former holder, should
-it come back, finds a higher number than its own.
+that was killed by creating the next number, for which again only one can succeed. A former holder that was
+only suspended finds a higher number than its own.
 
-The holder renews its lock every :data:`RENEW_SECONDS`. It is taken for dead if its process has ended, which
-can be seen on the same machine, or if its lock stands still for :data:`STALE_SECONDS` by the clock of the
-driver that waits; clocks of two machines are never compared.
+The holder renews its lock every :data:`RENEW_SECONDS`. It is replaced if its process has ended, which can be
+seen on the same machine, or if its lock was not renewed for :data:`STALE_SECONDS` by the clock of the driver
+that waits; clocks of two machines are never compared.
 """
 
+import math
 import os
 import re
 import socket
@@ -26,14 +27,23 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.errors import GristmillError, OutputError
 from core.storage import absolute, exclusive, exists, filesystem, join, name
-from core.storage.failures import reporting
+from core.storage.failures import line, reporting
+from core.storage.retries import limited, retrying
 
 RENEW_SECONDS = 20.0
 """Time between two renewals of a lock."""
 STALE_SECONDS = 60.0
 """Time after which a lock that nobody renews may be taken over."""
+PROOF_SECONDS = STALE_SECONDS / 4
+"""Age of the last renewal up to which it proves that the lock is held."""
+WRITE_SECONDS = STALE_SECONDS / 2
+"""Time after :func:`check` in which no other driver can take over, with a reserve for the last attempt."""
+RELEASE_SECONDS = 10.0
+"""Time for the removal of a lock, which is repeated no longer, so that an outage does not delay an error."""
 POLL_SECONDS = 1.0
 """Time between two looks at another driver's lock."""
+RETRY_SECONDS = 0.1
+"""Time between two attempts to read or create a lock while other drivers change locks."""
 PREFIX = ".lock-"
 _LOCK = re.compile(rf"{re.escape(PREFIX)}(\d{{6}})")
 _TEMPORARY = f".{PREFIX}"
@@ -42,6 +52,8 @@ _LENGTH = 1024
 
 _held: dict[str, "FolderLock"] = {}
 """The locks of this process by folder."""
+_live_tokens: set[str] = set()
+"""Tokens of the locks that this process holds or tries to take."""
 
 
 class Holder(BaseModel):
@@ -80,6 +92,10 @@ class FolderLock:
         self._is_new_folder = False
         self._holder = _this_process(stage)
         self._token = self._holder.token.encode()
+        self._renewed_at = -math.inf
+        """Monotonic time at which the last successful renewal began."""
+        self._renewal = threading.Lock()
+        self._is_released = False
         self._stopped = threading.Event()
         self._renewing = threading.Thread(target=self._renew_repeatedly, name="lock", daemon=True)
 
@@ -94,57 +110,106 @@ class FolderLock:
         ``former``: content of the lock with the number before, whose holder is gone; None if there is none.
         """
         self._is_new_folder = not exists(self.folder)
+        _live_tokens.add(self._holder.token)
+        taken = False
+        try:
+            taken = self._take(former)
+        finally:
+            if not taken:
+                self.release()
+        return taken
+
+    def _take(self, former: bytes | None) -> bool:
+        started = time.monotonic()
         if not exclusive.create(self.path, self._holder.encode()):
             return False
         is_alive = exclusive.read(_path(self.folder, self.number - 1)) not in (None, former)
         if is_alive or not self._is_held():
-            exclusive.remove(self.path, self._token)
             return False
+        self._renewed_at = started
+        self._renewing.start()
         if not exclusive.is_atomic(self.path, self._holder.encode()):
             print(
                 f"warning: {self.folder}: its S3 server has no conditional writes (If-None-Match), so two "
-                "drivers that start at the same moment are not told apart; start one at a time",
+                "drivers that start at the same moment may both go on; start one at a time",
                 file=sys.stderr,
             )
         self._remove_others()
-        self._renewing.start()
-        return True
+        return self._is_held()
 
     def check(self) -> None:
-        """Raise :class:`OutputError` if another driver has taken over, or if the lock was removed."""
-        if self._is_held():
-            return
+        """Raise :class:`OutputError` if another driver has taken over, or if the lock was removed.
+
+        After that, nobody can take over for :data:`WRITE_SECONDS`. The lock is renewed if its last renewal is
+        older than :data:`PROOF_SECONDS`.
+        """
+        for _ in range(3):  # a renewal that waited for the storage proves nothing for the time to come
+            if not (self._is_held() if self._is_proved else self.renew()):
+                raise self._loss()
+            if self._is_proved:
+                return
+        raise OutputError(
+            f"{self.folder}: its storage is too slow to renew a lock within {PROOF_SECONDS:.0f} s; "
+            f"{self._holder.stage} stops here and publishes nothing; run it again later"
+        )
+
+    @property
+    def _is_proved(self) -> bool:
+        return time.monotonic() - self._renewed_at <= PROOF_SECONDS
+
+    def _loss(self) -> OutputError:
+        """Return the error for a lock that is lost."""
         newest = _newest(self.folder)
         holder = _parse(newest[1]) if newest else None
         cause = "its lock was removed"
         if holder:
             cause = f"{holder.description} took over at {holder.since}, as this driver had not responded"
-        raise OutputError(
+        return OutputError(
             f"{self.folder}: {cause}; {self._holder.stage} stops here and publishes nothing; run it again"
         )
 
     def renew(self) -> bool:
         """Increase the counter; False if the lock is lost."""
-        renewed = self._holder.model_copy(update={"counter": self._holder.counter + 1})
-        if not self._is_held() or not exclusive.replace(self.path, self._token, renewed.encode()):
-            return False
-        self._holder = renewed
-        return True
+        with self._renewal:
+            started = time.monotonic()
+            if not self._is_held():
+                return False
+            # Increased even if the write fails, as the storage may have received it.
+            self._holder = self._holder.model_copy(update={"counter": self._holder.counter + 1})
+            if not exclusive.replace(self.path, self._token, self._holder.encode()):
+                return False
+            if not self._is_held():
+                # On HDFS, the write creates a lock again that another driver has just removed.
+                exclusive.remove(self.path, self._token)
+                return False
+            self._renewed_at = started
+            return True
 
     def release(self) -> None:
         """Remove the lock, unless another driver has taken over, and a folder that was made for it alone."""
-        self._stopped.set()
-        self._renewing.join(RENEW_SECONDS)  # it may hang with the network
-        # A lock that remains is found to be stale.
-        with suppress(GristmillError):
-            exclusive.remove(self.path, self._token)
-            if self._is_new_folder:
-                exclusive.remove_if_empty(self.folder)
+        if self._is_released:
+            return
+        # If the storage fails, the lock remains. This process replaces it at once, others on this machine
+        # when this process has ended, and those elsewhere after STALE_SECONDS.
+        try:
+            self._stopped.set()
+            if self._renewing.is_alive():
+                self._renewing.join(RELEASE_SECONDS)  # it may hang with the network
+            with suppress(GristmillError), limited(RELEASE_SECONDS):
+                exclusive.remove(self.path, self._token)
+                if self._is_new_folder:
+                    exclusive.remove_if_empty(self.folder)
+        finally:
+            _live_tokens.discard(self._holder.token)
+        self._is_released = True
 
     def _remove_others(self) -> None:
         """Remove former locks, and temporary files of processes that were killed while they created one."""
-        for each in _names(self.folder):
-            if each.startswith((PREFIX, _TEMPORARY)) and each != name(self.path):
+        with self._renewal:  # which has a temporary file too
+            names = _names(self.folder)
+        for each in names:
+            lock = _LOCK.fullmatch(each)
+            if each.startswith(_TEMPORARY) or (lock and int(lock[1]) < self.number):
                 exclusive.remove(join(self.folder, each), b"")
 
     def _is_held(self) -> bool:
@@ -152,12 +217,31 @@ class FolderLock:
         return newest is not None and newest[0] == self.number and self._token in newest[1]
 
     def _renew_repeatedly(self) -> None:
+        failures = 0
         while not self._stopped.wait(RENEW_SECONDS):
             # If the storage fails, the next renewal may succeed; if another driver took over by then, check()
             # finds that.
-            with suppress(Exception):
-                if not self.renew() and not self._is_held():
-                    return
+            try:
+                with limited(RENEW_SECONDS):
+                    if not self.renew() and not self._is_held():
+                        return
+                failures = 0
+            except Exception as error:
+                failures += 1
+                if failures == 2:
+                    self._warn(error)
+            if self._stopped.is_set():
+                # On HDFS, the renewal may have created the lock again after its release.
+                with suppress(Exception), limited(RELEASE_SECONDS):
+                    exclusive.remove(self.path, self._token)
+
+    def _warn(self, error: Exception) -> None:
+        print(
+            f"warning: {self.folder}: two renewals of its lock failed ({line(error)}); if they go on to "
+            f"fail, a driver on another machine may take over after {STALE_SECONDS:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 @contextmanager
@@ -168,13 +252,17 @@ def held(folder: str, stage: str) -> Iterator[None]:
     have been killed. Raises :class:`OutputError` if another driver is alive.
     """
     folder = _normalized(folder)
-    lock = _acquire(folder, stage)
-    _held[folder] = lock
+    attempt: list[FolderLock] = []
     try:
+        lock = _acquire(folder, stage, attempt)
+        _held[folder] = lock
         yield
     finally:
-        del _held[folder]
-        lock.release()
+        # Not by the local variable: Ctrl-C may arrive before it is set.
+        for each in attempt:
+            if _held.get(folder) is each:
+                del _held[folder]
+            each.release()
 
 
 def check(path: str) -> None:
@@ -194,8 +282,11 @@ def contents(folder: str) -> list[str]:
     return [each for each in _names(folder) if not each.startswith((PREFIX, _TEMPORARY))]
 
 
-def _acquire(folder: str, stage: str) -> FolderLock:
-    """Return the lock of ``folder`` once it is free or its holder is gone."""
+def _acquire(folder: str, stage: str, attempt: list[FolderLock]) -> FolderLock:
+    """Return the lock of ``folder`` once it is free or its holder is gone.
+
+    ``attempt`` is set to the lock before it is taken, so that the caller can release it at any moment.
+    """
     watch = _Watch(folder, stage)
     while True:
         newest = _newest(folder)
@@ -204,8 +295,10 @@ def _acquire(folder: str, stage: str) -> FolderLock:
             continue
         number, former = newest or (0, None)
         lock = FolderLock(folder, stage, number + 1)
+        attempt[:] = [lock]
         if lock.take(former):
             return lock
+        time.sleep(RETRY_SECONDS)
 
 
 class _Watch:
@@ -242,6 +335,7 @@ class _Watch:
 
 
 @reporting
+@retrying
 def _names(folder: str) -> list[str]:
     fs, inner = filesystem(folder)
     try:
@@ -261,6 +355,7 @@ def _newest(folder: str) -> tuple[int, bytes] | None:
         newest = max(numbers)
         if (data := exclusive.read(_path(folder, newest))) is not None:
             return newest, data
+        time.sleep(RETRY_SECONDS)
     return None
 
 
@@ -300,7 +395,10 @@ def _machine() -> str:
 
 
 def _is_running(holder: Holder) -> bool | None:
-    """True if the process of a holder runs, False if it has ended, None if that cannot be seen from here."""
+    """True if the process of a holder runs, False if it has ended, None if that cannot be seen from here.
+
+    False too for a lock of this process that it could not remove when it released it.
+    """
     if not holder.machine or holder.machine != _machine():
         return None
     try:
@@ -310,7 +408,10 @@ def _is_running(holder: Holder) -> bool | None:
     except PermissionError:  # another user's
         pass
     start = _start_time(holder.pid)
-    return None if start is None else start == holder.process
+    if start is None:
+        return None
+    is_same = start == holder.process
+    return holder.token in _live_tokens if is_same and holder.pid == os.getpid() else is_same
 
 
 def _start_time(pid: int) -> str | None:

@@ -5,10 +5,13 @@ and waiting times, and hide for minutes that anything is wrong.
 """
 
 import asyncio
+import math
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -23,17 +26,37 @@ FIRST_WAIT = 0.2
 LONGEST_WAIT = 20.0
 """Bounds in seconds of the waiting time, which doubles with every attempt."""
 
+_end: ContextVar[float] = ContextVar("end of retries", default=math.inf)
+"""Monotonic time after which nothing is repeated."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Repeat no request of the block later than ``seconds`` after its start.
+
+    This has precedence over :data:`MIN_ATTEMPTS`. It applies to requests that s3fs sends in its event loop
+    too, but not to other threads. An attempt that hangs is not interrupted.
+    """
+    token = _end.set(min(_end.get(), time.monotonic() + seconds))
+    try:
+        yield
+    finally:
+        _end.reset(token)
+
+
 class Attempts:
-    """Attempts at one request, which end after :data:`SECONDS`, but not before :data:`MIN_ATTEMPTS`."""
+    """Attempts at one request, which end after :data:`SECONDS`, but not before :data:`MIN_ATTEMPTS`.
+
+    In a block of :func:`limited` they end with its time.
+    """
 
     def __init__(self, path: str, seconds: float | None = None) -> None:
         """``path`` names the target in messages; ``seconds`` replaces the default."""
         self._path, self._seconds = path, SECONDS if seconds is None else seconds
-        self._started = time.monotonic()
+        self._started, self._end = time.monotonic(), _end.get()
         self.count = 0
         """Number of failed attempts."""
 
@@ -49,7 +72,8 @@ class Attempts:
         self.count += 1
         wait = random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2 ** (self.count - 1)))
         elapsed = time.monotonic() - self._started
-        if elapsed + wait > self._seconds and self.count >= MIN_ATTEMPTS:
+        is_over = elapsed + wait > self._seconds and self.count >= MIN_ATTEMPTS
+        if is_over or self._started + elapsed + wait > self._end:
             tried = f"{self.count} attempt{'s' if self.count > 1 else ''} in {elapsed:.0f} s"
             raise UnavailableError(f"{self._path}: {failure.cause}, after {tried}; {failure.remedy}")
         print(

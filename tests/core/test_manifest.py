@@ -1,12 +1,14 @@
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from core import manifest
+from core import manifest, storage
 from core.config import load
-from core.errors import GristmillError, ManifestError, OutputError
+from core.errors import GristmillError, ManifestError, OutputError, UnavailableError
 from core.manifest import Manifest, Stage
-from core.storage import locks
+from core.storage import locks, retries
 from tests.core.race import dead_holder
 
 
@@ -280,7 +282,7 @@ def test_what_another_driver_finished_meanwhile_is_not_done_again(
 ) -> None:
     acquire = locks._acquire
 
-    def late(*arguments: str) -> locks.FolderLock:
+    def late(*arguments: Any) -> locks.FolderLock:
         _finish(_stage(tmp_path))
         return acquire(*arguments)
 
@@ -288,6 +290,60 @@ def test_what_another_driver_finished_meanwhile_is_not_done_again(
     with _stage(tmp_path).claim() as done:
         assert done and done.files[0].path == "data"
     assert capsys.readouterr().out == "pack: already done\n"
+
+
+def test_a_lock_lost_during_publication_keeps_the_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = storage.write_atomic
+
+    def lose(path: str, data: bytes) -> None:
+        write(path, data)
+        (tmp_path / ".lock-000001").unlink()
+
+    stage = _stage(tmp_path)
+    with stage.claim():
+        monkeypatch.setattr(storage, "write_atomic", lose)
+        with pytest.raises(OutputError, match="its lock was removed; pack stops here"):
+            stage.publish({}, [])
+    assert (tmp_path / manifest.STARTED).exists()
+
+
+def test_a_manifest_is_written_again_after_a_wait_for_the_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, calls = storage.write_atomic, []
+
+    def fail_once(path: str, data: bytes) -> None:
+        calls.append(path)
+        assert retries._end.get() <= time.monotonic() + locks.WRITE_SECONDS
+        if len(calls) == 1:
+            raise UnavailableError(path)
+        write(path, data)
+
+    stage = _stage(tmp_path)
+    stage.begin()
+    monkeypatch.setattr(storage, "write_atomic", fail_once)
+    assert stage.publish({}, []) == manifest.read(str(tmp_path), "pack")
+    assert len(calls) == 2
+
+
+def test_a_lock_lost_during_removal_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).touch()
+    remove = storage.remove
+
+    def lose(path: str) -> None:
+        remove(path)
+        if path.endswith(("/a", "/b")):
+            (tmp_path / ".lock-000001").unlink()
+
+    stage = _stage(tmp_path, overwrite=True)
+    with stage.lock():
+        monkeypatch.setattr(storage, "remove", lose)
+        with pytest.raises(OutputError, match="its lock was removed"):
+            stage.clear()
+    assert (tmp_path / "a").exists() != (tmp_path / "b").exists()
 
 
 def test_a_driver_that_lost_its_folder_publishes_nothing(tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
+import os
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
-import s3fs
 
 from core import storage
 from core.errors import OutputError
-from core.storage import exclusive, locks
+from core.storage import exclusive, locks, retries
 from core.storage.locks import FolderLock, Holder
+from core.storage.s3 import S3
 from tests.core.race import compete, dead_holder
 from tests.servers.s3_proxy import Condition, s3_proxy
 
@@ -125,9 +127,149 @@ def test_another_process_with_the_same_id_is_no_holder(tmp_path: Path) -> None:
     put(str(tmp_path), alive.model_copy(update={"process": "1"}))
     with locks.held(str(tmp_path), "pack"):
         pass
-    put(str(tmp_path), alive)
+    put(str(tmp_path), alive.model_copy(update={"pid": (parent := os.getppid()), "process": _start(parent)}))
     with pytest.raises(OutputError, match="clean is running there"), locks.held(str(tmp_path), "pack"):
         pass
+
+
+def _start(pid: int) -> str:
+    return locks._start_time(pid) or ""
+
+
+def test_a_lock_that_this_process_failed_to_remove_is_replaced_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(path: str, token: bytes) -> None:
+        raise OutputError(path)
+
+    with locks.held(str(tmp_path), "pack"):
+        monkeypatch.setattr(exclusive, "remove", fail)
+    monkeypatch.undo()
+    assert names(str(tmp_path)) == [".lock-000001"]
+    with locks.held(str(tmp_path), "pack"):
+        assert names(str(tmp_path)) == [".lock-000002"]
+    assert names(str(tmp_path)) == []
+    assert capsys.readouterr().out == ""
+    assert not locks._live_tokens
+
+
+def renewing() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "lock"]
+
+
+@pytest.mark.parametrize("function", ["read", "is_atomic", "remove", "hang"])
+@pytest.mark.parametrize("error", [OutputError, KeyboardInterrupt])
+def test_an_error_while_a_lock_is_taken_leaves_nothing(
+    function: str, error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, data = dead_holder("clean", 3)
+    storage.write_atomic(str(tmp_path / name), data)
+    original = {each: getattr(exclusive, each) for each in ("read", "is_atomic", "remove")}
+    calls: list[str] = []
+
+    def fail(path: str, *arguments: bytes) -> object:
+        calls.append(path)
+        if function == "read" and len(calls) == 3:  # of the new lock
+            raise error
+        if function in ("is_atomic", "remove") and len(calls) == 1:
+            raise error
+        return original[function](path, *arguments)
+
+    if function == "hang":
+        acquire = locks._acquire
+
+        def interrupted(*arguments: Any) -> FolderLock:
+            acquire(*arguments)
+            raise error
+
+        monkeypatch.setattr(locks, "_acquire", interrupted)
+    else:
+        monkeypatch.setattr(exclusive, function, fail)
+    with pytest.raises(error), locks.held(str(tmp_path), "pack"):
+        pytest.fail("held")
+    assert not renewing() and not locks._held and not locks._live_tokens
+    assert set(names(str(tmp_path))) <= {name}
+
+
+def test_an_old_renewal_proves_nothing(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with locks.held(folder, "pack"):
+        lock = locks._held[locks._normalized(folder)]
+        locks.check(folder)
+        assert lock._holder.counter == 0
+        lock._renewed_at -= locks.PROOF_SECONDS + 1
+        locks.check(folder)
+        assert lock._holder.counter == 1 and lock._is_proved
+        lock._renewed_at -= locks.PROOF_SECONDS + 1
+        with monkeypatch.context() as patch:
+            patch.setattr(exclusive, "replace", lambda *_: False)
+            with pytest.raises(OutputError, match="pack stops here and publishes nothing"):
+                locks.check(folder)
+        with monkeypatch.context() as patch:
+            patch.setattr(locks, "PROOF_SECONDS", -1.0)
+            with pytest.raises(OutputError, match="its storage is too slow to renew a lock"):
+                locks.check(folder)
+
+
+def test_a_renewal_that_restores_a_lost_lock_removes_it(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with locks.held(folder, "pack"):
+        lock = locks._held[locks._normalized(folder)]
+
+        def overtaken(path: str, token: bytes, data: bytes) -> bool:
+            put(folder, holder(), 2)
+            storage.write_atomic(path, data)
+            return True
+
+        monkeypatch.setattr(exclusive, "replace", overtaken)
+        assert not lock.renew()
+        assert names(folder) == [".lock-000002"]
+
+
+def test_only_former_locks_are_removed(tmp_path: Path) -> None:
+    lock = FolderLock(str(tmp_path), "pack", 2)
+    for number in (1, 2, 3):
+        put(str(tmp_path), holder(), number)
+    (tmp_path / "..lock-000001.0123abcd").touch()
+    lock._remove_others()
+    assert names(str(tmp_path)) == [".lock-000002", ".lock-000003"]
+
+
+def test_failed_renewals_are_reported_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(locks, "RENEW_SECONDS", 0.01)
+    failed = threading.Semaphore(0)
+
+    def fail(*_: object) -> bool:
+        failed.release()
+        raise OutputError("no network")
+
+    monkeypatch.setattr(exclusive, "replace", fail)
+    with locks.held(str(tmp_path), "pack"):
+        assert all(failed.acquire(timeout=60) for _ in range(4))
+    assert capsys.readouterr().err == (
+        f"warning: {tmp_path}: two renewals of its lock failed (no network); if they go on to fail, a driver "
+        "on another machine may take over after 60 s\n"
+    )
+
+
+def test_a_busy_storage_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.01)
+    fs = Flaky()
+    monkeypatch.setattr(locks, "filesystem", lambda path: (fs, path))
+    standby = 'RPCError("org.apache.hadoop.ipc_.StandbyException", "not supported in state standby")'
+    fs.failures = [RuntimeError(standby)] * 2
+    assert locks._names("hdfs://node/out") == ["documents"]
+
+
+class Flaky:
+    """A file system that fails some times."""
+
+    failures: list[Exception]
+
+    def ls(self, path: str, detail: bool) -> list[str]:
+        if self.failures:
+            raise self.failures.pop()
+        return [f"{path}/documents"]
 
 
 def test_a_process_that_ended_and_is_not_awaited_is_gone() -> None:
@@ -149,7 +291,7 @@ def test_a_hidden_process_may_be_running(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_lock_from_elsewhere_is_taken_over_when_it_stands_still(
+def test_a_lock_from_elsewhere_that_is_not_renewed_is_taken_over(
     folder: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(folder, holder())
@@ -164,7 +306,7 @@ def test_a_lock_from_elsewhere_is_taken_over_when_it_stands_still(
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_half_written_lock_is_taken_over_when_it_stands_still(tmp_path: Path) -> None:
+def test_a_half_written_lock_that_is_not_renewed_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / ".lock-000001").touch()
     with locks.held(str(tmp_path), "pack"):
         assert names(str(tmp_path)) == [".lock-000002"]
@@ -308,15 +450,15 @@ def weak_server(s3: str) -> Iterator[Callable[[Condition], str]]:
 
         def start(condition: Condition) -> str:
             patch.setenv("AWS_ENDPOINT_URL", stack.enter_context(s3_proxy(condition)))
-            s3fs.S3FileSystem.clear_instance_cache()
+            S3.clear_instance_cache()
             return s3
 
         with stack:
             yield start
-    s3fs.S3FileSystem.clear_instance_cache()
+    S3.clear_instance_cache()
 
 
-@pytest.mark.parametrize("condition", ["ignored", "refused"])
+@pytest.mark.parametrize("condition", ["ignored", "refused", "invalid"])
 def test_servers_without_conditional_writes_are_reported(
     weak_server: Callable[[Condition], str],
     condition: Condition,
@@ -332,5 +474,5 @@ def test_servers_without_conditional_writes_are_reported(
     assert names(folder) == []
     assert capsys.readouterr().err == (
         f"warning: {folder}: its S3 server has no conditional writes (If-None-Match), so two drivers that "
-        "start at the same moment are not told apart; start one at a time\n"
+        "start at the same moment may both go on; start one at a time\n"
     )

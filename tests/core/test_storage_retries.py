@@ -250,6 +250,23 @@ def _uploads(server):
     return sorted(upload["Key"] for upload in answer.get("Uploads", ()))
 
 
+def test_limited_time_ends_retries_in_the_loop_of_the_client(server):
+    path = f"{server.root}/a/file"
+    server.fail("HEAD", 503, "SlowDown")
+    with retries.limited(0.0), pytest.raises(GristmillError, match="after 1 attempt in 0 s"):
+        storage.exists(path)
+    server.fail("HEAD", 503, "SlowDown")
+    with retries.limited(60.0):
+        assert storage.exists(path)
+
+
+def test_limits_of_inner_blocks_are_no_longer(monkeypatch):
+    with retries.limited(0.0), retries.limited(60.0):
+        attempts = retries.Attempts("s3://b/k")
+    with pytest.raises(UnavailableError, match="busy, after 1 attempt in 0 s; wait"):
+        attempts.wait_after(failures.Failure("transient", "busy", "wait"))
+
+
 def test_waiting_times_double_up_to_a_bound(monkeypatch, capsys):
     waits = []
     monkeypatch.setattr(retries.random, "uniform", lambda low, high: waits.append((low, high)) or 0.0)

@@ -9,12 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
-Condition = Literal["ignored", "refused"]
+Condition = Literal["ignored", "refused", "invalid"]
 CONDITIONS = ("if-none-match", "if-match")
 REFUSAL = (
-    b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>NotImplemented</Code><Message>A header you provided '
-    b"implies functionality that is not implemented</Message></Error>"
+    '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{}</Code><Message>A header you provided implies '
+    "functionality that is not implemented</Message></Error>"
 )
+CODES = {"refused": (501, "NotImplemented"), "invalid": (400, "InvalidArgument")}
 
 
 @contextmanager
@@ -31,8 +32,9 @@ def s3_proxy(condition: Condition) -> Iterator[str]:
         def _pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             conditional = self.command in ("PUT", "DELETE") and any(map(self.headers.get, CONDITIONS))
-            if conditional and condition == "refused":
-                self._answer(501, [], REFUSAL)
+            if conditional and condition in CODES:
+                status, code = CODES[condition]
+                self._answer(status, [], REFUSAL.format(code).encode())
                 return
             headers = {key: value for key, value in self.headers.items() if key.lower() not in CONDITIONS}
             connection = HTTPConnection(behind, timeout=60)

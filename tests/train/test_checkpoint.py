@@ -157,6 +157,25 @@ def test_checkpoints_of_every_n_steps_are_kept_for_good(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", names[4]]
 
 
+def test_a_checkpoint_that_is_half_removed_has_no_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (1, 2):
+        Stage("checkpoint", str(tmp_path / f"step-{step:08}")).publish({}, [])
+    remove, removed = storage.remove, list[str]()
+
+    def interrupted(path: str) -> None:
+        removed.append(path)
+        if len(removed) == 2:
+            raise KeyboardInterrupt
+        remove(path)
+
+    monkeypatch.setattr(storage, "remove", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.remove_old(str(tmp_path), 1)
+    assert [path.name for path in (tmp_path / "step-00000001").iterdir()] == []
+
+
 @pytest.mark.parametrize("failure", ["a full disk", "a file that was cut", "publishing"])
 def test_failed_checkpoints_are_not_published(
     failure: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -25,6 +25,7 @@ from model.transformer import Transformer
 from tests.train.folder import Folder
 from tests.train.launch import kill_after, run
 from tests.train.shard_maker import WORDS
+from train import training_run
 from train.finetune import finetune, learning_rate
 from train.loop import train
 from train.parallel import World
@@ -311,6 +312,21 @@ def test_refused_runs_change_nothing(
         finetune(made.config(*overrides), world)
     assert "\n" not in str(caught.value)
     assert (contents(tmp_path), sorted(tmp_path.rglob("*"))) == before
+
+
+def test_a_published_model_survives_a_refused_training(
+    full: Tuning, tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = full.copy(tmp_path / "made")
+    before = contents(made.output)
+
+    def refuse(*_: object) -> bool:
+        raise OutputError("is in use")
+
+    monkeypatch.setattr(training_run, "begin", refuse)
+    with pytest.raises(OutputError, match="is in use"):
+        finetune(made.config(), world)
+    assert contents(made.output) == before
 
 
 def test_another_run_needs_overwrite(full: Tuning, tmp_path: Path, world: World) -> None:

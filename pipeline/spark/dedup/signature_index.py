@@ -190,23 +190,29 @@ def add_run(spark: SparkSession, config: Config) -> Manifest:
     """
     run, folder = storage.absolute(config.output.path), storage.absolute(config.dedup.index)
     made = manifest.read(run, *manifest.CORPUS_STAGES)
-    _existing(folder)
+    found = _existing(folder)
+    if found and _has(found, made):
+        return _add(spark, config, run, made, folder)  # which writes nothing
     with locks.held(folder, STAGE):
         return _add(spark, config, run, made, folder)
 
 
+def _has(index: Manifest, run: Manifest) -> bool:
+    return any(each["corpus"] == run.facts["corpus"] for each in index.facts["generations"])
+
+
 def _add(spark: SparkSession, config: Config, run: str, made: Manifest, folder: str) -> Manifest:
-    """Add a finished run to the index in a folder, which this process holds."""
+    """Add a finished run to the index in a folder, which this process holds unless the index has the run."""
     own = parameters(parse(made.config["dedup"], DedupConfig))
     index = _existing(folder)
     if index:
         refuse_other_parameters(index, own, config.dedup.index)
         with step("verify", f"{STAGE}: comparing the index with its manifest"):
             verify(spark, folder, index)
+        if _has(index, made):
+            print(f"{STAGE}: {config.output.path} is in the index already")
+            return index
     added = index.facts["generations"] if index else []
-    if index and any(generation["corpus"] == made.facts["corpus"] for generation in added):
-        print(f"{STAGE}: {config.output.path} is in the index already")
-        return index
     documents, name = made.counts["kept"], f"{GENERATION}{made.facts['corpus']}"
     buckets = index.facts["buckets"] if index else _num_buckets(documents * (own.bands + 1))
     for left in set(locks.contents(folder)) - {each["folder"] for each in added}:

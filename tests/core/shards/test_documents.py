@@ -32,7 +32,7 @@ def test_all_spans_of_documents_are_found(folder: str) -> None:  # noqa: F811
     assert list(find_documents(shards, ids)) == spans
     some = [*ids[::3], "f" * 32]
     assert list(find_documents(shards, some)) == [span for span in spans if span.document in some]
-    # Ids that agree in their first halves are told apart.
+    # Ids that agree in their first halves are distinguished.
     assert not list(find_documents(shards, [ids[0][:16] + "0" * 16])) or ids[0].endswith("0" * 16)
     assert not list(find_documents(shards, []))
 

@@ -191,6 +191,14 @@ def test_one_process_at_a_time_adds_to_an_index(spark, indexed, tmp_path):
     assert not index.exists()
 
 
+def test_a_run_that_an_index_has_needs_no_lock(spark, indexed):
+    index = indexed / "index"
+    config = configured(indexed / "run-0", "x", f"dedup.index={index}")
+    before = json.loads((index / "manifest.json").read_text())
+    with locks.held(str(index), "signature_index"):
+        assert add_run(spark, config).model_dump(mode="json") == before
+
+
 def test_signatures_are_counted_before_they_are_published(spark, indexed, tmp_path, monkeypatch):
     index, entries = tmp_path / "index", tables.file_entries
 
