@@ -17,7 +17,10 @@ JOB = Path(__file__).with_name("failing_job.py")
 ERROR = "error: input.paths: nothing there; check the path"
 
 
-BARS = {"ours": (r"fail: sleeping: \d+ of 80 tasks, 2 running", "false"), "Spark's": (r"\[Stage 0:", "true")}
+BARS = {
+    "ours": (r"fail: sleeping: \d+ of 80 tasks, \d+ running", "false"),
+    "Spark's": (r"\[Stage 0:", "true"),
+}
 """Progress that is drawn, and whether Spark draws it."""
 
 
