@@ -149,8 +149,8 @@ def _check_values(value: object, path: KeyPath) -> None:
         raise ConfigError(f"{show_key(path)} = nan: must be a number; set another value")
     elif isinstance(value, str) and (address := _WITH_USER.search(value)):
         raise ConfigError(
-            f"{show_key(path)} = {address[1]}://…@…: a user, password or token in an address would be written "
-            f"to manifests, ledgers and logs; remove it, and {_credentials_remedy(address[2])}"
+            f"{show_key(path)} = {address[1]}://…@…: a user, password or token in an address would be "
+            f"written to manifests, ledgers and logs; remove it, and {_credentials_remedy(address[2])}"
         )
     elif isinstance(value, str) and _ESCAPED_PATH.match(value):
         raise ConfigError(

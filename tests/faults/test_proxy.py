@@ -223,7 +223,8 @@ def test_cut_responses_end_in_the_middle_of_the_body(client, faulty, path, sent)
     with pytest.raises((ConnectionError, http.client.IncompleteRead)):
         while True:
             received += response.read(100)
-    assert CONTENT.startswith(received) and len(received) < len(CONTENT)
+    assert CONTENT.startswith(received)
+    assert len(received) < len(CONTENT) or path == "/chunked"  # only the chunk that ends the body is missing
     assert sent != 5000 or 4000 <= len(received) <= 5000
 
 
