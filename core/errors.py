@@ -27,6 +27,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
+from core.messages import USER_INFORMATION
+
 MACHINE_FAILURES = {
     errno.EACCES: "check its owner and permissions",
     errno.EPERM: "check its owner and permissions",
@@ -42,7 +44,7 @@ MACHINE_FAILURES = {
 """Errors of the operating system that are no faults of a program, with their remedies."""
 
 
-_USER_INFORMATION = re.compile(r"://[^/?#\s\"']+@")
+_USER_INFORMATION = re.compile(USER_INFORMATION)
 
 
 class GristmillError(Exception):

@@ -3,6 +3,16 @@
 import difflib
 from collections.abc import Iterable
 
+USER_INFORMATION = (
+    r"(?:(?<!abfs)(?<!abfss)(?<!wasb)(?<!wasbs)://[^/?#\s\"']+@"
+    r"|://(?!arn:)[^/?#\s\"':@\[]*:(?!:|\d*(?:[/?#\s\"']|$))[^\s\"']*@)"
+)
+"""Pattern, for Python and Java, of ``://`` and a user, password or token in an address.
+
+The name before ``@`` is no user in addresses of Azure, where it is the container. The second alternative
+finds passwords with slashes, ``user:pa/ss@``: neither a port nor the ARN of an S3 access point.
+"""
+
 
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Return the valid name most similar to a mistyped one; ``valid`` must not be empty."""
@@ -12,6 +22,13 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """Format a number with its noun: ``1 task``, ``1,200 tasks``."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def first_line(error: Exception) -> str:
+    """Return what an exception says, without the stack trace of Java; with its class unless it is ours."""
+    line = next(iter(str(error).splitlines()), "")
+    is_ours = type(error).__module__ == "core.errors"
+    return line if is_ours else f"{type(error).__name__}: {line}"
 
 
 def duration(seconds: float) -> str:

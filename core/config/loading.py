@@ -17,12 +17,10 @@ from core.config.renamed import CONVERSIONS, RENAMED
 from core.config.section import Section
 from core.config.sections import Config
 from core.errors import ConfigError
-from core.messages import nearest
+from core.messages import USER_INFORMATION, nearest
 
-_WITH_USER = re.compile(
-    r"((?:commoncrawl:)?([A-Za-z][A-Za-z0-9+.-]*)://)(?:[^/?#\s]*@|[^/?#\s:\[]+:(?!\d*(?:[/?#]|$)))"
-)
-"""An address with user information, also with a password that has slashes: no port follows the colon."""
+_WITH_USER = re.compile(rf"(?:^|::)\s*((?:commoncrawl:)?([A-Za-z][A-Za-z0-9+.-]*)){USER_INFORMATION}")
+"""An address with user information, which may follow the name of a cache: ``filecache::https://…``."""
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -149,10 +147,10 @@ def _check_values(value: object, path: KeyPath) -> None:
             _check_values(inner, (*path, index))
     elif isinstance(value, float) and math.isnan(value):
         raise ConfigError(f"{show_key(path)} = nan: must be a number; set another value")
-    elif isinstance(value, str) and (address := _WITH_USER.match(value)):
+    elif isinstance(value, str) and (address := _WITH_USER.search(value)):
         raise ConfigError(
-            f"{show_key(path)} = {address[1]}…@…: a user, password or token in an address would be written "
-            f"to manifests, ledgers and logs; remove it, and {_credentials_remedy(address[2])}"
+            f"{show_key(path)} = {address[1]}://…@…: a user, password or token in an address would be "
+            f"written to manifests, ledgers and logs; remove it, and {_credentials_remedy(address[2])}"
         )
     elif isinstance(value, str) and _ESCAPED_PATH.match(value):
         raise ConfigError(

@@ -1,8 +1,9 @@
 """Sections of the data pipeline: input, output, extraction, filters, ledger, tokenizer, pack."""
 
+import os
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from core.config.section import ByteSize, Section, Weights
@@ -112,18 +113,32 @@ class OutputConfig(Section):
     progress, neither there nor on a terminal."""
     log_file: str = ""
     """File to which a Spark job appends what it prints, its progress and Spark's warnings, each line with the
-    time. On local disk only, also if ``output.path`` is remote."""
+    time. On local disk only, also if ``output.path`` is remote, and outside of that folder."""
 
     @field_validator("log_file")
     @classmethod
-    def _log_is_local(cls, path: str) -> str:
+    def _log_is_local_and_no_output(cls, path: str, info: ValidationInfo) -> str:
         if "://" in path and not path.startswith(("/", ".", "file://")):
             raise PydanticCustomError(
                 "log_file",
                 "must be a local path, because lines are appended, which remote storage does not support; "
                 "name a local file, and copy it afterwards",
             )
+        folder = info.data.get("path", "")
+        if path and folder and _is_within(path, folder):
+            raise PydanticCustomError(
+                "log_file",
+                "must not be in output.path, which holds only what a manifest lists; name a file elsewhere, "
+                "such as {name}",
+                {"name": f"{folder.rstrip('/') or 'run'}.log"},
+            )
         return path
+
+
+def _is_within(path: str, folder: str) -> bool:
+    """True if a local path is that of a folder or in it; symbolic links are followed."""
+    inner, outer = (os.path.realpath(each.removeprefix("file://")) for each in (path, folder))
+    return os.path.commonpath([inner, outer]) == outer
 
 
 class ExtractionConfig(Section):

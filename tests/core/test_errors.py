@@ -44,11 +44,17 @@ def test_credentials_in_addresses_are_not_printed(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["program"])
 
     def main(arguments):
-        raise InputError("https://user:pa55@host/a@b and 'ftp://t0ken@host': nothing there; check the path")
+        raise InputError(
+            "https://user:pa55@host/a@b and 'ftp://t0ken@host', https://u:pa/ss@host, http://host:80, "
+            "abfss://container@account/x: nothing there; check the path"
+        )
 
     with pytest.raises(SystemExit):
         run(main)
-    line = "error: https://…@host/a@b and 'ftp://…@host': nothing there; check the path\n"
+    line = (
+        "error: https://…@host/a@b and 'ftp://…@host', https://…@host, http://host:80, "
+        "abfss://container@account/x: nothing there; check the path\n"
+    )
     assert capsys.readouterr().err == line
 
 

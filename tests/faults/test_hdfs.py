@@ -14,6 +14,8 @@ from tests.servers.hdfs import hdfs_cluster
 pytestmark = [pytest.mark.spark, pytest.mark.server]
 STAGES = ("clean", "pack", "train")
 COPIES = 2
+ATTEMPTS = 5
+"""Starts of a job that may have ended before the fault comes."""
 
 
 @pytest.fixture(scope="module")
@@ -29,23 +31,31 @@ def served(tmp_path_factory):
         yield cluster, Jobs(storage.join(cluster.url, "faults"), folder / "jobs", spark, train)
 
 
-def _begin(jobs, work):
-    """Start a job and wait until its first step, or for a third of its usual time, has begun."""
-    running = jobs.start(work)
-    if steps := jobs.steps[work.job]:
-        assert running.wait_for(steps[0])
-    else:
-        time.sleep(jobs.seconds[work.job] / 3)
-    assert not running.has_ended
-    return running
+def _begin(jobs, stage):
+    """Start a job; return it when its first step has begun, or a third of its usual time has passed.
+
+    A job without steps that has ended by then is repeated, with a shorter wait.
+    """
+    share = 1 / 3
+    for _ in range(ATTEMPTS):
+        work = jobs.prepare(stage)
+        running = jobs.start(work)
+        if steps := jobs.steps[stage]:
+            assert running.wait_for(steps[0])
+        else:
+            time.sleep(share * jobs.seconds[stage])
+        if not running.has_ended:
+            return work, running
+        assert running.wait().code == 0
+        share /= 2
+    pytest.fail(f"{stage} always ended before the fault")
 
 
 @pytest.mark.parametrize(("stage", "number"), cells(STAGES, [0, 1], short=[("clean", 0)]))
 def test_lost_datanode_is_replaced(served, cell, stage, number):
     record = cell(f"DataNode {number + 1} of 3 killed", stage, "HDFS")
     cluster, jobs = served
-    work = jobs.prepare(stage)
-    running = _begin(jobs, work)
+    work, running = _begin(jobs, stage)
     cluster.kill_datanode(number)
     try:
         outcome = running.wait()
@@ -58,8 +68,7 @@ def test_lost_datanode_is_replaced(served, cell, stage, number):
 def test_namenode_restarts(served, cell, stage):
     record = cell("NameNode killed and started again", stage, "HDFS")
     cluster, jobs = served
-    work = jobs.prepare(stage)
-    running = _begin(jobs, work)
+    work, running = _begin(jobs, stage)
     cluster.kill_namenode()
     time.sleep(1)
     cluster.start_namenode()

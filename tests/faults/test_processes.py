@@ -24,6 +24,8 @@ from tests.test_cluster import SPECULATION
 pytestmark = pytest.mark.spark
 STAGES = ("clean", "dedup", "pack")
 KILLS = 2
+ATTEMPTS = 5
+"""Starts of a job that may have ended before it is killed; each waits half as long as the one before."""
 DISK = "24m"
 FREE = {"clean": 40_000, "dedup": 20_000, "pack": 20_000}
 """Bytes left on a full disk for the output: enough to begin."""
@@ -50,14 +52,19 @@ def _reach(jobs, work, running, share):
 @pytest.mark.parametrize("stage", cells((*STAGES, "train"), short=[("pack",)]))
 def test_killed_driver_is_resumed(local, cell, stage):
     record = cell(f"all processes killed {KILLS} times", stage, "local")
-    work, draw, kills = local.prepare(stage), random.Random(stage), 0
-    for _ in range(KILLS):
-        running = local.start(work)
-        _reach(local, work, running, draw.random())
-        time.sleep(draw.uniform(0, 1))
-        kills += not running.has_ended
-        local.driver(stage).kill()
-    assert kills
+    draw, kills, delay = random.Random(stage), 0, 1.0
+    for _ in range(ATTEMPTS):
+        work = local.prepare(stage)
+        for _ in range(KILLS):
+            running = local.start(work)
+            _reach(local, work, running, delay * draw.random())
+            time.sleep(delay * draw.uniform(0, 1))
+            kills += not running.has_ended
+            local.driver(stage).kill()
+        if kills:
+            break
+        delay /= 2
+    assert kills, "the job always ended before it was killed"
     record(local.judge(work, Outcome(None, "", "", 0.0), killed=True))
 
 
@@ -187,12 +194,19 @@ def _executors():
 @pytest.mark.parametrize(("stage", "share"), cells(STAGES, [0.0, 0.5]))
 def test_lost_executor_is_replaced(local, clustered, cell, stage, share):
     record = cell(f"executor killed while {'shuffling' if share else 'reading'}", stage, "cluster")
-    work, spark = local.prepare(stage), clustered({})
-    running = local.start(work, spark)
-    assert _reach(local, work, running, share)
-    time.sleep(0.3)
-    assert send(signal.SIGKILL, _executors()[:1])
-    record(local.judge(work, running.wait(), spark))
+    spark, delay, killed = clustered({}), 0.3, 0
+    for _ in range(ATTEMPTS):
+        work = local.prepare(stage)
+        running = local.start(work, spark)
+        if _reach(local, work, running, share):
+            time.sleep(delay)
+            killed = 0 if running.has_ended else send(signal.SIGKILL, _executors()[:1])
+        outcome = running.wait()
+        if killed:
+            break
+        delay /= 2
+    assert killed, "the job always ended before an executor was killed"
+    record(local.judge(work, outcome, spark))
 
 
 @pytest.mark.server

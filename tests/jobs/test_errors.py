@@ -4,9 +4,12 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
+import sys
 import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,10 @@ JOB = Path(__file__).with_name("failing_job.py")
 ERROR = "error: input.paths: nothing there; check the path"
 
 
-BARS = {"ours": (r"fail: sleeping: \d+ of 80 tasks, 2 running", "false"), "Spark's": (r"\[Stage 0:", "true")}
+BARS = {
+    "ours": (r"fail: sleeping: \d+ of 80 tasks, \d+ running", "false"),
+    "Spark's": (r"\[Stage 0:", "true"),
+}
 """Progress that is drawn, and whether Spark draws it."""
 
 
@@ -86,3 +92,32 @@ def test_error_starts_on_a_fresh_line_in_a_log_file(tmp_path: Path, bar: str) ->
     if bar == "ours":
         assert re.search(rf"^\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d {BARS[bar][0]}", text, re.MULTILINE)
         assert "\r" not in text and "\x1b" not in text
+
+
+@pytest.mark.spark
+def test_an_interrupt_exits_with_130_and_one_line(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    _, environment = spark_submit_command(JOB)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment["PYSPARK_SUBMIT_ARGS"] = "--master local[2] --driver-memory 512m pyspark-shell"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, str(JOB)],
+            env=os.environ | environment,
+            cwd=ROOT,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while b"fail: sleeping" not in log.read_bytes() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+        process.wait()
+    lines = [line for line in log.read_text().splitlines() if line]
+    assert lines[-1] == "interrupted" and not [line for line in lines if "Traceback" in line]

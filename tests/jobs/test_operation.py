@@ -18,6 +18,7 @@ vocabulary_size = 600
 [pack]
 sequence_length = 64
 """
+TAKEN = r"(?:\d+\.\d s|\d+ min \d+ s|\d+ h \d+ min)"
 STAGES = ("clean", "tokenizer", "pack", "signature_index", "dedup")
 
 
@@ -41,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     small_crawl.build(folder / "raw")
     (folder / "events").mkdir()
     paths = f"input.paths = ['{folder}/raw']\noutput.path = '{folder}/out'\n"
-    paths += f"output.log_file = '{folder}/logs/run.log'\noutput.progress_seconds = 2.5\n"
+    paths += f"output.log_file = '{folder}/logs/run.log'\noutput.progress_seconds = 0.5\n"
     config = folder / "config.toml"
     config.write_text(f"{paths}{SETTINGS}", encoding="utf-8")
     settings = {"enabled": "true", "dir": (folder / "events").as_uri(), "compress": "false"}
@@ -86,7 +87,7 @@ def test_every_job_and_query_of_the_event_log_has_a_description(run: Run) -> Non
 @pytest.mark.spark
 def test_printed_lines_name_each_step_when_it_starts_and_ends(run: Run) -> None:
     assert "clean: reading 6 files …" in run.printed
-    ends = [line for line in run.printed if re.fullmatch(r"clean: .*: [\d.]+ s, \d+ tasks?.*", line)]
+    ends = [line for line in run.printed if re.fullmatch(rf"clean: .*: {TAKEN}, \d+ tasks?.*", line)]
     assert [line.split(":")[1] for line in ends] == [
         " reading 6 files",
         " finding copies",
@@ -104,7 +105,9 @@ def test_log_file_has_every_printed_line_with_its_time(run: Run) -> None:
     texts = [found[2] for found in stamped if found]
     assert [line for line in texts if line in set(run.printed)] == run.printed
     shown = [text for text in texts if re.search(r": (\d+ of \d+ tasks?, \d+ running|in the driver, )", text)]
-    assert shown
+    attempts = runs.read(str(run.folder / "out")).attempts
+    # Steps shorter than two seconds show nothing; there may be none of others on a fast machine.
+    assert shown or max(step.seconds for step in attempts[0].steps) < 4
 
 
 @pytest.mark.spark
@@ -123,3 +126,4 @@ def test_every_stage_is_recorded(run: Run, folder: str, stage: str, steps: list[
     assert (found.stage, attempt.outcome) == (stage, "finished")
     assert [step.name for step in attempt.steps] == steps
     assert all(step.usage.tasks for step in attempt.steps)
+    assert not any(step.usage.missing_stages for step in attempt.steps)

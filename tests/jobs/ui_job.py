@@ -5,9 +5,9 @@ import urllib.request
 from collections.abc import Sequence
 
 from core.config import from_command_line
-from core.errors import run
 from pipeline.spark import tables
-from pipeline.spark.session.builder import end_session, session
+from pipeline.spark.session.builder import session
+from pipeline.spark.session.failures import run_job
 from pipeline.spark.steps import step
 
 PAGES = ("jobs/", "stages/", "SQL/", "environment/", "executors/")
@@ -32,4 +32,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main, end_session)
+    run_job(main)

@@ -8,10 +8,8 @@ imported. Pass ``--driver-memory``, or set ``SPARK_CONF_DIR=pipeline/spark/sessi
 ``spark-defaults.conf`` suits a laptop and whose logging configuration silences the launcher. Without
 ``spark-submit`` that folder is the default.
 
-**Executors** need this package and its dependencies: either installed, or shipped by ``--archives
-environment.tar.gz#environment`` with ``PYSPARK_PYTHON=./environment/bin/python``. ``--py-files`` with a zip
-does not work, because word lists and models are read as files. ``PYSPARK_PYTHON`` defaults to the driver's
-interpreter.
+**Executors** need this package and its dependencies: either installed or shipped, as ``docs/cluster.md``
+describes. ``PYSPARK_PYTHON`` defaults to the driver's interpreter.
 
 **S3** is accessed by Spark through S3A, which its distribution does not include. If the cluster provides it
 (or ``--packages org.apache.hadoop:hadoop-aws:…`` does), that is used; otherwise 13 MB of jars are downloaded
@@ -31,12 +29,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]  # has no types
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # has no types
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from core.config import Config
 from core.errors import InputError
+from core.messages import USER_INFORMATION
 from pipeline.readers import commoncrawl
 from pipeline.spark.session import jars, java, log_file
 from pipeline.spark.steps import progress
@@ -48,7 +47,7 @@ SPARKS_BAR = "spark.ui.showConsoleProgress"
 
 REDACTED = (
     r"(?i)secret|password|passwd|token|credential|authorization|private[._-]?key|access[._-]?key|api[._-]?key"
-    r"|account[._-]?key|sas[._-]?key|FSSPEC_|://[^/?#\s]*@"
+    rf"|account[._-]?key|sas[._-]?key|FSSPEC_|{USER_INFORMATION}"
 )
 """Settings that Spark shows as redacted in its UI, event log and messages: their names or values match.
 
@@ -116,6 +115,7 @@ def session(config: Config, name: str) -> SparkSession:
     for key, value in settings.items():
         conf.setIfMissing(key, value)
     conf.set(progress.SECONDS, "0" if conf.get(SPARKS_BAR) == "true" else str(config.output.progress_seconds))
+    log_file.close_log()  # an earlier session's
     if config.output.log_file:
         conf.set(log_file.SETTING, log_file.open_log(config.output.log_file))
     spark = SparkSession.builder.config(conf=conf).appName(name).getOrCreate()
@@ -142,11 +142,13 @@ def end_session() -> None:
 
     Spark draws its progress bar, if that is switched on, without a line end, and leaves it when a job fails.
     """
+    if sys.exception() is None:  # otherwise the error is still to be printed, which belongs into the log
+        log_file.close_log()
     # After an interrupt, getActiveSession() is None: Py4J's next call runs in another thread of the JVM.
     spark = SparkSession._instantiatedSession
     if spark is None:
         return
-    with suppress(Py4JNetworkError, ConnectionError):  # its Java process may have ended
+    with suppress(Py4JError, OSError):  # its Java process may have ended
         _stop(spark)
 
 

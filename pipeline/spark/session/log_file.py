@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,6 +17,9 @@ SETTING = "spark.gristmill.logFile"
 """Spark setting with the absolute path of the file."""
 PATTERN = "%d{yyyy-MM-dd HH:mm:ss} %p %c{1}: %m%n%ex"
 """Layout of Spark's messages in the file."""
+
+_failed: set[str] = set()
+"""Files that could no longer be written, of which a warning has told."""
 
 
 def open_log(path: str) -> str:
@@ -32,12 +36,23 @@ def open_log(path: str) -> str:
         raise OutputError(
             f"output.log_file = {path}: {error.strerror}; name a file that can be written"
         ) from None
+    close_log()
+    _failed.discard(absolute)
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        while isinstance(stream, Tee):
-            stream = stream.stream
-        setattr(sys, name, Tee(stream, absolute))
+        setattr(sys, name, Tee(getattr(sys, name), absolute))
     return absolute
+
+
+def close_log() -> None:
+    """Restore the standard streams, if a log file has replaced them."""
+    sys.stdout, sys.stderr = _original(sys.stdout), _original(sys.stderr)
+
+
+def _original(stream: TextIO) -> TextIO:
+    """Return the stream itself, without the log files to which it is also written."""
+    while isinstance(stream, Tee):
+        stream = stream.stream
+    return stream
 
 
 def add_spark_messages(jvm: Any, path: str) -> None:
@@ -68,14 +83,30 @@ def stamped(line: str) -> str:
 
 
 def append(path: str, line: str) -> None:
-    """Append a line with the time to the file; does nothing without a path."""
-    if path:
-        data = f"{stamped(line)}\n".encode(errors="backslashreplace")
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            os.write(file, data)  # one call, so that lines of several writers do not mix
-        finally:
-            os.close(file)
+    """Append a line with the time to the file; does nothing without a path.
+
+    If the file can no longer be written, as on a full disk, a warning says so once, and logging ends: what
+    prints the line must not fail.
+    """
+    if not path or path in _failed:
+        return
+    try:
+        _append(path, f"{stamped(line)}\n".encode(errors="backslashreplace"))
+    except OSError as error:
+        _failed.add(path)
+        with suppress(OSError, ValueError):  # nobody reads it, or it is closed
+            print(
+                f"warning: output.log_file = {path}: {error.strerror}; nothing more is logged",
+                file=_original(sys.stderr),
+            )
+
+
+def _append(path: str, data: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        os.write(file, data)  # one call, so that lines of several writers do not mix
+    finally:
+        os.close(file)
 
 
 class Tee(io.TextIOBase):

@@ -5,14 +5,17 @@ The store is read through the JVM, with the JSON of Spark's REST API. It drops t
 """
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import Any
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, NamedTuple
 
-from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]  # has no types
+from py4j.protocol import Py4JJavaError, Py4JNetworkError  # type: ignore[import-untyped]  # has no types
 from pyspark import SparkContext
 
+from core.messages import first_line
 from pipeline.runs import Cluster, Usage
 
 EVENTS_TIMEOUT_MS = 10_000
@@ -23,38 +26,78 @@ OUTPUT_ROWS, FROM_PYTHON = "number of output rows", "data returned from Python w
 """Metrics of operators of Spark SQL: of most of them, and of those that run Python code."""
 RECENT = 4
 """SQL queries that are looked at for the one that is running."""
+MAX_SUMMARIZED = 20_000
+"""Tasks of a stage up to which they are summarized: Spark sorts all of them, in the driver."""
+
+_warned: set[str] = set()
+
+
+@contextmanager
+def optional_numbers() -> Iterator[None]:
+    """Leave out numbers that the block cannot read: they are no reason to fail.
+
+    An exception, such as by a version of Spark with another status store, is a warning, once in a process.
+    Nothing is said if the JVM has ended, which the job reports.
+    """
+    try:
+        yield
+    except (Py4JNetworkError, OSError):
+        return
+    except Exception as error:
+        if not _warned:
+            _warned.add("numbers")
+            print(f"warning: numbers of Spark are missing: {first_line(error)}", file=sys.stderr)
+
+
+class _Java(NamedTuple):
+    """Objects of the JVM that are needed to read the store."""
+
+    spark: Any
+    store: Any
+    mapper: Any
+    no_status: Any
+    no_quantiles: Any
+    maximum: Any
 
 
 class StatusStore:
     """Read access to the status store of a Spark context."""
 
     def __init__(self, context: SparkContext) -> None:
-        jvm: Any = context._jvm
-        gateway: Any = context._gateway
-        self._spark: Any = context._jsc.sc()
-        self._store = self._spark.statusStore()
-        self._mapper = jvm.org.apache.spark.status.api.v1.JacksonMessageWriter().mapper()
-        self._no_status = jvm.java.util.ArrayList()
-        self._no_quantiles = gateway.new_array(jvm.double, 0)
-        self._maximum = gateway.new_array(jvm.double, 1)
-        self._maximum[0] = 1.0
+        self._context = context
         self._sql: Any = None
+
+    @cached_property
+    def _java(self) -> _Java:
+        jvm: Any = self._context._jvm
+        gateway: Any = self._context._gateway
+        spark: Any = self._context._jsc.sc()
+        maximum = gateway.new_array(jvm.double, 1)
+        maximum[0] = 1.0
+        return _Java(
+            spark=spark,
+            store=spark.statusStore(),
+            mapper=jvm.org.apache.spark.status.api.v1.JacksonMessageWriter().mapper(),
+            no_status=jvm.java.util.ArrayList(),
+            no_quantiles=gateway.new_array(jvm.double, 0),
+            maximum=maximum,
+        )
 
     def wait(self) -> None:
         """Wait until the store has what happened so far; a busy driver may not get there in time."""
         try:
-            self._spark.listenerBus().waitUntilEmpty(EVENTS_TIMEOUT_MS)
+            self._java.spark.listenerBus().waitUntilEmpty(EVENTS_TIMEOUT_MS)
         except Py4JJavaError:  # a timeout: the numbers are those of now
             return
 
     def job_ids(self, group: str) -> list[int]:
         """Return the ids of the jobs of a group, in ascending order."""
-        return sorted(self._spark.statusTracker().getJobIdsForGroup(group))
+        return sorted(self._java.spark.statusTracker().getJobIdsForGroup(group))
 
     def job(self, job_id: int) -> dict[str, Any] | None:
         """Return a job; None if the store has dropped it."""
         try:
-            found: dict[str, Any] = self._json(self._store.job(job_id))
+            found: dict[str, Any] = self._json(self._java.store.job(job_id))
         except Py4JJavaError:  # NoSuchElementException
             return None
         return found
@@ -62,8 +105,9 @@ class StatusStore:
     def stage_attempts(self, stage_id: int) -> list[dict[str, Any]]:
         """Return all attempts of a stage; an empty list if the store has dropped it."""
         try:
+            java = self._java
             found: list[dict[str, Any]] = self._json(
-                self._store.stageData(stage_id, False, self._no_status, False, self._no_quantiles)
+                java.store.stageData(stage_id, False, java.no_status, False, java.no_quantiles)
             )
         except Py4JJavaError:
             return []
@@ -71,26 +115,28 @@ class StatusStore:
 
     def active_stages(self) -> list[dict[str, Any]]:
         """Return the stages that are running."""
-        found: list[dict[str, Any]] = self._json(self._store.activeStages())
+        found: list[dict[str, Any]] = self._json(self._java.store.activeStages())
         return found
 
     def peak_task_memory(self, stage_id: int, attempt: int) -> int:
         """Return the largest execution memory of one task, in bytes."""
-        summary = self._json(self._store.taskSummary(stage_id, attempt, self._maximum))
+        summary = self._json(self._java.store.taskSummary(stage_id, attempt, self._java.maximum))
         return int(summary["peakExecutionMemory"][0]) if summary else 0
 
     def speculative_tasks(self, stage_id: int, attempt: int) -> int:
         """Return the number of speculative task attempts."""
-        summary = self._json(self._store.speculationSummary(stage_id, attempt))
+        summary = self._json(self._java.store.speculationSummary(stage_id, attempt))
         return int(summary["numTasks"]) if summary else 0
 
-    def cluster(self, context: SparkContext) -> Cluster:
+    def cluster(self) -> Cluster:
         """Return the executors that are there now. In local mode, the driver is the only one."""
-        found = self._json(self._store.executorList(True))
-        executors = [each for each in found if each["id"] != "driver" or len(found) == 1]
+        master = str(self._context.master)
+        is_local = master == "local" or master.startswith("local[")
+        found = self._json(self._java.store.executorList(True))
+        executors = [each for each in found if each["id"] != "driver" or is_local]
         return Cluster(
-            master=context.master,
-            application=str(context.applicationId),
+            master=master,
+            application=str(self._context.applicationId),
             executors=len(executors),
             cores=sum(each["totalCores"] for each in executors),
         )
@@ -113,7 +159,7 @@ class StatusStore:
         return rows, time.time() - running[-1].submissionTime() / 1000
 
     def _json(self, value: Any) -> Any:
-        return json.loads(self._mapper.writeValueAsString(value))
+        return json.loads(self._java.mapper.writeValueAsString(value))
 
 
 def output_rows(operators: Sequence[dict[str, Any]], values: Mapping[str, str]) -> int:
@@ -148,18 +194,16 @@ class Collector:
         self._stages: set[int] = set()
 
     def collect(self) -> None:
-        """Add the jobs that have ended since the last call.
-
-        Numbers that cannot be read, as when the JVM has ended, are left out: they are no reason to fail.
-        """
-        with suppress(Py4JError):
+        """Add the jobs that have ended since the last call."""
+        with optional_numbers():
             self._collect()
 
     def finish(self) -> None:
         """Wait for the last events and add the rest."""
-        with suppress(Py4JError):
+        with optional_numbers():
             self._store.wait()
             self._collect()
+            self._count_dropped()
 
     def _collect(self) -> None:
         for job_id in self._store.job_ids(self._group):
@@ -169,11 +213,21 @@ class Collector:
             if job and job["status"] not in ENDED:
                 continue
             self._jobs.add(job_id)
-            self.usage += Usage(jobs=1)
+            self.usage += Usage(jobs=1, missing_stages=int(job is None))
             for stage_id in job["stageIds"] if job else ():
                 if stage_id not in self._stages:
                     self._stages.add(stage_id)
                     self.usage += self._stage(stage_id)
+
+    def _count_dropped(self) -> None:
+        """Count a stage for each job that the store no longer has, between those of this group.
+
+        A group's jobs have successive numbers, except for jobs that other threads start, which the store has.
+        """
+        if self._jobs:
+            between = set(range(min(self._jobs), max(self._jobs))) - self._jobs
+            dropped = sum(self._store.job(job_id) is None for job_id in between)
+            self.usage += Usage(jobs=dropped, missing_stages=dropped)
 
     def _stage(self, stage_id: int) -> Usage:
         attempts = self._store.stage_attempts(stage_id)
@@ -184,12 +238,10 @@ class Collector:
             return Usage()
         total = Usage(stages=1, retried_stages=len(ran) - 1)
         for attempt in ran:
-            number = attempt["attemptId"]
-            total += stage_usage(
-                attempt,
-                self._store.peak_task_memory(stage_id, number),
-                self._store.speculative_tasks(stage_id, number),
-            )
+            number, peak = attempt["attemptId"], 0
+            if attempt["numTasks"] <= MAX_SUMMARIZED:
+                peak = self._store.peak_task_memory(stage_id, number)
+            total += stage_usage(attempt, peak, self._store.speculative_tasks(stage_id, number))
         return total
 
 

@@ -5,8 +5,9 @@ of Spark's own code or of the Python program's last action.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # has no types
 from pyspark import SparkContext
 from pyspark.traceback_utils import SCCallSiteSync
 
@@ -43,7 +44,9 @@ def named(name: str, group: str = "") -> Iterator[None]:
     finally:
         SCCallSiteSync._spark_stack_depth -= 1
         if active_context() is context:
-            _set(context, outer)
+            # After an interrupt or the end of the JVM, this fails; the block's exception is the one to raise.
+            with suppress(Py4JError, OSError):
+                _set(context, outer)
 
 
 def _set(context: SparkContext, properties: dict[str, str | None]) -> None:

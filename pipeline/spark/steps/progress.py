@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 
 from core.messages import counted, duration
 from pipeline.spark.session import log_file
-from pipeline.spark.steps.metrics import StatusStore
+from pipeline.spark.steps.metrics import StatusStore, optional_numbers
 
 SECONDS = "spark.gristmill.progressSeconds"
 """Spark setting with the interval of printed lines, which the session builder sets."""
@@ -29,6 +29,8 @@ SHORT = 2.0
 """Seconds of a step before anything is shown of it."""
 REDRAW = 1.0
 """Seconds between two drawings on a terminal."""
+SHARE_OF_TIME = 20
+"""A reading of the store may take a twentieth of the time; then the next one waits for longer."""
 ERASE = "\r\x1b[K"
 """Moves to the start of the terminal's line and clears it."""
 
@@ -135,25 +137,27 @@ class _Display(threading.Thread):
         self._drawn = False
 
     def run(self) -> None:
-        """Show the line from time to time."""
-        due = self._interval
-        while not self._stopped.wait(REDRAW if self._columns else self._interval):
+        """Show the line from time to time, until it cannot be read, as when the session ends."""
+        with optional_numbers():
+            self._show()
+
+    def _show(self) -> None:
+        due, usual, took = self._interval, REDRAW if self._columns else self._interval, 0.0
+        while not self._stopped.wait(max(usual, SHARE_OF_TIME * took)):
             seconds = time.monotonic() - self._begun
             if seconds < SHORT:
                 continue
-            try:
-                line = self._line(seconds)
-                if self._stopped.is_set():
-                    return
-                if self._columns:
-                    self._draw(line)
-                else:
-                    self._error.println(log_file.stamped(line))
-                if seconds >= due:
-                    due += self._interval
-                    log_file.append(self._log, line)
-            except (Py4JError, OSError):  # the session ends, or the log's disk is full
+            line = self._line(seconds)
+            took = time.monotonic() - self._begun - seconds
+            if self._stopped.is_set():
                 return
+            if self._columns:
+                self._draw(line)
+            else:
+                self._error.println(log_file.stamped(line))
+            if seconds >= due:
+                due += self._interval
+                log_file.append(self._log, line)
 
     def stop(self) -> None:
         """End the thread and erase the line."""

@@ -13,12 +13,13 @@ import pyarrow as pa
 from pyspark import SparkContext
 
 from core import storage
-from core.errors import GristmillError
 from core.manifest import STARTED, Stage
+from core.messages import first_line
+from core.storage import locks
 from pipeline import runs
-from pipeline.runs import Attempt, RunRecord, Step
+from pipeline.runs import Attempt, Cluster, RunRecord, Step
 from pipeline.runs.record import Outcome
-from pipeline.spark.steps.metrics import StatusStore
+from pipeline.spark.steps.metrics import StatusStore, optional_numbers
 from pipeline.spark.steps.naming import active_context
 
 _recording: ContextVar["Recording | None"] = ContextVar("recording", default=None)
@@ -29,45 +30,64 @@ class Recording:
 
     def __init__(self, stage: Stage, context: SparkContext, input_bytes: int) -> None:
         self._stage = stage
-        self._earlier = runs.resume(stage.folder, stage.name, stage.fingerprint)
-        self._context, self._store = context, StatusStore(context)
-        self._complains = True
+        self._store = StatusStore(context)
+        self._has_failed = False
+        self._earlier = RunRecord(stage=stage.name, fingerprint=stage.fingerprint)
         self.attempt = Attempt(
             started=now(),
-            versions=_versions(context),
-            cluster=self._store.cluster(context),
+            versions={},
+            cluster=Cluster(master=str(context.master), application="", executors=0, cores=0),
             input_bytes=input_bytes,
         )
+        with self._guarded():
+            self._earlier = runs.resume(stage.folder, stage.name, stage.fingerprint)
+        with optional_numbers():
+            self._change(versions=_versions(context))
+            self._change(cluster=self._store.cluster())
 
     def begin(self) -> None:
         """Write that the attempt runs."""
-        self._update()
+        self._write()
 
     def add(self, step: Step) -> None:
-        """Add a step and write the record."""
-        changes: dict[str, object] = {"steps": (*self.attempt.steps, step)}
+        """Add a step and write the record; after an interrupt, :meth:`end` writes it, once."""
+        self._change(steps=(*self.attempt.steps, step))
         if step.outcome == "finished":  # otherwise the JVM may have ended
-            changes["cluster"] = self._store.cluster(self._context)
-        self._update(**changes)
+            with optional_numbers():
+                self._change(cluster=self._store.cluster())
+        if step.outcome != "interrupted":
+            self._write()
 
     def end(self, outcome: Outcome) -> None:
-        """Write how the attempt ended."""
-        self._update(outcome=outcome, ended=now())
+        """Write how the attempt ended. After an interrupt, storage that has failed is not tried again."""
+        self._change(outcome=outcome, ended=now())
+        if outcome != "interrupted" or not self._has_failed:
+            self._write()
 
-    def _update(self, **changes: object) -> None:
+    def _change(self, **changes: object) -> None:
         self.attempt = self.attempt.model_copy(update=changes)
+
+    def _write(self) -> None:
+        """Write the record, unless another driver has taken over the folder."""
         record = RunRecord(
             stage=self._earlier.stage,
             fingerprint=self._earlier.fingerprint,
             attempts=(*self._earlier.attempts, self.attempt),
         )
-        try:
+        with self._guarded():
+            locks.check(self._stage.folder)
             if self._is_claimed():
                 runs.write(self._stage.folder, record)
-        except GristmillError as error:  # the record is no part of the output, which may be complete
-            if self._complains:
-                print(f"warning: the run is not recorded: {error}", file=sys.stderr)
-            self._complains = False
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Let no exception out: the record is no part of the output, which may be complete."""
+        try:
+            yield
+        except Exception as error:
+            if not self._has_failed:
+                print(f"warning: the run is not recorded: {first_line(error)}", file=sys.stderr)
+            self._has_failed = True
 
     def _is_claimed(self) -> bool:
         """True if the folder is this stage's: it runs there, or has just published its output."""

@@ -48,13 +48,14 @@ def step(name: str, title: str) -> Iterator[None]:
         raise
     finally:
         _collector.reset(token)
+        seconds = watch.seconds  # without the time that reading the numbers takes
         if outcome != "interrupted":  # Ctrl-C means to end now
             collector.finish()
         done = Step(
             name=name,
             title=title,
             started=watch.started,
-            seconds=round(watch.seconds, 3),
+            seconds=round(seconds, 3),
             outcome=outcome,
             usage=collector.usage,
         )

@@ -133,6 +133,20 @@ def test_the_log_file_is_local(path):
     assert config.load(None, ["output.log_file=file:///a/run.log"]).output.log_file == "file:///a/run.log"
 
 
+def test_the_log_file_is_not_in_the_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "out", target_is_directory=True)
+    paths = ("out/run.log", f"{tmp_path}/out/logs/run.log", f"file://{tmp_path}/out/run.log", "link/run.log")
+    for path in (*paths, "out"):
+        with pytest.raises(ConfigError) as caught:
+            config.load(None, ["output.path=out/", f"output.log_file={path}"])
+        message = str(caught.value)
+        assert message.startswith("output.log_file = ") and ": must not be in output.path" in message
+        assert message.endswith("; name a file elsewhere, such as out.log")
+    for folder, path in (("out", "out.log"), ("out", "run.log"), ("s3://out", "s3/run.log"), ("", "run.log")):
+        config.load(None, [f"output.path={folder}", f"output.log_file={path}"])
+
+
 @pytest.mark.parametrize(
     ("override", "start", "remedy"),
     [
@@ -142,6 +156,11 @@ def test_the_log_file_is_local(path):
         ("output.path=s3://key:pa55word@bucket/x", "output.path = s3://…@…", "set AWS_ACCESS_KEY_ID and"),
         ("output.path=s3://key:pa55/word@bucket/x", "output.path = s3://…@…", "set AWS_ACCESS_KEY_ID and"),
         ("output.path=hdfs://pa55word@name/x", "output.path = hdfs://…@…", "set HADOOP_USER_NAME"),
+        ("input.paths=['https://user:pa55/word@host']", "input.paths[0] = https://…@…", "FSSPEC_HTTPS="),
+        ("input.paths=['  https://u:pa55word@h/x']", "input.paths[0] = https://…@…", "FSSPEC_HTTPS="),
+        ("input.paths=['filecache::https://u:pa55word@h/x']", " = https://…@…", "FSSPEC_HTTPS="),
+        ("input.paths=['zip://a.json::https://u:pa55word@h/x']", " = https://…@…", "FSSPEC_HTTPS="),
+        ("input.paths=['abfss://user:pa55word@host/x']", " = abfss://…@…", "remove it, and set"),
     ],
 )
 def test_credentials_in_addresses_are_refused_without_showing_them(override, start, remedy):
@@ -158,6 +177,9 @@ def test_credentials_in_addresses_are_refused_without_showing_them(override, sta
         "input.paths=['https://host/a@b', 's3://bucket/x@1', 'user@host', '/a://b@c']",
         "input.paths=['http://host:80', 'https://host:8080/x:y@z', 'http://[::1]:80/x', 'hdfs://host:9000/']",
         "input.paths=['commoncrawl:CC-MAIN-2024-51/wet', 'commoncrawl:https://host:1/paths.gz']",
+        "input.paths=['abfss://container@account.dfs.core.windows.net/x', 'wasbs://c@a.net/x']",
+        "input.paths=['s3://arn:aws:s3:us-west-2:123456789012:accesspoint/ap/key@1']",
+        "input.paths=['hdfs://namenode:9OOO/x', 'filecache::https://host/a@b', 'zip://a::http://host/a@b']",
     ],
 )
 def test_other_addresses_are_accepted(override):

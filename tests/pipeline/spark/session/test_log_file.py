@@ -1,10 +1,13 @@
+import errno
 import re
 import sys
 
 import pytest
+from pyspark.sql import SparkSession
 
 from core.errors import OutputError
 from pipeline.spark.session import log_file
+from pipeline.spark.session.builder import end_session
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 
@@ -56,3 +59,32 @@ def test_the_stream_stays_what_it_was(tmp_path):
 def test_a_file_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(OutputError, match=r"^output\.log_file = .*: Is a directory; name a file that can be"):
         log_file.open_log(str(tmp_path))
+
+
+def test_a_file_that_can_no_longer_be_written_is_one_warning(tmp_path, capsys, monkeypatch):
+    path = log_file.open_log(str(tmp_path / "run.log"))
+    print("first")
+    with monkeypatch.context() as patch:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        patch.setattr(log_file, "_append", lambda *_: (_ for _ in ()).throw(full))
+        print("second")
+        print("third", file=sys.stderr)
+    print("fourth")
+    warning = f"warning: output.log_file = {path}: No space left on device; nothing more is logged\n"
+    assert capsys.readouterr() == ("first\nsecond\nfourth\n", f"{warning}third\n")
+    assert re.fullmatch(f"{TIME} first\n", (tmp_path / "run.log").read_text())
+
+
+def test_the_end_of_the_session_restores_the_streams(tmp_path, monkeypatch):
+    monkeypatch.setattr(SparkSession, "_instantiatedSession", None)
+    before = sys.stdout, sys.stderr
+    log_file.open_log(str(tmp_path / "run.log"))
+    try:
+        raise OutputError("x")
+    except OutputError:
+        end_session()
+        print("error: x", file=sys.stderr)
+    assert (tmp_path / "run.log").read_text().endswith(" error: x\n")
+    assert (sys.stdout, sys.stderr) != before
+    end_session()
+    assert (sys.stdout, sys.stderr) == before

@@ -7,11 +7,13 @@ import pytest
 from pyspark.sql import functions as F
 
 from core import config
+from core.errors import run
 from core.manifest import Stage
 from pipeline import runs
+from pipeline.runs import Usage
 from pipeline.spark import clean as plan
 from pipeline.spark import tables
-from pipeline.spark.steps import named, part, recorded, step
+from pipeline.spark.steps import metrics, named, part, recorded, step
 from pipeline.spark.steps.metrics import StatusStore
 from pipeline.spark.steps.naming import CALL_SITE, DESCRIPTION, GROUP
 from tests import small_crawl
@@ -143,6 +145,119 @@ def test_stages_that_spark_has_dropped_are_counted(spark, stage, monkeypatch):
         spark.range(10).collect()
     used = runs.read(stage.folder).attempts[0].steps[0].usage
     assert (used.jobs, used.stages, used.missing_stages) == (1, 0, 1)
+
+
+def test_jobs_that_spark_has_dropped_are_counted(spark, stage, monkeypatch):
+    lost = []
+    with recorded(stage), step("table", "test: dropped"):
+        job_ids, job = StatusStore.job_ids, StatusStore.job
+        for _ in range(3):
+            spark.sparkContext.parallelize([1], 1).count()
+        monkeypatch.setattr(
+            StatusStore,
+            "job_ids",
+            lambda self, group: lost.append(job_ids(self, group)[1]) or job_ids(self, group)[::2],
+        )
+        monkeypatch.setattr(
+            StatusStore, "job", lambda self, number: None if number in lost else job(self, number)
+        )
+    used = runs.read(stage.folder).attempts[0].steps[0].usage
+    assert (used.jobs, used.stages, used.missing_stages) == (3, 2, 1)
+
+
+def test_a_store_that_cannot_be_read_is_one_warning(spark, stage, monkeypatch, capsys):
+    monkeypatch.setattr(metrics, "_warned", set())
+    monkeypatch.setattr(StatusStore, "_java", property(lambda _: {}["statusStore"]))
+    with recorded(stage), step("table", "test: unreadable"), part("inner"):
+        spark.range(10).collect()
+    assert capsys.readouterr().err == "warning: numbers of Spark are missing: KeyError: 'statusStore'\n"
+    (attempt,) = runs.read(stage.folder).attempts
+    assert (attempt.outcome, attempt.cluster.master, attempt.cluster.cores) == ("finished", "local[2]", 0)
+    assert attempt.steps[0].usage == Usage()
+
+
+def test_summaries_of_large_stages_are_left_out(spark, stage, monkeypatch):
+    monkeypatch.setattr(metrics, "MAX_SUMMARIZED", 1)
+    monkeypatch.setattr(StatusStore, "peak_task_memory", lambda *_: pytest.fail("summarized"))
+    with recorded(stage), step("table", "test: large"):
+        spark.sparkContext.parallelize([1, 2], 2).count()
+    assert runs.read(stage.folder).attempts[0].steps[0].usage.tasks == 2
+
+
+def test_an_interrupted_stage_is_written_once(spark, stage, monkeypatch):
+    written = []
+    monkeypatch.setattr(runs, "write", lambda _, record: written.append(record.attempts[-1]))
+    with pytest.raises(KeyboardInterrupt), recorded(stage), step("table", "test: interrupted"):
+        raise KeyboardInterrupt
+    assert [attempt.outcome for attempt in written] == ["running", "interrupted"]
+    assert len(written[-1].steps) == 1
+
+
+def test_after_an_interrupt_storage_that_has_failed_is_not_tried(spark, stage, monkeypatch, capsys):
+    tried = []
+
+    def fail(*_):
+        tried.append(1)
+        raise ValueError("x")
+
+    monkeypatch.setattr(runs, "write", fail)
+    with pytest.raises(KeyboardInterrupt), recorded(stage):
+        raise KeyboardInterrupt
+    assert tried == [1]
+    assert capsys.readouterr().err == "warning: the run is not recorded: ValueError: x\n"
+
+
+def test_a_driver_that_lost_its_lock_does_not_write(spark, tmp_path, capsys):
+    stage = Stage("test", str(tmp_path / "out"), "f", owned=("table",))
+    with stage.claim() as done:
+        assert done is None
+        with recorded(stage):
+            other = b"another driver's"
+            (tmp_path / "out" / "run.json").write_bytes(other)
+            next((tmp_path / "out").glob(".lock-*")).unlink()
+            with step("table", "test: lost"):
+                pass
+    assert (tmp_path / "out" / "run.json").read_bytes() == other
+    assert "warning: the run is not recorded: " in capsys.readouterr().err
+
+
+class BrokenContext:
+    """A Spark context whose JVM ends after the names of the first block were set."""
+
+    master, _jvm, _gateway = "local[2]", None, None
+
+    def __init__(self):
+        self._jsc, self.calls = self, 0
+
+    def getLocalProperty(self, _):  # noqa: N802 (as Spark calls it)
+        return None
+
+    def setLocalProperty(self, *_):  # noqa: N802
+        self.calls += 1
+        if self.calls > 3:
+            raise ConnectionRefusedError
+
+    def getConf(self):  # noqa: N802
+        return {}
+
+    def sc(self):
+        raise ConnectionRefusedError
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_the_end_of_the_jvm_does_not_hide_an_exception(monkeypatch, error):
+    context = BrokenContext()
+    for module in ("step_context", "naming"):
+        monkeypatch.setattr(f"pipeline.spark.steps.{module}.active_context", lambda: context)
+
+    def main(_):
+        with step("x", "test: broken"):
+            raise error
+
+    with pytest.raises(SystemExit if error is KeyboardInterrupt else error) as caught:
+        run(main)
+    assert context.calls > 3
+    assert error is not KeyboardInterrupt or caught.value.code == 130
 
 
 def test_steps_without_spark_are_timed(monkeypatch, capsys):
