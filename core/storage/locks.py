@@ -12,6 +12,7 @@ that waits; clocks of two machines are never compared.
 
 import math
 import os
+import posixpath
 import re
 import socket
 import sys
@@ -89,7 +90,8 @@ class FolderLock:
 
     def __init__(self, folder: str, stage: str, number: int = 1) -> None:
         self.folder, self.number = folder, number
-        self._is_new_folder = False
+        self._new_folders: list[str] = []
+        """The folder and those that contain it, as far as the lock makes them."""
         self._holder = _this_process(stage)
         self._token = self._holder.token.encode()
         self._renewed_at = -math.inf
@@ -109,7 +111,7 @@ class FolderLock:
 
         ``former``: content of the lock with the number before, whose holder is gone; None if there is none.
         """
-        self._is_new_folder = not exists(self.folder)
+        self._new_folders = _missing_folders(self.folder)
         _live_tokens.add(self._holder.token)
         taken = False
         try:
@@ -197,8 +199,8 @@ class FolderLock:
                 self._renewing.join(RELEASE_SECONDS)  # it may hang with the network
             with suppress(GristmillError), limited(RELEASE_SECONDS):
                 exclusive.remove(self.path, self._token)
-                if self._is_new_folder:
-                    exclusive.remove_if_empty(self.folder)
+                for folder in self._new_folders:
+                    exclusive.remove_if_empty(folder)
         finally:
             _live_tokens.discard(self._holder.token)
         self._is_released = True
@@ -332,6 +334,17 @@ class _Watch:
                 flush=True,
             )
         return time.monotonic() - self._since >= STALE_SECONDS
+
+
+def _missing_folders(folder: str) -> list[str]:
+    """Return a folder and those that contain it, from the innermost, up to the first that exists."""
+    missing: list[str] = []
+    if folder.startswith("s3://"):  # has no folders
+        return missing
+    while posixpath.basename(folder) and not exists(folder):
+        missing.append(folder)
+        folder = posixpath.dirname(folder)
+    return missing
 
 
 @reporting
