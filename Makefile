@@ -41,7 +41,8 @@ dist: $(STAMP)  ## build dist/gristmill.tar.gz, which spark-submit --archives gi
 	        --build-constraints constraints.txt --requirements pyproject.toml --extra pipeline
 	@rm -rf $(DIST)/packages/bin $(DIST)/packages/py4j* $(DIST)/packages/pyspark*
 	@cp -R core pipeline $(DIST)/packages
-	@tar -C $(DIST)/packages --exclude=__pycache__ -czf $(DIST)/gristmill.tar.gz . && rm -rf $(DIST)/packages
+	@tar -C $(DIST)/packages --exclude=__pycache__ -cf - . | gzip -1 > $(DIST)/gristmill.tar.gz
+	@rm -rf $(DIST)/packages
 	@du -h $(DIST)/gristmill.tar.gz
 
 stats: $(STAMP)  ## print size and shape of the source
