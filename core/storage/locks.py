@@ -11,23 +11,16 @@ that waits; clocks of two machines are never compared.
 """
 
 import math
-import os
 import posixpath
 import re
-import socket
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.errors import GristmillError, OutputError
-from core.storage import absolute, exclusive, exists, filesystem, join, name
+from core.storage import absolute, exclusive, exists, filesystem, holders, join, name
 from core.storage.failures import line, reporting
 from core.storage.retries import limited, retrying
 
@@ -48,41 +41,9 @@ RETRY_SECONDS = 0.1
 PREFIX = ".lock-"
 _LOCK = re.compile(rf"{re.escape(PREFIX)}(\d{{6}})")
 _TEMPORARY = f".{PREFIX}"
-_LENGTH = 1024
-"""Bytes of a lock. They are always as many, so that a local one is renewed in place."""
 
 _held: dict[str, "FolderLock"] = {}
 """The locks of this process by folder."""
-_live_tokens: set[str] = set()
-"""Tokens of the locks that this process holds or tries to take."""
-
-
-class Holder(BaseModel):
-    """The content of a lock: who holds it."""
-
-    model_config = ConfigDict(frozen=True)
-    token: str
-    """Unique to this attempt to hold a lock."""
-    stage: str
-    host: str
-    machine: str
-    """Equal for processes that can see each other's ids; empty if unknown."""
-    pid: int
-    process: str
-    """Start time of the process, which distinguishes it from a later one of the same id."""
-    since: str
-    """Date and time by the clock of ``host``, for people."""
-    counter: int = 0
-    """Number of renewals."""
-
-    @property
-    def description(self) -> str:
-        """The process and its host."""
-        return f"process {self.pid} on {self.host}"
-
-    def encode(self) -> bytes:
-        """Return the content of the lock's file."""
-        return self.model_dump_json().encode().ljust(_LENGTH)
 
 
 class FolderLock:
@@ -92,7 +53,7 @@ class FolderLock:
         self.folder, self.number = folder, number
         self._new_folders: list[str] = []
         """The folder and those that contain it, as far as the lock makes them."""
-        self._holder = _this_process(stage)
+        self._holder = holders.this_process(stage)
         self._token = self._holder.token.encode()
         self._renewed_at = -math.inf
         """Monotonic time at which the last successful renewal began."""
@@ -112,7 +73,7 @@ class FolderLock:
         ``former``: content of the lock with the number before, whose holder is gone; None if there is none.
         """
         self._new_folders = _missing_folders(self.folder)
-        _live_tokens.add(self._holder.token)
+        holders.live_tokens.add(self._holder.token)
         taken = False
         try:
             taken = self._take(former)
@@ -162,7 +123,7 @@ class FolderLock:
     def _loss(self) -> OutputError:
         """Return the error for a lock that is lost."""
         newest = _newest(self.folder)
-        holder = _parse(newest[1]) if newest else None
+        holder = holders.parse(newest[1]) if newest else None
         cause = "its lock was removed"
         if holder:
             cause = f"{holder.description} took over at {holder.since}, as this driver had not responded"
@@ -202,7 +163,7 @@ class FolderLock:
                 for folder in self._new_folders:
                     exclusive.remove_if_empty(folder)
         finally:
-            _live_tokens.discard(self._holder.token)
+            holders.live_tokens.discard(self._holder.token)
         self._is_released = True
 
     def _remove_others(self) -> None:
@@ -315,8 +276,8 @@ class _Watch:
 
         Raises :class:`OutputError` if it is alive.
         """
-        holder, before = _parse(data), _parse(self._seen)
-        is_running = _is_running(holder) if holder else None
+        holder, before = holders.parse(data), holders.parse(self._seen)
+        is_running = holders.is_running(holder) if holder else None
         if is_running is False:
             return True
         renewed = holder and before and holder.token == before.token and holder.counter != before.counter
@@ -378,60 +339,3 @@ def _path(folder: str, number: int) -> str:
 
 def _normalized(path: str) -> str:
     return absolute(path).removeprefix("file://")
-
-
-def _parse(data: bytes) -> Holder | None:
-    """Return the holder, None if the content is not that of a lock, as while it is being written."""
-    with suppress(ValidationError):
-        return Holder.model_validate_json(data)
-    return None
-
-
-def _this_process(stage: str) -> Holder:
-    return Holder(
-        token=uuid.uuid4().hex,
-        stage=stage,
-        host=socket.gethostname(),
-        machine=_machine(),
-        pid=os.getpid(),
-        process=_start_time(os.getpid()) or "",
-        since=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-    )
-
-
-def _machine() -> str:
-    """Return host, boot and namespace of processes. A container has a namespace of its own."""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
-    return ""
-
-
-def _is_running(holder: Holder) -> bool | None:
-    """True if the process of a holder runs, False if it has ended, None if that cannot be seen from here.
-
-    False too for a lock of this process that it could not remove when it released it.
-    """
-    if not holder.machine or holder.machine != _machine():
-        return None
-    try:
-        os.kill(holder.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        pass
-    start = _start_time(holder.pid)
-    if start is None:
-        return None
-    is_same = start == holder.process
-    return holder.token in _live_tokens if is_same and holder.pid == os.getpid() else is_same
-
-
-def _start_time(pid: int) -> str | None:
-    """Return when a process started, in ticks since the boot; empty if it has ended, None if unknown."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # ended since, or hidden from this user
-        return None
-    state, *fields = stat.rpartition(")")[2].split()
-    return "" if state in "ZX" else fields[18]

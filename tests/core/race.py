@@ -16,7 +16,7 @@ PATIENCE = 120.0
 
 def dead_holder(stage: str = "pack", number: int = 1) -> tuple[str, bytes]:
     """Return name and content of a lock whose holder has ended on this machine."""
-    script = f"from core.storage import locks; print(locks._this_process('{stage}').encode().decode())"
+    script = f"from core.storage import holders; print(holders.this_process('{stage}').encode().decode())"
     made = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     return f"{locks.PREFIX}{number:06}", made.stdout
 

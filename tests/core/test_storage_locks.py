@@ -11,8 +11,9 @@ import pytest
 
 from core import storage
 from core.errors import OutputError
-from core.storage import exclusive, locks, retries
-from core.storage.locks import FolderLock, Holder
+from core.storage import exclusive, holders, locks, retries
+from core.storage.holders import Holder
+from core.storage.locks import FolderLock
 from core.storage.s3 import S3
 from tests.core.race import compete, dead_holder
 from tests.servers.s3_proxy import Condition, s3_proxy
@@ -102,9 +103,9 @@ def test_a_lock_is_renewed(folder: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(locks, "RENEW_SECONDS", 0.05)
     with locks.held(folder, "pack"):
         path = storage.join(folder, ".lock-000001")
-        first = locks._parse(storage.read_bytes(path))
+        first = holders.parse(storage.read_bytes(path))
         deadline = time.monotonic() + 60
-        while (now := locks._parse(storage.read_bytes(path))) is None or now.counter < 3:
+        while (now := holders.parse(storage.read_bytes(path))) is None or now.counter < 3:
             assert time.monotonic() < deadline
         assert first and now.model_copy(update={"counter": first.counter}) == first
         locks.check(folder)
@@ -123,7 +124,7 @@ def test_a_killed_driver_of_this_machine_is_replaced_at_once(
 
 
 def test_another_process_with_the_same_id_is_no_holder(tmp_path: Path) -> None:
-    alive = locks._this_process("clean")
+    alive = holders.this_process("clean")
     put(str(tmp_path), alive.model_copy(update={"process": "1"}))
     with locks.held(str(tmp_path), "pack"):
         pass
@@ -133,7 +134,7 @@ def test_another_process_with_the_same_id_is_no_holder(tmp_path: Path) -> None:
 
 
 def _start(pid: int) -> str:
-    return locks._start_time(pid) or ""
+    return holders.start_time(pid) or ""
 
 
 def test_a_lock_that_this_process_failed_to_remove_is_replaced_at_once(
@@ -150,7 +151,7 @@ def test_a_lock_that_this_process_failed_to_remove_is_replaced_at_once(
         assert names(str(tmp_path)) == [".lock-000002"]
     assert names(str(tmp_path)) == []
     assert capsys.readouterr().out == ""
-    assert not locks._live_tokens
+    assert not holders.live_tokens
 
 
 def renewing() -> list[threading.Thread]:
@@ -187,7 +188,7 @@ def test_an_error_while_a_lock_is_taken_leaves_nothing(
         monkeypatch.setattr(exclusive, function, fail)
     with pytest.raises(error), locks.held(str(tmp_path), "pack"):
         pytest.fail("held")
-    assert not renewing() and not locks._held and not locks._live_tokens
+    assert not renewing() and not locks._held and not holders.live_tokens
     assert set(names(str(tmp_path))) <= {name}
 
 
@@ -275,19 +276,19 @@ class Flaky:
 def test_a_process_that_ended_and_is_not_awaited_is_gone() -> None:
     process = subprocess.Popen(["true"])
     deadline = time.monotonic() + 60
-    while locks._start_time(process.pid) != "":
+    while holders.start_time(process.pid) != "":
         assert time.monotonic() < deadline
-    made = holder(machine=locks._machine(), pid=process.pid)
-    assert locks._is_running(made) is False
+    made = holder(machine=holders.machine_id(), pid=process.pid)
+    assert holders.is_running(made) is False
     process.wait()
-    assert locks._is_running(made) is False
+    assert holders.is_running(made) is False
 
 
 def test_a_hidden_process_may_be_running(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = locks._this_process("clean")
-    monkeypatch.setattr(locks, "_start_time", lambda _: None)
-    assert locks._is_running(own) is None
-    assert locks._is_running(holder()) is None
+    own = holders.this_process("clean")
+    monkeypatch.setattr(holders, "start_time", lambda _: None)
+    assert holders.is_running(own) is None
+    assert holders.is_running(holder()) is None
 
 
 @pytest.mark.usefixtures("quick")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core import manifest
-from core.storage import locks
+from core.storage import holders, locks
 from tests import small_crawl
 from tests.commands import ROOT, spark_submit, spark_submit_command
 
@@ -45,7 +45,7 @@ def started(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
                 stream.close()
 
 
-def wait_for_holder(folder: Path) -> locks.Holder:
+def wait_for_holder(folder: Path) -> holders.Holder:
     """Return the driver that holds the folder, once there is one."""
     deadline = time.monotonic() + SECONDS
     while not (folder / manifest.STARTED).exists():
@@ -53,7 +53,7 @@ def wait_for_holder(folder: Path) -> locks.Holder:
         time.sleep(0.01)
     newest = locks._newest(str(folder))
     assert newest
-    holder = locks._parse(newest[1])
+    holder = holders.parse(newest[1])
     assert holder
     return holder
 
