@@ -51,7 +51,7 @@ def _begin(jobs, stage):
     pytest.fail(f"{stage} always ended before the fault")
 
 
-@pytest.mark.parametrize(("stage", "number"), cells(STAGES, [0, 1], short=[("clean", 0)]))
+@pytest.mark.parametrize(("stage", "number"), cells(STAGES, [0, 1]))
 def test_lost_datanode_is_replaced(served, cell, stage, number):
     record = cell(f"DataNode {number + 1} of 3 killed", stage, "HDFS")
     cluster, jobs = served
