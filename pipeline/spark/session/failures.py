@@ -54,7 +54,7 @@ def spark_failures() -> Iterator[None]:
         if line := _cause(_chain(error)):
             raise GristmillError(line) from None
         raise
-    except (Py4JNetworkError, ConnectionRefusedError, ConnectionResetError):
+    except (Py4JError, ConnectionRefusedError, ConnectionResetError):
         if _java_runs():
             raise
         raise GristmillError(
