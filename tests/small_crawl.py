@@ -29,6 +29,30 @@ SHORT = (
     "evening in the village, and nobody expected the storm."
 )
 TAILS = "while until because although since whenever".split()
+CONFIG = """
+[dedup]
+seed = 7
+[tokenizer]
+vocabulary_size = 600
+[pack]
+sequence_length = 64
+validation_share = 0.2
+shard_sequences = 40
+[model]
+num_layers = 1
+hidden_size = 32
+num_heads = 2
+num_kv_heads = 2
+[train]
+steps = 4
+batch_size = 4
+micro_batch_size = 2
+warmup_steps = 1
+validate_every = 2
+validation_sequences = 8
+checkpoint_every = 2
+"""
+"""Configuration of a run on this crawl, from documents to a tiny model, in seconds."""
 
 
 @dataclass(frozen=True)

@@ -13,30 +13,7 @@ from core import manifest, storage
 from core.shards.__main__ import main as inspect_shards
 from tests import small_crawl
 from tests.commands import ROOT, spark_submit, torchrun
-
-CONFIG = """
-[dedup]
-seed = 7
-[tokenizer]
-vocabulary_size = 600
-[pack]
-sequence_length = 64
-validation_share = 0.2
-shard_sequences = 40
-[model]
-num_layers = 1
-hidden_size = 32
-num_heads = 2
-num_kv_heads = 2
-[train]
-steps = 4
-batch_size = 4
-micro_batch_size = 2
-warmup_steps = 1
-validate_every = 2
-validation_sequences = 8
-checkpoint_every = 2
-"""
+from tests.small_crawl import CONFIG
 
 
 @dataclass(frozen=True)

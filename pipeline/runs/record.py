@@ -18,7 +18,7 @@ class _Part(BaseModel):
 
 
 class Usage(_Part):
-    """What the Spark stages of a step used. Times are in seconds, sizes in bytes.
+    """Resources that the Spark stages of a step used. Times are in seconds, sizes in bytes.
 
     Spark counts what passes through it. Raw crawl files are read, and token shards written, by Python, which
     these numbers do not include.
@@ -89,7 +89,7 @@ class Step(_Part):
 
 
 class Cluster(_Part):
-    """Where an attempt ran, as of its last step."""
+    """The cluster that an attempt ran on, as of its last step."""
 
     master: str
     application: str

@@ -142,7 +142,7 @@ def test_a_kill_at_any_moment_leaves_no_mixture(
 
 
 def _check_reader(folder: Path, expected: dict[str, dict[str, bytes]]) -> bool:
-    """What has a manifest is whole; True if the new one is there."""
+    """Check that a folder with a manifest is complete; return True if it is the new output."""
     try:
         found = manifest.read(str(folder), "clean")
     except ManifestError:

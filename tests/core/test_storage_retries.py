@@ -16,14 +16,14 @@ TRANSIENT = [
     (),
 ]
 PERMANENT = [
-    ((403, "AccessDenied"), r"access is denied \(as told\); check path, permissions and credentials"),
+    ((403, "AccessDenied"), r"access is denied \(injected fault\); check path, permissions and credentials"),
     ((400, "ExpiredToken"), r"the AWS credentials have expired \(ExpiredToken\); renew them"),
     (
         (403, "InvalidAccessKeyId"),
         r"the AWS credentials are refused \(InvalidAccessKeyId\); check AWS_",
     ),
     ((404, "NoSuchBucket"), "no such bucket; check its name and AWS_ENDPOINT_URL"),
-    ((400, "InvalidArgument"), r"the server refuses the request \(InvalidArgument: as told\); check"),
+    ((400, "InvalidArgument"), r"the server refuses the request \(InvalidArgument: injected fault\); check"),
 ]
 
 pytestmark = pytest.mark.server

@@ -18,12 +18,12 @@ from tests.commands import ROOT, SHORT_LIVED
 
 START_SECONDS = 120.0
 SECONDS = 240.0
-"""Time that a job may take on a busy machine, with all that it tries again."""
+"""Time that a job may take on a busy machine, including all retries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended. ``code`` is None for one that was killed, or that did not end in time."""
+    """Exit code and output of a job. ``code`` is None if it was killed or did not end in time."""
 
     code: int | None
     out: str
@@ -161,7 +161,7 @@ class Running:
 
     @property
     def printed(self) -> str:
-        """What the job has printed so far."""
+        """Standard output of the job so far."""
         return self._out.read_text(errors="replace")
 
     def wait_for(self, text: str, seconds: float = SECONDS) -> bool:

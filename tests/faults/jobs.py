@@ -12,31 +12,9 @@ from tests import small_crawl
 from tests.faults.drivers import Driver, Outcome, Running
 from tests.faults.published import is_published, published
 from tests.pipeline.spark.dedup import corpus
+from tests.small_crawl import CONFIG
 
 Job = Literal["clean", "dedup", "train_tokenizer", "pack", "train"]
-CONFIG = """
-[dedup]
-seed = 7
-[tokenizer]
-vocabulary_size = 600
-[pack]
-sequence_length = 64
-validation_share = 0.2
-shard_sequences = 40
-[model]
-num_layers = 1
-hidden_size = 32
-num_heads = 2
-num_kv_heads = 2
-[train]
-steps = 4
-batch_size = 4
-micro_batch_size = 2
-warmup_steps = 1
-validate_every = 2
-validation_sequences = 8
-checkpoint_every = 2
-"""
 REQUIRED: dict[str, Sequence[str]] = {
     "clean": (),
     "dedup": (),

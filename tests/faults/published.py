@@ -1,4 +1,4 @@
-"""What a stage has published, in a form that is equal for two runs exactly if their outputs are the same."""
+"""Published output of a stage in a comparable form: equal for two runs if and only if their outputs are."""
 
 import io
 import json

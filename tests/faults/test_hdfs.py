@@ -1,4 +1,4 @@
-"""What the jobs do when HDFS loses DataNodes, its NameNode, the right to write, or the bytes of a block."""
+"""Jobs on an HDFS cluster that loses DataNodes or its NameNode, is in safe mode, or has damaged blocks."""
 
 import time
 from pathlib import Path

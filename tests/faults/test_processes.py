@@ -1,4 +1,4 @@
-"""What the jobs do when processes are lost or hang, and when disks are full; files are on local disk."""
+"""Jobs on local disk whose processes are killed or hang, and jobs on full disks."""
 
 import os
 import random

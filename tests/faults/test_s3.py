@@ -1,4 +1,4 @@
-"""What the jobs do when S3 fails: errors, broken connections, slow answers, lost rights."""
+"""Jobs on an S3 server with errors, broken connections, slow responses and expired credentials."""
 
 import os
 

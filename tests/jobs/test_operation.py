@@ -1,4 +1,4 @@
-"""What an operator sees of jobs: the names in Spark's event log, the printed lines and the log file."""
+"""Output of jobs for operators: the names in Spark's event log, the printed lines and the log file."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""An S3 server in this process that fails when told to: moto's application behind a list of faults."""
+"""S3 server in this process with injected faults: moto's application behind a list of them."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +22,7 @@ LOST = (-1, "")
 
 @dataclass
 class Fault:
-    """What the next request whose line contains ``text`` gets: a status and S3 code or body, CUT, LOST."""
+    """Response to the next request whose line contains ``text``: status and S3 code or body, CUT or LOST."""
 
     text: str
     answer: tuple[int, str]
@@ -75,7 +75,7 @@ def faulty_s3() -> Iterator[FaultyS3]:
         else:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         status, code = answer
-        error = f"<Error><Code>{code}</Code><Message>as told</Message></Error>"
+        error = f"<Error><Code>{code}</Code><Message>injected fault</Message></Error>"
         body = (code if code.startswith("<") else error).encode()
         start(f"{status} {HTTPStatus(status).phrase}", [("Content-Length", str(len(body)))])
         return [b""] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -185,7 +185,7 @@ def _elements(sequence: Any) -> Iterator[Any]:
 
 
 class Collector:
-    """Usage of the jobs of one group, read piece by piece before the store drops it."""
+    """Usage of the jobs of one group, read part by part before the store drops it."""
 
     def __init__(self, store: StatusStore, group: str) -> None:
         self.usage = Usage()
