@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, ClassVar
 
-from hdfs_native import FileReader
+from hdfs_native import FileReader, FileWriter
 from hdfs_native.fsspec import HdfsFileSystem
 
 from core.errors import InputError
@@ -58,7 +58,7 @@ class Hdfs(HdfsFileSystem):
 
     def _open(self, path: str, mode: Any = "rb", *arguments: Any, **options: Any) -> Any:
         if mode != "rb":
-            return super()._open(path, mode, *arguments, **options)
+            return _RawWriter(super()._open(path, mode, *arguments, **options))
         open_file = partial(self.client.read, self._strip_protocol(path))
         return io.BufferedReader(_RawReader(self.unstrip_protocol(path), open_file), BUFFER)
 
@@ -120,3 +120,33 @@ class _RawReader(io.RawIOBase):
         data = file.read_range(offset, size)
         self._file = file
         return data
+
+
+class _RawWriter(io.RawIOBase):
+    """A file that is written. After a failed write, closing it only drops it.
+
+    The client would complete a file without its last block, which the NameNode refuses until the client gives
+    up after 15 s; a retry then comes too late to find a DataNode that lives.
+    """
+
+    def __init__(self, file: FileWriter) -> None:
+        self._file: Any = file.inner
+        io.RawIOBase.close(file)  # else it would complete the file when it is freed
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        try:
+            return int(self._file.write(data))
+        except Exception:
+            self._file = None
+            raise
+
+    def close(self) -> None:
+        file, self._file = self._file, None
+        try:
+            if file is not None:
+                file.close()
+        finally:
+            super().close()

@@ -1,16 +1,18 @@
 """HDFS that is not ready, and blocks that cannot be read at once."""
 
+import gc
 import os
 import threading
 import time
 import uuid
 
 import pytest
+from hdfs_native import FileWriter
 
 from core import storage
 from core.errors import InputError, MissingFileError, UnavailableError
 from core.storage import retries
-from core.storage.hdfs import _RawReader
+from core.storage.hdfs import _RawReader, _RawWriter
 from tests.servers.hdfs import administer
 
 DATA = bytes(range(256)) * 1000
@@ -70,6 +72,37 @@ def test_failures_that_do_not_end_are_errors_of_ours(monkeypatch):
     missing = _RawReader("hdfs://h:1/a", lambda: File(results=[FileNotFoundError("/a")]))
     with pytest.raises(MissingFileError):
         missing.readall()
+
+
+class Written:
+    """The client's part of a file that is written; ``failure``: of the second write."""
+
+    def __init__(self, failure=None):
+        self.failure, self.data, self.closed = failure, b"", 0
+
+    def write(self, data):
+        if self.data and self.failure:
+            raise self.failure
+        self.data += data
+        return len(data)
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.mark.parametrize("failure", [None, LOST])
+def test_file_is_completed_once_unless_a_write_failed(failure):
+    written = Written(failure)
+    writer = _RawWriter(FileWriter(written))
+    assert writer.write(b"ab") == 2
+    if failure:
+        with pytest.raises(RuntimeError, match="DataTransferError"):
+            writer.write(b"cd")
+    writer.close()
+    writer.close()
+    del writer
+    gc.collect()
+    assert written.closed == (0 if failure else 1)
 
 
 @pytest.mark.server
