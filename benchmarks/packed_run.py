@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from core.manifest import Stage
 from core.shards import STAGE, SplitName, publish, write_file
 from core.shards.packing import METHOD, Document, make_header, pack
+from core.stage import Stage
 from core.tokenizer import STAGE as TOKENIZER
 from core.tokenizer import Tokenizer
 from core.tokenizer import publish as publish_tokenizer

@@ -38,7 +38,8 @@ from benchmarks.tokenizer import batches, library, read
 from core import manifest
 from core.config import TokenizerConfig
 from core.errors import run
-from core.manifest import Manifest, Stage
+from core.manifest import Manifest
+from core.stage import Stage
 from core.tokenizer import STAGE as TOKENIZER
 from core.tokenizer import publish, train
 from pipeline.document import schema, text_hash

@@ -43,8 +43,8 @@ import torch
 from benchmarks.stream_readers import BATCH, READERS, FlatReader, installed
 from core import storage
 from core.errors import InputError, run
-from core.manifest import Stage
 from core.shards import STAGE, Header, Rows, Shards, WrittenFile, publish, write_file
+from core.stage import Stage
 from train.data.stream import Stream
 
 ROWS_PER_FILE = 1 << 14

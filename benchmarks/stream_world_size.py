@@ -31,8 +31,8 @@ import torch.distributed as dist
 from benchmarks.stream import LitdataWriter, StreamingWriter
 from benchmarks.stream_readers import BATCH, installed
 from core.errors import InputError, run
-from core.manifest import Stage
 from core.shards import STAGE, Header, Rows, Spans, publish, write_file
+from core.stage import Stage
 from train.data.shard_batches import ShardBatches
 
 ROWS, LENGTH, SAVED_AFTER = 10_000, 65, 50

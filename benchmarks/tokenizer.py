@@ -27,7 +27,7 @@ import tokenizers
 
 from core.config import TokenizerConfig
 from core.errors import InputError, run
-from core.manifest import Stage
+from core.stage import Stage
 from core.tokenizer import STAGE, SentencePieceTokenizer, load_published, publish, train
 from core.tokenizer.sentencepiece_model import MODEL
 

@@ -20,7 +20,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from core import manifest
-from core.manifest import Manifest, Stage
+from core.manifest import Manifest
+from core.stage import Stage
 from demo import packages, warc
 from demo.packages import Package
 

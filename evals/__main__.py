@@ -13,7 +13,8 @@ from core import config as configuration
 from core import errors
 from core.config import Config
 from core.errors import ConfigError
-from core.manifest import Stage, fingerprint
+from core.manifest import fingerprint
+from core.stage import Stage
 from evals import results, tasks
 from evals.context import EvalContext, Progress
 from evals.items import DataFile, Item, read_items

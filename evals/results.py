@@ -21,7 +21,7 @@ from typing import Any
 from core import html, storage
 from core.config import EvalsConfig
 from core.errors import InputError
-from core.manifest import Stage
+from core.stage import Stage
 from evals.context import TaskResult
 from evals.items import DataFile
 from evals.suite import NamedSuite

@@ -6,8 +6,9 @@
 from collections.abc import Sequence
 
 from core.config import from_command_line
-from core.manifest import Manifest, check_output
+from core.manifest import Manifest
 from core.shards import Facts
+from core.stage import check_output
 from pipeline.spark.pack import pack
 from pipeline.spark.session.builder import session
 from pipeline.spark.session.failures import run_job

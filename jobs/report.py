@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 
 from core.config import from_command_line
-from core.manifest import check_output
+from core.stage import check_output
 from pipeline.spark.report import report
 from pipeline.spark.session.builder import session
 from pipeline.spark.session.failures import run_job

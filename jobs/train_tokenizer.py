@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from core import storage
 from core.config import Config, from_command_line
-from core.manifest import check_output
+from core.stage import check_output
 from core.tokenizer import STAGE, read_existing
 from pipeline.reports.tokenizer import read_report, summary, warnings
 from pipeline.spark.session.builder import session

@@ -16,7 +16,8 @@ import torch
 from core import errors, manifest, storage
 from core.config import ArgumentParser
 from core.errors import InputError, ModelError
-from core.manifest import FileEntry, Stage
+from core.manifest import FileEntry
+from core.stage import Stage
 from core.storage import locks
 from core.tokenizer import Tokenizer
 from core.tokenizer.chat import ChatTemplate

@@ -29,7 +29,8 @@ from torch.distributed.checkpoint.state_dict_saver import save as save_sharded
 
 from core import manifest, storage
 from core.errors import GristmillError, TrainingError
-from core.manifest import FileEntry, Manifest, Stage
+from core.manifest import FileEntry, Manifest
+from core.stage import Stage
 from model.formats.checkpoint import LATEST, STAGE, checkpoint_names, find_latest
 from model.formats.dcp_storage import DcpReader, DcpWriter
 from model.transformer import Transformer

@@ -24,7 +24,7 @@ from core import config as configuration
 from core import storage
 from core.config import Config, FinetuneConfig
 from core.errors import ConfigError, GristmillError, InputError, ModelError
-from core.manifest import Stage
+from core.stage import Stage
 from core.storage import locks
 from core.storage.removal import remove_marked
 from core.tokenizer import Tokenizer
@@ -35,7 +35,7 @@ from model.formats.checkpoint import find_latest, load_weights
 from model.loading import STAGE as MODEL_STAGE
 from model.loading import LoadedModel, load
 from model.transformer import Transformer
-from train import parallel, training_run
+from train import parallel, run_folder, training_run
 from train.data.batch_sizes import BatchSizes
 from train.data.examples import ExampleDataset, load_examples
 from train.data.records import RecordReader
@@ -99,7 +99,7 @@ def finetune(config: Config, world: World) -> None:
             _publish_model(run, config, base, model_folder)
             if not done:
                 counts = {f"examples_{key.replace(' ', '_')}": value for key, value in dataset.counts.items()}
-                training_run.publish(run, trainer.tokens_seen, **counts)
+                run_folder.publish(run, trainer.tokens_seen, **counts)
 
 
 def prepare(config: Config, base: LoadedModel, dataset: ExampleDataset) -> TrainingRun:
@@ -223,14 +223,14 @@ def _adapt_function(settings: FinetuneConfig, base: LoadedModel) -> Callable[[Tr
 def _begin(run: TrainingRun, model_folder: str, overwrite: bool, held: ExitStack) -> bool:
     """Claim both output folders until ``held`` is closed, or neither; return True if training is complete."""
     if not overwrite:
-        training_run.check_continued(run)
+        run_folder.check_continued(run)
     stage = _model_stage(run, model_folder, overwrite)
     published = held.enter_context(stage.lock())
     is_new = not published and not locks.contents(model_folder)
     if not published:
         stage.begin()
     try:
-        return training_run.begin(run, overwrite, held)
+        return run_folder.begin(run, overwrite, held)
     except GristmillError:
         if is_new:  # the folder itself is removed with its lock
             remove_marked([storage.join(model_folder, each) for each in locks.contents(model_folder)])

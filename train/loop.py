@@ -18,6 +18,7 @@ from train import (
     checkpoint,
     guard,
     losses,
+    run_folder,
     samples,
     training_run,
     validation,
@@ -48,7 +49,7 @@ def train(config: Config, world: World) -> None:
     edits = world.broadcast_from_rank_zero(lambda: training_run.find_edits(config, shards))
     run = training_run.prepare(config, shards, edits)
     training_run.verify_shards(shards, world)
-    with training_run.claim(run, config.output.overwrite, world) as is_complete:
+    with run_folder.claim(run, config.output.overwrite, world) as is_complete:
         if is_complete:
             return
         if world.is_rank_zero:
@@ -56,7 +57,7 @@ def train(config: Config, world: World) -> None:
         enable_determinism()
         trainer = Trainer(run, world)
         if trainer.train() and world.is_rank_zero:
-            training_run.publish(run, trainer.tokens_seen)
+            run_folder.publish(run, trainer.tokens_seen)
 
 
 class StepInput(NamedTuple):

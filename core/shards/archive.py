@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from core import manifest, storage
 from core.errors import ManifestError
-from core.manifest import FileEntry, Manifest, Stage
+from core.manifest import FileEntry, Manifest
 from core.shards.format import STAGE as SHARDS
+from core.stage import Stage
 
 STAGE = "compressed_shards"
 LEVEL = 9

@@ -22,12 +22,13 @@ import numpy.typing as npt
 
 from core import storage
 from core.errors import InputError, OutputError
-from core.manifest import FileEntry, Manifest, Stage, fingerprint
+from core.manifest import FileEntry, Manifest, fingerprint
 from core.shards import packing
 from core.shards.breaks import TextBreaks
 from core.shards.format import SPLITS, STAGE, Header, Rows, SplitName
 from core.shards.reader import Shards
 from core.shards.writer import WrittenFile, publish, write_file
+from core.stage import Stage
 from core.tokenizer import Tokenizer
 
 Format = Literal["flat", "megatron"]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from core import storage
-from core.manifest import FileEntry, Manifest, Stage
+from core.manifest import FileEntry, Manifest
 from core.shards.blocks import BLOCK_BYTES, file_digests
 from core.shards.format import (
     SPAN,
@@ -25,6 +25,7 @@ from core.shards.format import (
     file_path,
     schema,
 )
+from core.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)

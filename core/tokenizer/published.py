@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core import manifest, storage
-from core.manifest import FileEntry, Manifest, Stage
+from core.manifest import FileEntry, Manifest
+from core.stage import Stage
 from core.tokenizer.huggingface import HuggingFaceTokenizer
 from core.tokenizer.protocol import TOKENIZER_CONFIG, TOKENIZER_JSON, Tokenizer
 from core.tokenizer.sentencepiece_model import MODEL, SentencePieceTokenizer

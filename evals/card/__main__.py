@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from core import config as configuration
 from core import errors, storage
 from core.errors import ConfigError, InputError
-from core.manifest import Stage, fingerprint
+from core.manifest import fingerprint
+from core.stage import Stage
 from evals.card import content
 from evals.card.rendering import render
 from evals.results import REMEDY

@@ -14,7 +14,8 @@ from pyspark.sql import functions as F
 
 from core import storage
 from core.errors import OutputError
-from core.manifest import FileEntry, Stage
+from core.manifest import FileEntry
+from core.stage import Stage
 from pipeline import document, ledger
 from pipeline.ledger import ANALYSIS, COPIES, CUTS, LEDGER, RECORDS
 from pipeline.spark import record_processing, tables

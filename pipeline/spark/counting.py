@@ -7,7 +7,8 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from core.manifest import Manifest, Stage
+from core.manifest import Manifest
+from core.stage import Stage
 from pipeline import document, ledger
 from pipeline.filters import pii
 from pipeline.ledger import ANALYSIS, LEDGER, Reason

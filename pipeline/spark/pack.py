@@ -25,9 +25,10 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from core import shards, storage
 from core.config import Config, PackConfig, require, resolved
-from core.manifest import FileEntry, Manifest, Stage, fingerprint
+from core.manifest import FileEntry, Manifest, fingerprint
 from core.shards import Header, Languages, TokenCounts, Totals, WrittenFile, packing
 from core.shards.breaks import TextBreaks
+from core.stage import Stage
 from core.tokenizer import Tokenizer, load_published
 from pipeline.languages import codes
 from pipeline.spark import documents, tables

@@ -27,6 +27,7 @@ from core import manifest, storage
 from core.config import Config, DedupConfig, FiltersConfig, parse, require
 from core.errors import MismatchError
 from core.manifest import Manifest
+from core.stage import check_output
 from pipeline.dedup.clusters import Document, find_duplicates
 from pipeline.dedup.parameters import overrides, parameters
 from pipeline.dedup.survivors import Candidate, preference
@@ -129,7 +130,7 @@ class _Fates(NamedTuple):
 
 def validate(config: Config) -> None:
     """Raise an error for settings that :func:`rethreshold` would reject; reads nothing of the run."""
-    manifest.check_output(config)
+    check_output(config)
     validate_filters(config.filters)
 
 

@@ -17,7 +17,8 @@ from pyspark.sql import functions as F
 from core import manifest, storage
 from core.config import Config, TokenizerConfig, require, resolved
 from core.errors import ConfigError
-from core.manifest import Manifest, Stage, fingerprint
+from core.manifest import Manifest, fingerprint
+from core.stage import Stage
 from core.tokenizer import STAGE, Tokenizer, publish, read_existing, train
 from pipeline.languages import codes
 from pipeline.reports.tokenizer import REPORT, SampleDocument, TokenizerReport, measure

@@ -8,7 +8,7 @@ import pytest
 
 from core import manifest
 from core.errors import ManifestError
-from core.manifest import Stage
+from core.stage import Stage
 from tests.faults.drivers import Outcome
 from tests.faults.published import is_published, published
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from core import storage
 from core.config import TokenizerConfig
-from core.manifest import Stage
 from core.shards import STAGE, SplitName, publish, write_file
 from core.shards.packing import Document, make_header, pack
+from core.stage import Stage
 from core.tokenizer import STAGE as TOKENIZER
 from core.tokenizer import publish as publish_tokenizer
 from core.tokenizer import train

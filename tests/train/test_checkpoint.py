@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from core import storage
 from core.config import TrainConfig
 from core.errors import ManifestError, OutputError, TrainingError
-from core.manifest import Stage
+from core.stage import Stage
 from model.config import TransformerConfig
 from model.formats.checkpoint import find_latest, load_weights
 from model.formats.dcp_storage import DcpWriter

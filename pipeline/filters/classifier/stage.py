@@ -15,7 +15,7 @@ import numpy as np
 from core import manifest, storage
 from core.config import ClassifierConfig, Config, require, resolved
 from core.errors import ConfigError, InputError
-from core.manifest import Stage
+from core.stage import Stage, check_output
 from pipeline.filters.classifier import card
 from pipeline.filters.classifier.evaluation import (
     DEFAULT_THRESHOLD,
@@ -109,7 +109,7 @@ def validate(config: Config, *, corpora: bool) -> None:
     Raises :class:`ConfigError` for missing keys and :class:`InputError` for a labelled set that is missing.
     """
     settings = config.classifier
-    manifest.check_output(config)
+    check_output(config)
     if not (corpora or settings.folder or settings.sets):
         raise ConfigError(
             "classifier.folder is empty: training needs labelled sets (classifier.folder, classifier.sets) "

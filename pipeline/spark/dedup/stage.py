@@ -17,7 +17,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from core import manifest, storage
 from core.config import Config, DedupConfig, parse, resolved
 from core.errors import ConfigError, InputError, MismatchError
-from core.manifest import Manifest, Stage, check_output, fingerprint, read_paths
+from core.manifest import Manifest, fingerprint
+from core.stage import Stage, check_output, read_paths
 from pipeline.decontamination import EvaluationIndex, load_index
 from pipeline.dedup.parameters import parameters
 from pipeline.dedup.parameters import validate as validate_dedup

@@ -122,6 +122,7 @@ def session(config: Config, name: str) -> SparkSession:
     if config.output.log_file:
         log_file.add_spark_messages(spark._jvm, log_file.configured(spark.sparkContext))
     _interrupt_quietly()
+    _lose_java_quietly(spark.sparkContext)
     return spark
 
 
@@ -170,6 +171,20 @@ def _interrupt_quietly() -> None:
     """Let Ctrl-C only raise KeyboardInterrupt. Spark's own handler cancels jobs, whose tasks log errors."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _lose_java_quietly(context: Any) -> None:
+    """Print no traceback when the JVM's connection to the server of accumulators ends with the JVM.
+
+    The job reports the end of its JVM itself.
+    """
+    report = context._accumulatorServer.handle_error
+
+    def handle_error(request: Any, client: Any) -> None:
+        if not isinstance(sys.exception(), (EOFError, ConnectionError)):
+            report(request, client)
+
+    context._accumulatorServer.handle_error = handle_error
 
 
 def _is_no_failed_call(record: logging.LogRecord) -> bool:

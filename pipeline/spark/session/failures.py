@@ -22,6 +22,8 @@ _OF_MACHINE = {"OSError", "MemoryError", "PermissionError", "FileNotFoundError",
 """Exceptions of Python for which the machine that ran the task is the reason."""
 _LOST = "ExecutorLostFailure"
 _WORKER_ENDED = "Python worker exited unexpectedly"
+_NO_WORKER = re.compile(r"(?s)(EOFException|SocketException).*(PythonWorkerFactory|pyspark\.daemon)")
+"""In messages, some with a stack trace, about a worker or its daemon that ended before it was connected."""
 _NO_STORAGE = {
     "EOFException",
     "InvalidClassException",
@@ -82,7 +84,7 @@ def _cause(chain: Sequence[tuple[str, str, bool]]) -> str | None:
     for _, message, _ in reversed(chain):
         if _TRACEBACK in message:
             return _python_cause(message.rpartition(_TRACEBACK)[2])
-    if any(_WORKER_ENDED in message for _, message, _ in chain):
+    if any(_WORKER_ENDED in message or _NO_WORKER.search(message) for _, message, _ in chain):
         return f"{_WORKER_ENDED}, perhaps for lack of memory; raise spark.executor.memoryOverhead and {AGAIN}"
     for name, message, is_io in reversed(chain):
         if is_io and name not in _NO_STORAGE:

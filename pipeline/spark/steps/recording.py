@@ -13,8 +13,9 @@ import pyarrow as pa
 from pyspark import SparkContext
 
 from core import storage
-from core.manifest import STARTED, Stage
+from core.manifest import STARTED
 from core.messages import first_line
+from core.stage import Stage
 from core.storage import locks
 from pipeline import runs
 from pipeline.runs import Attempt, Cluster, RunRecord, Step

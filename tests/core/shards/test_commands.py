@@ -10,9 +10,9 @@ import pytest
 
 from core.config import TokenizerConfig
 from core.errors import ConfigError, InputError, ManifestError, MismatchError, OutputError
-from core.manifest import Stage
 from core.shards import STAGE, packing, publish, write_file
 from core.shards.__main__ import main
+from core.stage import Stage
 from core.tokenizer import publish as publish_tokenizer
 from core.tokenizer import train
 

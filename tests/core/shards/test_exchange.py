@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import InputError, OutputError
-from core.manifest import Stage
 from core.shards import STAGE, Shards, packing, publish, write_file
 from core.shards.exchange import MAGIC, convert, documents, export
+from core.stage import Stage
 
 EOS = 2
 TEXTS = st.lists(st.lists(st.integers(4, 299), max_size=40), min_size=1, max_size=30)

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import ManifestError
-from core.manifest import Stage
 from core.shards import STAGE, Rows, Shards, Spans, groups, publish, write_file
+from core.stage import Stage
 from tests.core.shards.test_shards import BYTES, COLUMNS, HEADER, PARTS, folder  # noqa: F401
 
 NUM_ROWS = 17

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InputError, ManifestError, MismatchError
-from core.manifest import Stage
 from core.shards import STAGE, Header, Rows, Shards, Spans, Totals, check_tokenizer, publish, write_file
+from core.stage import Stage
 
 LENGTH = 15
 BYTES = np.arange(300, dtype=np.int32) % 7

@@ -3,7 +3,7 @@
 import pytest
 
 from core.config import TokenizerConfig
-from core.manifest import Stage
+from core.stage import Stage
 from core.tokenizer import STAGE, SentencePieceTokenizer, load_published, publish, train
 from tests.core.tokenizer.samples import texts
 

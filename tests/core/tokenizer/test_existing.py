@@ -16,7 +16,7 @@ from tokenizers import pre_tokenizers
 
 from core.config import TokenizerConfig
 from core.errors import GristmillError, ManifestError
-from core.manifest import Stage
+from core.stage import Stage
 from core.tokenizer import STAGE, SentencePieceTokenizer, load_published, publish, read_existing, train
 from core.tokenizer.existing import EOS_NAMES, SENTENCEPIECE_FILES
 from core.tokenizer.sentencepiece_model import CHAT_TEMPLATE, CHAT_TOKENS

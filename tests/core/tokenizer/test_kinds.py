@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from core.config import TokenizerConfig
 from core.errors import InputError
-from core.manifest import Stage
+from core.stage import Stage
 from core.tokenizer import STAGE, HuggingFaceTokenizer, Tokenizer, load_published, publish, train
 from core.tokenizer.chat import ChatTemplate, Message
 from core.tokenizer.sentencepiece_model import SPECIAL

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from core import manifest
 from core.config import load
 from core.errors import ManifestError, OutputError
-from core.manifest import Stage
+from core.stage import Stage
 from pipeline.ledger import COPIES, RECORDS
 from pipeline.spark import checks, clean, counting, publishing, tables
 from tests import small_crawl

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from core.errors import InputError, ManifestError
-from core.manifest import Stage
+from core.stage import Stage
 from pipeline import document
 from pipeline.spark import tables
 from pipeline.spark.documents import corpus_hash, read

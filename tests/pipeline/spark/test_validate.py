@@ -5,7 +5,8 @@ import pytest
 from core import manifest
 from core.config import Config, DedupConfig, load
 from core.errors import ConfigError, InputError, ManifestError, MismatchError, OutputError
-from core.manifest import Manifest, Stage
+from core.manifest import Manifest
+from core.stage import Stage
 from pipeline.dedup.parameters import parameters
 from pipeline.ledger import RECORDS
 from pipeline.spark import clean

@@ -9,7 +9,7 @@ from pyspark.errors.exceptions.captured import CapturedException
 from pyspark.sql import SparkSession
 
 from core.errors import GristmillError, UnavailableError
-from pipeline.spark.session.failures import AGAIN, REMEDY, _cause, spark_failures
+from pipeline.spark.session.failures import _WORKER_ENDED, AGAIN, REMEDY, _cause, spark_failures
 
 TRACEBACK = (
     "An exception was thrown from the Python worker:\nTraceback (most recent call last):\n"
@@ -31,6 +31,15 @@ TRACEBACK = (
         ([("PythonException", f"{TRACEBACK}KeyError: 'a'\n", False)], None),
         ([("SparkException", "Lost task 0.3: ExecutorLostFailure (executor 1 exited)\nDriver", False)],
          f"Lost task 0.3: ExecutorLostFailure (executor 1 exited); {REMEDY}"),
+        ([("SparkException", "Lost: java.io.EOFException\n\tat java.io.DataInputStream.readInt\n"
+           "\tat org.apache.spark.api.python.PythonWorkerFactory.create", False), ("EOFException", "", True)],
+         f"{_WORKER_ENDED}, perhaps for lack of memory; raise spark.executor.memoryOverhead and {AGAIN}"),
+        ([("SparkException", "Lost task 1.0: EOFException occurred while reading the port number from "
+           "pyspark.daemon's stdout", False)],
+         f"{_WORKER_ENDED}, perhaps for lack of memory; raise spark.executor.memoryOverhead and {AGAIN}"),
+        ([("SparkException", "Lost: java.io.IOException: Cannot run program\n"
+           "\tat org.apache.spark.api.python.PythonWorkerFactory.create", False),
+          ("IOException", "Cannot run program", True)], f"IOException: Cannot run program; {REMEDY}"),
         ([("PythonException", f"{TRACEBACK}ValueError: bad\nOSError: it said\n", False)], None),
         ([("PythonException", f"{TRACEBACK}a.<locals>.E\n", False)], None),
         ([("NotSerializableException", "a.B", True)], None),

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from core import config
 from core.errors import run
-from core.manifest import Stage
+from core.stage import Stage
 from pipeline import runs
 from pipeline.runs import Usage
 from pipeline.spark import clean as plan

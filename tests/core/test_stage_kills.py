@@ -10,7 +10,8 @@ import pytest
 
 from core import manifest, storage
 from core.errors import ManifestError, OutputError
-from core.manifest import Manifest, Stage
+from core.manifest import Manifest
+from core.stage import Stage
 from core.storage import locks
 
 CHANGES = ("link", "mkdir", "remove", "rename", "replace", "rmdir", "unlink")

@@ -7,7 +7,8 @@ import pytest
 from core import manifest, storage
 from core.config import load
 from core.errors import GristmillError, ManifestError, OutputError, UnavailableError
-from core.manifest import Manifest, Stage
+from core.manifest import Manifest
+from core.stage import Stage, check_output
 from core.storage import locks, retries
 from tests.core.race import dead_holder
 
@@ -94,7 +95,7 @@ def test_files_are_refused_as_folders(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=rf"a\.warc\.gz/out: {file} is a file; name a folder$"):
         _stage(file / "out").check()
     with pytest.raises(OutputError, match=r"^output\.path = \S*a\.warc\.gz: is a file; name a folder$"):
-        manifest.check_output(load(None, [f"output.path={file}"]))
+        check_output(load(None, [f"output.path={file}"]))
     assert file.read_text() == "input"
 
 
@@ -107,7 +108,7 @@ def test_files_are_refused_as_folders(tmp_path: Path) -> None:
 )
 def test_outputs_that_are_never_written_are_refused_at_once(path: str, problem: str) -> None:
     with pytest.raises(GristmillError, match=f"{path}: {problem}"):
-        manifest.check_output(load(None, [f"output.path={path}"]))
+        check_output(load(None, [f"output.path={path}"]))
 
 
 def test_folders_are_checked_without_inputs(tmp_path: Path) -> None:
