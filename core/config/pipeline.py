@@ -66,7 +66,11 @@ class InputConfig(Section):
     split_bytes: ByteSize = Field(default=1 << 27, ge=1 << 16)
     """Largest part of a file that one task reads, in stored bytes. Applies to formats that can be split."""
     partitions: int = Field(default=0, ge=0)
-    """Number of Spark tasks that read; 0: one per split of a large file, or per group of small files."""
+    """Number of Spark tasks that read a portion; 0: one per split of a large file, or per group of small
+    files."""
+    portion_bytes: ByteSize = Field(default=1 << 40, ge=1 << 16)
+    """Stored bytes that are read as one Spark job. A run that is interrupted while it reads goes on with the
+    portion that it was at."""
     columns: ColumnsConfig = ColumnsConfig()
     keep_columns: tuple[str, ...] = ()
     """Columns of Parquet tables and JSON lines that are passed through to the documents, in a column

@@ -1,4 +1,4 @@
-"""Group the splits of many files into tasks of similar size."""
+"""Group the splits of many files into portions of a corpus, and into tasks of similar size."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,6 +8,14 @@ OPEN_BYTES = 1 << 18
 """Stored bytes that are read in about the time that it takes to open a file."""
 MIN_TASKS = 256
 """Tasks wanted where the number of cores is not known, or not yet, if there are as many splits."""
+
+
+def cut_portions(splits: list[InputSplit], most_bytes: int) -> list[list[InputSplit]]:
+    """Return the splits in portions of at most ``most_bytes``, counted as in :func:`group_splits`.
+
+    They depend on nothing else, so that a later attempt has the same. There is one at least.
+    """
+    return list(_groups(splits, most_bytes)) or [[]]
 
 
 def group_splits(splits: list[InputSplit], most_bytes: int, tasks: int) -> list[list[InputSplit]]:

@@ -6,6 +6,7 @@ storage that lost a file.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ def check_corpus(
     """
     out = stage.folder
     for table in (RECORDS, COPIES, CUTS):
-        problem = _several_jobs(tables.parquet_files(f"{out}/{table}"))
+        problem = _several_jobs(tables.parquet_files(f"{out}/{table}"), by_folder=table == RECORDS)
         if not problem and tables.is_changed(f"{out}/{table}"):
             problem = "its files are not those that were written; they were lost or doubled"
         if problem:
@@ -66,13 +67,17 @@ def check_one_job(folder: str, files: Sequence[FileEntry]) -> None:
         raise OutputError(f"{folder}: {problem}; {REMEDY}")
 
 
-def _several_jobs(paths: Sequence[str]) -> str:
-    """Return the problem if several Spark jobs wrote the files of one table, else nothing."""
-    jobs = {match[1]: path for path in paths if (match := _JOB.search(path))}
-    if len(jobs) < 2:
-        return ""
-    examples = " and ".join(sorted(map(storage.name, jobs.values()))[:2])
-    return f"{len(jobs)} Spark jobs wrote to it ({examples}), two drivers or a leftover"
+def _several_jobs(paths: Sequence[str], *, by_folder: bool = False) -> str:
+    """Return the problem if several Spark jobs wrote the files of one table, or one folder, else nothing."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for path in paths:
+        if match := _JOB.search(path):
+            found[path[: match.start()] if by_folder else ""][match[1]] = path
+    for jobs in found.values():
+        if len(jobs) > 1:
+            examples = " and ".join(sorted(map(storage.name, jobs.values()))[:2])
+            return f"{len(jobs)} Spark jobs wrote to it ({examples}), two drivers or a leftover"
+    return ""
 
 
 def _compare(folder: str, rows: int, expected: int, description: str) -> None:

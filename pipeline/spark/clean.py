@@ -7,9 +7,9 @@
 4. Write the published tables (``publishing.py``), count their records and publish the manifest
    (``counting.py``).
 
-Steps 2 and 3 write their tables to ``analysis/`` with a mark when finished. An interrupted run resumes there,
-and the report reads every record's metrics there. It is removed at the end if ``output.keep_analysis`` is
-false.
+Steps 2 and 3 write their tables to ``analysis/`` with a mark when finished; step 2 in portions, each with a
+mark. An interrupted run resumes there, and the report reads every record's metrics there. The folder is
+removed at the end if ``output.keep_analysis`` is false.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from core import storage
@@ -94,7 +94,7 @@ def _make(
     """Write all tables to the claimed folder and publish them."""
     out, settings = stage.folder, stage.config
     title = f"{STAGE}: reading {inputs.title}"
-    tables.write_once(f"{out}/{RECORDS}", partial(_process_records, config, inputs.splits, index), title)
+    tables.write_once(f"{out}/{RECORDS}", partial(_process_records, spark, config, inputs, index), title)
     copies = find_copies(spark, config, f"{out}/{RECORDS}", f"{out}/{COPIES}", STAGE, signatures)
     decisions = find_repeated_text(spark, config, out, f"{out}/{RECORDS}", copies, STAGE)
 
@@ -141,12 +141,14 @@ def _stage(config: Config, inputs: Inputs | None = None, contents: Sequence[str]
     )
 
 
-def _process_records(config: Config, splits: DataFrame, index: EvaluationIndex | None, folder: str) -> None:
-    shared = splits.sparkSession.sparkContext.broadcast(index)
+def _process_records(
+    spark: SparkSession, config: Config, inputs: Inputs, index: EvaluationIndex | None, folder: str
+) -> None:
+    shared = spark.sparkContext.broadcast(index)
 
     def run(batches: Batches) -> Batches:
         rows = (InputSplit(**row) for batch in batches for row in batch.to_pylist())
         return record_processing.process_splits(rows, config, shared.value)
 
-    schema = record_processing.schema(config.input.keep_columns)
-    tables.write(splits.mapInArrow(run, from_arrow_schema(schema)), folder)
+    schema = from_arrow_schema(record_processing.schema(config.input.keep_columns))
+    tables.write_portions(folder, inputs.portions, lambda splits: splits.mapInArrow(run, schema))

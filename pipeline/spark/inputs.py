@@ -3,10 +3,10 @@
 The driver lists the files. It opens a few of them itself, to detect their formats; many are opened in tasks.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
-from functools import partial
+from functools import partial, reduce
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -16,7 +16,7 @@ from core import storage
 from core.config import InputConfig
 from core.errors import ConfigError, UnavailableError
 from pipeline.readers import commoncrawl
-from pipeline.readers.grouping import MIN_TASKS, group_splits
+from pipeline.readers.grouping import MIN_TASKS, cut_portions, group_splits
 from pipeline.readers.inputs import (
     IO_THREADS,
     InputFile,
@@ -52,14 +52,19 @@ class Inputs:
 
     files: list[InputFile]
     """Raw files, or the files of the index that selects records."""
-    splits: DataFrame
-    """Rows of ``SPLIT_SCHEMA``, partitioned into tasks."""
+    portions: Sequence[Callable[[], DataFrame]]
+    """Each returns rows of ``SPLIT_SCHEMA``, partitioned into tasks; one at least."""
     title: str
     """Description for progress messages."""
     formats: Mapping[str, str]
     """A file of each format."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """The cause for each path that is named but not read."""
+
+    @property
+    def splits(self) -> DataFrame:
+        """The rows of all portions."""
+        return reduce(DataFrame.unionByName, (portion() for portion in self.portions))
 
 
 def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
@@ -74,12 +79,15 @@ def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
         check_kept([], settings.keep_columns)
         files = index_files(settings)  # first: its errors say what is wrong with a file
         selected = index.select_records(spark, settings)
-        return Inputs(files, selected, "records of an index", {"warc": settings.index.path})
+        return Inputs(files, [lambda: selected], "records of an index", {"warc": settings.index.path})
     planned = plan(settings, partial(_split, spark))
-    splits = _distribute(spark, planned.splits, settings)
+    portions = [
+        partial(_distribute, spark, splits, settings)
+        for splits in cut_portions(planned.splits, settings.portion_bytes)
+    ]
     title = f"{len(planned.files):,} file{'s' if len(planned.files) > 1 else ''}"
     formats: dict[str, str] = {split.format: split.path for split in reversed(planned.splits)}
-    return Inputs(planned.files, splits, title, formats, planned.skipped)
+    return Inputs(planned.files, portions, title, formats, planned.skipped)
 
 
 def _distribute(spark: SparkSession, splits: list[InputSplit], settings: InputConfig) -> DataFrame:

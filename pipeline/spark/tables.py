@@ -86,6 +86,23 @@ def write_once(folder: str, make: Callable[[str], None], title: str) -> None:
         storage.write_atomic(f"{folder}{FILES}", _describe_files(folder))
 
 
+def write_portions(
+    folder: str, portions: Sequence[Callable[[], DataFrame]], process: Callable[[DataFrame], DataFrame]
+) -> None:
+    """Write ``process`` of each portion into ``folder``, except for those that an earlier attempt finished.
+
+    A portion is a Spark job with a folder of its own, ``portion=00000`` and so on, and a mark in
+    ``<folder>.portions``.
+    """
+    for number, portion in enumerate(portions):
+        own, mark = f"{folder}/portion={number:05d}", f"{folder}.portions/{number:05d}"
+        if storage.exists(mark) and storage.read_bytes(mark) == _describe_files(own):
+            print(f"portion {number + 1} of {len(portions)}: finished by an earlier attempt")
+            continue
+        write(process(portion()), own)
+        storage.write_atomic(mark, _describe_files(own))
+
+
 def is_changed(folder: str) -> bool:
     """True if an intermediate table does not consist of the files that :func:`write_once` left there."""
     listed = f"{folder}{FILES}"
@@ -102,7 +119,8 @@ def _describe_files(folder: str) -> bytes:
 
 def read(spark: SparkSession, folder: str, schema: pa.Schema) -> DataFrame:
     """Read a table with an explicit Arrow schema, which makes empty tables readable too."""
-    return spark.read.schema(from_arrow_schema(schema)).parquet(storage.spark_literal(folder))
+    found = spark.read.schema(from_arrow_schema(schema)).parquet(storage.spark_literal(folder))
+    return found.select(*schema.names)  # without the number of the portion
 
 
 def read_if_exists(spark: SparkSession, folder: str, schema: pa.Schema) -> DataFrame:

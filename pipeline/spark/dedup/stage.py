@@ -126,7 +126,7 @@ def _make(
     records = f"{out}/{RECORDS}"
     if inputs:
         title = f"{STAGE}: reading {inputs.title}"
-        tables.write_once(records, partial(_process_texts, config, inputs, index), title)
+        tables.write_once(records, partial(_process_texts, spark, config, inputs, index), title)
     elif base and _has_signatures(base, config):
         records = records_folder(storage.absolute(config.dedup.run))
     else:
@@ -221,15 +221,17 @@ def _has_signatures(base: Manifest, config: Config) -> bool:
     return own[:-1] == parameters(config.dedup)[:-1]
 
 
-def _process_texts(config: Config, inputs: Inputs, index: EvaluationIndex | None, folder: str) -> None:
-    shared = inputs.splits.sparkSession.sparkContext.broadcast(index)
+def _process_texts(
+    spark: SparkSession, config: Config, inputs: Inputs, index: EvaluationIndex | None, folder: str
+) -> None:
+    shared = spark.sparkContext.broadcast(index)
 
     def run(batches: Batches) -> Batches:
         splits = (InputSplit(**row) for batch in batches for row in batch.to_pylist())
         return record_processing.process_texts(splits, config, shared.value)
 
-    schema = record_processing.schema(config.input.keep_columns)
-    tables.write(inputs.splits.mapInArrow(run, from_arrow_schema(schema)), folder)
+    schema = from_arrow_schema(record_processing.schema(config.input.keep_columns))
+    tables.write_portions(folder, inputs.portions, lambda splits: splits.mapInArrow(run, schema))
 
 
 def _sign_again(spark: SparkSession, config: Config, folder: str) -> None:

@@ -1,11 +1,11 @@
-"""Splits are grouped without loss, in order, and into tasks of similar size."""
+"""Splits are grouped without loss, in order, into portions and into tasks of similar size."""
 
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.readers.grouping import OPEN_BYTES, group_splits
+from pipeline.readers.grouping import OPEN_BYTES, cut_portions, group_splits
 from pipeline.readers.record import InputSplit
 
 LENGTHS = st.lists(st.integers(1, 1 << 27), max_size=60)
@@ -34,6 +34,15 @@ def test_groups_of_several_splits_are_at_most_as_large_as_asked(
     assert all(sum(group) + following[0] > limit for group, following in pairwise(costs)), (
         "neighbours fit together"
     )
+
+
+@given(LENGTHS, st.integers(1 << 16, 1 << 30))
+def test_portions_hold_every_split_once_and_in_order(lengths: list[int], most: int) -> None:
+    portions = cut_portions(splits(lengths), most)
+    assert [split for portion in portions for split in portion] == splits(lengths)
+    assert all(portions) or portions == [[]]
+    sizes = [sum(split.length + OPEN_BYTES for split in portion) for portion in portions]
+    assert all(size <= most for size, portion in zip(sizes, portions, strict=True) if len(portion) > 1)
 
 
 def test_parts_of_a_large_file_have_a_task_each() -> None:

@@ -12,7 +12,7 @@ from core.config import Config, load
 from core.errors import InputError, OutputError
 from pipeline.filters import pii
 from pipeline.ledger import FunnelStep
-from pipeline.spark import sources
+from pipeline.spark import sources, tables
 from pipeline.spark.clean import clean, validate
 from pipeline.spark.report.stage import report
 from pipeline.spark.rethreshold import rethreshold
@@ -181,6 +181,33 @@ def test_interrupted_run_resumes_and_publishes_the_same(spark, crawl, tmp_path, 
     assert resumed.counts == complete.counts
 
 
+def test_interrupted_reading_goes_on_with_its_portion(spark, crawl, cleaned, tmp_path, monkeypatch, capsys):
+    config = _config(crawl.folder, tmp_path / "out", "input.portion_bytes=600000")
+    records = tmp_path / "out" / "analysis" / "records"
+    write = tables.write
+
+    def fail(table, folder):
+        if folder.endswith("portion=00001"):
+            folder += "/half"
+        write(table, folder)
+        if folder.endswith("half"):
+            raise OSError("killed")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="killed"):
+        patch.setattr(tables, "write", fail)
+        clean(spark, config)
+    before = {path: path.stat().st_mtime_ns for path in records.rglob("*.parquet")}
+    assert {path.parent.name for path in before} == {"portion=00000", "half"}
+    made = clean(spark, config)
+    portions = len(list(records.iterdir()))
+    assert portions > 2
+    assert f"portion 1 of {portions}: finished by an earlier attempt" in capsys.readouterr().out
+    kept = {path for path, changed in before.items() if path.exists() and path.stat().st_mtime_ns == changed}
+    assert {path.parent.name for path in kept} == {"portion=00000"}
+    whole = cleaned[1]
+    assert (made.facts, made.counts) == (whole.facts, whole.counts)
+
+
 def test_different_configuration_is_rejected_and_changes_nothing(spark, crawl, cleaned):
     out, _ = cleaned
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
@@ -227,7 +254,7 @@ def test_preset_none_keeps_every_readable_page_with_its_metrics(spark, crawl, tm
 
 def test_tables_hold_parquet_files_only_and_open_as_one_table(cleaned):
     out, made = cleaned
-    for table in ("documents", "ledger", "quarantine", "analysis/records"):
+    for table in ("documents", "ledger", "quarantine", "analysis/records/portion=00000"):
         assert {path.suffix for path in (out / table).iterdir()} == {".parquet"}
     sources = Counter(pq.read_table(out / "documents")["source"].to_pylist())
     assert sources == {name: each["kept"] for name, each in made.facts["by_source"].items() if "kept" in each}
