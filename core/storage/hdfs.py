@@ -11,7 +11,7 @@ from hdfs_native.fsspec import HdfsFileSystem
 
 from core.errors import InputError
 from core.storage.failures import raise_unless_missing
-from core.storage.retries import fetch
+from core.storage.retries import fetch, repeat
 
 BUFFER = 1 << 20
 """Bytes per read. Each read opens a connection to a DataNode."""
@@ -58,7 +58,8 @@ class Hdfs(HdfsFileSystem):
 
     def _open(self, path: str, mode: Any = "rb", *arguments: Any, **options: Any) -> Any:
         if mode != "rb":
-            return _RawWriter(super()._open(path, mode, *arguments, **options))
+            create = partial(super()._open, path, mode, *arguments, **options)
+            return _RawWriter(self.unstrip_protocol(path), create)
         open_file = partial(self.client.read, self._strip_protocol(path))
         return io.BufferedReader(_RawReader(self.unstrip_protocol(path), open_file), BUFFER)
 
@@ -123,25 +124,28 @@ class _RawReader(io.RawIOBase):
 
 
 class _RawWriter(io.RawIOBase):
-    """A file that is written. After a failed write, closing it only drops it.
+    """A file that is written. Its first write, for which a DataNode is chosen, is repeated on a new file.
 
-    The client would complete a file without its last block, which the NameNode refuses until the client gives
-    up after 15 s; a retry then comes too late to find a DataNode that lives.
+    After a failed write, closing it only drops it. The client would complete a file without its last block,
+    which the NameNode refuses until the client gives up after 15 s.
     """
 
-    def __init__(self, file: FileWriter) -> None:
-        self._file: Any = file.inner
-        io.RawIOBase.close(file)  # else it would complete the file when it is freed
+    def __init__(self, path: str, create: Callable[[], FileWriter]) -> None:
+        self._path, self._create = path, create
+        self._file: Any = None
+        self._has_data = False
+        self._failure: Exception | None = None
+        self._begin()
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        try:
-            return int(self._file.write(data))
-        except Exception:
-            self._file = None
-            raise
+        if self._failure:
+            raise self._failure
+        written = self._append(data) if self._has_data else repeat(self._path, partial(self._begin, data))
+        self._has_data = self._has_data or written > 0
+        return written
 
     def close(self) -> None:
         file, self._file = self._file, None
@@ -150,3 +154,17 @@ class _RawWriter(io.RawIOBase):
                 file.close()
         finally:
             super().close()
+
+    def _begin(self, data: Any = b"") -> int:
+        if self._file is None:
+            file = self._create()
+            self._file = file.inner
+            io.RawIOBase.close(file)  # else it would complete the file when it is freed
+        return self._append(data)
+
+    def _append(self, data: Any) -> int:
+        try:
+            return int(self._file.write(data))
+        except Exception as error:
+            self._file, self._failure = None, error if self._has_data else None
+            raise

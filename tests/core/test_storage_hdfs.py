@@ -75,14 +75,15 @@ def test_failures_that_do_not_end_are_errors_of_ours(monkeypatch):
 
 
 class Written:
-    """The client's part of a file that is written; ``failure``: of the second write."""
+    """The client's part of a file that is written; ``failing``: numbers of the writes that fail."""
 
-    def __init__(self, failure=None):
-        self.failure, self.data, self.closed = failure, b"", 0
+    def __init__(self, *failing):
+        self.failing, self.count, self.data, self.closed = failing, 0, b"", 0
 
     def write(self, data):
-        if self.data and self.failure:
-            raise self.failure
+        self.count += 1
+        if self.count in self.failing:
+            raise LOST
         self.data += data
         return len(data)
 
@@ -90,19 +91,43 @@ class Written:
         self.closed += 1
 
 
-@pytest.mark.parametrize("failure", [None, LOST])
-def test_file_is_completed_once_unless_a_write_failed(failure):
-    written = Written(failure)
-    writer = _RawWriter(FileWriter(written))
+def write(chunks, *files):
+    """Write chunks through clients of which each is used when the one before has failed; close it twice."""
+    left = iter(files)
+    writer = _RawWriter("hdfs://h:1/a", lambda: FileWriter(next(left)))
+    try:
+        for chunk in chunks:
+            assert writer.write(chunk) == len(chunk)
+    finally:
+        writer.close()
+        writer.close()
+        del writer
+        gc.collect()
+
+
+def test_first_write_is_repeated_on_a_new_file(capsys):
+    files = [Written(2), Written(1), Written()]
+    write([b"", b"ab", b"cd"], *files)
+    assert [(file.data, file.closed) for file in files] == [(b"", 0), (b"", 0), (b"abcd", 1)]
+    assert capsys.readouterr().err.count("warning: hdfs://h:1/a: the server cannot be used (Data") == 2
+
+
+def test_file_of_a_failed_write_is_dropped():
+    file = Written(3)
+    with pytest.raises(RuntimeError, match="DataTransferError"):
+        write([b"ab", b"cd"], file)
+    assert (file.data, file.closed) == (b"ab", 0)
+
+
+def test_writes_after_a_failed_one_fail_as_it_did():
+    file = Written(3)
+    writer = _RawWriter("hdfs://h:1/a", lambda: FileWriter(file))
     assert writer.write(b"ab") == 2
-    if failure:
+    for _ in range(2):
         with pytest.raises(RuntimeError, match="DataTransferError"):
             writer.write(b"cd")
     writer.close()
-    writer.close()
-    del writer
-    gc.collect()
-    assert written.closed == (0 if failure else 1)
+    assert (file.data, file.closed) == (b"ab", 0)
 
 
 @pytest.mark.server
