@@ -141,8 +141,8 @@ def open_write(path: str) -> Iterator[BinaryIO]:
             _replace(fs, target, inner)
     except BaseException:
         with suppress(Exception):
-            # On S3, closing would publish what was written so far.
-            stream.discard() if on_s3 else stream.close()
+            # On S3, closing would publish what was written so far; on HDFS, it would still be sent.
+            stream.discard() if path.startswith(("s3://", "hdfs://")) else stream.close()
         if on_s3:
             stream.closed = True
         else:

@@ -15,6 +15,8 @@ from core.storage.retries import fetch, repeat
 
 BUFFER = 1 << 20
 """Bytes per read. Each read opens a connection to a DataNode."""
+WHOLE = 1 << 20
+"""Bytes of a file up to which it is written at once."""
 _FAILOVERS = "4"
 """Attempts of the client itself, enough to find the active NameNode; its default takes minutes."""
 
@@ -124,18 +126,18 @@ class _RawReader(io.RawIOBase):
 
 
 class _RawWriter(io.RawIOBase):
-    """A file that is written. Its first write, for which a DataNode is chosen, is repeated on a new file.
+    """A file that is written. It begins with :data:`WHOLE` bytes, or all, which are sent again if that fails.
 
-    After a failed write, closing it only drops it. The client would complete a file without its last block,
-    which the NameNode refuses until the client gives up after 15 s.
+    So a small file is repeated as a whole, and a large one until DataNodes have been found for its first
+    block. After a later failure the file is dropped: to complete it without its last block, the client would
+    wait 15 s in vain.
     """
 
     def __init__(self, path: str, create: Callable[[], FileWriter]) -> None:
         self._path, self._create = path, create
+        self._start = bytearray()
         self._file: Any = None
-        self._has_data = False
         self._failure: Exception | None = None
-        self._begin()
 
     def writable(self) -> bool:
         return True
@@ -143,28 +145,42 @@ class _RawWriter(io.RawIOBase):
     def write(self, data: Any) -> int:
         if self._failure:
             raise self._failure
-        written = self._append(data) if self._has_data else repeat(self._path, partial(self._begin, data))
-        self._has_data = self._has_data or written > 0
-        return written
+        size = memoryview(data).nbytes
+        try:
+            if self._file is not None:
+                self._file.write(data)
+            elif len(self._start) + size < WHOLE:
+                self._start += data
+            else:
+                self._file = repeat(self._path, partial(self._begin, b"".join((self._start, data))))
+        except Exception as error:
+            self._file, self._failure = None, error
+            raise
+        return size
+
+    def discard(self) -> None:
+        """Drop what was written; closing the file then does nothing."""
+        self._file, self._failure = None, ValueError("the file was discarded")
 
     def close(self) -> None:
-        file, self._file = self._file, None
+        if self.closed:
+            return
         try:
-            if file is not None:
-                file.close()
+            if self._file is not None:
+                self._file.close()
+            elif not self._failure:
+                repeat(self._path, self._write_whole)
         finally:
+            self.discard()
             super().close()
 
-    def _begin(self, data: Any = b"") -> int:
-        if self._file is None:
-            file = self._create()
-            self._file = file.inner
-            io.RawIOBase.close(file)  # else it would complete the file when it is freed
-        return self._append(data)
+    def _write_whole(self) -> None:
+        self._begin(self._start).close()
 
-    def _append(self, data: Any) -> int:
-        try:
-            return int(self._file.write(data))
-        except Exception as error:
-            self._file, self._failure = None, error if self._has_data else None
-            raise
+    def _begin(self, data: bytes | bytearray) -> Any:
+        """Create the file and write its first bytes; return the client's file."""
+        created = self._create()
+        file = created.inner
+        io.RawIOBase.close(created)  # else it would complete the file when it is freed
+        file.write(data)
+        return file

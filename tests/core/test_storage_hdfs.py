@@ -8,11 +8,13 @@ import uuid
 
 import pytest
 from hdfs_native import FileWriter
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from core import storage
 from core.errors import InputError, MissingFileError, UnavailableError
 from core.storage import retries
-from core.storage.hdfs import _RawReader, _RawWriter
+from core.storage.hdfs import WHOLE, _RawReader, _RawWriter
 from tests.servers.hdfs import administer
 
 DATA = bytes(range(256)) * 1000
@@ -75,59 +77,77 @@ def test_failures_that_do_not_end_are_errors_of_ours(monkeypatch):
 
 
 class Written:
-    """The client's part of a file that is written; ``failing``: numbers of the writes that fail."""
+    """The client's part of a file that is written; ``failing``: numbers of its calls that fail."""
 
     def __init__(self, *failing):
-        self.failing, self.count, self.data, self.closed = failing, 0, b"", 0
+        self.failing, self.calls, self.data, self.is_complete = failing, 0, b"", False
+
+    def _call(self):
+        self.calls += 1
+        if self.calls in self.failing:
+            raise LOST
 
     def write(self, data):
-        self.count += 1
-        if self.count in self.failing:
-            raise LOST
+        self._call()
         self.data += data
         return len(data)
 
     def close(self):
-        self.closed += 1
+        self._call()
+        self.is_complete = True
 
 
-def write(chunks, *files):
-    """Write chunks through clients of which each is used when the one before has failed; close it twice."""
+def writer_to(*files):
+    """Return a writer that creates the next of the files whenever it begins."""
     left = iter(files)
-    writer = _RawWriter("hdfs://h:1/a", lambda: FileWriter(next(left)))
-    try:
-        for chunk in chunks:
-            assert writer.write(chunk) == len(chunk)
-    finally:
-        writer.close()
-        writer.close()
-        del writer
-        gc.collect()
+    return _RawWriter("hdfs://h:1/a", lambda: FileWriter(next(left)))
 
 
-def test_first_write_is_repeated_on_a_new_file(capsys):
-    files = [Written(2), Written(1), Written()]
-    write([b"", b"ab", b"cd"], *files)
-    assert [(file.data, file.closed) for file in files] == [(b"", 0), (b"", 0), (b"abcd", 1)]
-    assert capsys.readouterr().err.count("warning: hdfs://h:1/a: the server cannot be used (Data") == 2
+@given(chunks=st.lists(st.integers(0, 6), max_size=6), failures=st.lists(st.sampled_from([1, 2]), max_size=3))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_small_file_is_written_whole_or_again(monkeypatch, chunks, failures):
+    monkeypatch.setattr(retries.time, "sleep", lambda _: None)
+    *failed, complete = files = [*(Written(call) for call in failures), Written()]
+    with writer_to(*files) as writer:
+        for size in chunks:
+            assert writer.write(b"x" * size) == size
+    assert complete.data == b"x" * sum(chunks)
+    assert complete.is_complete
+    assert not any(file.is_complete for file in failed)
 
 
-def test_file_of_a_failed_write_is_dropped():
-    file = Written(3)
-    with pytest.raises(RuntimeError, match="DataTransferError"):
-        write([b"ab", b"cd"], file)
-    assert (file.data, file.closed) == (b"ab", 0)
+@pytest.mark.parametrize("sizes", [[WHOLE], [1, WHOLE - 1, 5], [WHOLE - 1, 2 * WHOLE], [3 * WHOLE, 0, 1]])
+def test_large_file_is_begun_again_and_then_written_once(monkeypatch, sizes):
+    monkeypatch.setattr(retries.time, "sleep", lambda _: None)
+    failed, complete = Written(1), Written()
+    with writer_to(failed, complete) as writer:
+        for number, size in enumerate(sizes):
+            writer.write(bytes([number]) * size)
+    assert complete.data == b"".join(bytes([number]) * size for number, size in enumerate(sizes))
+    assert complete.is_complete
+    assert not failed.is_complete
 
 
-def test_writes_after_a_failed_one_fail_as_it_did():
-    file = Written(3)
-    writer = _RawWriter("hdfs://h:1/a", lambda: FileWriter(file))
-    assert writer.write(b"ab") == 2
+def test_large_file_whose_write_failed_is_dropped():
+    file = Written(2)
+    writer = writer_to(file)
+    writer.write(bytes(WHOLE))
     for _ in range(2):
         with pytest.raises(RuntimeError, match="DataTransferError"):
-            writer.write(b"cd")
+            writer.write(b"a")
     writer.close()
-    assert (file.data, file.closed) == (b"ab", 0)
+    del writer
+    gc.collect()
+    assert (file.data, file.calls) == (bytes(WHOLE), 2)
+
+
+def test_discarded_file_is_not_sent():
+    file = Written()
+    writer = writer_to(file)
+    writer.write(b"abc")
+    writer.discard()
+    writer.close()
+    assert file.calls == 0
 
 
 @pytest.mark.server
