@@ -72,9 +72,11 @@ def extend_ngrams(ngrams: Hashes, following: Hashes) -> Hashes:
 def grouped_hashes(hashes: Hashes, groups: Groups) -> Hashes:
     """Return hashes that are equal where two elements of one group have equal hashes; in others they differ.
 
-    Hashes of the first group are unchanged. N-grams of the result can be compared in the same way.
+    N-grams of the result can be compared in the same way.
     """
-    return hashes + mix(np.arange(len(groups.bounds) - 1, dtype=np.uint64)).repeat(groups.sizes)
+    # Of the complement, since the mixed number itself is the hash of a string of one character.
+    added = mix(~np.arange(len(groups.bounds) - 1, dtype=np.uint64))
+    return hashes + added.repeat(groups.sizes)
 
 
 @cache

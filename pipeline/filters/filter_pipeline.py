@@ -82,10 +82,9 @@ class FilterPipeline:
     def _filter_together(self, inputs: Sequence[FilterInput]) -> Iterator[FilterResult]:
         preset, texts = self._recipe.preset, [each.text for each in inputs]
         analysis = analyse_together(texts, split_unspaced=preset.split_unspaced)
-        languages = [
-            language.identify(each.text, each.declared_language, self._settings.language_model)
-            for each in inputs
-        ]
+        languages = language.identify_together(
+            texts, [each.declared_language for each in inputs], self._settings.language_model
+        )
         c4_result = c4.clean(analysis, terminal_punctuation=preset.terminal_punctuation)
         refinedweb_result = refinedweb.correct(analysis)
         edits = line_rules.apply(analysis, preset, c4_result, refinedweb_result)

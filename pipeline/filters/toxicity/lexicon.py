@@ -26,8 +26,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cache
-from itertools import chain
 from typing import NamedTuple
+
+import numpy as np
 
 from pipeline.filters.toxicity import word_lists
 from pipeline.filters.toxicity.categories import OFFENSIVE, Category, token
@@ -82,14 +83,18 @@ class Lexicon:
         """For each word that may offend, the languages whose lists have it as offensive."""
         self._offensive_words: dict[str, AbstractSet[str]] = {}
         """Cache of :meth:`offensive_words`."""
-        self._language_votes: dict[str, list[str]] = {}
-        """For each word, the languages it is common in; twice if it has no category."""
         frequent = (lists.by_category[each] for each in (Category.NEGATION, Category.SELF, Category.YOU))
+        votes: Counter[tuple[str, str]] = Counter()
         for by_language in (self._common, *frequent):
             for code, words in by_language.items():
-                for word in words:
-                    votes = [code] * (1 if word in self._meanings else 2)
-                    self._language_votes.setdefault(word, []).extend(votes)
+                votes.update({(word, code): 1 if word in self._meanings else 2 for word in words})
+        self._voting_languages = sorted({code for _, code in votes})
+        self._vote_rows = {word: row for row, word in enumerate(dict.fromkeys(word for word, _ in votes))}
+        self._votes = np.zeros((len(self._vote_rows), len(self._voting_languages)), np.int64)
+        """For each word, the languages it is common in; twice if it has no category."""
+        columns = {code: column for column, code in enumerate(self._voting_languages)}
+        for (word, code), count in votes.items():
+            self._votes[self._vote_rows[word], columns[code]] = count
 
     def features(self, words: Sequence[str], language: str) -> list[str]:
         """Return the distinct tokens of a passage, categories before pairs; empty if nothing may offend."""
@@ -124,14 +129,13 @@ class Lexicon:
         Words that have a category count half. Ties are frequent in posts of a few words; languages with
         labelled training texts win them.
         """
-        votes = Counter(
-            chain.from_iterable(filter(None, map(self._language_votes.get, words[:LANGUAGE_WORDS])))
-        )
-        most = max(votes.values(), default=0)
-        tied = [code for code, count in votes.items() if count == most]
-        return max(
-            tied, key=lambda code: (_TIE_BREAK.index(code) if code in _TIE_BREAK else -1, code), default=""
-        )
+        rows = [row for word in words[:LANGUAGE_WORDS] if (row := self._vote_rows.get(word)) is not None]
+        if not rows:
+            return ""
+        votes = np.add.reduce(self._votes.take(rows, axis=0))
+        columns: list[int] = (votes == votes.max()).nonzero()[0].tolist()
+        tied = [self._voting_languages[column] for column in columns]
+        return max(tied, key=lambda code: (_TIE_BREAK.index(code) if code in _TIE_BREAK else -1, code))
 
     def is_common_in_other_language(self, word: str, language: str) -> bool:
         """True if the word is among the common words of any language but ``language``."""

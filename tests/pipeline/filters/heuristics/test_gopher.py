@@ -90,3 +90,11 @@ def test_texts_measured_together_are_as_alone(texts: list[str]) -> None:
         alone = analyse(text)
         found = {name: values[index] for name, values in columns.items()}
         assert found == gopher.quality(alone) | gopher.repetition(alone)
+
+
+def test_short_lines_of_many_texts_are_not_confused() -> None:
+    """Every line of one character occurs in all texts, but once in each."""
+    texts = ["\n".join(map(chr, range(0x21, 0x7F)))] * 200
+    metrics = gopher.repetition(analyse_together(texts))
+    assert not metrics["gopher_duplicate_lines"].any()
+    assert not metrics["gopher_duplicate_5_grams"].any()
