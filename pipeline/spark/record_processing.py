@@ -131,12 +131,13 @@ class RecordProcessor:
         waiting: list[_Waiting] = []
         characters = 0
         for split, item in items:
-            waiting.append(self._extract(split, item))
-            if filter_input := waiting[-1].filter_input:
-                characters += len(filter_input.text)
-            if characters >= ANALYSED_CHARACTERS or len(waiting) >= BATCH_ROWS:
+            extracted = self._extract(split, item)
+            length = len(extracted.filter_input.text) if extracted.filter_input else 0
+            if characters + length > ANALYSED_CHARACTERS or len(waiting) >= BATCH_ROWS:
                 yield from self._filter(waiting)
                 waiting, characters = [], 0
+            waiting.append(extracted)
+            characters += length
         yield from self._filter(waiting)
 
     def _extract(self, split: InputSplit, item: Item) -> _Waiting:

@@ -118,10 +118,10 @@ class Lexicon:
         return {category for _, category in self._hits(words, language)}
 
     def may_offend(self, words: Sequence[str], language: str) -> bool:
-        """True if any of the words, of a passage or of a whole text, may offend. False rules out features."""
+        """True if any of the words may offend. False rules out features."""
         if not self.offensive_words(language).isdisjoint(words):
             return True
-        return _has_unspaced(words)
+        return has_unspaced(words)
 
     def guess_language(self, words: Sequence[str]) -> str:
         """Return the language whose common words are most frequent at the beginning of a text, or ``""``.
@@ -156,11 +156,11 @@ class Lexicon:
         hostile in German.
         """
         common, shift = self._common.get(language, frozenset()), 0
-        has_unspaced = _has_unspaced(words)
+        unspaced = has_unspaced(words)
         for position, word in enumerate(words):
             meanings = self._meanings.get(word)
             if meanings is None:
-                if not has_unspaced or not _UNSPACED.match(word):
+                if not unspaced or not _UNSPACED.match(word):
                     continue
                 meanings = self._meanings_within(word)
                 shift += len(word) // _UNSPACED_WORD_LENGTH
@@ -184,7 +184,7 @@ def load() -> Lexicon:
     return Lexicon(word_lists.load())
 
 
-def _has_unspaced(words: Sequence[str]) -> bool:
+def has_unspaced(words: Sequence[str]) -> bool:
     """True if any of the words is of a script that is written without spaces."""
     joined = " ".join(words)
     return not joined.isascii() and _UNSPACED.search(joined) is not None

@@ -48,10 +48,12 @@ def passages(text: str, weights: WordWeights | None = None) -> Iterator[Passage]
 
 
 def _passages(words: list[str], weights: WordWeights | None = None) -> Iterator[Passage]:
-    language = lexicon.load().guess_language(words)
-    may_offend = lexicon.load().may_offend(words, language)
+    listed = lexicon.load()
+    language = listed.guess_language(words)
+    offensive, unspaced = listed.offensive_words(language), lexicon.has_unspaced(words)
     for start in range(0, len(words), PASSAGE_WORDS):
-        yield _passage(words[start : start + PASSAGE_WORDS], language, may_offend, weights)
+        passage = words[start : start + PASSAGE_WORDS]
+        yield _passage(passage, language, unspaced or not offensive.isdisjoint(passage), weights)
 
 
 def _passage(words: list[str], language: str, may_offend: bool, weights: WordWeights | None) -> Passage:
