@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 
 from core.config import ExtractionConfig, FiltersConfig, InputConfig
 from core.errors import run
-from pipeline.analysis import Analysis, analyse
+from pipeline.analysis import Analysis, Columns, analyse
 from pipeline.extraction import extract
 from pipeline.filters.heuristics import c4, fineweb, gopher
 from pipeline.filters.recipe import Condition, build_recipe
@@ -157,7 +157,7 @@ class Comparison:
 
     name: str
     filter: Callable[[Document], bool | tuple[bool, str]]
-    measure: Callable[[Analysis], dict[str, float]]
+    measure: Callable[[Analysis], Columns]
     conditions: tuple[Condition, ...]
 
     def peer_reason(self, text: str) -> str:
@@ -171,7 +171,9 @@ class Comparison:
     def our_reason(self, analysis: Analysis) -> str:
         """Return the reason of our first failing condition, or an empty string if the text is kept."""
         metrics = self.measure(analysis)
-        failed = (each.reason.value for each in self.conditions if not each.holds(metrics[each.metric]))
+        failed = (
+            each.reason.value for each in self.conditions if not each.holds(metrics[each.metric].item())
+        )
         return next(failed, "")
 
 
@@ -185,10 +187,10 @@ def comparisons() -> list[Comparison]:
     repeated = conditions_of("gopher.duplicate", "gopher.top")
     quality = tuple(each for each in conditions_of("gopher.") if each not in repeated)
 
-    def strict(analysis: Analysis) -> dict[str, float]:
+    def strict(analysis: Analysis) -> Columns:
         return c4.clean(analysis, terminal_punctuation=True).metrics
 
-    def lax(analysis: Analysis) -> dict[str, float]:
+    def lax(analysis: Analysis) -> Columns:
         return c4.clean(analysis, terminal_punctuation=False).metrics
 
     lax_filter = C4QualityFilter(filter_no_terminal_punct=False)

@@ -1,5 +1,8 @@
 """Array types of the analysis, and the helpers that every module of it uses."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,6 +11,8 @@ Codes = NDArray[np.uint32]
 Positions = NDArray[np.int64]
 """Offsets into a text in code points, or indices of tokens or lines."""
 Flags = NDArray[np.bool_]
+Columns = dict[str, NDArray[np.float64]]
+"""Values of metrics by name, one per text."""
 
 
 def code_points(text: str) -> Codes:
@@ -29,8 +34,47 @@ def changes(*columns: NDArray[np.generic]) -> Positions:
     return nonzero_indices(differs)
 
 
-def prefix_counts(flags: Flags) -> Positions:
-    """Return the number of flags set before each position: one element more than there are flags."""
-    counts = np.zeros(len(flags) + 1, np.int64)
-    flags.cumsum(out=counts[1:])
+def prefix_counts(values: NDArray[Any]) -> Positions:
+    """Return the number of flags, or the sum of integers, before each position and in all."""
+    counts = np.zeros(len(values) + 1, np.int64)
+    values.cumsum(out=counts[1:])
     return counts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Groups:
+    """Division of the elements of an array into successive groups, such as the tokens of a text."""
+
+    bounds: Positions
+    """int64[groups + 1]: group ``i`` is ``bounds[i]:bounds[i + 1]``. Groups may be empty."""
+
+    @classmethod
+    def of(cls, positions: Positions, starts: Positions) -> "Groups":
+        """Group ascending positions by the spans that begin at ``starts``."""
+        return cls(np.append(positions.searchsorted(starts), len(positions)))
+
+    @property
+    def sizes(self) -> Positions:
+        """Elements per group."""
+        return self.bounds[1:] - self.bounds[:-1]
+
+    def filter(self, mask: Flags) -> "Groups":
+        """Return the groups of the elements whose flag is set."""
+        return Groups(prefix_counts(mask)[self.bounds])
+
+    def sums(self, values: NDArray[Any]) -> Positions:
+        """Return the sum of integers, or the number of set flags, per group."""
+        before = prefix_counts(values)
+        return before[self.bounds[1:]] - before[self.bounds[:-1]]
+
+    def owners(self) -> Positions:
+        """Return the group of each element."""
+        return np.arange(len(self.bounds) - 1).repeat(self.sizes)
+
+    def owners_of(self, elements: Positions) -> Positions:
+        """Return the group of each of the given elements."""
+        return self.bounds.searchsorted(elements, "right") - 1
+
+    def counts(self, elements: Positions) -> Positions:
+        """Return how many of the given elements are in each group."""
+        return np.bincount(self.owners_of(elements), minlength=len(self.bounds) - 1)

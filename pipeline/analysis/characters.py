@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,9 +69,11 @@ def character_table() -> CharacterTable:
     return CharacterTable(classes, lower)
 
 
-def cached_table(name: str, build: Callable[[], Codes]) -> Codes:
-    """Return a table over all code points, which is built once per machine and version of this package."""
-    files = sorted(resources.files("pipeline.analysis").iterdir(), key=lambda file: file.name)
+def cached_table(
+    name: str, build: Callable[[], NDArray[Any]], package: str = "pipeline.analysis"
+) -> NDArray[Any]:
+    """Return a table over all code points, which is built once per machine and version of ``package``."""
+    files = sorted(resources.files(package).iterdir(), key=lambda file: file.name)
     digest = hashlib.blake2b(unicodedata.unidata_version.encode(), digest_size=8)
     for file in files:
         if file.is_file():

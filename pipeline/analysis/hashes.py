@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.hashing import Hashes, mix
-from pipeline.analysis.arrays import Positions
+from pipeline.analysis.arrays import Groups, Positions
 
 BASE = 0x9E3779B97F4A7C15
 """Odd, hence invertible modulo 2**64."""
@@ -67,6 +67,16 @@ def ngram_hashes(hashes: Hashes, n: int) -> Hashes:
 def extend_ngrams(ngrams: Hashes, following: Hashes) -> Hashes:
     """Return the hashes of n-grams, each extended by the element that follows it."""
     return ngrams * np.uint64(BASE) + following
+
+
+def grouped_hashes(hashes: Hashes, groups: Groups) -> Hashes:
+    """Return hashes that are equal where two elements of one group have equal hashes; in others they differ.
+
+    N-grams of the result can be compared in the same way.
+    """
+    # Of the complement, since the mixed number itself is the hash of a string of one character.
+    added = mix(~np.arange(len(groups.bounds) - 1, dtype=np.uint64))
+    return hashes + added.repeat(groups.sizes)
 
 
 @cache

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.hashing import Hashes
-from pipeline.analysis.arrays import Codes, Flags, Positions, nonzero_indices
+from pipeline.analysis.arrays import Codes, Flags, Groups, Positions, changes, nonzero_indices
 from pipeline.analysis.characters import BREAK, CharClasses
 from pipeline.analysis.hashes import prefix_sums, span_hashes
 from pipeline.analysis.segments import Segments
@@ -65,30 +65,45 @@ def line_hashes(codes: NDArray[np.uint8]) -> Hashes:
     return newline_lines(codes, prefix_sums(codes)).hashes
 
 
-def split_lines(codes: Codes, classes: CharClasses, segments: Segments) -> Lines:
-    """Return the lines that ``str.splitlines`` returns."""
+def split_lines(codes: Codes, classes: CharClasses, segments: Segments, text_ends: Positions) -> Lines:
+    """Return the lines that ``str.splitlines`` returns for texts that end where given, joined by newlines."""
     breaks = nonzero_indices(classes & BREAK)
     starts, ends = np.concatenate([[0], breaks + 1]), np.concatenate([breaks, [len(codes)]])
+    is_end = np.zeros(len(codes) + 1, np.bool_)
+    is_end[text_ends] = True
+    kept = ~(is_end[ends] & (starts == ends))  # nothing follows the last break of a text
     returns = codes[breaks] == RETURN
     if returns.any():
-        followed = (codes[breaks[1:]] == NEWLINE) & (breaks[1:] - breaks[:-1] == 1)
-        pairs = nonzero_indices(returns[:-1] & followed)
-        starts, ends = np.delete(starts, pairs + 1), np.delete(ends, pairs + 1)
-    if starts[-1] == len(codes):
-        starts, ends = starts[:-1], ends[:-1]
+        followed = (codes[breaks[1:]] == NEWLINE) & (breaks[1:] - breaks[:-1] == 1) & ~is_end[breaks[1:]]
+        kept[1:-1] &= ~(returns[:-1] & followed)  # the line between the two
+    starts, ends = starts[kept], ends[kept]
     return Lines(starts, ends, segments.starts.searchsorted(starts), segments.starts.searchsorted(ends))
 
 
-def paragraphs(segments: Segments, lines: Spans, prefix: Hashes) -> Spans:
-    """Return the spans between empty lines of the stripped text: at least one."""
-    if not len(segments.starts):
-        empty = np.zeros(1, np.int64)
-        return Spans(empty, empty, span_hashes(prefix, empty, empty))
-    first, last = segments.starts[0], segments.ends[-1]
-    within = (lines.ends > first) & (lines.starts < last) & (lines.lengths > 0)
+def paragraphs(
+    segments: Segments,
+    segment_groups: Groups,
+    lines: Spans,
+    line_groups: Groups,
+    text_starts: Positions,
+    prefix: Hashes,
+) -> Spans:
+    """Return the spans between empty lines of each stripped text: at least one per text."""
+    inked = nonzero_indices(segment_groups.sizes)
+    first, last = text_starts.copy(), text_starts.copy()
+    first[inked] = segments.starts[segment_groups.bounds[inked]]
+    last[inked] = segments.ends[segment_groups.bounds[inked + 1] - 1]
+    owners = line_groups.owners()
+    within = (lines.ends > first[owners]) & (lines.starts < last[owners]) & (lines.lengths > 0)
     numbers = nonzero_indices(within)
-    gaps = nonzero_indices(numbers[1:] - numbers[:-1] > 1)
-    starts = lines.starts[numbers[np.concatenate([[0], gaps + 1])]]
-    ends = lines.ends[numbers[np.concatenate([gaps, [len(numbers) - 1]])]]
-    starts[0], ends[-1] = first, last
+    begins = changes(numbers - np.arange(len(numbers)), owners[numbers])
+    starts = lines.starts[numbers[begins]]
+    ends = lines.ends[numbers[np.append(begins, len(numbers))[1:] - 1]]
+    owners = owners[numbers[begins]]
+    starts[owners.searchsorted(inked)] = first[inked]
+    ends[owners.searchsorted(inked, "right") - 1] = last[inked]
+    blank = nonzero_indices(segment_groups.sizes == 0)
+    if len(blank):
+        at = owners.searchsorted(blank)
+        starts, ends = np.insert(starts, at, first[blank]), np.insert(ends, at, first[blank])
     return Spans(starts, ends, span_hashes(prefix, starts, ends))

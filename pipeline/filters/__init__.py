@@ -4,7 +4,7 @@ Start reading with :mod:`~pipeline.filters.filter_pipeline`, which runs all filt
 :mod:`~pipeline.filters.recipe`, which decides.
 """
 
-from pipeline.filters.filter_pipeline import FilterPipeline, FilterResult
+from pipeline.filters.filter_pipeline import FilterInput, FilterPipeline, FilterResult
 from pipeline.filters.recipe import resolved, resolved_thresholds
 
-__all__ = ["FilterPipeline", "FilterResult", "resolved", "resolved_thresholds"]
+__all__ = ["FilterInput", "FilterPipeline", "FilterResult", "resolved", "resolved_thresholds"]

@@ -7,15 +7,17 @@ Other models, such as GlotLID (Kargaran et al. 2023), label texts by ISO 639-3 c
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib import resources
+from itertools import accumulate
 
 import fasttext
 import numpy as np
 
 from core import storage
 from core.errors import InputError
-from pipeline.analysis.arrays import code_points
+from pipeline.analysis.arrays import Groups, Positions, code_points
 from pipeline.analysis.characters import LETTER, MARK, character_table
 from pipeline.filters.windows import sample_windows
 from pipeline.languages.codes import UNKNOWN, are_close, label_code, parse, without_script
@@ -72,13 +74,28 @@ def identify(text: str, declared: str = "", model: str = "") -> tuple[str, float
     a long text is clearly in another language; if the model does not know it, its probability is 1.
     ``model``: path of a model other than the packaged one.
     """
-    line = repair(sample_windows(text, NUM_WINDOWS, WINDOW))
+    return identify_together([text], [declared], model)[0]
+
+
+def identify_together(
+    texts: Sequence[str], declared: Sequence[str], model: str = ""
+) -> list[tuple[str, float]]:
+    """Return what :func:`identify` does for each text and its declared language."""
+    lines = repair_together([sample_windows(text, NUM_WINDOWS, WINDOW) for text in texts])
+    letters = _count_letters(lines).tolist()
+    return [
+        _identify(line, count >= LONG, code, model)
+        for line, count, code in zip(lines, letters, declared, strict=True)
+    ]
+
+
+def _identify(line: str, is_long: bool, declared: str, model: str) -> tuple[str, float]:
     if code := _declared_code(declared, model):
-        return _check_declared(line, code, model)
+        return _check_declared(line, is_long, code, model)
     if not line:
         return UNKNOWN, 0.0
     best, probability = next(iter(_scores(line, model, 1).items()))
-    if probability >= CONFIDENT and _count_letters(line) >= LONG:
+    if probability >= CONFIDENT and is_long:
         return best, probability
     best = _identify_words(line, model)
     return best, _scores(line, model).get(best, probability)
@@ -90,7 +107,7 @@ def _declared_code(declared: str, model: str) -> str:
     return code if code in _label_codes(model).values() else without_script(code)
 
 
-def _check_declared(line: str, code: str, model: str) -> tuple[str, float]:
+def _check_declared(line: str, is_long: bool, code: str, model: str) -> tuple[str, float]:
     """Return the declared language of a line, or the one that contradicts it, and its probability."""
     if code not in _label_codes(model).values():
         return code, 1.0
@@ -100,7 +117,7 @@ def _check_declared(line: str, code: str, model: str) -> tuple[str, float]:
     best, score = max(scores, key=lambda each: scores[each]), scores.get(code, 0.0)
     evidence = sum(scores[each] for each in scores if each == best or are_close(each, best))
     contradicted = evidence >= max(CONFIDENT, CONTRADICTION * score) and not are_close(best, code)
-    if contradicted and _count_letters(line) >= LONG:
+    if contradicted and is_long:
         return best, scores[best]
     return code, score
 
@@ -111,29 +128,47 @@ def repair(text: str) -> str:
     Text in capitals becomes lower case, white space one space, spaced letters words, decomposed characters
     composed ones.
     """
-    text = text.encode("utf-8", "replace").decode()
-    if not unicodedata.is_normalized("NFC", text):
-        text = unicodedata.normalize("NFC", text)
-    text = _INVISIBLE.sub("", text)
+    return repair_together([text])[0]
+
+
+def repair_together(texts: Sequence[str]) -> list[str]:
+    """Return what :func:`repair` does for each text."""
+    lines = list(map(_repair_spacing, texts))
+    in_capitals = _count_capitals(lines) > _count_letters(lines) / 2
+    return [line.lower() if capitals else line for line, capitals in zip(lines, in_capitals, strict=True)]
+
+
+def _repair_spacing(text: str) -> str:
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+        if not unicodedata.is_normalized("NFC", text):
+            text = unicodedata.normalize("NFC", text)
+        text = _INVISIBLE.sub("", text)
     words = text.split()
-    letters = [word for word in words if len(word) == 1]
-    if len(words) > 3 and sum(map(str.isalpha, letters)) > len(words) / 2:
-        words = _SINGLE_SPACE.sub("", text).split()
-    line = " ".join(words)
-    lowered = line.lower()
-    if lowered != line and _is_capitals(line):
-        return lowered
-    return line
+    if len(words) > 3 and list(map(len, words)).count(1) > len(words) / 2:
+        letters = [word for word in words if len(word) == 1]
+        if sum(map(str.isalpha, letters)) > len(words) / 2:
+            words = _SINGLE_SPACE.sub("", text).split()
+    return " ".join(words)
 
 
-def _is_capitals(line: str) -> bool:
-    codes, table = code_points(line), character_table()
-    capitals = int(np.count_nonzero(table.lower[codes] != codes))
-    return bool(capitals > np.count_nonzero(table.classes[codes] & LETTER) / 2)
+def _count_capitals(lines: Sequence[str]) -> Positions:
+    """Return the number of characters per line that have a lower-case form."""
+    codes = code_points("\n".join(lines))
+    return _characters(lines).sums(character_table().lower.take(codes) != codes)
 
 
-def _count_letters(line: str) -> int:
-    return int(np.count_nonzero(character_table().classes[code_points(line)] & LETTER))
+def _count_letters(lines: Sequence[str]) -> Positions:
+    """Return the number of letters per line."""
+    codes = code_points("\n".join(lines))
+    return _characters(lines).sums(character_table().classes.take(codes) & LETTER != 0)
+
+
+def _characters(lines: Sequence[str]) -> Groups:
+    """Return the characters of each of the lines when they are joined by newlines."""
+    bounds = np.fromiter(accumulate((len(line) + 1 for line in lines), initial=0), np.int64)
+    bounds[-1] -= 1  # none after the last line
+    return Groups(bounds)
 
 
 def _identify_words(line: str, model: str) -> str:
@@ -147,7 +182,7 @@ def _identify_words(line: str, model: str) -> str:
     for code, score in _scores(words, model).items():
         sums[code] = sums.get(code, 0.0) + score
     best = max(sums, key=lambda code: sums[code])
-    enough = MIN_PROBABILITY * (1 - _count_letters(words) / SHORT)
+    enough = MIN_PROBABILITY * (1 - int(_count_letters([words])[0]) / SHORT)
     return best if sums[best] / 2 >= enough else UNKNOWN
 
 

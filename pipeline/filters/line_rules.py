@@ -5,60 +5,80 @@ published text keeps blank lines, which separate paragraphs, and indentation.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.analysis import Analysis, Positions, analyse
+from pipeline.analysis import Analysis, Columns, Positions
 from pipeline.analysis.arrays import code_points
 from pipeline.analysis.characters import WHITE, character_table
 from pipeline.filters.heuristics import c4, dolma, refinedweb
 from pipeline.filters.recipe import Preset
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """Result of the line rules."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Edits:
+    """Result of the line rules on texts."""
 
     analysis: Analysis
-    """Analysis of the text that the conditions see, or of one that contains its lines."""
-    kept: Positions | None
-    """Numbers of the ``split_lines`` that the conditions see; None: the whole text."""
-    published: str
-    """The same words in the same order, in the paragraphs of the original text."""
+    """Analysis of the texts before."""
+    published: list[str]
+    """Of each text, the words that the conditions see in the same order, in its original paragraphs."""
+    kept: Positions | None = None
+    """Numbers of the ``split_lines`` that the conditions see; None: all of the texts."""
+    measured: Mapping[int, str] = field(default_factory=dict)
+    """Texts, by index, of which the conditions see something else: edited lines."""
 
-    @property
-    def measured(self) -> str:
-        """The text that the conditions see."""
+    def measured_text(self, index: int) -> str:
+        """Return what the conditions see of one text."""
+        if index in self.measured:
+            return self.measured[index]
         if self.kept is None:
-            return self.analysis.text
-        lines = self.analysis.selected_lines(self.kept)
-        spans = zip(lines.starts.tolist(), lines.ends.tolist(), strict=True)
-        return "\n".join(self.analysis.text[start:end] for start, end in spans)
+            return self.analysis.texts[index]
+        first, past = self.analysis.split_line_groups.bounds[index : index + 2].tolist()
+        numbers = self.kept[slice(*self.kept.searchsorted([first, past]))]
+        return "\n".join(self.analysis.stripped_lines(numbers))
 
 
 def apply(
     analysis: Analysis, preset: Preset, c4_result: c4.CleanResult, refinedweb_result: refinedweb.CorrectResult
-) -> Edit:
+) -> Edits:
     """Apply the line rules that the preset selects, given what each of them keeps."""
-    text = analysis.text
     match preset.lines:
         case "c4":
-            published = _with_paragraphs(text, text.splitlines(), c4_result.lines)
-            if c4_result.kept is not None:
-                return Edit(analysis, c4_result.kept, published)
-            measured = c4_result.text
+            return _apply_c4(analysis, c4_result)
         case "finished":
-            lines = text.split("\n")
-            kept = {number: line for number, line in enumerate(lines) if dolma.is_finished(line)}
-            measured, published = "\n".join(kept.values()), _with_paragraphs(text, lines, kept)
+            return _apply_finished(analysis)
         case "refinedweb":
-            measured = published = refinedweb_result.text
+            corrected = refinedweb_result.texts()
+            published = [corrected.get(index, text) for index, text in enumerate(analysis.texts)]
+            return Edits(analysis, published, measured=corrected)
         case _:
-            return Edit(analysis, None, text)
-    if measured != text:
-        analysis = analyse(measured, split_unspaced=preset.split_unspaced)
-    return Edit(analysis, None, published)
+            return Edits(analysis, list(analysis.texts))
+
+
+def _apply_c4(analysis: Analysis, result: c4.CleanResult) -> Edits:
+    lines, groups = analysis.split_lines, analysis.split_line_groups
+    inked, edited = groups.sums(lines.end_segment > lines.first_segment), result.edited_texts()
+    published, measured = list(analysis.texts), {}
+    for index in sorted({*np.flatnonzero(groups.counts(result.kept) < inked).tolist(), *edited}):
+        text, kept = analysis.texts[index], result.lines(index)
+        published[index] = _with_paragraphs(text, text.splitlines(), kept)
+        if index in edited:
+            measured[index] = "\n".join(kept.values()).strip()
+    return Edits(analysis, published, result.kept, measured)
+
+
+def _apply_finished(analysis: Analysis) -> Edits:
+    published: list[str] = []
+    measured: dict[int, str] = {}
+    for index, text in enumerate(analysis.texts):
+        lines = text.split("\n")
+        kept = {number: line for number, line in enumerate(lines) if dolma.is_finished(line)}
+        published.append(_with_paragraphs(text, lines, kept))
+        if len(kept) < len(lines):
+            measured[index] = "\n".join(kept.values())
+    return Edits(analysis, published, measured=measured)
 
 
 def _with_paragraphs(text: str, lines: Sequence[str], kept: Mapping[int, str]) -> str:
@@ -80,18 +100,21 @@ def _with_paragraphs(text: str, lines: Sequence[str], kept: Mapping[int, str]) -
     return "".join(parts)
 
 
-def count_removed(original: str, text: str) -> dict[str, float]:
-    """Return the number of characters of a text, and of characters and lines that editing removed from it.
+def count_removed(analysis: Analysis, texts: Sequence[str]) -> Columns:
+    """Return the number of characters of each text, and of characters and lines that editing removed from it.
 
-    White space does not count.
+    White space does not count. ``texts``: the analysed texts as they are after editing.
     """
-    characters = count_characters(original)
-    if text == original:
-        return {"characters": characters, "removed_characters": 0, "removed_lines": 0}
+    characters = analysis.segment_groups.sums(analysis.segments.ends - analysis.segments.starts)
+    removed_characters, removed_lines = np.zeros((2, len(texts)))
+    for index, (original, text) in enumerate(zip(analysis.texts, texts, strict=True)):
+        if text != original:
+            removed_characters[index] = characters[index] - count_characters(text)
+            removed_lines[index] = _count_lines(original) - _count_lines(text)
     return {
-        "characters": characters,
-        "removed_characters": characters - count_characters(text),
-        "removed_lines": _count_lines(original) - _count_lines(text),
+        "characters": characters.astype(np.float64),
+        "removed_characters": removed_characters,
+        "removed_lines": removed_lines,
     }
 
 

@@ -136,8 +136,8 @@ def _first_failing(
 ) -> Drop | None:
     for condition in conditions:
         value = metrics.get(condition.metric)
-        if value is not None and not condition.holds(value, language):
-            return Drop(condition.reason, value, condition.limit(language))
+        if value is not None and not satisfies(condition.bound, value, limit := condition.limit(language)):
+            return Drop(condition.reason, value, limit)
     return None
 
 

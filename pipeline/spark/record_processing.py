@@ -9,20 +9,21 @@ Plain Python over Arrow batches, without Spark: ``clean.py`` maps it over the cl
 """
 
 import gc
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from core.config import Config, LedgerConfig
 from pipeline import document
+from pipeline.analysis import BATCH_CHARACTERS as ANALYSED_CHARACTERS
 from pipeline.analysis.normalized import NormalizedWords, normalized_words
 from pipeline.decontamination import CONTAMINATION, Contamination, Decontaminator, EvaluationIndex, to_value
 from pipeline.dedup.exact import exact_key, normalized_hash
 from pipeline.dedup.minhash import signatures
 from pipeline.dedup.parameters import parameters
 from pipeline.extraction.guard import guard
-from pipeline.filters import FilterPipeline
+from pipeline.filters import FilterInput, FilterPipeline, FilterResult
 from pipeline.ledger import Drop
 from pipeline.readers import read
 from pipeline.readers.record import DATA_ERRORS, Damaged, InputSplit, Item, Record, Skipped, valid_text
@@ -72,8 +73,7 @@ def process_splits(
     ``index``: evaluation items to search for.
     """
     processor = RecordProcessor(config)
-    rows = (processor.process(split, item) for split, item in _read_items(splits, config))
-    return BatchBuilder(config, index).batches(rows)
+    return BatchBuilder(config, index).batches(processor.rows(_read_items(splits, config)))
 
 
 def process_texts(
@@ -99,8 +99,19 @@ def _read_items(splits: Iterable[InputSplit], config: Config) -> Iterator[tuple[
             yield split, item
 
 
+class _Waiting(NamedTuple):
+    """The row of an item whose text, if it has one, is not filtered yet."""
+
+    origin: Row
+    """What is known about the item without its text."""
+    row: Row
+    filter_input: FilterInput | None = None
+    quality: float | None = None
+    metadata: Mapping[str, str | None] | None = None
+
+
 class RecordProcessor:
-    """Turns one item of a reader into one row. Reads no files."""
+    """Turns the items of a reader into rows. Reads no files."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -111,40 +122,77 @@ class RecordProcessor:
         gc.freeze()  # They stay: garbage collection, some 2% of the time, need not look at them again.
         self.extract = guard(config.extraction).extract
 
-    def process(self, split: InputSplit, item: Item) -> tuple[Row, str | None]:
-        """Return an item's row without its signature, and its text as it would be published if it has one."""
+    def rows(self, items: Iterable[tuple[InputSplit, Item]]) -> Iterator[tuple[Row, str | None]]:
+        """Yield each item's row without its signature, and its text as it would be published if it has one.
+
+        Texts are filtered together, since that is faster: as many items wait as :mod:`~pipeline.analysis`
+        analyses at once.
+        """
+        waiting: list[_Waiting] = []
+        characters = 0
+        for split, item in items:
+            extracted = self._extract(split, item)
+            length = len(extracted.filter_input.text) if extracted.filter_input else 0
+            if characters + length > ANALYSED_CHARACTERS or len(waiting) >= BATCH_ROWS:
+                yield from self._filter(waiting)
+                waiting, characters = [], 0
+            waiting.append(extracted)
+            characters += length
+        yield from self._filter(waiting)
+
+    def _extract(self, split: InputSplit, item: Item) -> _Waiting:
         row = _origin_row(split, item)
         if not isinstance(item, Record):
-            return row, None
+            return _Waiting(row, row)
         try:
-            return self._process_record(dict(row), item, split)
+            return self._extract_record(row, item, split)
         except DATA_ERRORS as error:
-            return _damaged(row, error), None
+            return _Waiting(row, _damaged(row, error))
 
-    def _process_record(self, row: Row, record: Record, split: InputSplit) -> tuple[Row, str | None]:
-        row |= _declared(record)
+    def _extract_record(self, origin: Row, record: Record, split: InputSplit) -> _Waiting:
+        row = origin | _declared(record)
         row["metrics"], drop = self.filters.check_url(record.url)
         if drop:
-            return row | _decision(drop), None
+            return _Waiting(origin, row | _decision(drop))
         extracted = self.extract(record)
         if isinstance(extracted, Drop):
-            return row | _decision(extracted), None
+            return _Waiting(origin, row | _decision(extracted))
         row["title"] = record.title or extracted.title
-        return self._filter(row, extracted.text, record, split.format)
+        keep_lines = not {split.format, row["source"]}.isdisjoint(self.config.filters.keep_lines)
+        filter_input = FilterInput(extracted.text, record.language, keep_lines)
+        return _Waiting(origin, row, filter_input, record.quality, record.metadata or None)
 
-    def _filter(self, row: Row, text: str, record: Record, format_name: str) -> tuple[Row, str | None]:
-        keep_lines = not {format_name, row["source"]}.isdisjoint(self.config.filters.keep_lines)
-        filtered = self.filters.filter_text(text, record.language, keep_lines=keep_lines)
-        declared = {} if record.quality is None else {"quality": record.quality}
-        row |= {
+    def _filter(self, waiting: Sequence[_Waiting]) -> Iterator[tuple[Row, str | None]]:
+        """Yield the rows with the metrics of their texts and the decisions."""
+        inputs = [each.filter_input for each in waiting if each.filter_input]
+        try:
+            results = self.filters.filter_texts(inputs)
+            rows = [
+                self._filtered(each, each.filter_input.text, next(results))
+                if each.filter_input
+                else (each.row, None)
+                for each in waiting
+            ]
+        except DATA_ERRORS as error:
+            if len(waiting) == 1:
+                yield _damaged(waiting[0].origin, error), None
+            else:
+                for each in waiting:  # to find the one that raises
+                    yield from self._filter([each])
+        else:
+            yield from rows
+
+    def _filtered(self, waiting: _Waiting, text: str, filtered: FilterResult) -> tuple[Row, str | None]:
+        declared = {} if waiting.quality is None else {"quality": waiting.quality}
+        row = waiting.row | {
             "language": filtered.language,
             "language_score": filtered.language_score,
-            "metrics": row["metrics"] | declared | filtered.metrics,
+            "metrics": waiting.row["metrics"] | declared | filtered.metrics,
         }
         if filtered.drop:
             row |= _decision(filtered.drop) | {"sample": self._sample(row, text)}
         else:
-            row |= {"text": filtered.text, "metadata": record.metadata or None}
+            row |= {"text": filtered.text, "metadata": waiting.metadata}
         return row, filtered.text
 
     def _sample(self, row: Row, text: str) -> str | None:

@@ -77,9 +77,13 @@ class Classifier:
 
     def logit(self, line: str) -> float:
         """Return the log-odds that a prepared line is positive."""
-        scores = {label: score for score, label in self._model.f.predict(line + "\n", 2, 0.0, "strict")}
-        positive = scores.pop(self._positive, 0.0)
-        return math.log(_probability(positive) / _probability(sum(scores.values())))
+        positive = others = 0.0
+        for score, label in self._model.f.predict(line + "\n", 2, 0.0, "strict"):
+            if label == self._positive:
+                positive = score
+            else:
+                others += score
+        return math.log(_probability(positive) / _probability(others))
 
 
 def _probability(score: float) -> float:

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.analysis import Analysis, Flags, Positions, analyse, nonzero_indices, prefix_counts
+from pipeline.analysis import (
+    Analysis,
+    Columns,
+    Flags,
+    Positions,
+    analyse_together,
+    nonzero_indices,
+    prefix_counts,
+)
 from pipeline.analysis.characters import PUNCTUATION, TERMINAL
 from pipeline.filters.heuristics.gopher import ends_in_ellipsis
 
@@ -34,55 +42,67 @@ _POLICIES = (
 _SIGNALS = (*_POLICIES, _LOREM_IPSUM, _SCRIPT, _BRACKET)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CleanResult:
-    """The text after C4's line rules, and the metrics of its page rules."""
+    """The lines of texts after C4's line rules, by their numbers among all ``split_lines``."""
 
-    lines: dict[int, str]
-    """The kept lines by their numbers, stripped, some of them edited."""
-    kept: Positions | None
-    """Numbers of the kept lines, or None if some of them were edited."""
-    metrics: dict[str, float]
+    analysis: Analysis
+    kept: Positions
+    """The lines that are kept as they are."""
+    edited: dict[int, str]
+    """The kept lines that were edited, in order."""
+    metrics: Columns
+    """Metrics of the page rules."""
 
-    @property
-    def text(self) -> str:
-        """The text after the line rules."""
-        return "\n".join(self.lines.values()).strip()
+    def edited_texts(self) -> frozenset[int]:
+        """Return the indices of the texts with edited lines."""
+        numbers = np.fromiter(self.edited, np.int64, len(self.edited))
+        return frozenset(self.analysis.split_line_groups.owners_of(numbers).tolist())
+
+    def lines(self, index: int) -> dict[int, str]:
+        """Return the kept lines of one text by their numbers in it, stripped."""
+        first, past = self.analysis.split_line_groups.bounds[index : index + 2].tolist()
+        numbers = self.kept[slice(*self.kept.searchsorted([first, past]))]
+        lines = dict(zip((numbers - first).tolist(), self.analysis.stripped_lines(numbers), strict=True))
+        edited = {number - first: line for number, line in self.edited.items() if first <= number < past}
+        return dict(sorted((lines | edited).items())) if edited else lines
 
 
 def clean(analysis: Analysis, *, terminal_punctuation: bool) -> CleanResult:
     """Apply the line rules. With ``terminal_punctuation``, lines must end in a terminal mark."""
     keep = _have_words(analysis)
     candidates = _candidate_lines(analysis)
-    numbers = candidates[keep[candidates]].tolist()
+    numbers = candidates[keep[candidates]]
     if terminal_punctuation:
         keep &= _end_in_terminal_mark(analysis)
-    lorem_ipsum = brackets = 0
+    owners = analysis.split_line_groups.owners_of(numbers).tolist()
+    lorem_ipsum, brackets = np.zeros((2, len(analysis.texts)))
     edited: dict[int, str] = {}
-    for number, raw in zip(numbers, _lines(analysis, numbers), strict=True):
+    for number, owner, raw in zip(numbers.tolist(), owners, analysis.stripped_lines(numbers), strict=True):
         line = _CITATION.sub("", raw)
         lowered = line.lower()
         keep[number] = False
         if terminal_punctuation and (not line.endswith(_TERMINAL_MARKS) or line.endswith("...")):
             continue
-        lorem_ipsum += _LOREM_IPSUM in lowered
+        lorem_ipsum[owner] += _LOREM_IPSUM in lowered
         if _SCRIPT in lowered:
             continue
-        brackets += line.count(_BRACKET)
+        brackets[owner] += line.count(_BRACKET)
         if any(policy in lowered for policy in _POLICIES):
             continue
         if line == raw:
             keep[number] = True
         else:
             edited[number] = line
-    sentences = int(_sentence_counts(analysis)[keep].sum())
+    sentences = analysis.split_line_groups.sums(_sentence_counts(analysis) * keep).astype(np.float64)
     if edited:
-        sentences += int(_sentence_counts(analyse("\n".join(edited.values()))).sum())
-    kept = nonzero_indices(keep)
-    texts = dict(zip(kept.tolist(), _lines(analysis, kept.tolist()), strict=True)) | edited
+        owners = analysis.split_line_groups.owners_of(np.fromiter(edited, np.int64, len(edited)))
+        lines = analyse_together(list(edited.values()))
+        np.add.at(sentences, owners, lines.split_line_groups.sums(_sentence_counts(lines)))
     return CleanResult(
-        lines={number: texts[number] for number in sorted(texts)},
-        kept=None if edited else kept,
+        analysis,
+        kept=nonzero_indices(keep),
+        edited=edited,
         metrics={"c4_sentences": sentences, "c4_lorem_ipsum": lorem_ipsum, "c4_curly_brackets": brackets},
     )
 
@@ -108,24 +128,20 @@ def _end_in_terminal_mark(analysis: Analysis) -> Flags:
 
 
 def _candidate_lines(analysis: Analysis) -> Positions:
-    """Return the lines with a citation mark, bracket or phrase; all if lower-casing changes the length."""
-    text, starts = analysis.text, analysis.split_lines.starts
-    lowered = text.lower()
-    present = [signal for signal in _SIGNALS if signal in lowered]
-    if present and len(lowered) != len(text):
-        return np.arange(len(starts))
-    starts_found = [found.start() for found in _CITATION.finditer(text)] if "[" in text else []
-    if present:
-        starts_found += [found.start() for found in re.finditer("|".join(map(re.escape, present)), lowered)]
-    return np.unique(starts.searchsorted(np.array(starts_found, np.int64), "right") - 1)
+    """Return the lines with a citation mark, bracket or phrase, and all lines of texts without lower case.
 
-
-def _lines(analysis: Analysis, numbers: list[int]) -> list[str]:
-    """Return the given lines, none of which is blank, stripped."""
-    lines, segments, text = analysis.split_lines, analysis.segments, analysis.text
-    starts = segments.starts[lines.first_segment[numbers]].tolist()
-    ends = segments.ends[lines.end_segment[numbers] - 1].tolist()
-    return [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    See :meth:`Analysis.lowered`.
+    """
+    starts, (lowered, changed) = analysis.split_lines.starts, analysis.lowered()
+    found = []
+    if "[" in lowered:
+        found += [match.start() for match in _CITATION.finditer(analysis.text)]
+    if present := [signal for signal in _SIGNALS if signal in lowered]:
+        found += [match.start() for match in re.finditer("|".join(map(re.escape, present)), lowered)]
+    numbers = starts.searchsorted(np.array(found, np.int64), "right") - 1
+    if changed.any():
+        numbers = np.append(numbers, nonzero_indices(changed[analysis.split_line_groups.owners()]))
+    return np.unique(numbers)
 
 
 def _sentence_counts(analysis: Analysis) -> Positions:

@@ -12,6 +12,7 @@ N-grams are over the words of :mod:`pipeline.analysis`; DCLM uses Unicode word b
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -31,9 +32,21 @@ _BULLETS = ("●", "•", "*", "-")
 _ELLIPSES = ("...", ". . .", "…")
 
 
-def measure(analysis: Analysis) -> dict[str, float]:
-    """Return the metrics that DCLM's rules use, under Gopher's names. All are 0 for a text without words."""
-    text = analysis.text
+def measure(analysis: Analysis) -> list[dict[str, float]]:
+    """Return the metrics that DCLM's rules use, under Gopher's names, of each text.
+
+    All are 0 for a text without words.
+    """
+    tokens, groups = analysis.tokens.filter(analysis.is_word), analysis.token_groups.filter(analysis.is_word)
+    spans = zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True)
+    words = [analysis.text[start:end] for start, end in spans]
+    bounds = pairwise(groups.bounds.tolist())
+    return [
+        _measure(text, words[first:past]) for text, (first, past) in zip(analysis.texts, bounds, strict=True)
+    ]
+
+
+def _measure(text: str, tokens: Sequence[str]) -> dict[str, float]:
     words, lines = text.split(), _stripped(text.split("\n"))
     count, line_count = max(len(words), 1), max(len(lines), 1)
     return {
@@ -46,7 +59,7 @@ def measure(analysis: Analysis) -> dict[str, float]:
         "gopher_ellipsis_lines": sum(line.endswith(_ELLIPSES) for line in lines) / line_count,
         **_repetition("line", lines),
         **_repetition("paragraph", _stripped(text.split("\n\n"))),
-        **dict(_ngram_metrics(analysis)),
+        **dict(_ngram_metrics(tokens)),
     }
 
 
@@ -63,9 +76,7 @@ def _repetition(unit: str, items: list[str]) -> dict[str, float]:
     }
 
 
-def _ngram_metrics(analysis: Analysis) -> Iterator[tuple[str, float]]:
-    text, spans = analysis.text, analysis.tokens.filter(analysis.is_word)
-    words = [text[start:end] for start, end in zip(spans.starts.tolist(), spans.ends.tolist(), strict=True)]
+def _ngram_metrics(words: Sequence[str]) -> Iterator[tuple[str, float]]:
     edges = np.concatenate([[0], np.cumsum(word_lengths(words))])
     for ngrams in repeated_ngrams(exact_ids(words), edges):
         if ngrams.n in TOP_ORDERS:

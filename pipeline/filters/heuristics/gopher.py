@@ -10,53 +10,78 @@ from functools import cache
 
 import numpy as np
 
-from pipeline.analysis import Analysis, Codes, Flags, Hashes, Positions, Spans, hash_words, prefix_counts
+from pipeline.analysis import (
+    Analysis,
+    Codes,
+    Columns,
+    Flags,
+    Groups,
+    Hashes,
+    Positions,
+    Spans,
+    grouped_hashes,
+    hash_words,
+    nonzero_indices,
+    prefix_counts,
+)
+from pipeline.analysis.arrays import changes
 from pipeline.analysis.characters import SYMBOL
 from pipeline.filters.heuristics.repetition import TOP_ORDERS, Ngrams, repeated_ngrams
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 FULL_STOP, ELLIPSIS = 0x2E, 0x2026
-_BULLETS = (0x2D, 0x2022)
+_HYPHEN, _BULLET = 0x2D, 0x2022
 
 
-def quality(analysis: Analysis) -> dict[str, float]:
+def quality(analysis: Analysis) -> Columns:
     """Return word counts and lengths, and shares of symbols, bullets, ellipses and alphabetic words.
 
     Words are tokens that do not consist of symbols only; the mean length is in characters. Shares are per
     token, symbols included, or per line. All metrics of an empty text are 0.
     """
-    text, tokens = analysis.text, max(len(analysis.tokens), 1)
+    texts, groups = analysis.texts, analysis.token_groups
+    tokens = np.maximum(groups.sizes, 1)
     plain = prefix_counts(analysis.char_classes & SYMBOL == 0)
     is_word = plain[analysis.tokens.ends] > plain[analysis.tokens.starts]
-    words, lines = int(is_word.sum()), max(len(analysis.split_lines), 1)
-    stop_words = (analysis.tokens.hashes[:, None] == _stop_word_hashes()).any(axis=0)
-    hash_signs, dots = text.count("#") / tokens, (text.count("...") + text.count("…")) / tokens
+    words, lines = groups.sums(is_word), np.maximum(analysis.split_line_groups.sizes, 1)
+    hash_signs = np.array([text.count("#") for text in texts]) / tokens
+    dots = np.array([text.count("...") + text.count("…") for text in texts]) / tokens
     return {
-        "gopher_words": words,
-        "gopher_mean_word_length": float(analysis.tokens.lengths[is_word].sum()) / max(words, 1),
+        "gopher_words": words.astype(np.float64),
+        "gopher_mean_word_length": groups.sums(analysis.tokens.lengths * is_word) / np.maximum(words, 1),
         "gopher_hashes_per_word": hash_signs,
         "gopher_ellipses_per_word": dots,
         "gopher_symbols_per_word": hash_signs + dots,
         "gopher_bullet_lines": _bullet_lines(analysis) / lines,
         "gopher_ellipsis_lines": _ellipsis_lines(analysis) / lines,
-        "gopher_alphabetic_words": int(analysis.has_letter.sum()) / tokens,
-        "gopher_stop_words": int(stop_words.sum()),
+        "gopher_alphabetic_words": groups.sums(analysis.has_letter) / tokens,
+        "gopher_stop_words": _stop_words(analysis).astype(np.float64),
     }
 
 
-def _bullet_lines(analysis: Analysis) -> int:
-    lines = analysis.split_lines
-    first = lines.first_segment[lines.end_segment > lines.first_segment]
-    return int(np.isin(analysis.codes[analysis.segments.starts[first]], _BULLETS).sum())
+def _stop_words(analysis: Analysis) -> Positions:
+    """Return the number of distinct stop words in each text."""
+    counts = np.zeros(len(analysis.texts), np.int64)
+    for stop_word in _stop_word_hashes():
+        found = analysis.token_groups.owners_of(nonzero_indices(analysis.tokens.hashes == stop_word))
+        counts[found] += 1  # once per text
+    return counts
 
 
-def _ellipsis_lines(analysis: Analysis) -> int:
+def _bullet_lines(analysis: Analysis) -> Positions:
     lines = analysis.split_lines
-    last = lines.end_segment[lines.end_segment > lines.first_segment] - 1
-    starts, ends = analysis.segments.starts[last], analysis.segments.ends[last]
-    return int(
-        ends_in_ellipsis(analysis.codes, starts, ends).sum() + (analysis.codes[ends - 1] == ELLIPSIS).sum()
-    )
+    inked = nonzero_indices(lines.end_segment > lines.first_segment)
+    first = analysis.codes[analysis.segments.starts[lines.first_segment[inked]]]
+    return analysis.split_line_groups.counts(inked[(first == _HYPHEN) | (first == _BULLET)])
+
+
+def _ellipsis_lines(analysis: Analysis) -> Positions:
+    lines, segments = analysis.split_lines, analysis.segments
+    inked = nonzero_indices(lines.end_segment > lines.first_segment)
+    last = lines.end_segment[inked] - 1
+    ends = segments.ends[last]
+    found = ends_in_ellipsis(analysis.codes, segments.starts[last], ends)
+    return analysis.split_line_groups.counts(inked[found | (analysis.codes[ends - 1] == ELLIPSIS)])
 
 
 def ends_in_ellipsis(codes: Codes, starts: Positions, ends: Positions) -> Flags:
@@ -66,21 +91,21 @@ def ends_in_ellipsis(codes: Codes, starts: Positions, ends: Positions) -> Flags:
     return dots
 
 
-def repetition(analysis: Analysis) -> dict[str, float]:
+def repetition(analysis: Analysis) -> Columns:
     """Return shares of repeated paragraphs and lines, and of characters in them and in repeated n-grams."""
-    characters = max(len(analysis.text), 1)
-    paragraphs, paragraph_characters = duplicates(analysis.paragraphs)
-    all_lines = _lines_between_breaks(analysis)
-    lines, line_characters = duplicates(all_lines)
+    characters = np.maximum(analysis.text_ends - analysis.text_starts, 1)
+    paragraphs, paragraph_characters = duplicates(analysis.paragraphs, analysis.paragraph_groups)
+    all_lines, line_groups = _lines_between_breaks(analysis)
+    lines, line_characters = duplicates(all_lines, line_groups)
     metrics = {
-        "gopher_duplicate_paragraphs": paragraphs / len(analysis.paragraphs),
+        "gopher_duplicate_paragraphs": paragraphs / analysis.paragraph_groups.sizes,
         "gopher_duplicate_paragraph_characters": paragraph_characters / characters,
-        "gopher_duplicate_lines": lines / max(len(all_lines), 1),
+        "gopher_duplicate_lines": lines / np.maximum(line_groups.sizes, 1),
         "gopher_duplicate_line_characters": line_characters / characters,
     }
     # Occurrences of the most frequent n-gram may overlap, so that their characters exceed those of the text.
     metrics.update(
-        (name, min(repeated / characters, 1.0)) for name, repeated in _ngram_characters(analysis.tokens)
+        (name, np.minimum(repeated / characters, 1.0)) for name, repeated in _ngram_characters(analysis)
     )
     return metrics
 
@@ -90,47 +115,68 @@ def _stop_word_hashes() -> Hashes:
     return hash_words(STOP_WORDS)
 
 
-def duplicates(spans: Spans) -> tuple[int, int]:
-    """Return the number of spans that repeat an earlier one, and the characters in them."""
-    lengths = spans.lengths.tolist()
-    distinct = dict(zip(spans.hashes.tolist(), lengths, strict=True))
-    return len(lengths) - len(distinct), sum(lengths) - sum(distinct.values())
+def duplicates(spans: Spans, groups: Groups) -> tuple[Positions, Positions]:
+    """Return, per text, the number of spans that repeat another one of it, and the characters in them."""
+    hashes = grouped_hashes(spans.hashes, groups)
+    order = hashes.argsort()
+    ordered = hashes[order]
+    repeated = np.zeros(len(hashes), np.bool_)
+    repeated[order[1:]] = ordered[1:] == ordered[:-1]
+    return groups.sums(repeated), groups.sums(spans.lengths * repeated)
 
 
-def _lines_between_breaks(analysis: Analysis) -> Spans:
-    """Return the lines separated by one or more newlines: empty only at the start and end of the text."""
-    lines = analysis.lines
+def _lines_between_breaks(analysis: Analysis) -> tuple[Spans, Groups]:
+    """Return the lines separated by one or more newlines: empty only at the start and end of a text."""
+    lines, bounds = analysis.lines, analysis.line_groups.bounds
     selected = lines.lengths > 0
-    selected[0] = selected[-1] = True
-    return lines.filter(selected)
+    selected[bounds[:-1]] = selected[bounds[1:] - 1] = True
+    return lines.filter(selected), analysis.line_groups.filter(selected)
 
 
-def _ngram_characters(tokens: Spans) -> Iterator[tuple[str, int]]:
+def _ngram_characters(analysis: Analysis) -> Iterator[tuple[str, Positions]]:
     """Yield the characters in the most frequent 2- to 4-gram and in repeated 5- to 10-grams, by metric."""
-    edges = np.concatenate([[0], tokens.lengths.cumsum()])
-    for ngrams in repeated_ngrams(tokens.hashes, edges):
-        n = ngrams.n
-        if n not in TOP_ORDERS:
-            yield f"gopher_duplicate_{n}_grams", _duplicate_characters(ngrams)
-        elif len(ngrams.starts):
-            best = ngrams.counts.argmax()  # the first of the most frequent ones
-            yield f"gopher_top_{n}_gram", int((ngrams.sizes[best] + n - 1) * ngrams.counts[best])
-        else:
-            first = int(edges[n]) + n - 1 if len(tokens) >= n else 0
-            yield f"gopher_top_{n}_gram", first
+    tokens, groups = analysis.tokens, analysis.token_groups
+    edges = prefix_counts(tokens.lengths)
+    for ngrams in repeated_ngrams(tokens.hashes, edges, groups):
+        owners = groups.owners_of(ngrams.starts)
+        if ngrams.n not in TOP_ORDERS:
+            yield (
+                f"gopher_duplicate_{ngrams.n}_grams",
+                _duplicate_characters(ngrams, owners, len(groups.sizes)),
+            )
+            continue
+        between = ngrams.n - 1
+        # Where none is repeated, the first n-gram is the most frequent one.
+        long_enough = nonzero_indices(groups.sizes >= ngrams.n)
+        first = groups.bounds[long_enough]
+        characters = np.zeros(len(groups.sizes), np.int64)
+        characters[long_enough] = edges[first + ngrams.n] - edges[first] + between
+        best = _most_frequent(ngrams.counts, owners)
+        characters[owners[best]] = (ngrams.sizes[best] + between) * ngrams.counts[best]
+        yield f"gopher_top_{ngrams.n}_gram", characters
 
 
-def _duplicate_characters(ngrams: Ngrams) -> int:
-    """Return the characters of n-grams that occurred before, counting no word twice."""
+def _most_frequent(counts: Positions, owners: Positions) -> Positions:
+    """Return the first of the elements with the highest count of each owner."""
+    if not len(owners):
+        return owners
+    begins = changes(owners)
+    highest = np.maximum.reduceat(counts, begins)
+    candidates = nonzero_indices(counts == highest.repeat(np.append(begins[1:], len(owners)) - begins))
+    return candidates[changes(owners[candidates])]
+
+
+def _duplicate_characters(ngrams: Ngrams, owners: Positions, texts: int) -> Positions:
+    """Return the characters of n-grams that occurred before in their text, counting no word twice."""
     seen: set[int] = set()
-    total, resume = 0, 0
-    occurrences = zip(ngrams.starts.tolist(), ngrams.hashes.tolist(), ngrams.sizes.tolist(), strict=True)
-    for start, ngram, size in occurrences:
+    totals, resume = [0] * texts, 0
+    columns = (owners, ngrams.starts, ngrams.hashes, ngrams.sizes)
+    for owner, start, ngram, size in zip(*(column.tolist() for column in columns), strict=True):
         if start < resume:
             continue
         if ngram in seen:
-            total += size
+            totals[owner] += size
             resume = start + ngrams.n
         else:
             seen.add(ngram)
-    return total
+    return np.array(totals)

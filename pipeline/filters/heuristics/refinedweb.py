@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 
 from core.resources import read_toml
-from pipeline.analysis import Analysis, Flags, Positions, prefix_counts
+from pipeline.analysis import Analysis, Columns, Flags, Positions, nonzero_indices, prefix_counts
 from pipeline.analysis.characters import LETTER, MARK, WORDLIKE
 
 MAX_WORDS = 10
@@ -22,48 +22,59 @@ MAX_CAPITALS = 0.5
 """Maximum share of capitals among the characters of a line that is kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CorrectResult:
-    """The corrected text, and the share of words removed."""
+    """The lines that the rules change, and the share of words removed per text."""
 
-    text: str
-    metrics: dict[str, float]
+    analysis: Analysis
+    changed: dict[int, str | None]
+    """Corrected lines by their numbers among all ``lines``; None for removed ones."""
+    metrics: Columns
+
+    def texts(self) -> dict[int, str]:
+        """Return the corrected texts by their indices; those that the rules leave as they are are absent."""
+        numbers = np.fromiter(self.changed, np.int64, len(self.changed))
+        indices = self.analysis.line_groups.owners_of(numbers).tolist()
+        return {index: self._corrected(index) for index in dict.fromkeys(indices)}
+
+    def _corrected(self, index: int) -> str:
+        first = int(self.analysis.line_groups.bounds[index])
+        lines = enumerate(self.analysis.texts[index].split("\n"), first)
+        corrected = (self.changed.get(number, line) for number, line in lines)
+        return "\n".join(line for line in corrected if line is not None).strip()
 
 
 def correct(analysis: Analysis) -> CorrectResult:
-    """Apply the rules. About 0.2 ms for 3,000 characters."""
-    lines, segments = analysis.lines, analysis.segments
-    words = segments.starts.searchsorted(lines.ends) - segments.starts.searchsorted(lines.starts)
+    """Apply the rules. About 0.02 ms for 1,500 characters."""
+    lines, words = analysis.lines, analysis.line_segments
     removed = (words == 1) | ((words > 0) & (_capital_counts(analysis) > MAX_CAPITALS * lines.lengths))
-    changed: dict[int, str | None] = dict.fromkeys(np.flatnonzero(removed).tolist())
+    changed: dict[int, str | None] = dict.fromkeys(nonzero_indices(removed).tolist())
+    removed_words = words * removed
     candidates = _candidate_lines(analysis) & (words > 1) & (words <= MAX_WORDS) & ~removed
-    for number in np.flatnonzero(candidates).tolist():
+    for number in nonzero_indices(candidates).tolist():
         line = analysis.text[lines.starts[number] : lines.ends[number]]
         corrected = _correct_line(line)
         if corrected != line:
             changed[number] = corrected
-    if not changed:
-        return CorrectResult(analysis.text, {"refinedweb_removed_words": 0.0})
-    corrected_lines = [changed.get(number, line) for number, line in enumerate(analysis.text.split("\n"))]
-    removed_words = sum(int(words[number]) - len((line or "").split()) for number, line in changed.items())
-    return CorrectResult(
-        text="\n".join(line for line in corrected_lines if line is not None).strip(),
-        metrics={"refinedweb_removed_words": removed_words / len(segments.starts)},
-    )
+            removed_words[number] = words[number] - len((corrected or "").split())
+    shares = analysis.line_groups.sums(removed_words) / np.maximum(analysis.segment_groups.sizes, 1)
+    return CorrectResult(analysis, changed, {"refinedweb_removed_words": shares})
 
 
 def _candidate_lines(analysis: Analysis) -> Flags:
-    """Return which lines have a numeral or a navigation phrase; all if lower-casing changes the length."""
+    """Return which lines have a numeral or a navigation phrase; all of texts without lower case.
+
+    See :meth:`Analysis.lowered`.
+    """
     lines, classes = analysis.lines, analysis.char_classes
     numerals = prefix_counts(classes & (WORDLIKE | LETTER | MARK) == WORDLIKE)
     candidates = numerals[lines.ends] > numerals[lines.starts]
-    lowered, patterns = analysis.text.lower(), _patterns()
+    (lowered, changed), patterns = analysis.lowered(), _patterns()
     present = [phrase for phrase in (*patterns.prefixes, *patterns.others) if phrase in lowered]
     if present:
         offsets = [found.start() for found in re.finditer("|".join(map(re.escape, present)), lowered)]
         candidates[lines.starts.searchsorted(offsets, "right") - 1] = True
-        candidates |= len(lowered) != len(analysis.text)
-    return candidates
+    return candidates | changed[analysis.line_groups.owners()]
 
 
 def _correct_line(line: str) -> str | None:

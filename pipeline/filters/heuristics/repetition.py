@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.analysis import Hashes, Positions, extend_ngrams, nonzero_indices
+from pipeline.analysis import Groups, Hashes, Positions, extend_ngrams, grouped_hashes, nonzero_indices
+from pipeline.analysis.arrays import changes
 
 ORDERS, TOP_ORDERS = range(2, 11), range(2, 5)
 """All values of n, and those for which only the most frequent n-gram counts."""
@@ -46,31 +47,39 @@ def exact_ids(words: Sequence[str]) -> Hashes:
     return np.fromiter((numbers.setdefault(word, len(numbers)) for word in words), np.uint64, len(words))
 
 
-def repeated_ngrams(words: Hashes, edges: Positions) -> Iterator[Ngrams]:
-    """Yield the repeated n-grams of 2 to 10 words, for each n.
+def repeated_ngrams(words: Hashes, edges: Positions, groups: Groups | None = None) -> Iterator[Ngrams]:
+    """Yield the n-grams of 2 to 10 words that are repeated within a text, for each n.
 
-    ``edges``: cumulative characters before each word and in all, ``len(words) + 1`` elements. An n-gram can
-    only repeat where its first n − 1 words do, so that each step inspects fewer positions.
+    ``groups``: the words of each text; None for those of one text. ``edges``: cumulative characters before
+    each word and in all, ``len(words) + 1`` elements. An n-gram can only repeat where its first n − 1 words
+    do, so that each step inspects fewer positions.
     """
-    starts, hashes = np.arange(len(words)), words
+    groups = groups or Groups(np.array([0, len(words)]))
+    words = hashes = grouped_hashes(words, groups)
+    starts = np.arange(len(words))
+    remaining = groups.bounds[1:].repeat(groups.sizes) - starts
     for n in ORDERS:
-        fitting = starts.searchsorted(len(words) - n, "right")
-        starts = starts[:fitting]
-        hashes = extend_ngrams(hashes[:fitting], words[starts + n - 1])
-        counts = _occurrences(hashes)
-        repeated = nonzero_indices(counts > 1)
+        fitting = nonzero_indices(remaining[starts] >= n)
+        starts = starts[fitting]
+        hashes = extend_ngrams(hashes[fitting], words[starts + n - 1])
+        repeated, counts = _repeated(hashes)
         starts, hashes = starts[repeated], hashes[repeated]
-        yield Ngrams(n, starts, hashes, edges[starts + n] - edges[starts], counts[repeated])
+        yield Ngrams(n, starts, hashes, edges[starts + n] - edges[starts], counts)
 
 
-def _occurrences(hashes: Hashes) -> Positions:
-    """Return, for each element, how often its value occurs in the array."""
-    order = hashes.argsort()
-    ordered = hashes[order]
-    is_first = np.ones(len(hashes) + 1, np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:-1])
-    edges = nonzero_indices(is_first)
-    sizes = edges[1:] - edges[:-1]
-    counts = np.empty(len(hashes), np.int64)
+def _repeated(hashes: Hashes) -> tuple[Positions, Positions]:
+    """Return the elements whose value occurs more than once in the array, and how often it does.
+
+    Only the elements that share the highest bits with another are sorted.
+    """
+    bits = len(hashes).bit_length() + 2
+    buckets = (hashes >> np.uint64(64 - bits)).astype(np.int64)
+    candidates = nonzero_indices(np.bincount(buckets, minlength=1 << bits)[buckets] > 1)
+    values = hashes[candidates]
+    order = values.argsort()
+    edges = changes(values[order])
+    sizes = np.append(edges[1:], len(values)) - edges
+    counts = np.empty(len(values), np.int64)
     counts[order] = sizes.repeat(sizes)
-    return counts
+    repeated = nonzero_indices(counts > 1)
+    return candidates[repeated], counts[repeated]

@@ -3,13 +3,16 @@
 from functools import cache
 
 from core.resources import read_toml
-from pipeline.analysis import Analysis, analyse, ngram_hashes
+from pipeline.analysis import Hashes, analyse, ngram_hashes
 
 
-def count_distinct(analysis: Analysis, language: str) -> dict[str, float]:
-    """Count the distinct stop words of the language in the text. No metric if there is no list."""
+def count_distinct(words: Hashes, language: str) -> dict[str, float]:
+    """Count the distinct stop words of a language among the words of a text. No metric if there is no list.
+
+    ``words``: :attr:`~pipeline.analysis.Analysis.word_hashes`.
+    """
     found = [
-        len(hashes.intersection(ngram_hashes(analysis.word_hashes, length).tolist()))
+        len(hashes.intersection(ngram_hashes(words, length).tolist()))
         for length, hashes in _by_length(language).items()
     ]
     return {"language_stop_words": sum(found)} if found else {}

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.analysis.arrays import code_points
+from pipeline.analysis.characters import cached_table
 
 Span = tuple[int, int]
 """Start and end."""
@@ -59,7 +60,11 @@ def fold(text: str) -> Folded:
 
 @cache
 def _fold_table() -> npt.NDArray[np.uint8]:
-    """Return the Latin-1 character that each code point is folded to."""
+    return cached_table("folded", _build_fold_table, "pipeline.filters.pii")
+
+
+def _build_fold_table() -> npt.NDArray[np.uint8]:
+    """Return the Latin-1 character that each code point is folded to. Takes half a second."""
     table = np.full(0x110000, ord("¤"), np.uint8)
     table[:0x20000] = [ord(_fold_character(chr(code))) for code in range(0x20000)]
     return table

@@ -1,8 +1,10 @@
 """Calibration of the toxicity score: ``models/toxicity.json``, next to the model it belongs to."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +40,16 @@ class Calibration:
 
     def probability(self, evidence: Evidence) -> float:
         """Return the mean probability over the passages of a text; 0 without passages."""
-        if not len(evidence):
-            return 0.0
-        log_odds = self.slope * evidence[:, 0] + self.word_weight * evidence[:, 1] + self.intercept
-        log_odds = in_context(log_odds, evidence[:, 2])
-        return float(np.mean(1 / (1 + np.exp(-log_odds))))
+        return self.probabilities([evidence])[0]
+
+    def probabilities(self, evidence: Sequence[Evidence]) -> list[float]:
+        """Return the mean probability over the passages of each text."""
+        log_odds, weights, context = np.concatenate(evidence).T
+        log_odds = in_context(self.slope * log_odds + self.word_weight * weights + self.intercept, context)
+        passages = 1 / (1 + np.exp(-log_odds))
+        bounds = pairwise(accumulate(map(len, evidence), initial=0))
+        # Summed text by text: in another order, rounding would depend on the other texts.
+        return [float(passages[first:past].mean()) if past > first else 0.0 for first, past in bounds]
 
     def to_json(self) -> str:
         """Return the content of the file."""

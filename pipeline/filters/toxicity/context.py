@@ -20,7 +20,9 @@ START, END = "<", ">"
 WEIGHTS_PER_UNIT = 10
 """Weights are stored as integers, in tenths of log-odds."""
 
-_LATIN = re.compile(r"[0-9a-zß-öø-ÿœ]+")
+_LATIN_WORD = r"(?:[0-9a-zß-öø-ÿœ]+|\*)"
+_LATIN = re.compile(rf"(?:{_LATIN_WORD}(?: {_LATIN_WORD})*+)?")
+"""Generalized words in Latin script, joined by spaces."""
 
 
 def generalize(words: Sequence[str], language: str) -> list[str]:
@@ -56,7 +58,7 @@ class ContextWeights:
         word that may offend: such a context is no evidence against a text.
         """
         generalized = generalize(words, language)
-        if not all(word == PLACEHOLDER or _LATIN.fullmatch(word) for word in generalized):
+        if not _LATIN.fullmatch(" ".join(generalized)):
             return 0.0
         found = map(self._weights.get, features(generalized))
         total = self._intercept + sum(weight for weight in found if weight is not None)

@@ -2,12 +2,14 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.analysis.arrays import code_points
+from pipeline.analysis.arrays import Flags, Groups, code_points, nonzero_indices
 from pipeline.analysis.characters import DIGIT, MARK, WORDLIKE, character_table
 
 _INVISIBLE = re.compile("[\\u00ad\\u200b-\\u200f\\u2060\\ufeff]")
@@ -21,6 +23,8 @@ _LETTER_FOR_SUBSTITUTE = str.maketrans("@$!013457", "asioieast", "*")
 _SPACED = re.compile(rf"\b[^\W\d_](?:[{_SEPARATORS}][^\W\d_]\b){{2,}}")
 _SEPARATOR = re.compile(f"[{_SEPARATORS}]")
 _REPEATED = re.compile(r"(.)\1\1+")
+_GAP = "    "
+"""Appended to every text: longer than the context in which an obfuscation is recognized."""
 _IS_LETTER, _IS_SUBSTITUTE, _IS_SEPARATOR = 1, 2, 4
 
 
@@ -29,6 +33,18 @@ def deobfuscate(text: str) -> str:
 
     Masked letters (f*ck) are dropped. A letter repeated three or more times is kept once; g, l and s twice.
     """
+    return deobfuscate_together([text])[0]
+
+
+def deobfuscate_together(texts: Sequence[str]) -> list[str]:
+    """Return what :func:`deobfuscate` does for each text."""
+    plain = list(map(_normalize, texts))
+    found = zip(*(flags.tolist() for flags in _find_obfuscations(plain)), strict=True)
+    return [_restore(text, *each) if any(each) else text for text, each in zip(plain, found, strict=True)]
+
+
+def _normalize(text: str) -> str:
+    """Return the text in lower case, with compatible characters and lookalikes replaced."""
     text = text.lower()
     if not text.isascii():
         if not unicodedata.is_normalized("NFKC", text):
@@ -36,7 +52,11 @@ def deobfuscate(text: str) -> str:
         text = _INVISIBLE.sub("", text)
         if _LOOKALIKE.search(text) and _MIXED_SCRIPTS.search(text):
             text = _WORD.sub(_to_latin, text)
-    substituted, spaced, repeated = _find_obfuscations(text)
+    return text
+
+
+def _restore(text: str, substituted: bool, spaced: bool, repeated: bool) -> str:
+    """Undo the given kinds of obfuscation."""
     if substituted:
         text = _SUBSTITUTED.sub(_restore_letters, text)
     if spaced:
@@ -46,23 +66,30 @@ def deobfuscate(text: str) -> str:
     return text
 
 
-def _find_obfuscations(text: str) -> tuple[bool, bool, bool]:
-    """True for each of: the text may contain substituted letters, spaced words, repeated letters.
+def _find_obfuscations(texts: Sequence[str]) -> tuple[Flags, Flags, Flags]:
+    """True, per text, for each of: it may contain substituted letters, spaced words, repeated letters.
 
-    Array operations over the whole text, faster than the regular expressions, which rarely match. False
-    positives are possible, false negatives are not.
+    Array operations over all texts, faster than the regular expressions, which rarely match. False positives
+    are possible, false negatives are not.
     """
-    codes = code_points(f"{text}    ")
+    codes = code_points("".join(f"{text}{_GAP}" for text in texts))
+    starts = np.fromiter(accumulate((len(text) + len(_GAP) for text in texts), initial=0), np.int64)
     roles = _roles().take(codes)
     letter, substitute, separator = (
         roles & role != 0 for role in (_IS_LETTER, _IS_SUBSTITUTE, _IS_SEPARATOR)
     )
     either, separated_letter = letter | substitute, separator[:-2] & letter[1:-1]
     same = codes[1:] == codes[:-1]
+
+    def occurs(places: Flags) -> Flags:
+        found = np.zeros(len(texts), np.bool_)
+        found[Groups(starts).owners_of(nonzero_indices(places))] = True
+        return found
+
     return (
-        bool((letter[:-3] & substitute[1:-2] & (letter[2:-1] | substitute[2:-1] & either[3:])).any()),
-        bool((separated_letter[:-2] & separated_letter[2:] & ~letter[4:]).any()),
-        bool((same[1:] & same[:-1] & letter[2:]).any()),
+        occurs(letter[:-3] & substitute[1:-2] & (letter[2:-1] | substitute[2:-1] & either[3:])),
+        occurs(separated_letter[:-2] & separated_letter[2:] & ~letter[4:]),
+        occurs(same[1:] & same[:-1] & letter[2:]),
     )
 
 

@@ -26,8 +26,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cache
-from itertools import chain
 from typing import NamedTuple
+
+import numpy as np
 
 from pipeline.filters.toxicity import word_lists
 from pipeline.filters.toxicity.categories import OFFENSIVE, Category, token
@@ -82,14 +83,18 @@ class Lexicon:
         """For each word that may offend, the languages whose lists have it as offensive."""
         self._offensive_words: dict[str, AbstractSet[str]] = {}
         """Cache of :meth:`offensive_words`."""
-        self._language_votes: dict[str, list[str]] = {}
-        """For each word, the languages it is common in; twice if it has no category."""
         frequent = (lists.by_category[each] for each in (Category.NEGATION, Category.SELF, Category.YOU))
+        votes: Counter[tuple[str, str]] = Counter()
         for by_language in (self._common, *frequent):
             for code, words in by_language.items():
-                for word in words:
-                    votes = [code] * (1 if word in self._meanings else 2)
-                    self._language_votes.setdefault(word, []).extend(votes)
+                votes.update({(word, code): 1 if word in self._meanings else 2 for word in words})
+        self._voting_languages = sorted({code for _, code in votes})
+        self._vote_rows = {word: row for row, word in enumerate(dict.fromkeys(word for word, _ in votes))}
+        self._votes = np.zeros((len(self._vote_rows), len(self._voting_languages)), np.int64)
+        """For each word, the languages it is common in; twice if it has no category."""
+        columns = {code: column for column, code in enumerate(self._voting_languages)}
+        for (word, code), count in votes.items():
+            self._votes[self._vote_rows[word], columns[code]] = count
 
     def features(self, words: Sequence[str], language: str) -> list[str]:
         """Return the distinct tokens of a passage, categories before pairs; empty if nothing may offend."""
@@ -113,10 +118,10 @@ class Lexicon:
         return {category for _, category in self._hits(words, language)}
 
     def may_offend(self, words: Sequence[str], language: str) -> bool:
-        """True if any of the words, of a passage or of a whole text, may offend. False rules out features."""
+        """True if any of the words may offend. False rules out features."""
         if not self.offensive_words(language).isdisjoint(words):
             return True
-        return _has_unspaced(words)
+        return has_unspaced(words)
 
     def guess_language(self, words: Sequence[str]) -> str:
         """Return the language whose common words are most frequent at the beginning of a text, or ``""``.
@@ -124,14 +129,13 @@ class Lexicon:
         Words that have a category count half. Ties are frequent in posts of a few words; languages with
         labelled training texts win them.
         """
-        votes = Counter(
-            chain.from_iterable(filter(None, map(self._language_votes.get, words[:LANGUAGE_WORDS])))
-        )
-        most = max(votes.values(), default=0)
-        tied = [code for code, count in votes.items() if count == most]
-        return max(
-            tied, key=lambda code: (_TIE_BREAK.index(code) if code in _TIE_BREAK else -1, code), default=""
-        )
+        rows = [row for word in words[:LANGUAGE_WORDS] if (row := self._vote_rows.get(word)) is not None]
+        if not rows:
+            return ""
+        votes = np.add.reduce(self._votes.take(rows, axis=0))
+        columns: list[int] = (votes == votes.max()).nonzero()[0].tolist()
+        tied = [self._voting_languages[column] for column in columns]
+        return max(tied, key=lambda code: (_TIE_BREAK.index(code) if code in _TIE_BREAK else -1, code))
 
     def is_common_in_other_language(self, word: str, language: str) -> bool:
         """True if the word is among the common words of any language but ``language``."""
@@ -152,11 +156,11 @@ class Lexicon:
         hostile in German.
         """
         common, shift = self._common.get(language, frozenset()), 0
-        has_unspaced = _has_unspaced(words)
+        unspaced = has_unspaced(words)
         for position, word in enumerate(words):
             meanings = self._meanings.get(word)
             if meanings is None:
-                if not has_unspaced or not _UNSPACED.match(word):
+                if not unspaced or not _UNSPACED.match(word):
                     continue
                 meanings = self._meanings_within(word)
                 shift += len(word) // _UNSPACED_WORD_LENGTH
@@ -180,7 +184,7 @@ def load() -> Lexicon:
     return Lexicon(word_lists.load())
 
 
-def _has_unspaced(words: Sequence[str]) -> bool:
+def has_unspaced(words: Sequence[str]) -> bool:
     """True if any of the words is of a script that is written without spaces."""
     joined = " ".join(words)
     return not joined.isascii() and _UNSPACED.search(joined) is not None

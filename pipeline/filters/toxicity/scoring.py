@@ -15,7 +15,7 @@ from pipeline.filters.toxicity import calibration, context, lexicon, names, word
 from pipeline.filters.toxicity.calibration import Calibration, Evidence
 from pipeline.filters.toxicity.categories import Category
 from pipeline.filters.toxicity.context import ContextWeights
-from pipeline.filters.toxicity.deobfuscate import deobfuscate
+from pipeline.filters.toxicity.deobfuscate import deobfuscate_together
 from pipeline.filters.toxicity.word_weights import WordWeights
 from pipeline.filters.windows import sample_windows
 
@@ -44,11 +44,16 @@ class Passage(NamedTuple):
 
 def passages(text: str, weights: WordWeights | None = None) -> Iterator[Passage]:
     """Yield the passages of a text. ``weights`` replaces the shipped word weights."""
-    words = _words(text)
-    language = lexicon.load().guess_language(words)
-    may_offend = lexicon.load().may_offend(words, language)
+    return _passages(_words([text])[0], weights)
+
+
+def _passages(words: list[str], weights: WordWeights | None = None) -> Iterator[Passage]:
+    listed = lexicon.load()
+    language = listed.guess_language(words)
+    offensive, unspaced = listed.offensive_words(language), lexicon.has_unspaced(words)
     for start in range(0, len(words), PASSAGE_WORDS):
-        yield _passage(words[start : start + PASSAGE_WORDS], language, may_offend, weights)
+        passage = words[start : start + PASSAGE_WORDS]
+        yield _passage(passage, language, unspaced or not offensive.isdisjoint(passage), weights)
 
 
 def _passage(words: list[str], language: str, may_offend: bool, weights: WordWeights | None) -> Passage:
@@ -59,8 +64,10 @@ def _passage(words: list[str], language: str, may_offend: bool, weights: WordWei
     return Passage(words, language, tokens, weight)
 
 
-def _words(text: str) -> list[str]:
-    return split_words(deobfuscate(sample_windows(text, WINDOWS, WINDOW_LENGTH)))
+def _words(texts: Sequence[str]) -> list[list[str]]:
+    """Return the words of each text."""
+    windows = [sample_windows(text, WINDOWS, WINDOW_LENGTH) for text in texts]
+    return list(map(split_words, deobfuscate_together(windows)))
 
 
 def evidence(
@@ -74,17 +81,23 @@ def evidence(
     In suspicious passages (a twentieth of clean texts), names are left out and the context is evaluated.
     ``weights`` and ``contexts`` replace the shipped ones.
     """
-    contexts, rows = contexts or context.load(), []
-    for each in passages(text, weights):
+    return _evidence(model, text, _words([text])[0], weights, contexts or context.load())
+
+
+def _evidence(
+    model: Classifier, text: str, words: list[str], weights: WordWeights | None, contexts: ContextWeights
+) -> Evidence:
+    rows = []
+    for each in _passages(words, weights):
         if len(each.tokens) == 1 and len(each.tokens[0]) == 1:
             continue
         logit, context_log_odds = model.logit(" ".join(each.tokens)), 0.0
         if logit + each.weight / UNITS_PER_LOGIT > 0:
-            words = names.remove(each.words, sample_windows(text, WINDOWS, WINDOW_LENGTH))
-            if len(words) < len(each.words):
-                each = _passage(words, each.language, True, weights)
+            rest = names.remove(each.words, sample_windows(text, WINDOWS, WINDOW_LENGTH))
+            if len(rest) < len(each.words):
+                each = _passage(rest, each.language, True, weights)
                 logit = model.logit(" ".join(each.tokens))
-            context_log_odds = contexts.log_odds(words, each.language)
+            context_log_odds = contexts.log_odds(rest, each.language)
         rows.append((logit, each.weight, context_log_odds))
     return np.array(rows, np.float64).reshape(-1, 3)
 
@@ -105,19 +118,31 @@ class Scorer:
 
     def score(self, text: str) -> float:
         """Return how toxic the text is, 0 to 1. ``models/toxicity.md`` defines the shipped model's score."""
-        if self._calibration:
-            score = self._calibration.probability(evidence(self._model, text))
-        else:
-            score = self._model.score(text)
-        if not self._listed_words:
-            return score
-        words = set(_words(text))
-        share = len(self._listed_words & words) / max(len(words), 1)
-        return max(score, min(1.0, share / SATURATION_SHARE))
+        return self.scores([text])[0]
 
     def scores(self, texts: Sequence[str]) -> list[float]:
         """Return the score of each text."""
-        return [self.score(text) for text in texts]
+        if not texts:
+            return []
+        words = _words(texts)
+        if self._calibration:
+            found = [
+                _evidence(self._model, text, own, None, context.load())
+                for text, own in zip(texts, words, strict=True)
+            ]
+            scores = self._calibration.probabilities(found)
+        else:
+            scores = list(map(self._model.score, texts))
+        if not self._listed_words:
+            return scores
+        shares = map(self._share_listed, words)
+        return [max(score, share) for score, share in zip(scores, shares, strict=True)]
+
+    def _share_listed(self, words: Sequence[str]) -> float:
+        """Return the share of user-listed words, relative to that at which a text scores 1."""
+        distinct = set(words)
+        share = len(self._listed_words & distinct) / max(len(distinct), 1)
+        return min(1.0, share / SATURATION_SHARE)
 
 
 @cache
@@ -145,7 +170,7 @@ def score(text: str) -> float:
 
 def category(text: str) -> str:
     """Return a short name for what makes a text toxic, from the listed words in it."""
-    words, lists = _words(text), lexicon.load()
+    words, lists = _words([text])[0], lexicon.load()
     found = lists.categories(words, lists.guess_language(words))
     if {Category.HOSTILITY, Category.GROUP} <= found:
         return "hatred"

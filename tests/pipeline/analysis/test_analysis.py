@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis import Spans, analyse, hash_words, line_hashes, ngram_hashes, suffix_hashes
+from pipeline.analysis import (
+    Spans,
+    analyse,
+    analyse_together,
+    batches,
+    hash_words,
+    line_hashes,
+    ngram_hashes,
+    suffix_hashes,
+)
 from pipeline.analysis.words import token_lengths
 
 SIGNS = st.text(st.sampled_from("abAB09.,'’-_/:;()$%<>=sdn \n\t\r漢กé\u0301\u00ad\ud800😀"), max_size=60)
@@ -30,6 +39,16 @@ WORDS = [
     "...",
 ]
 TEXTS = SIGNS | st.text() | st.lists(st.sampled_from(WORDS)).map("".join)
+
+SPANS = {
+    "segments": "segment_groups",
+    "tokens": "token_groups",
+    "words": "word_groups",
+    "lines": "line_groups",
+    "split_lines": "split_line_groups",
+    "paragraphs": "paragraph_groups",
+}
+"""Kinds of spans, and their groups."""
 
 
 def parts(text: str, spans: Spans) -> list[str]:
@@ -114,6 +133,40 @@ def test_hashes_do_not_depend_on_position(before: str, text: str) -> None:
     count = len(alone.word_hashes)
     assert after.word_hashes[len(after.word_hashes) - count :].tolist() == alone.word_hashes.tolist()
     assert after.lines.hashes[-len(alone.lines) :].tolist() == alone.lines.hashes.tolist()
+
+
+@given(
+    st.lists(TEXTS | st.text(st.sampled_from("aB .İ\n\r\x0b\x1c\x85漢")), min_size=1, max_size=6),
+    st.booleans(),
+)
+def test_texts_analysed_together_are_as_alone(texts: list[str], split_unspaced: bool) -> None:
+    together = analyse_together(texts, split_unspaced=split_unspaced)
+    for index, (text, start) in enumerate(zip(texts, together.text_starts.tolist(), strict=True)):
+        alone = analyse(text, split_unspaced=split_unspaced)
+        for name, groups in SPANS.items():
+            first, past = getattr(together, groups).bounds[index : index + 2]
+            spans, expected = getattr(together, name), getattr(alone, name)
+            assert (spans.starts[first:past] - start).tolist() == expected.starts.tolist()
+            assert (spans.ends[first:past] - start).tolist() == expected.ends.tolist()
+            if isinstance(spans, Spans):
+                assert spans.hashes[first:past].tolist() == expected.hashes.tolist()
+        first, past = together.token_groups.bounds[index : index + 2]
+        assert together.is_word[first:past].tolist() == alone.is_word.tolist()
+        assert together.has_letter[first:past].tolist() == alone.has_letter.tolist()
+        assert together.word_hashes_of(index).tolist() == alone.word_hashes.tolist()
+        lowered, changed = together.lowered()
+        assert changed[index] == (len(text.lower()) != len(text))
+        assert lowered[start : start + len(text)] == (text if changed[index] else text.lower())
+
+
+@given(st.lists(st.integers(0, 50).map("x".__mul__)))
+def test_batches_are_bounded_and_complete(texts: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("pipeline.analysis.document_analysis.BATCH_CHARACTERS", 40)
+        parts = [texts[part] for part in batches(texts)]
+    assert [text for part in parts for text in part] == texts
+    assert all(part and (len(part) == 1 or sum(map(len, part)) <= 40) for part in parts)
+    assert all(sum(map(len, one)) + len(two[0]) > 40 for one, two in pairwise(parts))
 
 
 def test_words_are_hashed_in_lower_case() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from core.config import FiltersConfig
 from core.errors import ConfigError, InputError
 from pipeline.document import METRICS
-from pipeline.filters import FilterPipeline, FilterResult, recipe, resolved_thresholds
+from pipeline.filters import FilterInput, FilterPipeline, FilterResult, recipe, resolved_thresholds
 from pipeline.filters.classifier.model import NEGATIVE, POSITIVE
 from pipeline.ledger import RULES, Drop, Reason
 from pipeline.reports.distribution import metrics
@@ -58,6 +58,32 @@ def test_every_preset_keeps_prose_and_measures_its_conditions(preset: str, quali
         set(result.metrics) >= ALWAYS_MEASURED or recipe.build_recipe(settings).preset.counting != "datatrove"
     )
     assert all(isinstance(value, int | float) for value in result.metrics.values())
+
+
+TEXTS = [
+    PROSE,
+    PROSE.upper(),
+    PROSE.replace("harbour", "harbour [12]"),
+    "Der Hafen liegt an der Nordseite der Insel [edit] und wird seit dem zwölften Jahrhundert benutzt.",
+    "委员会将于星期四开会讨论调查结果。 委员会将于星期四开会讨论调查结果。",
+    "You are a f u c k i n g idiot and I hate you, sh1t.",
+    "Share\n\n3 likes\r\nSIGN IN\n{ javascript İ",
+    "Write to master@harbour.org or call +49 30 901820.",
+    " \n",
+    "",
+]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(TEXTS), max_size=4).map("\n".join), max_size=6),
+    st.sampled_from(["fineweb", "c4", "dolma", "dclm", "refinedweb", "multilingual"]),
+)
+@settings(max_examples=60)
+def test_texts_filtered_together_are_as_alone(texts: list[str], preset: str) -> None:
+    filters = FilterPipeline(FiltersConfig(preset=preset, thresholds={"quality.score": 0}))
+    inputs = [FilterInput(text, language, bool(language)) for text in texts for language in ("", "de")]
+    alone = [filters.filter_text(text, code, keep_lines=keep) for text, code, keep in inputs]
+    assert list(filters.filter_texts(inputs)) == alone
 
 
 SHARES = [name for name, metric in metrics().items() if metric.description.startswith("share of ")]

@@ -5,7 +5,7 @@ from core.config import FiltersConfig
 from pipeline.analysis import analyse
 from pipeline.filters import FilterPipeline, FilterResult, recipe
 from pipeline.filters.heuristics import c4, refinedweb
-from pipeline.filters.line_rules import Edit, apply, count_characters, count_removed
+from pipeline.filters.line_rules import Edits, apply, count_characters, count_removed
 
 LINES = [
     "The first line of a paragraph ends here.",
@@ -22,7 +22,7 @@ LINES = [
 ]
 
 
-def edit(text: str, preset: str) -> Edit:
+def edit(text: str, preset: str) -> Edits:
     settings = recipe.build_recipe(FiltersConfig(preset=preset, thresholds={"quality.score": 0})).preset
     analysis = analyse(text, split_unspaced=settings.split_unspaced)
     c4_result = c4.clean(analysis, terminal_punctuation=settings.terminal_punctuation)
@@ -40,12 +40,12 @@ Share
 Menu
 It goes on [3] for a while."""
     edited = edit(text, "fineweb")
-    assert edited.published == (
+    assert edited.published[0] == (
         "A first paragraph of two lines.\nIts second line is here.\n\n"
         "  An indented second paragraph.\nIt goes on  for a while."
     )
-    assert edited.measured == edited.published.replace("\n\n  ", "\n")
-    counts = count_removed(text, edited.published)
+    assert edited.measured_text(0) == edited.published[0].replace("\n\n  ", "\n")
+    counts = count_removed(analyse(text), edited.published)
     assert counts == {"characters": 102, "removed_characters": 12, "removed_lines": 2}
 
 
@@ -56,15 +56,16 @@ def test_published_words_are_the_measured_ones_in_the_original_paragraphs(
 ) -> None:
     text = "\n".join(lines)
     edited = edit(text, preset)
-    assert edited.published.split() == edited.measured.split()
-    assert analyse(edited.published).word_hashes.tolist() == analyse(edited.measured).word_hashes.tolist()
-    if edited.published.split() == text.split():
-        assert edited.published == text
-    counts = count_removed(text, edited.published)
-    assert counts["removed_characters"] == count_characters(text) - count_characters(edited.published)
+    measured, (published,) = edited.measured_text(0), edited.published
+    assert published.split() == measured.split()
+    assert analyse(published).word_hashes.tolist() == analyse(measured).word_hashes.tolist()
+    if published.split() == text.split():
+        assert published == text
+    counts = count_removed(analyse(text), [published])
+    assert counts["removed_characters"] == count_characters(text) - count_characters(published)
     assert 0 <= counts["removed_lines"] <= counts["removed_characters"]
-    if preset != "refinedweb" and edited.published != text:
-        assert "\n\n\n" not in edited.published
+    if preset != "refinedweb" and published != text:
+        assert "\n\n\n" not in published
 
 
 @given(st.lists(st.sampled_from(LINES)))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from core.config import Config, load
 from core.errors import InputError
-from pipeline.readers.record import InputSplit, Record
+from pipeline.filters import FilterInput
+from pipeline.readers.record import InputSplit
 from pipeline.spark import record_processing
 from pipeline.spark.record_processing import RecordProcessor, process_splits
 
@@ -41,6 +42,19 @@ def test_every_line_becomes_one_row(tmp_path: Path, config: Config, row: dict[st
     assert not (found[0]["error"] or "").startswith("cannot be processed")
 
 
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(st.text() | st.just(TEXT), max_size=8), limit=st.integers(1, 200))
+def test_rows_do_not_depend_on_batches(
+    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch, texts: list[str], limit: int
+) -> None:
+    lines = [{"text": text, "url": f"http://example.org/{index}"} for index, text in enumerate(texts)]
+    together = rows(tmp_path / "a.jsonl", lines, config)
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.analysis.document_analysis.BATCH_CHARACTERS", limit)
+        patched.setattr(record_processing, "ANALYSED_CHARACTERS", limit)
+        assert rows(tmp_path / "a.jsonl", lines, config) == together
+
+
 def test_kept_columns_reach_the_row(tmp_path: Path, config: Config) -> None:
     found = rows(tmp_path / "a.jsonl", [{"text": TEXT, "score": 0.5}, {"text": TEXT}], config)
     assert [row["metadata"] for row in found] == [{"score": "0.5"}, {"score": None}]
@@ -66,14 +80,15 @@ def test_declared_source_replaces_that_of_the_input(tmp_path: Path) -> None:
 def test_record_that_a_filter_cannot_process_is_damaged(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure = record_processing.FilterPipeline.filter_text
+    measure = record_processing.FilterPipeline.filter_texts
 
-    def filter_text(self: Any, text: str, *arguments: Any, **settings: Any) -> Any:
-        if "bad" in text:
-            raise KeyError("\ud83d")
-        return measure(self, text, *arguments, **settings)
+    def filter_texts(self: Any, inputs: list[FilterInput]) -> Any:
+        for each in measure(self, inputs):
+            if "bad" in each.text:
+                raise KeyError("\ud83d")
+            yield each
 
-    monkeypatch.setattr(record_processing.FilterPipeline, "filter_text", filter_text)
+    monkeypatch.setattr(record_processing.FilterPipeline, "filter_texts", filter_texts)
     bad, good = rows(tmp_path / "a.jsonl", [{"text": "bad"}, {"text": TEXT}], config)
     assert bad["error"].startswith("cannot be processed: KeyError")
     assert (bad["text"], bad["origin"]["offset"]) == (None, 0)
@@ -83,13 +98,13 @@ def test_record_that_a_filter_cannot_process_is_damaged(
 def test_row_that_arrow_cannot_hold_is_damaged(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = RecordProcessor.process
+    processed = RecordProcessor.rows
 
-    def processed(self: Any, split: InputSplit, item: Record) -> Any:
-        row, words = process(self, split, item)
-        return row | ({"title": "\ud83d"} if row["origin"]["offset"] == 0 else {}), words
+    def spoiled(self: Any, items: Any) -> Any:
+        for row, text in processed(self, items):
+            yield row | ({"title": "\ud83d"} if row["origin"]["offset"] == 0 else {}), text
 
-    monkeypatch.setattr(RecordProcessor, "process", processed)
+    monkeypatch.setattr(RecordProcessor, "rows", spoiled)
     bad, good = rows(tmp_path / "a.jsonl", [{"text": "first"}, {"text": TEXT}], config)
     assert bad["error"].startswith("cannot be processed: UnicodeEncodeError")
     assert good["text"] == TEXT

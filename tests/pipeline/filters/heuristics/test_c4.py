@@ -4,7 +4,7 @@ from datatrove.pipeline.filters.c4_filters import C4QualityFilter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis import analyse
+from pipeline.analysis import analyse, analyse_together
 from pipeline.filters.heuristics import c4
 
 LINES = [
@@ -41,7 +41,7 @@ def test_decides_as_datatrove(lines: list[str], terminal_punctuation: bool) -> N
         c4.clean(analyse(text), terminal_punctuation=terminal_punctuation),
     )
     if decision is True:
-        assert page.text == document.text
+        assert "\n".join(page.lines(0).values()).strip() == document.text
         assert not any(fails(page.metrics) for fails in FAILS.values())
     else:
         assert FAILS[decision[1]](page.metrics)
@@ -59,4 +59,14 @@ def test_decides_as_datatrove(lines: list[str], terminal_punctuation: bool) -> N
     ],
 )
 def test_sentence_count(text: str, sentences: int) -> None:
-    assert c4.clean(analyse(text), terminal_punctuation=False).metrics["c4_sentences"] == sentences
+    assert c4.clean(analyse(text), terminal_punctuation=False).metrics["c4_sentences"].tolist() == [sentences]
+
+
+@given(st.lists(st.lists(st.sampled_from([*LINES, "İ [edit] {"])).map("\n".join), min_size=1), st.booleans())
+def test_texts_cleaned_together_are_as_alone(texts: list[str], terminal_punctuation: bool) -> None:
+    together = c4.clean(analyse_together(texts), terminal_punctuation=terminal_punctuation)
+    for index, text in enumerate(texts):
+        alone = c4.clean(analyse(text), terminal_punctuation=terminal_punctuation)
+        assert together.lines(index) == alone.lines(0)
+        assert (index in together.edited_texts()) == bool(alone.edited)
+        assert {name: each[index] for name, each in together.metrics.items()} == alone.metrics

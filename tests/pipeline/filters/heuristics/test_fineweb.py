@@ -5,7 +5,7 @@ from datatrove.utils.text import TERMINAL_PUNCTUATION
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis import analyse
+from pipeline.analysis import Columns, analyse, analyse_together
 from pipeline.analysis.characters import sentence_terminals
 from pipeline.filters.heuristics import fineweb
 
@@ -38,7 +38,7 @@ def test_sentence_terminals_match_datatrove() -> None:
 
 
 def test_metrics_of_empty_text_are_zero() -> None:
-    assert set(fineweb.measure(analyse("")).values()) == {0}
+    assert {values.tolist()[0] for values in fineweb.measure(analyse("")).values()} == {0}
 
 
 @given(st.lists(st.sampled_from([*LINES, "  Indented, with 文字 “quotes” and 3.5%.\t", "..."])), st.data())
@@ -49,3 +49,16 @@ def test_measures_selected_lines_as_a_text_of_its_own(lines: list[str], data: st
     kept = sorted(data.draw(st.sets(st.sampled_from(wordy)))) if wordy else []
     alone = analyse("\n".join(split[number].strip() for number in kept))
     assert fineweb.measure(analyse(text), np.array(kept, np.int64)) == fineweb.measure(alone)
+
+
+@given(st.lists(st.lists(st.sampled_from(LINES)).map("\n".join), min_size=1), st.booleans())
+def test_texts_measured_together_are_as_alone(texts: list[str], select: bool) -> None:
+    def measure(texts: list[str]) -> Columns:
+        analysis = analyse_together(texts)
+        lines = analysis.split_lines
+        inked = np.flatnonzero(lines.end_segment > lines.first_segment)
+        return fineweb.measure(analysis, inked if select else None)
+
+    together = measure(texts)
+    for index, text in enumerate(texts):
+        assert {name: values[index] for name, values in together.items()} == measure([text])

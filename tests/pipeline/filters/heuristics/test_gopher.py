@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.parity import REASONS
 from core.config import FiltersConfig
-from pipeline.analysis import analyse
+from pipeline.analysis import analyse, analyse_together
 from pipeline.filters import FilterPipeline
 from pipeline.filters.heuristics import gopher
 
@@ -78,4 +78,23 @@ def test_top_bigram_matches_a_naive_count(words: list[str]) -> None:
 
 def test_metrics_of_empty_text_are_zero() -> None:
     analysis = analyse("")
-    assert set((gopher.quality(analysis) | gopher.repetition(analysis)).values()) == {0}
+    metrics = gopher.quality(analysis) | gopher.repetition(analysis)
+    assert {values.tolist()[0] for values in metrics.values()} == {0}
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=5))
+def test_texts_measured_together_are_as_alone(texts: list[str]) -> None:
+    together = analyse_together(texts)
+    columns = gopher.quality(together) | gopher.repetition(together)
+    for index, text in enumerate(texts):
+        alone = analyse(text)
+        found = {name: values[index] for name, values in columns.items()}
+        assert found == gopher.quality(alone) | gopher.repetition(alone)
+
+
+def test_short_lines_of_many_texts_are_not_confused() -> None:
+    """Every line of one character occurs in all texts, but once in each."""
+    texts = ["\n".join(map(chr, range(0x21, 0x7F)))] * 200
+    metrics = gopher.repetition(analyse_together(texts))
+    assert not metrics["gopher_duplicate_lines"].any()
+    assert not metrics["gopher_duplicate_5_grams"].any()

@@ -2,8 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis import analyse
+from pipeline.analysis import analyse, analyse_together
 from pipeline.filters.heuristics.refinedweb import correct
+
+
+def corrected_text(text: str) -> str:
+    return correct(analyse(text)).texts().get(0, text)
+
 
 PROSE = "The harbour lies on the north side of the island and has been in use for long."
 
@@ -26,10 +31,12 @@ PROSE = "The harbour lies on the north side of the island and has been in use fo
     ],
 )
 def test_removed_lines(line: str) -> None:
-    corrected = correct(analyse(f"{PROSE}\n{line}\n{PROSE}"))
-    assert corrected.text == f"{PROSE}\n{PROSE}"
+    text = f"{PROSE}\n{line}\n{PROSE}"
+    assert corrected_text(text) == f"{PROSE}\n{PROSE}"
     removed = len(line.split())
-    assert corrected.metrics == {"refinedweb_removed_words": removed / (removed + 2 * len(PROSE.split()))}
+    assert correct(analyse(text)).metrics == {
+        "refinedweb_removed_words": removed / (removed + 2 * len(PROSE.split()))
+    }
 
 
 @pytest.mark.parametrize(
@@ -48,7 +55,7 @@ def test_removed_lines(line: str) -> None:
 )
 def test_kept_lines(line: str) -> None:
     corrected = correct(analyse(f"{PROSE}\n{line}\n{PROSE}"))
-    assert corrected.text == f"{PROSE}\n{line}\n{PROSE}"
+    assert corrected.texts() == {}
     assert corrected.metrics == {"refinedweb_removed_words": 0}
 
 
@@ -61,12 +68,23 @@ def test_kept_lines(line: str) -> None:
     ],
 )
 def test_phrases_are_removed_from_short_lines(line: str, left: str) -> None:
-    assert correct(analyse(line)).text == left
+    assert corrected_text(line) == left
 
 
 @given(st.lists(st.sampled_from(["Home", "3 likes", "SALE NOW", PROSE, "", "It is old. Read more"])))
 def test_correction_only_removes_and_is_idempotent(lines: list[str]) -> None:
-    once = correct(analyse("\n".join(lines)))
-    assert 0 <= once.metrics["refinedweb_removed_words"] <= 1
-    assert set(once.text.split()) <= set("\n".join(lines).split())
-    assert correct(analyse(once.text)).text == once.text
+    text = "\n".join(lines)
+    assert 0 <= correct(analyse(text)).metrics["refinedweb_removed_words"] <= 1
+    once = corrected_text(text)
+    assert set(once.split()) <= set(text.split())
+    assert corrected_text(once) == once
+
+
+@given(st.lists(st.lists(st.sampled_from(["Home", "3 likes", "İ", PROSE, "", "It is old. Read more"]))))
+def test_texts_corrected_together_are_as_alone(lines: list[list[str]]) -> None:
+    texts = ["\n".join(each) for each in [*lines, []]]
+    together = correct(analyse_together(texts))
+    for index, text in enumerate(texts):
+        assert together.texts().get(index, text) == corrected_text(text)
+        alone = correct(analyse(text)).metrics
+        assert {name: values[index] for name, values in together.metrics.items()} == alone

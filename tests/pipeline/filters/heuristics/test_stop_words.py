@@ -20,11 +20,11 @@ LISTS = read_toml("pipeline.filters.heuristics", "stop_words.toml")
     ],
 )
 def test_count_distinct(text: str, language: str, number: int) -> None:
-    assert stop_words.count_distinct(analyse(text), language) == {"language_stop_words": number}
+    assert stop_words.count_distinct(analyse(text).word_hashes, language) == {"language_stop_words": number}
 
 
 def test_language_without_a_list_has_no_metric() -> None:
-    assert stop_words.count_distinct(analyse("ko te reo"), "mi") == {}
+    assert stop_words.count_distinct(analyse("ko te reo").word_hashes, "mi") == {}
 
 
 def test_every_language_with_thresholds_has_a_list() -> None:

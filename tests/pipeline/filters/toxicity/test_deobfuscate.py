@@ -23,7 +23,14 @@ def test_plain_spelling_is_restored(text: str, plain: str) -> None:
 
 @given(st.text("ab \n._-*@$!0134é²\u0e01\u0abe\u200d"))
 def test_every_obfuscation_is_found(text: str) -> None:
-    substituted, spaced, repeated = deobfuscate._find_obfuscations(text)
+    substituted, spaced, repeated = (
+        flags.tolist()[1] for flags in deobfuscate._find_obfuscations(["a", text])
+    )
     assert substituted or deobfuscate._SUBSTITUTED.sub(deobfuscate._restore_letters, text) == text
     assert spaced or not deobfuscate._SPACED.search(text)
     assert repeated or deobfuscate._REPEATED.sub(deobfuscate._shorten, text) == text
+
+
+@given(st.lists(st.text("ab \n._-*@$!0134é²а")))
+def test_texts_restored_together_are_as_alone(texts: list[str]) -> None:
+    assert deobfuscate.deobfuscate_together(texts) == list(map(undo, texts))
