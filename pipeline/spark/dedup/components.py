@@ -52,25 +52,27 @@ def _resolve_locally(edges: pa.Table) -> pa.Table:
 
 
 def _large_star(edges: DataFrame) -> DataFrame:
-    """Connect every node's larger neighbours to the least node of its neighbourhood."""
-    both = edges.unionByName(edges.select(F.col("v").alias("u"), F.col("u").alias("v")))
-    least = F.least("u", _least_neighbour())
-    return both.select("u", "v", least.alias("least")).where("v > u").select(*_edge("v", "least"))
+    """Connect every node's larger neighbours to the least node of its neighbourhood.
+
+    Edges lead from the larger node to the smaller. So an edge's target is replaced by the target's least
+    neighbour, if that is smaller still. The centre of a giant star has none, and its edges meet in a join,
+    which adaptive execution divides among tasks; a window would be one task.
+    """
+    least = edges.groupBy(F.col("u").alias("v")).agg(F.min("v").alias("least"))
+    return edges.join(least, "v", "left").select(*_edge("u", F.coalesce("least", "v")))
 
 
 def _small_star(edges: DataFrame) -> DataFrame:
     """Connect every node and its smaller neighbours to the least of them."""
-    with_least = edges.select("u", "v", _least_neighbour().alias("least"))
+    with_least = edges.select("u", "v", F.min("v").over(Window.partitionBy("u")).alias("least"))
     neighbours = with_least.where("v != least").select(*_edge("v", "least"))
     return neighbours.unionByName(with_least.select(*_edge("u", "least"))).distinct()
 
 
-def _least_neighbour() -> Column:
-    return F.min("v").over(Window.partitionBy("u"))
-
-
-def _edge(u: str, v: str) -> tuple[Column, Column]:
-    return F.col(u).alias("u"), F.col(v).alias("v")
+def _edge(u: Column | str, v: Column | str) -> tuple[Column, Column]:
+    """Name the ends of an edge."""
+    ends = [F.col(end) if isinstance(end, str) else end for end in (u, v)]
+    return ends[0].alias("u"), ends[1].alias("v")
 
 
 def _summary(edges: DataFrame) -> tuple[int, int]:
