@@ -21,6 +21,10 @@ MIN_SECONDS = 120.0
 """Time of reading below which windows say nothing: a window then has less than some hundred pages a core."""
 READING = "reading"
 GB, MB = 1e9, 1e6
+CRAWL_GB = 80_000
+"""Compressed WARC of one crawl of Common Crawl, about."""
+CORES = 2
+"""Cores that every run uses."""
 MEMORY = {
     "driver_jvm": "driver's JVM",
     "driver_python": "driver's Python",
@@ -32,7 +36,7 @@ STYLE = """
 svg { font: 12px system-ui, sans-serif } text { fill: #555 }
 .end { text-anchor: end } .middle { text-anchor: middle }
 .grid { stroke: #ddd } .axis { stroke: #888 } .line { fill: none; stroke: currentColor; stroke-width: 1.6 }
-.title { font-weight: 600; fill: #222 }
+.title { font-weight: 600; fill: #222 } .key { font-size: 10px }
 """
 COLOURS = ("#22201c", "#2c6e5a", "#c8602b", "#1f5e8a", "#8a6a10", "#7a3e8e", "#b0344f", "#6f675b")
 Rows = list[dict[str, str]]
@@ -208,10 +212,11 @@ def _growth(found: Sequence[Run]) -> list[str]:
     lines = [
         f"## Growth with the input, `{finished[0].master}`",
         "",
-        "*A GB more* is the slope of a straight line through the sizes, *fixed* its value at 0.",
+        "*A GB more* is the slope of a straight line through the sizes, *fixed* its value at 0. *A crawl*: "
+        f"what {CRAWL_GB / 1000:g} TB would take by the slope, time as core hours of the {CORES} cores.",
         "",
-        f"| | unit | {' | '.join(heads)} | fixed | a GB more |",
-        "|---|---|" + "--:|" * (len(sizes) + 2),
+        f"| | unit | {' | '.join(heads)} | fixed | a GB more | a crawl |",
+        "|---|---|" + "--:|" * (len(sizes) + 3),
     ]
     rows: list[tuple[str, str, list[float]]] = []
     names = dict.fromkeys(name for each in finished for name, _ in steps_of(each.facts))
@@ -240,11 +245,20 @@ def _growth(found: Sequence[Run]) -> list[str]:
     for name, unit, values in rows:
         fixed, slope = line(sizes, values)
         cells = [f"{value:,.1f}" for value in (*values, fixed, slope)]
-        lines.append(f"| {name} | {unit} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {unit} | {' | '.join(cells)} | {_of_crawl(unit, slope)} |")
     return [*lines, ""]
 
 
 _EMPTY: Mapping[str, Any] = {"seconds": 0.0, "usage": {"shuffle_bytes_written": 0, "disk_spilled": 0}}
+
+
+def _of_crawl(unit: str, slope: float) -> str:
+    """Return what a crawl would take, by the slope; peaks of memory are not extrapolated."""
+    if unit == "s":
+        return f"{slope * CRAWL_GB * CORES / 3600:,.0f} core h"
+    if unit.startswith("MB") and "peak" not in unit:
+        return f"{slope * CRAWL_GB / 1e6:,.2f} TB"
+    return ""
 
 
 def _peak(rows: Rows, column: str) -> float:
@@ -258,13 +272,15 @@ def draw(found: Sequence[Run]) -> str:
     for each in largest.values():
         title = f"{each.master}, {each.gigabytes:.2g} GB"
         if speeds := _speeds(each.reading()):
-            charts.append((f"{title}: records per second while reading", [Series("records/s", speeds, 1)]))
+            charts.append(
+                (f"{title}: records per second by second of reading", [Series("records/s", speeds, 1)])
+            )
         memory = [
             Series(label, _points(each.rows, kind), n) for n, (kind, label) in enumerate(MEMORY.items())
         ]
         drawn = [series for series in memory if any(value for _, value in series.points)]
         if drawn:
-            charts.append((f"{title}: resident memory, bytes", drawn))
+            charts.append((f"{title}: resident memory, bytes by second", drawn))
         heaps = [
             Series(label, _points(each.rows, column), number)
             for number, (column, label) in enumerate(
@@ -272,7 +288,7 @@ def draw(found: Sequence[Run]) -> str:
             )
         ]
         if heaps := [series for series in heaps if series.points]:
-            charts.append((f"{title}: heap after collections, bytes", heaps))
+            charts.append((f"{title}: heap after collections, bytes by second", heaps))
     panels = []
     height = HEIGHT + 50
     for number, (title, series) in enumerate(charts):
@@ -281,9 +297,9 @@ def draw(found: Sequence[Run]) -> str:
         key = Markup(" ").join(
             Markup('<tspan class="series-{}">■ {}</tspan>').format(each.colour, each.label) for each in series
         )
-        head = Markup('<text x="8" y="16" class="title">{}</text><text x="8" y="33">{}</text>').format(
-            title, key
-        )
+        head = Markup(
+            '<text x="8" y="16" class="title">{}</text><text x="8" y="33" class="key">{}</text>'
+        ).format(title, key)
         panels.append(f'<svg y="{number * height}" width="{WIDTH}" height="{height}">{head}{placed}</svg>')
     colours = "".join(
         f".series-{number} {{ color: {colour} }} tspan.series-{number} {{ fill: {colour} }}\n"

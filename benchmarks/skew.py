@@ -11,6 +11,7 @@ partitions that Spark may not merge:
 - ``copies``: half of all pages are exact copies of one page.
 - ``cluster``: half of all pages are near copies of one page.
 
+The first task of each core in a stage is left out: it starts a Python worker and loads its models.
 Prints the stages whose median task took half a second or more, or whose longest task took two seconds or
 more: the longest in relation to the median, and the largest memory of a task; and the peak of the largest
 Python worker. Writes ``benchmarks/results/skew.md``.
@@ -39,7 +40,7 @@ from core.errors import run
 
 RESULTS = Path(__file__).parent / "results"
 CASES = ("even", "host", "language", "address", "copies", "cluster")
-TASKS = 16
+TASKS, CORES = 16, 2
 MEDIAN, LONGEST = 0.5, 2.0
 """Seconds from which a stage is shown, by its median and by its longest task."""
 LIMIT = 3.0
@@ -77,8 +78,8 @@ class StageTimes:
         return len(self.seconds) > 2 and (self.median >= MEDIAN or max(self.seconds) >= LONGEST)
 
 
-def write_documents(file: Path, case: str, count: int) -> None:
-    """Write the documents of a case as JSON lines with ``url``, ``text`` and ``date``."""
+def write_documents(folder: Path, case: str, count: int) -> None:
+    """Write the documents of a case as JSON lines with ``url``, ``text`` and ``date``, a file a task."""
     rng = np.random.default_rng(1)
     letters = rng.integers(ord("a"), ord("z") + 1, (VOCABULARY, 8)).astype(np.uint8)
     vocabulary = [bytes(word[: 2 + number % 7]).decode() for number, word in enumerate(letters)]
@@ -94,21 +95,30 @@ def write_documents(file: Path, case: str, count: int) -> None:
         rows = np.flatnonzero(skewed)
         at = rng.integers(0, WORDS, (len(rows), CHANGED))
         documents[rows[:, None], at] = rng.integers(0, VOCABULARY, at.shape)
-    with file.open("w", encoding="utf-8") as stream:
-        for page, words in enumerate(documents.tolist()):
-            host = 0 if case == "host" and skewed[page] else page % 100
-            address = 0 if case == "address" and skewed[page] else page
-            text = ". ".join(
-                " ".join(vocabulary[word] for word in words[at : at + 16]) for at in range(0, WORDS, 16)
-            )
-            if case == "language" and skewed[page]:
-                text += f"\n{FOOTER}"
-            row = {
-                "url": f"https://www.site-{host if address else 0}.org/page/{address}",
-                "date": f"2026-01-{1 + page % 28:02}T00:00:00Z",
-                "text": text,
-            }
-            stream.write(json.dumps(row) + "\n")
+    folder.mkdir()
+    rows = [
+        _row(page, words, vocabulary, case, is_skewed=bool(skewed[page]))
+        for page, words in enumerate(documents.tolist())
+    ]
+    for number in range(TASKS):
+        part = rows[number * count // TASKS : (number + 1) * count // TASKS]
+        (folder / f"part-{number:02}.jsonl").write_text("".join(part), encoding="utf-8")
+
+
+def _row(page: int, words: list[int], vocabulary: list[str], case: str, *, is_skewed: bool) -> str:
+    """Return the line of a document."""
+    host = 0 if case == "host" and is_skewed else page % 100
+    address = 0 if case == "address" and is_skewed else page
+    sentences = [" ".join(vocabulary[word] for word in words[at : at + 16]) for at in range(0, WORDS, 16)]
+    text = ". ".join(sentences)
+    if case == "language" and is_skewed:
+        text += f"\n{FOOTER}"
+    row = {
+        "url": f"https://www.site-{host if address else 0}.org/page/{address}",
+        "date": f"2026-01-{1 + page % 28:02}T00:00:00Z",
+        "text": text,
+    }
+    return json.dumps(row) + "\n"
 
 
 def measure(
@@ -117,9 +127,9 @@ def measure(
     """Run the job over a case. Returns its stages, peaks of memory by kind of process, and its counts."""
     events, out = folder / "events", folder / "out"
     events.mkdir()
-    write_documents(folder / "documents.jsonl", case, count)
+    write_documents(folder / "documents", case, count)
     settings = {
-        "input.paths": json.dumps([str(folder / "documents.jsonl")]),
+        "input.paths": json.dumps([f"{folder}/documents/*.jsonl"]),
         "input.partitions": str(TASKS),
         "output.path": str(out),
         "filters.preset": "none",
@@ -135,7 +145,7 @@ def measure(
         "spark.eventLog.rolling.enabled": "false",
         "spark.eventLog.dir": f"file://{events}",
     }
-    command = [str(Path(sys.executable).with_name("spark-submit")), "--master", "local[2]"]
+    command = [str(Path(sys.executable).with_name("spark-submit")), "--master", f"local[{CORES}]"]
     command += ["--driver-memory", "2g"]
     command += [word for pair in spark.items() for word in ("--conf", "=".join(pair))]
     command += [str(REPOSITORY / "jobs" / "clean.py")]
@@ -150,6 +160,7 @@ def measure(
 def read_stages(log: Path) -> Iterator[StageTimes]:
     """Yield the stages of an event log with the run times of their tasks, as the executor measured them."""
     stages: dict[int, StageTimes] = defaultdict(lambda: StageTimes(""))
+    tasks: dict[int, list[tuple[int, float]]] = defaultdict(list)
     with log.open(encoding="utf-8") as stream:
         for event in map(json.loads, stream):
             if event["Event"] == "SparkListenerStageSubmitted":
@@ -157,11 +168,13 @@ def read_stages(log: Path) -> Iterator[StageTimes]:
                 stages[stage["Stage ID"]].name = stage["Stage Name"]
             elif event["Event"] == "SparkListenerTaskEnd" and not event["Task Info"]["Failed"]:
                 found, metrics = stages[event["Stage ID"]], event["Task Metrics"]
-                found.seconds.append(metrics["Executor Run Time"] / 1000)
+                launched = event["Task Info"]["Launch Time"]
+                tasks[event["Stage ID"]].append((launched, metrics["Executor Run Time"] / 1000))
                 found.memory = max(found.memory, metrics["Peak Execution Memory"])
                 read = metrics["Shuffle Read Metrics"]
                 found.shuffle_read.append(read["Local Bytes Read"] + read["Remote Bytes Read"])
-    for _, stage in sorted(stages.items()):
+    for number, stage in sorted(stages.items()):
+        stage.seconds = [seconds for _, seconds in sorted(tasks[number])[CORES:]]
         if stage.seconds:
             yield stage
 

@@ -204,22 +204,28 @@ PATTERNS: dict[str, Callable[[Side, bytes, random.Random], int]] = {
 
 def measure(kind: str, root: str, data: bytes, rounds: int) -> Iterator[str]:
     """Yield a row of the table for every pattern."""
-    sides: dict[str, Side] = {"ours": Ours(f"{root}/ours.bin"), "raw": RAW[kind](f"{root}/raw.bin")}
+    paths = {name: f"{root}/{name}.bin" for name in ("ours", "raw")}
+    sides: dict[str, Side] = {"ours": Ours(paths["ours"]), "raw": RAW[kind](paths["raw"])}
     for pattern, act in PATTERNS.items():
         speeds: dict[str, list[float]] = {name: [] for name in sides}
+        busy: dict[str, list[float]] = {name: [] for name in sides}
         for number in range(-1, rounds):
             for name in sorted(sides, reverse=bool(number % 2)):
-                started = time.perf_counter()
+                if pattern == "write":
+                    storage.remove(paths[name])  # replacing a file costs the file system more than a new one
+                started, begun = time.perf_counter(), time.process_time()
                 size = act(sides[name], data, random.Random(number))
-                speed = size / 1e6 / (time.perf_counter() - started)
+                seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - begun
                 if number >= 0:  # the first round opens connections
-                    speeds[name].append(speed)
+                    speeds[name].append(size / 1e6 / seconds)
+                    busy[name].append(cpu_seconds / size * 1e12)
         ours, raw = (statistics.median(speeds[name]) for name in ("ours", "raw"))
         low, high = min(speeds["ours"]), max(speeds["ours"])
         mark = "" if ours / raw >= TARGET else " **below**"
         yield (
             f"| {kind} | {pattern} | {ours:,.0f} | {low:,.0f} to {high:,.0f} | {raw:,.0f} | "
-            f"{min(speeds['raw']):,.0f} to {max(speeds['raw']):,.0f} | {ours / raw:.2f}{mark} |"
+            f"{min(speeds['raw']):,.0f} to {max(speeds['raw']):,.0f} | {ours / raw:.2f}{mark} | "
+            f"{statistics.median(busy['ours']):,.0f} | {statistics.median(busy['raw']):,.0f} |"
         )
 
 
@@ -266,10 +272,11 @@ def main(arguments: Sequence[str]) -> None:
         f"`python benchmarks/storage.py --megabytes {options.megabytes} --rounds {options.rounds}` on "
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.machine()}, Python "
         f"{platform.python_version()}; S3 is {server}, both servers on loopback. MB/s, medians and extremes "
-        f"of {options.rounds} rounds in turn; the ratio is ours to raw, target {TARGET:g}.",
+        f"of {options.rounds} rounds in turn; the ratio is ours to raw, target {TARGET:g}. CPU: milliseconds "
+        "of this process for a gigabyte.",
         "",
-        "| storage | pattern | ours | | raw | | ratio |",
-        "|---|---|--:|--:|--:|--:|--:|",
+        "| storage | pattern | ours | | raw | | ratio | CPU, ours | CPU, raw |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for kind in options.kinds:
         with ExitStack() as stack:

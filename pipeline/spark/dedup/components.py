@@ -31,9 +31,12 @@ def connected_components(spark: SparkSession, edges: DataFrame, work: str) -> Da
     number = summary[0]
     while summary != previous and summary[0] > MAX_LOCAL_EDGES:
         rounds += 1
-        current = tables.checkpoint(spark, _small_star(_large_star(current)), f"{work}/round-{rounds}")
+        least = tables.checkpoint(spark, _least_neighbours(current), f"{work}/least-{rounds}")
+        stars = _small_star(_large_star(current, least))
+        current = tables.checkpoint(spark, stars, f"{work}/round-{rounds}")
         previous, summary = summary, _summary(current)
         storage.remove(f"{work}/round-{rounds - 1}")
+        storage.remove(f"{work}/least-{rounds}")
     few = summary[0] <= MAX_LOCAL_EDGES
     print(
         f"connected components: {number:,} edges, {rounds} rounds{', then in the driver' * few}", flush=True
@@ -51,14 +54,18 @@ def _resolve_locally(edges: pa.Table) -> pa.Table:
     return pa.table({"node": nodes, "root": roots})
 
 
-def _large_star(edges: DataFrame) -> DataFrame:
+def _least_neighbours(edges: DataFrame) -> DataFrame:
+    """Return the least neighbour of every node that has a smaller one. Edges lead to the smaller node."""
+    return edges.groupBy(F.col("u").alias("v")).agg(F.min("v").alias("least"))
+
+
+def _large_star(edges: DataFrame, least: DataFrame) -> DataFrame:
     """Connect every node's larger neighbours to the least node of its neighbourhood.
 
-    Edges lead from the larger node to the smaller. So an edge's target is replaced by the target's least
-    neighbour, if that is smaller still. The centre of a giant star has none, and its edges meet in a join,
-    which adaptive execution divides among tasks; a window would be one task.
+    That replaces the target of an edge by the target's least neighbour, if it has a smaller one. The edges of
+    the centre of a giant star meet in a join of two tables, which adaptive execution divides among tasks; it
+    does not divide windows, nor joins with an aggregation.
     """
-    least = edges.groupBy(F.col("u").alias("v")).agg(F.min("v").alias("least"))
     return edges.join(least, "v", "left").select(*_edge("u", F.coalesce("least", "v")))
 
 
