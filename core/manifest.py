@@ -35,7 +35,7 @@ class FileEntry(BaseModel):
 class Manifest(BaseModel):
     """The output of a finished stage, its inputs and its configuration."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
     stage: str
     schema_version: int = SCHEMA_VERSION
     fingerprint: str
@@ -76,7 +76,7 @@ def publish(folder: str, manifest: Manifest) -> None:
 
     Raises :class:`OutputError` if this process has lost the lock of the folder.
     """
-    data = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False).encode() + b"\n"
+    data = manifest.model_dump_json(indent=2).encode() + b"\n"  # there may be millions of files
     try:
         _write_locked(folder, data)
     except UnavailableError:

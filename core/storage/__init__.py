@@ -166,6 +166,10 @@ def read_range(path: str, offset: int, length: int) -> bytes:
 
     Raises :class:`MissingFileError` if the file is missing.
     """
+    if is_local(path):
+        with open(absolute(path).removeprefix("file://"), "rb") as stream:  # noqa: PTH123 (paths are strings)
+            stream.seek(offset)
+            return stream.read(length)
     fs, inner = filesystem(path)
     try:
         data = cast(bytes, fs.cat_file(inner, start=offset, end=offset + length))
@@ -331,7 +335,7 @@ def _check_writable(path: str) -> None:
 
 
 def _temporary(inner: str) -> str:
-    return f"{posixpath.dirname(inner)}/.{posixpath.basename(inner)}.{uuid.uuid4().hex}"
+    return posixpath.join(posixpath.dirname(inner), f".{posixpath.basename(inner)}.{uuid.uuid4().hex}")
 
 
 def _replace(fs: AbstractFileSystem, source: str, target: str) -> None:

@@ -62,8 +62,33 @@ class Hdfs(HdfsFileSystem):
         if mode != "rb":
             create = partial(super()._open, path, mode, *arguments, **options)
             return _RawWriter(self.unstrip_protocol(path), create)
+        return _Reader(self._raw_reader(path), BUFFER)
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
+        """Return a range of a file by one request. fsspec would read it through a buffer."""
+        if (start or 0) < 0 or (end or 0) < 0:
+            return bytes(super().cat_file(path, start, end, **options))
+        reader = self._raw_reader(path)
+        first, past = start or 0, reader.size if end is None else end
+        return reader.read_at(first, past - first)
+
+    def _raw_reader(self, path: str) -> "_RawReader":
         open_file = partial(self.client.read, self._strip_protocol(path))
-        return io.BufferedReader(_RawReader(self.unstrip_protocol(path), open_file), BUFFER)
+        return _RawReader(self.unstrip_protocol(path), open_file)
+
+
+class _Reader(io.BufferedReader):
+    """A buffer for small reads. Large ones return the client's bytes, without two more copies of them."""
+
+    raw: "_RawReader"
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < BUFFER:
+            return super().read(size)
+        position = self.tell()
+        data = self.raw.read_at(position, size)
+        self.seek(position + len(data))
+        return data
 
 
 class _RawReader(io.RawIOBase):
@@ -75,7 +100,7 @@ class _RawReader(io.RawIOBase):
     def __init__(self, path: str, open_file: Callable[[], FileReader]) -> None:
         self._path, self._open_file = path, open_file
         self._file: FileReader | None = open_file()
-        self._size, self._position = self._file.size, 0
+        self.size, self._position = self._file.size, 0
 
     def readable(self) -> bool:
         return True
@@ -87,10 +112,10 @@ class _RawReader(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
         if start + offset < 0:
             raise InputError(f"{self._path}: byte {start + offset} is before the file; read from 0 on")
-        self._position = min(start + offset, self._size)
+        self._position = min(start + offset, self.size)
         return self._position
 
     def readinto(self, buffer: Any) -> int:
@@ -99,23 +124,25 @@ class _RawReader(io.RawIOBase):
         return len(data)
 
     def readall(self) -> bytes:
-        return self._fetch(self._size)
+        return self._fetch(self.size)
 
     def _fetch(self, size: int) -> bytes:
         """Return the next bytes, up to ``size``, and advance."""
-        size = min(size, self._size - self._position)
-        if size <= 0:
-            return b""
-        data = fetch(self._path, partial(self._read, self._position, size), size)
+        data = self.read_at(self._position, size)
         self._position += len(data)
         return data
+
+    def read_at(self, position: int, size: int) -> bytes:
+        """Return up to ``size`` bytes from a position; fewer only at the end of the file."""
+        size = min(size, self.size - position)
+        return fetch(self._path, partial(self._read, position, size), size) if size > 0 else b""
 
     def _read(self, offset: int, size: int) -> bytes:
         if self._file is None:
             self._file = self._open_file()
-            if self._file.size != self._size:
+            if self._file.size != self.size:
                 raise InputError(
-                    f"{self._path}: had {self._size} bytes and now has {self._file.size}; leave it unchanged "
+                    f"{self._path}: had {self.size} bytes and now has {self._file.size}; leave it unchanged "
                     "during a run, and run again"
                 )
         # It is opened again after a failure: its blocks may lie on other servers by then.

@@ -42,6 +42,8 @@ class Candidate(NamedTuple):
     """The generation of a signature index that it belongs to, whose documents stay; else empty."""
     cluster: str = ""
     """The cluster of an indexed document."""
+    copies: int = 1
+    """Documents with this text that it stands for, itself included; they come after it in the order."""
 
 
 class Decision(NamedTuple):
@@ -117,12 +119,26 @@ def decide(candidates: Iterable[Candidate], settings: DedupConfig) -> list[Decis
     return _decisions(decided)
 
 
+def decide_copy(identifier: str, first: Decision) -> Decision:
+    """Decide about a document by the decision about one before it in the cluster that has the same text.
+
+    The result is that of :func:`decide` for both, with ``dedup.exact``.
+    """
+    of = first.duplicate_of or first.id
+    similarity = first.similarity if first.reason else 1.0
+    return first._replace(
+        id=identifier, reason=Reason.EXACT_DUPLICATE, duplicate_of=of, similarity=similarity
+    )
+
+
 def _decisions(decided: Sequence[tuple[Candidate, Reason | None, int, float | None]]) -> list[Decision]:
     """Convert candidates with reason, position of the survivor and similarity to decisions."""
     if not decided:
         return []
     cluster = decided[0][0].cluster or decided[0][0].id
-    sizes = Counter(survivor for _, _, survivor, _ in decided)
+    sizes: Counter[int] = Counter()
+    for candidate, _, survivor, _ in decided:
+        sizes[survivor] += candidate.copies
     result = []
     for candidate, reason, survivor, similarity in decided:
         if not candidate.generation:

@@ -85,6 +85,19 @@ def test_read_range_stops_at_the_end_of_the_file(root):
         storage.read_range(storage.join(root, "none"), 0, 1)
 
 
+@pytest.mark.server
+@pytest.mark.parametrize("kind", ["s3", "hdfs"])
+def test_files_can_be_in_the_root_of_a_server(kind, request):
+    path = storage.join(request.getfixturevalue(kind), f"{uuid.uuid4().hex}.bin")
+    storage.write_atomic(path, b"atomic")
+    assert storage.read_bytes(path) == b"atomic"
+    with storage.open_write(path) as stream:
+        stream.write(b"written")
+    assert storage.read_range(path, 1, 3) == b"rit"
+    storage.remove(path)
+    assert not storage.exists(path)
+
+
 def test_open_read_supports_lines(root):
     path = storage.join(root, "file.txt")
     lines = [b"one\n", b"\n", b"x" * 2_000_000 + b"\n", b"end"]

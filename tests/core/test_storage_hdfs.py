@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from core import storage
 from core.errors import InputError, MissingFileError, UnavailableError
 from core.storage import retries
-from core.storage.hdfs import WHOLE, _RawReader, _RawWriter
+from core.storage.hdfs import BUFFER, WHOLE, _RawReader, _RawWriter, _Reader
 from tests.servers.hdfs import administer
 
 DATA = bytes(range(256)) * 1000
@@ -57,6 +57,21 @@ def test_position_follows_reads_and_seeks():
     assert (reader.seek(1, os.SEEK_CUR), reader.read(1)) == (len(DATA), b"")
     with pytest.raises(InputError, match="byte -1 is before the file"):
         reader.seek(-1)
+
+
+def test_small_and_large_reads_follow_each_other():
+    data = os.urandom(5 * BUFFER + 17)
+    with _Reader(_RawReader("hdfs://h:1/a", lambda: File(data)), BUFFER) as reader:
+        assert reader.read(10) == data[:10]
+        assert reader.read(BUFFER + 5) == data[10 : BUFFER + 15]
+        assert reader.tell() == BUFFER + 15
+        assert reader.read(3) == data[BUFFER + 15 : BUFFER + 18]
+        assert reader.seek(4 * BUFFER) == 4 * BUFFER
+        assert reader.read(BUFFER) == data[4 * BUFFER : 5 * BUFFER]
+        assert reader.read(2 * BUFFER) == data[5 * BUFFER :]
+        assert reader.read(2 * BUFFER) == b""
+        reader.seek(-20, os.SEEK_END)
+        assert reader.read() == data[-20:]
 
 
 def test_file_that_changed_in_between_is_an_error():

@@ -4,13 +4,16 @@
 2. Documents that share a key, of their text or of a band, are connected. The edges form one star per key.
 3. Connected components are the clusters (``components.py``); ones that are too large are cut again.
 4. The members' signatures are read again, file by file, and sorted by cluster and preference.
-   :mod:`pipeline.dedup.survivors` decides about one cluster after the other.
+   :mod:`pipeline.dedup.survivors` decides about one cluster after the other. Of documents with equal text in
+   one file only the first takes part, and the others follow it, so that a cluster of any number of copies is
+   decided in bounded memory.
 
 A node is the number of its file and its row there, in 64 bits, so that a member is found without a join. Only
 nodes and 64-bit keys shuffle, and the signatures of the members. The switches in ``[dedup]`` decide who is
 dropped, but do not change the clusters, because the validation split is decided by cluster.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import groupby
@@ -19,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
@@ -26,15 +30,26 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from core import storage
 from core.config import Config, DedupConfig
 from pipeline.dedup.parameters import parameters
-from pipeline.dedup.survivors import Candidate, decide, preference
+from pipeline.dedup.survivors import Candidate, Decision, decide, decide_copy, preference
+from pipeline.ledger import Reason
 from pipeline.ledger.tables import copies_schema
 from pipeline.spark import tables
 from pipeline.spark.dedup import captures
 from pipeline.spark.dedup.components import connected_components
-from pipeline.spark.dedup.parts import KEYED, Parts, node, parts_of, read_keys, read_part, read_text_keys
+from pipeline.spark.dedup.parts import (
+    KEYED,
+    STARRED,
+    Parts,
+    node,
+    parts_of,
+    read_part,
+    read_stars,
+    read_text_keys,
+)
 from pipeline.spark.dedup.signature_index import SignatureIndex
 
 Batches = Iterator[pa.RecordBatch]
+Numbers = NDArray[np.int64]
 
 BATCH_ROWS = 1 << 13
 NUM_REPORTED, NUM_SAMPLES = 20, 5
@@ -51,6 +66,7 @@ _CANDIDATES = pa.schema(
         ("normalized_hash", pa.string()),
         ("keys", pa.list_(pa.int64())),
         ("shingles", pa.binary()),
+        ("copies", pa.int64()),
     ]
 )
 _MEMBER_COLUMNS = ["id", "normalized_hash", "keys", "shingles", "cluster", *_PREFERENCE_COLUMNS]
@@ -110,7 +126,8 @@ def find_clusters(
     keyed = _keys(parts.with_rows(superseded, excluded=True))
     if index:
         keyed = tables.checkpoint(spark, keyed, f"{work}/keys")
-        keyed = keyed.unionByName(index.matching_keys(keyed, parts.num_records))
+        matching = index.matching_keys(keyed.where("first IS NULL"), parts.num_records)
+        keyed = keyed.unionByName(matching, allowMissingColumns=True)
     members = connected_components(spark, _stars(keyed), f"{work}/rounds")
     members, cut = _cut_large(spark, parts, members, settings, work)
     candidates = parts.with_rows(members).mapInArrow(
@@ -120,6 +137,9 @@ def find_clusters(
         "root", F.col("generation") == "", "generation", "preference", "id"
     )
     decided = ordered.mapInArrow(partial(_decide, settings=settings), from_arrow_schema(copies_schema()))
+    if settings.exact:
+        firsts = tables.checkpoint(spark, decided, f"{work}/firsts")
+        decided = _with_copies(parts, members, firsts)
     if superseded is not None:
         decided = tables.checkpoint(spark, decided, f"{work}/decided")
         decided = decided.unionByName(captures.decisions(superseded, decided))
@@ -128,13 +148,17 @@ def find_clusters(
 
 def _stars(keyed: DataFrame) -> DataFrame:
     """Connect every document with the first of each of its keys: linear in the number of keys."""
-    first = F.first("node").over(Window.partitionBy("key").orderBy("node"))
-    return keyed.select(F.col("node").alias("u"), first.alias("v")).where("u != v")
+    is_edge = F.col("first").isNotNull()
+    first = F.first("node").over(Window.partitionBy("key", is_edge).orderBy("node"))
+    return keyed.select(F.col("node").alias("u"), F.coalesce("first", first).alias("v")).where("u != v")
 
 
 def _keys(parts: DataFrame, joined: int = 1) -> DataFrame:
-    """Return the keys of the chosen rows of files with their nodes. ``joined``: bands in one key."""
-    return parts.mapInArrow(partial(read_keys, joined=joined), from_arrow_schema(KEYED))
+    """Return the keys of the chosen rows of files with their nodes, and edges: rows of ``STARRED``.
+
+    ``joined``: bands in one key.
+    """
+    return parts.mapInArrow(partial(read_stars, joined=joined), from_arrow_schema(STARRED))
 
 
 def _cut_large(
@@ -205,24 +229,104 @@ def _read_ids(batches: Batches) -> Batches:
 
 
 def _read_candidates(batches: Batches, settings: DedupConfig) -> Batches:
-    """Read the signatures of the members in each file: rows of ``_CANDIDATES``."""
-    for batch in batches:
-        for part in batch.to_pylist():
-            wanted, roots, row = np.array(part["rows"]), np.array(part["roots"]), 0
-            for columns in read_part(part["path"], _MEMBER_COLUMNS):
-                first, past = wanted.searchsorted([row, row + columns.num_rows])
-                row += columns.num_rows
-                if past > first:
-                    chosen = columns.take(pa.array(wanted[first:past] - row + columns.num_rows))
-                    given = {"root": roots[first:past], "part": [storage.name(part["path"])] * len(chosen)}
-                    yield _candidates(
-                        chosen, given | {"generation": [part["generation"]] * len(chosen)}, settings
-                    )
+    """Read the signatures of the members in each file: rows of ``_CANDIDATES``.
+
+    With ``dedup.exact``, of members of a cluster with equal text only the first in the order of preference.
+    """
+    for part in (part for batch in batches for part in batch.to_pylist()):
+        rows, roots = np.array(part["rows"]), np.array(part["roots"])
+        copies = np.ones(len(rows), np.int64)
+        if settings.exact and not part["generation"]:
+            firsts, copies = _first_of_texts(part["path"], rows, roots, settings)
+            rows, roots = rows[firsts], roots[firsts]
+        for found, members in _read_rows(part["path"], rows, _MEMBER_COLUMNS):
+            given = {
+                "root": roots[found],
+                "copies": copies[found],
+                "part": [storage.name(part["path"])] * members.num_rows,
+                "generation": [part["generation"]] * members.num_rows,
+            }
+            yield _candidates(members, given, settings)
+
+
+def _read_rows(path: str, rows: Numbers, columns: list[str]) -> Iterator[tuple[slice, pa.RecordBatch]]:
+    """Yield columns of the given rows of a file, in ascending order, each batch with its place among them."""
+    row = 0
+    for batch in read_part(path, columns):
+        first, past = rows.searchsorted([row, row + batch.num_rows])
+        if past > first:
+            yield slice(first, past), batch.take(pa.array(rows[first:past] - row))
+        row += batch.num_rows
+
+
+def _first_of_texts(
+    path: str, rows: Numbers, roots: Numbers, settings: DedupConfig
+) -> tuple[Numbers, Numbers]:
+    """Return the positions, among the rows, of the preferred one of each text of each cluster; and how many.
+
+    Ids and preferences of a file are held in memory, no signatures.
+    """
+    best: dict[tuple[int, str], tuple[list[float], str, int]] = {}
+    count: Counter[tuple[int, str]] = Counter()
+    for found, members in _read_rows(path, rows, ["id", "normalized_hash", *_PREFERENCE_COLUMNS]):
+        orders = _preferences(members, settings)
+        texts, ids = members["normalized_hash"].to_pylist(), members["id"].to_pylist()
+        for at, text, order, identifier in zip(
+            range(found.start, found.stop), texts, orders, ids, strict=True
+        ):
+            key = int(roots[at]), text
+            count[key] += 1
+            if key not in best or (order, identifier) < best[key][:2]:
+                best[key] = order, identifier, at
+    firsts = sorted((at, count[key]) for key, (*_, at) in best.items())
+    positions, copies = np.array(firsts, np.int64).reshape(-1, 2).T
+    return positions, copies
+
+
+def _with_copies(parts: Parts, members: DataFrame, firsts: DataFrame) -> DataFrame:
+    """Add the decisions about the documents that follow another one of the same file with equal text."""
+    decision = F.struct(*firsts.columns)
+    decided = firsts.groupBy("part").agg(F.collect_list(decision).alias("decisions"))
+    files = parts.with_rows(members).where("generation = ''")
+    named = files.withColumn("part", F.element_at(F.split("path", "/"), -1))
+    with_decisions = named.join(decided, "part").repartitionById(parts.count, F.col("number").cast("int"))
+    copies = with_decisions.mapInArrow(_decide_copies, from_arrow_schema(copies_schema()))
+    return firsts.unionByName(copies)
+
+
+def _decide_copies(batches: Batches) -> Batches:
+    """Decide about the members of each file that are not decided yet, by the first of their text."""
+    for part in (part for batch in batches for part in batch.to_pylist()):
+        rows, roots = np.array(part["rows"]), np.array(part["roots"])
+        decisions = {each.pop("id"): each for each in part["decisions"]}
+        if len(decisions) == len(rows):
+            continue
+        found = list(_read_rows(part["path"], rows, ["id", "normalized_hash"]))
+        ids = [identifier for _, members in found for identifier in members["id"].to_pylist()]
+        texts = [text for _, members in found for text in members["normalized_hash"].to_pylist()]
+        keys = list(zip(roots.tolist(), texts, strict=True))
+        first = {key: each for key, each in zip(keys, ids, strict=True) if each in decisions}
+        made = []
+        for key, identifier in zip(keys, ids, strict=True):
+            if identifier not in decisions:
+                of = dict(decisions[first[key]])
+                name, reason = of.pop("part"), of.pop("reason")
+                decision = Decision(id=first[key], reason=reason and Reason(reason), **of)
+                made.append(decide_copy(identifier, decision)._asdict() | {"part": name})
+        yield pa.RecordBatch.from_pylist(made, schema=copies_schema())
 
 
 def _candidates(members: pa.RecordBatch, given: dict[str, Any], settings: DedupConfig) -> pa.RecordBatch:
     """Add the preference of each member. ``given``: columns that are not read."""
-    order = [
+    order = _preferences(members, settings)
+    made = {"cluster": [""] * len(order)} | dict(zip(members.schema.names, members.columns, strict=True))
+    made |= given | {"preference": order}
+    return pa.RecordBatch.from_pydict({name: made[name] for name in _CANDIDATES.names}, schema=_CANDIDATES)
+
+
+def _preferences(members: pa.RecordBatch, settings: DedupConfig) -> list[list[float]]:
+    """Return the sort key of each member."""
+    return [
         preference(
             settings,
             words=member["words"],
@@ -232,9 +336,6 @@ def _candidates(members: pa.RecordBatch, given: dict[str, Any], settings: DedupC
         )
         for member in members.select(["words", "fetched_at", "metrics", "source"]).to_pylist()
     ]
-    made = {"cluster": [""] * len(order)} | dict(zip(members.schema.names, members.columns, strict=True))
-    made |= given | {"preference": order}
-    return pa.RecordBatch.from_pydict({name: made[name] for name in _CANDIDATES.names}, schema=_CANDIDATES)
 
 
 def _decide(batches: Batches, settings: DedupConfig) -> Batches:

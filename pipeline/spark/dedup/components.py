@@ -31,9 +31,12 @@ def connected_components(spark: SparkSession, edges: DataFrame, work: str) -> Da
     number = summary[0]
     while summary != previous and summary[0] > MAX_LOCAL_EDGES:
         rounds += 1
-        current = tables.checkpoint(spark, _small_star(_large_star(current)), f"{work}/round-{rounds}")
+        least = tables.checkpoint(spark, _least_neighbours(current), f"{work}/least-{rounds}")
+        stars = _small_star(_large_star(current, least))
+        current = tables.checkpoint(spark, stars, f"{work}/round-{rounds}")
         previous, summary = summary, _summary(current)
         storage.remove(f"{work}/round-{rounds - 1}")
+        storage.remove(f"{work}/least-{rounds}")
     few = summary[0] <= MAX_LOCAL_EDGES
     print(
         f"connected components: {number:,} edges, {rounds} rounds{', then in the driver' * few}", flush=True
@@ -51,26 +54,32 @@ def _resolve_locally(edges: pa.Table) -> pa.Table:
     return pa.table({"node": nodes, "root": roots})
 
 
-def _large_star(edges: DataFrame) -> DataFrame:
-    """Connect every node's larger neighbours to the least node of its neighbourhood."""
-    both = edges.unionByName(edges.select(F.col("v").alias("u"), F.col("u").alias("v")))
-    least = F.least("u", _least_neighbour())
-    return both.select("u", "v", least.alias("least")).where("v > u").select(*_edge("v", "least"))
+def _least_neighbours(edges: DataFrame) -> DataFrame:
+    """Return the least neighbour of every node that has a smaller one. Edges lead to the smaller node."""
+    return edges.groupBy(F.col("u").alias("v")).agg(F.min("v").alias("least"))
+
+
+def _large_star(edges: DataFrame, least: DataFrame) -> DataFrame:
+    """Connect every node's larger neighbours to the least node of its neighbourhood.
+
+    That replaces the target of an edge by the target's least neighbour, if it has a smaller one. The edges of
+    the centre of a giant star meet in a join of two tables, which adaptive execution divides among tasks; it
+    does not divide windows, nor joins with an aggregation.
+    """
+    return edges.join(least, "v", "left").select(*_edge("u", F.coalesce("least", "v")))
 
 
 def _small_star(edges: DataFrame) -> DataFrame:
     """Connect every node and its smaller neighbours to the least of them."""
-    with_least = edges.select("u", "v", _least_neighbour().alias("least"))
+    with_least = edges.select("u", "v", F.min("v").over(Window.partitionBy("u")).alias("least"))
     neighbours = with_least.where("v != least").select(*_edge("v", "least"))
     return neighbours.unionByName(with_least.select(*_edge("u", "least"))).distinct()
 
 
-def _least_neighbour() -> Column:
-    return F.min("v").over(Window.partitionBy("u"))
-
-
-def _edge(u: str, v: str) -> tuple[Column, Column]:
-    return F.col(u).alias("u"), F.col(v).alias("v")
+def _edge(u: Column | str, v: Column | str) -> tuple[Column, Column]:
+    """Name the ends of an edge."""
+    ends = [F.col(end) if isinstance(end, str) else end for end in (u, v)]
+    return ends[0].alias("u"), ends[1].alias("v")
 
 
 def _summary(edges: DataFrame) -> tuple[int, int]:

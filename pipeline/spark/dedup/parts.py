@@ -18,6 +18,8 @@ ROW_BITS = 32
 """Bits of a node for the row; the bits above are the number of the file."""
 KEYED = pa.schema([("key", pa.int64()), ("node", pa.int64())])
 """Keys of documents with their nodes."""
+STARRED = pa.schema([*KEYED, ("first", pa.int64())])
+"""The same, with edges of the graph instead where ``first`` is not null: from ``node`` to it."""
 
 
 def read_part(path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -45,6 +47,27 @@ def read_keys(batches: Iterator[pa.RecordBatch], joined: int = 1) -> Iterator[pa
             repeated = np.repeat(nodes, np.asarray(keys.value_lengths()))
             yield pa.RecordBatch.from_arrays([keys.flatten(), pa.array(repeated)], schema=KEYED)
             row += batch.num_rows
+
+
+def read_stars(batches: Iterator[pa.RecordBatch], joined: int = 1) -> Iterator[pa.RecordBatch]:
+    """Yield the keys of :func:`read_keys`, each once a batch, and edges: rows of :data:`STARRED`.
+
+    The edges connect the documents of a batch that share a key with the first of them. A key that half of all
+    documents have is thus a row for some thousands of them, and the task that it comes to is no larger than
+    others.
+    """
+    for keyed in read_keys(batches, joined):
+        keys, nodes = (np.asarray(column) for column in keyed.columns)
+        _, positions, numbers = np.unique(keys, return_index=True, return_inverse=True)
+        firsts = nodes[positions][numbers]
+        positions.sort()
+        edges = np.unique(np.stack([nodes, firsts])[:, nodes != firsts], axis=1)
+        columns = [
+            np.concatenate([keys[positions], edges[0]]),
+            np.concatenate([nodes[positions], edges[0]]),
+            pa.concat_arrays([pa.nulls(len(positions), pa.int64()), pa.array(edges[1], pa.int64())]),
+        ]
+        yield pa.RecordBatch.from_arrays([pa.array(each, pa.int64()) for each in columns], schema=STARRED)
 
 
 def read_text_keys(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

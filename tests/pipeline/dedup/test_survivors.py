@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.config import DedupConfig, load
 from core.errors import ConfigError
-from pipeline.dedup.survivors import Candidate, _OverlapBounds, decide, jaccard, preference
+from pipeline.dedup.survivors import Candidate, _OverlapBounds, decide, decide_copy, jaccard, preference
 
 SETS = st.sets(st.integers(0, 12), max_size=12)
 
@@ -183,3 +183,17 @@ def test_bounds_are_not_below_the_overlap():
         assert len(possible) == number and possible[number - 1]
         assert all(possible[each] or jaccard(others[each], mixed) < 0.4 for each in range(number))
     assert possible.sum() < 5
+
+
+@given(clusters(), st.lists(st.integers(0, 2), min_size=8, max_size=8), st.booleans(), st.booleans())
+def test_copies_in_a_file_follow_the_first_of_their_text(members, files, near, verify):
+    """Deciding about one document of each text and file, then about the others, is deciding about all."""
+    settings = DedupConfig(threshold=0.5, near=near, verify=verify)
+    first, copies = {}, {}
+    for member, file in zip(members, files, strict=False):
+        kept = first.setdefault((file, member.normalized_hash), member)
+        copies.setdefault(kept.id, []).append(member.id)
+    kept = [member._replace(copies=len(copies[member.id])) for member in members if member.id in copies]
+    decided = decide(kept, settings)
+    others = [decide_copy(other, each) for each in decided for other in copies[each.id][1:]]
+    assert sorted(decided + others) == sorted(decide(members, settings))
