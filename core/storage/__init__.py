@@ -331,7 +331,7 @@ def _check_writable(path: str) -> None:
 
 
 def _temporary(inner: str) -> str:
-    return f"{posixpath.dirname(inner)}/.{posixpath.basename(inner)}.{uuid.uuid4().hex}"
+    return f"{posixpath.dirname(inner).rstrip('/')}/.{posixpath.basename(inner)}.{uuid.uuid4().hex}"
 
 
 def _replace(fs: AbstractFileSystem, source: str, target: str) -> None:
