@@ -30,7 +30,8 @@ from pathlib import Path
 from core import manifest, storage
 from core.config import Config, InputConfig, resolved
 from core.errors import run
-from core.manifest import FileEntry, Stage
+from core.manifest import FileEntry
+from core.stage import Stage
 from pipeline.readers.grouping import group_splits
 from pipeline.readers.record import InputSplit
 

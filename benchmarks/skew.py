@@ -92,9 +92,9 @@ def write_documents(folder: Path, case: str, count: int) -> None:
     if case in ("copies", "cluster"):
         documents[skewed] = documents[0]
     if case == "cluster":
-        rows = np.flatnonzero(skewed)
-        at = rng.integers(0, WORDS, (len(rows), CHANGED))
-        documents[rows[:, None], at] = rng.integers(0, VOCABULARY, at.shape)
+        changed = np.flatnonzero(skewed)
+        at = rng.integers(0, WORDS, (len(changed), CHANGED))
+        documents[changed[:, None], at] = rng.integers(0, VOCABULARY, at.shape)
     folder.mkdir()
     rows = [
         _row(page, words, vocabulary, case, is_skewed=bool(skewed[page]))

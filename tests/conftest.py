@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from core.config import Config
 from pipeline.spark.session.builder import session
+from tests import archive as archives
 from tests.commands import SHORT_LIVED
 from tests.servers.hdfs import hdfs_server
 from tests.servers.s3 import s3_server
@@ -52,3 +53,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``spark://host:port`` of a running standalone cluster with two workers."""
     with spark_cluster(tmp_path_factory.mktemp("cluster")) as master:
         yield master
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> archives.Archive:
+    """The archive of ``make dist``, and a Python without packages."""
+    return archives.build(tmp_path_factory.mktemp("archive"))

@@ -16,7 +16,7 @@ from pipeline.spark.dedup.stage import dedup
 from pipeline.spark.pack import pack
 from pipeline.spark.tokenizer import train_tokenizer
 from tests import small_crawl
-from tests.commands import ROOT, run, spark_submit
+from tests.commands import ROOT, spark_submit
 from tests.pipeline.spark.dedup import corpus
 from tests.servers.standalone import spark_cluster
 
@@ -68,17 +68,8 @@ def test_output_is_independent_of_the_cluster(cluster, crawl, tmp_path, one_part
 
 
 @pytest.mark.server
-def test_archive_is_all_that_workers_with_python_need(crawl, tmp_path, one_partition):
-    run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], {})
-    python = str(tmp_path / "bare" / "bin" / "python")
-    with pytest.raises(AssertionError, match="No module named 'pydantic'"):
-        run([python, "-c", "import pydantic"], {})
-    run(["make", "dist", f"DIST={tmp_path}"], {})
-    options = ["--archives", f"{tmp_path / 'gristmill.tar.gz'}#gristmill"]
-    conf = {"executorEnv.PYTHONPATH": "gristmill", "pyspark.python": python}
-    conf["pyspark.driver.python"] = sys.executable
-    for key, value in conf.items():
-        options += ["--conf", f"spark.{key}={value}"]
+def test_archive_is_all_that_workers_with_python_need(crawl, tmp_path, archive, one_partition):
+    options = [*archive.options(), "--conf", f"spark.pyspark.driver.python={sys.executable}"]
     arguments = [part for override in _overrides(crawl, tmp_path / "out", 0) for part in ("--set", override)]
     with spark_cluster(tmp_path, bare=True) as master:
         spark_submit(ROOT / "jobs/clean.py", *arguments, options=("--master", master, *options))

@@ -215,4 +215,4 @@ def _code(error: OSError) -> str:
 
 
 def _temporary(inner: str) -> str:
-    return f"{posixpath.dirname(inner)}/.{posixpath.basename(inner)}.{uuid.uuid4().hex}"
+    return f"{posixpath.dirname(inner).rstrip('/')}/.{posixpath.basename(inner)}.{uuid.uuid4().hex}"

@@ -16,7 +16,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from core.errors import GristmillError, OutputError
@@ -42,6 +42,13 @@ PREFIX = ".lock-"
 _LOCK = re.compile(rf"{re.escape(PREFIX)}(\d{{6}})")
 _TEMPORARY = f".{PREFIX}"
 
+on_loss: list[Callable[[], None]] = []
+"""Functions that stop the work of this process when it has lost a lock, such as jobs on a cluster.
+
+They are called from a thread, every :data:`POLL_SECONDS` until the block of :func:`held` ends, since the
+process may go on to start more.
+"""
+
 _held: dict[str, "FolderLock"] = {}
 """The locks of this process by folder."""
 
@@ -59,6 +66,8 @@ class FolderLock:
         """Monotonic time at which the last successful renewal began."""
         self._renewal = threading.Lock()
         self._is_released = False
+        self.loss: OutputError | None = None
+        """The error for a lock that another driver has taken over or removed, once that was noticed."""
         self._stopped = threading.Event()
         self._renewing = threading.Thread(target=self._renew_repeatedly, name="lock", daemon=True)
 
@@ -181,13 +190,13 @@ class FolderLock:
 
     def _renew_repeatedly(self) -> None:
         failures = 0
-        while not self._stopped.wait(RENEW_SECONDS):
-            # If the storage fails, the next renewal may succeed; if another driver took over by then, check()
-            # finds that.
+        while self.loss is None and not self._stopped.wait(RENEW_SECONDS):
+            # If the storage fails, the next renewal may succeed; if another driver took over by then, that is
+            # found then, or by check().
             try:
                 with limited(RENEW_SECONDS):
                     if not self.renew() and not self._is_held():
-                        return
+                        self.loss = self._loss()
                 failures = 0
             except Exception as error:
                 failures += 1
@@ -197,6 +206,11 @@ class FolderLock:
                 # On HDFS, the renewal may have created the lock again after its release.
                 with suppress(Exception), limited(RELEASE_SECONDS):
                     exclusive.remove(self.path, self._token)
+        while not self._stopped.is_set():
+            for stop in on_loss:
+                with suppress(Exception):
+                    stop()
+            self._stopped.wait(POLL_SECONDS)
 
     def _warn(self, error: Exception) -> None:
         print(
@@ -212,14 +226,20 @@ def held(folder: str, stage: str) -> Iterator[None]:
     """Hold the lock of ``folder`` during the block.
 
     Waits for up to :data:`STALE_SECONDS`, after one line that says so, if a driver on another machine may
-    have been killed. Raises :class:`OutputError` if another driver is alive.
+    have been killed. Raises :class:`OutputError` if another driver is alive, and instead of an exception of
+    the block if the lock was lost meanwhile: what fails then fails because of that.
     """
     folder = _normalized(folder)
     attempt: list[FolderLock] = []
     try:
         lock = _acquire(folder, stage, attempt)
         _held[folder] = lock
-        yield
+        try:
+            yield
+        except Exception as error:
+            if lock.loss and error is not lock.loss:
+                raise lock.loss from error
+            raise
     finally:
         # Not by the local variable: Ctrl-C may arrive before it is set.
         for each in attempt:

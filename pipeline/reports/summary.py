@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from core.manifest import Manifest
+from core.messages import counted
 from pipeline.decontamination import report as decontamination
 from pipeline.ledger.cuts import describe_cuts
 from pipeline.readers.inputs import describe_skipped
@@ -50,6 +51,6 @@ def _describe_edits(edits: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     if total["edited"]:
         share = total["removed_characters"] / total["characters"]
         yield (
-            f"{total['removed_lines']:,} lines and {share:.1%} of the characters were removed from "
+            f"{counted(total['removed_lines'], 'line')} and {share:.1%} of the characters were removed from "
             f"{total['edited']:,} of {total['documents']:,} kept texts"
         )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core import storage
 from core.errors import InputError, MissingFileError, UnavailableError
-from core.storage import retries
+from core.storage import exclusive, retries
 from core.storage.hdfs import BUFFER, WHOLE, _RawReader, _RawWriter, _Reader
 from tests.servers.hdfs import administer
 
@@ -199,3 +199,14 @@ def test_folder_that_cannot_be_listed_is_not_empty(hdfs, monkeypatch):
     for path in (root, storage.join(root, "**/2")):
         with pytest.raises(UnavailableError, match="access is denied"):
             storage.list_files(path)
+
+
+def test_files_in_the_root_folder(hdfs, tmp_path):
+    path = storage.join(hdfs, f"{tmp_path.name}.bin")
+    storage.write_atomic(path, b"one")
+    assert storage.read_bytes(path) == b"one"
+    assert not exclusive.create(path, b"two")
+    storage.remove(path)
+    assert exclusive.create(path, b"two")
+    assert storage.read_bytes(path) == b"two"
+    storage.remove(path)

@@ -477,3 +477,38 @@ def test_servers_without_conditional_writes_are_reported(
         f"warning: {folder}: its S3 server has no conditional writes (If-None-Match), so two drivers that "
         "start at the same moment may both go on; start one at a time\n"
     )
+
+
+def test_work_is_stopped_after_a_loss_and_its_failure_is_reported_as_the_loss(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "RENEW_SECONDS", 0.05)
+    calls, twice = [0], threading.Event()
+
+    def stop() -> None:
+        calls[0] += 1
+        if calls[0] == 2:
+            twice.set()
+        raise RuntimeError("the work has ended already")
+
+    monkeypatch.setattr(locks, "on_loss", [stop])
+    with (
+        pytest.raises(OutputError, match=r"process 41 on node-7 took over at .*; pack stops here"),
+        locks.held(str(tmp_path), "pack"),
+    ):
+        put(str(tmp_path), holder(), 2)
+        assert twice.wait(60)
+        raise ValueError("cancelled")
+    before = calls[0]
+    time.sleep(0.1)
+    assert calls[0] == before  # the block has ended
+
+
+def test_work_goes_on_while_the_lock_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "RENEW_SECONDS", 0.02)
+    calls: list[int] = []
+    monkeypatch.setattr(locks, "on_loss", [lambda: calls.append(1)])
+    with pytest.raises(ValueError, match="of its own"), locks.held(str(tmp_path), "pack"):
+        time.sleep(0.3)
+        raise ValueError("of its own")
+    assert calls == []

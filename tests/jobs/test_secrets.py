@@ -18,7 +18,13 @@ SECRETS = {
     "AWS_SESSION_TOKEN": "planted-session-0003",
     "FSSPEC_HTTPS": json.dumps({"headers": {"Authorization": "Basic planted-header-0004"}}),
 }
-PLANTED = [b"PLANTEDKEYID", b"planted/secret", b"planted%2Fsecret", b"planted-session", b"planted-header"]
+ON_COMMAND_LINE = {
+    "spark.hadoop.fs.azure.account.key.corpus": "planted-account-0005",
+    "spark.hadoop.fs.gs.auth.service.account.private.key": "planted-private-0006",
+    "spark.executor.extraJavaOptions": "-Djavax.net.ssl.keyStorePassword=planted-store-0007",
+}
+"""Settings of ``--conf``, which are also in the command line that Java knows as ``sun.java.command``."""
+PLANTED = [b"PLANTEDKEYID", b"planted/secret", b"planted%2Fsecret", b"planted-"]
 
 pytestmark = pytest.mark.spark
 
@@ -78,7 +84,9 @@ def test_credentials_of_s3_are_in_no_output_of_clean(s3: str, tmp_path: Path) ->
 
 @pytest.mark.server
 def test_the_ui_names_steps_and_shows_no_credentials(s3: str, tmp_path: Path) -> None:
-    conf = {"spark.ui.enabled": "true", "spark.ui.port": "0"}
+    conf = {"spark.ui.enabled": "true", "spark.ui.port": "0", **ON_COMMAND_LINE}
+    conf |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": tmp_path.as_uri()}
+    conf |= {"spark.eventLog.compress": "false"}
     done = _run(ROOT / "tests/jobs/ui_job.py", f"output.path={storage.join(s3, 'ui')}", conf=conf)
     assert done.returncode == 0, done.stderr[-3000:]
     assert _found((done.stdout + done.stderr).encode()) == []
@@ -89,8 +97,10 @@ def test_the_ui_names_steps_and_shows_no_credentials(s3: str, tmp_path: Path) ->
         ran = [each for each in json.loads(pages[resource]) if each["status"] != "SKIPPED"]
         assert {each["description"] for each in ran} == {name}
     settings = dict(json.loads(pages["environment"])["sparkProperties"])
-    for variable in SECRETS:
-        assert settings[f"spark.executorEnv.{variable}"] == "*********(redacted)"
+    for setting in (*ON_COMMAND_LINE, *(f"spark.executorEnv.{variable}" for variable in SECRETS)):
+        assert settings[setting] == "*********(redacted)"
+    log = dict(_local_files(tmp_path))
+    assert log and {path: _found(content) for path, content in log.items() if _found(content)} == {}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,6 @@
-"""HDFS on loopback: a NameNode and DataNodes, started through the Java main classes of a real cluster.
-
-Their classes are in one jar (54 MB, kept in the user's cache). The other jars come with pyspark, whose Hadoop
-version is the same.
-"""
+"""HDFS on loopback: a NameNode and DataNodes, started through the Java main classes of a real cluster."""
 
 import json
-import os
 import subprocess
 import urllib.error
 import urllib.request
@@ -14,15 +9,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import hdfs_native
-import pyspark
 
-from pipeline.spark.session import jars
-from pipeline.spark.session.java import java_home
-from tests.commands import SHORT_LIVED
+from tests.servers.hadoop import java
 from tests.servers.process import free_port, running, wait_until
 
-LISTING = Path(__file__).with_name("hdfs.txt")
-REQUIRED_JARS = ("hadoop-client-", "log4j-", "slf4j-", "jcl-over-slf4j")
 NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
 DATANODE = "org.apache.hadoop.hdfs.server.datanode.DataNode"
 ADMIN = "org.apache.hadoop.hdfs.tools.DFSAdmin"
@@ -38,7 +28,7 @@ class HdfsCluster:
         self._authority = f"127.0.0.1:{free_port()}"
         self._http = f"127.0.0.1:{free_port()}"
         self.url = f"hdfs://{self._authority}"
-        self._java = _java()
+        self._java = java()
         self._nodes: dict[str, tuple[ExitStack, subprocess.Popen[bytes]]] = {}
         self._run(NAMENODE, "-format", "-nonInteractive")
 
@@ -177,13 +167,6 @@ def _flip_middle(file: Path) -> None:
     file.write_bytes(data)
 
 
-def _java() -> list[str]:
-    libraries = sorted((Path(pyspark.__file__).parent / "jars").glob("*.jar"))
-    classpath = [*jars.fetch(LISTING), *(str(jar) for jar in libraries if jar.name.startswith(REQUIRED_JARS))]
-    java = [str(Path(java_home()) / "bin" / "java"), "-Xmx256m", *SHORT_LIVED.split()]
-    return [*java, "-Dlog4j2.level=info", "-cp", os.pathsep.join(classpath)]
-
-
 def _is_writable(authority: str) -> bool:
     try:
         client = hdfs_native.Client(f"hdfs://{authority}")
@@ -196,5 +179,5 @@ def _is_writable(authority: str) -> bool:
 
 def administer(root: str, *arguments: str) -> None:
     """Run Hadoop's administration command for a running server, such as ``-safemode enter``."""
-    command = [*_java(), "org.apache.hadoop.hdfs.tools.DFSAdmin", "-fs", root, *arguments]
+    command = [*java(), "org.apache.hadoop.hdfs.tools.DFSAdmin", "-fs", root, *arguments]
     subprocess.run(command, check=True, capture_output=True, timeout=60)

@@ -36,6 +36,7 @@ from pyspark.sql import SparkSession
 from core.config import Config
 from core.errors import InputError
 from core.messages import USER_INFORMATION
+from core.storage import locks
 from pipeline.readers import commoncrawl
 from pipeline.spark.session import jars, java, log_file
 from pipeline.spark.steps import progress
@@ -108,7 +109,7 @@ def session(config: Config, name: str) -> SparkSession:
         # Resident sizes for run.json. Without these two, executors would log a warning.
         settings["spark.executor.processTreeMetrics.enabled"] = "true"
     if uses_s3(config):
-        settings |= _s3_settings() | _add_s3a(conf)
+        settings |= _s3_settings(conf) | _add_s3a(conf)
     settings |= {f"spark.executorEnv.{name}": value for name, value in _web_settings().items()}
     if _is_shell():
         conf.set(SPARKS_BAR, "false")
@@ -123,6 +124,8 @@ def session(config: Config, name: str) -> SparkSession:
         log_file.add_spark_messages(spark._jvm, log_file.configured(spark.sparkContext))
     _interrupt_quietly()
     _lose_java_quietly(spark.sparkContext)
+    if _cancel_jobs not in locks.on_loss:
+        locks.on_loss.append(_cancel_jobs)
     return spark
 
 
@@ -165,6 +168,12 @@ def _stop(spark: SparkSession) -> None:
         bar.get().finishAll()  # erases the bar in a terminal
         if not sys.stderr.isatty():  # a log file, or the pipe through which spark-submit reads this process
             print(file=sys.stderr)
+
+
+def _cancel_jobs() -> None:
+    """Cancel what runs on the cluster for a driver that another one has replaced."""
+    if (context := SparkContext._active_spark_context) is not None:
+        context.cancelAllJobs()
 
 
 def _interrupt_quietly() -> None:
@@ -217,8 +226,12 @@ def _web_settings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("FSSPEC_HTTP")}
 
 
-def _s3_settings() -> dict[str, str]:
-    """Return the settings that pass the ``AWS_*`` variables to S3A and to Python on the executors."""
+def _s3_settings(conf: SparkConf) -> dict[str, str]:
+    """Return the settings that pass the ``AWS_*`` variables to S3A and to Python on the executors.
+
+    Variables that executors have from a secret of Kubernetes are not passed on, as they would be readable in
+    the specifications of the pods.
+    """
     settings = {
         # Version 1 copies everything again at the end, in the driver. The drawback of version 2, files left
         # by a failed job, is harmless, since the manifest decides what exists.
@@ -227,7 +240,8 @@ def _s3_settings() -> dict[str, str]:
     for variable, option in S3A_OPTIONS.items():
         if value := os.environ.get(variable):
             settings[f"spark.hadoop.{option}"] = value
-            settings[f"spark.executorEnv.{variable}"] = value
+            if not conf.contains(f"spark.kubernetes.executor.secretKeyRef.{variable}"):
+                settings[f"spark.executorEnv.{variable}"] = value
     if "spark.hadoop.fs.s3a.endpoint" in settings:
         settings["spark.hadoop.fs.s3a.path.style.access"] = "true"
         settings.setdefault("spark.hadoop.fs.s3a.endpoint.region", "us-east-1")

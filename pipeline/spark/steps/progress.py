@@ -127,7 +127,7 @@ class _Display(threading.Thread):
     def __init__(self, context: SparkContext, store: StatusStore, title: str, interval: float) -> None:
         super().__init__(name="progress", daemon=True)
         jvm: Any = context._jvm
-        self._error = jvm.java.lang.System.err
+        self._error = standard_error(jvm)
         self._store, self._title, self._interval = store, title, interval
         self._session: Any = SparkSession._instantiatedSession
         self._log = log_file.configured(context)
@@ -178,6 +178,12 @@ class _Display(threading.Thread):
             line = f"{line[: self._columns - 2]}…"
         self._error.print(f"{ERASE}{line}\r")
         self._drawn = True
+
+
+def standard_error(jvm: Any) -> Any:
+    """Return the JVM's standard error in Python's encoding. Java's is ASCII where no locale is set."""
+    io = jvm.java.io
+    return io.PrintStream(io.FileOutputStream(io.FileDescriptor.err), True, sys.stderr.encoding or "utf-8")
 
 
 def terminal_columns(jvm: Any) -> int:

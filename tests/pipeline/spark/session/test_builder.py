@@ -2,13 +2,17 @@ import json
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pyspark import InheritableThread, SparkConf
 
 from core import storage
 from core.config import load
+from core.errors import OutputError
+from core.storage import holders, locks
 from pipeline.spark.session import builder
 from tests.commands import ROOT, spark_submit
 
@@ -37,6 +41,20 @@ def _check(answer):
 )
 def test_s3_is_set_up_for_every_path_that_spark_uses(setting, needs_s3):
     assert builder.uses_s3(load(None, [setting])) == needs_s3
+
+
+@pytest.mark.spark
+def test_credentials_from_a_kubernetes_secret_are_not_passed_on_in_pod_specifications(spark, monkeypatch):
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    everything = builder._s3_settings(SparkConf(loadDefaults=False))
+    conf = SparkConf(loadDefaults=False)
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        conf.set(f"spark.kubernetes.executor.secretKeyRef.{variable}", f"gristmill-s3:{variable}")
+    assert everything.keys() - builder._s3_settings(conf).keys() == {
+        "spark.executorEnv.AWS_ACCESS_KEY_ID",
+        "spark.executorEnv.AWS_SECRET_ACCESS_KEY",
+    }
 
 
 @pytest.mark.spark
@@ -109,3 +127,30 @@ def test_user_settings_take_precedence(tmp_path):
     assert answer["settings"]["spark.sql.shuffle.partitions"] == "5"
     assert answer["settings"]["spark.driver.memory"] == "700m"
     assert all(file.endswith(".snappy.parquet") for file in answer["roots"][0]["files"])
+
+
+@pytest.mark.spark
+def test_jobs_of_a_driver_that_was_replaced_are_cancelled(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "RENEW_SECONDS", 0.1)
+    context, folder = spark.sparkContext, tmp_path / "out"
+    tracker = context.statusTracker()
+
+    def replace():
+        while not tracker.getActiveJobsIds():
+            time.sleep(0.05)
+        successor = holders.this_process("clean").model_copy(
+            update={"host": "node-7", "machine": "elsewhere"}
+        )
+        (folder / f"{locks.PREFIX}000002").write_bytes(successor.encode())
+
+    other = InheritableThread(target=replace)
+    other.start()
+    message = r"on node-7 took over at .*; pack stops here and publishes nothing"
+    with pytest.raises(OutputError, match=message), locks.held(str(folder), "pack"):
+        context.parallelize(range(200), 200).foreach(lambda _: time.sleep(1))
+    other.join()
+    deadline = time.monotonic() + 60
+    while tracker.getActiveJobsIds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert context.parallelize(range(3)).sum() == 3  # the session goes on
