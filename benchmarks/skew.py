@@ -96,12 +96,12 @@ def write_documents(folder: Path, case: str, count: int) -> None:
         at = rng.integers(0, WORDS, (len(changed), CHANGED))
         documents[changed[:, None], at] = rng.integers(0, VOCABULARY, at.shape)
     folder.mkdir()
-    rows = [
+    lines = [
         _row(page, words, vocabulary, case, is_skewed=bool(skewed[page]))
         for page, words in enumerate(documents.tolist())
     ]
     for number in range(TASKS):
-        part = rows[number * count // TASKS : (number + 1) * count // TASKS]
+        part = lines[number * count // TASKS : (number + 1) * count // TASKS]
         (folder / f"part-{number:02}.jsonl").write_text("".join(part), encoding="utf-8")
 
 
