@@ -16,6 +16,7 @@ Writes ``benchmarks/results/scale.md`` and ``scale.svg`` (``scale_report.py``) f
 
 import argparse
 import csv
+import http.client
 import json
 import os
 import re
@@ -25,7 +26,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,7 +68,7 @@ class SparkApi:
         """Return step, tasks and bytes of shuffles; nothing while the application does not answer."""
         try:
             return self._read()
-        except (OSError, urllib.error.URLError, json.JSONDecodeError, LookupError):
+        except (OSError, http.client.HTTPException, json.JSONDecodeError, LookupError):
             return {}
 
     def _read(self) -> dict[str, Any]:
@@ -126,6 +126,7 @@ class Recorder:
             "executor_heap": process_memory.HeapLog(work, "gc-executor-*.log"),
         }
         self._ended = threading.Event()
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> "Recorder":
@@ -135,16 +136,25 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
+        if self._failure:
+            raise self._failure
 
     def _run(self) -> None:
+        try:
+            self._record()
+        except Exception as error:
+            self._failure = error
+
+    def _record(self) -> None:
         begun = time.monotonic()
         with self._file.open("w", newline="", encoding="utf-8") as stream:
             rows = csv.DictWriter(stream, COLUMNS)
             rows.writeheader()
             while not self._ended.wait(self._interval):
                 row: dict[str, Any] = {"seconds": round(time.monotonic() - begun, 1), "job": self.job}
-                row |= self.api.read() if self.api else {}
-                row |= self.progress.read() if self.progress else {}
+                api, progress = self.api, self.progress  # either may end meanwhile
+                row |= api.read() if api else {}
+                row |= progress.read() if progress else {}
                 row |= process_memory.measure()
                 row |= {name: log.least() for name, log in self._heaps.items()}
                 row |= {"local_bytes": size(self._work / "local"), "output_bytes": size(self._output)}

@@ -47,7 +47,7 @@ LIMIT = 3.0
 """Longest task of a stage in relation to the median."""
 WORDS, VOCABULARY = 80, 20_000
 CHANGED = 2
-"""Words that differ in a near copy: a Jaccard similarity of about .77 to another one."""
+"""Words that differ in a near copy: a Jaccard similarity of about .77 to the original."""
 MIB = 1 << 20
 FOOTER = "all rights reserved, imprint and privacy policy of this fine site"
 

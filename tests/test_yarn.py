@@ -56,8 +56,9 @@ def test_driver_and_executor_in_containers_publish_what_a_local_session_does(spa
     arguments = [part for each in settings for part in ("--set", each)]
     command, environment = spark_submit_command(ROOT / "jobs/clean.py", *arguments, options=tuple(options))
     # Spark passes both variables on; the repository may be in the driver's PYTHONPATH.
-    del environment["PYSPARK_PYTHON"]
-    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | environment
+    variables = os.environ | environment
+    for name in ("PYSPARK_PYTHON", "PYTHONPATH"):
+        variables.pop(name, None)
     with yarn_cluster(tmp_path, hdfs) as cluster:
         variables["HADOOP_CONF_DIR"] = str(cluster.configuration)
         done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=600)

@@ -26,13 +26,13 @@ class Edits:
     """Of each text, the words that the conditions see in the same order, in its original paragraphs."""
     kept: Positions | None = None
     """Numbers of the ``split_lines`` that the conditions see; None: all of the texts."""
-    measured: Mapping[int, str] = field(default_factory=dict)
+    edited: Mapping[int, str] = field(default_factory=dict)
     """Texts, by index, of which the conditions see something else: edited lines."""
 
     def measured_text(self, index: int) -> str:
         """Return what the conditions see of one text."""
-        if index in self.measured:
-            return self.measured[index]
+        if index in self.edited:
+            return self.edited[index]
         if self.kept is None:
             return self.analysis.texts[index]
         first, past = self.analysis.split_line_groups.bounds[index : index + 2].tolist()
@@ -52,7 +52,7 @@ def apply(
         case "refinedweb":
             corrected = refinedweb_result.texts()
             published = [corrected.get(index, text) for index, text in enumerate(analysis.texts)]
-            return Edits(analysis, published, measured=corrected)
+            return Edits(analysis, published, edited=corrected)
         case _:
             return Edits(analysis, list(analysis.texts))
 
@@ -78,7 +78,7 @@ def _apply_finished(analysis: Analysis) -> Edits:
         published.append(_with_paragraphs(text, lines, kept))
         if len(kept) < len(lines):
             measured[index] = "\n".join(kept.values())
-    return Edits(analysis, published, measured=measured)
+    return Edits(analysis, published, edited=measured)
 
 
 def _with_paragraphs(text: str, lines: Sequence[str], kept: Mapping[int, str]) -> str:

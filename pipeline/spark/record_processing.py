@@ -109,6 +109,12 @@ class _Waiting(NamedTuple):
     quality: float | None = None
     metadata: Mapping[str, str | None] | None = None
 
+    @property
+    def characters(self) -> int:
+        """Characters that are held until the text is filtered."""
+        text = len(self.filter_input.text) if self.filter_input is not None else 0
+        return text + sum(len(value or "") for value in (self.metadata or {}).values())
+
 
 class RecordProcessor:
     """Turns the items of a reader into rows. Reads no files."""
@@ -132,12 +138,14 @@ class RecordProcessor:
         characters = 0
         for split, item in items:
             extracted = self._extract(split, item)
-            length = len(extracted.filter_input.text) if extracted.filter_input else 0
-            if characters + length > ANALYSED_CHARACTERS or len(waiting) >= BATCH_ROWS:
+            if characters + extracted.characters > ANALYSED_CHARACTERS or len(waiting) >= BATCH_ROWS:
                 yield from self._filter(waiting)
                 waiting, characters = [], 0
             waiting.append(extracted)
-            characters += length
+            characters += extracted.characters
+            if characters >= ANALYSED_CHARACTERS:  # a long text does not wait while the next one is read
+                yield from self._filter(waiting)
+                waiting, characters = [], 0
         yield from self._filter(waiting)
 
     def _extract(self, split: InputSplit, item: Item) -> _Waiting:
@@ -164,12 +172,12 @@ class RecordProcessor:
 
     def _filter(self, waiting: Sequence[_Waiting]) -> Iterator[tuple[Row, str | None]]:
         """Yield the rows with the metrics of their texts and the decisions."""
-        inputs = [each.filter_input for each in waiting if each.filter_input]
+        inputs = [each.filter_input for each in waiting if each.filter_input is not None]
         try:
             results = self.filters.filter_texts(inputs)
             rows = [
                 self._filtered(each, each.filter_input.text, next(results))
-                if each.filter_input
+                if each.filter_input is not None
                 else (each.row, None)
                 for each in waiting
             ]

@@ -36,11 +36,9 @@ def created(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         given = ("--master", f"k8s://{server.url}", *options[:script])
         given += ("--conf", "spark.kubernetes.submission.waitAppCompletion=false")
         command, variables = spark_submit_command(options[script], *options[script + 1 :], options=given)
-        del variables["PYSPARK_PYTHON"]  # Spark would pass it on to the pods
-        variables |= {"KUBECONFIG": str(home / "none"), "HOME": str(home)}
-        done = subprocess.run(
-            command, env=os.environ | variables, cwd=ROOT, capture_output=True, text=True, timeout=300
-        )
+        variables = os.environ | variables | {"KUBECONFIG": str(home / "none"), "HOME": str(home)}
+        variables.pop("PYSPARK_PYTHON", None)  # Spark would pass it on to the pods
+        done = subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr[-3000:]
         return server.objects
 

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -31,8 +32,6 @@ class YarnCluster(NamedTuple):
     """Folder with Hadoop's XML configuration, for ``HADOOP_CONF_DIR``."""
     logs: Path
     """Folder below which each container has its ``stdout`` and ``stderr``."""
-    nodes: list[int]
-    """Process ids of the NodeManagers, which start the containers."""
 
     def output(self, stream: str) -> str:
         """Return what all containers have written to ``stdout`` or ``stderr``."""
@@ -56,16 +55,19 @@ def yarn_cluster(folder: Path, file_system: str, nodes: int = 1) -> Iterator[Yar
     environment = {key: os.environ[key] for key in ("HOME", "PATH", "USER") if key in os.environ}
     environment |= {"JAVA_HOME": java_home(), "HADOOP_CONF_DIR": str(configuration)}
     with ExitStack() as stack:
-        log, pids = folder / "resourcemanager.log", []
+        log = folder / "resourcemanager.log"
         command = [*java(configuration), RESOURCE_MANAGER]
         process = stack.enter_context(running(command, log, environment))
+        started = []
         for number in range(nodes):
             options = [f"-D{key}={value}" for key, value in _node_settings(folder, number).items()]
             command = [*java(configuration), NODE_MANAGER, *options]
-            node = stack.enter_context(running(command, folder / f"nodemanager-{number}.log", environment))
-            pids.append(node.pid)
-        wait_until(lambda: _live_nodes(web) == nodes, process, log, START_SECONDS)
-        yield YarnCluster(configuration, folder / "containers", pids)
+            node_log = folder / f"nodemanager-{number}.log"
+            started.append((stack.enter_context(running(command, node_log, environment)), node_log))
+        wait_until(partial(_has_nodes, web, 0), process, log, START_SECONDS)
+        for number, (node, node_log) in enumerate(started, 1):
+            wait_until(partial(_has_nodes, web, number), node, node_log, START_SECONDS)
+        yield YarnCluster(configuration, folder / "containers")
 
 
 SETTINGS = {
@@ -114,9 +116,14 @@ def _write(file: Path, settings: Mapping[str, str]) -> None:
     ElementTree.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
 
 
+def _has_nodes(address: str, number: int) -> bool:
+    return _live_nodes(address) >= number
+
+
 def _live_nodes(address: str) -> int:
+    """Return the number of nodes that the ResourceManager knows, -1 while it starts."""
     try:
         with urllib.request.urlopen(f"http://{address}/ws/v1/cluster/metrics", timeout=5) as response:
             return int(json.load(response)["clusterMetrics"]["activeNodes"])
-    except (urllib.error.URLError, TimeoutError, ConnectionError, LookupError, ValueError):  # still starting
-        return 0
+    except (urllib.error.URLError, TimeoutError, ConnectionError, LookupError, ValueError):
+        return -1

@@ -64,7 +64,9 @@ class CleanResult:
         first, past = self.analysis.split_line_groups.bounds[index : index + 2].tolist()
         numbers = self.kept[slice(*self.kept.searchsorted([first, past]))]
         lines = dict(zip((numbers - first).tolist(), self.analysis.stripped_lines(numbers), strict=True))
-        edited = {number - first: line for number, line in self.edited.items() if first <= number < past}
+        edited = {
+            number - first: self.edited[number] for number in range(first, past) if number in self.edited
+        }
         return dict(sorted((lines | edited).items())) if edited else lines
 
 
@@ -128,20 +130,14 @@ def _end_in_terminal_mark(analysis: Analysis) -> Flags:
 
 
 def _candidate_lines(analysis: Analysis) -> Positions:
-    """Return the lines with a citation mark, bracket or phrase, and all lines of texts without lower case.
-
-    See :meth:`Analysis.lowered`.
-    """
-    starts, (lowered, changed) = analysis.split_lines.starts, analysis.lowered()
+    """Return the lines with a citation mark, bracket or phrase."""
+    starts, lowered = analysis.split_lines.starts, analysis.lowered()
     found = []
     if "[" in lowered:
         found += [match.start() for match in _CITATION.finditer(analysis.text)]
     if present := [signal for signal in _SIGNALS if signal in lowered]:
         found += [match.start() for match in re.finditer("|".join(map(re.escape, present)), lowered)]
-    numbers = starts.searchsorted(np.array(found, np.int64), "right") - 1
-    if changed.any():
-        numbers = np.append(numbers, nonzero_indices(changed[analysis.split_line_groups.owners()]))
-    return np.unique(numbers)
+    return np.unique(starts.searchsorted(np.array(found, np.int64), "right") - 1)
 
 
 def _sentence_counts(analysis: Analysis) -> Positions:

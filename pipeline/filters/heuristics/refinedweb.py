@@ -45,7 +45,7 @@ class CorrectResult:
 
 
 def correct(analysis: Analysis) -> CorrectResult:
-    """Apply the rules. About 0.02 ms for 1,500 characters."""
+    """Apply the rules."""
     lines, words = analysis.lines, analysis.line_segments
     removed = (words == 1) | ((words > 0) & (_capital_counts(analysis) > MAX_CAPITALS * lines.lengths))
     changed: dict[int, str | None] = dict.fromkeys(nonzero_indices(removed).tolist())
@@ -62,19 +62,16 @@ def correct(analysis: Analysis) -> CorrectResult:
 
 
 def _candidate_lines(analysis: Analysis) -> Flags:
-    """Return which lines have a numeral or a navigation phrase; all of texts without lower case.
-
-    See :meth:`Analysis.lowered`.
-    """
+    """Return which lines have a numeral or a navigation phrase."""
     lines, classes = analysis.lines, analysis.char_classes
     numerals = prefix_counts(classes & (WORDLIKE | LETTER | MARK) == WORDLIKE)
     candidates = numerals[lines.ends] > numerals[lines.starts]
-    (lowered, changed), patterns = analysis.lowered(), _patterns()
+    lowered, patterns = analysis.lowered(), _patterns()
     present = [phrase for phrase in (*patterns.prefixes, *patterns.others) if phrase in lowered]
     if present:
         offsets = [found.start() for found in re.finditer("|".join(map(re.escape, present)), lowered)]
         candidates[lines.starts.searchsorted(offsets, "right") - 1] = True
-    return candidates | changed[analysis.line_groups.owners()]
+    return candidates
 
 
 def _correct_line(line: str) -> str | None:

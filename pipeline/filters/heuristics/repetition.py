@@ -12,6 +12,8 @@ import numpy as np
 from pipeline.analysis import Groups, Hashes, Positions, extend_ngrams, grouped_hashes, nonzero_indices
 from pipeline.analysis.arrays import changes
 
+MAX_BUCKET_BITS = 20
+"""Bits of a hash by which repeated n-grams are looked for, before they are sorted: 8 MB of counts."""
 ORDERS, TOP_ORDERS = range(2, 11), range(2, 5)
 """All values of n, and those for which only the most frequent n-gram counts."""
 
@@ -72,7 +74,7 @@ def _repeated(hashes: Hashes) -> tuple[Positions, Positions]:
 
     Only the elements that share the highest bits with another are sorted.
     """
-    bits = len(hashes).bit_length() + 2
+    bits = min(len(hashes).bit_length() + 2, MAX_BUCKET_BITS)
     buckets = (hashes >> np.uint64(64 - bits)).astype(np.int64)
     candidates = nonzero_indices(np.bincount(buckets, minlength=1 << bits)[buckets] > 1)
     values = hashes[candidates]
