@@ -15,6 +15,7 @@ Writes ``benchmarks/results/many_files.md``.
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import platform
 import resource
@@ -102,22 +103,27 @@ def fingerprint(count: int, _: Path) -> str:
     return f"{time.perf_counter() - started:.2f} s"
 
 
-def write_manifest(count: int, folder: Path) -> str:
-    """Publish a manifest, read it again and hash it."""
+def publish(count: int, folder: Path) -> str:
+    """Publish a manifest."""
     stage = Stage("clean", str(folder), "f" * 64, {"input": {}}, names(count), owned=("documents",))
     files = entries(count * SPLITS)
     started = time.perf_counter()
-    made = stage.publish({"records_in": 1}, files, {})
-    published = time.perf_counter()
-    found = manifest.read(str(folder), "clean")
-    read = time.perf_counter()
-    assert found.sha256() == made.sha256()
-    hashed = time.perf_counter()
+    stage.publish({"records_in": 1}, files, {})
+    seconds = time.perf_counter() - started
     size = (folder / manifest.NAME).stat().st_size
-    return (
-        f"{published - started:.1f} s to publish, {read - published:.1f} s to read, "
-        f"{(hashed - read) / 2:.1f} s to hash; {len(files):,} entries, {size / 1e6:,.1f} MB"
-    )
+    return f"{seconds:.1f} s; {len(files):,} entries, {size / 1e6:,.1f} MB"
+
+
+def read(count: int, folder: Path) -> str:
+    """Read a manifest, which another process has published, and hash it."""
+    other = multiprocessing.get_context("spawn").Process(target=publish, args=(count, folder))
+    other.start()
+    other.join()
+    started = time.perf_counter()
+    found = manifest.read(str(folder), "clean")
+    seconds = time.perf_counter() - started
+    found.sha256()
+    return f"{seconds:.1f} s, and {time.perf_counter() - started - seconds:.1f} s to hash"
 
 
 def hold_entries(count: int, _: Path) -> str:
@@ -133,7 +139,8 @@ STEPS: dict[str, Callable[[int, Path], str]] = {
     "plan": plan,
     "fingerprint": fingerprint,
     "entries": hold_entries,
-    "manifest": write_manifest,
+    "publish": publish,
+    "read": read,
 }
 
 
@@ -159,7 +166,7 @@ def main(arguments: Sequence[str]) -> None:
     lines = [
         "# What grows on the driver with the number of input files",
         "",
-        f"`python benchmarks/many_files.py` on {datetime.now(UTC):%Y-%m-%d}, one of {os.cpu_count()} cores, "
+        f"`python benchmarks/many_files.py --files {' '.join(map(str, options.files))}` on {datetime.now(UTC):%Y-%m-%d}, one of {os.cpu_count()} cores, "
         f"{platform.machine()}, Python {platform.python_version()}. Files of a gigabyte, read in {SPLITS} "
         "tasks each; the driver's Python, without the JVM. A crawl of Common Crawl has about 10⁵.",
         "",

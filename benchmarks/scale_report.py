@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from core.errors import InputError
 from core.html.curves import HEIGHT, WIDTH, Series, chart
 
 WINDOWS = 10
@@ -121,9 +122,7 @@ def steps_of(facts: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
 
 
 def line(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
-    """Return what is fixed and what a GB adds, by least squares; with one size, all grows with the input."""
-    if len(set(sizes)) < 2:
-        return 0.0, values[0] / sizes[0]
+    """Return what is fixed and what a GB adds, by least squares over two sizes or more."""
     slope, fixed = np.polyfit(sizes, values, 1)
     return float(fixed), float(slope)
 
@@ -131,10 +130,9 @@ def line(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float]
 def write(folder: Path, output: Path) -> None:
     """Write the Markdown page, the chart beside it, and the slopes as JSON for other scripts."""
     found = read_runs(folder)
-    parts = ["# The chain at growing sizes", ""]
     if not found:
-        output.write_text("\n".join([*parts, "No run yet.", ""]), encoding="utf-8")
-        return
+        raise InputError(f"{folder}: has no series; run benchmarks/scale.py with a crawl first")
+    parts = ["# The chain at growing sizes", ""]
     cores = found[0].facts["cores"]
     parts += [
         f"`python benchmarks/scale.py` on {datetime.now(UTC):%Y-%m-%d}, {cores} cores, {platform.machine()}, "
@@ -205,9 +203,9 @@ def _duplicates(found: Sequence[Run]) -> list[str]:
 def _growth(found: Sequence[Run]) -> list[str]:
     """Describe how steps, tables and peaks of memory grow with the input, for the runs on one master."""
     finished = [each for each in found if not each.facts["stopped"]]
-    if not finished:
-        return []
     sizes = [each.gigabytes for each in finished]
+    if len(set(sizes)) < 2:
+        return []
     heads = [f"{size:.2g} GB" for size in sizes]
     lines = [
         f"## Growth with the input, `{finished[0].master}`",

@@ -160,7 +160,7 @@ def measure(
 def read_stages(log: Path) -> Iterator[StageTimes]:
     """Yield the stages of an event log with the run times of their tasks, as the executor measured them."""
     stages: dict[int, StageTimes] = defaultdict(lambda: StageTimes(""))
-    tasks: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    tasks: dict[int, list[tuple[int, int, float]]] = defaultdict(list)
     with log.open(encoding="utf-8") as stream:
         for event in map(json.loads, stream):
             if event["Event"] == "SparkListenerStageSubmitted":
@@ -168,15 +168,27 @@ def read_stages(log: Path) -> Iterator[StageTimes]:
                 stages[stage["Stage ID"]].name = stage["Stage Name"]
             elif event["Event"] == "SparkListenerTaskEnd" and not event["Task Info"]["Failed"]:
                 found, metrics = stages[event["Stage ID"]], event["Task Metrics"]
-                launched = event["Task Info"]["Launch Time"]
-                tasks[event["Stage ID"]].append((launched, metrics["Executor Run Time"] / 1000))
+                launched, seconds = event["Task Info"]["Launch Time"], metrics["Executor Run Time"] / 1000
                 found.memory = max(found.memory, metrics["Peak Execution Memory"])
                 read = metrics["Shuffle Read Metrics"]
                 found.shuffle_read.append(read["Local Bytes Read"] + read["Remote Bytes Read"])
+                tasks[event["Stage ID"]].append((launched, found.shuffle_read[-1], seconds))
     for number, stage in sorted(stages.items()):
-        stage.seconds = [seconds for _, seconds in sorted(tasks[number])[CORES:]]
+        stage.seconds = list(_after_start(sorted(tasks[number])))
         if stage.seconds:
             yield stage
+
+
+def _after_start(tasks: Sequence[tuple[int, int, float]]) -> Iterator[float]:
+    """Yield the seconds of tasks, given by launch, bytes of the shuffle and seconds.
+
+    The first task on each core is left out, as it starts a worker and loads models, unless it has much more
+    to read than others.
+    """
+    usual = statistics.median(read for _, read, _ in tasks)
+    for number, (_, read, seconds) in enumerate(tasks):
+        if number >= CORES or read > LIMIT * usual:
+            yield seconds
 
 
 def main(arguments: Sequence[str]) -> None:
