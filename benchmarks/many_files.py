@@ -166,9 +166,10 @@ def main(arguments: Sequence[str]) -> None:
     lines = [
         "# What grows on the driver with the number of input files",
         "",
-        f"`python benchmarks/many_files.py --files {' '.join(map(str, options.files))}` on {datetime.now(UTC):%Y-%m-%d}, one of {os.cpu_count()} cores, "
-        f"{platform.machine()}, Python {platform.python_version()}. Files of a gigabyte, read in {SPLITS} "
-        "tasks each; the driver's Python, without the JVM. A crawl of Common Crawl has about 10⁵.",
+        f"`python benchmarks/many_files.py --files {' '.join(map(str, options.files))}` on "
+        f"{datetime.now(UTC):%Y-%m-%d}, one of {os.cpu_count()} cores, {platform.machine()}, "
+        f"Python {platform.python_version()}. Files of a gigabyte, read in {SPLITS} tasks each; the driver's "
+        "Python, without the JVM. A crawl of Common Crawl has about 10⁵.",
         "",
         "| step | input files | | MB more |",
         "|---|--:|---|--:|",
