@@ -31,7 +31,7 @@ class Stage:
     name: str
     folder: str
     fingerprint: str = ""
-    """Hash of everything the output depends on, from :func:`fingerprint`."""
+    """Hash of everything the output depends on, from :func:`core.manifest.fingerprint`."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """The resolved configuration, recorded in the manifest."""
     inputs: Sequence[str] = ()

@@ -17,7 +17,6 @@ import os
 import posixpath
 import sys
 import tempfile
-import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, cast
@@ -28,7 +27,16 @@ from core.errors import GristmillError, InputError, OutputError
 from core.storage.failures import is_past_end, reporting, reporting_writes
 from core.storage.filesystems import filesystem
 from core.storage.listing import HIDDEN, FileInfo, Listing, file_info, list_files, scan
-from core.storage.paths import absolute, is_local, is_web, join, name, spark_literal, spark_path
+from core.storage.paths import (
+    absolute,
+    is_local,
+    is_web,
+    join,
+    name,
+    spark_literal,
+    spark_path,
+    temporary_name,
+)
 from core.storage.retries import retrying
 
 __all__ = [
@@ -125,12 +133,13 @@ def open_read(path: str) -> BinaryIO:
 def open_write(path: str) -> Iterator[BinaryIO]:
     """Open a file for binary writing. It appears, whole, when the block ends; after an exception, not at all.
 
-    Failures of the storage are raised as they come, since only the caller knows those of its own.
+    Failures of the storage are raised as they come, since only the caller knows those of its own; on HDFS,
+    the beginning of a file is repeated before.
     """
     _check_writable(path)
     fs, inner = filesystem(path)
     on_s3 = path.startswith("s3://")
-    target = inner if on_s3 else _temporary(inner)
+    target = inner if on_s3 else temporary_name(inner)
     if not on_s3:
         fs.makedirs(fs._parent(inner), exist_ok=True)
     stream = fs.open(target, "wb")
@@ -201,12 +210,12 @@ def _put_atomic(path: str, put: Callable[[AbstractFileSystem, str], object]) -> 
     if path.startswith("s3://"):
         put(fs, inner)
         return
-    temporary = _temporary(inner)
+    temporary = temporary_name(inner)
     fs.makedirs(fs._parent(inner), exist_ok=True)
     try:
         put(fs, temporary)
         _replace(fs, temporary, inner)
-    except Exception:
+    except BaseException:
         with suppress(Exception):
             fs.rm_file(temporary)
         raise
@@ -258,7 +267,7 @@ def local_copy(path: str) -> str:
         copy = join(folder, file.path.removeprefix(path).lstrip("/") or name(path))
         if not exists(copy):
             os.makedirs(posixpath.dirname(copy), exist_ok=True)  # noqa: PTH103 (paths here are strings)
-            temporary = _temporary(copy)
+            temporary = temporary_name(copy)
             download(file.path, temporary)
             _replace(filesystem(copy)[0], temporary, copy)
     return join(folder, name(path)) if [file.path for file in files] == [path] else folder
@@ -332,10 +341,6 @@ def _empty_stream(path: str) -> BinaryIO:
 def _check_writable(path: str) -> None:
     if is_web(path):
         raise OutputError(f"{path}: web servers are only read; choose a local path, s3:// or hdfs://")
-
-
-def _temporary(inner: str) -> str:
-    return posixpath.join(posixpath.dirname(inner), f".{posixpath.basename(inner)}.{uuid.uuid4().hex}")
 
 
 def _replace(fs: AbstractFileSystem, source: str, target: str) -> None:

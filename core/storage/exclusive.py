@@ -7,7 +7,6 @@ after every refusal the file is read back. Contents must therefore be unique to 
 
 import errno
 import posixpath
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from fsspec.spec import AbstractFileSystem
 from core.errors import MissingFileError
 from core.storage import filesystem, is_local, read_bytes
 from core.storage.failures import answer, describe, reporting_writes
+from core.storage.paths import temporary_name
 from core.storage.retries import retrying
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
@@ -88,7 +88,7 @@ def replace(path: str, token: bytes, data: bytes) -> bool:
         return False
     if path.startswith("s3://"):
         return _call_if_unchanged(fs, inner, token, "put_object", Body=data) or read(path) == data
-    temporary = _temporary(inner)
+    temporary = temporary_name(inner)
     try:
         fs.pipe_file(temporary, data)
         fs.mv(temporary, inner, overwrite=True)
@@ -124,7 +124,7 @@ def remove_if_empty(folder: str) -> None:
 
 def _link_new(inner: str, data: bytes) -> bool:
     """Create a local file by a hard link, which is atomic on NFS too; by ``O_EXCL`` where there are none."""
-    temporary, target = Path(_temporary(inner)), Path(inner)
+    temporary, target = Path(temporary_name(inner)), Path(inner)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         temporary.write_bytes(data)
@@ -144,7 +144,7 @@ def _link_new(inner: str, data: bytes) -> bool:
 
 def _rename_new(fs: AbstractFileSystem, inner: str, data: bytes) -> bool:
     """Create a file by renaming one without overwriting, which HDFS decides in the NameNode."""
-    temporary = _temporary(inner)
+    temporary = temporary_name(inner)
     fs.makedirs(posixpath.dirname(inner), exist_ok=True)
     try:
         fs.pipe_file(temporary, data)
@@ -212,7 +212,3 @@ def _refuses_conditions(error: OSError) -> bool:
 def _code(error: OSError) -> str:
     code, status = answer(error)
     return code or str(status or "")
-
-
-def _temporary(inner: str) -> str:
-    return f"{posixpath.dirname(inner).rstrip('/')}/.{posixpath.basename(inner)}.{uuid.uuid4().hex}"

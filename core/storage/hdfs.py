@@ -11,12 +11,13 @@ from hdfs_native.fsspec import HdfsFileSystem
 
 from core.errors import InputError
 from core.storage.failures import raise_unless_missing
+from core.storage.paths import without_temporary
 from core.storage.retries import fetch, repeat
 
 BUFFER = 1 << 20
 """Bytes per read. Each read opens a connection to a DataNode."""
 WHOLE = 1 << 20
-"""Bytes of a file up to which it is written at once."""
+"""Bytes of a file from which it is begun; a smaller one is written at once."""
 _FAILOVERS = "4"
 """Attempts of the client itself, enough to find the active NameNode; its default takes minutes."""
 
@@ -61,7 +62,7 @@ class Hdfs(HdfsFileSystem):
     def _open(self, path: str, mode: Any = "rb", *arguments: Any, **options: Any) -> Any:
         if mode != "rb":
             create = partial(super()._open, path, mode, *arguments, **options)
-            return _RawWriter(self.unstrip_protocol(path), create)
+            return _RawWriter(without_temporary(self.unstrip_protocol(path)), create)
         return _Reader(self._raw_reader(path), BUFFER)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
@@ -153,7 +154,7 @@ class _RawReader(io.RawIOBase):
 
 
 class _RawWriter(io.RawIOBase):
-    """A file that is written. It begins with :data:`WHOLE` bytes, or all, which are sent again if that fails.
+    """A file that is written. Its first :data:`WHOLE` bytes or more, or all, are sent again if that fails.
 
     So a small file is repeated as a whole, and a large one until DataNodes have been found for its first
     block. After a later failure the file is dropped: to complete it without its last block, the client would
@@ -164,12 +165,14 @@ class _RawWriter(io.RawIOBase):
         self._path, self._create = path, create
         self._start = bytearray()
         self._file: Any = None
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
         if self._failure:
             raise self._failure
         size = memoryview(data).nbytes
@@ -179,8 +182,9 @@ class _RawWriter(io.RawIOBase):
             elif len(self._start) + size < WHOLE:
                 self._start += data
             else:
-                self._file = repeat(self._path, partial(self._begin, b"".join((self._start, data))))
-        except Exception as error:
+                first = b"".join((self._start, data)) if self._start else data
+                self._file = repeat(self._path, partial(self._begin, first))
+        except BaseException as error:
             self._file, self._failure = None, error
             raise
         return size
@@ -198,13 +202,13 @@ class _RawWriter(io.RawIOBase):
             elif not self._failure:
                 repeat(self._path, self._write_whole)
         finally:
-            self.discard()
+            self._file = None
             super().close()
 
     def _write_whole(self) -> None:
         self._begin(self._start).close()
 
-    def _begin(self, data: bytes | bytearray) -> Any:
+    def _begin(self, data: Any) -> Any:
         """Create the file and write its first bytes; return the client's file."""
         created = self._create()
         file = created.inner

@@ -46,7 +46,8 @@ on_loss: list[Callable[[], None]] = []
 """Functions that stop the work of this process when it has lost a lock, such as jobs on a cluster.
 
 They are called from a thread, every :data:`POLL_SECONDS` until the block of :func:`held` ends, since the
-process may go on to start more.
+process may go on to start more. Which stage the work belongs to is not known: a process that runs several at
+once loses that of all.
 """
 
 _held: dict[str, "FolderLock"] = {}

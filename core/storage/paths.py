@@ -3,9 +3,11 @@
 import os
 import posixpath
 import re
+import uuid
 
 _HADOOP_MAGIC = re.compile(r"[][{}*?\\]")
 """Characters with a meaning in the globs of Hadoop, which a backslash takes from them."""
+_TEMPORARY = re.compile(r"^((?:.*/)?)\.([^/]+)\.[0-9a-f]{32}$", re.DOTALL)
 
 
 def is_web(path: str) -> bool:
@@ -33,6 +35,16 @@ def join(path: str, *parts: str) -> str:
 def name(path: str) -> str:
     """Return the last component of ``path``."""
     return posixpath.basename(path.rstrip("/"))
+
+
+def temporary_name(path: str) -> str:
+    """Return a new hidden path beside ``path``, for a file that is renamed to it when it is whole."""
+    return posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{uuid.uuid4().hex}")
+
+
+def without_temporary(path: str) -> str:
+    """Return what a path of :func:`temporary_name` stands for, and any other path as it is."""
+    return _TEMPORARY.sub(r"\g<1>\g<2>", path)
 
 
 def spark_path(path: str) -> str:

@@ -5,15 +5,12 @@ collects a few numbers. A mismatch is the work of a second driver, of what an ea
 storage that lost a file.
 """
 
-import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from core import storage
 from core.errors import OutputError
 from core.manifest import FileEntry
 from core.stage import Stage
@@ -21,8 +18,6 @@ from pipeline import document, ledger
 from pipeline.ledger import ANALYSIS, COPIES, CUTS, LEDGER, RECORDS
 from pipeline.spark import record_processing, tables
 
-_JOB = re.compile(r"/part-\d+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})[^/]*$")
-"""Name that Spark gives to a file of a table: the number of the task, and an id of the job."""
 REMEDY = "nothing is published; run it again"
 
 
@@ -37,7 +32,7 @@ def check_corpus(
     """
     out = stage.folder
     for table in (RECORDS, COPIES, CUTS):
-        problem = _several_jobs(tables.parquet_files(f"{out}/{table}"), by_folder=table == RECORDS)
+        problem = tables.several_jobs(tables.parquet_files(f"{out}/{table}"), by_folder=table == RECORDS)
         if not problem and tables.is_changed(f"{out}/{table}"):
             problem = "its files are not those that were written; they were lost or doubled"
         if problem:
@@ -47,7 +42,7 @@ def check_corpus(
     for table in rows:
         own = [file for file in files if file.path.startswith(f"{table}/")]
         rows[table] = sum(file.rows for file in own)
-        if problem := _several_jobs([f"{out}/{file.path}" for file in own]):
+        if problem := tables.several_jobs([f"{out}/{file.path}" for file in own]):
             raise OutputError(f"{out}/{table}: {problem}; {REMEDY}")
     read = tables.read(spark, records, record_processing.schema()).count()
     has_documents = stage.config["dedup"]["output"] == "documents"
@@ -63,21 +58,8 @@ def check_corpus(
 
 def check_one_job(folder: str, files: Sequence[FileEntry]) -> None:
     """Raise :class:`OutputError` if several Spark jobs wrote the files, which are in ``folder``."""
-    if problem := _several_jobs([f"{folder}/{file.path}" for file in files]):
+    if problem := tables.several_jobs([f"{folder}/{file.path}" for file in files]):
         raise OutputError(f"{folder}: {problem}; {REMEDY}")
-
-
-def _several_jobs(paths: Sequence[str], *, by_folder: bool = False) -> str:
-    """Return the problem if several Spark jobs wrote the files of one table, or one folder, else nothing."""
-    found: dict[str, dict[str, str]] = defaultdict(dict)
-    for path in paths:
-        if match := _JOB.search(path):
-            found[path[: match.start()] if by_folder else ""][match[1]] = path
-    for jobs in found.values():
-        if len(jobs) > 1:
-            examples = " and ".join(sorted(map(storage.name, jobs.values()))[:2])
-            return f"{len(jobs)} Spark jobs wrote to it ({examples}), two drivers or a leftover"
-    return ""
 
 
 def _compare(folder: str, rows: int, expected: int, description: str) -> None:

@@ -152,7 +152,7 @@ def _documents(
     runs, files = _runs_and_files(corpus)
     input_section = config.input.model_copy(update={"paths": tuple(files), "index": IndexConfig()})
     settings = config.model_copy(update={"input": input_section})
-    splits = plan_inputs(spark, input_section).splits if files else None
+    splits = plan_inputs(spark, input_section).splits() if files else None
 
     def documents_until(last: str | None) -> DataFrame:
         parts = [_run_documents(spark, run) for run in runs]

@@ -6,7 +6,7 @@ The driver lists the files. It opens a few of them itself, to detect their forma
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
-from functools import partial, reduce
+from functools import partial
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -54,17 +54,14 @@ class Inputs:
     """Raw files, or the files of the index that selects records."""
     portions: Sequence[Callable[[], DataFrame]]
     """Each returns rows of ``SPLIT_SCHEMA``, partitioned into tasks; one at least."""
+    splits: Callable[[], DataFrame]
+    """Returns the rows of all portions together."""
     title: str
     """Description for progress messages."""
     formats: Mapping[str, str]
     """A file of each format."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """The cause for each path that is named but not read."""
-
-    @property
-    def splits(self) -> DataFrame:
-        """The rows of all portions."""
-        return reduce(DataFrame.unionByName, (portion() for portion in self.portions))
 
 
 def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
@@ -79,18 +76,18 @@ def plan_inputs(spark: SparkSession, settings: InputConfig) -> Inputs:
         check_kept([], settings.keep_columns)
         files = index_files(settings)  # first: its errors say what is wrong with a file
         selected = index.select_records(spark, settings)
-        return Inputs(files, [lambda: selected], "records of an index", {"warc": settings.index.path})
+        formats = {"warc": settings.index.path}
+        return Inputs(files, [lambda: selected], lambda: selected, "records of an index", formats)
     planned = plan(settings, partial(_split, spark))
-    portions = [
-        partial(_distribute, spark, splits, settings)
-        for splits in cut_portions(planned.splits, settings.portion_bytes)
-    ]
+    distribute = partial(_distribute, spark, settings)
+    cut = cut_portions(planned.splits, settings.portion_bytes)
+    portions, together = [partial(distribute, each) for each in cut], partial(distribute, planned.splits)
     title = f"{len(planned.files):,} file{'s' if len(planned.files) > 1 else ''}"
-    formats: dict[str, str] = {split.format: split.path for split in reversed(planned.splits)}
-    return Inputs(planned.files, portions, title, formats, planned.skipped)
+    formats = {split.format: split.path for split in reversed(planned.splits)}
+    return Inputs(planned.files, portions, together, title, formats, planned.skipped)
 
 
-def _distribute(spark: SparkSession, splits: list[InputSplit], settings: InputConfig) -> DataFrame:
+def _distribute(spark: SparkSession, settings: InputConfig, splits: list[InputSplit]) -> DataFrame:
     """Return the rows of the splits, partitioned into tasks."""
     if settings.partitions:
         rows = [astuple(split) for split in splits]

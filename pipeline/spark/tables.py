@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -14,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from core import storage
-from core.errors import InputError, MissingFileError
+from core.errors import InputError, MissingFileError, OutputError
 from core.manifest import FileEntry
 from core.storage import locks
 from pipeline.spark.steps import part, step
@@ -31,6 +33,8 @@ FILES = ".files"
 """Ending of the list of an intermediate table's files, which is beside it."""
 SMALL_TABLE = 1 << 24
 """Bytes of a table up to which hashing it in the driver is faster than starting tasks."""
+_JOB = re.compile(r"/part-\d+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})[^/]*$")
+"""Name that Spark gives to a file of a table: the number of the task, and an id of the job."""
 _NO_MARK = {"mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
 """Omits ``_SUCCESS``: the manifest marks success."""
 _NO_CHECKSUMS = {
@@ -83,6 +87,7 @@ def write_once(folder: str, make: Callable[[str], None], title: str) -> None:
         return
     with timed(folder, title):
         make(folder)
+        locks.check(folder)
         storage.write_atomic(f"{folder}{FILES}", _describe_files(folder))
 
 
@@ -92,15 +97,33 @@ def write_portions(
     """Write ``process`` of each portion into ``folder``, except for those that an earlier attempt finished.
 
     A portion is a Spark job with a folder of its own, ``portion=00000`` and so on, and a mark in
-    ``<folder>.portions``.
+    ``<folder>.portions``, which describes its files and holds for no others. Raises :class:`OutputError` if
+    another Spark job wrote to the same portion, which the next attempt then writes again.
     """
     for number, portion in enumerate(portions):
         own, mark = f"{folder}/portion={number:05d}", f"{folder}.portions/{number:05d}"
-        if storage.exists(mark) and storage.read_bytes(mark) == _describe_files(own):
-            print(f"portion {number + 1} of {len(portions)}: finished by an earlier attempt")
+        is_finished = storage.exists(mark) and storage.read_bytes(mark) == _describe_files(own)
+        if is_finished and not several_jobs(parquet_files(own)):
+            print(f"{storage.name(folder)}, portion {number + 1} of {len(portions)}: finished earlier")
             continue
         write(process(portion()), own)
+        if problem := several_jobs(parquet_files(own)):
+            raise OutputError(f"{own}: {problem}; run it again")
+        locks.check(mark)
         storage.write_atomic(mark, _describe_files(own))
+
+
+def several_jobs(paths: Sequence[str], *, by_folder: bool = False) -> str:
+    """Return the problem if several Spark jobs wrote the files of one table, or one folder, else nothing."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for path in paths:
+        if match := _JOB.search(path):
+            found[path[: match.start()] if by_folder else ""][match[1]] = path
+    for jobs in found.values():
+        if len(jobs) > 1:
+            examples = " and ".join(sorted(map(storage.name, jobs.values()))[:2])
+            return f"{len(jobs)} Spark jobs wrote to it ({examples}), two drivers or a leftover"
+    return ""
 
 
 def is_changed(folder: str) -> bool:

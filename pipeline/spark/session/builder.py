@@ -187,13 +187,16 @@ def _lose_java_quietly(context: Any) -> None:
 
     The job reports the end of its JVM itself.
     """
-    report = context._accumulatorServer.handle_error
+    server = context._accumulatorServer
+    if "handle_error" in vars(server):  # a session of the same context was returned before
+        return
+    report = server.handle_error
 
     def handle_error(request: Any, client: Any) -> None:
         if not isinstance(sys.exception(), (EOFError, ConnectionError)):
             report(request, client)
 
-    context._accumulatorServer.handle_error = handle_error
+    server.handle_error = handle_error
 
 
 def _is_no_failed_call(record: logging.LogRecord) -> bool:

@@ -24,6 +24,8 @@ _LOST = "ExecutorLostFailure"
 _WORKER_ENDED = "Python worker exited unexpectedly"
 _NO_WORKER = re.compile(r"(?s)(EOFException|SocketException).*(PythonWorkerFactory|pyspark\.daemon)")
 """In messages, some with a stack trace, about a worker or its daemon that ended before it was connected."""
+_WORKER_SAID = re.compile(r"Error from python worker:\s+(\S[^\n]*)")
+"""What a worker's daemon that did not start has printed, such as a missing module."""
 _NO_STORAGE = {
     "EOFException",
     "InvalidClassException",
@@ -84,6 +86,9 @@ def _cause(chain: Sequence[tuple[str, str, bool]]) -> str | None:
     for _, message, _ in reversed(chain):
         if _TRACEBACK in message:
             return _python_cause(message.rpartition(_TRACEBACK)[2])
+    for _, message, _ in chain:
+        if said := _WORKER_SAID.search(message):
+            return f"a Python worker did not start: {said[1].strip()}; {REMEDY}"
     if any(_WORKER_ENDED in message or _NO_WORKER.search(message) for _, message, _ in chain):
         return f"{_WORKER_ENDED}, perhaps for lack of memory; raise spark.executor.memoryOverhead and {AGAIN}"
     for name, message, is_io in reversed(chain):

@@ -107,7 +107,7 @@ def test_index_and_records_on_s3(spark, s3, copy):
     local, remote = (
         [
             split.asDict()
-            for split in plan_inputs(spark, _config(copy, Path("out"), WANTED, base).input).splits.collect()
+            for split in plan_inputs(spark, _config(copy, Path("out"), WANTED, base).input).splits().collect()
         ]
         for base in (str(copy), root)
     )

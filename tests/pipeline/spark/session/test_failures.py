@@ -37,6 +37,10 @@ TRACEBACK = (
         ([("SparkException", "Lost task 1.0: EOFException occurred while reading the port number from "
            "pyspark.daemon's stdout", False)],
          f"{_WORKER_ENDED}, perhaps for lack of memory; raise spark.executor.memoryOverhead and {AGAIN}"),
+        ([("SparkException", "Lost: \nError from python worker:\n  python3: No module named pyspark\n"
+           "PYTHONPATH was:\n  /x\nEOFException occurred while reading the port number from "
+           "pyspark.daemon's stdout", False)],
+         f"a Python worker did not start: python3: No module named pyspark; {REMEDY}"),
         ([("SparkException", "Lost: java.io.IOException: Cannot run program\n"
            "\tat org.apache.spark.api.python.PythonWorkerFactory.create", False),
           ("IOException", "Cannot run program", True)], f"IOException: Cannot run program; {REMEDY}"),
