@@ -5,9 +5,12 @@ import uuid
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from core import storage
 from core.errors import InputError
+from core.storage.paths import temporary_name, without_temporary
 
 NAMES = [
     "set [v2]",
@@ -113,3 +116,15 @@ def test_name_that_is_not_utf8_is_skipped(tmp_path: Path):
     listing = storage.scan(str(tmp_path))
     assert paths(listing.files) == [f"{tmp_path}/a.txt"]
     assert listing.skipped == {f"{tmp_path}/caf\\udce9.txt": "its name is not UTF-8"}
+
+
+@given(
+    st.text(st.characters(exclude_characters="/\0"), min_size=1), st.sampled_from(["", "/", "/a/.b/", "a/"])
+)
+def test_temporary_name_is_hidden_beside_its_path_and_stands_for_it(name: str, folder: str) -> None:
+    assume(name not in (".", ".."))
+    temporary = temporary_name(f"{folder}{name}")
+    assert temporary.startswith(f"{folder}.")
+    assert temporary != temporary_name(f"{folder}{name}")
+    assert without_temporary(temporary) == f"{folder}{name}"
+    assert without_temporary(f"{folder}{name}") == f"{folder}{name}"
