@@ -2,7 +2,8 @@
 
 Projects compute these metrics differently; this module follows datatrove. Repeated elements count from their
 second occurrence on, characters are relative to all characters of the text, and repeated 5- to 10-grams are
-found from left to right, skipping the whole n-gram after a repetition.
+found from left to right, skipping the whole n-gram after a repetition. They are compared word by word, where
+datatrove joins the words without spaces, so that ``. ...`` and ``... .`` are the same to it.
 """
 
 from collections.abc import Iterator
