@@ -44,11 +44,14 @@ _NO_CHECKSUMS = {
 """Omits ``.crc`` files on local disks: the manifest has checksums."""
 
 
-def write(table: DataFrame, folder: str) -> None:
-    """Write a table, replacing what an earlier attempt left in the folder. It holds only Parquet files."""
+def write(table: DataFrame, folder: str, name: str = "") -> None:
+    """Write a table, replacing what an earlier attempt left in the folder. It holds only Parquet files.
+
+    ``name`` is shown; by default that of the folder.
+    """
     locks.check(folder)
     options = _NO_MARK | (_NO_CHECKSUMS if storage.is_local(folder) else {})
-    with part(f"writing {storage.name(folder)}"):
+    with part(f"writing {name or storage.name(folder)}"):
         table.write.mode("overwrite").options(**options).parquet(storage.spark_path(folder))
 
 
@@ -102,11 +105,13 @@ def write_portions(
     """
     for number, portion in enumerate(portions):
         own, mark = f"{folder}/portion={number:05d}", f"{folder}.portions/{number:05d}"
+        name = storage.name(folder)
+        name += f", portion {number + 1} of {len(portions)}" if len(portions) > 1 else ""
         is_finished = storage.exists(mark) and storage.read_bytes(mark) == _describe_files(own)
         if is_finished and not several_jobs(parquet_files(own)):
-            print(f"{storage.name(folder)}, portion {number + 1} of {len(portions)}: finished earlier")
+            print(f"{name}: finished by an earlier attempt")
             continue
-        write(process(portion()), own)
+        write(process(portion()), own, name)
         if problem := several_jobs(parquet_files(own)):
             raise OutputError(f"{own}: {problem}; run it again")
         locks.check(mark)

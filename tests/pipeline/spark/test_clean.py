@@ -186,10 +186,10 @@ def test_interrupted_reading_goes_on_with_its_portion(spark, crawl, cleaned, tmp
     records = tmp_path / "out" / "analysis" / "records"
     write = tables.write
 
-    def fail(table, folder):
+    def fail(table, folder, name):
         if folder.endswith("portion=00001"):
             folder += "/half"
-        write(table, folder)
+        write(table, folder, name)
         if folder.endswith("half"):
             raise OSError("killed")
 
@@ -201,7 +201,7 @@ def test_interrupted_reading_goes_on_with_its_portion(spark, crawl, cleaned, tmp
     made = clean(spark, config)
     portions = len(list(records.iterdir()))
     assert portions > 2
-    assert f"records, portion 1 of {portions}: finished earlier" in capsys.readouterr().out
+    assert f"records, portion 1 of {portions}: finished by an earlier attempt" in capsys.readouterr().out
     kept = {path for path, changed in before.items() if path.exists() and path.stat().st_mtime_ns == changed}
     assert {path.parent.name for path in kept} == {"portion=00000"}
     whole = cleaned[1]
