@@ -25,7 +25,7 @@ from model.transformer import Transformer
 from tests.train.folder import Folder
 from tests.train.launch import kill_after, run
 from tests.train.shard_maker import WORDS
-from train import training_run
+from train import run_folder
 from train.finetune import finetune, learning_rate
 from train.loop import train
 from train.parallel import World
@@ -323,7 +323,7 @@ def test_a_published_model_survives_a_refused_training(
     def refuse(*_: object) -> bool:
         raise OutputError("is in use")
 
-    monkeypatch.setattr(training_run, "begin", refuse)
+    monkeypatch.setattr(run_folder, "begin", refuse)
     with pytest.raises(OutputError, match="is in use"):
         finetune(made.config(), world)
     assert contents(made.output) == before
