@@ -24,7 +24,7 @@ chat: $(STAMP)  ## serve a chat page with SmolLM2, or with MODEL=DIR; PORT=8000
 test: $(STAMP)  ## run all tests
 	@$(PYTHON) -m pytest
 
-test-faults: $(STAMP)  ## break storage and cluster under the jobs; write fault-table.md (about half an hour)
+test-faults: $(STAMP)  ## break storage and cluster under the jobs; write fault-table.md (an hour or more)
 	@$(PYTHON) -m pytest tests/faults --faults --fault-table fault-table.md
 
 check: $(STAMP)  ## check style, types and layers
