@@ -31,6 +31,7 @@ from typing import Any, Protocol
 from unittest import mock
 
 import hdfs_native
+import numpy as np
 import s3fs
 
 from core import storage
@@ -262,7 +263,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--output", type=Path, default=RESULTS / "storage.md")
     options = parser.parse_args(arguments)
-    data = random.Random(1).randbytes(options.megabytes << 20)
+    data = np.random.default_rng(1).bytes(options.megabytes << 20)
     server = "versitygw" if options.s3_server else "moto"
     lines = [
         "# Throughput of storage",
