@@ -1,4 +1,4 @@
-"""What grows on the driver with the number of files: time and memory for a crawl of 10⁵ WARC files.
+"""Time and memory of the driver by number of input and output files, up to a crawl of 10⁵ WARC files.
 
 ``python benchmarks/many_files.py [--files 1000 10000 100000]`` measures, each in a process of its own,
 

@@ -45,7 +45,7 @@ _GROUP = re.compile(r"[?&]gm=(\d+)-(\d+)")
 
 
 class Options(NamedTuple):
-    """What the files depend on, apart from the real pages."""
+    """Settings of the generated files."""
 
     seed: int
     level: int

@@ -10,7 +10,7 @@ from tests.commands import run
 
 
 class Archive(NamedTuple):
-    """What a worker needs besides Spark and Java."""
+    """The archive, and an interpreter without its packages."""
 
     file: Path
     """``gristmill.tar.gz``."""
